@@ -1,0 +1,25 @@
+// Promises the only way out of the process. Trusts the resolver it is given and nothing else. Rules: docs/dial.md, RFC 6890.
+import type { Dispatcher } from "undici";
+
+export interface DialRules {
+  /** Hosts (exact, lower case) that may resolve to private, link-local or loopback addresses, because the config names them so. */
+  readonly allowPrivateHosts: ReadonlySet<string>;
+  /** Addresses of this node's own listeners (`ip:port`), refused unless the host is in allowPrivateHosts. */
+  readonly ownAddresses: ReadonlySet<string>;
+}
+
+export interface DialTls {
+  /** PEM roots; absent: the runtime's public roots. */
+  readonly ca?: string;
+  /** Client certificate and key, PEM. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** SHA-256 of the peer's SPKI, base64: when given one must match, also in place of chain building when `pinOnly`. */
+  readonly pins?: readonly string[];
+  readonly pinOnly?: boolean;
+}
+
+export interface Dialer {
+  /** A pooled dispatcher to one origin; every new socket is resolved, checked and dialled at the checked address. Close it when its snapshot goes. */
+  pool(origin: string, options: { readonly rules: DialRules; readonly tls?: DialTls; readonly connectionsMax: number; readonly connectTimeoutMs: number }): Dispatcher;
+}

@@ -1,0 +1,30 @@
+// Promises what everyone outside the log may ask of it. Trusts the log thread behind it (log-thread.ts). Leaf format: docs/formats/leaf.md.
+
+export interface AppendReceipt {
+  /** Zero-based index of the leaf in its origin. */
+  readonly index: number;
+}
+
+export interface FoundRecord {
+  readonly index: number;
+  readonly leaf: Uint8Array;
+  /** The sealed reference appended with it, when there was one and it is still kept. */
+  readonly reference: Uint8Array | null;
+}
+
+export interface LogHandle {
+  readonly origin: string;
+  /**
+   * Appends one leaf (and the sealed reference it names) and resolves once a finished fdatasync covers both.
+   * Rejects with LogFault `log-full` when the bounded queue is full, `log-closed` after close or a failed disk. Never resolves early.
+   */
+  append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt>;
+  /** Signs and publishes a checkpoint over everything durable now; returns the signed note. */
+  checkpoint(): Promise<string>;
+  /** All records whose leaf carries this crossing (or event) id, in order. */
+  find(id: string): Promise<readonly FoundRecord[]>;
+  /** Number of durable leaves. */
+  size(): number;
+  /** Waits for what was accepted, publishes a last checkpoint, ends the thread. */
+  close(): Promise<void>;
+}

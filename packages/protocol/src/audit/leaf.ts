@@ -1,0 +1,73 @@
+// Promises the fields of audit leaf v1. Trusts `record`, which fills them. Byte-exact in docs/formats/leaf.md: ASCII JSON, fixed key order.
+import type { ProblemCode } from "../problem.ts";
+import type { ProofKind } from "../principal.ts";
+import type { Outcome, StageName } from "../verdict.ts";
+
+/** `<epoch>:<22 base64url chars>`: HMAC-SHA-256 under the pseudonym key of that epoch, truncated to 128 bits. */
+export type Pseudonym = string;
+
+/** Coarse class of an address, never the address. */
+export type AddressClass = "loopback" | "private" | "public-v4" | "public-v6" | "other";
+
+interface LeafCommon {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly region: string;
+  readonly node: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** What was decided; part of `crossing` and `intent`. */
+export interface DecisionFields {
+  /** `<node>-<ulid>` */
+  readonly id: string;
+  readonly kind: "api";
+  readonly caller: Pseudonym | null;
+  readonly subject: Pseudonym | null;
+  readonly proof: ProofKind | null;
+  /** Declared names only. */
+  readonly operation: string | null;
+  readonly integration: string | null;
+  readonly verdict: "allow" | "deny";
+  readonly code: ProblemCode | null;
+  readonly stage: StageName | null;
+  readonly policies: readonly string[];
+  /** Hash of the policy set in force (hex), null before a snapshot decided. */
+  readonly policySet: string | null;
+  /** SHA-256 (hex) of the sealed decision inputs. */
+  readonly inputs: string | null;
+  readonly address: Pseudonym | null;
+  readonly addressClass: AddressClass;
+}
+
+export interface OutcomeFields {
+  readonly outcome: Outcome;
+  /** Status sent to the caller; 0 when none was. */
+  readonly status: number;
+  /** Status of the provider; 0 when none was received. */
+  readonly upstreamStatus: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Whole microseconds. */
+  readonly totalUs: number;
+  readonly upstreamUs: number;
+}
+
+export type Leaf =
+  /** One whole crossing. */
+  | (LeafCommon & { readonly t: "crossing" } & DecisionFields & OutcomeFields)
+  /** Durable before an effect is forwarded. */
+  | (LeafCommon & { readonly t: "intent" } & DecisionFields)
+  | (LeafCommon & { readonly t: "progress"; readonly id: string; readonly bytesIn: number; readonly bytesOut: number })
+  | (LeafCommon & { readonly t: "outcome"; readonly id: string } & OutcomeFields)
+  /** Unidentified denials beyond the first eight per (source prefix, reason, 10 s). */
+  | (LeafCommon & { readonly t: "denials"; readonly id: string; readonly code: ProblemCode; readonly prefix: Pseudonym; readonly count: number; readonly windowMs: number })
+  /** First leaf of an origin: the previous origin's last checkpoint body hash, or null for the very first. */
+  | (LeafCommon & { readonly t: "origin"; readonly origin: string; readonly previous: string | null; readonly previousOrigin: string | null; readonly previousSize: number })
+  /** Process start; `recovered` counts intents that got `unknown`. */
+  | (LeafCommon & { readonly t: "start"; readonly role: "all" | "control" | "gateway"; readonly version: string; readonly recovered: number })
+  /** Administrative act, drained from audit_outbox or appended directly. */
+  | (LeafCommon & { readonly t: "admin"; readonly id: string; readonly actor: Pseudonym; readonly action: string; readonly object: string; readonly facts: string | null })
+  /** Token issued or refused. */
+  | (LeafCommon & { readonly t: "issuance"; readonly id: string; readonly client: Pseudonym | null; readonly audience: string | null; readonly verdict: "allow" | "deny"; readonly code: string | null; readonly token: Pseudonym | null; readonly proof: ProofKind | null; readonly expiresAt: number });

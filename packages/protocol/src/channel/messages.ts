@@ -1,0 +1,63 @@
+// Promises the messages between control and a gateway. Trusts the mTLS connection they travel on. Specified in docs/formats/join.md.
+import type { SignedManifest } from "../snapshot/manifest.ts";
+
+/** Public key of the token ring, as pushed to gateways. `seq` grows by one per change of the ring of one (tenant, environment). */
+export interface RingKey {
+  /** RFC 7638 thumbprint. */
+  readonly kid: string;
+  readonly alg: "ES256" | "EdDSA";
+  /** Public JWK. */
+  readonly jwk: Readonly<Record<string, string>>;
+  readonly state: "next" | "active" | "retiring";
+}
+
+export type RevocationKind = "jti" | "client" | "integration" | "kid" | "node";
+
+export interface Revocation {
+  readonly seq: number;
+  readonly kind: RevocationKind;
+  readonly value: string;
+  /** Milliseconds since the epoch: tokens issued at or before it are dead (`client`, `integration`, `kid`); for `jti` the id alone decides. */
+  readonly notBefore: number;
+  /** Milliseconds since the epoch after which the entry may be forgotten (end of the longest token it could concern). */
+  readonly until: number;
+}
+
+/** A log key (pseudonyms, reference sealing recipient) for one year, sealed to the node key. */
+export interface LogKeys {
+  /** Names the pseudonym epoch, for example `2026`. */
+  readonly epoch: string;
+  /** HMAC key, base64url, sealed to the node's X25519 key (seal/v1 recipient form). */
+  readonly pseudonymKeySealed: string;
+  /** Control's X25519 public key (raw, base64url): decision inputs are sealed to it. */
+  readonly referenceRecipient: string;
+  /** The same crossing ids, leaf and references are opened by control under this key id. */
+  readonly referenceKeyId: string;
+}
+
+/** Down the channel: one JSON object per line. */
+export type DownMessage =
+  | { readonly t: "hello"; readonly node: string; readonly epoch: number; readonly at: number }
+  | { readonly t: "heartbeat"; readonly at: number; readonly keySeq: number; readonly revocationSeq: number }
+  | { readonly t: "snapshot"; readonly signed: SignedManifest }
+  | { readonly t: "keys"; readonly seq: number; readonly keys: readonly RingKey[] }
+  | { readonly t: "revocations"; readonly from: number; readonly entries: readonly Revocation[] }
+  | { readonly t: "log-keys"; readonly keys: LogKeys }
+  | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
+  | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string };
+
+/** POST /channel/v1/up, one JSON object. */
+export type UpMessage =
+  | { readonly t: "ack"; readonly keySeq: number; readonly revocationSeq: number; readonly epoch: number; readonly version: number }
+  | { readonly t: "refused-snapshot"; readonly epoch: number; readonly version: number; readonly why: string }
+  | { readonly t: "checkpoint"; readonly origin: string; readonly note: string }
+  | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>> }
+  | { readonly t: "answer"; readonly id: string; readonly found: boolean; readonly leaves: readonly string[]; readonly reference: string | null };
+
+/** What a gateway asks of whoever feeds it: the same interface in role `all` (in process) and over the channel. */
+export interface SnapshotFeed {
+  /** Blob bytes by sha-256 hex; rejects when control does not know it or the group may not have it. */
+  blob(id: string): Promise<Uint8Array>;
+  /** Calls `on` for every message in order until closed; reconnects by itself. */
+  open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> };
+}

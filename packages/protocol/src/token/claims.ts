@@ -1,0 +1,42 @@
+// Promises the claims Sallyport's tokens carry. Trusts nothing: parsing and verification are in parse.ts and verify.ts.
+// Specified in docs/formats/token.md (RFC 9068, RFC 7800, RFC 8693, RFC 8705, RFC 9449).
+import type { Actor } from "../principal.ts";
+
+export type SigningAlgorithm = "ES256" | "EdDSA";
+
+export interface AccessTokenClaims {
+  readonly iss: string;
+  readonly sub: string;
+  /** Exactly one audience, as a string. */
+  readonly aud: string;
+  /** Seconds since the epoch. */
+  readonly exp: number;
+  readonly iat: number;
+  readonly nbf?: number;
+  readonly jti: string;
+  readonly client_id: string;
+  /** Space separated; absent means that the grant alone decides. */
+  readonly scope?: string;
+  readonly cnf?: { readonly jkt?: string; readonly "x5t#S256"?: string };
+  readonly act?: Actor;
+  readonly acr?: string;
+  readonly amr?: readonly string[];
+  readonly auth_time?: number;
+}
+
+/** `typ: sallyport-hop+jwt`, signed by a gateway's certified key, at most 60 s. */
+export interface HopTokenClaims {
+  readonly iss: string;
+  readonly aud: string;
+  /** Caller system id. */
+  readonly sub: string;
+  readonly iat: number;
+  readonly exp: number;
+  /** Crossing id. */
+  readonly jti: string;
+  readonly op: string;
+  readonly int: string;
+  /** User the caller acts for. */
+  readonly subject?: string;
+  readonly act?: Actor;
+}

