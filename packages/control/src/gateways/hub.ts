@@ -1,0 +1,142 @@
+// Promises that every message reaches the nodes it concerns in order, that a slow node harms only itself, and who has acknowledged what.
+// Trusts the channel listener, which has proven the node of each link. Specified in docs/formats/join.md.
+import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+
+export interface NodeAddress {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly group: string;
+  readonly node: string;
+}
+
+/** One open way down to one node. `send` returns false when the node reads too slowly and its bounded buffer is full. */
+export interface NodeLink {
+  readonly address: NodeAddress;
+  send(message: DownMessage): boolean;
+  end(why: string): void;
+}
+
+export interface Acknowledged {
+  readonly keySeq: number;
+  readonly revocationSeq: number;
+  readonly epoch: number;
+  readonly version: number;
+  /** Milliseconds since the epoch at which the node was last heard. */
+  readonly heardAt: number;
+}
+
+export type CrossingAnswer = Extract<UpMessage, { t: "answer" }>;
+
+/** Questions open at once over all nodes. */
+const openQuestionsMax = 256;
+
+interface OpenQuestion {
+  readonly node: string;
+  readonly answer: (answer: CrossingAnswer | null) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class Hub {
+  readonly #links = new Map<string, NodeLink>();
+  readonly #acknowledged = new Map<string, Acknowledged & NodeAddress>();
+  readonly #questions = new Map<string, OpenQuestion>();
+  #nextQuestion = 0;
+
+  /** Adds a link; a second link of the same node ends the first, so that a half-dead connection never holds a node's place. */
+  connect(link: NodeLink): void {
+    const { node } = link.address;
+    const former = this.#links.get(node);
+    this.#links.set(node, link);
+    former?.end("replaced by a newer connection of the same node");
+  }
+
+  disconnect(link: NodeLink): void {
+    if (this.#links.get(link.address.node) === link) this.#links.delete(link.address.node);
+  }
+
+  /** Sends to every connected node that `concerns` picks; a node that cannot keep up is disconnected and will resync. */
+  send(concerns: (address: NodeAddress) => boolean, message: DownMessage): void {
+    for (const link of this.#links.values()) {
+      if (concerns(link.address) && !link.send(message)) link.end("the node reads too slowly");
+    }
+  }
+
+  /** Ends the link of a node that lost its right to be here, and forgets what it acknowledged. */
+  evict(node: string, why: string): void {
+    this.#links.get(node)?.end(why);
+    this.#links.delete(node);
+    this.#acknowledged.delete(node);
+  }
+
+  acknowledge(address: NodeAddress, message: Extract<UpMessage, { t: "ack" }>, now: number): void {
+    this.#acknowledged.set(address.node, {
+      ...address,
+      keySeq: message.keySeq,
+      revocationSeq: message.revocationSeq,
+      epoch: message.epoch,
+      version: message.version,
+      heardAt: now,
+    });
+  }
+
+  acknowledged(node: string): Acknowledged | null {
+    return this.#acknowledged.get(node) ?? null;
+  }
+
+  connected(): readonly NodeAddress[] {
+    return [...this.#links.values()].map((link) => link.address);
+  }
+
+  /** Counts a node that the store knows as live before it was heard in this process, so that a restart of control cannot outrun it. */
+  expect(address: NodeAddress, heardAt: number): void {
+    if (this.#acknowledged.has(address.node)) return;
+    this.#acknowledged.set(address.node, { ...address, keySeq: 0, revocationSeq: 0, epoch: 0, version: 0, heardAt });
+  }
+
+  /**
+   * The lowest key sequence that every live node of an environment holds; Infinity when there is none. A node is live while it is
+   * connected or was heard within `liveMs`: after that it refuses everything by its own staleness bound.
+   */
+  lowestKeySeq(tenant: string, environment: string, now: number, liveMs: number): number {
+    const here = (address: NodeAddress) => address.tenant === tenant && address.environment === environment;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { address } of this.#links.values()) {
+      if (here(address)) lowest = Math.min(lowest, this.#acknowledged.get(address.node)?.keySeq ?? 0);
+    }
+    for (const known of this.#acknowledged.values()) {
+      if (here(known) && now - known.heardAt <= liveMs) lowest = Math.min(lowest, known.keySeq);
+    }
+    return lowest;
+  }
+
+  /** Asks one node for the record of a crossing; null when it is away or does not answer within `timeoutMs`. */
+  ask(node: string, crossing: string, timeoutMs: number): Promise<CrossingAnswer | null> {
+    const link = this.#links.get(node);
+    if (link === undefined || this.#questions.size >= openQuestionsMax) return Promise.resolve(null);
+    const id = String(this.#nextQuestion++);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settle(id, null), timeoutMs);
+      this.#questions.set(id, { node, answer: resolve, timer });
+      if (!link.send({ t: "question", id, ask: "crossing", crossing })) this.#settle(id, null);
+    });
+  }
+
+  /** An answer counts only from the node that was asked. */
+  answer(node: string, answer: CrossingAnswer): void {
+    if (this.#questions.get(answer.id)?.node === node) this.#settle(answer.id, answer);
+  }
+
+  #settle(id: string, answer: CrossingAnswer | null): void {
+    const question = this.#questions.get(id);
+    if (question === undefined) return;
+    clearTimeout(question.timer);
+    this.#questions.delete(id);
+    question.answer(answer);
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.end("control is stopping");
+    this.#links.clear();
+    for (const id of [...this.#questions.keys()]) this.#settle(id, null);
+  }
+}

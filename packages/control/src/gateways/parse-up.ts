@@ -1,0 +1,80 @@
+// Promises that nothing a gateway or a stranger sends to the channel listener is used before its shape was proven.
+// Trusts nothing. Shapes: packages/protocol/src/channel/messages.ts; specified in docs/formats/join.md.
+import type { UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { z } from "zod";
+import type { JoinRequest, RenewRequest } from "./joining.ts";
+
+const base64url = (charactersMax: number) =>
+  z
+    .string()
+    .max(charactersMax)
+    .regex(/^[A-Za-z0-9_-]+$/);
+const count = z.int().min(0);
+
+const joinRequest = z.strictObject({
+  v: z.literal(1),
+  secret: base64url(43).length(43),
+  spki: base64url(200),
+  sealKey: base64url(43).length(43),
+  proof: base64url(86).length(86),
+});
+
+const renewRequest = z.strictObject({ spki: base64url(200), proof: base64url(86).length(86) });
+
+const publicJwk = z.partialRecord(z.enum(["kty", "crv", "x", "y", "alg", "use", "kid"]), z.string().max(128));
+
+const upMessage = z.discriminatedUnion("t", [
+  z.strictObject({ t: z.literal("ack"), keySeq: count, revocationSeq: count, epoch: count, version: count }),
+  z.strictObject({
+    t: z.literal("refused-snapshot"),
+    epoch: count,
+    version: count,
+    why: z
+      .string()
+      .max(200)
+      .regex(/^[\x20-\x7e]*$/),
+  }),
+  z.strictObject({
+    t: z.literal("checkpoint"),
+    origin: z
+      .string()
+      .max(300)
+      .regex(/^[\x21-\x7e]+$/),
+    note: z.string().max(4096),
+  }),
+  z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk }),
+  z.strictObject({
+    t: z.literal("answer"),
+    id: z.string().max(20),
+    found: z.boolean(),
+    leaves: z.array(z.string().max(65_535)).max(64),
+    reference: z.string().max(700_000).nullable(),
+  }),
+]);
+
+function parseWith<T>(schema: z.ZodType<T>, text: string): T | null {
+  try {
+    const parsed = schema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The join request of docs/formats/join.md, or null. */
+export function parseJoinRequest(text: string): JoinRequest | null {
+  return parseWith(joinRequest, text);
+}
+
+/** The renewal request, or null. */
+export function parseRenewRequest(text: string): RenewRequest | null {
+  return parseWith(renewRequest, text);
+}
+
+/** One message up the channel, or null. */
+export function parseUpMessage(text: string): UpMessage | null {
+  const message = parseWith(upMessage, text);
+  if (message === null) return null;
+  // A partial record of optional members is a record of strings once absent members are dropped; JSON has no undefined.
+  return message as UpMessage;
+}

@@ -1,0 +1,156 @@
+// Promises every message of the channel in order, reconnecting for ever, and asks again from its own numbers after any gap.
+// Trusts the transport, which has proven control by its pinned key. Specified in docs/formats/join.md.
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+
+/** The way to control's channel listener: mTLS with the node's current certificate and control's pinned key. */
+export interface ChannelTransport {
+  /** Opens a GET whose answer is lines; rejects unless the status is 200. `ended` resolves when the answer ends for whatever reason. */
+  stream(path: string, onLine: (line: string) => void): Promise<{ readonly ended: Promise<void>; close(): void }>;
+  /** The answer's body; rejects unless the status is 2xx. */
+  get(path: string): Promise<Uint8Array>;
+  post(path: string, body: string): Promise<Uint8Array>;
+}
+
+export interface FeedOptions {
+  readonly transport: ChannelTransport;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Sequences the gateway durably holds now. */
+  held(): { readonly keySeq: number; readonly revocationSeq: number };
+  /** Told about every lost connection and refused line; operators read it. */
+  fault(error: unknown): void;
+}
+
+const backoffMs = { first: 100, max: 5_000 };
+/** A stream without any line for this long is dead, whatever TCP says: heartbeats come every second. */
+const silenceMs = 5_000;
+/** Heartbeats in a row that may be ahead of what we hold before the stream is reopened: a push may be on its way. */
+const gapHeartbeatsMax = 2;
+const knownMessages = new Set([
+  "hello",
+  "heartbeat",
+  "snapshot",
+  "keys",
+  "revocations",
+  "log-keys",
+  "hop-certificate",
+  "question",
+]);
+
+/** The feed of a gateway that has joined: the same interface role `all` gives in process. */
+export function createChannelFeed(options: FeedOptions): SnapshotFeed {
+  return {
+    blob: (id) => options.transport.get(`/channel/v1/blobs/${id}`),
+    open(on) {
+      const connection = new Connection(options, on);
+      return {
+        send: async (message: UpMessage) => {
+          await options.transport.post("/channel/v1/up", JSON.stringify(message));
+        },
+        close: () => connection.close(),
+      };
+    },
+  };
+}
+
+class Connection {
+  readonly #options: FeedOptions;
+  readonly #on: (message: DownMessage) => void;
+  readonly #running: Promise<void>;
+  #closing = false;
+  #current: { close(): void } | null = null;
+  #wake: (() => void) | null = null;
+  #heartbeatsAhead = 0;
+  #lastLineMs = 0;
+
+  constructor(options: FeedOptions, on: (message: DownMessage) => void) {
+    this.#options = options;
+    this.#on = on;
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#current?.close();
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#closing) {
+      const startedMs = this.#options.clock.monotonic();
+      try {
+        await this.#connectOnce();
+      } catch (error) {
+        this.#options.fault(error);
+      }
+      failures = this.#options.clock.monotonic() - startedMs > backoffMs.max ? 0 : failures + 1;
+      if (!this.#closing) await this.#pause(failures);
+    }
+  }
+
+  async #connectOnce(): Promise<void> {
+    const { keySeq, revocationSeq } = this.#options.held();
+    this.#heartbeatsAhead = 0;
+    const stream = await this.#options.transport.stream(
+      `/channel/v1/down?key-seq=${keySeq}&revocation-seq=${revocationSeq}`,
+      (line) => this.#line(line),
+    );
+    this.#current = stream;
+    if (this.#closing) stream.close();
+    this.#lastLineMs = this.#options.clock.monotonic();
+    const watch = setInterval(() => {
+      if (this.#options.clock.monotonic() - this.#lastLineMs > silenceMs) stream.close();
+    }, 1_000);
+    try {
+      await stream.ended;
+    } finally {
+      clearInterval(watch);
+      this.#current = null;
+    }
+  }
+
+  #line(line: string): void {
+    this.#lastLineMs = this.#options.clock.monotonic();
+    const message = parseDown(line);
+    if (message === null)
+      return this.#options.fault(new Error("a line of the channel is not a message of docs/formats/join.md"));
+    this.#on(message);
+    if (message.t === "heartbeat") this.#checkGap(message);
+  }
+
+  /** A number ahead of ours that no push explains means a push was lost: only a new opening can close the gap. */
+  #checkGap(heartbeat: Extract<DownMessage, { t: "heartbeat" }>): void {
+    const held = this.#options.held();
+    const ahead = heartbeat.keySeq > held.keySeq || heartbeat.revocationSeq > held.revocationSeq;
+    this.#heartbeatsAhead = ahead ? this.#heartbeatsAhead + 1 : 0;
+    if (this.#heartbeatsAhead > gapHeartbeatsMax) this.#current?.close();
+  }
+
+  /** Full jitter, so that a fleet does not come back in one moment. */
+  #pause(failures: number): Promise<void> {
+    const ceiling = Math.min(backoffMs.max, backoffMs.first * 2 ** Math.min(failures, 10));
+    const [byte = 0] = this.#options.random.bytes(1);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, (ceiling * (byte + 1)) / 256);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** One line of the channel, or null. Control is proven by its key; this only keeps a damaged line from being taken for a message. */
+function parseDown(line: string): DownMessage | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== "object" || value === null || !("t" in value)) return null;
+    // The listener that wrote it is ours and proven; `t` names a shape this version knows.
+    return typeof value.t === "string" && knownMessages.has(value.t) ? (value as DownMessage) : null;
+  } catch {
+    return null;
+  }
+}
