@@ -115,8 +115,10 @@ class Connection {
   #line(line: string): void {
     this.#lastLineMs = this.#options.clock.monotonic();
     const message = parseDown(line);
-    if (message === null)
-      return this.#options.fault(new Error("a line of the channel is not a message of docs/formats/join.md"));
+    if (message === null) {
+      this.#options.fault(new Error("a line of the channel is not a message of docs/formats/join.md"));
+      return;
+    }
     this.#on(message);
     if (message.t === "heartbeat") this.#checkGap(message);
   }
