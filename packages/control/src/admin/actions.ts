@@ -1,0 +1,117 @@
+// Promises what an operator can do, as values in and out; the routes of api.ts are this list over HTTP.
+// Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
+import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+
+/** Who acts: an operator's id, or the estate whose files were applied at start. */
+export type Actor = `operator:${string}` | `config:${string}` | "built-in";
+
+export interface GatewayStatus {
+  readonly node: string;
+  readonly environment: string;
+  readonly group: string;
+  readonly state: "active" | "revoked";
+  readonly connected: boolean;
+  /** Null until the node has acknowledged anything in this run of control. */
+  readonly snapshot: { readonly epoch: number; readonly version: number } | null;
+  readonly heardAt: number | null;
+  /** Why the node last refused a snapshot, if it did. */
+  readonly refusal: string | null;
+}
+
+export interface GroupStatus {
+  readonly environment: string;
+  readonly group: string;
+  readonly epoch: number;
+  readonly version: number;
+  readonly expiresAt: number;
+  readonly broken: readonly BrokenObject[];
+}
+
+export interface ControlStatus {
+  readonly version: string;
+  readonly ready: boolean;
+  readonly groups: readonly GroupStatus[];
+  readonly gateways: readonly GatewayStatus[];
+  readonly warnings: readonly string[];
+}
+
+export interface ApplyReport {
+  readonly created: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  readonly findings: readonly {
+    readonly severity: "error" | "warning";
+    readonly file: string;
+    readonly line: number;
+    readonly column: number;
+    readonly message: string;
+    readonly fix: string;
+  }[];
+}
+
+export interface IntegrationStatus {
+  readonly id: string;
+  readonly environment: string;
+  readonly from: string;
+  readonly to: string;
+  readonly owner: string;
+  readonly state: string;
+  readonly declaredAt: string;
+}
+
+/** A crossing as operators may see it: the leaf, and the sealed decision inputs opened. */
+export interface CrossingReport {
+  readonly id: string;
+  readonly node: string;
+  readonly leaves: readonly string[];
+  /** Decision inputs and facts; null when the node kept no reference. */
+  readonly decision: Readonly<Record<string, unknown>> | null;
+}
+
+export interface AdminActions {
+  status(): Promise<ControlStatus>;
+  /** `files`: path relative to the estate directory -> text. */
+  applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;
+  planEstate(files: Readonly<Record<string, string>>): Promise<ApplyReport>;
+  integrations(): Promise<readonly IntegrationStatus[]>;
+  setIntegrationState(
+    actor: Actor,
+    change: {
+      readonly id: string;
+      readonly environment: string;
+      readonly to: "active" | "suspended" | "retired";
+      readonly reason: string;
+    },
+  ): Promise<IntegrationStatus>;
+  createJoinToken(
+    actor: Actor,
+    request: { readonly group: string; readonly lifetimeMs: number },
+  ): Promise<{ readonly token: string; readonly expiresAt: number }>;
+  gateways(): Promise<readonly GatewayStatus[]>;
+  revokeGateway(actor: Actor, node: string, reason: string): Promise<void>;
+  rotateKeys(actor: Actor, environment: string): Promise<{ readonly active: string; readonly next: string }>;
+  killKey(actor: Actor, environment: string, kid: string, reason: string): Promise<void>;
+  revoke(
+    actor: Actor,
+    request: {
+      readonly environment: string;
+      readonly kind: "jti" | "client";
+      readonly value: string;
+      readonly reason: string;
+    },
+  ): Promise<{ readonly seq: number }>;
+  /** Recorded as a look-up before it is answered. Rejects with AdminFault `unreachable` when the node is away, `not-found` when nobody has it. */
+  crossing(actor: Actor, id: string): Promise<CrossingReport>;
+}
+
+/** What keeps an action from being done; `code` decides the status and the CLI's exit code. */
+export class AdminFault extends Error {
+  readonly code: "bad-request" | "not-found" | "conflict" | "not-permitted" | "unreachable" | "unavailable";
+  readonly fix: string;
+  constructor(code: AdminFault["code"], message: string, fix = "") {
+    super(message);
+    this.name = "AdminFault";
+    this.code = code;
+    this.fix = fix;
+  }
+}

@@ -1,0 +1,270 @@
+// Promises every admin route in one table: method, path, action, audit event, handler. A row without an audit action does not compile.
+// Trusts `authenticate`, which proves the operator, and the actions, which record in the same transaction as they act. Specified in docs/admin-api.md.
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { z } from "zod";
+import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
+
+/** `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer. */
+type AuditWay = "outbox" | "appended";
+
+export interface AdminRoute {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** What is recorded, and what an operator must be allowed to do. */
+  readonly action: string;
+  readonly audit: AuditWay;
+  readonly handle: (call: AdminCall) => Promise<unknown>;
+}
+
+interface AdminCall {
+  readonly actions: AdminActions;
+  readonly actor: Actor;
+  /** Path parameter; an empty text where the route has none. */
+  parameter(name: string): string;
+  body<T>(schema: z.ZodType<T>): Promise<T>;
+}
+
+const word = z.string().regex(/^[a-z][a-z0-9-]{0,126}$/);
+const environment = word.default("production");
+const reason = z.string().min(1).max(500);
+const files = z.strictObject({ files: z.record(z.string().max(300), z.string().max(1_000_000)) });
+const change = z.strictObject({ environment, reason });
+
+const setState = (to: "active" | "suspended" | "retired") => async (call: AdminCall) =>
+  call.actions.setIntegrationState(call.actor, { id: call.parameter("id"), to, ...(await call.body(change)) });
+
+export const adminRoutes: readonly AdminRoute[] = [
+  {
+    method: "GET",
+    path: "/v1/status",
+    action: "status.read",
+    audit: "appended",
+    handle: ({ actions }) => actions.status(),
+  },
+  {
+    method: "POST",
+    path: "/v1/estate/plan",
+    action: "estate.plan",
+    audit: "appended",
+    handle: async (call) => call.actions.planEstate((await call.body(files)).files),
+  },
+  {
+    method: "POST",
+    path: "/v1/estate/apply",
+    action: "estate.apply",
+    audit: "outbox",
+    handle: async (call) => call.actions.applyEstate(call.actor, (await call.body(files)).files),
+  },
+  {
+    method: "GET",
+    path: "/v1/integrations",
+    action: "integration.list",
+    audit: "appended",
+    handle: ({ actions }) => actions.integrations(),
+  },
+  {
+    method: "POST",
+    path: "/v1/integrations/:id/activate",
+    action: "integration.activate",
+    audit: "outbox",
+    handle: setState("active"),
+  },
+  {
+    method: "POST",
+    path: "/v1/integrations/:id/suspend",
+    action: "integration.suspend",
+    audit: "outbox",
+    handle: setState("suspended"),
+  },
+  {
+    method: "POST",
+    path: "/v1/integrations/:id/retire",
+    action: "integration.retire",
+    audit: "outbox",
+    handle: setState("retired"),
+  },
+  {
+    method: "POST",
+    path: "/v1/groups/:id/join-tokens",
+    action: "gateway.token",
+    audit: "outbox",
+    handle: async (call) => {
+      const { lifetimeMs } = await call.body(
+        z.strictObject({
+          lifetimeMs: z
+            .int()
+            .min(1_000)
+            .max(7 * 86_400_000)
+            .default(3_600_000),
+        }),
+      );
+      return call.actions.createJoinToken(call.actor, { group: call.parameter("id"), lifetimeMs });
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/gateways",
+    action: "gateway.list",
+    audit: "appended",
+    handle: ({ actions }) => actions.gateways(),
+  },
+  {
+    method: "POST",
+    path: "/v1/gateways/:id/revoke",
+    action: "gateway.revoke",
+    audit: "outbox",
+    handle: async (call) => {
+      await call.actions.revokeGateway(
+        call.actor,
+        call.parameter("id"),
+        (await call.body(z.strictObject({ reason }))).reason,
+      );
+      return { revoked: call.parameter("id") };
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/keys/rotate",
+    action: "key.rotate",
+    audit: "outbox",
+    handle: async (call) =>
+      call.actions.rotateKeys(call.actor, (await call.body(z.strictObject({ environment }))).environment),
+  },
+  {
+    method: "POST",
+    path: "/v1/keys/:id/kill",
+    action: "key.kill",
+    audit: "outbox",
+    handle: async (call) => {
+      const input = await call.body(change);
+      await call.actions.killKey(call.actor, input.environment, call.parameter("id"), input.reason);
+      return { killed: call.parameter("id") };
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/revocations",
+    action: "revocation.create",
+    audit: "outbox",
+    handle: async (call) =>
+      call.actions.revoke(
+        call.actor,
+        await call.body(
+          z.strictObject({ environment, kind: z.enum(["jti", "client"]), value: z.string().min(1).max(200), reason }),
+        ),
+      ),
+  },
+  {
+    method: "GET",
+    path: "/v1/crossings/:id",
+    action: "crossing.read",
+    audit: "appended",
+    handle: ({ actions, actor, parameter }) => actions.crossing(actor, parameter("id")),
+  },
+];
+
+export interface AdminApiPorts {
+  readonly actions: AdminActions;
+  /** Proves the operator of a request, or says how to (a challenge); both are recorded. */
+  authenticate(
+    request: Request,
+  ): Promise<
+    | { readonly kind: "operator"; readonly id: string }
+    | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> }
+  >;
+  /** Appends the audit record of a read, durable before the answer. */
+  recordRead(actor: Actor, action: string, object: string): Promise<void>;
+  /** Names the reason why administrative acts must wait (an audit backlog over 5 s, a full disk), or null. */
+  hold(): Promise<string | null>;
+  fault(error: unknown): void;
+}
+
+const bodyBytesMax = 16 * 1024 * 1024;
+const statusOf = {
+  "bad-request": 400,
+  "not-found": 404,
+  conflict: 409,
+  "not-permitted": 403,
+  unreachable: 504,
+  unavailable: 503,
+} as const;
+
+/** The admin API as a fetch handler. Everything but the operators' token endpoint, which the listener serves, is in `adminRoutes`. */
+export function createAdminApi(ports: AdminApiPorts): { fetch(request: Request): Promise<Response> } {
+  const app = new Hono();
+  app.use(
+    bodyLimit({
+      maxSize: bodyBytesMax,
+      onError: () => problem(413, "body-too-large", "The body is larger than 16 MiB", ""),
+    }),
+  );
+  for (const route of adminRoutes) app.on(route.method, route.path, (context) => serve(route, context, ports));
+  app.notFound(() => problem(404, "no-route", "Nothing is served here", "The routes are listed in docs/admin-api.md"));
+  app.onError((error) => {
+    if (error instanceof AdminFault) return problem(statusOf[error.code], error.code, error.message, error.fix);
+    ports.fault(error);
+    return problem(500, "internal", "Something went wrong inside control", "");
+  });
+  return { fetch: async (request) => app.fetch(request) };
+}
+
+async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts): Promise<Response> {
+  const who = await ports.authenticate(context.req.raw);
+  if (who.kind === "refused")
+    return problem(401, who.code, "Authentication as an operator is required", "", who.headers);
+  const actor: Actor = `operator:${who.id}`;
+  const held = await ports.hold();
+  if (held !== null && route.audit === "outbox") {
+    throw new AdminFault(
+      "unavailable",
+      `Administrative acts wait: ${held}`,
+      "sallyport status says what the log is waiting for",
+    );
+  }
+  if (route.audit === "appended") await ports.recordRead(actor, route.action, route.path);
+  const result = await route.handle({
+    actions: ports.actions,
+    actor,
+    parameter: (name) => context.req.param(name) ?? "",
+    body: (schema) => parseBody(context.req.raw, schema),
+  });
+  return Response.json(result, { headers: { "cache-control": "no-store" } });
+}
+
+async function parseBody<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
+  const text = await request.text();
+  let value: unknown;
+  try {
+    value = JSON.parse(text === "" ? "{}" : text);
+  } catch {
+    throw new AdminFault("bad-request", "The body is not JSON");
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new AdminFault(
+    "bad-request",
+    `${issue?.path.join(".") || "body"}: ${issue?.message ?? "not what this route takes"}`,
+  );
+}
+
+function problem(
+  status: number,
+  code: string,
+  title: string,
+  fix: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const body = {
+    type: `https://sallyport.dev/problems/${code}`,
+    title,
+    status,
+    code,
+    ...(fix === "" ? {} : { detail: fix }),
+  };
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store", ...headers },
+  });
+}
