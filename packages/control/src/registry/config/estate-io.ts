@@ -1,0 +1,121 @@
+// Promises that nothing outside the estate directory is ever read, and nothing larger than its bound.
+// Trusts the file system's realpath. Synchronous on purpose: a load is a few bounded reads at start or on a change, never on the path of a crossing.
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, realpathSync } from "node:fs";
+import { join, posix, sep } from "node:path";
+import { attachmentBytesMax, entriesMax } from "./bounds.ts";
+
+export interface EstateIo {
+  /** Milliseconds since the epoch: what is expired is a finding. */
+  now(): number;
+  /** Names in a folder of the estate, in order; empty when there is no such folder. */
+  list(folder: string): readonly string[];
+  /** Bytes of a file of the estate, or why not. `bytesMax` bounds what is read. */
+  read(file: string, bytesMax: number): Uint8Array | ReadRefusal;
+}
+
+export type ReadRefusal = "absent" | "outside" | "too-large" | "not-a-file";
+
+/** The estate in a directory on disk. Symbolic links are followed only inside the directory. */
+export function diskEstateIo(dir: string, now: () => number): EstateIo {
+  const root = realpathSync(dir);
+  return {
+    now,
+    list(folder) {
+      const real = realOf(join(root, folder));
+      if (real === null || !isInside(root, real)) return [];
+      try {
+        return readdirSync(real).sort().slice(0, entriesMax + 1);
+      } catch {
+        return [];
+      }
+    },
+    read(file, bytesMax) {
+      const real = realOf(join(root, file));
+      if (real === null) return "absent";
+      return isInside(root, real) ? readBounded(real, bytesMax) : "outside";
+    },
+  };
+}
+
+function realOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}
+
+function isInside(root: string, real: string): boolean {
+  return real === root || real.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+function readBounded(path: string, bytesMax: number): Uint8Array | ReadRefusal {
+  let handle: number;
+  try {
+    // Not blocking: opening a named pipe would otherwise wait for a writer. Not following: realpath has already done so.
+    handle = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOFOLLOW ?? 0));
+  } catch {
+    return "absent";
+  }
+  try {
+    if (!fstatSync(handle).isFile()) return "not-a-file";
+    const bytes = new Uint8Array(bytesMax + 1);
+    let length = 0;
+    while (length <= bytesMax) {
+      const count = readSync(handle, bytes, length, bytes.length - length, null);
+      if (count === 0) break;
+      length += count;
+    }
+    return length > bytesMax ? "too-large" : bytes.slice(0, length);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** An estate held in memory: for tests, and for an estate sent over the API. Keys are paths with `/`. */
+export function memoryEstateIo(files: Readonly<Record<string, string>>, now: () => number): EstateIo {
+  const encoder = new TextEncoder();
+  return {
+    now,
+    list(folder) {
+      const prefix = folder === "" ? "" : `${folder}/`;
+      const names = Object.keys(files).filter((file) => file.startsWith(prefix));
+      return [...new Set(names.map((file) => file.slice(prefix.length).split("/")[0] ?? ""))].sort();
+    },
+    read(file, bytesMax) {
+      const text = Object.hasOwn(files, file) ? files[file] : undefined;
+      if (text === undefined) return "absent";
+      const bytes = encoder.encode(text);
+      return bytes.length > bytesMax ? "too-large" : bytes;
+    },
+  };
+}
+
+/** Path of a file named in `from`, relative to the estate; null when it would leave it. */
+export function resolveInside(from: string, named: string): string | null {
+  if (named.startsWith("/") || /^[A-Za-z]:/.test(named) || /[\0\\]/.test(named)) return null;
+  const resolved = posix.normalize(posix.join(posix.dirname(from), named));
+  return resolved === ".." || resolved.startsWith("../") || resolved.startsWith("/") ? null : resolved;
+}
+
+/** Bytes as UTF-8 text, or null when they are not. */
+export function decodeText(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+/** Reads a file another file names, as text; a refusal comes with the sentence for the finding. */
+export function readNamed(io: EstateIo, from: string, named: string): { file: string; text: string } | { message: string; fix: string } {
+  const file = resolveInside(from, named);
+  if (file === null) return { message: "the path leaves the estate directory", fix: "copy the file into the estate and name it by a relative path" };
+  const bytes = io.read(file, attachmentBytesMax);
+  if (bytes === "outside") return { message: "the file is a symbolic link out of the estate directory", fix: "copy the file into the estate" };
+  if (bytes === "absent") return { message: "no such file", fix: `create ${file}, or correct the path (it is relative to ${from})` };
+  if (bytes === "not-a-file") return { message: "not a regular file", fix: "name a file" };
+  if (bytes === "too-large") return { message: `the file is larger than ${attachmentBytesMax} bytes`, fix: "make it smaller" };
+  const text = decodeText(bytes);
+  return text === null ? { message: "the file is not UTF-8 text", fix: "save it as UTF-8" } : { file, text };
+}

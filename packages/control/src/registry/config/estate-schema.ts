@@ -1,0 +1,94 @@
+// Promises what may be written in sallyport.yaml, teams/<id>.yaml and trust/<name>.yaml: one sentence per key.
+// Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
+import { z } from "zod";
+import { itemsMax } from "./bounds.ts";
+import { addressBlock, bindAddress, duration, filePath, id, originUrl, prose } from "./words.ts";
+
+const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
+
+const environment = z.strictObject({
+  approval: z
+    .enum(["none", "operator"])
+    .prefault("none")
+    .describe("`none`: an applied integration is active at once; `operator`: it is `proposed` until an operator activates it."),
+  staleness: z
+    .strictObject({
+      public: staleness().prefault("5m").describe("Bound for operations classified public."),
+      internal: staleness().prefault("5m").describe("Bound for operations classified internal."),
+      confidential: staleness().prefault("5m").describe("Bound for operations classified confidential."),
+      restricted: staleness().prefault("3s").describe("Bound for operations classified restricted."),
+    })
+    .prefault({})
+    .describe("How long a gateway serves without a heartbeat from the control plane, by classification."),
+});
+
+const team = z.strictObject({
+  name: prose().optional().describe("Name of the team for people."),
+  contact: prose().optional().describe("Where to reach it: an address, a channel."),
+});
+
+const listener = z.strictObject({
+  serves: z
+    .enum(["gateway", "identity", "admin", "channel"])
+    .prefault("gateway")
+    .describe("What stands behind it: crossings, the token endpoint, the admin API, or joined gateways."),
+  address: bindAddress().describe("Where it listens, `host:port`."),
+  url: originUrl().describe("Origin that clients use to reach it (scheme, host, port); DPoP proofs are checked against it."),
+  clientCertificates: z.enum(["none", "request"]).prefault("none").describe("Whether a client certificate is asked for; a bad one is a recorded denial."),
+  trustedProxies: z.array(addressBlock()).max(itemsMax).prefault([]).describe("Addresses of proxies in front of it whose forwarding headers are believed."),
+  environments: z.array(id()).min(1).optional().describe("Environments it serves; all by default."),
+  region: id().optional().describe("Region whose gateways open it; all by default."),
+});
+
+const operator = z.strictObject({
+  name: prose().optional().describe("Name for people."),
+  keys: z.array(filePath()).min(1).max(itemsMax).describe("JWKS files with public keys (ES256 or EdDSA) of this operator."),
+});
+
+export const environmentSchema = environment;
+export const teamSchema = team;
+export const listenerSchema = listener;
+export const operatorSchema = operator;
+export type EnvironmentSource = z.output<typeof environment>;
+export type ListenerSource = z.output<typeof listener>;
+export type OperatorSource = z.output<typeof operator>;
+
+/** sallyport.yaml as it is written, for the JSON Schema and the reference. */
+export const estateFileSchema = z.strictObject({
+  estate: id().prefault("default").describe("Name of the estate; its objects are managed by `config:<name>`."),
+  tenant: id().prefault("main").describe("The organisation it belongs to."),
+  environments: z
+    .union([z.array(id()), z.record(id(), environment.nullable())])
+    .prefault(["production"])
+    .describe("The environments that exist: a list, or a map with their rules."),
+  teams: z.record(id(), team.nullable()).prefault({}).describe("Teams that own things; `default` always exists. Or one file per team in teams/."),
+  listeners: z.record(id(), listener).prefault({}).describe("Addresses that are opened, by name."),
+  operators: z.record(id(), operator).prefault({}).describe("People who may use the admin API, by name, with their public keys."),
+});
+
+/** The keys of sallyport.yaml that hold no named objects of their own. */
+export const estateScalarsSchema = z.strictObject({
+  estate: estateFileSchema.shape.estate,
+  tenant: estateFileSchema.shape.tenant,
+});
+export type EstateScalars = z.output<typeof estateScalarsSchema>;
+
+export const teamFileSchema = team.extend({
+  team: id().describe("Id of the team; equals the name of the file."),
+});
+
+const trustBase = z.strictObject({
+  trust: id().describe("Name of the bundle; equals the name of the file."),
+  description: prose().optional().describe("Whose certificates it accepts, for reviewers."),
+  roots: z.array(filePath()).min(1).max(itemsMax).describe("PEM files with the CA certificates that may end a chain."),
+});
+
+export const trustSchema = trustBase;
+export type TrustSource = z.output<typeof trustBase>;
+
+export const trustFileSchema = trustBase.extend({
+  environments: z
+    .union([z.array(id()), z.record(id(), trustBase.partial().nullable())])
+    .optional()
+    .describe("Where it is trusted: a list, or a map whose values override any key of the file; every environment by default."),
+});

@@ -1,0 +1,139 @@
+// Promises the estate as data: per environment, resolved, self-contained (schemas, keys and roots included), plain JSON.
+// Trusts load.ts, which makes it from files. An environment never holds a value of another one: the wall is in the shape.
+// Specified in docs/configuration.md.
+import type { ProofKind } from "@sallyport/protocol/principal.ts";
+import type {
+  AttributeSource,
+  CertificateIdentity,
+  Classification,
+  GrantedOperation,
+  RateLimit,
+  Scalar,
+} from "@sallyport/protocol/snapshot/objects.ts";
+import type { Finding, Place } from "./finding.ts";
+
+export type PublicJwk = Readonly<Record<string, string>>;
+
+export interface OperationConfig {
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+  readonly classification: Classification;
+  readonly authorize: "grant" | "policy";
+  readonly attributes: Readonly<Record<string, AttributeSource>>;
+  /** Absent: takes no body. */
+  readonly body?: { readonly content: "json" | "opaque"; readonly contentType: string; readonly schema?: unknown };
+  readonly bodyBytesMax: number;
+  readonly timeoutMs: number;
+  readonly businessErrors: readonly number[];
+  readonly offline: "bound" | "until-expiry";
+}
+
+/** One system in one environment. */
+export interface SystemConfig {
+  readonly id: string;
+  readonly owner: string;
+  readonly zone: string;
+  readonly region: string;
+  readonly upstream?: { readonly url: string; readonly allowPrivate: boolean; readonly trust?: string };
+  readonly public: { readonly host?: string; readonly path: string; readonly strip: boolean };
+  readonly clients: readonly { readonly id: string; readonly keys: readonly PublicJwk[] }[];
+  readonly certificates: readonly CertificateIdentity[];
+  readonly attributes: Readonly<Record<string, Scalar>>;
+  readonly operations: readonly OperationConfig[];
+  readonly declaredAt: Place;
+}
+
+/** One integration in one environment. Its state is not here: state is not configuration. */
+export interface IntegrationConfig {
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  readonly owner: string;
+  readonly purpose: string;
+  readonly proof: readonly ProofKind[];
+  /** Milliseconds since the epoch until which `bearer` is accepted; present exactly when `proof` has it. */
+  readonly bearerUntilMs?: number;
+  readonly bearerReason?: string;
+  readonly limits: readonly RateLimit[];
+  readonly operations: readonly GrantedOperation[];
+  readonly reviewMs?: number;
+  readonly expiresAtMs?: number;
+  readonly onExpiry: "alert" | "suspend";
+  readonly declaredAt: Place;
+}
+
+export interface TrustConfig {
+  readonly name: string;
+  /** PEM certificates. */
+  readonly roots: readonly string[];
+  readonly declaredAt: Place;
+}
+
+export interface PolicyFile {
+  /** `policies/regions.cedar`, relative to the estate. */
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface ListenerConfig {
+  readonly name: string;
+  readonly serves: "gateway" | "identity" | "admin" | "channel";
+  readonly address: { readonly host: string; readonly port: number };
+  readonly url: string;
+  readonly clientCertificates: "none" | "request";
+  readonly trustedProxies: readonly string[];
+  /** Null: every region. */
+  readonly region: string | null;
+}
+
+/** Something that is not served, with the error that says why. `object`: `system/billing`, `integration/orders-to-billing`, `trust/…`, `environment/…`. */
+export interface BrokenConfig extends Place {
+  readonly object: string;
+  readonly why: string;
+}
+
+export interface EnvironmentConfig {
+  readonly name: string;
+  readonly approval: "none" | "operator";
+  readonly stalenessMs: Readonly<Record<Classification, number>>;
+  readonly systems: readonly SystemConfig[];
+  readonly integrations: readonly IntegrationConfig[];
+  readonly trust: readonly TrustConfig[];
+  readonly policies: readonly PolicyFile[];
+  readonly listeners: readonly ListenerConfig[];
+  readonly broken: readonly BrokenConfig[];
+}
+
+export interface OperatorConfig {
+  readonly id: string;
+  readonly name?: string;
+  readonly keys: readonly PublicJwk[];
+}
+
+export interface TeamConfig {
+  readonly id: string;
+  readonly name?: string;
+  readonly contact?: string;
+}
+
+export interface Estate {
+  readonly name: string;
+  readonly tenant: string;
+  /** `config:<name>`: what every object of this estate is managed by. */
+  readonly managedBy: string;
+  readonly teams: readonly TeamConfig[];
+  readonly operators: readonly OperatorConfig[];
+  /** In ascending order of name. */
+  readonly environments: readonly EnvironmentConfig[];
+}
+
+export interface LoadedEstate {
+  readonly estate: Estate;
+  readonly findings: readonly Finding[];
+}
+
+/** What an integration that nobody decided about yet is in: approval rules hold from the first apply on. */
+export function initialState(environment: Pick<EnvironmentConfig, "approval">): "active" | "proposed" {
+  return environment.approval === "none" ? "active" : "proposed";
+}

@@ -1,0 +1,150 @@
+// Promises what may be written in systems/<id>.yaml: one sentence per key, the single source of checks, JSON Schema and reference.
+// Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
+import { z } from "zod";
+import { itemsMax } from "./bounds.ts";
+import {
+  attributeFrom,
+  attributeName,
+  duration,
+  filePath,
+  hostName,
+  id,
+  match,
+  operationName,
+  owner,
+  prose,
+  publicPath,
+  size,
+  upstreamUrl,
+} from "./words.ts";
+
+export const dataClasses = ["public", "internal", "confidential", "restricted", "pii", "secret", "payment", "health"] as const;
+export const classifications = ["public", "internal", "confidential", "restricted"] as const;
+
+export const timeout = () => duration({ minMs: 10, maxMs: 300_000, says: "`10ms` to `5m`" });
+
+const attributeDetails = z.strictObject({
+  from: attributeFrom().describe("Where the value is in the request: `path:<parameter>`, `query:<name>`, `header:<name>` or `body:$.member`."),
+  type: z.enum(["string", "long", "boolean"]).prefault("string").describe("Type in Cedar; a value of another type denies the crossing (`attribute-missing`)."),
+});
+const attributeShort = attributeFrom().transform((from) => ({ from, type: "string" as const }));
+
+const body = z.union([
+  z.literal("none"),
+  z.strictObject({
+    schema: z
+      .union([filePath(), z.record(z.string(), z.unknown())])
+      .optional()
+      .describe("JSON Schema 2020-12 of the body, inline or as the path of a JSON or YAML file; needs a JSON content type."),
+    contentType: z
+      .string()
+      .regex(/^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+$/)
+      .prefault("application/json")
+      .describe("The one media type that is accepted, without parameters; other than JSON it streams through unread."),
+    size: size().prefault("1MiB").describe("Most bytes a body may have; at most `16MiB`."),
+  }),
+]);
+
+const operationDetails = z.strictObject({
+  match: match().describe("Method and path, for example `GET /v1/invoices/{id}`; the path is what remains after the public prefix."),
+  description: prose().optional().describe("What the operation does, for reviewers."),
+  data: z.array(z.enum(dataClasses)).max(itemsMax).prefault([]).describe("Data classes that cross, besides those the schema marks with `x-data-class`."),
+  classification: z
+    .enum(classifications)
+    .optional()
+    .describe("Raises the classification that follows from the data classes; it cannot lower it."),
+  authorize: z
+    .enum(["grant", "policy"])
+    .prefault("grant")
+    .describe("`grant`: the integration permits and policies narrow; `policy`: only a `permit` in policies/ permits."),
+  attributes: z
+    .record(attributeName(), z.union([attributeShort, attributeDetails]))
+    .prefault({})
+    .describe("Attributes of the resource that policies may read, each from one place of the request."),
+  body: body.optional().describe("What the request carries, or `none`; without it POST, PUT and PATCH take JSON of any shape, the rest take no body."),
+  timeout: timeout().prefault("10s").describe("How long the provider may take to answer; `10ms` to `5m`."),
+  outcome: z
+    .strictObject({
+      "business-error": z
+        .array(z.int().min(400).max(599))
+        .max(itemsMax)
+        .prefault([])
+        .describe("Status codes that mean the provider said no, and is well."),
+    })
+    .optional()
+    .describe("How answers count."),
+  offline: z
+    .enum(["bound", "until-expiry"])
+    .prefault("bound")
+    .describe("How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires."),
+});
+
+export type OperationSource = z.output<typeof operationDetails>;
+
+/** `invoice.create: POST /v1/invoices`: everything else by default. Text becomes the map before checking (overlay.ts), so the short form never fails here. */
+const operation = z.union([z.string(), operationDetails]);
+
+const certificate = z.strictObject({
+  trust: id().describe("Name of the bundle in trust/ whose roots may end the chain."),
+  uri: z.string().max(2_048).regex(/^[a-z][a-z0-9+.-]*:\S+$/).optional().describe("The one URI subject alternative name, for example a SPIFFE id."),
+  dns: hostName().optional().describe("The one DNS subject alternative name."),
+  x5t: z.string().regex(/^[A-Za-z0-9_-]{43}$/).optional().describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
+});
+
+const identity = z.strictObject({
+  client: id().optional().describe("OAuth client id of the system, unique in the tenant; it proves itself with `private_key_jwt`."),
+  keys: z.array(filePath()).max(itemsMax).prefault([]).describe("JWKS files with its public keys (ES256 or EdDSA); a private key here is an error."),
+  certificate: z
+    .union([certificate, z.array(certificate).max(itemsMax)])
+    .optional()
+    .describe("Client certificate that proves the system without a token: bundle and exactly one of `uri`, `dns`, `x5t`."),
+});
+
+const uses = z.strictObject({
+  to: id().describe("The providing system."),
+  purpose: prose().describe("Why this data crosses, in words an auditor understands."),
+  operations: z.array(operationName()).min(1).max(1_000).describe("Operations of the provider that are granted; each by name."),
+});
+
+const base = z.strictObject({
+  system: id().describe("Id of the system; equals the name of the file."),
+  owner: owner().prefault("team:default").describe("The team that answers for it, `team:<id>`."),
+  description: prose().optional().describe("What the system is, for reviewers."),
+  zone: z.enum(["edge", "internal", "data"]).prefault("internal").describe("The network tier it stands in."),
+  region: id().prefault("default").describe("Where it is."),
+  url: upstreamUrl().optional().describe("Where its operations are served, http or https, with an optional base path."),
+  allowPrivate: z.boolean().prefault(false).describe("The URL may lead to a private, loopback or link-local address."),
+  tls: z
+    .strictObject({ ca: id().optional().describe("Bundle in trust/ that the server certificate must chain to, in place of the public roots.") })
+    .optional()
+    .describe("How the connection to `url` is secured."),
+  public: z
+    .strictObject({
+      host: hostName().optional().describe("Serve only under this host name."),
+      path: publicPath().optional().describe("Path prefix on the gateway; `/<id>` by default."),
+      strip: z.boolean().prefault(true).describe("Take the prefix off before matching and forwarding."),
+    })
+    .optional()
+    .describe("Where callers reach it on the gateway."),
+  identity: identity.optional().describe("How the system proves who it is when it calls."),
+  attributes: z
+    .record(attributeName(), z.union([z.string().max(1_000), z.int(), z.boolean()]))
+    .prefault({})
+    .describe("Attributes of the system as a caller, for policies: text, whole numbers, true or false."),
+  operations: z.record(operationName(), operation).prefault({}).describe("What it offers: business actions by name, as `METHOD /path` or as a map."),
+  uses: z.array(uses).max(1_000).prefault([]).describe("Short form of integrations: each entry becomes `<this system>-to-<to>`."),
+});
+
+/** One system in one environment, after its overrides were applied. */
+export const systemSchema = base;
+export type SystemSource = z.output<typeof base>;
+export type CertificateSource = z.output<typeof certificate>;
+export const operationDetailsSchema = operationDetails;
+
+/** The file as it is written, for the JSON Schema and the reference. */
+export const systemFileSchema = base.extend({
+  environments: z
+    .union([z.array(id()), z.record(id(), base.partial().nullable())])
+    .optional()
+    .describe("Where it exists: a list, or a map whose values override any key of the file; `production` by default."),
+});
