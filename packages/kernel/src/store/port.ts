@@ -14,13 +14,20 @@ export interface CommandContext {
   /** Milliseconds since the epoch, one value for the whole command. */
   readonly now: number;
   readonly dialect: "sqlite" | "postgres";
+  /** A fresh id (ULID) per call, ascending within one command; a retried command gets the same ids again. */
+  nextId(): string;
 }
 
 export type CommandBody<In, Out> = (input: In, context: CommandContext) => Generator<Statement, Out, readonly Row[]>;
 
+/** Rows that change without anybody having to answer for it (a lease, a last-seen time, a replay id): the reason stands in the table. */
+export interface Bookkeeping {
+  readonly bookkeeping: string;
+}
+
 export interface Command<In, Out> {
-  /** The audit action every run that changes state records in `audit_outbox`; null only for reads. */
-  readonly audit: string | null;
+  /** The audit action every run that changes state records in `audit_outbox`; null only for reads, which run read-only. */
+  readonly audit: string | null | Bookkeeping;
   readonly body: CommandBody<In, Out>;
 }
 

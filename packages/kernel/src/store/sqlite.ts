@@ -1,0 +1,159 @@
+// Promises that a resolved run is on disk and that a dead writer thread answers everybody. Trusts sqlite-thread.ts.
+// Behaviour: docs/store.md, "SQLite".
+import { Worker } from "node:worker_threads";
+import type { Clock, Random } from "../ports.ts";
+import { type DirectoryPorts, prepareDatabaseFile } from "./directory.ts";
+import { idSeedBytes } from "./event-id.ts";
+import { StoreFault } from "./fault.ts";
+import { loadCommands } from "./module.ts";
+import type { CommandTable, InputOf, OutputOf, Store } from "./port.ts";
+import type { ThreadOptions, ThreadReply, ThreadRequest } from "./sqlite-thread.ts";
+
+export interface SqliteOptions {
+  readonly path: string;
+  readonly commands: URL;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly pendingMax: number;
+  readonly databaseBytesMax?: number;
+  readonly directory: DirectoryPorts;
+}
+
+interface Waiter {
+  readonly resolve: (output: unknown) => void;
+  readonly reject: (fault: StoreFault) => void;
+}
+
+/** Checks the directory, starts the writer thread and waits until it has opened, checked and migrated the database. */
+export async function openSqliteStore<T extends CommandTable>(options: SqliteOptions): Promise<Store<T>> {
+  prepareDatabaseFile(options.path, options.directory);
+  const { commands } = await loadCommands(options.commands.href);
+  const thread: ThreadOptions = {
+    path: options.path,
+    commands: options.commands.href,
+    now: options.clock.now(),
+    ...(options.databaseBytesMax === undefined ? {} : { databaseBytesMax: options.databaseBytesMax }),
+  };
+  // The published package is compiled, and its threads with it.
+  const entry = import.meta.url.endsWith(".ts") ? "./sqlite-thread.ts" : "./sqlite-thread.js";
+  const worker = new Worker(new URL(entry, import.meta.url), { workerData: thread, name: "sallyport-store" });
+  const store = new SqliteStore<T>(worker, commands, options);
+  await store.opened;
+  return store;
+}
+
+class SqliteStore<T extends CommandTable> implements Store<T> {
+  readonly dialect = "sqlite";
+  readonly opened: Promise<void>;
+  readonly #worker: Worker;
+  readonly #commands: CommandTable;
+  readonly #options: SqliteOptions;
+  readonly #waiting = new Map<number, Waiter>();
+  #nextId = 0;
+  #flushPlanned = false;
+  #ended: StoreFault | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(worker: Worker, commands: CommandTable, options: SqliteOptions) {
+    this.#worker = worker;
+    this.#commands = commands;
+    this.#options = options;
+    const opened = Promise.withResolvers<void>();
+    this.opened = opened.promise;
+    worker.on("message", (reply: ThreadReply) => {
+      if (reply.t === "ready") opened.resolve();
+      else if (reply.t === "failed") opened.reject(new StoreFault(reply.fault.code, reply.fault.internal));
+      else this.#settle(reply);
+    });
+    const died = (how: string, cause?: unknown) => {
+      const fault = new StoreFault(
+        "store-thread-dead",
+        `the writer thread of ${options.path} ${how}: what was not acknowledged may or may not be stored; restart sallyport`,
+        { cause },
+      );
+      opened.reject(fault);
+      this.#end(fault);
+    };
+    worker.on("error", (error) => died(`failed (${error instanceof Error ? error.message : "unknown error"})`, error));
+    worker.on("exit", (code) => died(`ended with code ${code}`));
+  }
+
+  run<K extends keyof T & string>(name: K, input: InputOf<T[K]>): Promise<OutputOf<T[K]>> {
+    const refused = this.#refusal(name);
+    if (refused) return Promise.reject(refused);
+    const id = this.#nextId;
+    this.#nextId += 1;
+    const { promise, resolve, reject } = Promise.withResolvers<OutputOf<T[K]>>();
+    try {
+      this.#post({
+        t: "run",
+        id,
+        name,
+        input,
+        now: this.#options.clock.now(),
+        seed: this.#options.random.bytes(idSeedBytes),
+      });
+    } catch (error) {
+      return Promise.reject(
+        new StoreFault("not-cloneable", `the input of command ${name} cannot be copied between threads`, {
+          cause: error,
+        }),
+      );
+    }
+    // as: the thread runs the body of this very command.
+    this.#waiting.set(id, { resolve: (output) => resolve(output as OutputOf<T[K]>), reject });
+    if (!this.#flushPlanned) {
+      this.#flushPlanned = true;
+      queueMicrotask(() => this.#flush());
+    }
+    return promise;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ended) return;
+    const exited = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    this.#post({ t: "close" });
+    await exited;
+  }
+
+  #refusal(name: string): StoreFault | null {
+    if (this.#closing) return new StoreFault("store-closed", `command ${name} came after close`);
+    if (this.#ended) return this.#ended;
+    if (!Object.hasOwn(this.#commands, name))
+      return new StoreFault("unknown-command", `there is no command ${JSON.stringify(name.slice(0, 80))}`);
+    if (this.#waiting.size >= this.#options.pendingMax)
+      return new StoreFault("store-busy", `${this.#waiting.size} commands are waiting already`);
+    return null;
+  }
+
+  #post(request: ThreadRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  #flush(): void {
+    this.#flushPlanned = false;
+    if (!this.#ended) this.#post({ t: "flush" });
+  }
+
+  #settle(reply: Extract<ThreadReply, { t: "done" | "fault" | "closed" }>): void {
+    if (reply.t === "closed") {
+      this.#end(new StoreFault("store-closed", "the store is closed"));
+      return;
+    }
+    const waiter = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.t === "done") waiter?.resolve(reply.output);
+    else waiter?.reject(new StoreFault(reply.fault.code, reply.fault.internal));
+  }
+
+  #end(fault: StoreFault): void {
+    this.#ended ??= fault;
+    for (const waiter of this.#waiting.values()) waiter.reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
