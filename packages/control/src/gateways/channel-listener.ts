@@ -7,13 +7,14 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
-import type { JoinAnswer, JoinRequest, RenewRequest } from "./joining.ts";
+import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
 import { parseJoinRequest, parseRenewRequest, parseUpMessage } from "./parse-up.ts";
 
 export interface ChannelPorts {
   /** Null: refused, for whatever reason; the reason is logged and recorded by the implementation. */
   join(request: JoinRequest): Promise<JoinAnswer | null>;
   renew(address: NodeAddress, request: RenewRequest): Promise<{ readonly certificate: string } | null>;
+  listenerCertificate(address: NodeAddress, request: RenewRequest): Promise<ListenerCertificate | null>;
   /** The active node whose current certificates include this SHA-256 thumbprint (base64url). */
   nodeOf(thumbprint: string): Promise<NodeAddress | null>;
   /** What a node is sent when it connects, in order, after `hello`. */
@@ -103,7 +104,11 @@ export class ChannelListener {
     const route = `${request.method} ${url.pathname}`;
     if (route === "GET /channel/v1/down") return this.#down(address, url, response);
     if (route === "POST /channel/v1/up") return this.#up(address, request, response);
-    if (route === "POST /channel/v1/renew") return this.#renew(address, request, response);
+    if (route === "POST /channel/v1/renew")
+      return this.#certify(request, response, (proven) => this.#ports.renew(address, proven));
+    if (route === "POST /channel/v1/listener-certificate") {
+      return this.#certify(request, response, (proven) => this.#ports.listenerCertificate(address, proven));
+    }
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
     const bytes = await this.#ports.blob(address, blob);
@@ -135,11 +140,21 @@ export class ChannelListener {
     json(response, answer);
   }
 
-  async #renew(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #certify(
+    request: IncomingMessage,
+    response: ServerResponse,
+    issue: (request: RenewRequest) => Promise<object | null>,
+  ): Promise<void> {
     const body = await readBody(request, joinBodyBytesMax);
     const parsed = body === null ? null : parseRenewRequest(body);
-    const answer = parsed === null ? null : await this.#ports.renew(address, parsed);
-    if (answer === null) return refuse(response, 403, "renew-refused", "The request does not prove its key");
+    const answer = parsed === null ? null : await issue(parsed);
+    if (answer === null)
+      return refuse(
+        response,
+        403,
+        "certificate-refused",
+        "The request does not prove its key, or there is nothing to certify",
+      );
     json(response, answer);
   }
 

@@ -71,6 +71,21 @@ export async function join(request: JoinRequest, ports: JoiningPorts): Promise<J
   return { v: 1, node: registration.node, certificate, authority: ports.authority, epoch: ports.epoch() };
 }
 
+export interface ListenerCertificate {
+  readonly certificate: string;
+  readonly authority: string;
+}
+
+/** A server certificate for the environment's listener names; null when the key is not proven or no listener is configured. */
+export function listenerCertificate(
+  address: NodeAddress,
+  request: RenewRequest,
+  issue: (publicKey: KeyObject, address: NodeAddress) => ListenerCertificate | null,
+): ListenerCertificate | null {
+  const key = provenKey(request.spki, request.proof, `sallyport-listener/v1\n${request.spki}`);
+  return key === null ? null : issue(key, address);
+}
+
 /** A fresh certificate for a fresh key of a node that is already known; null when the key is not proven. */
 export async function renew(
   address: NodeAddress,
