@@ -1,0 +1,221 @@
+// Promises that an access token is what `mint` signed, for this audience, now, and presented by who holds its key.
+// Trusts the ring of public keys, the clock and the revocation port it is given. Specified in docs/formats/token.md §3 (RFC 9068, RFC 7800, RFC 8725).
+import type { Proof } from "../principal.ts";
+import { type Deny, deny } from "../verdict.ts";
+import { isBase64urlOf32 } from "./base64url.ts";
+import { claimActor, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
+import type { AccessTokenClaims } from "./claims.ts";
+import type { TokenKeys, TokenSigner } from "./crypto.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
+import { checkSignature, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
+
+/** Part of every cache key over verified tokens; raised whenever these rules change. */
+export const tokenValidatorVersion = "1";
+export const accessTokenType = "at+jwt";
+export const accessTokenBytesMax = 8192;
+/** Clock skew allowed unless a rule says otherwise, and the most any rule can allow. */
+export const clockSkewMs = 5_000;
+export const clockSkewMsMax = 60_000;
+
+export interface AccessTokenRules {
+  /** Compared byte by byte. */
+  readonly issuer: string;
+  /** The ring of this issuer and of nobody else. */
+  readonly keys: TokenKeys;
+  /** `exp` - `iat` may be at most this many seconds. */
+  readonly lifetimeSecondsMax: number;
+}
+
+/** Signed by the ring and well-formed; says nothing yet about audience, clock, revocation or who presents it. Safe to cache. */
+export interface SignedAccessToken {
+  readonly kind: "signed";
+  readonly claims: AccessTokenClaims;
+  readonly kid: string;
+}
+
+export interface TokenRevocations {
+  /** Was a token of this id, client or key, issued at `issuedAtMs`, revoked? */
+  isRevoked(kind: "jti" | "client" | "kid", value: string, issuedAtMs: number): boolean;
+}
+
+/** One presentation of a token; judged anew for each request. */
+export interface TokenUse {
+  /** The one audience the request is for: that of the routed system. */
+  readonly audience: string;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Default 5,000, at most 60,000. */
+  readonly skewMs?: number;
+  readonly scheme: "Bearer" | "DPoP";
+  /** Thumbprint of a proof that verifyDpopProof has just accepted for this very token. */
+  readonly jkt?: string;
+  /** RFC 8705 thumbprint of the client certificate of this very connection. */
+  readonly x5t?: string;
+  readonly revocations: TokenRevocations;
+}
+
+/** `expiresAtMs` is `exp` without skew. */
+export interface VerifiedAccessToken {
+  readonly kind: "verified";
+  readonly claims: AccessTokenClaims;
+  readonly kid: string;
+  readonly proof: Proof;
+  /** null: the token carries no scope, so the grant alone decides. */
+  readonly scopes: readonly string[] | null;
+  readonly expiresAtMs: number;
+}
+
+const no = (code: Parameters<typeof deny>[1], why: string): Deny => deny("identify", code, { why });
+
+/**
+ * Form, key, signature, issuer and types of claims: the costly part, which depends on nothing but its arguments.
+ * Cache its result under (issuer, tokenValidatorVersion, SHA-256 of `token`), drop the cache when the ring changes,
+ * and still call acceptAccessToken on every hit. Codes: docs/formats/token.md §3, checks 1-8.
+ */
+export function readAccessToken(token: string, rules: AccessTokenRules): SignedAccessToken | Deny {
+  const jws = parseCompactJws(token, { bytesMax: accessTokenBytesMax, keyMember: "kid" });
+  if (jws.kind === "malformed") return no("token-malformed", jws.why);
+  const { alg, typ, kid } = jws.header;
+  if (!isSigningAlgorithm(alg)) return no("token-algorithm", "alg is neither ES256 nor EdDSA");
+  if (typ !== accessTokenType) return no("token-type", `typ is not ${accessTokenType}`);
+  if (kid === undefined) return no("token-malformed", "kid is missing");
+  const key = rules.keys.find(kid);
+  if (key === undefined) return no("token-key-unknown", "kid is not in the ring of this environment");
+  const wrong = checkSignature(jws, key);
+  if (wrong === "algorithm") return no("token-algorithm", "alg is not the algorithm of the key");
+  if (wrong === "signature") return no("token-signature", "the signature does not fit");
+  const members = parseJsonObject(jws.payload);
+  if (members === null) return no("token-malformed", "the payload is not one JSON object");
+  if (members.iss !== rules.issuer) return no("token-issuer", `iss is not ${rules.issuer}`);
+  const claims = parseAccessTokenClaims(members);
+  if (typeof claims === "string") return no("token-claims", `claim ${claims} is missing or malformed`);
+  if (claims.exp <= claims.iat) return no("token-claims", "exp is not after iat");
+  if (claims.exp - claims.iat > rules.lifetimeSecondsMax) {
+    return no("token-claims", `the lifetime exceeds ${rules.lifetimeSecondsMax} s`);
+  }
+  return { kind: "signed", claims, kid };
+}
+
+/** Audience, clock, revocation and binding of one presentation. Codes: docs/formats/token.md §3, checks 9-13. */
+export function acceptAccessToken(signed: SignedAccessToken, use: TokenUse): VerifiedAccessToken | Deny {
+  const { claims, kid } = signed;
+  if (claims.aud !== use.audience) return no("token-audience", `aud is not ${use.audience}`);
+  const clock = checkTimes(claims, use.now, use.skewMs);
+  if (clock !== null) return clock;
+  const issuedAtMs = claims.iat * 1000;
+  const { revocations } = use;
+  if (revocations.isRevoked("jti", claims.jti, issuedAtMs))
+    return no("token-revoked", "the token was revoked by its id");
+  if (revocations.isRevoked("client", claims.client_id, issuedAtMs))
+    return no("token-revoked", "the tokens of this client were revoked");
+  if (revocations.isRevoked("kid", kid, issuedAtMs)) return no("token-revoked", "the signing key was revoked");
+  const proof = checkBinding(claims, use);
+  if (proof.kind === "deny") return proof;
+  return {
+    kind: "verified",
+    claims,
+    kid,
+    proof,
+    scopes: claims.scope === undefined ? null : claims.scope.split(" "),
+    expiresAtMs: claims.exp * 1000,
+  };
+}
+
+/** readAccessToken and acceptAccessToken in one go, for whoever keeps no cache. */
+export function verifyAccessToken(token: string, rules: AccessTokenRules, use: TokenUse): VerifiedAccessToken | Deny {
+  const signed = readAccessToken(token, rules);
+  return signed.kind === "deny" ? signed : acceptAccessToken(signed, use);
+}
+
+/** Prints and signs with keys in the order of the format page. Claims are not judged here: that is `mint`'s duty. */
+export function signAccessToken(claims: AccessTokenClaims, signer: TokenSigner): string {
+  const { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, acr, amr, auth_time } = claims;
+  const ordered = { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, acr, amr, auth_time };
+  return signCompactJws({ alg: signer.alg, typ: accessTokenType, kid: signer.kid }, ordered, signer);
+}
+
+/** Expired or not yet valid at `now` (milliseconds); null when in time. Shared by access and hop tokens. */
+export function checkTimes(
+  claims: { readonly exp: number; readonly iat: number; readonly nbf?: number },
+  now: number,
+  skewMs: number = clockSkewMs,
+): Deny | null {
+  const skew = Math.min(skewMs, clockSkewMsMax);
+  if (!(now < claims.exp * 1000 + skew)) return no("token-expired", "exp has passed");
+  if (!(Math.max(claims.iat, claims.nbf ?? 0) * 1000 <= now + skew))
+    return no("token-not-yet-valid", "iat or nbf lies in the future");
+  return null;
+}
+
+function checkBinding(claims: AccessTokenClaims, use: TokenUse): Proof | Deny {
+  const jkt = claims.cnf?.jkt;
+  const x5t = claims.cnf?.["x5t#S256"];
+  if (use.scheme === "DPoP") {
+    if (jkt === undefined) return no("token-unbound", "presented with DPoP but the token is bound to no key");
+    if (jkt !== use.jkt) return no("dpop-key-mismatch", "the token is bound to another key than the proof's");
+  } else if (jkt !== undefined) {
+    return no("token-bound-as-bearer", "a DPoP-bound token was presented as Bearer");
+  }
+  if (x5t !== undefined && use.x5t === undefined) {
+    return no("token-bound-as-bearer", "a certificate-bound token was presented without a client certificate");
+  }
+  if (x5t !== undefined && x5t !== use.x5t)
+    return no("certificate-mismatch", "the token is bound to another certificate");
+  const certificate = use.x5t === undefined ? {} : { x5t: use.x5t };
+  if (jkt !== undefined) return { kind: "dpop", jkt, ...certificate };
+  return { kind: x5t === undefined ? "bearer" : "mtls", ...certificate };
+}
+
+type Confirmation = NonNullable<AccessTokenClaims["cnf"]>;
+
+function parseConfirmation(value: unknown): Confirmation | undefined {
+  if (!isJsonObject(value)) return undefined;
+  const names = Object.keys(value);
+  const { jkt, "x5t#S256": x5t } = value;
+  if (names.length === 0 || !names.every((name) => name === "jkt" || name === "x5t#S256")) return undefined;
+  if (jkt !== undefined && !(typeof jkt === "string" && isBase64urlOf32(jkt))) return undefined;
+  if (x5t !== undefined && !(typeof x5t === "string" && isBase64urlOf32(x5t))) return undefined;
+  return { ...(jkt !== undefined ? { jkt } : {}), ...(x5t !== undefined ? { "x5t#S256": x5t } : {}) };
+}
+
+function parseMethods(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value) || value.length > 16) return undefined;
+  return value.every((one): one is string => claimText(one) !== undefined) ? value : undefined;
+}
+
+/** The known claims, typed; or the name of the first one that is missing or malformed. */
+function parseAccessTokenClaims(members: JsonObject): AccessTokenClaims | string {
+  const iss = claimText(members.iss);
+  const sub = claimText(members.sub);
+  const aud = claimText(members.aud);
+  const exp = numericDate(members.exp);
+  const iat = numericDate(members.iat);
+  const jti = claimId(members.jti);
+  const client_id = claimText(members.client_id);
+  if (iss === undefined) return "iss";
+  if (sub === undefined) return "sub";
+  if (aud === undefined) return "aud";
+  if (exp === undefined) return "exp";
+  if (iat === undefined) return "iat";
+  if (jti === undefined) return "jti";
+  if (client_id === undefined) return "client_id";
+  const optional: Record<string, unknown> = {};
+  for (const [name, parse] of optionalClaims) {
+    const value = members[name];
+    if (value === undefined) continue;
+    const parsed = parse(value);
+    if (parsed === undefined) return name;
+    optional[name] = parsed;
+  }
+  return { iss, sub, aud, exp, iat, jti, client_id, ...optional };
+}
+
+const optionalClaims: readonly (readonly [keyof AccessTokenClaims, (value: unknown) => unknown])[] = [
+  ["nbf", numericDate],
+  ["scope", claimScope],
+  ["cnf", parseConfirmation],
+  ["act", (value) => claimActor(value)],
+  ["acr", claimText],
+  ["amr", parseMethods],
+  ["auth_time", numericDate],
+];

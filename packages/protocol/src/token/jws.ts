@@ -1,0 +1,94 @@
+// Promises that a compact JWS has exactly one spelling and that its key, not its header, chooses the algorithm.
+// Trusts the VerifyKey it is given. Specified by RFC 7515 §7.1 and docs/formats/token.md §1.
+import { decodeBase64url, encodeBase64url } from "./base64url.ts";
+import type { SigningAlgorithm } from "./claims.ts";
+import type { TokenSigner, VerifyKey } from "./crypto.ts";
+import { type JsonObject, parseJsonObject, utf8 } from "./json.ts";
+
+export interface JoseHeader {
+  readonly alg: string;
+  readonly typ?: string;
+  readonly kid?: string;
+  /** Only where the form allows it (DPoP); not yet judged. */
+  readonly jwk?: unknown;
+}
+
+export interface CompactJws {
+  readonly kind: "jws";
+  readonly header: JoseHeader;
+  readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly signingInput: Uint8Array;
+}
+
+/** Why a text is not a JWS of the wanted form; for operators, never for strangers. */
+export interface MalformedJws {
+  readonly kind: "malformed";
+  readonly why:
+    | "too long"
+    | "not three parts"
+    | "not canonical base64url"
+    | "header is not one JSON object"
+    | "header member not allowed";
+}
+
+export interface JwsForm {
+  /** Characters, which are bytes: the text is ASCII or it is refused. */
+  readonly bytesMax: number;
+  /** `kid` for our own tokens, `jwk` for DPoP proofs: the one way the key is named. */
+  readonly keyMember: "kid" | "jwk";
+}
+
+const malformed = (why: MalformedJws["why"]): MalformedJws => ({ kind: "malformed", why });
+
+/** Splits and decodes; judges neither algorithm nor key nor signature. */
+export function parseCompactJws(text: string, form: JwsForm): CompactJws | MalformedJws {
+  if (text.length > form.bytesMax) return malformed("too long");
+  const first = text.indexOf(".");
+  const second = text.indexOf(".", first + 1);
+  if (first < 1 || second < first + 2 || second === text.length - 1 || text.indexOf(".", second + 1) !== -1) {
+    return malformed("not three parts");
+  }
+  const head = decodeBase64url(text.slice(0, first));
+  const payload = decodeBase64url(text.slice(first + 1, second));
+  const signature = decodeBase64url(text.slice(second + 1));
+  if (head === null || payload === null || signature === null) return malformed("not canonical base64url");
+  const members = parseJsonObject(head);
+  if (members === null) return malformed("header is not one JSON object");
+  const header = parseHeader(members, form.keyMember);
+  if (header === null) return malformed("header member not allowed");
+  return { kind: "jws", header, payload, signature, signingInput: utf8(text.slice(0, second)) };
+}
+
+/** Anything beyond the known members is refused, which covers crit, jku, x5u, x5c, b64 and zip (RFC 8725 §3.10, RFC 7797). */
+function parseHeader(members: JsonObject, keyMember: "kid" | "jwk"): JoseHeader | null {
+  for (const name of Object.keys(members)) {
+    if (name !== "alg" && name !== "typ" && name !== keyMember) return null;
+  }
+  const { alg, typ, kid, jwk } = members;
+  if (typeof alg !== "string") return null;
+  if (typ !== undefined && typeof typ !== "string") return null;
+  if (kid !== undefined && typeof kid !== "string") return null;
+  return {
+    alg,
+    ...(typ !== undefined ? { typ } : {}),
+    ...(kid !== undefined ? { kid } : {}),
+    ...(jwk !== undefined ? { jwk } : {}),
+  };
+}
+
+export function isSigningAlgorithm(alg: string): alg is SigningAlgorithm {
+  return alg === "ES256" || alg === "EdDSA";
+}
+
+/** `algorithm` when the header names another one than the key has, `signature` when the signature is wrong, null when all is well. */
+export function checkSignature(jws: CompactJws, key: VerifyKey): "algorithm" | "signature" | null {
+  if (jws.header.alg !== key.alg) return "algorithm";
+  return key.verify(jws.signingInput, jws.signature) ? null : "signature";
+}
+
+/** Prints and signs; the key order of `header` and `claims` is the order on the wire. */
+export function signCompactJws(header: JsonObject, claims: JsonObject, signer: TokenSigner): string {
+  const input = `${encodeBase64url(utf8(JSON.stringify(header)))}.${encodeBase64url(utf8(JSON.stringify(claims)))}`;
+  return `${input}.${encodeBase64url(signer.sign(utf8(input)))}`;
+}
