@@ -12,8 +12,14 @@ export interface PolicySlice {
   readonly schema: unknown;
   /** Policy id -> Cedar text. Generated permits are named `grant:<integration>`. */
   readonly policies: Readonly<Record<string, string>>;
+  /** The ceiling: integration -> the consuming system that it grants the action to. No policy can permit anything else. */
+  readonly grants: Readonly<Record<string, string>>;
   /** The attributes the policies read: only these enter the request and the memo key. */
-  readonly reads: { readonly principal: readonly string[]; readonly resource: readonly string[]; readonly context: readonly string[] };
+  readonly reads: {
+    readonly principal: readonly string[];
+    readonly resource: readonly string[];
+    readonly context: readonly string[];
+  };
   /** The slice could not be compiled or validated: every crossing is `policy-error`. */
   readonly broken?: string;
 }

@@ -1,0 +1,224 @@
+// Promises one self-contained policy slice per action, or a broken slice and the findings that say why: never a weaker one.
+// Trusts that grants and attributes were checked by configuration; policy files are anybody's text.
+// Specified in docs/policy.md.
+import { canApply, mentionedActions } from "./applies.ts";
+import { type AskCedar, type Cedar, createAskCedar } from "./cedar.ts";
+import { type Grant, generatedPermit, generatedPermitId } from "./generated-permit.ts";
+import {
+  charactersOf,
+  type Finding,
+  finding,
+  type ParsedPolicies,
+  type ParsedPolicy,
+  type PolicyFile,
+  parsePolicyFiles,
+} from "./policy-text.ts";
+import type { AttributeType, PolicySlice } from "./port.ts";
+import { readsOf } from "./reads.ts";
+import {
+  type Caller,
+  contextShape,
+  declaredNames,
+  isAttributeName,
+  principalShape,
+  resourceShape,
+  type SliceShapes,
+  sliceSchema,
+} from "./slice-schema.ts";
+
+export interface SliceInput {
+  /** `billing:invoice.create` */
+  readonly action: string;
+  /** Id of the providing system: `billing`. */
+  readonly system: string;
+  readonly resourceAttributes: Readonly<Record<string, AttributeType>>;
+  /** Systems that may be named in `grants`; others are ignored. */
+  readonly callers: readonly Caller[];
+  readonly grants: readonly Grant[];
+  /** `policy`: no permit is generated, so only policies permit. */
+  readonly authorize: "grant" | "policy";
+  readonly policies: readonly PolicyFile[];
+}
+
+export interface CompiledSlice {
+  readonly slice: PolicySlice;
+  readonly findings: readonly Finding[];
+}
+
+export interface SliceCompiler {
+  /** Compiles one action. The same `policies` array is parsed once, however many actions ask. Findings of a file repeat per action. */
+  compileSlice(input: SliceInput): CompiledSlice;
+  /** The parsed files, for checks over the whole estate (`checkPolicyScopes`). */
+  parse(policies: readonly PolicyFile[]): ParsedPolicies;
+}
+
+/**
+ * A compiler with an evaluator of its own; make one per run over an estate.
+ * Throws only for bugs of the caller (a grant to a system that is not among `callers`, ids that are not ids).
+ */
+export function createSliceCompiler(ask: AskCedar = createAskCedar()): SliceCompiler {
+  const parsedFiles = new WeakMap<readonly PolicyFile[], ParsedPolicies>();
+  const parse = (policies: readonly PolicyFile[]): ParsedPolicies => {
+    const known = parsedFiles.get(policies);
+    if (known !== undefined) return known;
+    const parsed = parsePolicyFiles(ask, policies);
+    parsedFiles.set(policies, parsed);
+    return parsed;
+  };
+  return { parse, compileSlice: (input) => compile(ask, input, parse(input.policies)) };
+}
+
+/** One slice with a compiler of its own: for a single question. For an estate use `createSliceCompiler`. */
+export function compileSlice(input: SliceInput): CompiledSlice {
+  return createSliceCompiler().compileSlice(input);
+}
+
+function compile(ask: AskCedar, input: SliceInput, parsed: ParsedPolicies): CompiledSlice {
+  const granted = grantedCallers(input);
+  const { shape, conflicts } = principalShape(granted);
+  const shapes: SliceShapes = {
+    principal: shape,
+    resource: resourceShape(input.resourceAttributes),
+    context: contextShape,
+  };
+  // Without a grant nothing can be permitted, and nobody says which attributes callers have: there is nothing to check against.
+  const kept =
+    granted.length === 0 ? [] : parsed.policies.filter((policy) => canApply(policy.json, input.action, input.system));
+  const schema = sliceSchema(
+    input.action,
+    shapes,
+    kept.flatMap((policy) => [...mentionedActions(policy.json)]),
+  );
+  const policies = {
+    ...generatedPermits(input),
+    ...Object.fromEntries(kept.map((policy) => [policy.id, policy.text])),
+  };
+  const jsons = kept.map((policy) => policy.json);
+  const everyName = { ...declaredNames(shapes), principal: [...Object.keys(shape), ...conflicts] };
+  const contested = readsOf(jsons, everyName).principal.filter((name) => conflicts.includes(name));
+  const findings = [
+    ...parsed.unreadable,
+    ...kept.flatMap((policy) => (policy.fault === undefined ? [] : [policy.fault])),
+    ...badNames(input),
+    ...contested.map((name) => contestedFinding(name, kept, parsed)),
+  ];
+  if (findings.length === 0) findings.push(...validated(ask, { schema, policies, kept, parsed, action: input.action }));
+  const [first] = findings;
+  if (first !== undefined) return { slice: brokenSlice(input.action, schema, first), findings };
+  // The generated permits read the integration, whatever else the policies read.
+  const own = readsOf(jsons, declaredNames(shapes));
+  const reads = { ...own, context: [...new Set([...own.context, "integration"])].toSorted() };
+  const grants = Object.fromEntries(input.grants.map(({ integration, from }) => [integration, from]));
+  return { slice: { v: 1, action: input.action, schema, policies, grants, reads }, findings: [] };
+}
+
+function grantedCallers(input: SliceInput): readonly Caller[] {
+  const byId = new Map(input.callers.map((caller) => [caller.id, caller]));
+  const ids = new Set(input.grants.map((grant) => grant.from));
+  return [...ids].map((id) => {
+    const caller = byId.get(id);
+    if (caller === undefined) throw new Error(`${input.action} is granted to ${id}, which is not among the callers`);
+    return caller;
+  });
+}
+
+function generatedPermits(input: SliceInput): Readonly<Record<string, string>> {
+  if (input.authorize === "policy") return {};
+  return Object.fromEntries(
+    input.grants.map((grant) => [generatedPermitId(grant.integration), generatedPermit(input.action, grant)]),
+  );
+}
+
+function badNames(input: SliceInput): readonly Finding[] {
+  const bad = Object.keys(input.resourceAttributes).filter((name) => !isAttributeName(name));
+  return bad.map((name) => ({
+    file: input.action,
+    line: 1,
+    column: 1,
+    why: `${JSON.stringify(name)} cannot be the name of an attribute`,
+    fix: "start with a letter and use up to 64 letters, digits, _ and -",
+  }));
+}
+
+function contestedFinding(name: string, kept: readonly ParsedPolicy[], parsed: ParsedPolicies): Finding {
+  const reader = kept.find(
+    (policy) => readsOf([policy.json], { principal: [name], resource: [], context: [] }).principal.length > 0,
+  );
+  const file = { file: reader?.file ?? "", text: parsed.texts.get(reader?.file ?? "") ?? "" };
+  const why = `the policy reads principal.${name}, which granted callers declare with different types, or as a number that is not a whole one, or under a name that attributes may not have`;
+  return finding(
+    file,
+    reader?.offset ?? 0,
+    why,
+    `give ${name} the same type in the attributes of every system that is granted this operation`,
+  );
+}
+
+interface Validation {
+  readonly schema: unknown;
+  readonly policies: Readonly<Record<string, string>>;
+  readonly kept: readonly ParsedPolicy[];
+  readonly parsed: ParsedPolicies;
+  readonly action: string;
+}
+
+function validated(ask: AskCedar, validation: Validation): readonly Finding[] {
+  const { schema, policies, kept, parsed, action } = validation;
+  const byId = new Map(kept.map((policy) => [policy.id, policy]));
+  // The schema is ours and of Cedar's JSON form; our own type is wider.
+  const answer = ask((cedar) =>
+    cedar.validate({
+      schema: schema as Parameters<Cedar["validate"]>[0]["schema"],
+      policies: { staticPolicies: policies },
+      validationSettings: { mode: "strict" },
+    }),
+  );
+  if (answer === undefined) {
+    const suspect = kept.at(-1);
+    const file = { file: suspect?.file ?? action, text: parsed.texts.get(suspect?.file ?? "") ?? "" };
+    return [
+      finding(
+        file,
+        suspect?.offset ?? 0,
+        `the validator gave up on the policies for ${action}`,
+        "simplify this policy or one before it",
+      ),
+    ];
+  }
+  if (answer.type === "failure") {
+    return [
+      {
+        file: action,
+        line: 1,
+        column: 1,
+        why: answer.errors.map((error) => error.message).join("; "),
+        fix: "report this: the generated schema is not accepted",
+      },
+    ];
+  }
+  return answer.validationErrors.map(({ policyId, error }) => {
+    const policy = byId.get(policyId);
+    const [where] = error.sourceLocations ?? [];
+    const inside = policy === undefined || where === undefined ? 0 : charactersOf(policy.text, where.start);
+    const file = { file: policy?.file ?? action, text: parsed.texts.get(policy?.file ?? "") ?? "" };
+    return finding(
+      file,
+      (policy?.offset ?? 0) + inside,
+      `for ${action}: ${error.message}`,
+      error.help ?? `name only what ${action} declares, or narrow the policy to the operations that declare it`,
+    );
+  });
+}
+
+function brokenSlice(action: string, schema: unknown, { file, line, column, why, fix }: Finding): PolicySlice {
+  const reads = { principal: [], resource: [], context: [] };
+  return {
+    v: 1,
+    action,
+    schema,
+    policies: {},
+    grants: {},
+    reads,
+    broken: `${file}:${line}:${column}: ${why}. Fix: ${fix}`,
+  };
+}

@@ -1,0 +1,122 @@
+// Promises that a request fits the slice's schema before Cedar or the memo sees it, and a memo key that two different requests never share.
+// Trusts the shapes of the slice; values come from callers. Specified in docs/policy.md.
+import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
+import type { DecisionInputs } from "./port.ts";
+import type { Reads } from "./reads.ts";
+import type { Shape, SliceShapes } from "./slice-schema.ts";
+
+/** Longest text of one attribute, in UTF-16 units. */
+export const attributeTextMax = 16 * 1024;
+export const scopesMax = 256;
+
+type Value = Scalar | readonly string[];
+
+/** Why the request does not fit, for operators, without its values; undefined when it fits. */
+export function misfit(shapes: SliceShapes, inputs: DecisionInputs): string | undefined {
+  return (
+    misfitText("principal id", inputs.principal.id) ??
+    misfitRecord("principal", shapes.principal, inputs.principal.attributes) ??
+    misfitRecord("resource", shapes.resource, inputs.resource.attributes) ??
+    undeclared("resource", shapes.resource, inputs.resource.attributes) ??
+    // Its fields are exactly those of contextShape, each a Value or absent.
+    misfitRecord("context", shapes.context, inputs.context as unknown as Readonly<Record<string, Value>>) ??
+    undeclared("context", shapes.context, inputs.context)
+  );
+}
+
+/** Attributes of the principal come from configuration and may be more than a slice declares; callers have a hand in all others. */
+function undeclared(area: string, shape: Shape, values: object): string | undefined {
+  const extra = Object.entries(values).find(([name, value]) => value !== undefined && !Object.hasOwn(shape, name));
+  return extra === undefined ? undefined : `${area}.${extra[0]} is not declared`;
+}
+
+function misfitRecord(
+  area: string,
+  shape: Shape,
+  values: Readonly<Record<string, Value | undefined>>,
+): string | undefined {
+  for (const name in shape) {
+    const declared = shape[name];
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    if (declared === undefined) continue;
+    if (value === undefined) {
+      if (declared.required) return `${area}.${name} is missing`;
+      continue;
+    }
+    const wrong = misfitValue(declared.type, value);
+    if (wrong !== undefined) return `${area}.${name} ${wrong}`;
+  }
+  return undefined;
+}
+
+function misfitValue(type: Shape[string]["type"], value: Value): string | undefined {
+  switch (type) {
+    case "boolean":
+      return typeof value === "boolean" ? undefined : "is not a boolean";
+    case "long":
+      // Cedar's Long is 64 bits wide, but beyond 2^53 a JavaScript number has already lost the caller's digits.
+      return Number.isSafeInteger(value) ? undefined : "is not a whole number within ±(2^53 - 1)";
+    case "string":
+      return typeof value === "string" ? misfitText("", value)?.trimStart() : "is not a string";
+    case "strings":
+      if (!Array.isArray(value)) return "is not a list of strings";
+      if (value.length > scopesMax) return `has more than ${scopesMax} entries`;
+      return value.every((entry) => typeof entry === "string" && misfitText("", entry) === undefined)
+        ? undefined
+        : "is not a list of strings";
+    default:
+      return "has an unknown type";
+  }
+}
+
+function misfitText(what: string, text: unknown): string | undefined {
+  if (typeof text !== "string") return `${what} is not a string`;
+  if (text.length > attributeTextMax) return `${what} is longer than ${attributeTextMax} characters`;
+  return text.isWellFormed() ? undefined : `${what} is not well-formed Unicode`;
+}
+
+export interface Projection {
+  readonly principal: Readonly<Record<string, Value>>;
+  readonly resource: Readonly<Record<string, Value>>;
+  readonly context: Readonly<Record<string, Value>>;
+}
+
+/** Only what the policies read enters the evaluation, so that the memo key and the evaluation cannot disagree. */
+export function project(reads: Reads, inputs: DecisionInputs): Projection {
+  return {
+    principal: picked(reads.principal, inputs.principal.attributes),
+    resource: picked(reads.resource, inputs.resource.attributes),
+    // See misfit: the fields of the context are Values.
+    context: picked(reads.context, inputs.context as unknown as Readonly<Record<string, Value>>),
+  };
+}
+
+function picked(
+  names: readonly string[],
+  values: Readonly<Record<string, Value | undefined>>,
+): Readonly<Record<string, Value>> {
+  const out: Record<string, Value> = {};
+  for (const name of names) {
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    // Cedar's sets have no order and no doubles; sorting gives equal sets equal keys.
+    if (value !== undefined) out[name] = typeof value === "object" ? [...new Set(value)].sort() : value;
+  }
+  return out;
+}
+
+/** Injective over everything that enters the evaluation: each text is preceded by its length, each value by its type. */
+export function memoKey(reads: Reads, principalId: string, projection: Projection): string {
+  let key = keyed(principalId);
+  for (const name of reads.principal) key += keyed(projection.principal[name]);
+  for (const name of reads.resource) key += keyed(projection.resource[name]);
+  for (const name of reads.context) key += keyed(projection.context[name]);
+  return key;
+}
+
+function keyed(value: Value | undefined): string {
+  if (value === undefined) return "-";
+  if (typeof value === "string") return `s${value.length}:${value}`;
+  if (typeof value === "number") return `i${value};`;
+  if (typeof value === "boolean") return value ? "t" : "f";
+  return `l${value.length}:${value.map(keyed).join("")}`;
+}
