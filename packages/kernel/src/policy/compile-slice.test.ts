@@ -222,10 +222,12 @@ describe("a slice is broken, with the place and the fix, by", () => {
   });
 
   test("a policy as deep as is allowed is still evaluated, not only parsed", () => {
-    const deep = (levels: number) =>
-      `forbid(principal, action, resource) when { ${"true && (".repeat(levels)}resource.amount == 1${")".repeat(levels)} };`;
-    assert.ok(compile(deep(220)).slice.broken);
-    const { slice, findings } = compile(deep(190));
+    const nested = (levels: number) => `${"true && (".repeat(levels)}resource.amount == 1${")".repeat(levels)}`;
+    const chained = (terms: number) => Array(terms).fill("resource.amount == 1").join(" && ");
+    const forbid = (condition: string) => `forbid(principal, action, resource) when { ${condition} };`;
+    assert.match(compile(forbid(nested(70))).slice.broken ?? "", /nested too deeply/);
+    assert.match(compile(forbid(chained(250))).slice.broken ?? "", /nested too deeply/);
+    const { slice, findings } = compile([nested(60), chained(180)].map(forbid).join("\n"));
     assert.deepEqual(findings, []);
     const context = {
       integration: "orders-to-billing",

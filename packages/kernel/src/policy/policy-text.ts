@@ -38,6 +38,8 @@ export interface ParsedPolicies {
 }
 
 export const policyFileTextMax = 1024 * 1024;
+/** Brackets of any kind inside each other; the evaluator's own parser runs out of stack a little above 100. */
+export const policyBracketsMax = 64;
 /** Levels of Cedar's JSON form, two or so per operator: far from where the evaluator runs out of stack. */
 export const policyDepthMax = 400;
 const policyIdForm = /^[A-Za-z0-9][A-Za-z0-9 ._:/#-]{0,127}$/;
@@ -135,15 +137,12 @@ function parseFile(ask: AskCedar, file: PolicyFile): { policies: ParsedPolicy[];
 
 function parseChunk(ask: AskCedar, file: PolicyFile, chunk: Chunk): PolicyJson | Finding {
   // A slot (`?principal`) makes a template, which the single-policy parser reports poorly: say it ourselves below.
+  const tooDeep = () =>
+    finding(file, chunk.offset, "the policy is nested too deeply", "split it into several policies");
+  if (bracketsOf(chunk.text) > policyBracketsMax) return tooDeep();
   const answer = ask((cedar) => cedar.policyToJson(chunk.text));
-  if (answer === undefined || (answer.type === "success" && depthOf(answer.json.conditions) > policyDepthMax)) {
-    return finding(
-      file,
-      chunk.offset,
-      `the policy is nested deeper than ${policyDepthMax} levels`,
-      "split it into several policies",
-    );
-  }
+  if (answer === undefined) return tooDeep();
+  if (answer.type === "success" && depthOf(answer.json.conditions) > policyDepthMax) return tooDeep();
   if (answer.type === "success") return answer.json;
   const [error] = answer.errors;
   const [where] = error?.sourceLocations ?? [];
@@ -156,6 +155,18 @@ function parseChunk(ask: AskCedar, file: PolicyFile, chunk: Chunk): PolicyJson |
     `this is not a Cedar policy: ${error?.message ?? "unreadable"}`,
     template ? "templates are not used here: write one policy per principal" : label,
   );
+}
+
+/** Deepest nesting of brackets outside strings and comments. */
+function bracketsOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|\/\/[^\n]*|[()[\]{}]/gs)) {
+    if (token === "(" || token === "[" || token === "{") depth += 1;
+    else if (token === ")" || token === "]" || token === "}") depth -= 1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
 }
 
 /** Levels of nesting, level by level and without recursion; stops counting once past the bound. */
