@@ -178,6 +178,7 @@ const returnsFunction: Command<null, unknown> = {
 
 const now: Command<null, { readonly now: number; readonly ids: readonly string[] }> = {
   audit: null,
+  // biome-ignore lint/correctness/useYield: the test is about the context.
   *body(_input, context) {
     return { now: context.now, ids: [context.nextId(), context.nextId()] };
   },
