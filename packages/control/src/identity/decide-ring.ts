@@ -1,0 +1,101 @@
+// Promises that a key ring of one (tenant, environment) has at most one active and one next key, and that no key signs before every live gateway knows it.
+// Trusts the clock value, the acknowledged sequence and the rows it is given. Life cycle: docs/identity.md, docs/formats/join.md "Keys before first use".
+import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
+
+export type RingState = "next" | "active" | "retiring" | "gone";
+
+/** One key of the ring, without its private half. */
+export interface RingEntry {
+  /** RFC 7638 thumbprint. */
+  readonly kid: string;
+  readonly alg: SigningAlgorithm;
+  readonly jwk: Readonly<Record<string, string>>;
+  readonly state: RingState;
+  /** Ring sequence at which its public half entered the key stream. */
+  readonly seq: number;
+  /** Milliseconds since the epoch. */
+  readonly activatedAt: number | null;
+  /** Milliseconds since the epoch; set on retiring keys: the last token it signed is dead by then. */
+  readonly verifiableUntil: number | null;
+}
+
+export type RingEvent =
+  | { readonly kind: "tick" }
+  | { readonly kind: "rotate" }
+  | { readonly kind: "kill"; readonly kid: string };
+
+export interface RingContext {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** The lowest ring sequence any live gateway has acknowledged; Infinity when no gateway lives. */
+  readonly acknowledgedSeq: number;
+  /** Longest life of a token plus the clock skew verifiers allow. */
+  readonly retireAfterMs: number;
+  /** Age at which the active key is rotated without being asked; Infinity switches that off. */
+  readonly rotateEveryMs: number;
+}
+
+/** What the edge must write, in this order, in one transaction. */
+export type RingStep =
+  | { readonly kind: "create-next" }
+  | { readonly kind: "move"; readonly kid: string; readonly to: RingState; readonly verifiableUntil: number | null }
+  | { readonly kind: "revoke"; readonly kid: string };
+
+export type RingPlan =
+  | { readonly kind: "plan"; readonly steps: readonly RingStep[] }
+  /** The order cannot be followed yet or at all; nothing is written. */
+  | { readonly kind: "refused"; readonly code: "next-not-acknowledged" | "unknown-kid"; readonly waitsForSeq: number };
+
+/**
+ * What has to happen to a ring now. Pure; a ring that is in order gives no steps.
+ * `rotate` is refused while the next key is not acknowledged by every live gateway; `kill` never waits.
+ */
+export function decideRing(ring: readonly RingEntry[], event: RingEvent, context: RingContext): RingPlan {
+  if (event.kind === "kill") return decideKill(ring, event.kid, context);
+  const active = ring.find((entry) => entry.state === "active");
+  const next = ring.find((entry) => entry.state === "next");
+  if (event.kind === "rotate" && (next === undefined || next.seq > context.acknowledgedSeq)) {
+    return { kind: "refused", code: "next-not-acknowledged", waitsForSeq: next?.seq ?? 0 };
+  }
+  return { kind: "plan", steps: [...expire(ring, context.now), ...succeed(active, next, event, context)] };
+}
+
+function expire(ring: readonly RingEntry[], now: number): RingStep[] {
+  return ring
+    .filter((entry) => entry.state === "retiring" && entry.verifiableUntil !== null && entry.verifiableUntil <= now)
+    .map((entry) => ({ kind: "move", kid: entry.kid, to: "gone", verifiableUntil: entry.verifiableUntil }));
+}
+
+function succeed(
+  active: RingEntry | undefined,
+  next: RingEntry | undefined,
+  event: RingEvent,
+  context: RingContext,
+): RingStep[] {
+  if (next === undefined) return [{ kind: "create-next" }];
+  if (next.seq > context.acknowledgedSeq) return [];
+  const old = active !== undefined && context.now - (active.activatedAt ?? context.now) >= context.rotateEveryMs;
+  if (active !== undefined && event.kind !== "rotate" && !old) return [];
+  const steps: RingStep[] = [];
+  if (active !== undefined) {
+    steps.push({ kind: "move", kid: active.kid, to: "retiring", verifiableUntil: context.now + context.retireAfterMs });
+  }
+  steps.push({ kind: "move", kid: next.kid, to: "active", verifiableUntil: null }, { kind: "create-next" });
+  return steps;
+}
+
+function decideKill(ring: readonly RingEntry[], kid: string, context: RingContext): RingPlan {
+  const victim = ring.find((entry) => entry.kid === kid && entry.state !== "gone");
+  if (victim === undefined) return { kind: "refused", code: "unknown-kid", waitsForSeq: 0 };
+  const steps: RingStep[] = [
+    { kind: "revoke", kid },
+    { kind: "move", kid, to: "gone", verifiableUntil: victim.verifiableUntil },
+  ];
+  const next = ring.find((entry) => entry.state === "next" && entry.kid !== kid);
+  // Without an acknowledged successor nothing signs until a tick promotes one: no tokens is better than tokens nobody can verify.
+  if (victim.state === "active" && next !== undefined && next.seq <= context.acknowledgedSeq) {
+    steps.push({ kind: "move", kid: next.kid, to: "active", verifiableUntil: null }, { kind: "create-next" });
+  }
+  if (victim.state === "next") steps.push({ kind: "create-next" });
+  return { kind: "plan", steps };
+}

@@ -1,0 +1,165 @@
+// Promises one HTTPS listener for all issuers of an installation: exact paths, bounded requests, no route that is not in the table below.
+// Trusts the issuers registered with it. Path forms: RFC 8414 §3, OpenID Connect Discovery 1.0 §4, docs/identity.md.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { metadataOf } from "./metadata.ts";
+import type { TokenHandler } from "./provider.ts";
+
+export const headerBytesMax = 8 * 1024;
+export const bodyBytesMax = 16 * 1024;
+export const headerCountMax = 40;
+export const connectionsMax = 1024;
+export const requestTimeoutMs = 10_000;
+const drainTimeoutMs = 5_000;
+
+/** What the listener needs of one issuer. */
+export interface ServedIssuer {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly issuer: string;
+  readonly token: TokenHandler;
+  /** RFC 7517 set of the keys in the ring. */
+  jwks(): unknown;
+  /** Further public JSON documents by name under the issuer, for example `hop-jwks`. */
+  readonly documents: Readonly<Record<string, () => unknown>>;
+}
+
+export interface IdentityListenerOptions {
+  readonly host: string;
+  readonly port: number;
+  /** PEM. */
+  readonly tls: { readonly cert: string; readonly key: string };
+  readonly onFault: (fault: unknown) => void;
+}
+
+export interface IdentityListener {
+  /** Bound address: `https://127.0.0.1:port`. */
+  readonly address: AddressInfo;
+  /** Replaces what is served; requests in flight end on the issuer they began with. Before the first call every path is 404. */
+  setIssuers(issuers: readonly ServedIssuer[]): void;
+  /** Replaces the served certificate for new connections. */
+  setCertificate(tls: { readonly cert: string; readonly key: string }): void;
+  /** Stops accepting, lets requests in flight end, within a bound. */
+  close(): Promise<void>;
+}
+
+type Route = {
+  readonly method: "GET" | "POST";
+  readonly serve: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+};
+
+/** Starts listening; resolves once the port is bound, rejects when it cannot be. */
+export async function listenIdentity(options: IdentityListenerOptions): Promise<IdentityListener> {
+  let routes: ReadonlyMap<string, Route> = new Map();
+  const server = createServer(
+    {
+      ...options.tls,
+      // The certificate is asked for and judged later: a wrong one is a recorded refusal, not a broken handshake.
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: ["http/1.1"],
+      maxHeaderSize: headerBytesMax,
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: requestTimeoutMs,
+      insecureHTTPParser: false,
+    },
+    (req, res) => {
+      answer(routes, req, res).catch((fault: unknown) => {
+        options.onFault(fault);
+        if (res.headersSent) res.destroy();
+        else reply(res, 503, { error: "temporarily_unavailable" });
+      });
+    },
+  );
+  server.maxHeadersCount = headerCountMax;
+  server.maxConnections = connectionsMax;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  server.on("error", options.onFault);
+  return {
+    // A listening TCP server always has an address of this shape.
+    address: server.address() as AddressInfo,
+    setIssuers: (issuers) => {
+      routes = routesOf(issuers);
+    },
+    setCertificate: (tls) => server.setSecureContext(tls),
+    close: () => closeServer(server),
+  };
+}
+
+/** Exact request targets, nothing decoded, nothing prefixed: whatever is not here is 404, authorize and interaction pages included. */
+function routesOf(issuers: readonly ServedIssuer[]): ReadonlyMap<string, Route> {
+  const routes = new Map<string, Route>();
+  for (const issuer of issuers) {
+    const path = `/${issuer.tenant}/${issuer.environment}`;
+    const document = (body: () => unknown): Route => ({
+      method: "GET",
+      serve: async (_req, res) => reply(res, 200, body(), { "Cache-Control": "public, max-age=60" }),
+    });
+    const metadata = document(() => metadataOf(issuer.issuer));
+    routes.set(`/.well-known/oauth-authorization-server${path}`, metadata);
+    routes.set(`/.well-known/openid-configuration${path}`, metadata);
+    routes.set(`${path}/.well-known/openid-configuration`, metadata);
+    routes.set(
+      `${path}/jwks`,
+      document(() => issuer.jwks()),
+    );
+    for (const [name, body] of Object.entries(issuer.documents)) routes.set(`${path}/${name}`, document(body));
+    routes.set(`${path}/token`, { method: "POST", serve: (req, res) => serveToken(issuer, req, res) });
+  }
+  return routes;
+}
+
+async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const route = routes.get(req.url ?? "");
+  if (route === undefined) return reply(res, 404, { error: "not_found" });
+  if (req.method !== route.method) return reply(res, 405, { error: "method_not_allowed" }, { Allow: route.method });
+  await route.serve(req, res);
+}
+
+async function serveToken(issuer: ServedIssuer, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const length = req.headers["content-length"];
+  // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.
+  if (length === undefined || req.headers["transfer-encoding"] !== undefined)
+    return refuseBody(res, 411, "send the form with a Content-Length");
+  if (Number(length) > bodyBytesMax) return refuseBody(res, 413, `the form may have at most ${bodyBytesMax} bytes`);
+  if (req.headers.origin !== undefined) return refuseBody(res, 400, "this endpoint is not for browsers");
+  if (req.headers.authorization !== undefined)
+    return refuseBody(res, 400, "authenticate with private_key_jwt, not with an Authorization field");
+  req.url = "/token";
+  await issuer.token(req, res);
+}
+
+function refuseBody(res: ServerResponse, status: number, description: string): void {
+  reply(res, status, { error: "invalid_request", error_description: description }, { Connection: "close" });
+}
+
+function reply(
+  res: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const text = JSON.stringify(body);
+  res.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": Buffer.byteLength(text),
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    ...headers,
+  });
+  res.end(text);
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.closeAllConnections(), drainTimeoutMs);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+  clearTimeout(timer);
+}

@@ -1,0 +1,86 @@
+// Promises one issuer whose provider is always the one for the keys and clients in force: a change swaps a pointer, requests in flight end on the old one.
+// Trusts the ring and the directory it reads at each request. Why not reload in place: research on oidc-provider, docs/identity.md "Hot swap".
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { nextKeyChange } from "./directory.ts";
+import type { ServedIssuer } from "./identity-listener.ts";
+import { buildIssuer, type TokenHandler } from "./provider.ts";
+import { answerOf } from "./token-answer.ts";
+import type { GrantPorts } from "./token-grant.ts";
+
+/** What an issuer sees of its key ring: always the newest state this process knows. */
+export interface RingView {
+  readonly seq: number;
+  /** next, active and retiring keys. */
+  readonly keys: readonly RingKey[];
+  /** null while no key may sign. */
+  readonly signer: TokenSigner | null;
+}
+
+export interface IssuerOptions {
+  readonly tenant: string;
+  readonly environment: string;
+  /** Client-facing origin of the identity listener, without a trailing slash. */
+  readonly identityUrl: string;
+  readonly ring: () => RingView;
+  readonly ports: Omit<GrantPorts, "signer">;
+  readonly documents?: Readonly<Record<string, () => unknown>>;
+  readonly onFault: (fault: unknown) => void;
+}
+
+/** `<identity url>/<tenant>/<environment>`. */
+export function issuerUrl(identityUrl: string, tenant: string, environment: string): string {
+  return `${identityUrl}/${tenant}/${environment}`;
+}
+
+/** An issuer to register with the identity listener. */
+export function createIssuer(options: IssuerOptions): ServedIssuer {
+  const issuer = issuerUrl(options.identityUrl, options.tenant, options.environment);
+  const ports: GrantPorts = { ...options.ports, signer: () => options.ring().signer };
+  let current: { readonly version: string; readonly until: number; readonly handler: TokenHandler } | null = null;
+
+  const handlerFor = (now: number): TokenHandler | null => {
+    const { keys, signer } = options.ring();
+    const publicKey = keys.find((key) => key.kid === signer?.kid);
+    if (publicKey === undefined) return null;
+    const directory = ports.directory();
+    const version = `${publicKey.kid} ${directory.version}`;
+    if (current === null || current.version !== version || now >= current.until) {
+      const handler = buildIssuer({
+        issuer,
+        publicKey: { ...publicKey.jwk, kid: publicKey.kid, alg: publicKey.alg },
+        directory,
+        ports,
+        onFault: options.onFault,
+      });
+      current = { version, until: nextKeyChange(directory, now), handler };
+    }
+    return current.handler;
+  };
+
+  return {
+    tenant: options.tenant,
+    environment: options.environment,
+    issuer,
+    token: async (req: IncomingMessage, res: ServerResponse) => {
+      const handler = handlerFor(ports.clock.now());
+      if (handler === null) return unavailable(res);
+      await handler(req, res);
+    },
+    jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
+    documents: options.documents ?? {},
+  };
+}
+
+function unavailable(res: ServerResponse): void {
+  const answer = answerOf(503, null);
+  const text = JSON.stringify(answer.body);
+  res.writeHead(answer.status, {
+    ...answer.headers,
+    "Content-Type": "application/json",
+    "Content-Length": Buffer.byteLength(text),
+    Connection: "close",
+  });
+  res.end(text);
+}

@@ -1,0 +1,25 @@
+// Promises authorization server metadata that names only what is served. Trusts the issuer it is given. Format: RFC 8414, OpenID Connect Discovery 1.0 §3.
+
+/** Signature algorithms a client assertion may use (the FAPI 2.0 set); the client's registered key decides which of them. */
+export const assertionAlgorithms = ["ES256", "EdDSA", "PS256"] as const;
+/** Signature algorithms of a DPoP proof. */
+export const dpopAlgorithms = ["ES256", "EdDSA"] as const;
+
+/** The metadata document of one issuer; served at both well-known forms. */
+export function metadataOf(issuer: string): Readonly<Record<string, unknown>> {
+  return {
+    issuer,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/jwks`,
+    grant_types_supported: ["client_credentials"],
+    response_types_supported: [],
+    token_endpoint_auth_methods_supported: ["private_key_jwt"],
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    dpop_signing_alg_values_supported: dpopAlgorithms,
+    tls_client_certificate_bound_access_tokens: true,
+    // Required by OpenID Connect Discovery even where no ID token is ever issued.
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: ["ES256"],
+    service_documentation: "https://sallyport.dev/docs/identity",
+  };
+}

@@ -1,0 +1,145 @@
+// Promises that every access token of this issuer is made here: one audience, short, bound, within its ceiling, recorded before it leaves.
+// Trusts the decision it is handed only after asserting it again, and the active key of the ring. Format: docs/formats/token.md (RFC 9068, RFC 7800).
+import assert from "node:assert/strict";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
+import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { type Binding, machineLifetimeSecondsMax } from "./decide-issuance.ts";
+import type { IssuanceRecorder } from "./issuance-record.ts";
+
+/** Everything about a token that was decided; mint adds time, id and signature. */
+export interface MintDecision {
+  readonly issuer: string;
+  readonly client: string;
+  /** RFC 8707 resource of one provider. */
+  readonly audience: string;
+  /** null: no scope claim, the grant alone decides. */
+  readonly scopes: readonly string[] | null;
+  readonly ceiling: ReadonlySet<string>;
+  readonly binding: Binding;
+  readonly lifetimeSeconds: number;
+  /** Milliseconds since the epoch; must be there, and later than the token's end, for an unbound token. */
+  readonly bearerUntilMs?: number;
+}
+
+export interface MintedToken {
+  readonly token: string;
+  readonly claims: AccessTokenClaims;
+}
+
+export interface MintPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly record: IssuanceRecorder;
+}
+
+/**
+ * Signs one machine access token and resolves once its issuance is durable in the log. Writes nothing to the store.
+ * Throws AssertionError for a decision that breaks a promise of this file (a bug), and whatever the recorder throws: then no token leaves.
+ */
+export async function mint(decision: MintDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
+  const claims = claimsOf(decision, ports);
+  const token = signAccessToken(claims, signer);
+  await ports.record.issued({
+    client: decision.client,
+    audience: decision.audience,
+    tokenId: claims.jti,
+    proof: decision.binding.kind === "none" ? "bearer" : decision.binding.kind,
+    expiresAt: claims.exp * 1000,
+  });
+  return { token, claims };
+}
+
+/** The claims of a decision, with every promise of this file asserted. */
+function claimsOf(decision: MintDecision, ports: MintPorts): AccessTokenClaims {
+  const now = ports.clock.now();
+  const iat = Math.floor(now / 1000);
+  const exp = iat + decision.lifetimeSeconds;
+  assert.ok(Number.isInteger(decision.lifetimeSeconds) && decision.lifetimeSeconds >= 1, "a token lives whole seconds");
+  assert.ok(decision.lifetimeSeconds <= machineLifetimeSecondsMax, "a machine token lives at most five minutes");
+  assert.ok(decision.audience.startsWith(`${decision.issuer}/systems/`), "the audience is a system of this issuer");
+  assert.ok(decision.client.length > 0 && decision.ceiling.size > 0, "a token has a client and a grant");
+  for (const scope of decision.scopes ?? []) assert.ok(decision.ceiling.has(scope), "no scope beyond the grant");
+  const cnf = confirmationOf(decision, exp);
+  return {
+    iss: decision.issuer,
+    sub: decision.client,
+    aud: decision.audience,
+    exp,
+    iat,
+    jti: Buffer.from(ports.random.bytes(16)).toString("base64url"),
+    client_id: decision.client,
+    ...(decision.scopes === null ? {} : { scope: decision.scopes.join(" ") }),
+    ...(cnf === null ? {} : { cnf }),
+  };
+}
+
+function confirmationOf(decision: MintDecision, exp: number): NonNullable<AccessTokenClaims["cnf"]> | null {
+  const { binding } = decision;
+  const thumbprint = /^[A-Za-z0-9_-]{43}$/;
+  if (binding.kind === "dpop") {
+    assert.match(binding.jkt, thumbprint);
+    return { jkt: binding.jkt };
+  }
+  if (binding.kind === "mtls") {
+    assert.match(binding.x5t, thumbprint);
+    return { "x5t#S256": binding.x5t };
+  }
+  assert.ok(
+    decision.bearerUntilMs !== undefined && exp * 1000 <= decision.bearerUntilMs,
+    "an unbound token needs an explicit bearer exception that outlives it",
+  );
+  return null;
+}
+
+export interface OperatorDecision {
+  /** `<admin url>/operators` */
+  readonly issuer: string;
+  /** The admin origin: the only audience operators' tokens have. */
+  readonly audience: string;
+  readonly operator: string;
+  /** Thumbprint of the DPoP key: an operator's token is always bound. */
+  readonly jkt: string;
+  readonly lifetimeSeconds: number;
+}
+
+/** Signs one operator token and resolves once its issuance is durable. Bugs and log failures throw as in `mint`. */
+export async function mintOperator(
+  decision: OperatorDecision,
+  signer: TokenSigner,
+  ports: MintPorts,
+): Promise<MintedToken> {
+  assert.ok(
+    Number.isInteger(decision.lifetimeSeconds) &&
+      decision.lifetimeSeconds >= 1 &&
+      decision.lifetimeSeconds <= machineLifetimeSecondsMax,
+    "an operator token lives at most five minutes",
+  );
+  assert.equal(
+    decision.issuer,
+    `${decision.audience}/operators`,
+    "an operator token is for the listener that issued it",
+  );
+  assert.match(decision.jkt, /^[A-Za-z0-9_-]{43}$/);
+  const iat = Math.floor(ports.clock.now() / 1000);
+  const claims: AccessTokenClaims = {
+    iss: decision.issuer,
+    sub: decision.operator,
+    aud: decision.audience,
+    exp: iat + decision.lifetimeSeconds,
+    iat,
+    jti: Buffer.from(ports.random.bytes(16)).toString("base64url"),
+    client_id: decision.operator,
+    cnf: { jkt: decision.jkt },
+  };
+  const token = signAccessToken(claims, signer);
+  await ports.record.issued({
+    client: decision.operator,
+    audience: decision.audience,
+    tokenId: claims.jti,
+    proof: "dpop",
+    expiresAt: claims.exp * 1000,
+  });
+  return { token, claims };
+}

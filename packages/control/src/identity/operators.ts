@@ -1,0 +1,321 @@
+// Promises that an operator is somebody who holds a registered key, for one request, at the admin listener and nowhere else.
+// Trusts the operators' own ring, which no data-plane verifier holds, and the operator rows. RFC 7523, RFC 9449, RFC 9068, docs/identity.md "Operators".
+import { createPrivateKey } from "node:crypto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { readPrivateFile, writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { generateSigner, signerFromJwk } from "@sallyport/kernel/token-crypto.ts";
+import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
+import type { TokenCrypto, TokenKeys } from "@sallyport/protocol/token/crypto.ts";
+import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
+import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
+import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
+import { assertionBytesMax, decideAssertion } from "./decide-assertion.ts";
+import { machineLifetimeSecondsMax } from "./decide-issuance.ts";
+import type { IssuanceRecorder } from "./issuance-record.ts";
+import type { RingView } from "./issuer.ts";
+import { dpopAlgorithms } from "./metadata.ts";
+import { mintOperator } from "./mint.ts";
+import type { NonceBook } from "./nonce.ts";
+import { type ReplayGuard, replayKey } from "./replay.ts";
+import type { IdentityCommands } from "./store.ts";
+import { answerOf, type PublicAnswer } from "./token-answer.ts";
+
+/** The operators' ring lives beside the environments' rings under a word no environment can have. */
+export const operatorEnvironment = "sallyport";
+export const operatorKeyFile = "operator.key.json";
+const keyFileBytesMax = 4096;
+const formBytesMax = 16 * 1024;
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+export interface OperatorIssuerOptions {
+  readonly tenant: string;
+  /** Client-facing origin of the admin listener, without a trailing slash: audience of every operator token. */
+  readonly adminUrl: string;
+  readonly ring: () => RingView;
+  readonly store: Pick<Store<IdentityCommands>, "run">;
+  readonly replay: ReplayGuard;
+  readonly nonces: NonceBook;
+  readonly crypto: TokenCrypto;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly record: IssuanceRecorder;
+}
+
+export interface OperatorTokenRequest {
+  /** The form as received. */
+  readonly form: string;
+  /** Every DPoP field value. */
+  readonly proofs: readonly string[];
+  readonly address: string;
+}
+
+export interface OperatorRequest {
+  readonly method: string;
+  /** Client-facing URL of the request, without query. */
+  readonly url: string;
+  /** Every Authorization and DPoP field value. */
+  readonly authorizations: readonly string[];
+  readonly proofs: readonly string[];
+}
+
+export type OperatorVerdict =
+  | { readonly kind: "operator"; readonly id: string; readonly tenant: string }
+  /** Answer 401 with these headers; `code` is for the record. */
+  | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> };
+
+export interface OperatorIssuer {
+  readonly issuer: string;
+  /** `POST /operators/token`. */
+  token(request: OperatorTokenRequest): Promise<PublicAnswer>;
+  /** Who sends this admin request? Each proof is good for one request. Rejects when the store fails. */
+  authenticate(request: OperatorRequest): Promise<OperatorVerdict>;
+}
+
+/** The operators' issuer: its tokens name the admin origin as issuer and audience, so nothing else accepts them, and it accepts nothing else. */
+export function createOperatorIssuer(options: OperatorIssuerOptions): OperatorIssuer {
+  const issuer = `${options.adminUrl}/operators`;
+  return {
+    issuer,
+    token: async (request) => {
+      const result = await issueOperatorToken(issuer, request, options);
+      if ("body" in result) return result;
+      await options.record.refused({ client: result.operator, code: result.code, address: request.address });
+      const answer = answerOf(400, {
+        error: result.error,
+        error_description: "the request is not acceptable; see docs/identity.md, Operators",
+      });
+      return { ...answer, headers: { ...answer.headers, "DPoP-Nonce": options.nonces.issue() } };
+    },
+    authenticate: (request) => authenticate(issuer, request, options),
+  };
+}
+
+type Refusal = {
+  readonly error:
+    | "invalid_request"
+    | "invalid_client"
+    | "invalid_dpop_proof"
+    | "use_dpop_nonce"
+    | "temporarily_unavailable";
+  readonly code: string;
+  readonly operator: string | null;
+};
+
+async function issueOperatorToken(
+  issuer: string,
+  request: OperatorTokenRequest,
+  options: OperatorIssuerOptions,
+): Promise<PublicAnswer | Refusal> {
+  const assertion = assertionOf(request.form);
+  if (assertion === null) return { error: "invalid_request", code: "form-malformed", operator: null };
+  const now = options.clock.now();
+  const operator = await operatorOf(assertion, { issuer, now }, options);
+  if (typeof operator === "string") return { error: "invalid_client", code: operator, operator: null };
+  const [proof, ...others] = request.proofs;
+  if (proof === undefined || others.length > 0)
+    return { error: "invalid_dpop_proof", code: "dpop-missing", operator: operator.id };
+  const verified = verifyDpopProof(proof, { method: "POST", url: `${issuer}/token`, ath: null, now }, options.crypto);
+  if (verified.kind === "deny" && verified.code !== "dpop-nonce")
+    return { error: "invalid_dpop_proof", code: verified.code, operator: operator.id };
+  if (verified.kind === "deny" || !options.nonces.accepts(verified.nonce))
+    return { error: "use_dpop_nonce", code: "dpop-nonce", operator: operator.id };
+  const { signer } = options.ring();
+  if (signer === null) return { error: "temporarily_unavailable", code: "no-active-key", operator: operator.id };
+  const first = await options.replay.claim(
+    "operator",
+    replayKey("dpop", issuer, verified.jkt, verified.jti),
+    verified.issuedAtMs + dpopAgeMsMax + dpopAheadMsMax,
+  );
+  if (!first) return { error: "invalid_dpop_proof", code: "dpop-replayed", operator: operator.id };
+  const decision = {
+    issuer,
+    audience: options.adminUrl,
+    operator: operator.id,
+    jkt: verified.jkt,
+    lifetimeSeconds: machineLifetimeSecondsMax,
+  };
+  const minted = await mintOperator(decision, signer, options);
+  return {
+    status: 200,
+    headers: { "Cache-Control": "no-store", "DPoP-Nonce": options.nonces.issue() },
+    body: { access_token: minted.token, token_type: "DPoP", expires_in: decision.lifetimeSeconds },
+  };
+}
+
+/** The assertion of a form in which everything needed stands exactly once; null for any other. */
+function assertionOf(form: string): string | null {
+  if (form.length > formBytesMax) return null;
+  const parameters = new URLSearchParams(form);
+  const once = (name: string): string | null => {
+    const values = parameters.getAll(name);
+    return values.length === 1 ? (values[0] ?? null) : null;
+  };
+  if (once("grant_type") !== "client_credentials" || once("client_assertion_type") !== assertionType) return null;
+  return once("client_assertion");
+}
+
+/** The operator who signed this assertion for this issuer, now, once; or the code of what is wrong. */
+async function operatorOf(
+  assertion: string,
+  place: { readonly issuer: string; readonly now: number },
+  options: OperatorIssuerOptions,
+): Promise<{ readonly id: string } | string> {
+  const jws = parseCompactJws(assertion, { bytesMax: assertionBytesMax, keyMember: "kid" });
+  const claims = jws.kind === "jws" ? parseJsonObject(jws.payload) : null;
+  if (jws.kind === "malformed" || claims === null) return "assertion-malformed";
+  const operators = await options.store.run("readOperators", { tenant: options.tenant });
+  const operator = operators.find((candidate) => candidate.kid === jws.header.kid);
+  const jwk = operator === undefined ? null : parsePublicJwk(operator.jwk);
+  const key = jwk === null ? null : options.crypto.importKey(jwk);
+  if (operator === undefined || key === null) return "client-unknown";
+  if (checkSignature(jws, key) !== null) return "assertion-signature";
+  const verdict = decideAssertion({
+    claims,
+    header: { ...jws.header },
+    issuer: place.issuer,
+    client: operator.id,
+    now: place.now,
+  });
+  if (verdict.kind === "refuse") return verdict.code;
+  const first = await options.replay.claim(
+    "operator",
+    replayKey("assertion", place.issuer, operator.kid, verdict.jti),
+    verdict.until,
+  );
+  return first ? { id: operator.id } : "assertion-replayed";
+}
+
+async function authenticate(
+  issuer: string,
+  request: OperatorRequest,
+  options: OperatorIssuerOptions,
+): Promise<OperatorVerdict> {
+  const now = options.clock.now();
+  const refused = (code: string): OperatorVerdict => ({
+    kind: "refused",
+    code,
+    headers: {
+      "WWW-Authenticate":
+        code === "dpop-nonce" ? 'DPoP error="use_dpop_nonce"' : `DPoP algs="${dpopAlgorithms.join(" ")}"`,
+      "DPoP-Nonce": options.nonces.issue(),
+    },
+  });
+  const [authorization = "", ...otherAuthorizations] = request.authorizations;
+  const [proof, ...otherProofs] = request.proofs;
+  const token = /^DPoP ([A-Za-z0-9._-]+)$/.exec(authorization)?.[1];
+  if (token === undefined || proof === undefined || otherAuthorizations.length + otherProofs.length > 0)
+    return refused("credentials-missing");
+  const signed = readAccessToken(token, {
+    issuer,
+    keys: ringKeys(options),
+    lifetimeSecondsMax: machineLifetimeSecondsMax,
+  });
+  if (signed.kind === "deny") return refused(signed.code);
+  const verified = verifyDpopProof(
+    proof,
+    { method: request.method, url: request.url, ath: accessTokenHash(token, options.crypto), now },
+    options.crypto,
+  );
+  if (verified.kind === "deny") return refused(verified.code);
+  if (!options.nonces.accepts(verified.nonce)) return refused("dpop-nonce");
+  const use = {
+    audience: options.adminUrl,
+    now,
+    scheme: "DPoP",
+    jkt: verified.jkt,
+    revocations: { isRevoked: () => false },
+  } as const;
+  const accepted = acceptAccessToken(signed, use);
+  if (accepted.kind === "deny") return refused(accepted.code);
+  // Removed operators are out at once, not when their last token ends.
+  const operators = await options.store.run("readOperators", { tenant: options.tenant });
+  if (!operators.some((operator) => operator.id === accepted.claims.sub)) return refused("client-unknown");
+  const first = await options.replay.claim(
+    "operator",
+    replayKey("dpop", issuer, verified.jkt, verified.jti),
+    verified.issuedAtMs + dpopAgeMsMax + dpopAheadMsMax,
+  );
+  return first ? { kind: "operator", id: accepted.claims.sub, tenant: options.tenant } : refused("dpop-replayed");
+}
+
+function ringKeys(options: OperatorIssuerOptions): TokenKeys {
+  return {
+    find: (kid) => {
+      const entry = options.ring().keys.find((key) => key.kid === kid && key.state !== "next");
+      const jwk = entry === undefined ? null : parsePublicJwk(entry.jwk);
+      return jwk === null ? undefined : (options.crypto.importKey(jwk) ?? undefined);
+    },
+  };
+}
+
+export interface FirstOperatorPorts {
+  readonly tenant: string;
+  readonly adminUrl: string;
+  readonly store: Pick<Store<IdentityCommands>, "run">;
+  readonly random: Random;
+}
+
+/**
+ * Makes the first operator of a tenant that has none: a private key file (0600) in `dir` and the row with its public half.
+ * Returns the path to show, or null when an operator exists already. Never overwrites a file; a file left by a crash is taken up.
+ */
+export async function createFirstOperator(
+  dir: string,
+  ports: FirstOperatorPorts,
+): Promise<{ readonly path: string; readonly id: string } | null> {
+  const operators = await ports.store.run("readOperators", { tenant: ports.tenant });
+  if (operators.length > 0) return null;
+  const path = join(dir, operatorKeyFile);
+  const left = readPrivateFile(path, keyFileBytesMax);
+  const id = "admin";
+  if (left === null) writePrivateFile(path, freshKeyFile(id, ports.adminUrl), ports.random);
+  const { signer } = parseKeyFile(left ?? readPrivateFile(path, keyFileBytesMax) ?? new Uint8Array(), path);
+  const added = await ports.store.run("addOperator", {
+    tenant: ports.tenant,
+    id,
+    kid: signer.kid,
+    jwk: { ...signer.jwk },
+    actor: "built-in",
+    onlyFirst: true,
+  });
+  if (added) return { path, id };
+  // Another control node was first: a key nobody registered must not lie around.
+  if (left === null) rmSync(path, { force: true });
+  return null;
+}
+
+function freshKeyFile(id: string, adminUrl: string): Uint8Array {
+  const { pem, signer } = generateSigner("ES256");
+  const jwk = createPrivateKey(pem).export({ format: "jwk" });
+  return Buffer.from(
+    `${JSON.stringify({ v: 1, operator: id, issuer: `${adminUrl}/operators`, kid: signer.kid, jwk }, null, 2)}\n`,
+  );
+}
+
+export interface OperatorKey {
+  readonly operator: string;
+  readonly issuer: string;
+  readonly signer: ReturnType<typeof signerFromJwk>;
+}
+
+/** Reads an operator key file, for the CLI and for taking up one left by a crash. Throws TypeError naming the file when it is not one. */
+export function parseKeyFile(bytes: Uint8Array, path: string): OperatorKey {
+  const content = parseJsonObject(bytes);
+  const { v, operator, issuer, jwk } = content ?? {};
+  if (
+    v !== 1 ||
+    typeof operator !== "string" ||
+    typeof issuer !== "string" ||
+    typeof jwk !== "object" ||
+    jwk === null
+  ) {
+    throw new TypeError(
+      `${path} is not an operator key file of version 1; remove it and start again, or name the right file`,
+    );
+  }
+  return { operator, issuer, signer: signerFromJwk({ ...jwk }) };
+}

@@ -1,0 +1,28 @@
+// Promises that an id is accepted once: the insert itself decides, nobody looks first. Trusts the store behind the port.
+// Ids arrive as fixed-size keyed digests, so no text chosen by a caller is stored. Rules: RFC 7523 §3, RFC 9449 §11.1, DESIGN §7.6.
+import { createHash } from "node:crypto";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { IdentityCommands } from "./store.ts";
+
+/** `assertion`: client assertions of an issuer; `dpop`: proofs at a token endpoint; `operator`: both, for the admin listener. */
+export type ReplayDomain = "assertion" | "dpop" | "operator";
+
+export interface ReplayGuard {
+  /**
+   * True for exactly one caller per (domain, key) until `until` (milliseconds since the epoch), however many ask at once.
+   * Rejects when the store fails: the caller then refuses.
+   */
+  claim(domain: ReplayDomain, key: string, until: number): Promise<boolean>;
+}
+
+/** SHA-256 over length-prefixed parts, so that ("ab","c") and ("a","bc") differ: without it one client could burn another's id. */
+export function replayKey(...parts: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:${part}`);
+  return hash.digest("base64url");
+}
+
+/** The guard over the control store: durable and shared by all control nodes. */
+export function createReplayGuard(store: Pick<Store<IdentityCommands>, "run">): ReplayGuard {
+  return { claim: (domain, digest, until) => store.run("claimReplayId", { domain, digest, until }) };
+}

@@ -1,0 +1,55 @@
+// Promises that a revocation is one sequenced row in the transaction of its cause, so that there is no moment with one and without the other.
+// Trusts the command that yields it. Kinds and meaning: packages/protocol/src/channel/messages.ts, docs/identity.md "Revocation".
+import { strict as assert } from "node:assert";
+import type { Row, Statement } from "@sallyport/kernel/store/port.ts";
+import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
+
+/** Longest life of a token (five minutes) and the clock skew verifiers allow: no revocation matters longer. */
+export const tokenEndMs = 300_000 + 60_000;
+
+export interface RevocationOrder {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly kind: RevocationKind;
+  /** `jti`, client id, integration id, `kid` or node id. */
+  readonly value: string;
+  /** Milliseconds since the epoch: what was issued at or before it is dead. */
+  readonly notBefore: number;
+  /** Milliseconds since the epoch after which nothing it concerns can still be alive. */
+  readonly until: number;
+}
+
+/**
+ * Statements that append one revocation; `yield*` them inside the command that makes the change. Returns the entry with its sequence.
+ * A suspension (`integration`) and an evicted `node` stay until lifted: give them an `until` far away.
+ */
+export function* appendRevocation(order: RevocationOrder): Generator<Statement, Revocation, readonly Row[]> {
+  assert.ok(
+    order.value.length > 0 && order.value.length <= 128 && /^[\x21-\x7e]+$/.test(order.value),
+    "a revocation names an id",
+  );
+  assert.ok(order.until >= order.notBefore, "a revocation does not end before it begins");
+  const [row] = yield {
+    sql: `INSERT INTO identity_revocation_seq (tenant, environment, seq) VALUES (?, ?, 1)
+      ON CONFLICT (tenant, environment) DO UPDATE SET seq = identity_revocation_seq.seq + 1 RETURNING seq`,
+    params: [order.tenant, order.environment],
+  };
+  const seq = Number(row?.["seq"]);
+  assert.ok(Number.isSafeInteger(seq), "the sequence answered");
+  yield {
+    sql: "INSERT INTO identity_revocation (tenant, environment, seq, kind, value, not_before, until) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    params: [order.tenant, order.environment, seq, order.kind, order.value, order.notBefore, order.until],
+  };
+  return { seq, kind: order.kind, value: order.value, notBefore: order.notBefore, until: order.until };
+}
+
+export function revocationOf(row: Row): Revocation {
+  return {
+    seq: Number(row["seq"]),
+    // Written from the same type above.
+    kind: String(row["kind"]) as RevocationKind,
+    value: String(row["value"]),
+    notBefore: Number(row["not_before"]),
+    until: Number(row["until"]),
+  };
+}

@@ -1,0 +1,320 @@
+// Promises the identity tables and their commands: the key ring by compare-and-set, replay ids by insert only, operators, revocations with their cause.
+// Trusts the store to run each command in one transaction. Tables: docs/identity.md "Tables". Nothing is written for a machine token.
+import type { Migration } from "@sallyport/kernel/store/migration.ts";
+import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
+import type { RingEntry, RingState } from "./decide-ring.ts";
+import type { ReplayDomain } from "./replay.ts";
+import { appendRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
+
+export const replayPurgeMax = 1_000;
+const revocationsReadMax = 10_000;
+const operatorsMax = 1_000;
+
+export const identityMigrations: readonly Migration[] = [
+  {
+    capability: "identity",
+    version: 1,
+    name: "key ring, replay ids, operators, revocations",
+    up: (t) => [
+      `CREATE TABLE identity_ring (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, seq ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment)) ${t.table}`,
+      `CREATE TABLE identity_key (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, kid ${t.text} NOT NULL, alg ${t.text} NOT NULL,
+        jwk ${t.text} NOT NULL, state ${t.text} NOT NULL, seq ${t.integer} NOT NULL, activated_at ${t.integer}, verifiable_until ${t.integer},
+        sealed ${t.blob}, PRIMARY KEY (tenant, environment, kid)) ${t.table}`,
+      `CREATE TABLE identity_replay (domain ${t.text} NOT NULL, digest ${t.text} NOT NULL, until ${t.integer} NOT NULL, PRIMARY KEY (domain, digest)) ${t.table}`,
+      "CREATE INDEX identity_replay_until ON identity_replay (until)",
+      `CREATE TABLE identity_operator (tenant ${t.text} NOT NULL, id ${t.text} NOT NULL, kid ${t.text} NOT NULL, jwk ${t.text} NOT NULL,
+        created_at ${t.integer} NOT NULL, revoked_at ${t.integer}, PRIMARY KEY (tenant, kid)) ${t.table}`,
+      `CREATE TABLE identity_revocation_seq (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, seq ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment)) ${t.table}`,
+      `CREATE TABLE identity_revocation (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, seq ${t.integer} NOT NULL, kind ${t.text} NOT NULL,
+        value ${t.text} NOT NULL, not_before ${t.integer} NOT NULL, until ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, seq)) ${t.table}`,
+    ],
+  },
+];
+
+export interface Place {
+  readonly tenant: string;
+  readonly environment: string;
+}
+
+/** A ring entry with its private half sealed; null once the key is gone. */
+export interface StoredKey extends RingEntry {
+  readonly sealed: Uint8Array | null;
+}
+
+export interface StoredRing {
+  /** 0 before the first write. */
+  readonly seq: number;
+  readonly keys: readonly StoredKey[];
+}
+
+export interface RingWrite extends Place {
+  /** Sequence the plan was made on; any other and nothing is written. */
+  readonly expectedSeq: number;
+  readonly actor: string;
+  readonly created: Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed"> | null;
+  readonly moved: readonly { readonly kid: string; readonly to: RingState; readonly verifiableUntil: number | null }[];
+  readonly revoked: readonly Omit<RevocationOrder, keyof Place>[];
+}
+
+export interface StoredOperator {
+  readonly id: string;
+  readonly kid: string;
+  readonly jwk: Readonly<Record<string, string>>;
+}
+
+function keyOf(row: Row): StoredKey {
+  return {
+    kid: String(row["kid"]),
+    // The columns are written from the same types below.
+    alg: String(row["alg"]) as StoredKey["alg"],
+    jwk: JSON.parse(String(row["jwk"])) as StoredKey["jwk"],
+    state: String(row["state"]) as RingState,
+    seq: Number(row["seq"]),
+    activatedAt: row["activated_at"] === null ? null : Number(row["activated_at"]),
+    verifiableUntil: row["verifiable_until"] === null ? null : Number(row["verifiable_until"]),
+    sealed: row["sealed"] instanceof Uint8Array ? row["sealed"] : null,
+  };
+}
+
+const readKeyRing: Command<Place, StoredRing> = {
+  audit: null,
+  *body({ tenant, environment }) {
+    const [ring] = yield {
+      sql: "SELECT seq FROM identity_ring WHERE tenant = ? AND environment = ?",
+      params: [tenant, environment],
+    };
+    const keys = yield {
+      sql: "SELECT kid, alg, jwk, state, seq, activated_at, verifiable_until, sealed FROM identity_key WHERE tenant = ? AND environment = ? AND state <> 'gone' ORDER BY seq, kid",
+      params: [tenant, environment],
+    };
+    return { seq: Number(ring?.["seq"] ?? 0), keys: keys.map(keyOf) };
+  },
+};
+
+/** Writes one plan of decide-ring.ts; `conflict` when another node wrote first. Every write raises the sequence by one. */
+const writeKeyRing: Command<
+  RingWrite,
+  { readonly kind: "written"; readonly seq: number } | { readonly kind: "conflict" }
+> = {
+  audit: "identity.ring",
+  *body(write, context) {
+    const { tenant, environment, expectedSeq } = write;
+    const seq = expectedSeq + 1;
+    const advanced = yield expectedSeq === 0
+      ? {
+          sql: "INSERT INTO identity_ring (tenant, environment, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq",
+          params: [tenant, environment, seq],
+        }
+      : {
+          sql: "UPDATE identity_ring SET seq = ? WHERE tenant = ? AND environment = ? AND seq = ? RETURNING seq",
+          params: [seq, tenant, environment, expectedSeq],
+        };
+    if (advanced.length === 0) return { kind: "conflict" };
+    const facts: Record<string, string | number> = { seq };
+    for (const { kid, to, verifiableUntil } of write.moved) {
+      yield moveKey(write, { kid, to, verifiableUntil }, context.now);
+      facts[to] = kid;
+    }
+    if (write.created !== null) {
+      const { kid, alg, jwk, sealed } = write.created;
+      yield {
+        sql: "INSERT INTO identity_key (tenant, environment, kid, alg, jwk, state, seq, activated_at, verifiable_until, sealed) VALUES (?, ?, ?, ?, ?, 'next', ?, NULL, NULL, ?)",
+        params: [tenant, environment, kid, alg, JSON.stringify(jwk), seq, sealed],
+      };
+      facts["next"] = kid;
+    }
+    for (const order of write.revoked) yield* appendRevocation({ ...order, tenant, environment });
+    yield auditStatement({
+      id: context.nextId(),
+      at: context.now,
+      tenant,
+      environment,
+      actor: write.actor,
+      action: "identity.ring",
+      object: `ring/${tenant}/${environment}`,
+      facts,
+    });
+    return { kind: "written", seq };
+  },
+};
+
+/** A key that is gone loses its private half in the same write. */
+function moveKey(place: Place, move: RingWrite["moved"][number], now: number): Statement {
+  const where = [place.tenant, place.environment, move.kid] as const;
+  if (move.to === "active") {
+    return {
+      sql: "UPDATE identity_key SET state = 'active', activated_at = ?, verifiable_until = NULL WHERE tenant = ? AND environment = ? AND kid = ?",
+      params: [now, ...where],
+    };
+  }
+  if (move.to === "gone") {
+    return {
+      sql: "UPDATE identity_key SET state = 'gone', sealed = NULL WHERE tenant = ? AND environment = ? AND kid = ?",
+      params: where,
+    };
+  }
+  return {
+    sql: "UPDATE identity_key SET state = ?, verifiable_until = ? WHERE tenant = ? AND environment = ? AND kid = ?",
+    params: [move.to, move.verifiableUntil, ...where],
+  };
+}
+
+/** True for the one run that inserted the id. */
+const claimReplayId: Command<
+  { readonly domain: ReplayDomain; readonly digest: string; readonly until: number },
+  boolean
+> = {
+  audit: { bookkeeping: "an id seen once; the token it led to is its own record" },
+  *body({ domain, digest, until }) {
+    const inserted = yield {
+      sql: "INSERT INTO identity_replay (domain, digest, until) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING digest",
+      params: [domain, digest, until],
+    };
+    return inserted.length === 1;
+  },
+};
+
+/** Forgets at most 1,000 ids whose token could no longer be presented; returns how many. */
+const purgeReplayIds: Command<null, number> = {
+  audit: { bookkeeping: "ids of tokens that have expired" },
+  *body(_input, { now }) {
+    const old = yield {
+      sql: "SELECT domain, digest FROM identity_replay WHERE until < ? ORDER BY until LIMIT ?",
+      params: [now, replayPurgeMax],
+    };
+    for (const row of old)
+      yield {
+        sql: "DELETE FROM identity_replay WHERE domain = ? AND digest = ?",
+        params: [String(row["domain"]), String(row["digest"])],
+      };
+    return old.length;
+  },
+};
+
+const readOperators: Command<{ readonly tenant: string }, readonly StoredOperator[]> = {
+  audit: null,
+  *body({ tenant }) {
+    const rows = yield {
+      sql: "SELECT id, kid, jwk FROM identity_operator WHERE tenant = ? AND revoked_at IS NULL ORDER BY created_at, kid LIMIT ?",
+      params: [tenant, operatorsMax],
+    };
+    // Written from the same type below.
+    return rows.map((row) => ({
+      id: String(row["id"]),
+      kid: String(row["kid"]),
+      jwk: JSON.parse(String(row["jwk"])) as StoredOperator["jwk"],
+    }));
+  },
+};
+
+/** Adds an operator's public key; with `onlyFirst` only while the tenant has none, so that two starts make one. */
+const addOperator: Command<
+  StoredOperator & { readonly tenant: string; readonly actor: string; readonly onlyFirst: boolean },
+  boolean
+> = {
+  audit: "operator.add",
+  *body({ tenant, id, kid, jwk, actor, onlyFirst }, context) {
+    const there = yield {
+      sql: "SELECT kid FROM identity_operator WHERE tenant = ? AND (? = 1 OR kid = ?) LIMIT 1",
+      params: [tenant, onlyFirst ? 1 : 0, kid],
+    };
+    if (there.length > 0) return false;
+    yield {
+      sql: "INSERT INTO identity_operator (tenant, id, kid, jwk, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, NULL)",
+      params: [tenant, id, kid, JSON.stringify(jwk), context.now],
+    };
+    yield operatorAudit(context, { tenant, actor, action: "operator.add", id, kid });
+    return true;
+  },
+};
+
+const removeOperatorKey: Command<{ readonly tenant: string; readonly kid: string; readonly actor: string }, boolean> = {
+  audit: "operator.remove",
+  *body({ tenant, kid, actor }, context) {
+    const [row] = yield {
+      sql: "UPDATE identity_operator SET revoked_at = ? WHERE tenant = ? AND kid = ? AND revoked_at IS NULL RETURNING id",
+      params: [context.now, tenant, kid],
+    };
+    if (row === undefined) return false;
+    yield operatorAudit(context, { tenant, actor, action: "operator.remove", id: String(row["id"]), kid });
+    return true;
+  },
+};
+
+function operatorAudit(
+  context: CommandContext,
+  act: {
+    readonly tenant: string;
+    readonly actor: string;
+    readonly action: string;
+    readonly id: string;
+    readonly kid: string;
+  },
+): Statement {
+  const { tenant, actor, action, id, kid } = act;
+  return auditStatement({
+    id: context.nextId(),
+    at: context.now,
+    tenant,
+    environment: "sallyport",
+    actor,
+    action,
+    object: `operator/${id}`,
+    facts: { kid },
+  });
+}
+
+/** Records a revocation whose cause is the operator's order itself. */
+const revoke: Command<RevocationOrder & { readonly actor: string }, Revocation> = {
+  audit: "identity.revoke",
+  *body({ actor, ...order }, context) {
+    const entry = yield* appendRevocation(order);
+    const { tenant, environment } = order;
+    yield auditStatement({
+      id: context.nextId(),
+      at: context.now,
+      tenant,
+      environment,
+      actor,
+      action: "identity.revoke",
+      object: `revocation/${entry.seq}`,
+      facts: { kind: entry.kind, value: entry.value, until: entry.until },
+    });
+    return entry;
+  },
+};
+
+/** Entries after `from` that still matter, in order; at most 10,000. */
+const readRevocations: Command<
+  Place & { readonly from: number },
+  { readonly seq: number; readonly entries: readonly Revocation[] }
+> = {
+  audit: null,
+  *body({ tenant, environment, from }, { now }) {
+    const [last] = yield {
+      sql: "SELECT seq FROM identity_revocation_seq WHERE tenant = ? AND environment = ?",
+      params: [tenant, environment],
+    };
+    const rows = yield {
+      sql: "SELECT seq, kind, value, not_before, until FROM identity_revocation WHERE tenant = ? AND environment = ? AND seq > ? AND until > ? ORDER BY seq LIMIT ?",
+      params: [tenant, environment, from, now, revocationsReadMax],
+    };
+    return { seq: Number(last?.["seq"] ?? 0), entries: rows.map(revocationOf) };
+  },
+};
+
+export const identityCommands = {
+  readKeyRing,
+  writeKeyRing,
+  claimReplayId,
+  purgeReplayIds,
+  readOperators,
+  addOperator,
+  removeOperatorKey,
+  revoke,
+  readRevocations,
+} satisfies CommandTable;
+
+export type IdentityCommands = typeof identityCommands;

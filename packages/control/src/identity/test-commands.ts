@@ -1,0 +1,6 @@
+// Promises the identity commands as a commands module for the tests of this folder. Trusts store.ts. Shape: docs/store.md "A commands module".
+import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
+import { identityCommands, identityMigrations } from "./store.ts";
+
+export const commands = { ...outboxCommands, ...identityCommands };
+export const migrations = identityMigrations;

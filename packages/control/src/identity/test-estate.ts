@@ -1,0 +1,238 @@
+// Promises a running identity listener with a production and a staging issuer over a real store, for tests. Trusts nothing outside the test.
+// Used by *.test.ts of this folder only.
+import { randomBytes } from "node:crypto";
+import { kekFromBytes } from "@sallyport/kernel/seal/key-file.ts";
+import { Keyring, type KeyStorage, type WrappedKey } from "@sallyport/kernel/seal/keyring.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
+import { type ClientKey, type Directory, directoryOf } from "./directory.ts";
+import { type IdentityListener, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
+import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
+import { createIssuer, issuerUrl } from "./issuer.ts";
+import { type KeyRing, openKeyRing } from "./keys.ts";
+import { createNonceBook } from "./nonce.ts";
+import { checkCertificate, createProofCheck } from "./possession.ts";
+import { createReplayGuard } from "./replay.ts";
+import type { IdentityCommands } from "./store.ts";
+import { testCertificate } from "./test-certificates.ts";
+import {
+  assertion,
+  dpopProof,
+  form,
+  integration,
+  send,
+  system,
+  type TestAnswer,
+  type TestKey,
+  type TestSend,
+  testKey,
+} from "./test-issuer.ts";
+
+export const clock = { now: () => Date.now(), monotonic: () => performance.now() };
+export const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
+
+/** Keys of keys in memory: what kernel/seal would keep in the store. */
+export function memoryKeyring(): Keyring {
+  const rows: WrappedKey[] = [];
+  const storage: KeyStorage = {
+    list: async () => [...rows],
+    insert: async (row) => {
+      if (
+        rows.some(
+          (other) => other.tenant === row.tenant && other.purpose === row.purpose && other.version === row.version,
+        )
+      )
+        return false;
+      rows.push(row);
+      return true;
+    },
+  };
+  return new Keyring(kekFromBytes(random.bytes(32), "the test"), { storage, random, clock });
+}
+
+export interface TestEnvironment {
+  readonly issuer: string;
+  readonly served: ServedIssuer;
+  readonly ring: KeyRing;
+  readonly leaves: Leaf[];
+  readonly record: IssuanceRecorder;
+  /** What gateways have acknowledged. */
+  acknowledged: number;
+  /** Next appends fail: the log is full. */
+  logBroken: boolean;
+  directory: Directory;
+}
+
+export interface TestEstate {
+  readonly url: string;
+  readonly ca: string;
+  readonly listener: IdentityListener;
+  readonly production: TestEnvironment;
+  readonly staging: TestEnvironment;
+  readonly faults: unknown[];
+  readonly orders: TestKey;
+  readonly analytics: TestKey;
+  readonly holder: TestKey;
+  /** A token request as a client would send it: fetches a nonce first unless told. */
+  token(over?: TokenOver): Promise<TestAnswer>;
+  post(issuer: string, body: string, options?: TestSend): Promise<TestAnswer>;
+  nonce(): Promise<string>;
+  close(): Promise<void>;
+}
+
+export interface TokenOver {
+  readonly issuer?: string;
+  readonly client?: string;
+  readonly assertion?: string;
+  readonly form?: Readonly<Record<string, string>>;
+  readonly proof?: string | null;
+  readonly send?: TestSend;
+}
+
+const memoryLog = (environment: { leaves: Leaf[]; logBroken: boolean }) => ({
+  append: async (leaf: Uint8Array) => {
+    if (environment.logBroken) throw new Error("log-full");
+    // Printed by the line below from a Leaf.
+    environment.leaves.push(JSON.parse(Buffer.from(leaf).toString()) as Leaf);
+    return { index: environment.leaves.length - 1 };
+  },
+});
+
+export function testRecorder(environment: { leaves: Leaf[]; logBroken: boolean }, name: string): IssuanceRecorder {
+  let ids = 0;
+  return createIssuanceRecorder({
+    tenant: "main",
+    environment: name,
+    region: "eu",
+    node: "test",
+    clock,
+    log: memoryLog(environment),
+    print: (leaf) => Buffer.from(JSON.stringify(leaf)),
+    pseudonym: (domain, value) =>
+      `2026:${Buffer.from(`${domain} ${value}`).toString("base64url").padEnd(22, "A").slice(0, 22)}`,
+    nextId: () => `test-${ids++}`,
+  });
+}
+
+/** The estate: orders and analytics may call billing, reports accepts bearer until a date; staging knows only analytics. */
+function parts(issuer: string, name: string, keys: ReadonlyMap<string, readonly ClientKey[]>) {
+  const uri = { trust: "internal", kind: "uri", value: "spiffe://main/orders" } as const;
+  const systems: SystemObject[] = [
+    system(issuer, "orders", { clients: name === "production" ? ["orders"] : [], certificates: [uri] }),
+    system(issuer, "analytics", { clients: ["analytics"] }),
+    system(issuer, "billing"),
+    system(issuer, "reports"),
+  ];
+  const integrations: IntegrationObject[] = [
+    integration("orders", "billing", ["invoice.create", "invoice.read"]),
+    integration("analytics", "billing", ["invoice.read"]),
+    integration("orders", "reports", ["report.read"], { proof: ["bearer"] }),
+  ];
+  return { systems, integrations, keys, bearerUntil: new Map([["orders-to-reports", Date.now() + 86_400_000]]) };
+}
+
+export const withKeys = (
+  version: string,
+  issuer: string,
+  name: string,
+  keys: ReadonlyMap<string, readonly ClientKey[]>,
+): Directory => directoryOf({ version, ...parts(issuer, name, keys) });
+
+/** Starts everything on 127.0.0.1; the caller closes it. */
+export async function startEstate(store: Store<IdentityCommands>): Promise<TestEstate> {
+  const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
+  const faults: unknown[] = [];
+  const listener = await listenIdentity({ host: "127.0.0.1", port: 0, tls, onFault: (fault) => faults.push(fault) });
+  const url = `https://127.0.0.1:${listener.address.port}`;
+  const orders = testKey();
+  const analytics = testKey();
+  const holder = testKey();
+  const keys = new Map([
+    ["orders", [{ jwk: { ...orders.jwk, kid: orders.kid } }]],
+    ["analytics", [{ jwk: analytics.jwk }]],
+  ]);
+  const keyring = memoryKeyring();
+  const environmentOf = async (name: string): Promise<TestEnvironment> => {
+    const issuer = issuerUrl(url, "main", name);
+    const state = {
+      leaves: [] as Leaf[],
+      logBroken: false,
+      acknowledged: Number.POSITIVE_INFINITY,
+      directory: withKeys("1", issuer, name, keys),
+    };
+    const record = testRecorder(state, name);
+    const ring = await openKeyRing({
+      tenant: "main",
+      environment: name,
+      store,
+      keyring,
+      clock,
+      alg: "ES256",
+      acknowledgedKeySeq: () => state.acknowledged,
+      rotateEveryMs: Number.POSITIVE_INFINITY,
+      onChange: () => undefined,
+    });
+    const served = createIssuer({
+      tenant: "main",
+      environment: name,
+      identityUrl: url,
+      ring: () => ring.view(),
+      ports: {
+        clock,
+        random,
+        record,
+        directory: () => state.directory,
+        replay: createReplayGuard(store),
+        nonces: createNonceBook({ secret: random.bytes(32), domain: issuer, clock }),
+        checkProof: createProofCheck(createTokenCrypto()),
+        checkCertificate,
+      },
+      onFault: (fault) => faults.push(fault),
+    });
+    return Object.assign(state, { issuer, served, ring, record });
+  };
+  const production = await environmentOf("production");
+  const staging = await environmentOf("staging");
+  listener.setIssuers([production.served, staging.served]);
+
+  const post = (issuer: string, body: string, options: TestSend = {}) =>
+    send(`${issuer}/token`, tls.cert, { ...options, body });
+  const tokenBody = (over: TokenOver, issuer: string): string => {
+    const client = over.client ?? "orders";
+    const key = client === "analytics" ? analytics : orders;
+    return form(client, over.assertion ?? assertion(client, issuer, key), {
+      resource: `${issuer}/systems/billing`,
+      ...over.form,
+    }).toString();
+  };
+  const nonceOf = async (issuer: string): Promise<string> => {
+    const answer = await post(issuer, tokenBody(issuer === production.issuer ? {} : { client: "analytics" }, issuer), {
+      headers: { dpop: dpopProof(holder, `${issuer}/token`, undefined) },
+    });
+    return String(answer.headers["dpop-nonce"]);
+  };
+  return {
+    url,
+    ca: tls.cert,
+    listener,
+    production,
+    staging,
+    faults,
+    orders,
+    analytics,
+    holder,
+    post,
+    nonce: () => nonceOf(production.issuer),
+    token: async (over = {}) => {
+      const issuer = over.issuer ?? production.issuer;
+      const proof = over.proof === undefined ? dpopProof(holder, `${issuer}/token`, await nonceOf(issuer)) : over.proof;
+      return post(issuer, tokenBody(over, issuer), {
+        ...over.send,
+        headers: { ...over.send?.headers, ...(proof === null ? {} : { dpop: proof }) },
+      });
+    },
+    close: () => listener.close(),
+  };
+}

@@ -1,0 +1,168 @@
+// Promises a whole issuer on a real socket for tests: keys, clients, a directory that can be changed, and what was recorded. Trusts nothing outside the test.
+// Used by *.test.ts of this folder only.
+import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import { request as httpsRequest } from "node:https";
+import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
+
+export interface TestKey {
+  readonly privateKey: KeyObject;
+  readonly jwk: Readonly<Record<string, string>>;
+  /** RFC 7638. */
+  readonly kid: string;
+}
+
+export function testKey(): TestKey {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  // An EC key always exports these members.
+  const { kty, crv, x, y } = publicKey.export({ format: "jwk" }) as { kty: string; crv: string; x: string; y: string };
+  const kid = createHash("sha256").update(JSON.stringify({ crv, kty, x, y })).digest("base64url");
+  return { privateKey, jwk: { kty, crv, x, y }, kid };
+}
+
+const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+/** A compact JWS exactly as told, right or wrong. */
+export function jws(header: Record<string, unknown>, claims: Record<string, unknown>, key: KeyObject): string {
+  const input = `${encode(header)}.${encode(claims)}`;
+  return `${input}.${sign("sha256", Buffer.from(input), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
+}
+
+export function assertion(
+  client: string,
+  audience: unknown,
+  key: TestKey,
+  over: Record<string, unknown> = {},
+  header: Record<string, unknown> = {},
+): string {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    iss: client,
+    sub: client,
+    aud: audience,
+    iat: now,
+    exp: now + 60,
+    jti: randomBytes(12).toString("hex"),
+    ...over,
+  };
+  for (const [name, value] of Object.entries(claims)) if (value === undefined) Reflect.deleteProperty(claims, name);
+  return jws({ alg: "ES256", kid: key.kid, ...header }, claims, key.privateKey);
+}
+
+export function dpopProof(
+  key: TestKey,
+  url: string,
+  nonce: string | undefined,
+  over: Record<string, unknown> = {},
+  header: Record<string, unknown> = {},
+): string {
+  const claims = {
+    htm: "POST",
+    htu: url,
+    iat: Math.floor(Date.now() / 1000),
+    jti: randomBytes(12).toString("hex"),
+    ...(nonce === undefined ? {} : { nonce }),
+    ...over,
+  };
+  return jws({ typ: "dpop+jwt", alg: "ES256", jwk: key.jwk, ...header }, claims, key.privateKey);
+}
+
+export function form(client: string, assertionText: string, over: Record<string, string> = {}): URLSearchParams {
+  return new URLSearchParams({
+    grant_type: "client_credentials",
+    client_id: client,
+    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    client_assertion: assertionText,
+    ...over,
+  });
+}
+
+export interface TestAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+export interface TestSend {
+  readonly method?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** One request on its own socket; the server's certificate is pinned by being the only root. */
+export function send(url: string, ca: string, options: TestSend = {}): Promise<TestAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<TestAnswer>();
+  const headers: Record<string, string | string[] | number> = { ...options.headers };
+  if (
+    options.body !== undefined &&
+    headers["content-length"] === undefined &&
+    headers["transfer-encoding"] === undefined
+  ) {
+    headers["content-length"] = Buffer.byteLength(options.body);
+    headers["content-type"] ??= "application/x-www-form-urlencoded";
+  }
+  const identity =
+    options.cert === undefined || options.key === undefined ? {} : { cert: options.cert, key: options.key };
+  const req = httpsRequest(
+    url,
+    { ca, agent: false, method: options.method ?? (options.body === undefined ? "GET" : "POST"), headers, ...identity },
+    (res) => {
+      const chunks: Buffer[] = [];
+      res.on("data", (chunk: Buffer) => chunks.push(chunk));
+      res.on("error", reject);
+      res.on("end", () => {
+        const text = Buffer.concat(chunks).toString();
+        let body: Record<string, unknown> = {};
+        try {
+          body = JSON.parse(text) as Record<string, unknown>;
+        } catch {
+          body = {};
+        }
+        resolve({ status: res.statusCode ?? 0, headers: res.headers, body, text });
+      });
+    },
+  );
+  req.on("error", reject);
+  req.end(options.body);
+  return promise;
+}
+
+/** A system that publishes two operations, or only consumes. */
+export function system(issuer: string, id: string, over: Partial<SystemObject> = {}): SystemObject {
+  return {
+    id,
+    owner: "team:default",
+    zone: "internal",
+    region: "eu",
+    audience: `${issuer}/systems/${id}`,
+    public: { path: `/${id}`, strip: true },
+    clients: [],
+    certificates: [],
+    attributes: {},
+    operations: [],
+    ...over,
+  };
+}
+
+export function integration(
+  from: string,
+  to: string,
+  operations: readonly string[],
+  over: Partial<IntegrationObject> = {},
+): IntegrationObject {
+  return {
+    id: `${from}-to-${to}`,
+    from,
+    to,
+    owner: "team:default",
+    purpose: "a test",
+    state: "active",
+    proof: ["dpop", "mtls"],
+    limits: [],
+    operations: operations.map((name) => ({ name })),
+    declaredAt: "systems/x.yaml:1",
+    ...over,
+  };
+}
