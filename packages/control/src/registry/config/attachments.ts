@@ -14,13 +14,17 @@ export interface Attachment<T> {
 }
 
 const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-const rotateFix = "this key is now known to everyone who can read the estate: make a new pair, put only its public half here, and revoke the old one";
+const rotateFix =
+  "this key is now known to everyone who can read the estate: make a new pair, put only its public half here, and revoke the old one";
 
 /** The public keys of a JWKS file. `spot` is where the file is named. */
 export function readJwks(io: EstateIo, spot: Spot, named: string): Attachment<PublicJwk[]> {
   const read = readNamed(io, spot.file, named);
   if ("message" in read) return { value: [], findings: [errorAt(spot, read.message, read.fix)] };
-  const say = (message: string, fix: string): Attachment<PublicJwk[]> => ({ value: [], findings: [errorAt(spot, `${read.file}: ${message}`, fix)] });
+  const say = (message: string, fix: string): Attachment<PublicJwk[]> => ({
+    value: [],
+    findings: [errorAt(spot, `${read.file}: ${message}`, fix)],
+  });
   if (holdsPrivateKey(read.text)) return say("a private key", rotateFix);
   let parsed: unknown;
   try {
@@ -29,7 +33,8 @@ export function readJwks(io: EstateIo, spot: Spot, named: string): Attachment<Pu
     return say("not JSON", 'write a JWKS: {"keys": [ … ]}');
   }
   const keys: unknown = isObject(parsed) && Object.hasOwn(parsed, "keys") ? parsed["keys"] : null;
-  if (!Array.isArray(keys) || keys.length === 0) return say("not a JWKS", 'write {"keys": [ … ]} with at least one public key (RFC 7517 §5)');
+  if (!Array.isArray(keys) || keys.length === 0)
+    return say("not a JWKS", 'write {"keys": [ … ]} with at least one public key (RFC 7517 §5)');
   if (keys.length > itemsMax) return say(`more than ${itemsMax} keys`, "remove keys that are no longer used");
   const value: PublicJwk[] = [];
   for (const [index, key] of keys.entries()) {
@@ -45,7 +50,8 @@ function readPublicJwk(key: unknown): { jwk: PublicJwk } | { message: string; fi
   if (key["kty"] === "oct") return { message: "a symmetric key, which is a secret", fix: rotateFix };
   if (privateMembers.some((member) => Object.hasOwn(key, member))) return { message: "a private key", fix: rotateFix };
   const curve = `${String(key["kty"])} ${String(key["crv"])}`;
-  const members = curve === "EC P-256" ? ["crv", "kty", "x", "y"] : curve === "OKP Ed25519" ? ["crv", "kty", "x"] : null;
+  const members =
+    curve === "EC P-256" ? ["crv", "kty", "x", "y"] : curve === "OKP Ed25519" ? ["crv", "kty", "x"] : null;
   const useFix = "use an EC P-256 key (ES256) or an OKP Ed25519 key (EdDSA)";
   if (members === null) return { message: "a key type that is not accepted", fix: useFix };
   const jwk: Record<string, string> = {};
@@ -54,8 +60,10 @@ function readPublicJwk(key: unknown): { jwk: PublicJwk } | { message: string; fi
     if (typeof value === "string") jwk[member] = value;
   }
   const alg = jwk["alg"];
-  if (alg !== undefined && alg !== (members.length === 4 ? "ES256" : "EdDSA") && alg !== "Ed25519") return { message: "`alg` does not fit the key", fix: useFix };
-  if (jwk["use"] !== undefined && jwk["use"] !== "sig") return { message: "`use` is not `sig`", fix: "use a key made for signatures" };
+  if (alg !== undefined && alg !== (members.length === 4 ? "ES256" : "EdDSA") && alg !== "Ed25519")
+    return { message: "`alg` does not fit the key", fix: useFix };
+  if (jwk["use"] !== undefined && jwk["use"] !== "sig")
+    return { message: "`use` is not `sig`", fix: "use a key made for signatures" };
   try {
     createPublicKey({ key: jwk, format: "jwk" });
   } catch {
@@ -68,7 +76,10 @@ function readPublicJwk(key: unknown): { jwk: PublicJwk } | { message: string; fi
 export function readRoots(io: EstateIo, spot: Spot, named: string): Attachment<string[]> {
   const read = readNamed(io, spot.file, named);
   if ("message" in read) return { value: [], findings: [errorAt(spot, read.message, read.fix)] };
-  const say = (message: string, fix: string): Attachment<string[]> => ({ value: [], findings: [errorAt(spot, `${read.file}: ${message}`, fix)] });
+  const say = (message: string, fix: string): Attachment<string[]> => ({
+    value: [],
+    findings: [errorAt(spot, `${read.file}: ${message}`, fix)],
+  });
   if (holdsPrivateKey(read.text)) return say("a private key", rotateFix);
   const blocks = read.text.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) return say("no PEM certificate", "name a file with `-----BEGIN CERTIFICATE-----` blocks");
@@ -98,10 +109,14 @@ export function readSchemaFile(io: EstateIo, spot: Spot, named: string): Attachm
   }
   try {
     const value: unknown = JSON.parse(read.text);
-    if (!isObject(value)) return { value: null, findings: [errorAt(spot, `${read.file}: not a JSON Schema`, "write an object")] };
+    if (!isObject(value))
+      return { value: null, findings: [errorAt(spot, `${read.file}: not a JSON Schema`, "write an object")] };
     return { value, findings: [] };
   } catch {
-    return { value: null, findings: [errorAt(spot, `${read.file}: not JSON`, "check it with a JSON tool, or name it .yaml")] };
+    return {
+      value: null,
+      findings: [errorAt(spot, `${read.file}: not JSON`, "check it with a JSON tool, or name it .yaml")],
+    };
   }
 }
 

@@ -1,8 +1,9 @@
 // Promises a JSON Schema that a gateway can compile, and the data classes it marks. Trusts ajv for the 2020-12 meaning of schemas.
 // `x-data-class` is ours: it labels a field, decides nothing at the gateway, and is taken out of what is sent there.
+
+import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { default as addFormats } from "ajv-formats";
-import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import { dataClasses } from "./system-schema.ts";
 
 export interface BodySchema {
@@ -20,7 +21,22 @@ export interface SchemaRefusal {
 
 /** Members whose values are schemas by name, schemas in a list, or one schema. The rest is data and is left alone. */
 const schemaMaps = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
-const schemaMembers = new Set(["allOf", "anyOf", "oneOf", "prefixItems", "items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames", "unevaluatedItems", "unevaluatedProperties"]);
+const schemaMembers = new Set([
+  "allOf",
+  "anyOf",
+  "oneOf",
+  "prefixItems",
+  "items",
+  "not",
+  "if",
+  "then",
+  "else",
+  "contains",
+  "additionalProperties",
+  "propertyNames",
+  "unevaluatedItems",
+  "unevaluatedProperties",
+]);
 const schemaDepthMax = 64;
 
 /** Checks a schema by compiling it. References may stay inside the schema only. */
@@ -30,14 +46,26 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   const stripped = walk(schema, [], { classes, wrong });
   const [refusal] = wrong;
   if (refusal !== undefined) return refusal;
-  if (typeof stripped !== "object" || stripped === null) return { path: [], message: "not a JSON Schema", fix: "write a map" };
-  const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, strictTuples: false, allErrors: false, logger: false });
+  if (typeof stripped !== "object" || stripped === null)
+    return { path: [], message: "not a JSON Schema", fix: "write a map" };
+  const ajv = new Ajv2020({
+    strict: true,
+    strictTypes: false,
+    strictRequired: false,
+    strictTuples: false,
+    allErrors: false,
+    logger: false,
+  });
   // ajv-formats is CommonJS: under Node its function is the default member of the default import.
   const install = (addFormats as unknown as { default?: typeof addFormats }).default ?? addFormats;
   (install as unknown as (target: Ajv2020) => void)(ajv);
   if (!ajv.validateSchema(stripped)) {
     const [error] = ajv.errors ?? [];
-    return { path: pointerPath(error?.instancePath ?? ""), message: `not valid JSON Schema 2020-12 (${error?.keyword ?? "schema"}: ${error?.message ?? "refused"})`, fix: "correct the schema at this place" };
+    return {
+      path: pointerPath(error?.instancePath ?? ""),
+      message: `not valid JSON Schema 2020-12 (${error?.keyword ?? "schema"}: ${error?.message ?? "refused"})`,
+      fix: "correct the schema at this place",
+    };
   }
   try {
     ajv.compile(stripped);
@@ -50,10 +78,19 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
 function explainCompile(cause: unknown): SchemaRefusal {
   const said = cause instanceof Error ? cause.message : "";
   if (said.includes("resolve reference")) {
-    return { path: [], message: "a `$ref` leads outside of the schema", fix: "copy what it refers to under `$defs`; nothing is fetched" };
+    return {
+      path: [],
+      message: "a `$ref` leads outside of the schema",
+      fix: "copy what it refers to under `$defs`; nothing is fetched",
+    };
   }
   const keyword = /unknown keyword: "([^"]{1,40})"/.exec(said)?.[1];
-  if (keyword !== undefined) return { path: [], message: `the keyword \`${keyword}\` is not of JSON Schema 2020-12`, fix: "correct its spelling or remove it" };
+  if (keyword !== undefined)
+    return {
+      path: [],
+      message: `the keyword \`${keyword}\` is not of JSON Schema 2020-12`,
+      fix: "correct its spelling or remove it",
+    };
   const format = /unknown format "([^"]{1,40})"/.exec(said)?.[1];
   if (format !== undefined) return { path: [], message: `the format \`${format}\` is not known`, fix: "use `pattern`" };
   return { path: [], message: "the schema cannot be compiled", fix: "check it against JSON Schema 2020-12" };
@@ -66,7 +103,11 @@ interface Found {
 
 function walk(schema: unknown, path: readonly (string | number)[], found: Found): unknown {
   if (path.length > schemaDepthMax) {
-    found.wrong.push({ path: path.slice(0, 4), message: `the schema is nested deeper than ${schemaDepthMax} levels`, fix: "make it flatter" });
+    found.wrong.push({
+      path: path.slice(0, 4),
+      message: `the schema is nested deeper than ${schemaDepthMax} levels`,
+      fix: "make it flatter",
+    });
     return true;
   }
   if (Array.isArray(schema)) return schema.map((item, index) => walk(item, [...path, index], found));
@@ -75,8 +116,10 @@ function walk(schema: unknown, path: readonly (string | number)[], found: Found)
   for (const [key, value] of Object.entries(schema).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
     const here = [...path, key];
     if (key === "x-data-class") collectClass(value, here, found);
-    else if (key === "__proto__") found.wrong.push({ path: here, message: "`__proto__` is not accepted as a key", fix: "choose another name" });
-    else if (schemaMaps.has(key) && typeof value === "object" && value !== null && !Array.isArray(value)) result[key] = walkNamed(value, here, found);
+    else if (key === "__proto__")
+      found.wrong.push({ path: here, message: "`__proto__` is not accepted as a key", fix: "choose another name" });
+    else if (schemaMaps.has(key) && typeof value === "object" && value !== null && !Array.isArray(value))
+      result[key] = walkNamed(value, here, found);
     else result[key] = schemaMembers.has(key) ? walk(value, here, found) : value;
   }
   return result;
@@ -86,7 +129,8 @@ function walkNamed(schemas: object, path: readonly (string | number)[], found: F
   const result: Record<string, unknown> = {};
   for (const [name, schema] of Object.entries(schemas).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
     const here = [...path, name];
-    if (name === "__proto__") found.wrong.push({ path: here, message: "`__proto__` is not accepted as a key", fix: "choose another name" });
+    if (name === "__proto__")
+      found.wrong.push({ path: here, message: "`__proto__` is not accepted as a key", fix: "choose another name" });
     else result[name] = walk(schema, here, found);
   }
   return result;
@@ -96,7 +140,12 @@ function collectClass(value: unknown, path: readonly (string | number)[], found:
   for (const item of Array.isArray(value) ? value : [value]) {
     const known = dataClasses.find((name) => name === item);
     if (known !== undefined) found.classes.add(known);
-    else found.wrong.push({ path, message: "not a data class", fix: `use one of ${dataClasses.map((name) => `\`${name}\``).join(", ")}` });
+    else
+      found.wrong.push({
+        path,
+        message: "not a data class",
+        fix: `use one of ${dataClasses.map((name) => `\`${name}\``).join(", ")}`,
+      });
   }
 }
 

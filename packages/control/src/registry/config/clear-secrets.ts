@@ -3,9 +3,11 @@
 import { errorAt, type Finding } from "./finding.ts";
 import type { Tree } from "./yaml-tree.ts";
 
-const secretKey = /(^|[-_.])(password|passwd|passphrase|secret|token|credential|credentials|api[-_]?key|access[-_]?key|private[-_]?key)$/i;
+const secretKey =
+  /(^|[-_.])(password|passwd|passphrase|secret|token|credential|credentials|api[-_]?key|access[-_]?key|private[-_]?key)$/i;
 const camelSecretKey = /(Password|Passphrase|Secret|Token|Credential|ApiKey|AccessKey|PrivateKey)$/;
-const referenceFix = "take it out and treat it as leaked; secrets never stand in configuration (a `secret:` reference will name them, not in this version)";
+const referenceFix =
+  "take it out and treat it as leaked; secrets never stand in configuration (a `secret:` reference will name them, not in this version)";
 
 /** Values that are secrets wherever they stand. */
 const secretShapes: readonly (readonly [RegExp, string])[] = [
@@ -34,7 +36,8 @@ export function findClearSecrets(tree: Tree, key = "", inSchema = false): Findin
   }
   const shape = secretShapes.find(([pattern]) => pattern.test(text));
   if (shape !== undefined) return [errorAt(tree.at, `${shape[1]} stands in clear`, referenceFix)];
-  if (!inSchema && isSecretKey(key) && text.length > 0) return [errorAt(tree.at, "a secret value stands in clear", referenceFix)];
+  if (!inSchema && isSecretKey(key) && text.length > 0)
+    return [errorAt(tree.at, "a secret value stands in clear", referenceFix)];
   return [];
 }
 

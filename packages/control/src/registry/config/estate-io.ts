@@ -24,7 +24,9 @@ export function diskEstateIo(dir: string, now: () => number): EstateIo {
       const real = realOf(join(root, folder));
       if (real === null || !isInside(root, real)) return [];
       try {
-        return readdirSync(real).sort().slice(0, entriesMax + 1);
+        return readdirSync(real)
+          .sort()
+          .slice(0, entriesMax + 1);
       } catch {
         return [];
       }
@@ -108,14 +110,25 @@ export function decodeText(bytes: Uint8Array): string | null {
 }
 
 /** Reads a file another file names, as text; a refusal comes with the sentence for the finding. */
-export function readNamed(io: EstateIo, from: string, named: string): { file: string; text: string } | { message: string; fix: string } {
+export function readNamed(
+  io: EstateIo,
+  from: string,
+  named: string,
+): { file: string; text: string } | { message: string; fix: string } {
   const file = resolveInside(from, named);
-  if (file === null) return { message: "the path leaves the estate directory", fix: "copy the file into the estate and name it by a relative path" };
+  if (file === null)
+    return {
+      message: "the path leaves the estate directory",
+      fix: "copy the file into the estate and name it by a relative path",
+    };
   const bytes = io.read(file, attachmentBytesMax);
-  if (bytes === "outside") return { message: "the file is a symbolic link out of the estate directory", fix: "copy the file into the estate" };
-  if (bytes === "absent") return { message: "no such file", fix: `create ${file}, or correct the path (it is relative to ${from})` };
+  if (bytes === "outside")
+    return { message: "the file is a symbolic link out of the estate directory", fix: "copy the file into the estate" };
+  if (bytes === "absent")
+    return { message: "no such file", fix: `create ${file}, or correct the path (it is relative to ${from})` };
   if (bytes === "not-a-file") return { message: "not a regular file", fix: "name a file" };
-  if (bytes === "too-large") return { message: `the file is larger than ${attachmentBytesMax} bytes`, fix: "make it smaller" };
+  if (bytes === "too-large")
+    return { message: `the file is larger than ${attachmentBytesMax} bytes`, fix: "make it smaller" };
   const text = decodeText(bytes);
   return text === null ? { message: "the file is not UTF-8 text", fix: "save it as UTF-8" } : { file, text };
 }

@@ -10,7 +10,9 @@ const environment = z.strictObject({
   approval: z
     .enum(["none", "operator"])
     .prefault("none")
-    .describe("`none`: an applied integration is active at once; `operator`: it is `proposed` until an operator activates it."),
+    .describe(
+      "`none`: an applied integration is active at once; `operator`: it is `proposed` until an operator activates it.",
+    ),
   staleness: z
     .strictObject({
       public: staleness().prefault("5m").describe("Bound for operations classified public."),
@@ -33,16 +35,29 @@ const listener = z.strictObject({
     .prefault("gateway")
     .describe("What stands behind it: crossings, the token endpoint, the admin API, or joined gateways."),
   address: bindAddress().describe("Where it listens, `host:port`."),
-  url: originUrl().describe("Origin that clients use to reach it (scheme, host, port); DPoP proofs are checked against it."),
-  clientCertificates: z.enum(["none", "request"]).prefault("none").describe("Whether a client certificate is asked for; a bad one is a recorded denial."),
-  trustedProxies: z.array(addressBlock()).max(itemsMax).prefault([]).describe("Addresses of proxies in front of it whose forwarding headers are believed."),
+  url: originUrl().describe(
+    "Origin that clients use to reach it (scheme, host, port); DPoP proofs are checked against it.",
+  ),
+  clientCertificates: z
+    .enum(["none", "request"])
+    .prefault("none")
+    .describe("Whether a client certificate is asked for; a bad one is a recorded denial."),
+  trustedProxies: z
+    .array(addressBlock())
+    .max(itemsMax)
+    .prefault([])
+    .describe("Addresses of proxies in front of it whose forwarding headers are believed."),
   environments: z.array(id()).min(1).optional().describe("Environments it serves; all by default."),
   region: id().optional().describe("Region whose gateways open it; all by default."),
 });
 
 const operator = z.strictObject({
   name: prose().optional().describe("Name for people."),
-  keys: z.array(filePath()).min(1).max(itemsMax).describe("JWKS files with public keys (ES256 or EdDSA) of this operator."),
+  keys: z
+    .array(filePath())
+    .min(1)
+    .max(itemsMax)
+    .describe("JWKS files with public keys (ES256 or EdDSA) of this operator."),
 });
 
 export const environmentSchema = environment;
@@ -61,9 +76,15 @@ export const estateFileSchema = z.strictObject({
     .union([z.array(id()), z.record(id(), environment.nullable())])
     .prefault(["production"])
     .describe("The environments that exist: a list, or a map with their rules."),
-  teams: z.record(id(), team.nullable()).prefault({}).describe("Teams that own things; `default` always exists. Or one file per team in teams/."),
+  teams: z
+    .record(id(), team.nullable())
+    .prefault({})
+    .describe("Teams that own things; `default` always exists. Or one file per team in teams/."),
   listeners: z.record(id(), listener).prefault({}).describe("Addresses that are opened, by name."),
-  operators: z.record(id(), operator).prefault({}).describe("People who may use the admin API, by name, with their public keys."),
+  operators: z
+    .record(id(), operator)
+    .prefault({})
+    .describe("People who may use the admin API, by name, with their public keys."),
 });
 
 /** The keys of sallyport.yaml that hold no named objects of their own. */
@@ -90,5 +111,7 @@ export const trustFileSchema = trustBase.extend({
   environments: z
     .union([z.array(id()), z.record(id(), trustBase.partial().nullable())])
     .optional()
-    .describe("Where it is trusted: a list, or a map whose values override any key of the file; every environment by default."),
+    .describe(
+      "Where it is trusted: a list, or a map whose values override any key of the file; every environment by default.",
+    ),
 });

@@ -6,14 +6,25 @@ import { timeout } from "./system-schema.ts";
 import { date, id, operationName, owner, prose, rate, size } from "./words.ts";
 
 const limit = z.strictObject({
-  per: z.enum(["client", "integration"]).describe("Who shares the permits: each client, or all clients of the integration."),
+  per: z
+    .enum(["client", "integration"])
+    .describe("Who shares the permits: each client, or all clients of the integration."),
   rate: rate().describe("Permits per second, minute, hour or day, for example `200/s`."),
-  burst: z.int().min(1).max(10_000_000).optional().describe("Most permits that may be used at once; the rate by default."),
+  burst: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .describe("Most permits that may be used at once; the rate by default."),
 });
 
 const granted = z.strictObject({
-  body: size().optional().describe("Most bytes of a body for this consumer; it can only lower the bound of the operation."),
-  timeout: timeout().optional().describe("How long the provider may take for this consumer; it can only lower the bound of the operation."),
+  body: size()
+    .optional()
+    .describe("Most bytes of a body for this consumer; it can only lower the bound of the operation."),
+  timeout: timeout()
+    .optional()
+    .describe("How long the provider may take for this consumer; it can only lower the bound of the operation."),
 });
 
 const proof = z.strictObject({
@@ -34,9 +45,14 @@ const base = z.strictObject({
   kind: z.literal("api").prefault("api").describe("How data crosses; only `api` in this version."),
   owner: owner().optional().describe("The team that answers for it; the owner of `from` by default."),
   purpose: prose().describe("Why this data crosses, in words an auditor understands."),
-  review: date().optional().describe("Day by which somebody must look at it again; passing it is a finding, not an end."),
+  review: date()
+    .optional()
+    .describe("Day by which somebody must look at it again; passing it is a finding, not an end."),
   expires: date().optional().describe("Last day of the integration, only where an end is really wanted."),
-  onExpiry: z.enum(["alert", "suspend"]).prefault("suspend").describe("What happens after `expires`: `suspend` ends the traffic, `alert` only says so."),
+  onExpiry: z
+    .enum(["alert", "suspend"])
+    .prefault("suspend")
+    .describe("What happens after `expires`: `suspend` ends the traffic, `alert` only says so."),
   proof: proof.prefault({}).describe("How callers must prove possession of their token or key."),
   limits: z
     .array(limit)
@@ -58,5 +74,7 @@ export const integrationFileSchema = base.extend({
   environments: z
     .union([z.array(id()), z.record(id(), base.partial().nullable())])
     .optional()
-    .describe("Where it exists: a list, or a map whose values override any key of the file; by default every environment both systems have."),
+    .describe(
+      "Where it exists: a list, or a map whose values override any key of the file; by default every environment both systems have.",
+    ),
 });

@@ -40,22 +40,37 @@ export function readEnvironments(root: MapTree, declared: ReadonlySet<string>): 
         findings.push(...refuseFixedKeys(root, own));
         overrides.set(name, own);
       } else if (override.value.kind !== "scalar" || override.value.value !== null) {
-        findings.push(errorAt(override.value.at, "expected a map of overrides, or nothing", "write the keys that differ here, indented"));
+        findings.push(
+          errorAt(
+            override.value.at,
+            "expected a map of overrides, or nothing",
+            "write the keys that differ here, indented",
+          ),
+        );
       }
     }
   } else {
     findings.push(errorAt(value.at, "expected a list or a map of environments", "write `environments: [production]`"));
   }
-  if (names.length === 0 && findings.length === 0) findings.push(errorAt(value.at, "the list of environments is empty", "name one, or remove the key"));
+  if (names.length === 0 && findings.length === 0)
+    findings.push(errorAt(value.at, "the list of environments is empty", "name one, or remove the key"));
   return { names, overrides, findings };
 }
 
 /** The identity of an object is the same everywhere. */
 function refuseFixedKeys(root: MapTree, override: MapTree): Finding[] {
-  const fixed = ["system", "integration", "trust", "from", "to", "environments"].filter((key) => override.entries.has(key));
+  const fixed = ["system", "integration", "trust", "from", "to", "environments"].filter((key) =>
+    override.entries.has(key),
+  );
   return fixed
     .filter((key) => key === "environments" || root.entries.has(key))
-    .map((key) => errorAt(override.entries.get(key)?.keyAt ?? override.at, `\`${key}\` is the same in every environment`, "remove it here"));
+    .map((key) =>
+      errorAt(
+        override.entries.get(key)?.keyAt ?? override.at,
+        `\`${key}\` is the same in every environment`,
+        "remove it here",
+      ),
+    );
 }
 
 /** The file without `environments`, with one environment's overrides merged in. */
@@ -72,7 +87,9 @@ function mergeMaps(base: MapTree, above: MapTree): MapTree {
     const below = old?.value;
     // Two JSON Schemas merged would be a third that nobody wrote: `schema` is replaced whole.
     const value =
-      key !== "schema" && below?.kind === "map" && entry.value.kind === "map" ? mergeMaps(below, entry.value) : entry.value;
+      key !== "schema" && below?.kind === "map" && entry.value.kind === "map"
+        ? mergeMaps(below, entry.value)
+        : entry.value;
     entries.set(key, { ...entry, value });
   }
   return { ...base, entries };
@@ -84,8 +101,15 @@ function expandShortForms(root: MapTree): MapTree {
   // Only systems have operations whose text is a match; an integration's values are maps or nothing.
   if (operations?.value.kind !== "map" || root.entries.has("integration")) return root;
   const expanded = new Map<string, MapEntry>();
-  for (const [name, entry] of operations.value.entries) expanded.set(name, { ...entry, value: expandOperation(entry.value) });
-  return { ...root, entries: new Map(root.entries).set("operations", { ...operations, value: { ...operations.value, entries: expanded } }) };
+  for (const [name, entry] of operations.value.entries)
+    expanded.set(name, { ...entry, value: expandOperation(entry.value) });
+  return {
+    ...root,
+    entries: new Map(root.entries).set("operations", {
+      ...operations,
+      value: { ...operations.value, entries: expanded },
+    }),
+  };
 }
 
 function expandOperation(value: Tree): Tree {

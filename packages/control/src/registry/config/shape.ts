@@ -9,7 +9,9 @@ import { plainOf, spotOf, type Tree, treeAt } from "./yaml-tree.ts";
 type Path = readonly (string | number)[];
 type Issue = z.core.$ZodIssue;
 
-export type Shaped<T> = { readonly value: T; readonly findings: readonly [] } | { readonly value: null; readonly findings: readonly Finding[] };
+export type Shaped<T> =
+  | { readonly value: T; readonly findings: readonly [] }
+  | { readonly value: null; readonly findings: readonly Finding[] };
 
 /** Checks a tree against a type. Every finding carries the place of the value it is about. */
 export function shape<S extends z.ZodType>(schema: S, tree: Tree): Shaped<z.output<S>> {
@@ -36,21 +38,47 @@ function explain(issue: Issue, prefix: Path, context: Context): Finding[] {
     case "invalid_value": {
       const allowed = issue.values.map(String);
       if (treeAt(context.tree, path) === undefined) return [explainType("text", path, context)];
-      return [errorAt(spot, `not one of ${allowed.map((value) => `\`${value}\``).join(", ")}`, suggest(shownText(context.tree, path), allowed))];
+      return [
+        errorAt(
+          spot,
+          `not one of ${allowed.map((value) => `\`${value}\``).join(", ")}`,
+          suggest(shownText(context.tree, path), allowed),
+        ),
+      ];
     }
     case "invalid_key":
     case "invalid_element": {
       const inner = issue.issues[0];
       const said = inner === undefined ? null : customText(inner);
-      return [errorAt(spotOf(context.tree, path, "key"), said?.message ?? "the key is not accepted", said?.fix ?? "see docs/configuration.md")];
+      return [
+        errorAt(
+          spotOf(context.tree, path, "key"),
+          said?.message ?? "the key is not accepted",
+          said?.fix ?? "see docs/configuration.md",
+        ),
+      ];
     }
     case "too_small":
-      return [errorAt(spot, issue.origin === "array" ? "the list is empty" : `smaller than ${issue.minimum}`, issue.origin === "array" ? "name at least one" : `write ${issue.minimum} or more`)];
+      return [
+        errorAt(
+          spot,
+          issue.origin === "array" ? "the list is empty" : `smaller than ${issue.minimum}`,
+          issue.origin === "array" ? "name at least one" : `write ${issue.minimum} or more`,
+        ),
+      ];
     case "too_big":
-      return [errorAt(spot, issue.origin === "array" ? `more than ${issue.maximum} items` : `larger than ${issue.maximum}`, `use at most ${issue.maximum}`)];
+      return [
+        errorAt(
+          spot,
+          issue.origin === "array" ? `more than ${issue.maximum} items` : `larger than ${issue.maximum}`,
+          `use at most ${issue.maximum}`,
+        ),
+      ];
     default: {
       const said = customText(issue);
-      return [errorAt(spot, said?.message ?? "not in the form this key needs", said?.fix ?? "see docs/configuration.md")];
+      return [
+        errorAt(spot, said?.message ?? "not in the form this key needs", said?.fix ?? "see docs/configuration.md"),
+      ];
     }
   }
 }
@@ -64,7 +92,10 @@ function customText(issue: Issue): { message: string; fix: string } | null {
 function explainUnknownKey(key: string, path: Path, context: Context): Finding[] {
   const spot = spotOf(context.tree, [...path, key], "key");
   // clear-secrets.ts has the better words for such a key.
-  if (isSecretKey(key)) return [errorAt(spot, `the key \`${key}\` does not exist, and secrets never stand in configuration`, "remove the key")];
+  if (isSecretKey(key))
+    return [
+      errorAt(spot, `the key \`${key}\` does not exist, and secrets never stand in configuration`, "remove the key"),
+    ];
   const later = laterKeys.get(key);
   if (later !== undefined) return [errorAt(spot, `\`${key}\` is not in this version`, later)];
   return [errorAt(spot, `unknown key \`${key.slice(0, 64)}\``, suggest(key, keysAt(context.schema, path)))];
@@ -72,12 +103,20 @@ function explainUnknownKey(key: string, path: Path, context: Context): Finding[]
 
 /** Of a union the branch whose kind fits what was written speaks; if none fits, the kinds are listed. */
 function explainUnion(issue: Issue & { code: "invalid_union" }, path: Path, context: Context): Finding[] {
-  const fitting = issue.errors.find((branch) => branch.some((inner) => !(inner.path.length === 0 && isKindIssue(inner))));
+  const fitting = issue.errors.find((branch) =>
+    branch.some((inner) => !(inner.path.length === 0 && isKindIssue(inner))),
+  );
   if (fitting !== undefined) return fitting.flatMap((inner) => explain(inner, path, context));
   if (treeAt(context.tree, path) === undefined) return [explainType("text", path, context)];
   const kinds = new Set(issue.errors.flatMap((branch) => branch.map((inner) => expectedKind(inner))));
   const spot = spotOf(context.tree, path);
-  return [errorAt(spot, `expected ${[...kinds].join(" or ")}, found ${foundKind(treeAt(context.tree, path))}`, "see docs/configuration.md")];
+  return [
+    errorAt(
+      spot,
+      `expected ${[...kinds].join(" or ")}, found ${foundKind(treeAt(context.tree, path))}`,
+      "see docs/configuration.md",
+    ),
+  ];
 }
 
 function isKindIssue(issue: Issue): boolean {
@@ -110,9 +149,12 @@ function explainType(expected: string, path: Path, context: Context): Finding {
     return errorAt(spotOf(context.tree, path), `\`${last ?? "value"}\` is missing`, `add it: ${sentence ?? wanted}`);
   }
   const spot = spotOf(context.tree, path);
-  if (found.kind === "scalar" && found.value === null) return errorAt(spot, "no value", `write ${wanted}, or remove the key`);
-  if (expected === "boolean" && found.kind === "scalar") return errorAt(spot, "expected true or false, found text", "write true or false without quotes");
-  if (wanted === "text" && found.kind === "scalar") return errorAt(spot, `expected text, found ${foundKind(found)}`, "put it in double quotes");
+  if (found.kind === "scalar" && found.value === null)
+    return errorAt(spot, "no value", `write ${wanted}, or remove the key`);
+  if (expected === "boolean" && found.kind === "scalar")
+    return errorAt(spot, "expected true or false, found text", "write true or false without quotes");
+  if (wanted === "text" && found.kind === "scalar")
+    return errorAt(spot, `expected text, found ${foundKind(found)}`, "put it in double quotes");
   return errorAt(spot, `expected ${wanted}, found ${foundKind(found)}`, `write ${wanted}`);
 }
 
@@ -121,7 +163,11 @@ function foundKind(tree: Tree | undefined): string {
   if (tree.kind === "map") return "a map";
   if (tree.kind === "list") return "a list";
   if (tree.value === null) return "nothing";
-  return typeof tree.value === "string" ? "text" : typeof tree.value === "number" ? "the number " + tree.value : String(tree.value);
+  return typeof tree.value === "string"
+    ? "text"
+    : typeof tree.value === "number"
+      ? "the number " + tree.value
+      : String(tree.value);
 }
 
 function shownText(tree: Tree, path: Path): string {

@@ -18,14 +18,28 @@ import {
   upstreamUrl,
 } from "./words.ts";
 
-export const dataClasses = ["public", "internal", "confidential", "restricted", "pii", "secret", "payment", "health"] as const;
+export const dataClasses = [
+  "public",
+  "internal",
+  "confidential",
+  "restricted",
+  "pii",
+  "secret",
+  "payment",
+  "health",
+] as const;
 export const classifications = ["public", "internal", "confidential", "restricted"] as const;
 
 export const timeout = () => duration({ minMs: 10, maxMs: 300_000, says: "`10ms` to `5m`" });
 
 const attributeDetails = z.strictObject({
-  from: attributeFrom().describe("Where the value is in the request: `path:<parameter>`, `query:<name>`, `header:<name>` or `body:$.member`."),
-  type: z.enum(["string", "long", "boolean"]).prefault("string").describe("Type in Cedar; a value of another type denies the crossing (`attribute-missing`)."),
+  from: attributeFrom().describe(
+    "Where the value is in the request: `path:<parameter>`, `query:<name>`, `header:<name>` or `body:$.member`.",
+  ),
+  type: z
+    .enum(["string", "long", "boolean"])
+    .prefault("string")
+    .describe("Type in Cedar; a value of another type denies the crossing (`attribute-missing`)."),
 });
 const attributeShort = attributeFrom().transform((from) => ({ from, type: "string" as const }));
 
@@ -35,7 +49,9 @@ const body = z.union([
     schema: z
       .union([filePath(), z.record(z.string(), z.unknown())])
       .optional()
-      .describe("JSON Schema 2020-12 of the body, inline or as the path of a JSON or YAML file; needs a JSON content type."),
+      .describe(
+        "JSON Schema 2020-12 of the body, inline or as the path of a JSON or YAML file; needs a JSON content type.",
+      ),
     contentType: z
       .string()
       .regex(/^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+$/)
@@ -46,9 +62,15 @@ const body = z.union([
 ]);
 
 const operationDetails = z.strictObject({
-  match: match().describe("Method and path, for example `GET /v1/invoices/{id}`; the path is what remains after the public prefix."),
+  match: match().describe(
+    "Method and path, for example `GET /v1/invoices/{id}`; the path is what remains after the public prefix.",
+  ),
   description: prose().optional().describe("What the operation does, for reviewers."),
-  data: z.array(z.enum(dataClasses)).max(itemsMax).prefault([]).describe("Data classes that cross, besides those the schema marks with `x-data-class`."),
+  data: z
+    .array(z.enum(dataClasses))
+    .max(itemsMax)
+    .prefault([])
+    .describe("Data classes that cross, besides those the schema marks with `x-data-class`."),
   classification: z
     .enum(classifications)
     .optional()
@@ -61,7 +83,11 @@ const operationDetails = z.strictObject({
     .record(attributeName(), z.union([attributeShort, attributeDetails]))
     .prefault({})
     .describe("Attributes of the resource that policies may read, each from one place of the request."),
-  body: body.optional().describe("What the request carries, or `none`; without it POST, PUT and PATCH take JSON of any shape, the rest take no body."),
+  body: body
+    .optional()
+    .describe(
+      "What the request carries, or `none`; without it POST, PUT and PATCH take JSON of any shape, the rest take no body.",
+    ),
   timeout: timeout().prefault("10s").describe("How long the provider may take to answer; `10ms` to `5m`."),
   outcome: z
     .strictObject({
@@ -76,7 +102,9 @@ const operationDetails = z.strictObject({
   offline: z
     .enum(["bound", "until-expiry"])
     .prefault("bound")
-    .describe("How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires."),
+    .describe(
+      "How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires.",
+    ),
 });
 
 export type OperationSource = z.output<typeof operationDetails>;
@@ -86,24 +114,45 @@ const operation = z.union([z.string(), operationDetails]);
 
 const certificate = z.strictObject({
   trust: id().describe("Name of the bundle in trust/ whose roots may end the chain."),
-  uri: z.string().max(2_048).regex(/^[a-z][a-z0-9+.-]*:\S+$/).optional().describe("The one URI subject alternative name, for example a SPIFFE id."),
+  uri: z
+    .string()
+    .max(2_048)
+    .regex(/^[a-z][a-z0-9+.-]*:\S+$/)
+    .optional()
+    .describe("The one URI subject alternative name, for example a SPIFFE id."),
   dns: hostName().optional().describe("The one DNS subject alternative name."),
-  x5t: z.string().regex(/^[A-Za-z0-9_-]{43}$/).optional().describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
+  x5t: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional()
+    .describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
 });
 
 const identity = z.strictObject({
-  client: id().optional().describe("OAuth client id of the system, unique in the tenant; it proves itself with `private_key_jwt`."),
-  keys: z.array(filePath()).max(itemsMax).prefault([]).describe("JWKS files with its public keys (ES256 or EdDSA); a private key here is an error."),
+  client: id()
+    .optional()
+    .describe("OAuth client id of the system, unique in the tenant; it proves itself with `private_key_jwt`."),
+  keys: z
+    .array(filePath())
+    .max(itemsMax)
+    .prefault([])
+    .describe("JWKS files with its public keys (ES256 or EdDSA); a private key here is an error."),
   certificate: z
     .union([certificate, z.array(certificate).max(itemsMax)])
     .optional()
-    .describe("Client certificate that proves the system without a token: bundle and exactly one of `uri`, `dns`, `x5t`."),
+    .describe(
+      "Client certificate that proves the system without a token: bundle and exactly one of `uri`, `dns`, `x5t`.",
+    ),
 });
 
 const uses = z.strictObject({
   to: id().describe("The providing system."),
   purpose: prose().describe("Why this data crosses, in words an auditor understands."),
-  operations: z.array(operationName()).min(1).max(1_000).describe("Operations of the provider that are granted; each by name."),
+  operations: z
+    .array(operationName())
+    .min(1)
+    .max(1_000)
+    .describe("Operations of the provider that are granted; each by name."),
 });
 
 const base = z.strictObject({
@@ -115,7 +164,11 @@ const base = z.strictObject({
   url: upstreamUrl().optional().describe("Where its operations are served, http or https, with an optional base path."),
   allowPrivate: z.boolean().prefault(false).describe("The URL may lead to a private, loopback or link-local address."),
   tls: z
-    .strictObject({ ca: id().optional().describe("Bundle in trust/ that the server certificate must chain to, in place of the public roots.") })
+    .strictObject({
+      ca: id()
+        .optional()
+        .describe("Bundle in trust/ that the server certificate must chain to, in place of the public roots."),
+    })
     .optional()
     .describe("How the connection to `url` is secured."),
   public: z
@@ -131,8 +184,15 @@ const base = z.strictObject({
     .record(attributeName(), z.union([z.string().max(1_000), z.int(), z.boolean()]))
     .prefault({})
     .describe("Attributes of the system as a caller, for policies: text, whole numbers, true or false."),
-  operations: z.record(operationName(), operation).prefault({}).describe("What it offers: business actions by name, as `METHOD /path` or as a map."),
-  uses: z.array(uses).max(1_000).prefault([]).describe("Short form of integrations: each entry becomes `<this system>-to-<to>`."),
+  operations: z
+    .record(operationName(), operation)
+    .prefault({})
+    .describe("What it offers: business actions by name, as `METHOD /path` or as a map."),
+  uses: z
+    .array(uses)
+    .max(1_000)
+    .prefault([])
+    .describe("Short form of integrations: each entry becomes `<this system>-to-<to>`."),
 });
 
 /** One system in one environment, after its overrides were applied. */

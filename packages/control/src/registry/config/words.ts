@@ -36,14 +36,20 @@ export const operationName = () =>
   word((text) =>
     text.length <= idMax * 2 && /^[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*$/.test(text)
       ? { value: text }
-      : refuse("not the name of an operation", "use lower-case words joined by dots, for example `invoice.create`; there are no wildcards"),
+      : refuse(
+          "not the name of an operation",
+          "use lower-case words joined by dots, for example `invoice.create`; there are no wildcards",
+        ),
   );
 
 export const attributeName = () =>
   word((text) =>
     text.length <= idMax && /^[a-z][A-Za-z0-9_]*$/.test(text) && !cedarWords.has(text)
       ? { value: text }
-      : refuse("not the name of an attribute", "use letters, digits and `_`, beginning with a lower-case letter (Cedar identifiers)"),
+      : refuse(
+          "not the name of an attribute",
+          "use letters, digits and `_`, beginning with a lower-case letter (Cedar identifiers)",
+        ),
   );
 
 /** Words Cedar does not allow as identifiers. */
@@ -59,7 +65,9 @@ export const owner = () =>
 
 export const prose = () =>
   word((text) =>
-    text.trim().length > 0 && text.length <= textMax ? { value: text } : refuse("empty", "write a sentence that a reviewer understands"),
+    text.trim().length > 0 && text.length <= textMax
+      ? { value: text }
+      : refuse("empty", "write a sentence that a reviewer understands"),
   );
 
 const durations: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -69,16 +77,20 @@ export const duration = (bounds: { readonly minMs: number; readonly maxMs: numbe
   word((text) => {
     const [, digits, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
     const factor = durations[unit ?? ""];
-    if (digits === undefined || factor === undefined) return refuse("not a duration", "write a whole number and `ms`, `s`, `m`, `h` or `d`, for example `3s`");
+    if (digits === undefined || factor === undefined)
+      return refuse("not a duration", "write a whole number and `ms`, `s`, `m`, `h` or `d`, for example `3s`");
     const valueMs = Number(digits) * factor;
-    return valueMs >= bounds.minMs && valueMs <= bounds.maxMs ? { value: valueMs } : refuse("out of range", `choose ${bounds.says}`);
+    return valueMs >= bounds.minMs && valueMs <= bounds.maxMs
+      ? { value: valueMs }
+      : refuse("out of range", `choose ${bounds.says}`);
   });
 
 /** `512B`, `64KiB`, `1MiB` as bytes, at most 16 MiB. */
 export const size = () =>
   word((text) => {
     const [, digits, unit] = /^(\d{1,9})(B|KiB|MiB)$/.exec(text) ?? [];
-    if (digits === undefined || unit === undefined) return refuse("not a size", "write a whole number and `B`, `KiB` or `MiB`, for example `64KiB`");
+    if (digits === undefined || unit === undefined)
+      return refuse("not a size", "write a whole number and `B`, `KiB` or `MiB`, for example `64KiB`");
     const value = Number(digits) * (unit === "B" ? 1 : unit === "KiB" ? 1024 : 1024 * 1024);
     return value <= bodyBytesMaxMax ? { value } : refuse("out of range", "choose at most `16MiB`");
   });
@@ -101,7 +113,9 @@ export const date = () =>
   word((text) => {
     const startMs = /^\d{4}-\d{2}-\d{2}$/.test(text) ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
     const isReal = !Number.isNaN(startMs) && new Date(startMs).toISOString().slice(0, 10) === text;
-    return isReal ? { value: startMs + 86_400_000 } : refuse("not a date", "write year-month-day with leading zeros, for example `2027-06-30`");
+    return isReal
+      ? { value: startMs + 86_400_000 }
+      : refuse("not a date", "write year-month-day with leading zeros, for example `2027-06-30`");
   });
 
 /** Path of a file of the estate, relative to the file that names it. Containment is checked when it is read. */
@@ -137,13 +151,16 @@ function readMatch(text: string): Read<Match> {
 }
 
 function refusePath(path: string): { refused: string; fix: string } | null {
-  if (!path.startsWith("/")) return refuse("the path does not begin with `/`", "write the path from the root, without host");
+  if (!path.startsWith("/"))
+    return refuse("the path does not begin with `/`", "write the path from the root, without host");
   if (path.length > 1_024) return refuse("the path is longer than 1024 characters", "shorten it");
   if (path.includes("*")) return refuse("a path has no wildcards", "name a segment as `{parameter}`");
-  if (path.includes("?") || path.includes("#")) return refuse("a path ends before `?` and `#`", "declare query parameters as attributes");
+  if (path.includes("?") || path.includes("#"))
+    return refuse("a path ends before `?` and `#`", "declare query parameters as attributes");
   const parameters = new Set<string>();
   for (const [index, segment] of path.slice(1).split("/").entries()) {
-    if (segment === "" && !(index === 0 && path === "/")) return refuse("an empty path segment", "remove `//` and a `/` at the end");
+    if (segment === "" && !(index === 0 && path === "/"))
+      return refuse("an empty path segment", "remove `//` and a `/` at the end");
     if (segment === "." || segment === "..") return refuse("a dot segment in the path", "write the path it leads to");
     const parameter = /^\{([A-Za-z_][A-Za-z0-9_]{0,62})\}$/.exec(segment)?.[1];
     if (parameter !== undefined) {
@@ -152,7 +169,10 @@ function refusePath(path: string): { refused: string; fix: string } | null {
     } else if (/[{}]/.test(segment)) {
       return refuse("`{parameter}` is not a whole path segment", "let it fill the segment between two slashes");
     } else if (!/^[A-Za-z0-9._~!$&'()+,;=:@-]*$/.test(segment)) {
-      return refuse("a character that is not literal in a path (RFC 3986 §3.3)", "write the decoded path with unreserved characters");
+      return refuse(
+        "a character that is not literal in a path (RFC 3986 §3.3)",
+        "write the decoded path with unreserved characters",
+      );
     }
   }
   return null;
@@ -161,7 +181,9 @@ function refusePath(path: string): { refused: string; fix: string } | null {
 /** Where a caller reaches the system: a prefix of whole literal segments. */
 export const publicPath = () =>
   word((text) => {
-    const refused = text.includes("{") ? refuse("a public path has no parameters", "write a literal prefix") : refusePath(text);
+    const refused = text.includes("{")
+      ? refuse("a public path has no parameters", "write a literal prefix")
+      : refusePath(text);
     return refused ?? { value: text };
   });
 
@@ -169,7 +191,10 @@ export const hostName = () =>
   word((text) =>
     text.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(text)
       ? { value: text }
-      : refuse("not a host name", "write it in lower case without scheme, port and wildcard, for example `api.acme.example`"),
+      : refuse(
+          "not a host name",
+          "write it in lower case without scheme, port and wildcard, for example `api.acme.example`",
+        ),
   );
 
 /** An http or https URL without credentials, query and fragment; the value has no slash at the end. */
@@ -179,11 +204,15 @@ export const upstreamUrl = () => word((text) => readUrl(text, true));
 export const originUrl = () => word((text) => readUrl(text, false));
 
 function readUrl(text: string, mayHavePath: boolean): Read<string> {
-  if (!URL.canParse(text)) return refuse("not a URL", "write it with its scheme, for example `https://billing.internal:8443`");
+  if (!URL.canParse(text))
+    return refuse("not a URL", "write it with its scheme, for example `https://billing.internal:8443`");
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:") return refuse("neither http nor https", "use `https://` or `http://`");
-  if (url.username !== "" || url.password !== "") return refuse("a URL with credentials", "take them out and treat them as leaked");
-  if (url.search !== "" || url.hash !== "" || /[?#]/.test(text)) return refuse("a URL with a query or fragment", "end it before `?` and `#`");
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    return refuse("neither http nor https", "use `https://` or `http://`");
+  if (url.username !== "" || url.password !== "")
+    return refuse("a URL with credentials", "take them out and treat them as leaked");
+  if (url.search !== "" || url.hash !== "" || /[?#]/.test(text))
+    return refuse("a URL with a query or fragment", "end it before `?` and `#`");
   const path = url.pathname.replace(/\/$/, "");
   if (path !== "" && !mayHavePath) return refuse("a URL with a path", "write scheme, host and port only");
   if (/%|\/\/|\/\.\.?(\/|$)/.test(path) || text.includes("/../") || text.includes("/./")) {
@@ -196,7 +225,8 @@ function readUrl(text: string, mayHavePath: boolean): Read<string> {
 export const bindAddress = () =>
   word((text) => {
     const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
-    if (host === undefined || port === undefined || Number(port) > 65_535) return refuse("not an address with a port", "write `host:port`, for example `127.0.0.1:8443`");
+    if (host === undefined || port === undefined || Number(port) > 65_535)
+      return refuse("not an address with a port", "write `host:port`, for example `127.0.0.1:8443`");
     return { value: { host: host.replace(/^\[|\]$/g, ""), port: Number(port) } };
   });
 
@@ -209,7 +239,10 @@ export const addressBlock = () =>
     const isBlock = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax && Number(bits) > 0);
     return family !== 0 && isBlock && rest.length === 0
       ? { value: text }
-      : refuse("not an address or CIDR block", "write for example `10.0.0.0/8`; a block of everything is not a proxy list");
+      : refuse(
+          "not an address or CIDR block",
+          "write for example `10.0.0.0/8`; a block of everything is not a proxy list",
+        );
   });
 
 export type SourcePlace = "path" | "query" | "header" | "body";
@@ -219,17 +252,26 @@ export const attributeFrom = () =>
   word((text): Read<{ readonly from: SourcePlace; readonly name: string }> => {
     const [, from, name] = /^([a-z]+):(.+)$/.exec(text) ?? [];
     if (from === undefined || name === undefined) return refuse("not a source of an attribute", sourceFix);
-    if (from === "path") return /^[A-Za-z_]\w*$/.test(name) ? { value: { from, name } } : refuse("not a path parameter", "write `path:<parameter>`");
-    if (from === "query") return /^[A-Za-z0-9._~-]+$/.test(name) ? { value: { from, name } } : refuse("not a query parameter", "write `query:<name>`");
+    if (from === "path")
+      return /^[A-Za-z_]\w*$/.test(name)
+        ? { value: { from, name } }
+        : refuse("not a path parameter", "write `path:<parameter>`");
+    if (from === "query")
+      return /^[A-Za-z0-9._~-]+$/.test(name)
+        ? { value: { from, name } }
+        : refuse("not a query parameter", "write `query:<name>`");
     if (from === "header") {
-      return /^[A-Za-z0-9-]+$/.test(name) ? { value: { from, name: name.toLowerCase() } } : refuse("not a header name", "write `header:<name>`");
+      return /^[A-Za-z0-9-]+$/.test(name)
+        ? { value: { from, name: name.toLowerCase() } }
+        : refuse("not a header name", "write `header:<name>`");
     }
     if (from === "body") {
       return /^\$(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(name) && !/\.(__proto__|constructor|prototype)(\.|$)/.test(name)
         ? { value: { from, name } }
         : refuse("not a JSONPath of member names", "write for example `body:$.customer.region`");
     }
-    if (from === "response" || from === "lookup") return refuse(`attributes from \`${from}:\` are not in this version`, sourceFix);
+    if (from === "response" || from === "lookup")
+      return refuse(`attributes from \`${from}:\` are not in this version`, sourceFix);
     return refuse("not a source of an attribute", sourceFix);
   });
 

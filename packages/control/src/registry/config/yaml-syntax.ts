@@ -13,9 +13,15 @@ const sentences: Readonly<Partial<Record<ErrorCode, readonly [message: string, f
   DUPLICATE_KEY: ["the key occurs twice in one map", "keep one of them"],
   MULTIPLE_DOCS: ["the file holds more than one YAML document (`---`)", "put each object into a file of its own"],
   BAD_INDENT: ["the indentation does not fit the lines above", "align the key with its neighbours"],
-  MULTILINE_IMPLICIT_KEY: ["a key is not followed by `: `, or a text goes on over several lines", "check the colon and the indentation of this line and the one above"],
+  MULTILINE_IMPLICIT_KEY: [
+    "a key is not followed by `: `, or a text goes on over several lines",
+    "check the colon and the indentation of this line and the one above",
+  ],
   BLOCK_AS_IMPLICIT_KEY: ["a `: ` inside a text without quotes", "put the text in double quotes"],
-  BAD_DQ_ESCAPE: ["an escape that YAML does not know, in a text in double quotes", "write the backslash twice, or use single quotes"],
+  BAD_DQ_ESCAPE: [
+    "an escape that YAML does not know, in a text in double quotes",
+    "write the backslash twice, or use single quotes",
+  ],
   TAG_RESOLVE_FAILED: ["YAML tags (`!name`) are not accepted", "remove the tag"],
   BAD_DIRECTIVE: ["YAML directives (`%`) are not accepted", "remove the line"],
   RESOURCE_EXHAUSTION: ["the file is nested too deeply", "make it flatter"],
@@ -41,6 +47,9 @@ export function explainSyntax(code: ErrorCode, text: string, offset: number): Sy
     const message = "`{` begins a map inside `{ … }`, so this path template is cut";
     return { message, fix: 'put the path in double quotes, for example "GET /v1/invoices/{id}"', offset: at };
   }
-  const [message, fix] = sentences[code] ?? [`not valid YAML (${code})`, "check quotes, brackets and colons on this line"];
+  const [message, fix] = sentences[code] ?? [
+    `not valid YAML (${code})`,
+    "check quotes, brackets and colons on this line",
+  ];
   return { message, fix, offset };
 }

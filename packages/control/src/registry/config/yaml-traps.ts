@@ -13,7 +13,8 @@ export function findTraps(tree: Tree, key = ""): Finding[] {
   if (tree.kind === "scalar") return scalarTraps(tree, key);
   if (tree.kind === "list") return tree.items.flatMap((item) => findTraps(item, key));
   const findings: Finding[] = [];
-  for (const [name, entry] of tree.entries) findings.push(...keyTraps(name, entry), ...templateTrap(entry), ...findTraps(entry.value, name));
+  for (const [name, entry] of tree.entries)
+    findings.push(...keyTraps(name, entry), ...templateTrap(entry), ...findTraps(entry.value, name));
   return findings;
 }
 
@@ -44,10 +45,22 @@ function scalarTraps(tree: ScalarTree, key: string): Finding[] {
   }
   if (typeof value === "string" && oldBooleans.test(value)) {
     const meant = /^(y|yes|on)$/i.test(value) ? "true" : "false";
-    return [errorAt(at, `\`${value}\` is text here and a boolean to YAML 1.1 tools`, `write ${meant}, or quote it: "${value}"`)];
+    return [
+      errorAt(
+        at,
+        `\`${value}\` is text here and a boolean to YAML 1.1 tools`,
+        `write ${meant}, or quote it: "${value}"`,
+      ),
+    ];
   }
   if (typeof value === "number" && String(value) !== source) {
-    return [errorAt(at, `\`${source.slice(0, 40)}\` is read as the number ${value}`, `quote it if it is text: "${source.slice(0, 40)}"`)];
+    return [
+      errorAt(
+        at,
+        `\`${source.slice(0, 40)}\` is read as the number ${value}`,
+        `quote it if it is text: "${source.slice(0, 40)}"`,
+      ),
+    ];
   }
   return [];
 }
@@ -55,4 +68,3 @@ function scalarTraps(tree: ScalarTree, key: string): Finding[] {
 function isCut(tree: ScalarTree, key: string): boolean {
   return typeof tree.value === "string" && (proseKeys.has(key) || !/^#+(\s|$)/.test(tree.comment ?? ""));
 }
-

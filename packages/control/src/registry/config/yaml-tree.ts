@@ -66,7 +66,8 @@ export function parseYaml(file: string, text: string): ParsedYaml {
       logLevel: "silent",
       lineCounter: lines,
     });
-    if (!Array.isArray(documents) || documents.length === 0) return failed(errorAt(whole, "the file is empty", "delete it, or write the object"));
+    if (!Array.isArray(documents) || documents.length === 0)
+      return failed(errorAt(whole, "the file is empty", "delete it, or write the object"));
     const errors = documents.flatMap((document) => [...document.errors, ...document.warnings]);
     if (errors.length > 0) {
       const findings = errors.slice(0, syntaxFindingsMax).map((error) => {
@@ -78,17 +79,21 @@ export function parseYaml(file: string, text: string): ParsedYaml {
     const [first, second] = documents;
     if (second !== undefined) {
       const at = builder.spot(second.range[0], "$");
-      return failed(errorAt(at, "the file holds more than one YAML document (`---`)", "put each object into a file of its own"));
+      return failed(
+        errorAt(at, "the file holds more than one YAML document (`---`)", "put each object into a file of its own"),
+      );
     }
     const contents = first?.contents ?? null;
     if (contents === null) return failed(errorAt(whole, "the file is empty", "delete it, or write the object"));
     const root = builder.build(contents, "$", 0);
     if (builder.findings.length > 0 || root === null) return { root: null, findings: builder.findings };
-    if (root.kind !== "map") return failed(errorAt(root.at, "the file is not a map of keys", "write `key: value` lines"));
+    if (root.kind !== "map")
+      return failed(errorAt(root.at, "the file is not a map of keys", "write `key: value` lines"));
     return { root, findings: [] };
   } catch (cause) {
     // The parser recurses: input nested past the stack ends here, as a finding like any other.
-    if (cause instanceof RangeError) return failed(errorAt(whole, "the file is nested too deeply", `use at most ${depthMax} levels`));
+    if (cause instanceof RangeError)
+      return failed(errorAt(whole, "the file is nested too deeply", `use at most ${depthMax} levels`));
     throw cause;
   }
 }
@@ -118,8 +123,10 @@ class TreeBuilder {
   build(node: Node | null, path: string, depth: number): Tree | null {
     this.#nodes += 1;
     const at = this.spot(node?.range?.[0] ?? 0, path);
-    if (this.#nodes > nodesMax) return this.#refuse(at, `the file has more than ${nodesMax} values`, "split it: one file per object");
-    if (depth > depthMax) return this.#refuse(at, `the file is nested deeper than ${depthMax} levels`, "make it flatter");
+    if (this.#nodes > nodesMax)
+      return this.#refuse(at, `the file has more than ${nodesMax} values`, "split it: one file per object");
+    if (depth > depthMax)
+      return this.#refuse(at, `the file is nested deeper than ${depthMax} levels`, "make it flatter");
     if (node === null) return { kind: "scalar", at, value: null, source: "", plain: true, comment: null };
     if (node.tag !== undefined && this.#hasWrittenTag(node)) {
       return this.#refuse(at, "YAML tags (`!name`) are not accepted", "remove the tag");
@@ -129,7 +136,9 @@ class TreeBuilder {
     }
     if (isMap(node)) return this.#map(node.items, at, depth);
     if (isSeq(node)) {
-      const items = node.items.map((item, index) => this.build(isNode(item) ? item : null, pathInto(path, index), depth + 1));
+      const items = node.items.map((item, index) =>
+        this.build(isNode(item) ? item : null, pathInto(path, index), depth + 1),
+      );
       return { kind: "list", at, items: items.filter((item) => item !== null) };
     }
     if (isScalar(node)) return this.#scalar(node, at);
@@ -140,7 +149,11 @@ class TreeBuilder {
     const entries = new Map<string, MapEntry>();
     for (const { key, value } of pairs) {
       if (!isScalar(key)) {
-        this.#refuse(isNode(key) ? this.spot(key.range?.[0] ?? 0, at.path) : at, "a key is not a plain word", "quote it if it is text");
+        this.#refuse(
+          isNode(key) ? this.spot(key.range?.[0] ?? 0, at.path) : at,
+          "a key is not a plain word",
+          "quote it if it is text",
+        );
         continue;
       }
       // A key such as 404 or true is text here, as it is written.
@@ -165,7 +178,10 @@ class TreeBuilder {
     return { kind: "scalar", at: keyAt, value: null, source: "", plain: true, comment: null };
   }
 
-  #scalar(node: { value: unknown; source?: string; type?: string; range?: readonly number[] | null }, at: Spot): ScalarTree | null {
+  #scalar(
+    node: { value: unknown; source?: string; type?: string; range?: readonly number[] | null },
+    at: Spot,
+  ): ScalarTree | null {
     const { value } = node;
     if (value !== null && typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
       return this.#refuse(at, "a value of this type is not accepted", "quote it if it is text");
@@ -173,7 +189,14 @@ class TreeBuilder {
     const end = node.range?.[1] ?? 0;
     const rest = /^[ \t]+(#[^\r\n]*)/.exec(this.#text.slice(end, this.#lineEnd(end)));
     const plain = node.type === "PLAIN";
-    return { kind: "scalar", at, value, source: node.source ?? String(value), plain, comment: plain ? (rest?.[1] ?? null) : null };
+    return {
+      kind: "scalar",
+      at,
+      value,
+      source: node.source ?? String(value),
+      plain,
+      comment: plain ? (rest?.[1] ?? null) : null,
+    };
   }
 
   #lineEnd(offset: number): number {
@@ -183,7 +206,15 @@ class TreeBuilder {
 
   /** The composer sets `tag` on resolved nodes too; a written one stands in the source before the value. */
   #hasWrittenTag(node: Node): boolean {
-    return node.tag !== undefined && this.#text.slice(0, node.range?.[0] ?? 0).trimEnd().split(/\s/).at(-1)?.startsWith("!") === true;
+    return (
+      node.tag !== undefined &&
+      this.#text
+        .slice(0, node.range?.[0] ?? 0)
+        .trimEnd()
+        .split(/\s/)
+        .at(-1)
+        ?.startsWith("!") === true
+    );
   }
 
   #refuse(at: Spot, message: string, fix: string): null {
@@ -208,7 +239,8 @@ export function spotOf(tree: Tree, path: readonly (string | number)[], part: "ke
   for (const [index, member] of path.entries()) {
     const isLast = index === path.length - 1;
     const entry: MapEntry | undefined = current.kind === "map" ? current.entries.get(String(member)) : undefined;
-    const next: Tree | undefined = current.kind === "list" && typeof member === "number" ? current.items[member] : entry?.value;
+    const next: Tree | undefined =
+      current.kind === "list" && typeof member === "number" ? current.items[member] : entry?.value;
     if (next === undefined) return { ...spot, path: path.slice(index).reduce<string>(pathInto, current.at.path) };
     spot = isLast && part === "key" && entry !== undefined ? entry.keyAt : next.at;
     current = next;
@@ -231,4 +263,10 @@ export function treeAt(tree: Tree, path: readonly (string | number)[]): Tree | u
 export function textAt(tree: Tree, path: readonly (string | number)[]): string | null {
   const found = treeAt(tree, path);
   return found?.kind === "scalar" && typeof found.value === "string" ? found.value : null;
+}
+
+/** The environment whose overrides a JSONPath points into, or null. */
+export function pathOfEnvironment(path: string): string | null {
+  const [, plain, quoted] = /^\$\.environments(?:\.([A-Za-z_]\w*)|\['([^']+)'\])/.exec(path) ?? [];
+  return plain ?? quoted ?? null;
 }

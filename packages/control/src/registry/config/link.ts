@@ -1,0 +1,261 @@
+// Promises that what objects say of each other holds, within one environment and over all of them: references, uniqueness, grants.
+// Trusts each object's own shape (read-system.ts, read-integration.ts). Every conflict is said at both places and breaks both.
+import type { IntegrationConfig, SystemConfig, TrustConfig } from "./estate.ts";
+import { errorAt, type Finding, type Spot } from "./finding.ts";
+import { suggest } from "./nearest.ts";
+import type { IntegrationDraft } from "./read-integration.ts";
+import { type MapTree, spotOf } from "./yaml-tree.ts";
+
+/** A system of one environment while it is being linked; `findings` with an error keep it from being served. */
+export interface LinkedSystem {
+  readonly id: string;
+  readonly tree: MapTree | null;
+  readonly config: SystemConfig | null;
+  readonly findings: Finding[];
+}
+
+export interface LinkedIntegration {
+  readonly draft: IntegrationDraft;
+  readonly findings: Finding[];
+  /** Set when its systems are known: owner filled in. */
+  config: IntegrationConfig | null;
+}
+
+export interface LinkedEnvironment {
+  readonly name: string;
+  readonly systems: ReadonlyMap<string, LinkedSystem>;
+  readonly integrations: readonly LinkedIntegration[];
+  /** Null value: the bundle is broken here. */
+  readonly trust: ReadonlyMap<string, TrustConfig | null>;
+}
+
+/** Ids that exist anywhere in the estate, for saying "exists, but not here". */
+export interface EstateNames {
+  readonly systems: ReadonlySet<string>;
+  readonly teams: ReadonlySet<string>;
+  readonly trust: ReadonlySet<string>;
+}
+
+export function linkSystems(environment: LinkedEnvironment, names: EstateNames): void {
+  for (const system of environment.systems.values()) {
+    const { config, tree, findings } = system;
+    if (config === null || tree === null) continue;
+    findings.push(...checkOwner(config.owner, spotOf(tree, ["owner"]), names));
+    const many = config.certificates.length > 1;
+    const references: [string, Spot][] = config.certificates.map(({ trust }, index) => [
+      trust,
+      spotOf(tree, many ? ["identity", "certificate", index, "trust"] : ["identity", "certificate", "trust"]),
+    ]);
+    if (config.upstream?.trust !== undefined) references.push([config.upstream.trust, spotOf(tree, ["tls", "ca"])]);
+    for (const [name, spot] of references) findings.push(...checkTrust(name, spot, { environment, names }));
+  }
+  refusePublicConflicts(environment);
+}
+
+function checkOwner(owner: string, spot: Spot, names: EstateNames): Finding[] {
+  const team = owner.slice("team:".length);
+  return names.teams.has(team) ? [] : [errorAt(spot, `there is no team \`${team}\``, suggest(team, names.teams))];
+}
+
+function checkTrust(
+  name: string,
+  spot: Spot,
+  where: { environment: LinkedEnvironment; names: EstateNames },
+): Finding[] {
+  const bundle = where.environment.trust.get(name);
+  if (bundle !== undefined && bundle !== null) return [];
+  if (bundle === null) return [errorAt(spot, `the bundle \`${name}\` is broken`, `correct trust/${name}.yaml`)];
+  if (where.names.trust.has(name))
+    return [
+      errorAt(
+        spot,
+        `the bundle \`${name}\` is not trusted in ${where.environment.name}`,
+        `add ${where.environment.name} to its \`environments\``,
+      ),
+    ];
+  return [errorAt(spot, `there is no bundle \`${name}\``, suggest(name, where.names.trust))];
+}
+
+function refusePublicConflicts(environment: LinkedEnvironment): void {
+  const places = new Map<string, LinkedSystem[]>();
+  for (const system of environment.systems.values()) {
+    if (system.config === null || system.config.operations.length === 0) continue;
+    const { host, path } = system.config.public;
+    const key = `${host ?? "*"} ${path}`;
+    places.set(key, [...(places.get(key) ?? []), system]);
+  }
+  for (const systems of places.values()) {
+    for (const system of systems.length < 2 ? [] : systems) {
+      const others = systems.filter((other) => other !== system).map((other) => `\`${other.id}\``);
+      const spot = system.tree === null ? null : spotOf(system.tree, ["public", "path"]);
+      if (spot !== null)
+        system.findings.push(
+          errorAt(
+            spot,
+            `the same public host and path as ${others.join(", ")}`,
+            "give each system its own `public.path` or `public.host`",
+          ),
+        );
+    }
+  }
+}
+
+/** A client belongs to one system in the whole tenant, and so does a certificate identity: two would be one caller with two names. */
+export function refuseSharedIdentities(environments: readonly LinkedEnvironment[]): void {
+  const holders = new Map<string, { system: LinkedSystem; spot: Spot }[]>();
+  for (const { systems } of environments) {
+    for (const system of systems.values()) {
+      for (const [key, spot] of identitiesOf(system)) holders.set(key, [...(holders.get(key) ?? []), { system, spot }]);
+    }
+  }
+  for (const [key, held] of holders) {
+    for (const { system, spot } of held) {
+      const others = [...new Set(held.map((other) => other.system.id))].filter((id) => id !== system.id);
+      if (others.length === 0) continue;
+      const what = key.startsWith("client ") ? "client" : "certificate identity";
+      const fix = key.startsWith("client ")
+        ? "give each system a client of its own"
+        : "give each system a name of its own in its certificates";
+      system.findings.push(
+        errorAt(spot, `the ${what} also belongs to ${others.map((id) => `\`${id}\``).join(", ")}`, fix),
+      );
+    }
+  }
+}
+
+function identitiesOf({ config, tree }: LinkedSystem): [string, Spot][] {
+  if (config === null || tree === null) return [];
+  const many = config.certificates.length > 1;
+  return [
+    ...config.clients.map(({ id }): [string, Spot] => [`client ${id}`, spotOf(tree, ["identity", "client"])]),
+    // The bundle is not part of the key: two bundles may share a root.
+    ...config.certificates.map(({ kind, value }, index): [string, Spot] => [
+      `${kind} ${value}`,
+      spotOf(tree, [...(many ? ["identity", "certificate", index] : ["identity", "certificate"]), kind]),
+    ]),
+  ];
+}
+
+export function linkIntegrations(environment: LinkedEnvironment, names: EstateNames): void {
+  for (const integration of environment.integrations) linkIntegration(integration, environment, names);
+  refuseSameId(environment.integrations);
+  refuseDoubleGrants(environment.integrations);
+}
+
+function linkIntegration(integration: LinkedIntegration, environment: LinkedEnvironment, names: EstateNames): void {
+  const { draft, findings } = integration;
+  const { config, tree } = draft;
+  if (config === null) return;
+  for (const end of ["from", "to"] as const) {
+    const id = config[end];
+    if (environment.systems.has(id)) continue;
+    const spot = spotOf(tree, [end]);
+    if (names.systems.has(id))
+      findings.push(
+        errorAt(
+          spot,
+          `the system \`${id}\` does not exist in ${environment.name}`,
+          `add ${environment.name} to its \`environments\`, or take it out here`,
+        ),
+      );
+    else findings.push(errorAt(spot, `there is no system \`${id}\``, suggest(id, names.systems)));
+  }
+  const consumer = environment.systems.get(config.from);
+  const provider = environment.systems.get(config.to)?.config ?? null;
+  const owner = draft.owner ?? consumer?.config?.owner ?? "team:default";
+  if (draft.owner !== null) findings.push(...checkOwner(draft.owner, spotOf(tree, ["owner"]), names));
+  integration.config = { ...config, owner };
+  if (provider !== null) findings.push(...checkGrants({ ...config, owner }, provider, tree));
+}
+
+function checkGrants(config: IntegrationConfig, provider: SystemConfig, tree: MapTree): Finding[] {
+  const offered = new Map(provider.operations.map((operation) => [operation.name, operation]));
+  const findings: Finding[] = [];
+  for (const granted of config.operations) {
+    const operation = offered.get(granted.name);
+    const spot = grantSpot(tree, granted.name);
+    if (operation === undefined) {
+      findings.push(
+        errorAt(spot, `\`${provider.id}\` has no operation \`${granted.name}\``, suggest(granted.name, offered.keys())),
+      );
+      continue;
+    }
+    if ((granted.bodyBytesMax ?? 0) > operation.bodyBytesMax) {
+      findings.push(
+        errorAt(
+          spot,
+          "`body` is larger than the operation allows",
+          `write at most ${operation.bodyBytesMax}B, or raise it in systems/${provider.id}.yaml`,
+        ),
+      );
+    }
+    if ((granted.timeoutMs ?? 0) > operation.timeoutMs) {
+      findings.push(
+        errorAt(
+          spot,
+          "`timeout` is longer than the operation allows",
+          `write at most ${operation.timeoutMs}ms, or raise it in systems/${provider.id}.yaml`,
+        ),
+      );
+    }
+  }
+  return findings;
+}
+
+function grantSpot(tree: MapTree, name: string): Spot {
+  const operations = tree.entries.get("operations")?.value;
+  if (operations?.kind === "map") return spotOf(tree, ["operations", name], "key");
+  const index =
+    operations?.kind === "list"
+      ? operations.items.findIndex((item) => item.kind === "scalar" && item.value === name)
+      : -1;
+  return spotOf(tree, index === -1 ? ["operations"] : ["operations", index]);
+}
+
+function refuseSameId(integrations: readonly LinkedIntegration[]): void {
+  const byId = Map.groupBy(integrations, ({ draft }) => draft.id);
+  for (const [id, same] of byId) {
+    if (same.length < 2) continue;
+    for (const integration of same) {
+      const others = same
+        .filter((other) => other !== integration)
+        .map(({ draft }) => `${draft.tree.at.file}:${draft.tree.at.line}`);
+      integration.findings.push(
+        errorAt(
+          integration.draft.tree.at,
+          `the integration \`${id}\` is also declared in ${others.join(", ")}`,
+          "keep either the `uses` entry or the file",
+        ),
+      );
+    }
+  }
+}
+
+/** The gateway binds a crossing by (caller, operation): two integrations for one would leave open whose limits and proof hold. */
+function refuseDoubleGrants(integrations: readonly LinkedIntegration[]): void {
+  const holders = new Map<string, LinkedIntegration[]>();
+  for (const integration of integrations) {
+    const { config } = integration.draft;
+    for (const operation of config?.operations ?? []) {
+      const key = `${config?.from} ${config?.to}:${operation.name}`;
+      holders.set(key, [...(holders.get(key) ?? []), integration]);
+    }
+  }
+  for (const [key, held] of holders) {
+    const operation = key.slice(key.indexOf(":") + 1);
+    for (const integration of held) {
+      const others = held
+        .filter((other) => other.draft.id !== integration.draft.id)
+        .map(({ draft }) => `\`${draft.id}\``);
+      if (others.length === 0) continue;
+      const spot = grantSpot(integration.draft.tree, operation);
+      integration.findings.push(
+        errorAt(
+          spot,
+          `\`${operation}\` is also granted by ${others.join(", ")}`,
+          "grant an operation to a consumer once per environment",
+        ),
+      );
+    }
+  }
+}

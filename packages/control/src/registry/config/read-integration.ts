@@ -1,0 +1,172 @@
+// Promises one integration, from its file or from a `uses` entry, as one environment sees it. Trusts the types (integration-schema.ts).
+// Specified in docs/configuration.md "integrations/<id>.yaml".
+import type { ProofKind } from "@sallyport/protocol/principal.ts";
+import type { GrantedOperation, RateLimit } from "@sallyport/protocol/snapshot/objects.ts";
+import type { IntegrationConfig } from "./estate.ts";
+import { compareText, errorAt, type Finding, placeOf, warningAt } from "./finding.ts";
+import { type IntegrationSource, integrationSchema } from "./integration-schema.ts";
+import { shape } from "./shape.ts";
+import { type MapTree, spotOf, type Tree, textAt } from "./yaml-tree.ts";
+
+/** What is known of an integration before its systems are looked at. */
+export interface IntegrationDraft {
+  readonly id: string;
+  readonly tree: MapTree;
+  /** Null owner: the owner of `from`. */
+  readonly owner: string | null;
+  /** Null: broken, `findings` says why. */
+  readonly config: Omit<IntegrationConfig, "owner"> | null;
+  readonly findings: readonly Finding[];
+  /** The file named this environment itself; otherwise it holds wherever both systems are. */
+  readonly explicit: boolean;
+}
+
+export interface IntegrationSourceTree {
+  readonly id: string;
+  readonly tree: MapTree;
+  readonly explicit: boolean;
+}
+
+export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, now: number): IntegrationDraft {
+  const shaped = shape(integrationSchema, tree);
+  if (shaped.value === null) return { id, tree, owner: null, config: null, findings: shaped.findings, explicit };
+  const source = shaped.value;
+  const findings: Finding[] = [];
+  const operations = readGranted(tree, source, findings);
+  const limits = source.limits.map(
+    (limit): RateLimit => ({
+      per: limit.per,
+      rate: limit.rate.rate,
+      periodMs: limit.rate.periodMs,
+      burst: limit.burst ?? limit.rate.rate,
+    }),
+  );
+  const config: Omit<IntegrationConfig, "owner"> = {
+    id,
+    from: source.from,
+    to: source.to,
+    purpose: source.purpose,
+    ...readProof(tree, source, findings),
+    limits,
+    operations,
+    ...(source.review === undefined ? {} : { reviewMs: source.review }),
+    ...(source.expires === undefined ? {} : { expiresAtMs: source.expires }),
+    onExpiry: source.onExpiry,
+    declaredAt: placeOf(tree.entries.has("integration") ? spotOf(tree, ["integration"], "key") : tree.at),
+  };
+  if (source.from === source.to)
+    findings.push(errorAt(spotOf(tree, ["to"]), "a system does not cross to itself", "remove the integration"));
+  findings.push(...datesPassed(tree, config, now));
+  const isBroken = findings.some((finding) => finding.severity === "error");
+  return { id, tree, owner: source.owner ?? null, config: isBroken ? null : config, findings, explicit };
+}
+
+function readGranted(tree: MapTree, source: IntegrationSource, findings: Finding[]): GrantedOperation[] {
+  if (!Array.isArray(source.operations)) {
+    if (Object.keys(source.operations).length === 0)
+      findings.push(errorAt(spotOf(tree, ["operations"]), "no operation is granted", "name at least one"));
+    return Object.entries(source.operations)
+      .map(([name, bounds]) => ({
+        name,
+        ...(bounds?.body === undefined ? {} : { bodyBytesMax: bounds.body }),
+        ...(bounds?.timeout === undefined ? {} : { timeoutMs: bounds.timeout }),
+      }))
+      .sort((a, b) => compareText(a.name, b.name));
+  }
+  const names = source.operations;
+  for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) !== index)
+      findings.push(errorAt(spotOf(tree, ["operations", index]), "the operation is named twice", "keep one"));
+  }
+  return names.map((name) => ({ name })).sort((a, b) => compareText(a.name, b.name));
+}
+
+type ProofFields = Pick<IntegrationConfig, "proof" | "bearerUntilMs" | "bearerReason">;
+
+function readProof(tree: MapTree, source: IntegrationSource, findings: Finding[]): ProofFields {
+  const { accept, reason, until } = source.proof;
+  const order: readonly ProofKind[] = ["mtls", "dpop", "bearer"];
+  const proof = order.filter((kind) => accept.includes(kind));
+  if (!accept.includes("bearer")) {
+    for (const key of ["reason", "until"] as const) {
+      if (source.proof[key] !== undefined)
+        findings.push(
+          errorAt(
+            spotOf(tree, ["proof", key], "key"),
+            `\`${key}\` belongs to \`bearer\`, which is not accepted`,
+            "remove it",
+          ),
+        );
+    }
+    return { proof };
+  }
+  if (reason === undefined || until === undefined) {
+    const fix = "add `reason: …` and `until: <date>`, or accept dpop and mtls only";
+    findings.push(errorAt(spotOf(tree, ["proof", "accept"]), "`bearer` needs `reason` and `until`", fix));
+    return { proof };
+  }
+  findings.push(
+    warningAt(
+      spotOf(tree, ["proof", "accept"]),
+      "tokens without proof of possession are accepted: whoever steals one can use it",
+      "move the caller to DPoP or mTLS before `until`",
+    ),
+  );
+  return { proof, bearerUntilMs: until, bearerReason: reason };
+}
+
+function datesPassed(tree: MapTree, config: Omit<IntegrationConfig, "owner">, now: number): Finding[] {
+  const findings: Finding[] = [];
+  if (config.reviewMs !== undefined && config.reviewMs <= now) {
+    findings.push(
+      warningAt(
+        spotOf(tree, ["review"]),
+        "the review is overdue",
+        "look at the integration, then write the day of the next review",
+      ),
+    );
+  }
+  if (config.expiresAtMs !== undefined && config.expiresAtMs <= now) {
+    const message =
+      config.onExpiry === "suspend" ? "the integration has expired and is not served" : "the integration has expired";
+    findings.push(warningAt(spotOf(tree, ["expires"]), message, "remove the file, or write a later day"));
+  }
+  if (config.bearerUntilMs !== undefined && config.bearerUntilMs <= now) {
+    findings.push(
+      warningAt(
+        spotOf(tree, ["proof", "until"]),
+        "`bearer` is no longer accepted",
+        "remove `bearer`, or write a later day",
+      ),
+    );
+  }
+  return findings;
+}
+
+/** A `uses` entry as the integration `<from>-to-<to>`: the entry's own keys, plus `from` and the id, placed at the entry. */
+export function integrationOfUse(from: string, entry: Tree): IntegrationSourceTree | { readonly finding: Finding } {
+  if (entry.kind !== "map")
+    return {
+      finding: errorAt(
+        entry.at,
+        "expected a map with `to`, `purpose` and `operations`",
+        "write `- to: <system>` and the rest below it",
+      ),
+    };
+  const to = textAt(entry, ["to"]);
+  if (to === null) return { finding: errorAt(spotOf(entry, ["to"]), "`to` is missing", "name the providing system") };
+  for (const [key, { keyAt }] of entry.entries) {
+    if (!["to", "purpose", "operations"].includes(key)) {
+      const fix = `move the entry to integrations/${from}-to-${to.slice(0, 63)}.yaml, where every key may stand`;
+      return { finding: errorAt(keyAt, `\`${key.slice(0, 64)}\` is not a key of the short form`, fix) };
+    }
+  }
+  const id = `${from}-to-${to}`;
+  const scalar = (value: string) => ({
+    keyAt: entry.at,
+    plainKey: false,
+    value: { kind: "scalar" as const, at: entry.at, value, source: value, plain: false, comment: null },
+  });
+  const entries = new Map([...entry.entries, ["integration", scalar(id)], ["from", scalar(from)]] as const);
+  return { id, tree: { ...entry, entries }, explicit: false };
+}

@@ -1,0 +1,303 @@
+// Promises one system file, as one environment sees it, as a SystemConfig or the errors that keep it from being served.
+// Trusts the types (system-schema.ts) and attachments.ts. Specified in docs/configuration.md "systems/<id>.yaml".
+import type {
+  AttributeSource,
+  CertificateIdentity,
+  Classification,
+  DataClass,
+} from "@sallyport/protocol/snapshot/objects.ts";
+import { readJwks, readSchemaFile } from "./attachments.ts";
+import { readBodySchema } from "./body-schema.ts";
+import type { OperationConfig, PublicJwk, SystemConfig } from "./estate.ts";
+import type { EstateIo } from "./estate-io.ts";
+import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
+import { needsPrivateWord } from "./private-hosts.ts";
+import { shape } from "./shape.ts";
+import { type CertificateSource, type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
+import { type MapTree, spotOf } from "./yaml-tree.ts";
+
+export interface SystemReading {
+  readonly system: SystemConfig | null;
+  readonly findings: readonly Finding[];
+}
+
+interface Reader {
+  readonly io: EstateIo;
+  readonly tree: MapTree;
+  readonly findings: Finding[];
+}
+
+/** `tree` has the overrides of one environment merged in and no `uses` (those are integrations). */
+export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
+  const shaped = shape(systemSchema, tree);
+  if (shaped.value === null) return { system: null, findings: shaped.findings };
+  const source: SystemSource = shaped.value;
+  const reader: Reader = { io, tree, findings: [] };
+  const operations = Object.entries(source.operations)
+    // The short form became a map before (overlay.ts).
+    .flatMap(([name, operation]) => (typeof operation === "string" ? [] : [readOperation(reader, name, operation)]))
+    .sort((a, b) => compareText(a.name, b.name));
+  refuseSameMatch(reader, operations);
+  refuseOpenUpstream(reader, source);
+  const system: SystemConfig = {
+    id: source.system,
+    owner: source.owner,
+    zone: source.zone,
+    region: source.region,
+    ...(source.url === undefined ? {} : { upstream: upstreamOf(source, source.url) }),
+    public: publicOf(source),
+    clients: readClients(reader, source),
+    certificates: readCertificates(reader, source),
+    attributes: sortedRecord(source.attributes),
+    operations,
+    declaredAt: placeOf(spotOf(tree, ["system"], "key")),
+  };
+  return { system: reader.findings.length === 0 ? system : null, findings: reader.findings };
+}
+
+function upstreamOf(source: SystemSource, url: string): NonNullable<SystemConfig["upstream"]> {
+  const trust = source.tls?.ca;
+  return { url, allowPrivate: source.allowPrivate, ...(trust === undefined ? {} : { trust }) };
+}
+
+function publicOf(source: SystemSource): SystemConfig["public"] {
+  const host = source.public?.host;
+  return {
+    ...(host === undefined ? {} : { host }),
+    path: source.public?.path ?? `/${source.system}`,
+    strip: source.public?.strip ?? true,
+  };
+}
+
+function refuseOpenUpstream(reader: Reader, source: SystemSource): void {
+  const { tree, findings } = reader;
+  if (source.url === undefined) {
+    if (Object.keys(source.operations).length > 0) {
+      findings.push(
+        errorAt(
+          spotOf(tree, ["operations"], "key"),
+          "operations, but no `url` where they are served",
+          "add `url: https://…`",
+        ),
+      );
+    }
+    return;
+  }
+  const url = new URL(source.url);
+  if (!source.allowPrivate && needsPrivateWord(url.hostname)) {
+    findings.push(
+      errorAt(
+        spotOf(tree, ["url"]),
+        "the URL leads to a private or loopback address",
+        "add `allowPrivate: true` if that is meant",
+      ),
+    );
+  }
+  if (source.tls?.ca !== undefined && url.protocol === "http:") {
+    findings.push(
+      errorAt(
+        spotOf(tree, ["tls"], "key"),
+        "`tls` has no effect on an http URL",
+        "use https in `url`, or remove `tls`",
+      ),
+    );
+  }
+}
+
+function readOperation(reader: Reader, name: string, source: OperationSource): OperationConfig {
+  const at = ["operations", name];
+  const body = readBody(reader, at, source);
+  const classification = readClassification(reader, at, { source, schemaClasses: body.classes });
+  return {
+    name,
+    method: source.match.method,
+    path: source.match.path,
+    classification,
+    authorize: source.authorize,
+    attributes: readAttributes(reader, at, { source, takesJson: body.body?.content === "json" }),
+    ...(body.body === undefined ? {} : { body: body.body }),
+    bodyBytesMax: body.bytesMax,
+    timeoutMs: source.timeout,
+    businessErrors: [...new Set(source.outcome?.["business-error"] ?? [])].sort((a, b) => a - b),
+    offline: source.offline,
+  };
+}
+
+interface BodyReading {
+  readonly body: OperationConfig["body"];
+  readonly bytesMax: number;
+  readonly classes: readonly DataClass[];
+}
+
+const bodyBytesMaxDefault = 1024 * 1024;
+
+function readBody(reader: Reader, at: readonly string[], source: OperationSource): BodyReading {
+  const none: BodyReading = { body: undefined, bytesMax: 0, classes: [] };
+  const takesBody = ["POST", "PUT", "PATCH"].includes(source.match.method);
+  if (source.body === "none" || (source.body === undefined && !takesBody)) return none;
+  if (source.body === undefined)
+    return { body: { content: "json", contentType: "application/json" }, bytesMax: bodyBytesMaxDefault, classes: [] };
+  const where = [...at, "body"];
+  if (["GET", "HEAD", "OPTIONS"].includes(source.match.method)) {
+    reader.findings.push(
+      errorAt(spotOf(reader.tree, where, "key"), `${source.match.method} has no body`, "remove `body`"),
+    );
+    return none;
+  }
+  const { contentType, size, schema } = source.body;
+  const content = /^application\/(json|[a-z0-9.+-]+\+json)$/.test(contentType) ? "json" : "opaque";
+  if (schema === undefined) return { body: { content, contentType }, bytesMax: size, classes: [] };
+  const spot = spotOf(reader.tree, [...where, "schema"]);
+  if (content === "opaque") {
+    reader.findings.push(
+      errorAt(spot, "a schema for a content type that is not JSON", "use a JSON content type, or remove the schema"),
+    );
+    return none;
+  }
+  const isFile = typeof schema === "string";
+  const attached = isFile ? readSchemaFile(reader.io, spot, schema) : { value: schema, findings: [] };
+  reader.findings.push(...attached.findings);
+  if (attached.findings.length > 0) return none;
+  const read = readBodySchema(attached.value);
+  if ("message" in read) {
+    const place = isFile ? spot : spotOf(reader.tree, [...where, "schema", ...read.path]);
+    const inFile = isFile && read.path.length > 0 ? ` at /${read.path.join("/")}` : "";
+    reader.findings.push(errorAt(place, `${read.message}${inFile}`, read.fix));
+    return none;
+  }
+  return { body: { content, contentType, schema: read.schema }, bytesMax: size, classes: read.classes };
+}
+
+const ranks: readonly Classification[] = ["public", "internal", "confidential", "restricted"];
+const classOf: Readonly<Record<DataClass, Classification>> = {
+  public: "public",
+  internal: "internal",
+  confidential: "confidential",
+  restricted: "restricted",
+  pii: "confidential",
+  payment: "confidential",
+  health: "confidential",
+  secret: "restricted",
+};
+
+function readClassification(
+  reader: Reader,
+  at: readonly string[],
+  from: { readonly source: OperationSource; readonly schemaClasses: readonly DataClass[] },
+): Classification {
+  const classes = [...from.source.data, ...from.schemaClasses];
+  const derived =
+    classes.length === 0
+      ? "internal"
+      : (ranks[Math.max(...classes.map((name) => ranks.indexOf(classOf[name])))] ?? "restricted");
+  const said = from.source.classification;
+  if (said === undefined) return derived;
+  if (ranks.indexOf(said) < ranks.indexOf(derived) && classes.length > 0) {
+    const message = `the data classes make it ${derived}, and \`classification\` cannot lower that`;
+    reader.findings.push(
+      errorAt(spotOf(reader.tree, [...at, "classification"]), message, `remove it, or write ${derived} or higher`),
+    );
+  }
+  return said;
+}
+
+function readAttributes(
+  reader: Reader,
+  at: readonly string[],
+  from: { readonly source: OperationSource; readonly takesJson: boolean },
+): Readonly<Record<string, AttributeSource>> {
+  const parameters = [...from.source.match.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  const result: Record<string, AttributeSource> = {};
+  for (const [name, attribute] of Object.entries(from.source.attributes).sort(([a], [b]) => compareText(a, b))) {
+    const spot = spotOf(reader.tree, [...at, "attributes", name]);
+    const { from: place, name: sourceName } = attribute.from;
+    if (place === "path" && !parameters.includes(sourceName)) {
+      const known =
+        parameters.length === 0
+          ? "the path has no parameters"
+          : `use one of ${parameters.map((known) => `\`path:${known}\``).join(", ")}`;
+      reader.findings.push(errorAt(spot, "no such parameter in the path of `match`", known));
+    }
+    if (place === "body" && !from.takesJson) {
+      reader.findings.push(
+        errorAt(
+          spot,
+          "an attribute from the body of an operation that takes no JSON",
+          "declare `body`, or take the attribute from elsewhere",
+        ),
+      );
+    }
+    result[name] = { from: place, name: sourceName, type: attribute.type };
+  }
+  return result;
+}
+
+/** Two operations whose paths differ only in the names of parameters cannot be told apart. */
+function refuseSameMatch(reader: Reader, operations: readonly OperationConfig[]): void {
+  const seen = new Map<string, string>();
+  for (const { name, method, path } of operations) {
+    const key = `${method} ${path.replaceAll(/\{\w+\}/g, "{}")}`;
+    const other = seen.get(key);
+    if (other === undefined) seen.set(key, name);
+    else
+      reader.findings.push(
+        errorAt(
+          spotOf(reader.tree, ["operations", name]),
+          `the same requests as \`${other}\``,
+          "give each operation its own method and path",
+        ),
+      );
+  }
+}
+
+function readClients(reader: Reader, source: SystemSource): SystemConfig["clients"] {
+  const { client, keys = [] } = source.identity ?? {};
+  const found = keys.flatMap((file, index): PublicJwk[] => {
+    const jwks = readJwks(reader.io, spotOf(reader.tree, ["identity", "keys", index]), file);
+    reader.findings.push(...jwks.findings);
+    return jwks.value;
+  });
+  if (client !== undefined) return [{ id: client, keys: found }];
+  if (keys.length > 0)
+    reader.findings.push(
+      errorAt(
+        spotOf(reader.tree, ["identity", "keys"], "key"),
+        "keys without a `client` they belong to",
+        "add `client: <id>`",
+      ),
+    );
+  return [];
+}
+
+function readCertificates(reader: Reader, source: SystemSource): readonly CertificateIdentity[] {
+  const written = source.identity?.certificate;
+  if (written === undefined) return [];
+  const many = Array.isArray(written);
+  return (many ? written : [written]).flatMap((certificate, index) => {
+    const identity = certificateOf(certificate);
+    if (identity !== null) return [identity];
+    const at = many ? ["identity", "certificate", index] : ["identity", "certificate"];
+    reader.findings.push(
+      errorAt(
+        spotOf(reader.tree, at),
+        "a certificate needs exactly one of `uri`, `dns` and `x5t`",
+        "keep the one your certificates carry",
+      ),
+    );
+    return [];
+  });
+}
+
+function certificateOf({ trust, uri, dns, x5t }: CertificateSource): CertificateIdentity | null {
+  const kinds = [
+    ["uri", uri],
+    ["dns", dns],
+    ["x5t", x5t],
+  ] as const;
+  const [first, second] = kinds.flatMap(([kind, value]) => (value === undefined ? [] : [{ trust, kind, value }]));
+  return first !== undefined && second === undefined ? first : null;
+}
+
+function sortedRecord<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => compareText(a, b)));
+}
