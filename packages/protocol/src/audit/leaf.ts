@@ -1,6 +1,7 @@
 // Promises the fields of audit leaf v1. Trusts `record`, which fills them. Byte-exact in docs/formats/leaf.md: ASCII JSON, fixed key order.
-import type { ProblemCode } from "../problem.ts";
+
 import type { ProofKind } from "../principal.ts";
+import type { ProblemCode } from "../problem.ts";
 import type { Outcome, StageName } from "../verdict.ts";
 
 /** `<epoch>:<22 base64url chars>`: HMAC-SHA-256 under the pseudonym key of that epoch, truncated to 128 bits. */
@@ -62,12 +63,47 @@ export type Leaf =
   | (LeafCommon & { readonly t: "progress"; readonly id: string; readonly bytesIn: number; readonly bytesOut: number })
   | (LeafCommon & { readonly t: "outcome"; readonly id: string } & OutcomeFields)
   /** Unidentified denials beyond the first eight per (source prefix, reason, 10 s). */
-  | (LeafCommon & { readonly t: "denials"; readonly id: string; readonly code: ProblemCode; readonly prefix: Pseudonym; readonly count: number; readonly windowMs: number })
+  | (LeafCommon & {
+      readonly t: "denials";
+      readonly id: string;
+      readonly code: ProblemCode;
+      readonly prefix: Pseudonym;
+      readonly count: number;
+      readonly windowMs: number;
+    })
   /** First leaf of an origin: the previous origin's last checkpoint body hash, or null for the very first. */
-  | (LeafCommon & { readonly t: "origin"; readonly origin: string; readonly previous: string | null; readonly previousOrigin: string | null; readonly previousSize: number })
+  | (LeafCommon & {
+      readonly t: "origin";
+      readonly origin: string;
+      readonly previous: string | null;
+      readonly previousOrigin: string | null;
+      readonly previousSize: number;
+    })
   /** Process start; `recovered` counts intents that got `unknown`. */
-  | (LeafCommon & { readonly t: "start"; readonly role: "all" | "control" | "gateway"; readonly version: string; readonly recovered: number })
+  | (LeafCommon & {
+      readonly t: "start";
+      readonly role: "all" | "control" | "gateway";
+      readonly version: string;
+      readonly recovered: number;
+    })
   /** Administrative act, drained from audit_outbox or appended directly. */
-  | (LeafCommon & { readonly t: "admin"; readonly id: string; readonly actor: Pseudonym; readonly action: string; readonly object: string; readonly facts: string | null })
+  | (LeafCommon & {
+      readonly t: "admin";
+      readonly id: string;
+      readonly actor: Pseudonym;
+      readonly action: string;
+      readonly object: string;
+      readonly facts: string | null;
+    })
   /** Token issued or refused. */
-  | (LeafCommon & { readonly t: "issuance"; readonly id: string; readonly client: Pseudonym | null; readonly audience: string | null; readonly verdict: "allow" | "deny"; readonly code: string | null; readonly token: Pseudonym | null; readonly proof: ProofKind | null; readonly expiresAt: number });
+  | (LeafCommon & {
+      readonly t: "issuance";
+      readonly id: string;
+      readonly client: Pseudonym | null;
+      readonly audience: string | null;
+      readonly verdict: "allow" | "deny";
+      readonly code: string | null;
+      readonly token: Pseudonym | null;
+      readonly proof: ProofKind | null;
+      readonly expiresAt: number;
+    });

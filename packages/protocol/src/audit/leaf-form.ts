@@ -1,0 +1,114 @@
+// Promises the closed form of every field of leaf v1: what each may hold, as patterns. Trusts nothing.
+// Specified in docs/formats/leaf.md "Forms" and "Members, in order".
+import { problems } from "../problem.ts";
+import type { Leaf } from "./leaf.ts";
+
+/** One member of a leaf: its name and the pattern of its printed JSON value. */
+export interface Member {
+  readonly name: string;
+  /** Source of a regular expression without anchors or capture groups. */
+  readonly value: string;
+}
+
+export type LeafType = Leaf["t"];
+
+const text = (form: string) => `"${form}"`;
+const oneOf = (words: readonly string[]) => `"(?:${words.join("|")})"`;
+const orNull = (form: string) => `(?:null|${form})`;
+const atMost = (length: number, form: string) => `(?=[^"]{0,${length}}")${form}`;
+
+const ulid = "[0-7][0-9A-HJKMNP-TV-Z]{25}";
+const word = "[a-z][a-z0-9-]{0,126}";
+
+const id = text(word);
+const eventId = text(`(?:${word}-)?${ulid}`);
+const hash = text("[0-9a-f]{64}");
+const pseudonym = text("[0-9]{4}[a-z0-9.-]{0,12}:[A-Za-z0-9_-]{21}[AQgw]");
+const operation = text(atMost(255, `${word}:[a-z][a-z0-9_-]*(?:\\.[a-z][a-z0-9_-]*)*`));
+const policyId = text("[A-Za-z0-9][A-Za-z0-9._:/@#-]{0,254}");
+const policies = `\\[(?:${policyId}(?:,${policyId}){0,63})?\\]`;
+const action = text(atMost(127, "[a-z][a-z0-9-]*(?:\\.[a-z][a-z0-9-]*)*"));
+const object = text(atMost(255, "[a-z][a-z0-9-]*(?:/[A-Za-z0-9][A-Za-z0-9._:@-]*)*"));
+const audience = text(atMost(512, "https?://[A-Za-z0-9.:[\\]-]+(?:/[A-Za-z0-9._~-]+)*"));
+const version = text(atMost(64, "[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?"));
+const origin = text(atMost(512, "[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9-]*)+"));
+const code = oneOf(Object.keys(problems));
+const reason = text("[a-z][a-z0-9_-]{0,63}");
+const number = "(?:0|[1-9][0-9]{0,14})";
+const status = "(?:0|[1-9][0-9]{2})";
+const proof = oneOf(["mtls", "dpop", "bearer"]);
+const verdict = oneOf(["allow", "deny"]);
+const stages = [
+  "receive",
+  "admit",
+  "route",
+  "identify",
+  "bind",
+  "limit",
+  "authorize",
+  "inspect",
+  "record",
+  "exchange",
+  "forward",
+];
+
+/** Turns `{ name: pattern }` into members; the order of the keys is the order in the leaf. */
+const members = (forms: Readonly<Record<string, string>>): readonly Member[] =>
+  Object.entries(forms).map(([name, value]) => ({ name, value }));
+
+const place = members({ at: number, tenant: id, environment: id, region: id, node: id });
+const placeWithId = [...members({ id: eventId }), ...place];
+
+const decision = members({
+  kind: oneOf(["api"]),
+  caller: orNull(pseudonym),
+  subject: orNull(pseudonym),
+  proof: orNull(proof),
+  operation: orNull(operation),
+  integration: orNull(id),
+  verdict,
+  code: orNull(code),
+  stage: orNull(oneOf(stages)),
+  policies,
+  policySet: orNull(hash),
+  inputs: orNull(hash),
+  address: orNull(pseudonym),
+  addressClass: oneOf(["loopback", "private", "public-v4", "public-v6", "other"]),
+});
+
+const outcome = members({
+  outcome: oneOf(["success", "business-error", "system-error", "denied", "aborted", "unknown", "unobserved"]),
+  status,
+  upstreamStatus: status,
+  bytesIn: number,
+  bytesOut: number,
+  totalUs: number,
+  upstreamUs: number,
+});
+
+/** Members after `v` and `t`, in order, of every leaf type. */
+export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
+  crossing: [...placeWithId, ...decision, ...outcome],
+  intent: [...placeWithId, ...decision],
+  progress: [...placeWithId, ...members({ bytesIn: number, bytesOut: number })],
+  outcome: [...placeWithId, ...outcome],
+  denials: [...placeWithId, ...members({ code, prefix: pseudonym, count: number, windowMs: number })],
+  origin: [
+    ...place,
+    ...members({ origin, previous: orNull(hash), previousOrigin: orNull(origin), previousSize: number }),
+  ],
+  start: [...place, ...members({ role: oneOf(["all", "control", "gateway"]), version, recovered: number })],
+  admin: [...placeWithId, ...members({ actor: pseudonym, action, object, facts: orNull(hash) })],
+  issuance: [
+    ...placeWithId,
+    ...members({
+      client: orNull(pseudonym),
+      audience: orNull(audience),
+      verdict,
+      code: orNull(reason),
+      token: orNull(pseudonym),
+      proof: orNull(proof),
+      expiresAt: number,
+    }),
+  ],
+};

@@ -1,0 +1,125 @@
+// Promises leaf v1 in bytes: parse of print gives the same leaf, print of parse the same bytes, and no text chosen by a caller gets in.
+// Trusts nothing: every field is held against its closed form, by the writer and by the reader. Specified in docs/formats/leaf.md.
+import type { Leaf } from "./leaf.ts";
+import { type LeafType, leafMembers, type Member } from "./leaf-form.ts";
+
+/** C2SP tlog-tiles: entries carry a uint16 length. */
+export const leafBytesMax = 65_535;
+
+/** A leaf that does not have its form; names the member, never its value. */
+export class LeafRefused extends Error {
+  readonly code = "leaf-refused";
+  constructor(why: string) {
+    super(why);
+    this.name = "LeafRefused";
+  }
+}
+
+interface CompiledMember extends Member {
+  readonly pattern: RegExp;
+}
+
+interface CompiledType {
+  readonly head: string;
+  readonly members: readonly CompiledMember[];
+  readonly whole: RegExp;
+}
+
+const types: ReadonlyMap<string, CompiledType> = new Map(
+  Object.entries(leafMembers).map(([t, list]) => [t, compile(t, list)]),
+);
+
+function compile(t: string, list: readonly Member[]): CompiledType {
+  const head = `{"v":1,"t":"${t}"`;
+  const body = list.map((member) => `,"${member.name}":${member.value}`).join("");
+  return {
+    head,
+    members: list.map((member) => ({ ...member, pattern: new RegExp(`^${member.value}$`) })),
+    whole: new RegExp(`^\\{"v":1,"t":"${t}"${body}\\}$`),
+  };
+}
+
+/**
+ * Prints one leaf as the bytes that are stored and hashed (ASCII JSON, fixed order, at most 65,535 bytes).
+ * Throws LeafRefused naming the member that does not have its closed form: a bug of the writer. docs/formats/leaf.md.
+ */
+export function printLeaf(leaf: Leaf): Uint8Array {
+  const type = types.get(leaf.t);
+  if (type === undefined) throw new LeafRefused("leaf type is not one of v1");
+  // A leaf is a flat record of scalars and one array of strings; members are read by the names of the table.
+  const fields = leaf as unknown as Readonly<Record<string, unknown>>;
+  let text = type.head;
+  for (const member of type.members) text += `,"${member.name}":${JSON.stringify(fields[member.name])}`;
+  text += "}";
+  if (!type.whole.test(text))
+    throw new LeafRefused(`${leaf.t}: ${wrongMember(type, fields)} does not have its closed form`);
+  if (Object.keys(fields).length !== type.members.length + 1)
+    throw new LeafRefused(`${leaf.t}: a member is not one of v1`);
+  refuseContradiction(fields);
+  return asciiBytes(text);
+}
+
+function wrongMember(type: CompiledType, fields: Readonly<Record<string, unknown>>): string {
+  for (const member of type.members) {
+    if (!member.pattern.test(JSON.stringify(fields[member.name]) ?? "")) return member.name;
+  }
+  return "the whole";
+}
+
+function refuseContradiction(fields: Readonly<Record<string, unknown>>): void {
+  if (fields["verdict"] === "deny" && (fields["code"] === null || fields["stage"] === null)) {
+    throw new LeafRefused("a deny names its code and its stage");
+  }
+}
+
+function asciiBytes(text: string): Uint8Array {
+  if (text.length > leafBytesMax) throw new LeafRefused(`a leaf has at most ${leafBytesMax} bytes`);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** The characters of leaf bytes, one per byte; what is not ASCII fails every pattern later. */
+export function leafText(bytes: Uint8Array): string {
+  let text = "";
+  // Bounded by leafBytesMax; chunks keep the argument list small.
+  for (let i = 0; i < bytes.length; i += 4096) text += String.fromCharCode(...bytes.subarray(i, i + 4096));
+  return text;
+}
+
+/** What a reader of many leaves needs without parsing: the type and the event id. */
+export interface LeafHead {
+  readonly t: LeafType;
+  readonly id: string | null;
+}
+
+const headForm = /^\{"v":1,"t":"([a-z]{1,9})"(?:,"id":"([a-z0-9A-Z-]{26,154})")?,"at":/;
+
+/** Type and id of a leaf from its first bytes alone; null when it does not begin like a leaf of v1. */
+export function peekLeaf(text: string): LeafHead | null {
+  const match = headForm.exec(text);
+  const t = match?.[1];
+  // The table knows exactly the leaf types, so a name found there is one.
+  return t === undefined || !types.has(t) ? null : { t: t as LeafType, id: match?.[2] ?? null };
+}
+
+const denyWithoutReason = /"verdict":"deny","code":(?:null|"[^"]*","stage":null)/;
+
+/** Why this text is not a leaf of v1 byte for byte, or null when it is. Does not build the leaf. */
+export function refuseLeafText(text: string): string | null {
+  const head = peekLeaf(text);
+  if (head === null) return "does not begin like a leaf of v1";
+  if (text.length > leafBytesMax) return `is longer than ${leafBytesMax} bytes`;
+  if (types.get(head.t)?.whole.test(text) !== true) return `is not the one spelling of a leaf of type ${head.t}`;
+  return denyWithoutReason.test(text) ? "is a deny without code and stage" : null;
+}
+
+/** Reads one leaf; throws LeafRefused unless printing the result would give exactly these bytes. docs/formats/leaf.md. */
+export function parseLeaf(bytes: Uint8Array): Leaf {
+  const text = leafText(bytes.length > leafBytesMax ? bytes.subarray(0, leafBytesMax + 1) : bytes);
+  const refusal = refuseLeafText(text);
+  if (refusal !== null) throw new LeafRefused(`the leaf ${refusal}`);
+  const { v: _version, ...leaf } = JSON.parse(text) as { v: 1 } & Record<string, unknown>;
+  // The pattern just tested admits exactly the members and values of the type.
+  return leaf as unknown as Leaf;
+}

@@ -1,0 +1,85 @@
+// Promises the Merkle tree hash of RFC 6962 §2.1 over any number of leaves, kept as a compact range that grows by one leaf at a time.
+// Trusts the SHA-256 it is given. Specified by RFC 6962 §2.1; sizes up to 2^53 - 1.
+
+/** SHA-256 of the bytes, 32 bytes. */
+export type Sha256 = (data: Uint8Array) => Uint8Array;
+
+export const hashBytes = 32;
+
+/** SHA-256(0x00 ‖ entry), RFC 6962 §2.1. */
+export function leafHash(sha256: Sha256, entry: Uint8Array): Uint8Array {
+  const input = new Uint8Array(entry.length + 1);
+  input.set(entry, 1);
+  return sha256(input);
+}
+
+/** SHA-256(0x01 ‖ left ‖ right), RFC 6962 §2.1. */
+export function nodeHash(sha256: Sha256, left: Uint8Array, right: Uint8Array): Uint8Array {
+  const input = new Uint8Array(1 + 2 * hashBytes);
+  input[0] = 1;
+  input.set(left, 1);
+  input.set(right, 1 + hashBytes);
+  return sha256(input);
+}
+
+/** Root of the tree without leaves: SHA-256 of nothing. */
+export function emptyRoot(sha256: Sha256): Uint8Array {
+  return sha256(new Uint8Array(0));
+}
+
+/** Called for every complete subtree the moment its last leaf arrives; `height` 0 is a leaf. */
+export type OnSubtree = (height: number, hash: Uint8Array) => void;
+
+/** The complete subtrees that cover all leaves so far, one per set bit of the size: all that is needed to grow and to know the root. */
+export class Frontier {
+  readonly #sha256: Sha256;
+  readonly #input = new Uint8Array(1 + 2 * hashBytes);
+  /** Hash of the complete subtree of each height, where the size has that bit. */
+  readonly #nodes: (Uint8Array | undefined)[] = [];
+  #size = 0;
+
+  constructor(sha256: Sha256) {
+    this.#sha256 = sha256;
+    this.#input[0] = 1;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes up a tree of `size` leaves from its complete subtrees: `at(height)` is asked for every set bit of the size. */
+  restore(size: number, at: (height: number) => Uint8Array): void {
+    this.#nodes.length = 0;
+    this.#size = size;
+    for (let height = 0, rest = size; rest > 0; height++, rest = Math.floor(rest / 2)) {
+      this.#nodes.push(rest % 2 === 1 ? at(height) : undefined);
+    }
+  }
+
+  /** Adds one leaf by its hash. The hash is kept, not copied. */
+  push(hash: Uint8Array, onSubtree?: OnSubtree): void {
+    let carried = hash;
+    let height = 0;
+    onSubtree?.(0, carried);
+    for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
+      const left = this.#nodes[height];
+      if (left === undefined) throw new Error("a frontier lacks a subtree its size promises");
+      this.#input.set(left, 1);
+      this.#input.set(carried, 1 + hashBytes);
+      carried = this.#sha256(this.#input);
+      this.#nodes[height] = undefined;
+      height += 1;
+      onSubtree?.(height, carried);
+    }
+    this.#nodes[height] = carried;
+    this.#size += 1;
+  }
+
+  root(): Uint8Array {
+    let root: Uint8Array | undefined;
+    for (const node of this.#nodes) {
+      if (node !== undefined) root = root === undefined ? node : nodeHash(this.#sha256, node, root);
+    }
+    return root ?? emptyRoot(this.#sha256);
+  }
+}
