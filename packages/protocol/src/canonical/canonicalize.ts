@@ -1,0 +1,168 @@
+// Promises one frozen request out of what the socket said, or a refusal: ambiguous input is never repaired.
+// Trusts the parser of node:http to have split fields, and nothing else. Specified in docs/formats/canonical-request.md (RFC 9112, RFC 3986).
+import { type Deny, deny } from "../verdict.ts";
+import { isSingletonHeader, parseHeaderFields } from "./header-fields.ts";
+import { connectionOptions } from "./hop-headers.ts";
+import { canonicalPath, canonicalQuery } from "./path.ts";
+import {
+  type CanonicalHeaders,
+  type CanonicalLimits,
+  type CanonicalRequest,
+  canonicalLimits,
+  type RawRequest,
+} from "./request.ts";
+
+type ReceiveCode =
+  | "bad-framing"
+  | "bad-request-line"
+  | "bad-header"
+  | "ambiguous-path"
+  | "bad-host"
+  | "bad-version"
+  | "upgrade-not-supported"
+  | "method-not-supported"
+  | "uri-too-long";
+
+const no = (code: ReceiveCode, why: string): Deny => deny("receive", code, { why });
+
+const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+const methodToken = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const outsideVisibleAscii = /[^\x21-\x7e]/;
+
+/** Codes: bad-version, method-not-supported, bad-request-line, uri-too-long, ambiguous-path, and those of the header section. */
+export function canonicalize(raw: RawRequest, limits: CanonicalLimits = canonicalLimits): CanonicalRequest | Deny {
+  if (raw.httpVersion !== "1.1") return no("bad-version", "only HTTP/1.1 is served here");
+  if (!methodToken.test(raw.method)) return no("bad-request-line", "the method is not a token");
+  if (!isMethod(raw.method))
+    return no("method-not-supported", "the method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  const target = splitTarget(raw.target, limits);
+  if (target.kind === "deny") return target;
+  const path = canonicalPath(target.path, limits.segmentsMax);
+  if ("kind" in path) return no("ambiguous-path", path.why);
+  const query = canonicalQuery(target.query, limits.queryParametersMax);
+  if (query.kind === "ambiguous") return no("bad-request-line", query.why);
+  const fields = parseHeaderFields(raw.rawHeaders, limits);
+  if (fields.kind === "deny") return fields;
+  const { headers } = fields;
+  const origin = raw.listener.url.endsWith("/") ? raw.listener.url.slice(0, -1) : raw.listener.url;
+  const host = parseHost(headers["host"]?.[0], origin.startsWith("https:") ? 443 : 80);
+  if (host.kind === "deny") return host;
+  const framing = parseFraming(headers);
+  if (framing.kind === "deny") return framing;
+  const wrong = checkConnection(headers);
+  if (wrong !== null) return wrong;
+  const contentType = parseContentType(headers["content-type"]?.[0]);
+  if (contentType === undefined) return no("bad-header", "Content-Type is not one media type");
+  return Object.freeze({
+    kind: "request",
+    method: raw.method,
+    host: host.name,
+    port: host.port,
+    path: path.path,
+    segments: Object.freeze(path.segments),
+    query: target.query,
+    queryParameters: query.parameters,
+    headers,
+    contentType,
+    contentLength: framing.contentLength,
+    chunked: framing.chunked,
+    clientUrl: origin + path.path,
+  });
+}
+
+function isMethod(method: string): method is CanonicalRequest["method"] {
+  return methods.has(method);
+}
+
+interface Target {
+  readonly kind: "target";
+  readonly path: string;
+  readonly query: string;
+}
+
+/** Origin-form alone (RFC 9112 §3.2.1): a target with an authority of its own could contradict Host. */
+function splitTarget(target: string, limits: CanonicalLimits): Target | Deny {
+  if (target.length > limits.targetBytesMax)
+    return no("uri-too-long", `the request target exceeds ${limits.targetBytesMax} bytes`);
+  if (!target.startsWith("/"))
+    return no(
+      "bad-request-line",
+      "only the origin-form of a request target is served: a path that begins with a slash",
+    );
+  if (outsideVisibleAscii.test(target))
+    return no("bad-request-line", "the request target holds a space, a control character or a byte above 0x7e");
+  if (target.includes("#")) return no("bad-request-line", "the request target holds a fragment");
+  const question = target.indexOf("?");
+  if (question === -1) return { kind: "target", path: target, query: "" };
+  return { kind: "target", path: target.slice(0, question), query: target.slice(question + 1) };
+}
+
+const hostAndPort = /^([a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?$/;
+
+interface Host {
+  readonly kind: "host";
+  readonly name: string;
+  readonly port: number;
+}
+
+function parseHost(value: string | undefined, portDefault: number): Host | Deny {
+  if (value === undefined || value === "") return no("bad-host", "Host is missing or empty");
+  const parts = hostAndPort.exec(value.toLowerCase());
+  const name = parts?.[1];
+  if (name === undefined) return no("bad-host", "Host is not a name or address with an optional port");
+  const port = parts?.[2] === undefined ? portDefault : Number(parts[2]);
+  if (port < 1 || port > 65_535) return no("bad-host", "the port of Host is not from 1 to 65535");
+  return { kind: "host", name, port };
+}
+
+interface Framing {
+  readonly kind: "framing";
+  readonly contentLength: number | null;
+  readonly chunked: boolean;
+}
+
+// No sign, no leading zero (one reader's octal), and few enough digits to stay exact.
+const contentLengthDigits = /^(?:0|[1-9][0-9]{0,14})$/;
+
+function parseFraming(headers: CanonicalHeaders): Framing | Deny {
+  const length = headers["content-length"]?.[0];
+  const coding = headers["transfer-encoding"]?.[0];
+  // RFC 9112 §6.1: both together is how requests are smuggled; we refuse, we do not repair.
+  if (length !== undefined && coding !== undefined)
+    return no("bad-framing", "both Transfer-Encoding and Content-Length");
+  if (coding !== undefined && coding !== "chunked")
+    return no("bad-framing", "Transfer-Encoding is not exactly chunked");
+  if (length !== undefined && !contentLengthDigits.test(length))
+    return no("bad-framing", "Content-Length is not a plain number");
+  return {
+    kind: "framing",
+    contentLength: length === undefined ? null : Number(length),
+    chunked: coding !== undefined,
+  };
+}
+
+const optionToken = /^[a-z0-9-]+$/;
+
+function checkConnection(headers: CanonicalHeaders): Deny | null {
+  const options = connectionOptions(headers["connection"]);
+  if (headers["upgrade"] !== undefined || headers["http2-settings"] !== undefined || options.has("upgrade")) {
+    return no("upgrade-not-supported", "Upgrade, HTTP2-Settings or Connection: upgrade");
+  }
+  for (const option of options) {
+    if (!optionToken.test(option)) return no("bad-header", "Connection holds something that is not a field name");
+    // A caller that could have Content-Type or Cookie removed at this hop would show the guard another request than the provider.
+    if (isSingletonHeader(option)) return no("bad-header", "Connection names a field that is not hop-by-hop");
+  }
+  const expect = headers["expect"]?.[0];
+  if (expect !== undefined && expect.toLowerCase() !== "100-continue")
+    return no("bad-header", "Expect is not 100-continue");
+  return null;
+}
+
+const mediaType = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}\/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}) *(?:;.*)?$/;
+
+/** null when absent, undefined when malformed. */
+function parseContentType(value: string | undefined): string | null | undefined {
+  if (value === undefined) return null;
+  return mediaType.exec(value)?.[1]?.toLowerCase();
+}

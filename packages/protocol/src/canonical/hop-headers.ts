@@ -1,0 +1,102 @@
+// Promises that nothing a caller sends can pass for what Sallyport says, and that hop-by-hop fields end at this hop.
+// Trusts nothing. Specified by RFC 9110 §7.6.1 and docs/formats/canonical-request.md (CVE-2026-39998, CVE-2025-48865, CVE-2025-64484).
+import type { CanonicalHeaders } from "./request.ts";
+
+/** RFC 9110 §7.6.1, and the fields that frame a message: the next hop gets its own. */
+const hopByHop: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** Read by a stage and then never passed on: framing, and the proof that was made for this hop. */
+const endsHere: ReadonlySet<string> = new Set(["host", "content-length", "expect", "authorization", "dpop"]);
+
+/**
+ * Names under which some server, somewhere, believes who the caller is, where it came from or what it asked for.
+ * Only a gateway may set them, so they are cut from every request before any stage reads it.
+ */
+const identityNames: ReadonlySet<string> = new Set([
+  "forwarded",
+  "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "fastly-client-ip",
+  "remote-user",
+  "remote-addr",
+  "x-remote-user",
+  "x-user",
+  "x-user-id",
+  "x-userinfo",
+  "x-id-token",
+  "x-access-token",
+  "x-original-url",
+  "x-original-uri",
+  "x-original-host",
+  "x-original-method",
+  "x-original-forwarded-for",
+  "x-rewrite-url",
+  "x-http-method",
+  "x-http-method-override",
+  "x-method-override",
+  "x-host",
+]);
+const identityPrefixes =
+  /^(?:sallyport-|x-forwarded-|x-sallyport-|client-cert|x-client-cert|x-client-dn|x-client-san|x-client-verify|ssl-client|x-ssl-|x-tls-client|x-mtls-|x-amzn-mtls-|x-amzn-oidc-|x-auth-request-|x-authenticated-|x-consumer-|x-credential-|x-envoy-|x-goog-authenticated-|x-goog-iap-|x-ms-client-principal|x-ms-token-|x-webauth-|x-spiffe|cf-access-)/;
+
+/** May only Sallyport say this? `name` in lower case. Authorization and DPoP are not among them: they are the caller's to send, to us. */
+export function isIdentityHeader(name: string): boolean {
+  return identityNames.has(name) || identityPrefixes.test(name);
+}
+
+/** Lower-case option names of all Connection fields (RFC 9110 §7.6.1). */
+export function connectionOptions(values: readonly string[] | undefined): ReadonlySet<string> {
+  if (values === undefined) return nothing;
+  const options = values.flatMap((value) => value.split(","));
+  return new Set(options.map((option) => option.trim().toLowerCase()).filter((option) => option !== ""));
+}
+
+const nothing: ReadonlySet<string> = new Set();
+
+/** Does this request field of the caller go on to the provider? `named`: connectionOptions of the same request. */
+export function keepsRequestHeader(name: string, named: ReadonlySet<string>): boolean {
+  return !hopByHop.has(name) && !endsHere.has(name) && !named.has(name) && !isIdentityHeader(name);
+}
+
+/**
+ * Fields for the provider, names and values alternating. `own` is what the gateway says (Host, traceparent, Sallyport-Identity …):
+ * it replaces the caller's field of the same name and is appended last, so no Connection option of the caller can take it away.
+ */
+export function requestHeadersForUpstream(headers: CanonicalHeaders, own: Readonly<Record<string, string>>): string[] {
+  const named = connectionOptions(headers["connection"]);
+  const replaced = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  const kept: string[] = [];
+  for (const [name, values] of Object.entries(headers)) {
+    if (replaced.has(name) || !keepsRequestHeader(name, named)) continue;
+    for (const value of values) kept.push(name, value);
+  }
+  for (const [name, value] of Object.entries(own)) kept.push(name, value);
+  return kept;
+}
+
+/**
+ * Fields that a provider must not say in our name: a verdict, a nonce of ours, or a way around us (RFC 7838).
+ * Content-Length is framing: whoever sends the answer on sets it anew.
+ */
+const oursInResponses = /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|content-length$)/;
+
+/** Does this response field of the provider go back to the caller? `named`: connectionOptions of the same response. */
+export function keepsResponseHeader(name: string, named: ReadonlySet<string>): boolean {
+  return !hopByHop.has(name) && !named.has(name) && !oursInResponses.test(name);
+}
