@@ -91,6 +91,10 @@ export interface ListenerConfig {
 export interface BrokenConfig extends Place {
   readonly object: string;
   readonly why: string;
+  /** Of a system: where callers look for it, when that much is known. */
+  readonly public?: SystemConfig["public"];
+  /** Of an integration: what it would grant, when that much is known. */
+  readonly grants?: { readonly from: string; readonly to: string; readonly operations: readonly string[] };
 }
 
 export interface EnvironmentConfig {

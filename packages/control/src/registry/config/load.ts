@@ -1,7 +1,14 @@
 // Promises the whole estate of a directory with every finding; one broken object is left out and named, and never stops the others.
 // Trusts estate-io.ts to stay inside the directory. Specified in docs/configuration.md.
 import { findingsMax } from "./bounds.ts";
-import type { BrokenConfig, EnvironmentConfig, Estate, LoadedEstate, TrustConfig } from "./estate.ts";
+import type {
+  BrokenConfig,
+  EnvironmentConfig,
+  Estate,
+  IntegrationConfig,
+  LoadedEstate,
+  TrustConfig,
+} from "./estate.ts";
 import { diskEstateIo, type EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, fileSpot, placeOf, sortFindings, warningAt } from "./finding.ts";
 import {
@@ -223,8 +230,8 @@ interface Finishing {
 
 function finish(environment: LinkedEnvironment, { rules, settings, policies, findings }: Finishing): EnvironmentConfig {
   const broken: BrokenConfig[] = [];
-  const say = (object: string, finding: Finding): void => {
-    broken.push({ object, ...placeOf(finding), why: `${finding.message}. Fix: ${finding.fix}` });
+  const say = (object: string, finding: Finding, known: Pick<BrokenConfig, "public" | "grants"> = {}): void => {
+    broken.push({ object, ...placeOf(finding), why: `${finding.message}. Fix: ${finding.fix}`, ...known });
   };
   const healthy = new Map(
     [...environment.systems].filter(
@@ -234,13 +241,14 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
   for (const system of environment.systems.values()) {
     findings.push(...system.findings, ...warnNoIdentity(system, environment));
     const error = firstError(system.findings);
-    if (error !== undefined) say(`system/${system.id}`, error);
+    const known = system.config === null ? {} : { public: system.config.public };
+    if (error !== undefined) say(`system/${system.id}`, error, known);
   }
   const integrations = environment.integrations.flatMap(({ draft, config, findings: own }) => {
     findings.push(...own);
     const error = firstError(own);
     if (error !== undefined || config === null) {
-      if (error !== undefined) say(`integration/${draft.id}`, error);
+      if (error !== undefined) say(`integration/${draft.id}`, error, grantsOf(config));
       return [];
     }
     const sick = [config.from, config.to].find((id) => !healthy.has(id));
@@ -249,6 +257,7 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
       object: `integration/${config.id}`,
       ...config.declaredAt,
       why: `the system \`${sick}\` is broken. Fix: correct systems/${sick}.yaml`,
+      ...grantsOf(config),
     });
     return [];
   });
@@ -276,6 +285,11 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
       .sort((a, b) => compareText(a.name, b.name)),
     broken: uniqueBroken(broken),
   };
+}
+
+function grantsOf(config: IntegrationConfig | null): Pick<BrokenConfig, "grants"> {
+  if (config === null) return {};
+  return { grants: { from: config.from, to: config.to, operations: config.operations.map(({ name }) => name) } };
 }
 
 function firstError(findings: readonly Finding[]): Finding | undefined {

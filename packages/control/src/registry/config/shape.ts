@@ -166,7 +166,7 @@ function foundKind(tree: Tree | undefined): string {
   return typeof tree.value === "string"
     ? "text"
     : typeof tree.value === "number"
-      ? "the number " + tree.value
+      ? `the number ${tree.value}`
       : String(tree.value);
 }
 

@@ -1,0 +1,93 @@
+// Promises one policy slice per operation of an environment, and what is wrong with policy files at its place.
+// Trusts the slice compiler of kernel/policy, which never gives a weaker slice than the files say. Specified in docs/policy.md.
+import { checkPolicyScopes } from "@sallyport/kernel/policy/applies.ts";
+import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { PolicySlice } from "@sallyport/kernel/policy/port.ts";
+import type { EnvironmentConfig, Estate, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
+import { errorAt, type Finding, sortFindings } from "../registry/config/finding.ts";
+
+export interface CompiledPolicies {
+  /** Action -> slice, in ascending order of action. */
+  readonly slices: ReadonlyMap<string, PolicySlice>;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Slices hold every whole integration whatever its state: `bind` refuses what is not active, and a suspension changes one blob only.
+ */
+export function compilePolicies(environment: EnvironmentConfig, compiler: SliceCompiler): CompiledPolicies {
+  const callers = environment.systems.map(({ id, attributes }) => ({ id, attributes }));
+  const slices = new Map<string, PolicySlice>();
+  const findings: Finding[] = [];
+  for (const system of environment.systems) {
+    for (const operation of system.operations) {
+      const action = `${system.id}:${operation.name}`;
+      const compiled = compiler.compileSlice({
+        action,
+        system: system.id,
+        resourceAttributes: typesOf(operation),
+        callers,
+        grants: grantsOf(environment, system, operation),
+        authorize: operation.authorize,
+        policies: environment.policies,
+      });
+      slices.set(action, compiled.slice);
+      findings.push(...compiled.findings.map(asFinding));
+    }
+  }
+  return { slices, findings: sortFindings(findings) };
+}
+
+function typesOf(operation: OperationConfig): Record<string, "string" | "long" | "boolean"> {
+  return Object.fromEntries(Object.entries(operation.attributes).map(([name, { type }]) => [name, type]));
+}
+
+function grantsOf(
+  environment: EnvironmentConfig,
+  system: SystemConfig,
+  operation: OperationConfig,
+): { integration: string; from: string }[] {
+  return environment.integrations
+    .filter(({ to, operations }) => to === system.id && operations.some(({ name }) => name === operation.name))
+    .map(({ id, from }) => ({ integration: id, from }));
+}
+
+/**
+ * Everything wrong with the policy files of an estate, for `check`, `plan` and the start: per environment what its slices refuse,
+ * and over all environments scopes that name an operation or a system which nowhere exists.
+ */
+export function checkPolicies(estate: Estate, compiler: SliceCompiler): Finding[] {
+  const findings: Finding[] = [];
+  const actions = new Set<string>();
+  const systems = new Set<string>();
+  for (const environment of estate.environments) {
+    findings.push(...compilePolicies(environment, compiler).findings);
+    for (const { object } of environment.broken)
+      if (object.startsWith("system/")) systems.add(object.slice("system/".length));
+    for (const system of environment.systems) {
+      systems.add(system.id);
+      for (const operation of system.operations) actions.add(`${system.id}:${operation.name}`);
+    }
+  }
+  const brokenSystems = new Set(estate.environments.flatMap(({ broken }) => broken.map(({ object }) => object)));
+  for (const environment of estate.environments) {
+    // Nobody knows what a broken system offers: what policies say about it is not held against them.
+    for (const { text } of environment.policies) {
+      for (const [, system, name] of text.matchAll(/Action::"([a-z][a-z0-9-]*):([^"]{1,200})"/g)) {
+        if (brokenSystems.has(`system/${system}`)) actions.add(`${system}:${name}`);
+      }
+    }
+    findings.push(...checkPolicyScopes(compiler.parse(environment.policies), { actions, systems }).map(asFinding));
+  }
+  return sortFindings(findings);
+}
+
+function asFinding(said: {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly why: string;
+  readonly fix: string;
+}): Finding {
+  return errorAt({ file: said.file, line: said.line, column: said.column, path: "$" }, said.why, said.fix);
+}

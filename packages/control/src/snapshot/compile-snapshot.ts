@@ -1,0 +1,119 @@
+// Promises the manifest and blobs of one gateway group: the same input gives the same bytes, one changed integration changes one blob.
+// Trusts its input to be of one environment only, which the shape of EnvironmentConfig ensures: a value of another one is not there to leak.
+// Specified in docs/formats/snapshot.md; signing is protocol/snapshot/manifest.ts.
+import { createHash } from "node:crypto";
+import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
+import type { BrokenObject, EstateObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { EnvironmentConfig } from "../registry/config/estate.ts";
+import type { Finding } from "../registry/config/finding.ts";
+import { compileIntegrations, compileSystems, compileTrust, type IntegrationStates } from "./compile-objects.ts";
+import { compilePolicies } from "./compile-policies.ts";
+import { stableJson } from "./stable-json.ts";
+
+export interface SnapshotInput {
+  readonly environment: EnvironmentConfig;
+  /** Decided states by integration id; those not decided follow the environment's approval rule. */
+  readonly states: IntegrationStates;
+  readonly tenant: string;
+  readonly region: string;
+  readonly group: string;
+  /** `<identity url>/<tenant>/<environment>`. */
+  readonly issuer: string;
+  readonly epoch: number;
+  readonly version: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly lifetimeMs: number;
+  readonly minKeySeq: number;
+  readonly minRevocationSeq: number;
+  /** Origins of the group's gateway listeners by name, where they are not those of the configuration (a gateway on another host). */
+  readonly listeners?: EstateObject["listeners"];
+}
+
+export interface CompiledSnapshot {
+  readonly manifest: SnapshotManifest;
+  /** Blob id (sha-256 hex) -> bytes. */
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+  readonly broken: readonly BrokenObject[];
+  /** What is wrong with policies, at its place. */
+  readonly findings: readonly Finding[];
+}
+
+const hopLifetimeMs = 60_000;
+
+/** Compiles one snapshot. Pure but for the policy evaluator, which keeps no state that shows. */
+export function compileSnapshot(input: SnapshotInput, compiler: SliceCompiler): CompiledSnapshot {
+  const { environment } = input;
+  const objects = new Map<string, string>();
+  const blobs = new Map<string, Uint8Array>();
+  const put = (name: string | null, value: unknown): string => {
+    const bytes = stableJson(value);
+    const id = createHash("sha256").update(bytes).digest("hex");
+    blobs.set(id, bytes);
+    objects.set(name ?? `schema/${id}`, id);
+    return id;
+  };
+  const policies = compilePolicies(environment, compiler);
+  const policyBlobs = new Map([...policies.slices].map(([action, slice]) => [action, put(`policy/${action}`, slice)]));
+  const systems = compileSystems(environment, input.issuer, {
+    policy: (system, operation) => policyBlobs.get(`${system}:${operation}`),
+    schema: (schema) => put(null, schema),
+  });
+  for (const system of systems) put(`system/${system.id}`, system);
+  for (const integration of compileIntegrations({ environment, states: input.states, now: input.now }))
+    put(`integration/${integration.id}`, integration);
+  for (const trust of compileTrust(environment)) put(`trust/${trust.name}`, trust);
+  const broken = brokenOf(environment, policies.findings);
+  put("broken", broken);
+  put("estate", estateObject(input, policySetOf(policyBlobs)));
+  return { manifest: manifestOf(input, objects), blobs, broken, findings: policies.findings };
+}
+
+function manifestOf(input: SnapshotInput, objects: ReadonlyMap<string, string>): SnapshotManifest {
+  return {
+    v: 1,
+    tenant: input.tenant,
+    environment: input.environment.name,
+    region: input.region,
+    group: input.group,
+    epoch: input.epoch,
+    version: input.version,
+    issuedAt: input.now,
+    expiresAt: input.now + input.lifetimeMs,
+    minKeySeq: input.minKeySeq,
+    minRevocationSeq: input.minRevocationSeq,
+    objects: Object.fromEntries([...objects].sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}
+
+function estateObject(input: SnapshotInput, policySet: string): EstateObject {
+  const declared = input.environment.listeners
+    .filter(({ serves, region }) => serves === "gateway" && (region === null || region === input.region))
+    .map(({ name, url, trustedProxies }): [string, { url: string; trustedProxies: readonly string[] }] => [
+      name,
+      { url, trustedProxies },
+    ]);
+  return {
+    issuer: input.issuer,
+    stalenessMs: input.environment.stalenessMs,
+    listeners: input.listeners ?? Object.fromEntries(declared),
+    hop: { lifetimeMs: hopLifetimeMs },
+    policySet,
+  };
+}
+
+/** Hash over all slices: equal exactly when every action is decided by the same bytes. */
+function policySetOf(policyBlobs: ReadonlyMap<string, string>): string {
+  const rows = [...policyBlobs].sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256").update(stableJson(rows)).digest("hex");
+}
+
+function brokenOf(environment: EnvironmentConfig, policyFindings: readonly Finding[]): BrokenObject[] {
+  const files = new Map<string, BrokenObject>();
+  for (const { file, line, message, fix } of policyFindings) {
+    if (!files.has(file))
+      files.set(file, { object: `policy-file/${file}`, file, line, why: `${message}. Fix: ${fix}` });
+  }
+  return [...environment.broken.map(({ object, file, line, why }) => ({ object, file, line, why })), ...files.values()];
+}
