@@ -79,7 +79,7 @@ describe("group commit", () => {
   const table: CommandTable = contract;
   const run = (name: keyof ContractCommands, input: unknown): Run => ({
     name,
-    command: table[name] ?? contract.notes,
+    command: table[name] ?? { audit: null, body: contract.notes.body as never },
     input,
     context: {
       now: 0,

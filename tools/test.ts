@@ -1,0 +1,184 @@
+// `npm test`: promises every check of this repository in one run, one line per stage, non-zero when any of them said no.
+// Trusts the pinned Node that tools/setup.mjs started it with. `npm test -- <word>` runs only the test files whose path holds the word.
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { createRequire } from "node:module";
+import { connect } from "node:net";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { run } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startPostgres, type TestPostgres } from "./postgres.ts";
+
+const root = dirname(import.meta.dirname);
+const fileTimeoutMs = 240_000;
+const redisPatienceMs = 500;
+const concurrency = Math.max(2, Math.min(8, availableParallelism()));
+
+interface StageResult {
+  readonly passed: boolean;
+  /** Ends the stage's line. */
+  readonly note: string;
+  /** Shown only when it failed. */
+  readonly output?: string;
+}
+
+/** One line when it ends: name, answer, seconds. */
+async function stage(name: string, work: () => Promise<StageResult> | StageResult): Promise<boolean> {
+  const started = performance.now();
+  const { passed, note, output } = await work();
+  const seconds = ((performance.now() - started) / 1_000).toFixed(1);
+  console.log(`${passed ? "ok  " : "FAIL"} ${name.padEnd(10)} ${seconds.padStart(6)} s  ${note}`);
+  if (!passed && output) console.log(output);
+  return passed;
+}
+
+/** Runs the script behind a dependency's command with this Node, wherever npm put it. */
+function tool(packageName: string, command: string, args: readonly string[]): StageResult {
+  const require = createRequire(import.meta.url);
+  const manifestPath = require.resolve(`${packageName}/package.json`);
+  const manifest: { readonly bin: string | Readonly<Record<string, string>> } = require(manifestPath);
+  const script = typeof manifest.bin === "string" ? manifest.bin : manifest.bin[command];
+  if (!script) return { passed: false, note: `${packageName} has no command ${command}` };
+  const done = spawnSync(process.execPath, [join(dirname(manifestPath), script), ...args], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  return { passed: done.status === 0, note: [command, ...args].join(" "), output: `${done.stdout}${done.stderr}` };
+}
+
+/** Exported as SALLYPORT_TEST_POSTGRES_URL, so that every suite shares one server; undefined when the environment names one. */
+async function sharedPostgres(): Promise<TestPostgres | undefined> {
+  if (process.env.SALLYPORT_TEST_POSTGRES_URL) return undefined;
+  const server = await startPostgres();
+  process.env.SALLYPORT_TEST_POSTGRES_URL = server.url;
+  return server;
+}
+
+function redisAnswers(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port: 6_379 });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(redisPatienceMs, () => end(false));
+    socket.once("error", () => end(false));
+    socket.once("data", (data) => end(data.toString().startsWith("+PONG")));
+    socket.write("PING\r\n");
+  });
+}
+
+function testFiles(filter: string): string[] {
+  return globSync("{packages,tools,examples,bench}/**/*.test.ts", {
+    cwd: root,
+    exclude: (path) => path.includes("node_modules"),
+  })
+    .filter((path) => path.replaceAll("\\", "/").includes(filter))
+    .sort()
+    .map((path) => join(root, path));
+}
+
+interface Tally {
+  readonly failures: string[];
+  readonly skipped: string[];
+  /** `# tests 12` and so on, as node --test words them. */
+  readonly summary: string[];
+  succeeded: boolean;
+}
+
+/** Runs each file in a process of its own; keeps what failed, what was skipped and why, and the totals. */
+async function runTests(files: readonly string[]): Promise<Tally> {
+  const tally: Tally = { failures: [], skipped: [], summary: [], succeeded: false };
+  const stream = run({
+    files,
+    concurrency,
+    timeout: fileTimeoutMs,
+    execArgv: ["--disable-warning=ExperimentalWarning"],
+  });
+  const place = (file: string | undefined) => (file ? file.slice(root.length + 1) : "");
+  stream.on("test:fail", ({ name, file, details }) => {
+    // A suite fails because of the tests inside, which are told themselves.
+    if ("failureType" in details.error && details.error.failureType === "subtestsFailed") return;
+    const error: unknown = details.error.cause ?? details.error;
+    tally.failures.push(
+      `FAIL ${place(file)}: ${name}\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+  });
+  stream.on("test:pass", ({ name, file, skip }) => {
+    if (skip !== undefined)
+      tally.skipped.push(`skip ${place(file)}: ${name}${typeof skip === "string" ? ` (${skip})` : ""}`);
+  });
+  stream.on("test:stderr", ({ message }) => process.stderr.write(message));
+  stream.on("test:summary", ({ file, counts, duration_ms, success }) => {
+    // The one without a file is the whole run's.
+    if (file !== undefined) return;
+    tally.succeeded = success;
+    const { tests, suites, passed, cancelled, skipped, todo } = counts;
+    // The types of Node 26 do not know `failed` yet.
+    const failed = "failed" in counts ? counts.failed : tests - passed - cancelled - skipped - todo;
+    const named = {
+      tests,
+      suites,
+      pass: passed,
+      fail: failed,
+      cancelled,
+      skipped,
+      todo,
+      duration_ms: Math.round(duration_ms),
+    };
+    for (const [name, count] of Object.entries(named)) tally.summary.push(`# ${name} ${count}`);
+  });
+  // A stream must be read for its events to come.
+  for await (const _event of stream);
+  return tally;
+}
+
+async function testStage(filter: string): Promise<{ readonly passed: boolean; readonly tally: Tally | null }> {
+  const files = testFiles(filter);
+  let tally: Tally | null = null;
+  const passed = await stage("test", async () => {
+    if (files.length === 0)
+      return {
+        passed: false,
+        note: filter ? `no test file's path holds ${JSON.stringify(filter)}` : "no test files found",
+      };
+    tally = await runTests(files);
+    return {
+      passed: tally.succeeded && tally.failures.length === 0,
+      note: `${files.length} files, ${concurrency} at a time`,
+    };
+  });
+  return { passed, tally };
+}
+
+async function main(): Promise<number> {
+  const filter = process.argv[2] ?? "";
+  const answers: boolean[] = [];
+  if (filter === "") {
+    answers.push(await stage("types", () => tool("typescript", "tsc", ["-p", "."])));
+    answers.push(await stage("lint", () => tool("@biomejs/biome", "biome", ["check", "."])));
+  }
+  let server: TestPostgres | undefined;
+  try {
+    const ready = await stage("postgres", async () => {
+      server = await sharedPostgres();
+      return { passed: true, note: server ? "embedded, on loopback" : "SALLYPORT_TEST_POSTGRES_URL" };
+    });
+    answers.push(ready);
+    console.log(
+      (await redisAnswers())
+        ? "ok   redis             answers on 127.0.0.1:6379 (no suite needs it yet)"
+        : "skip redis             does not answer on 127.0.0.1:6379; no suite needs it yet",
+    );
+    const { passed, tally } = await testStage(filter);
+    answers.push(passed);
+    for (const line of [...(tally?.skipped ?? []), ...(tally?.failures ?? []), ...(tally?.summary ?? [])])
+      console.log(line);
+  } finally {
+    await server?.stop();
+  }
+  return answers.every((passed) => passed) ? 0 : 1;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main();
