@@ -1,7 +1,7 @@
 // Promises the token endpoint of one issuer: private_key_jwt, client_credentials and nothing else that oidc-provider could do.
 // Trusts oidc-provider for request parsing and client authentication only; tokens, proofs, replay, targets and texts are ours. docs/identity.md, RFC 6749, RFC 7523.
 // This is the only file that imports oidc-provider.
-import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
@@ -143,11 +143,18 @@ function usableKey(key: ClientKey): readonly Record<string, unknown>[] {
             ? "PS256"
             : null;
     if (alg === null || (alg === "PS256" && (imported.asymmetricKeyDetails?.modulusLength ?? 0) < 2048)) return [];
-    const kid = typeof key.jwk["kid"] === "string" ? { kid: key.jwk["kid"] } : {};
-    return [{ ...jwk, ...kid, alg, use: "sig" }];
+    // A key registered without a name goes by its RFC 7638 thumbprint, which is what most libraries send as kid.
+    const kid = typeof key.jwk["kid"] === "string" ? key.jwk["kid"] : thumbprintOf(jwk);
+    return [{ ...jwk, kid, alg, use: "sig" }];
   } catch {
     return [];
   }
+}
+
+/** The exported public members are exactly the required ones of RFC 7638 §3.2, so sorting them is all there is to do. */
+function thumbprintOf(jwk: webcrypto.JsonWebKey): string {
+  const members = Object.fromEntries(Object.entries(jwk).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return hash("sha256", JSON.stringify(members), "base64url");
 }
 
 /** Called by oidc-provider after it verified the signature: our stricter rules, then the one insert that decides about replay. */

@@ -50,7 +50,10 @@ export function testCertificate(
   const signature = sign("sha256", body, privateKey);
   const certificate = der(0x30, body, ecdsaWithSha256, der(0x03, Buffer.from([0]), signature));
   return {
-    cert: `-----BEGIN CERTIFICATE-----\n${certificate.toString("base64").replace(/(.{64})/g, "$1\n")}\n-----END CERTIFICATE-----\n`,
+    cert: `-----BEGIN CERTIFICATE-----\n${certificate
+      .toString("base64")
+      .match(/.{1,64}/g)
+      ?.join("\n")}\n-----END CERTIFICATE-----\n`,
     key: String(privateKey.export({ format: "pem", type: "pkcs8" })),
   };
 }

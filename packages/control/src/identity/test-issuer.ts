@@ -166,3 +166,10 @@ export function integration(
     ...over,
   };
 }
+
+/** The key at `index` of an RFC 7517 set. */
+export function jwkOf(set: Readonly<Record<string, unknown>>, index: number): Readonly<Record<string, unknown>> {
+  const keys = Array.isArray(set["keys"]) ? set["keys"] : [];
+  const jwk: unknown = keys[index];
+  return typeof jwk === "object" && jwk !== null ? { ...jwk } : {};
+}

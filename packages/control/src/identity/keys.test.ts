@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
+import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
+import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { type KeyRing, type KeyRingOptions, openKeyRing, RingFault } from "./keys.ts";
+import type { IdentityCommands } from "./store.ts";
+import { clock, memoryKeyring, startEstate } from "./test-estate.ts";
+import { assertion, dpopProof, form, send } from "./test-issuer.ts";
+
+type Commands = IdentityCommands & typeof outboxCommands;
+const commands = new URL("./test-commands.ts", import.meta.url);
+
+forEachDialect((dialect, open) => {
+  let store: Store<Commands>;
+  let keyring: Keyring;
+  let environments = 0;
+  before(async () => {
+    store = await open<Commands>({ commands });
+    keyring = memoryKeyring();
+  });
+
+  const gateways = { seq: Number.POSITIVE_INFINITY };
+  /** A ring of an environment of its own, unless told which. */
+  const ringOf = (over: Partial<KeyRingOptions> = {}): Promise<KeyRing> =>
+    openKeyRing({
+      tenant: "main",
+      environment: `e${environments++}`,
+      store,
+      keyring,
+      clock,
+      alg: "ES256",
+      acknowledgedKeySeq: () => gateways.seq,
+      rotateEveryMs: Number.POSITIVE_INFINITY,
+      onChange: () => undefined,
+      ...over,
+    });
+  const states = (ring: KeyRing) =>
+    ring
+      .view()
+      .keys.map((key) => key.state)
+      .sort();
+
+  test("a new ring has one active and one next key, named by their thumbprints", async () => {
+    const ring = await ringOf();
+    assert.deepEqual(states(ring), ["active", "next"]);
+    for (const key of ring.view().keys) assert.match(key.kid, /^[A-Za-z0-9_-]{43}$/);
+    assert.equal(ring.view().signer?.kid, ring.view().keys.find((key) => key.state === "active")?.kid);
+  });
+
+  test("no key signs before every live gateway has acknowledged its sequence", async () => {
+    let acknowledged = 0;
+    const ring = await ringOf({ acknowledgedKeySeq: () => acknowledged });
+    assert.equal(ring.view().signer, null);
+    assert.deepEqual(states(ring), ["next"]);
+    acknowledged = ring.view().seq;
+    await ring.tick();
+    const first = ring.view().signer?.kid;
+    assert.ok(first);
+    assert.deepEqual(await ring.rotate("operator:admin"), {
+      kind: "refused",
+      code: "next-not-acknowledged",
+      waitsForSeq: ring.view().seq,
+    });
+    assert.equal(ring.view().signer?.kid, first);
+    acknowledged = ring.view().seq;
+    assert.equal((await ring.rotate("operator:admin")).kind, "done");
+    assert.notEqual(ring.view().signer?.kid, first);
+    assert.deepEqual(states(ring), ["active", "next", "retiring"]);
+  });
+
+  test("private halves are sealed at rest, bound to their ring, and gone with their key", async () => {
+    const ring = await ringOf({ environment: "sealed" });
+    const stored = await store.run("readKeyRing", { tenant: "main", environment: "sealed" });
+    for (const key of stored.keys) {
+      assert.ok(key.sealed !== null && !Buffer.from(key.sealed).toString("latin1").includes("PRIVATE"));
+      const context = { tenant: "main", environment: "sealed", kid: key.kid };
+      assert.match(Buffer.from(await keyring.open("token-key", context, key.sealed)).toString(), /BEGIN PRIVATE KEY/);
+      await assert.rejects(keyring.open("token-key", { ...context, environment: "elsewhere" }, key.sealed));
+    }
+    const again = await ringOf({ environment: "sealed" });
+    assert.equal(again.view().signer?.kid, ring.view().signer?.kid, "a restart signs with the same key");
+    await assert.rejects(
+      ringOf({ environment: "sealed", keyring: memoryKeyring() }),
+      (fault) => fault instanceof RingFault && fault.code === "ring-key-unreadable",
+    );
+  });
+
+  test("three nodes that rotate one ring at once leave it with one active and one next key", async () => {
+    const nodes = await Promise.all(Array.from({ length: 3 }, () => ringOf({ environment: "crowded" })));
+    await Promise.allSettled(Array.from({ length: 9 }, (_, index) => nodes[index % 3]?.rotate("operator:admin")));
+    for (const node of nodes) {
+      await node.refresh();
+      assert.deepEqual(
+        states(node).filter((state) => state !== "retiring"),
+        ["active", "next"],
+      );
+    }
+    assert.equal(new Set(nodes.map((node) => node.view().signer?.kid)).size, 1);
+  });
+
+  test("killing a kid takes it out of the ring and revokes it in one transaction, recorded with its actor", async () => {
+    const ring = await ringOf({ environment: "killed" });
+    const kid = String(ring.view().signer?.kid);
+    assert.equal((await ring.kill(kid, "operator:admin")).kind, "done");
+    assert.ok(ring.view().keys.every((key) => key.kid !== kid));
+    assert.ok(ring.view().signer !== null && ring.view().signer?.kid !== kid);
+    const { entries } = await store.run("readRevocations", { tenant: "main", environment: "killed", from: 0 });
+    assert.deepEqual(
+      entries.map(({ seq, kind, value }) => ({ seq, kind, value })),
+      [{ seq: 1, kind: "kid", value: kid }],
+    );
+    assert.ok((entries[0]?.until ?? 0) > Date.now() + 300_000);
+    const { rows } = await store.run("claimOutbox", { node: "t", limit: 1000, leaseMs: 1000 });
+    const acts = rows.filter((row) => row.object === "ring/main/killed" && row.actor === "operator:admin");
+    assert.deepEqual(
+      acts.map((row) => row.facts["gone"]),
+      [kid],
+    );
+  });
+
+  test("a revocation and its cause are one: sequences have no gap and no double under concurrency", async () => {
+    const order = {
+      tenant: "main",
+      environment: "revoked",
+      kind: "jti",
+      notBefore: 1,
+      until: Date.now() + 60_000,
+      actor: "operator:admin",
+    } as const;
+    await Promise.all(Array.from({ length: 20 }, (_, index) => store.run("revoke", { ...order, value: `t${index}` })));
+    const { seq, entries } = await store.run("readRevocations", { tenant: "main", environment: "revoked", from: 0 });
+    assert.equal(seq, 20);
+    assert.deepEqual(
+      entries.map((entry) => entry.seq),
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    assert.deepEqual(
+      (await store.run("readRevocations", { tenant: "main", environment: "revoked", from: 18 })).entries.map(
+        (entry) => entry.seq,
+      ),
+      [19, 20],
+    );
+  });
+
+  test("a replay id is claimed once however many ask at once, and forgotten only after its end", async () => {
+    const id = { domain: "dpop", digest: "d1", until: Date.now() + 60_000 } as const;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => store.run("claimReplayId", id)));
+    assert.equal(answers.filter((first) => first).length, 1);
+    await store.run("claimReplayId", { ...id, digest: "old", until: Date.now() - 1 });
+    assert.equal(await store.run("purgeReplayIds", null), 1);
+    assert.equal(await store.run("claimReplayId", id), false);
+  });
+
+  test("rotating three times under parallel clients fails no request, and every token verifies with the published keys", {
+    timeout: 20_000,
+  }, async () => {
+    const estate = await startEstate(await open<Commands>({ commands }));
+    const { issuer, ring } = estate.production;
+    const nonce = await estate.nonce();
+    const kids = new Set<string>();
+    const failures: string[] = [];
+    let running = true;
+    const loop = async () => {
+      while (running) {
+        const body = form("orders", assertion("orders", issuer, estate.orders), {
+          resource: `${issuer}/systems/billing`,
+        }).toString();
+        const answer = await estate.post(issuer, body, {
+          headers: { dpop: dpopProof(estate.holder, `${issuer}/token`, nonce) },
+        });
+        if (answer.status !== 200) failures.push(answer.text);
+        const kid = JSON.parse(
+          Buffer.from(String(answer.body["access_token"]).split(".")[0] ?? "", "base64url").toString(),
+        ).kid;
+        const published = await send(`${issuer}/jwks`, estate.ca);
+        if (!published.text.includes(kid)) failures.push(`kid ${kid} is not published`);
+        kids.add(kid);
+      }
+    };
+    const loops = Array.from({ length: 4 }, loop);
+    for (let turn = 0; turn < 3; turn += 1) {
+      const seen = kids.size;
+      while (kids.size === seen && failures.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal((await ring.rotate("operator:admin")).kind, "done");
+    }
+    const last = ring.view().signer?.kid ?? "";
+    while (!kids.has(last) && failures.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    running = false;
+    await Promise.all(loops);
+    assert.deepEqual(failures, []);
+    assert.equal(kids.size, 4, dialect);
+    await estate.close();
+  });
+});
