@@ -1,0 +1,223 @@
+// Promises who a TLS client certificate is, or why it is nobody: a strict judgement on top of, never instead of, the path that
+// OpenSSL verified. Trusts TLS for the proof of possession. Rules: DESIGN §12 Certificates; RFC 5280 §6.
+import { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import type { CertificateIdentity, TrustObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { Certificate } from "./certificate.ts";
+import { certificateThumbprint, readCertificate } from "./certificate.ts";
+import { DerFault } from "./der.ts";
+import { oid } from "./oids.ts";
+import { parsePemCertificates } from "./pem.ts";
+
+export const chainLengthMax = 10;
+
+const digitalSignature = 0;
+const keyCertSign = 5;
+const crlSign = 6;
+
+/** What TLS learned about the other side; `readPeer` makes it from a socket. */
+export interface Peer {
+  /** OpenSSL built and verified a path to one of the roots of all bundles together. */
+  readonly verified: boolean;
+  /** OpenSSL's reason where it did not, for example `CERT_HAS_EXPIRED`. */
+  readonly verifyError: string | null;
+  /** As presented: leaf first, each followed by its issuer; the root may be missing. */
+  readonly chain: readonly Certificate[];
+  /** RFC 8705 thumbprint of the leaf. */
+  readonly x5t: string;
+}
+
+export type PeerReading =
+  | { readonly kind: "peer"; readonly peer: Peer }
+  /** The client sent no certificate. */
+  | { readonly kind: "none" }
+  | { readonly kind: "refused"; readonly code: ProblemCode; readonly reason: string };
+
+/** The peer of an established TLS connection. Reads DER only; a certificate it cannot read strictly is refused. */
+export function readPeer(socket: TLSSocket): PeerReading {
+  const leaf = socket.getPeerX509Certificate();
+  if (leaf === undefined) return { kind: "none" };
+  const raws: Uint8Array[] = [];
+  let current: X509Certificate | undefined = leaf;
+  while (current !== undefined && raws.length < chainLengthMax) {
+    const { raw } = current;
+    if (raws.some((seen) => Buffer.compare(seen, raw) === 0)) break;
+    raws.push(raw);
+    current = current.issuerCertificate;
+  }
+  // authorizationError is a text on servers and an Error on clients; both hold OpenSSL's code.
+  const error: unknown = socket.authorizationError;
+  const verifyError = error
+    ? error instanceof Error
+      ? ((error as NodeJS.ErrnoException).code ?? error.message)
+      : String(error)
+    : null;
+  try {
+    const chain = raws.map(readCertificate);
+    const verified = socket.authorized && verifyError === null;
+    return { kind: "peer", peer: { verified, verifyError, chain, x5t: certificateThumbprint(leaf.raw) } };
+  } catch (fault) {
+    if (!(fault instanceof DerFault)) throw fault;
+    return {
+      kind: "refused",
+      code: "certificate-untrusted",
+      reason: `the certificate is not strict DER: ${fault.message}`,
+    };
+  }
+}
+
+/** A trust bundle, ready for judging. */
+export interface TrustBundle {
+  readonly name: string;
+  readonly roots: readonly Certificate[];
+}
+
+/** Throws TypeError for PEM that cannot be read, DerFault for a root that is not strict DER. */
+export function compileTrust(trust: TrustObject): TrustBundle {
+  return { name: trust.name, roots: trust.roots.flatMap(parsePemCertificates).map(readCertificate) };
+}
+
+export type PeerVerdict =
+  | { readonly kind: "allow"; readonly x5t: string; readonly notAfterMs: number }
+  /** `reason` is for operators; it names no text of the certificate. */
+  | {
+      readonly kind: "deny";
+      readonly code: "certificate-unknown" | "certificate-untrusted" | "certificate-expired";
+      readonly reason: string;
+    };
+
+export interface PeerQuestion {
+  readonly peer: Peer;
+  readonly identity: CertificateIdentity;
+  /** The bundle that `identity.trust` names. */
+  readonly trust: TrustBundle;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+type Objection = {
+  readonly code: "certificate-unknown" | "certificate-untrusted" | "certificate-expired";
+  readonly reason: string;
+} | null;
+const untrusted = (reason: string): Objection => ({ code: "certificate-untrusted", reason });
+
+function objectToValidity(certificate: Certificate, nowMs: number): Objection {
+  if (nowMs < certificate.notBeforeMs)
+    return { code: "certificate-expired", reason: "a certificate of the chain is not valid yet" };
+  if (nowMs > certificate.notAfterMs)
+    return { code: "certificate-expired", reason: "a certificate of the chain has expired" };
+  return null;
+}
+
+/** A leaf may only be a client's leaf. OpenSSL lets several of these pass (x509-limbo). */
+function objectToLeaf(leaf: Certificate): Objection {
+  if (leaf.version !== 3) return untrusted("the certificate is not version 3");
+  if (leaf.ca) return untrusted("the certificate is a CA's, not a workload's");
+  if (leaf.keyUsage !== null && !leaf.keyUsage.has(digitalSignature)) return untrusted("the key may not sign");
+  if (leaf.keyUsage?.has(keyCertSign) || leaf.keyUsage?.has(crlSign))
+    return untrusted("a workload's key may not sign certificates");
+  // anyExtendedKeyUsage does not count: it says nothing about clients.
+  if (!leaf.extendedKeyUsage?.includes(oid.clientAuth)) {
+    return untrusted(
+      "the certificate is not for clients: its extended key usage lacks clientAuth. Public CAs no longer issue it; use a private CA",
+    );
+  }
+  return null;
+}
+
+/** What was presented, completed by the first root of the bundle that signed a part of it; null where none did. */
+function pathToBundle(chain: readonly Certificate[], trust: TrustBundle): readonly Certificate[] | null {
+  for (let length = 1; length <= chain.length; length++) {
+    const last = chain[length - 1];
+    const root = last && trust.roots.find((candidate) => issuedBy(last, candidate));
+    if (root !== undefined) return [...chain.slice(0, length), root];
+  }
+  return null;
+}
+
+/** The path into the bundle, link by link: TLS may have verified another one, into another bundle. */
+function objectToPath(path: readonly Certificate[], nowMs: number): Objection {
+  for (const [i, certificate] of path.entries()) {
+    const objection = objectToValidity(certificate, nowMs);
+    if (objection !== null) return objection;
+    if (certificate.unknownCritical.length > 0) return untrusted("a critical extension of the chain is not understood");
+    if (i === 0) continue;
+    const child = path[i - 1];
+    if (!certificate.ca || (certificate.keyUsage !== null && !certificate.keyUsage.has(keyCertSign))) {
+      return untrusted("an issuer of the chain is not a CA");
+    }
+    if (certificate.pathLength !== null && i - 1 > certificate.pathLength) {
+      return untrusted("the chain is longer than an issuer allows");
+    }
+    if (certificate.nameConstraints) {
+      return untrusted("an issuer of the chain has name constraints, which this version does not judge");
+    }
+    if (child === undefined || !issuedBy(child, certificate))
+      return untrusted("a signature of the chain does not verify");
+  }
+  return null;
+}
+
+/** OpenSSL compares names and key ids; the signature is what counts: names alone are anybody's to write. */
+function issuedBy(child: Certificate, issuer: Certificate): boolean {
+  try {
+    const [below, above] = [new X509Certificate(child.der), new X509Certificate(issuer.der)];
+    return below.checkIssued(above) && below.verify(above.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+/** Exactly one SAN of the declared kind, equal to the declared value. A second one would let one certificate be two systems. */
+function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIdentity): Objection {
+  const unknown: Objection = {
+    code: "certificate-unknown",
+    reason: `no ${identity.kind} of the certificate is the declared one`,
+  };
+  if (identity.kind === "x5t") return x5t === identity.value ? null : unknown;
+  const names = leaf.names.filter((name) => name.kind === identity.kind).map((name) => name.value);
+  if (names.length > 1)
+    return {
+      code: "certificate-unknown",
+      reason: `the certificate has more than one ${identity.kind} name: declare its x5t instead`,
+    };
+  const fold = (value: string) => (identity.kind === "dns" ? value.toLowerCase() : value);
+  return names[0] !== undefined && fold(names[0]) === fold(identity.value) ? null : unknown;
+}
+
+/**
+ * Is this peer the declared identity? Pure. All must hold: TLS verified a path; what was presented leads, signature by signature, to a
+ * root of the named bundle; all of it is valid now; the leaf is a client's and no CA; exactly one SAN is the declared one (never the
+ * common name).
+ */
+export function judgePeer(question: PeerQuestion): PeerVerdict {
+  const { peer, identity, trust, nowMs } = question;
+  const [leaf] = peer.chain;
+  const deny = (objection: NonNullable<Objection>): PeerVerdict => ({ kind: "deny", ...objection });
+  if (leaf === undefined || trust.name !== identity.trust) {
+    return deny({
+      code: "certificate-unknown",
+      reason: "there is no certificate to judge, or the bundle is not the declared one",
+    });
+  }
+  if (peer.verifyError === "CERT_HAS_EXPIRED" || peer.verifyError === "CERT_NOT_YET_VALID") {
+    return deny({ code: "certificate-expired", reason: "TLS found a certificate of the chain outside its validity" });
+  }
+  if (!peer.verified) {
+    return deny({
+      code: "certificate-untrusted",
+      reason: `TLS did not verify the chain (${peer.verifyError ?? "no reason given"})`,
+    });
+  }
+  const path = pathToBundle(peer.chain, trust);
+  if (path === null) {
+    return deny({
+      code: "certificate-untrusted",
+      reason: `the chain does not end in a root of the bundle ${trust.name}`,
+    });
+  }
+  const objection = objectToPath(path, nowMs) ?? objectToLeaf(leaf) ?? objectToNames(leaf, peer.x5t, identity);
+  if (objection !== null) return deny(objection);
+  return { kind: "allow", x5t: peer.x5t, notAfterMs: Math.min(...path.map((certificate) => certificate.notAfterMs)) };
+}
