@@ -69,6 +69,7 @@ describe("the database URL", () => {
 
 describe("the server", () => {
   let url = "";
+  let shared = "";
   let stop = async () => {};
   let store: Store<ContractCommands>;
   const schema = `test_pg_${process.pid}`;
@@ -80,12 +81,21 @@ describe("the server", () => {
     return result.rows;
   };
   before(async () => {
-    ({ url, stop } = await testServer());
+    const server = await testServer();
+    stop = server.stop;
+    url = server.url;
+    // A database of its own: the test below cuts connections, and other suites share the server.
+    await admin(`CREATE DATABASE ${schema}`);
+    const own = new URL(url);
+    own.pathname = `/${schema}`;
+    shared = url;
+    url = own.href;
     store = await openStore<ContractCommands>({ commands, url, schema, connectionsMax: 8 });
   });
   after(async () => {
     await store.close();
-    await admin(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+    url = shared;
+    await admin(`DROP DATABASE ${schema} WITH (FORCE)`);
     await stop();
   });
 
@@ -103,7 +113,9 @@ describe("the server", () => {
 
   test("connections that the server cuts are replaced without anybody noticing", async () => {
     await store.run("addNote", "before");
-    await admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sallyport'");
+    await admin(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sallyport' AND datname = current_database()",
+    );
     await store.run("addNote", "after");
     assert.deepEqual(await store.run("notes", null), ["before", "after"]);
   });
