@@ -21,14 +21,24 @@ function fail(message, code) {
 }
 
 function install() {
-  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   const stamp = join(root, "node_modules", ".sallyport-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   process.stderr.write("Installing the exact dependencies of package-lock.json (about 20 s, once) ...\n");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
-  const done = spawnSync(npm, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"], shell: process.platform === "win32" });
-  if (done.status !== 0) fail("npm ci failed: the lines above say why. Check that the npm registry is reachable, then run the command again.", 3);
+  const done = spawnSync(npm, args, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: process.platform === "win32",
+  });
+  if (done.status !== 0)
+    fail(
+      "npm ci failed: the lines above say why. Check that the npm registry is reachable, then run the command again.",
+      3,
+    );
   writeFileSync(stamp, lock);
 }
 
@@ -46,20 +56,26 @@ function runtime() {
 }
 
 const [verb, ...rest] = process.argv.slice(2);
-if (verb !== "run" && verb !== "install") fail("usage: node tools/setup.mjs run [--bin] <file> [arguments] | install", 2);
+if (verb !== "run" && verb !== "install")
+  fail("usage: node tools/setup.mjs run [--bin] <file> [arguments] | install", 2);
 install();
 if (verb === "run") {
   let [file, ...args] = rest;
   if (file === "--bin") {
     const name = args.shift();
-    const manifest = createRequire(join(root, "package.json")).resolve(name === "biome" ? "@biomejs/biome/package.json" : `${name}/package.json`);
+    const manifest = createRequire(join(root, "package.json")).resolve(
+      name === "biome" ? "@biomejs/biome/package.json" : `${name}/package.json`,
+    );
     const { bin } = JSON.parse(readFileSync(manifest, "utf8"));
     file = join(dirname(manifest), typeof bin === "string" ? bin : bin[name]);
   }
   const child = spawn(runtime(), ["--disable-warning=ExperimentalWarning", resolve(root, file), ...args], {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, "node_modules", ".compile-cache") },
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, "node_modules", ".compile-cache"),
+    },
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("exit", (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
