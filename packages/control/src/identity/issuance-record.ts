@@ -1,9 +1,10 @@
 // Promises that every token issued and every refusal is a leaf, durable before the answer; floods of strangers are counted, not written one by one.
-// Trusts the log, the leaf printer and the pseudonym function. Leaf: docs/formats/leaf.md ("issuance", "denials"), DESIGN §4 Records.
+// Trusts the log and the pseudonym function. Leaf: docs/formats/leaf.md ("issuance", "denials"), DESIGN §4 Records.
 import { isIP } from "node:net";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Leaf, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
+import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 
 export interface IssuedFacts {
@@ -39,9 +40,7 @@ export interface RecorderOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Pick<LogHandle, "append">;
-  /** Prints a leaf to its exact bytes. */
-  readonly print: (leaf: Leaf) => Uint8Array;
-  readonly pseudonym: (domain: "client" | "token" | "prefix", value: string) => Pseudonym;
+  readonly pseudonym: (domain: "client" | "token" | "address", value: string) => Pseudonym;
   /** `<node>-<ulid>`. */
   readonly nextId: () => string;
 }
@@ -109,7 +108,7 @@ class LogRecorder implements IssuanceRecorder {
       this.#windows.delete(key);
       const count = window.count - refusalsPerWindowMax;
       if (count > 0) {
-        const prefix = this.#options.pseudonym("prefix", window.prefix);
+        const prefix = this.#options.pseudonym("address", window.prefix);
         await this.#append({
           t: "denials",
           ...this.#common(),
@@ -145,7 +144,7 @@ class LogRecorder implements IssuanceRecorder {
   }
 
   async #append(leaf: Leaf): Promise<void> {
-    await this.#options.log.append(this.#options.print(leaf));
+    await this.#options.log.append(printLeaf(leaf));
   }
 }
 

@@ -212,21 +212,24 @@ forEachDialect((_dialect, open) => {
     const fresh = await open<IdentityCommands>({ commands });
     const folders = Array.from({ length: 5 }, () => mkdtempSync(join(folder, "start-")));
     const results = await Promise.all(
-      folders.map((dir) => createFirstOperator(dir, { tenant: "main", adminUrl, store: fresh, random })),
+      folders.map((dir) => createFirstOperator(dir, { tenant: "main", adminUrl, store: fresh, random, pin: "cGlu" })),
     );
     const made = results.filter((result) => result !== null);
     assert.equal(made.length, 1);
     const path = String(made[0]?.path);
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.equal(folders.flatMap((dir) => readdirSync(dir)).filter((name) => name === operatorKeyFile).length, 1);
-    const { operator, signer } = parseKeyFile(readFileSync(path), path);
-    assert.equal(operator, "admin");
+    const { operator, signer, pin } = parseKeyFile(readFileSync(path), path);
+    assert.deepEqual([operator, pin], ["admin", "cGlu"]);
     const rows = await fresh.run("readOperators", { tenant: "main" });
     assert.deepEqual(
       rows.map((row) => [row.id, row.kid]),
       [["admin", signer.kid]],
     );
     assert.equal("d" in (rows[0]?.jwk ?? {}), false);
-    assert.equal(await createFirstOperator(folder, { tenant: "main", adminUrl, store: fresh, random }), null);
+    assert.equal(
+      await createFirstOperator(folder, { tenant: "main", adminUrl, store: fresh, random, pin: "cGlu" }),
+      null,
+    );
   });
 });

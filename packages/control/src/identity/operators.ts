@@ -8,7 +8,7 @@ import { readPrivateFile, writePrivateFile } from "@sallyport/kernel/seal/key-fi
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner, signerFromJwk } from "@sallyport/kernel/token-crypto.ts";
 import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
-import type { TokenCrypto, TokenKeys } from "@sallyport/protocol/token/crypto.ts";
+import type { TokenCrypto, TokenKeys, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
@@ -257,6 +257,8 @@ export interface FirstOperatorPorts {
   readonly adminUrl: string;
   readonly store: Pick<Store<IdentityCommands>, "run">;
   readonly random: Random;
+  /** SHA-256 of the admin listener's SubjectPublicKeyInfo, base64: what the CLI accepts instead of public roots. */
+  readonly pin: string;
 }
 
 /**
@@ -272,7 +274,7 @@ export async function createFirstOperator(
   const path = join(dir, operatorKeyFile);
   const left = readPrivateFile(path, keyFileBytesMax);
   const id = "admin";
-  if (left === null) writePrivateFile(path, freshKeyFile(id, ports.adminUrl), ports.random);
+  if (left === null) writePrivateFile(path, freshKeyFile(id, ports), ports.random);
   const { signer } = parseKeyFile(left ?? readPrivateFile(path, keyFileBytesMax) ?? new Uint8Array(), path);
   const added = await ports.store.run("addOperator", {
     tenant: ports.tenant,
@@ -288,28 +290,32 @@ export async function createFirstOperator(
   return null;
 }
 
-function freshKeyFile(id: string, adminUrl: string): Uint8Array {
+function freshKeyFile(id: string, { adminUrl, pin }: FirstOperatorPorts): Uint8Array {
   const { pem, signer } = generateSigner("ES256");
   const jwk = createPrivateKey(pem).export({ format: "jwk" });
   return Buffer.from(
-    `${JSON.stringify({ v: 1, operator: id, issuer: `${adminUrl}/operators`, kid: signer.kid, jwk }, null, 2)}\n`,
+    `${JSON.stringify({ v: 1, operator: id, issuer: `${adminUrl}/operators`, pin, kid: signer.kid, jwk }, null, 2)}\n`,
   );
 }
 
 export interface OperatorKey {
   readonly operator: string;
+  /** `<admin url>/operators` */
   readonly issuer: string;
-  readonly signer: ReturnType<typeof signerFromJwk>;
+  /** SHA-256 of the admin listener's SubjectPublicKeyInfo, base64. */
+  readonly pin: string;
+  readonly signer: TokenSigner;
 }
 
 /** Reads an operator key file, for the CLI and for taking up one left by a crash. Throws TypeError naming the file when it is not one. */
 export function parseKeyFile(bytes: Uint8Array, path: string): OperatorKey {
   const content = parseJsonObject(bytes);
-  const { v, operator, issuer, jwk } = content ?? {};
+  const { v, operator, issuer, pin, jwk } = content ?? {};
   if (
     v !== 1 ||
     typeof operator !== "string" ||
     typeof issuer !== "string" ||
+    typeof pin !== "string" ||
     typeof jwk !== "object" ||
     jwk === null
   ) {
@@ -317,5 +323,5 @@ export function parseKeyFile(bytes: Uint8Array, path: string): OperatorKey {
       `${path} is not an operator key file of version 1; remove it and start again, or name the right file`,
     );
   }
-  return { operator, issuer, signer: signerFromJwk({ ...jwk }) };
+  return { operator, issuer, pin, signer: signerFromJwk({ ...jwk }) };
 }

@@ -1,6 +1,7 @@
 // Promises that a key or certificate a token is bound to was really held by who asked: proof by signature, certificate by the TLS handshake.
 // Trusts verifyDpopProof and OpenSSL's handshake; chains are judged by gateways at each use. RFC 9449 §4.3, RFC 8705 §3, docs/identity.md.
-import { createHash, X509Certificate } from "node:crypto";
+import { type Certificate, certificateThumbprint, readCertificate } from "@sallyport/kernel/x509/certificate.ts";
+import { DerFault } from "@sallyport/kernel/x509/der.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
@@ -25,36 +26,23 @@ export function createProofCheck(crypto: TokenCrypto): ProofCheck {
  * Is this certificate the one the client's system declares? The handshake has proven the key; here the name and the dates are judged.
  * A token bound to it is worth nothing until a gateway has built its chain to the declared bundle.
  */
-export const checkCertificate: CertificateCheck = (certificate, identities, now) => {
-  const x5t = createHash("sha256").update(certificate).digest("base64url");
-  let parsed: X509Certificate;
+export const checkCertificate: CertificateCheck = (der, identities, now) => {
+  let certificate: Certificate;
   try {
-    parsed = new X509Certificate(certificate);
-  } catch {
-    return { code: "certificate-malformed" };
+    certificate = readCertificate(der);
+  } catch (fault) {
+    if (fault instanceof DerFault) return { code: "certificate-malformed" };
+    throw fault;
   }
-  if (now < Date.parse(parsed.validFrom) || now >= Date.parse(parsed.validTo)) return { code: "certificate-expired" };
-  const names = alternativeNames(parsed.subjectAltName ?? "");
-  return identities.some((identity) => isNamed(identity, names, x5t)) ? { x5t } : { code: "certificate-mismatch" };
+  if (now < certificate.notBeforeMs || now > certificate.notAfterMs) return { code: "certificate-expired" };
+  const x5t = certificateThumbprint(der);
+  return identities.some((identity) => isNamed(identity, certificate, x5t))
+    ? { x5t }
+    : { code: "certificate-mismatch" };
 };
 
-interface AlternativeName {
-  readonly kind: string;
-  readonly value: string;
-}
-
-function isNamed(identity: CertificateIdentity, names: readonly AlternativeName[], x5t: string): boolean {
+/** Exactly one name equals the declared one; a name that stands twice is a certificate nobody should have issued. */
+function isNamed(identity: CertificateIdentity, certificate: Certificate, x5t: string): boolean {
   if (identity.kind === "x5t") return identity.value === x5t;
-  const wanted = identity.kind === "uri" ? "URI" : "DNS";
-  const fold = (value: string): string => (identity.kind === "dns" ? value.toLowerCase() : value);
-  return names.filter((name) => name.kind === wanted && fold(name.value) === fold(identity.value)).length === 1;
-}
-
-/** Node prints `URI:a, DNS:b` and quotes, as a JSON string, any value in which a comma could lie about where it ends. */
-function alternativeNames(text: string): AlternativeName[] {
-  const names: AlternativeName[] = [];
-  for (const [, kind = "", quoted, plain] of text.matchAll(/([A-Za-z ]+):(?:("(?:[^"\\]|\\.)*")|([^,"]*))(?:, |$)/g)) {
-    names.push({ kind, value: quoted === undefined ? (plain ?? "") : String(JSON.parse(quoted)) });
-  }
-  return names;
+  return certificate.names.filter((name) => name.kind === identity.kind && name.value === identity.value).length === 1;
 }

@@ -92,6 +92,7 @@ forEachDialect((_dialect, open) => {
       "name twice": twiceNamed(issuer, orders),
     };
     const before = accepted();
+    const records = estate.production.leaves.length;
     const faces = new Set<string>();
     for (const [name, text] of Object.entries(cases)) {
       const answer = await withAssertion(text, name === "unknown client" ? "nobody" : "orders");
@@ -100,6 +101,22 @@ forEachDialect((_dialect, open) => {
     }
     assert.deepEqual([...faces].length, 1, [...faces].join("\n"));
     assert.equal(accepted(), before);
+    const codes = new Set(
+      estate.production.leaves.slice(records).map((leaf) => (leaf.t === "issuance" ? leaf.code : null)),
+    );
+    for (const code of [
+      "client-unknown",
+      "assertion-signature",
+      "assertion-algorithm",
+      "assertion-audience",
+      "assertion-expired",
+      "assertion-future",
+      "assertion-too-long",
+      "assertion-spelling",
+      "assertion-header",
+    ]) {
+      assert.ok(codes.has(code), `${code} is not among ${[...codes].join(" ")}`);
+    }
   });
 
   test("a client cannot burn another client's assertion ids or proof ids", async () => {

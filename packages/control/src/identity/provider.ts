@@ -12,7 +12,7 @@ import { type ClientKey, type Directory, keysInForce } from "./directory.ts";
 import type { RefusedFacts } from "./issuance-record.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { replayKey } from "./replay.ts";
-import { answerOf, type PublicAnswer } from "./token-answer.ts";
+import { answerOf, type PublicAnswer, refusalCode } from "./token-answer.ts";
 import { type GrantPorts, type GrantRequest, grantClientCredentials } from "./token-grant.ts";
 
 export interface IssuerParts {
@@ -106,7 +106,7 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
   provider.on("error", parts.onFault);
   provider.on("server_error", (_context: ProviderContext, fault: unknown) => parts.onFault(fault));
   provider.on("grant.error", (context: ProviderContext, refusal: { error_detail?: string; message: string }) => {
-    context.state["refusal"] ??= refusal.error_detail ?? refusal.message;
+    context.state["refusal"] ??= refusalCode(refusal.message, refusal.error_detail);
   });
   provider.use((context, next) => settle(context, next, parts));
   return provider.callback();
@@ -165,16 +165,20 @@ async function acceptAssertion(
   parts: IssuerParts,
 ): Promise<void> {
   const client = context.oidc.client?.clientId ?? "";
+  const refuse = (code: string): never => {
+    context.state["refusal"] = code;
+    throw new errors.InvalidClientAuth(code);
+  };
   const raw = context.oidc.params?.["client_assertion"];
-  if (typeof raw !== "string" || !hasOneSpelling(raw)) throw new errors.InvalidClientAuth("assertion-spelling");
+  if (typeof raw !== "string" || !hasOneSpelling(raw)) return refuse("assertion-spelling");
   const verdict = decideAssertion({ claims, header, issuer: parts.issuer, client, now: parts.ports.clock.now() });
-  if (verdict.kind === "refuse") throw new errors.InvalidClientAuth(verdict.code);
+  if (verdict.kind === "refuse") return refuse(verdict.code);
   const first = await parts.ports.replay.claim(
     "assertion",
     replayKey(parts.issuer, client, verdict.jti),
     verdict.until,
   );
-  if (!first) throw new errors.InvalidClientAuth("assertion-replayed");
+  if (!first) return refuse("assertion-replayed");
   context.state["authenticated"] = client;
 }
 
@@ -192,7 +196,6 @@ async function answerGrant(context: ProviderContext, parts: IssuerParts): Promis
     return;
   }
   context.state["refusal"] = answer.code;
-  context.state["answer"] = answer;
   throw new errors.CustomOIDCProviderError(answer.error, answer.description);
 }
 
@@ -221,7 +224,7 @@ async function settle(context: ProviderContext, next: () => Promise<void>, parts
   const code = context.state["refusal"];
   const facts: RefusedFacts = {
     client: typeof authenticated === "string" ? authenticated : null,
-    code: typeof code === "string" && /^[a-z][a-z0-9-]{0,40}$/.test(code) ? code : "request-refused",
+    code: typeof code === "string" ? code : "request-malformed",
     address: context.req.socket.remoteAddress ?? "",
   };
   let answer: PublicAnswer = answerOf(context.status, context.body);

@@ -3,6 +3,8 @@
 import { randomBytes } from "node:crypto";
 import { kekFromBytes } from "@sallyport/kernel/seal/key-file.ts";
 import { Keyring, type KeyStorage, type WrappedKey } from "@sallyport/kernel/seal/keyring.ts";
+import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
+import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
@@ -101,7 +103,8 @@ const memoryLog = (environment: { leaves: Leaf[]; logBroken: boolean }) => ({
 });
 
 export function testRecorder(environment: { leaves: Leaf[]; logBroken: boolean }, name: string): IssuanceRecorder {
-  let ids = 0;
+  const pseudonymKey = random.bytes(32);
+  const nextUlid = eventIds(Date.now(), random.bytes(idSeedBytes));
   return createIssuanceRecorder({
     tenant: "main",
     environment: name,
@@ -109,10 +112,8 @@ export function testRecorder(environment: { leaves: Leaf[]; logBroken: boolean }
     node: "test",
     clock,
     log: memoryLog(environment),
-    print: (leaf) => Buffer.from(JSON.stringify(leaf)),
-    pseudonym: (domain, value) =>
-      `2026:${Buffer.from(`${domain} ${value}`).toString("base64url").padEnd(22, "A").slice(0, 22)}`,
-    nextId: () => `test-${ids++}`,
+    pseudonym: (domain, value) => pseudonymize(pseudonymKey, "2026", domain, value),
+    nextId: () => `test-${nextUlid()}`,
   });
 }
 

@@ -59,3 +59,24 @@ export function answerOf(status: number, body: unknown): PublicAnswer {
 
 /** Sentences of our own grant that may be passed on with invalid_request. */
 const spoken = ["the token must be bound", "the integration accepts no proof", "the TLS client certificate is not"];
+
+/** What oidc-provider says in a refusal's detail, in the words of our records. */
+const details: readonly (readonly [RegExp, string])[] = [
+  [/^client not found/, "client-unknown"],
+  [/^alg mismatch/, "assertion-algorithm"],
+  [/^no applicable key/, "assertion-key-unknown"],
+  [/^signature verification failed/, "assertion-signature"],
+  [/^jwt expired/, "assertion-expired"],
+  [/^(jwt not active|jwt issued in the future)/, "assertion-future"],
+  [/audience|^aud /, "assertion-audience"],
+  [/^iss /, "assertion-issuer"],
+  [/^(expiration|unique jti|invalid (nbf|iat|exp|jti|iss|aud|sub))/, "assertion-malformed"],
+  [/mechanism does not match/, "client-authentication-method"],
+];
+
+/** The code of oidc-provider's refusal for the record: a known detail translated, anything else by its error. Never text of the request. */
+export function refusalCode(error: string, detail: string | undefined): string {
+  const known = details.find(([pattern]) => detail !== undefined && pattern.test(detail));
+  if (known !== undefined) return known[1];
+  return error in fixed || ours.has(error) ? error.replaceAll("_", "-") : "request-malformed";
+}
