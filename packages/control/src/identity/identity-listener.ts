@@ -19,6 +19,8 @@ export interface ServedIssuer {
   readonly environment: string;
   readonly issuer: string;
   readonly token: TokenHandler;
+  /** Records a request that is refused before it reaches the issuer; resolves as the recorder does. */
+  refused(code: string, address: string): Promise<void>;
   /** RFC 7517 set of the keys in the ring. */
   jwks(): unknown;
   /** Further public JSON documents by name under the issuer, for example `hop-jwks`. */
@@ -122,20 +124,47 @@ async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, 
 }
 
 async function serveToken(issuer: ServedIssuer, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const length = req.headers["content-length"];
-  // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.
-  if (length === undefined || req.headers["transfer-encoding"] !== undefined)
-    return refuseBody(res, 411, "send the form with a Content-Length");
-  if (Number(length) > bodyBytesMax) return refuseBody(res, 413, `the form may have at most ${bodyBytesMax} bytes`);
-  if (req.headers.origin !== undefined) return refuseBody(res, 400, "this endpoint is not for browsers");
-  if (req.headers.authorization !== undefined)
-    return refuseBody(res, 400, "authenticate with private_key_jwt, not with an Authorization field");
+  const refusal = decideForm(req);
+  if (refusal !== null) {
+    await issuer.refused(refusal.code, req.socket.remoteAddress ?? "");
+    return reply(
+      res,
+      refusal.status,
+      { error: "invalid_request", error_description: refusal.fix },
+      { Connection: "close" },
+    );
+  }
   req.url = "/token";
+  // The name the client used decides nothing: behind this line there is only the issuer's own.
+  req.headers.host = new URL(issuer.issuer).host;
   await issuer.token(req, res);
 }
 
-function refuseBody(res: ServerResponse, status: number, description: string): void {
-  reply(res, status, { error: "invalid_request", error_description: description }, { Connection: "close" });
+interface FormRefusal {
+  readonly status: number;
+  readonly code: string;
+  readonly fix: string;
+}
+
+/** What is wrong with the fields of a token request before its body is read; null when nothing is. */
+function decideForm({ headers }: IncomingMessage): FormRefusal | null {
+  const length = headers["content-length"];
+  // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.
+  if (length === undefined || headers["transfer-encoding"] !== undefined) {
+    return { status: 411, code: "length-required", fix: "send the form with a Content-Length" };
+  }
+  if (Number(length) > bodyBytesMax) {
+    return { status: 413, code: "body-too-large", fix: `the form may have at most ${bodyBytesMax} bytes` };
+  }
+  if (headers.origin !== undefined) return { status: 400, code: "browser", fix: "this endpoint is not for browsers" };
+  if (headers.authorization !== undefined) {
+    return {
+      status: 400,
+      code: "authorization-field",
+      fix: "authenticate with private_key_jwt, not with an Authorization field",
+    };
+  }
+  return null;
 }
 
 function reply(

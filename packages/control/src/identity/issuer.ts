@@ -65,9 +65,13 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     issuer,
     token: async (req: IncomingMessage, res: ServerResponse) => {
       const handler = handlerFor(ports.clock.now());
-      if (handler === null) return unavailable(res);
+      if (handler === null) {
+        await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });
+        return unavailable(res);
+      }
       await handler(req, res);
     },
+    refused: (code, address) => ports.record.refused({ client: null, code, address }),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
     documents: options.documents ?? {},
   };

@@ -376,6 +376,22 @@ forEachDialect((_dialect, open) => {
     const many = "a=b&".repeat(3_000);
     assert.equal((await estate.post(issuer, many)).status, 400);
     assert.equal(await headerBomb(`${issuer}/token`, estate.ca), 431);
+    const codes = estate.production.leaves.map((leaf) => (leaf.t === "issuance" ? leaf.code : null));
+    for (const code of ["body-too-large", "length-required", "browser", "authorization-field"])
+      assert.ok(codes.includes(code), code);
+  });
+
+  test("the Host field and forwarded fields choose nothing: a forged name gets neither a token for itself nor an error of ours", async () => {
+    for (const headers of [
+      { host: "evil.example" },
+      { host: "evil host" },
+      { "x-forwarded-host": "evil.example", "x-forwarded-proto": "http" },
+    ]) {
+      const forged = assertion("orders", "https://evil.example/main/production", estate.orders);
+      assert.equal((await estate.token({ assertion: forged, proof: proof(), send: { headers } })).status, 401);
+      assert.equal((await estate.token({ proof: proof(), send: { headers } })).status, 200);
+    }
+    assert.deepEqual(estate.faults, []);
   });
 
   test("an error body never repeats what the request said", async () => {

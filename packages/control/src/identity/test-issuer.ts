@@ -105,9 +105,18 @@ export function send(url: string, ca: string, options: TestSend = {}): Promise<T
   }
   const identity =
     options.cert === undefined || options.key === undefined ? {} : { cert: options.cert, key: options.key };
+  // The one root is the very certificate expected, so its name adds nothing; a test may then lie in its Host field.
+  const checkServerIdentity = () => undefined;
   const req = httpsRequest(
     url,
-    { ca, agent: false, method: options.method ?? (options.body === undefined ? "GET" : "POST"), headers, ...identity },
+    {
+      ca,
+      checkServerIdentity,
+      agent: false,
+      method: options.method ?? (options.body === undefined ? "GET" : "POST"),
+      headers,
+      ...identity,
+    },
     (res) => {
       const chunks: Buffer[] = [];
       res.on("data", (chunk: Buffer) => chunks.push(chunk));
