@@ -23,7 +23,7 @@ export function readEnvironments(root: MapTree, declared: ReadonlySet<string>): 
   const add = (name: unknown, at: Tree["at"]): boolean => {
     if (typeof name !== "string" || !declared.has(name)) {
       const near = suggest(typeof name === "string" ? name : "", declared);
-      findings.push(errorAt(at, "no such environment", `${near} Environments are declared in sallyport.yaml`));
+      findings.push(errorAt(at, "no such environment", `environments are declared in sallyport.yaml: ${near}`));
       return false;
     }
     if (names.includes(name)) findings.push(errorAt(at, "the environment is named twice", "keep one"));

@@ -53,7 +53,7 @@ function readSource(io: EstateIo, file: string, name: { readonly id: string; rea
   const { id, key } = name;
   const refused = refuseId(id);
   if (refused !== null) {
-    const message = `the file name is the id, and it is ${refused.refused.replace(/^not an id$/, "not one")}`;
+    const message = `the file name is the id, and: ${refused.refused}`;
     return { file, id, root: null, findings: [errorAt(fileSpot(file), message, refused.fix)] };
   }
   const source = readYamlFile(io, file);

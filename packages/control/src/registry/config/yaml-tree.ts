@@ -53,6 +53,9 @@ export function parseYaml(file: string, text: string): ParsedYaml {
   if (text.length > yamlBytesMax) {
     return failed(errorAt(whole, `the file is larger than ${yamlBytesMax} bytes`, "split it: one file per object"));
   }
+  // `%YAML 1.1` would make `no` a boolean again; `%TAG` names other types.
+  if (/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%/.test(text))
+    return failed(errorAt(whole, "YAML directives (`%`) are not accepted", "remove the line"));
   const lines = new LineCounter();
   const builder = new TreeBuilder(file, text, lines);
   try {

@@ -1,0 +1,424 @@
+// Golden findings: each mistake in a small estate, and the exact place, words and fix.
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { memoryEstateIo } from "./estate-io.ts";
+import { formatFinding } from "./finding.ts";
+import { loadEstateFrom } from "./load.ts";
+
+const now = Date.parse("2026-11-22T00:00:00Z");
+const load = (files: Readonly<Record<string, string>>) => loadEstateFrom(memoryEstateIo(files, () => now));
+
+const keyPair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const publicJwks = JSON.stringify({ keys: [keyPair.publicKey.export({ format: "jwk" })] });
+const privateJwks = JSON.stringify({ keys: [keyPair.privateKey.export({ format: "jwk" })] });
+
+const sound: Readonly<Record<string, string>> = {
+  "systems/billing.yaml":
+    "system: billing\nurl: http://billing.internal:8080\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read: GET /v1/invoices/{id}\n",
+  "systems/orders.yaml":
+    "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\nuses:\n  - to: billing\n    purpose: Charge a customer\n    operations: [invoice.create, invoice.read]\n",
+  "systems/orders.jwks.json": publicJwks,
+};
+
+test("the smallest useful estate loads without a finding, with every default filled in", () => {
+  const { estate, findings } = load(sound);
+  assert.deepEqual(findings, []);
+  assert.equal(estate.managedBy, "config:default");
+  const [production] = estate.environments;
+  assert.equal(estate.environments.length, 1);
+  assert.equal(production?.name, "production");
+  assert.deepEqual(production?.broken, []);
+  assert.deepEqual(production?.integrations, [
+    {
+      id: "orders-to-billing",
+      from: "orders",
+      to: "billing",
+      purpose: "Charge a customer",
+      proof: ["mtls", "dpop"],
+      limits: [{ per: "client", rate: 100, periodMs: 1000, burst: 200 }],
+      operations: [{ name: "invoice.create" }, { name: "invoice.read" }],
+      onExpiry: "suspend",
+      declaredAt: { file: "systems/orders.yaml", line: 4, column: 5 },
+      owner: "team:default",
+    },
+  ]);
+  const billing = production?.systems.find(({ id }) => id === "billing");
+  assert.deepEqual(billing?.public, { path: "/billing", strip: true });
+  assert.deepEqual(
+    billing?.operations.map(({ name, body, bodyBytesMax, classification, timeoutMs }) => ({
+      name,
+      body,
+      bodyBytesMax,
+      classification,
+      timeoutMs,
+    })),
+    [
+      {
+        name: "invoice.create",
+        body: { content: "json", contentType: "application/json" },
+        bodyBytesMax: 1_048_576,
+        classification: "internal",
+        timeoutMs: 10_000,
+      },
+      { name: "invoice.read", body: undefined, bodyBytesMax: 0, classification: "internal", timeoutMs: 10_000 },
+    ],
+  );
+});
+
+interface Golden {
+  readonly says: string;
+  /** Laid over the sound estate; an empty text takes a file away. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly findings: readonly string[];
+  /** Objects that are not served in production. */
+  readonly broken: readonly string[];
+}
+
+const billingWith = (more: string): Record<string, string> => ({
+  "systems/billing.yaml": `${sound["systems/billing.yaml"]}${more}`,
+});
+const integration = (more: string, id = "second"): Record<string, string> => ({
+  [`integrations/${id}.yaml`]: `integration: ${id}\nfrom: orders\nto: billing\npurpose: Test\n${more}`,
+});
+const all = ["integration/orders-to-billing", "system/billing"];
+
+const goldens: readonly Golden[] = [
+  {
+    says: "an unknown key, with the key that was meant",
+    files: billingWith("ownr: team:default\n"),
+    findings: ["systems/billing.yaml:6:1 error $.ownr: unknown key `ownr`. Fix: did you mean `owner`?"],
+    broken: all,
+  },
+  {
+    says: "a key of the design that is not enforced yet",
+    files: billingWith("openapi: schemas/billing.yaml\n"),
+    findings: [
+      "systems/billing.yaml:6:1 error $.openapi: `openapi` is not in this version. Fix: write the operations out under `operations`",
+    ],
+    broken: all,
+  },
+  {
+    says: "`idempotency`, `expect` and `redact` wherever they stand",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.create:\n    match: POST /v1/invoices\n    idempotency: required\n    expect: { every: 24h }\n  invoice.read: GET /v1/invoices/{id}\n",
+    },
+    findings: [
+      "systems/billing.yaml:6:5 error $.operations['invoice.create'].idempotency: `idempotency` is not in this version. Fix: remove it; the provider must bear repeats itself",
+      "systems/billing.yaml:7:5 error $.operations['invoice.create'].expect: `expect` is not in this version. Fix: remove it; silence is not watched yet",
+    ],
+    broken: all,
+  },
+  {
+    says: "a provider that does not exist, with the nearest name",
+    files: { "systems/orders.yaml": (sound["systems/orders.yaml"] ?? "").replace("to: billing", "to: biling") },
+    findings: ["systems/orders.yaml:4:9 error $.uses[0].to: there is no system `biling`. Fix: did you mean `billing`?"],
+    broken: ["integration/orders-to-biling"],
+  },
+  {
+    says: "an operation that the provider does not have",
+    files: { "systems/orders.yaml": (sound["systems/orders.yaml"] ?? "").replace("invoice.read", "invoice.raed") },
+    findings: [
+      "systems/orders.yaml:6:34 error $.uses[0].operations[1]: `billing` has no operation `invoice.raed`. Fix: did you mean `invoice.read`?",
+    ],
+    broken: ["integration/orders-to-billing"],
+  },
+  {
+    says: "an owner that is no team",
+    files: billingWith("owner: team:paymets\n"),
+    findings: ["systems/billing.yaml:6:8 error $.owner: there is no team `paymets`. Fix: use one of `default`"],
+    broken: all,
+  },
+  {
+    says: "an environment that is not declared",
+    files: billingWith("environments: [production, stagin]\n"),
+    findings: [
+      "systems/billing.yaml:6:28 error $.environments[1]: no such environment. Fix: environments are declared in sallyport.yaml: use one of `production`",
+    ],
+    broken: all,
+  },
+  {
+    says: "one operation granted by two integrations, at both places",
+    files: integration("operations: [invoice.read]\n"),
+    findings: [
+      "integrations/second.yaml:5:14 error $.operations[0]: `invoice.read` is also granted by `orders-to-billing`. Fix: grant an operation to a consumer once per environment",
+      "systems/orders.yaml:6:34 error $.uses[0].operations[1]: `invoice.read` is also granted by `second`. Fix: grant an operation to a consumer once per environment",
+    ],
+    broken: ["integration/orders-to-billing", "integration/second"],
+  },
+  {
+    says: "a `uses` entry and a file of the same integration, at both places",
+    files: integration("operations: [invoice.read]\n", "orders-to-billing"),
+    findings: [
+      "integrations/orders-to-billing.yaml:1:1 error $: the integration `orders-to-billing` is also declared in systems/orders.yaml:4. Fix: keep either the `uses` entry or the file",
+      "systems/orders.yaml:4:5 error $.uses[0]: the integration `orders-to-billing` is also declared in integrations/orders-to-billing.yaml:1. Fix: keep either the `uses` entry or the file",
+    ],
+    broken: ["integration/orders-to-billing"],
+  },
+  {
+    says: "one client for two systems, at both places",
+    files: { "systems/portal.yaml": "system: portal\nidentity: { client: orders }\n" },
+    findings: [
+      "systems/orders.yaml:2:21 error $.identity.client: the client also belongs to `portal`. Fix: give each system a client of its own",
+      "systems/portal.yaml:2:21 error $.identity.client: the client also belongs to `orders`. Fix: give each system a client of its own",
+    ],
+    broken: ["integration/orders-to-billing", "system/orders", "system/portal"],
+  },
+  {
+    says: "a private key where a public one belongs, and that it must be rotated",
+    files: { "systems/orders.jwks.json": privateJwks },
+    findings: [
+      "systems/orders.yaml:2:36 error $.identity.keys[0]: systems/orders.jwks.json: key 0: a private key. Fix: this key is now known to everyone who can read the estate: make a new pair, put only its public half here, and revoke the old one",
+    ],
+    broken: ["integration/orders-to-billing", "system/orders"],
+  },
+  {
+    says: "a path out of the estate directory",
+    files: {
+      "systems/orders.yaml": (sound["systems/orders.yaml"] ?? "").replace("orders.jwks.json", "../../etc/passwd"),
+    },
+    findings: [
+      "systems/orders.yaml:2:36 error $.identity.keys[0]: the path leaves the estate directory. Fix: copy the file into the estate and name it by a relative path",
+    ],
+    broken: ["integration/orders-to-billing", "system/orders"],
+  },
+  {
+    says: "`bearer` without a reason and an end",
+    files: {
+      "systems/orders.yaml": "system: orders\nidentity: { client: orders }\n",
+      ...integration("proof: { accept: [bearer] }\noperations: [invoice.read]\n"),
+    },
+    findings: [
+      "integrations/second.yaml:5:18 error $.proof.accept: `bearer` needs `reason` and `until`. Fix: add `reason: …` and `until: <date>`, or accept dpop and mtls only",
+    ],
+    broken: ["integration/second"],
+  },
+  {
+    says: "a text cut by ` #`",
+    files: {
+      "systems/orders.yaml": (sound["systems/orders.yaml"] ?? "").replace("Charge a customer", "Charge #1 customers"),
+    },
+    findings: [
+      "systems/orders.yaml:5:14 error $.uses[0].purpose: the text ends at ` #`: what follows is a comment. Fix: put the whole text in double quotes",
+    ],
+    broken: ["integration/orders-to-billing"],
+  },
+  {
+    says: "`1.10` read as a number",
+    files: billingWith("description: 1.10\n"),
+    findings: [
+      'systems/billing.yaml:6:14 error $.description: `1.10` is read as the number 1.1. Fix: quote it if it is text: "1.10"',
+      "systems/billing.yaml:6:14 error $.description: expected text, found the number 1.1. Fix: put it in double quotes",
+    ],
+    broken: all,
+  },
+  {
+    says: "the Norway problem",
+    files: billingWith("description: NO\n"),
+    findings: [
+      'systems/billing.yaml:6:14 error $.description: `NO` is text here and a boolean to YAML 1.1 tools. Fix: write false, or quote it: "NO"',
+    ],
+    broken: all,
+  },
+  {
+    says: "a bare `*`",
+    files: {
+      "systems/orders.yaml": (sound["systems/orders.yaml"] ?? "").replace("[invoice.create, invoice.read]", "*"),
+    },
+    findings: [
+      'systems/orders.yaml:6:17 error $: `*` begins an alias in YAML, and aliases are not accepted. Fix: quote it if it is text ("*"); there are no wildcards: name each operation',
+    ],
+    broken: ["system/orders"],
+  },
+  {
+    says: "an unquoted `{id}` in a flow map",
+    files: {
+      "systems/billing.yaml": "system: billing\nurl: http://b\noperations: { invoice.read: GET /v1/invoices/{id} }\n",
+    },
+    findings: [
+      'systems/billing.yaml:3:46 error $: `{` begins a map inside `{ … }`, so this path template is cut. Fix: put the path in double quotes, for example "GET /v1/invoices/{id}"',
+    ],
+    broken: all,
+  },
+  {
+    says: "a tab",
+    files: { "systems/billing.yaml": "system: billing\noperations:\n\tinvoice.read: GET /x\n" },
+    findings: [
+      "systems/billing.yaml:3:1 error $: a tab is used to indent. Fix: use spaces: YAML does not allow tabs here",
+    ],
+    broken: all,
+  },
+  {
+    says: "a key written twice",
+    files: billingWith("url: http://other\n"),
+    findings: ["systems/billing.yaml:6:1 error $: the key occurs twice in one map. Fix: keep one of them"],
+    broken: all,
+  },
+  {
+    says: "a date that is none",
+    files: {
+      "systems/orders.yaml": "system: orders\nidentity: { client: orders }\n",
+      ...integration("review: 2027-02-30\noperations: [invoice.read]\n"),
+    },
+    findings: [
+      "integrations/second.yaml:5:9 error $.review: not a date. Fix: write year-month-day with leading zeros, for example `2027-06-30`",
+    ],
+    broken: ["integration/second"],
+  },
+  {
+    says: "a URL that leads to a private address without the word for it",
+    files: {
+      "systems/billing.yaml": (sound["systems/billing.yaml"] ?? "").replace("billing.internal", "169.254.169.254"),
+    },
+    findings: [
+      "systems/billing.yaml:2:6 error $.url: the URL leads to a private or loopback address. Fix: add `allowPrivate: true` if that is meant",
+    ],
+    broken: all,
+  },
+  {
+    says: "an attribute from a path parameter that is not there",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read:\n    match: GET /v1/invoices/{id}\n    attributes: { owner: 'path:owner' }\n",
+    },
+    findings: [
+      "systems/billing.yaml:7:26 error $.operations['invoice.read'].attributes.owner: no such parameter in the path of `match`. Fix: use one of `path:id`",
+    ],
+    broken: all,
+  },
+  {
+    says: "a schema that ajv refuses, at the place inside it",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.read: GET /v1/invoices/{id}\n  invoice.create:\n    match: POST /v1/invoices\n    body:\n      schema:\n        type: object\n        properties:\n          cents: { type: integr }\n",
+    },
+    findings: [
+      "systems/billing.yaml:11:26 error $.operations['invoice.create'].body.schema.properties.cents.type: not valid JSON Schema 2020-12 (enum: must be equal to one of the allowed values). Fix: correct the schema at this place",
+    ],
+    broken: all,
+  },
+  {
+    says: "a classification below the data classes",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read:\n    match: GET /v1/invoices/{id}\n    data: [pii]\n    classification: internal\n",
+    },
+    findings: [
+      "systems/billing.yaml:8:21 error $.operations['invoice.read'].classification: the data classes make it confidential, and `classification` cannot lower that. Fix: remove it, or write confidential or higher",
+    ],
+    broken: all,
+  },
+  {
+    says: "a file whose key is not its name",
+    files: {
+      "systems/billing.yaml": (sound["systems/billing.yaml"] ?? "").replace("system: billing", "system: biling"),
+    },
+    findings: [
+      "systems/billing.yaml:1:9 error $.system: `system` is not the name of the file. Fix: write `system: billing`, or rename the file",
+    ],
+    broken: all,
+  },
+  {
+    says: "a reserved id",
+    files: { "systems/token.yaml": "system: token\n" },
+    findings: [
+      "systems/token.yaml:1:1 error $: the file name is the id, and: `token` is reserved. Fix: choose another id",
+    ],
+    broken: ["system/token"],
+  },
+  {
+    says: "a clear secret, without repeating it",
+    files: billingWith("password: correct-horse-battery\n"),
+    findings: [
+      "systems/billing.yaml:6:1 error $.password: the key `password` does not exist, and secrets never stand in configuration. Fix: remove the key",
+      "systems/billing.yaml:6:11 error $.password: a secret value stands in clear. Fix: take it out and treat it as leaked; secrets never stand in configuration (a `secret:` reference will name them, not in this version)",
+    ],
+    broken: all,
+  },
+  {
+    says: "a file that ends in .yml",
+    files: { "integrations/x.yml": "integration: x\n" },
+    findings: [
+      "integrations/x.yml:1:1 error $: the file is not read: its name does not end in `.yaml`. Fix: rename it to x.yaml",
+    ],
+    broken: [],
+  },
+];
+
+for (const { says, files, findings, broken } of goldens) {
+  test(`reports ${says}`, () => {
+    const loaded = load({ ...sound, ...files });
+    assert.deepEqual(loaded.findings.filter(({ severity }) => severity === "error").map(formatFinding), findings);
+    assert.deepEqual(
+      loaded.estate.environments[0]?.broken.map(({ object }) => object),
+      broken,
+    );
+  });
+}
+
+test("an override that is broken in staging leaves production served", () => {
+  const { estate, findings } = load({
+    ...sound,
+    "sallyport.yaml": "environments: [production, staging]\n",
+    ...billingWith("environments:\n  production:\n  staging: { url: ftp://billing }\n"),
+  });
+  assert.deepEqual(findings.map(formatFinding), [
+    "systems/billing.yaml:8:19 error $.environments.staging.url: neither http nor https. Fix: use `https://` or `http://`",
+  ]);
+  const [production, staging] = estate.environments;
+  assert.deepEqual(production?.broken, []);
+  assert.equal(production?.systems.length, 2);
+  assert.deepEqual(
+    staging?.broken.map(({ object }) => object),
+    ["system/billing"],
+  );
+});
+
+test("a value overridden in one environment is nowhere in another one", () => {
+  const { estate, findings } = load({
+    ...sound,
+    "sallyport.yaml": "environments: [production, staging]\n",
+    ...billingWith(
+      "environments:\n  production:\n  staging:\n    url: https://billing.stg.internal\n    operations:\n      invoice.read: { timeout: 2s }\n",
+    ),
+  });
+  assert.deepEqual(findings, []);
+  const [production, staging] = estate.environments;
+  assert.equal(JSON.stringify(production).includes("stg"), false);
+  const read = staging?.systems[0]?.operations.find(({ name }) => name === "invoice.read");
+  assert.deepEqual([read?.path, read?.timeoutMs], ["/v1/invoices/{id}", 2_000]);
+});
+
+test("a mistake in the rules of an environment stops all of it: an approval rule may be what was lost", () => {
+  const { estate, findings } = load({
+    ...sound,
+    "sallyport.yaml": "environments:\n  production: { aproval: operator }\n",
+  });
+  assert.deepEqual(findings.map(formatFinding), [
+    "sallyport.yaml:2:17 error $.environments.production.aproval: unknown key `aproval`. Fix: did you mean `approval`?",
+  ]);
+  assert.deepEqual(estate.environments[0]?.systems, []);
+  assert.equal(estate.environments[0]?.approval, "operator");
+});
+
+test("a sallyport.yaml that is not YAML serves nothing and does not throw", () => {
+  const { estate, findings } = load({ ...sound, "sallyport.yaml": "environments: [production\n" });
+  assert.equal(findings[0]?.file, "sallyport.yaml");
+  assert.deepEqual(
+    estate.environments.map(({ name, systems }) => [name, systems.length]),
+    [["production", 0]],
+  );
+});
+
+test("an expired integration is reported and keeps its end for the compiler", () => {
+  const files = {
+    "systems/orders.yaml": "system: orders\nidentity: { client: orders }\n",
+    ...integration("expires: 2026-01-31\noperations: [invoice.read]\n"),
+  };
+  const { estate, findings } = load({ ...sound, ...files });
+  assert.deepEqual(findings.map(formatFinding), [
+    "integrations/second.yaml:5:10 warning $.expires: the integration has expired and is not served. Fix: remove the file, or write a later day",
+  ]);
+  assert.equal(estate.environments[0]?.integrations[0]?.expiresAtMs, Date.parse("2026-02-01T00:00:00Z"));
+});

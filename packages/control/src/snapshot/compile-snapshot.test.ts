@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { Estate } from "../registry/config/estate.ts";
+import { memoryEstateIo } from "../registry/config/estate-io.ts";
+import { loadEstate, loadEstateFrom } from "../registry/config/load.ts";
+import { identityParts, nextChangeMs } from "./compile-objects.ts";
+import { checkPolicies } from "./compile-policies.ts";
+import { type CompiledSnapshot, compileSnapshot, type SnapshotInput } from "./compile-snapshot.ts";
+import { stableJson } from "./stable-json.ts";
+
+const now = Date.parse("2026-11-22T00:00:00Z");
+const marketplaceDir = join(dirname(fileURLToPath(import.meta.url)), "../../../../examples/marketplace/estate");
+const marketplace = loadEstate(marketplaceDir, { now: () => now }).estate;
+const compiler = createSliceCompiler();
+
+function compile(estate: Estate, name: string, changes: Partial<SnapshotInput> = {}): CompiledSnapshot {
+  const environment = estate.environments.find((known) => known.name === name);
+  assert.ok(environment);
+  const input: SnapshotInput = {
+    environment,
+    states: new Map(),
+    tenant: "main",
+    region: "eu",
+    group: `${name}-eu`,
+    issuer: `https://id.example/main/${name}`,
+    epoch: 0,
+    version: 1,
+    now,
+    lifetimeMs: 86_400_000,
+    minKeySeq: 1,
+    minRevocationSeq: 0,
+    ...changes,
+  };
+  return compileSnapshot(input, compiler);
+}
+
+function blob<T>(snapshot: CompiledSnapshot, name: string): T {
+  const bytes = snapshot.blobs.get(snapshot.manifest.objects[name] ?? "");
+  assert.ok(bytes, `the snapshot names ${name}`);
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+const inline = (files: Readonly<Record<string, string>>) => loadEstateFrom(memoryEstateIo(files, () => now)).estate;
+const two = {
+  "systems/billing.yaml":
+    "system: billing\nurl: http://billing.internal\noperations:\n  invoice.read: GET /v1/invoices/{id}\n",
+  "systems/orders.yaml": "system: orders\n",
+  "integrations/orders-to-billing.yaml":
+    "integration: orders-to-billing\nfrom: orders\nto: billing\npurpose: Test\noperations: [invoice.read]\n",
+};
+
+test("the same input gives the same bytes, from a fresh compiler too", () => {
+  const first = compile(marketplace, "production");
+  const environment = marketplace.environments[0];
+  assert.ok(environment);
+  const again = compileSnapshot(
+    {
+      ...{
+        states: new Map(),
+        tenant: "main",
+        region: "eu",
+        group: "production-eu",
+        issuer: "https://id.example/main/production",
+      },
+      environment,
+      epoch: 0,
+      version: 1,
+      now,
+      lifetimeMs: 86_400_000,
+      minKeySeq: 1,
+      minRevocationSeq: 0,
+    },
+    createSliceCompiler(),
+  );
+  assert.deepEqual(again.manifest, first.manifest);
+  assert.deepEqual([...again.blobs.keys()].sort(), [...first.blobs.keys()].sort());
+});
+
+test("every blob is named by its SHA-256, every name leads to a blob, names ascend", () => {
+  const { manifest, blobs } = compile(marketplace, "production");
+  for (const [id, bytes] of blobs) assert.equal(createHash("sha256").update(bytes).digest("hex"), id);
+  assert.deepEqual(new Set(Object.values(manifest.objects)), new Set(blobs.keys()));
+  const names = Object.keys(manifest.objects);
+  assert.deepEqual(names, [...names].sort());
+  for (const name of names) assert.match(name, /^[a-z]+(\/[A-Za-z0-9._:/-]{1,200})?$/);
+});
+
+for (const [mine, other] of [
+  ["staging", "production"],
+  ["production", "staging"],
+] as const) {
+  test(`the wall: a ${mine} snapshot holds no url, root, identity or word of ${other}`, () => {
+    const { blobs, manifest } = compile(marketplace, mine);
+    const text =
+      [...blobs.values()].map((bytes) => new TextDecoder().decode(bytes)).join("\n") + JSON.stringify(manifest);
+    const root = readFileSync(join(marketplaceDir, `trust/${other}/marketplace-ca.pem`), "utf8").split("\n")[3] ?? "";
+    assert.ok(root.length > 40);
+    const urls =
+      marketplace.environments
+        .find(({ name }) => name === other)
+        ?.systems.flatMap(({ upstream }) => (upstream === undefined ? [] : [upstream.url])) ?? [];
+    assert.ok(urls.length > 0);
+    for (const word of [other, root, ...urls.map((url) => JSON.stringify(url))])
+      assert.equal(text.includes(word), false, `${word.slice(0, 30)} is in it`);
+  });
+}
+
+test("no client key travels in a snapshot, public or not", () => {
+  const { blobs } = compile(marketplace, "production");
+  const text = [...blobs.values()].map((bytes) => new TextDecoder().decode(bytes)).join("\n");
+  for (const client of ["portal", "orders", "billing"]) {
+    const { keys } = JSON.parse(readFileSync(join(marketplaceDir, `keys/production/${client}.jwks.json`), "utf8"));
+    assert.equal(text.includes(keys[0].x), false);
+  }
+  const environment = marketplace.environments[0];
+  assert.ok(environment);
+  assert.equal(identityParts(environment).keys.get("orders")?.length, 1);
+});
+
+test("a suspension changes exactly one blob", () => {
+  const before = compile(marketplace, "production");
+  const after = compile(marketplace, "production", { states: new Map([["orders-to-billing", "suspended"]]) });
+  const changed = Object.keys(before.manifest.objects).filter(
+    (name) => before.manifest.objects[name] !== after.manifest.objects[name],
+  );
+  assert.deepEqual(changed, ["integration/orders-to-billing"]);
+  assert.equal(blob<IntegrationObject>(after, "integration/orders-to-billing").state, "suspended");
+});
+
+test("an environment with an approval rule serves nothing that nobody approved", () => {
+  const estate = inline({ ...two, "sallyport.yaml": "environments:\n  production: { approval: operator }\n" });
+  assert.equal(
+    blob<IntegrationObject>(compile(estate, "production"), "integration/orders-to-billing").state,
+    "proposed",
+  );
+  const approved = compile(estate, "production", { states: new Map([["orders-to-billing", "active"]]) });
+  assert.equal(blob<IntegrationObject>(approved, "integration/orders-to-billing").state, "active");
+});
+
+test("an integration past its end compiles to expired, and the compiler knows when to compile again", () => {
+  const estate = inline({
+    ...two,
+    "integrations/orders-to-billing.yaml": `${two["integrations/orders-to-billing.yaml"]}expires: 2026-12-24\n`,
+  });
+  const end = Date.parse("2026-12-25T00:00:00Z");
+  const [environment] = estate.environments;
+  assert.ok(environment);
+  assert.equal(nextChangeMs(environment, now), end);
+  assert.equal(nextChangeMs(environment, end), Number.POSITIVE_INFINITY);
+  assert.equal(
+    blob<IntegrationObject>(compile(estate, "production", { now: end - 1 }), "integration/orders-to-billing").state,
+    "active",
+  );
+  assert.equal(
+    blob<IntegrationObject>(compile(estate, "production", { now: end }), "integration/orders-to-billing").state,
+    "expired",
+  );
+});
+
+test("a bearer exception ends by itself", () => {
+  const proof = "proof: { accept: [dpop, bearer], reason: Old client, until: 2026-12-24 }\n";
+  const estate = inline({
+    ...two,
+    "integrations/orders-to-billing.yaml": `${two["integrations/orders-to-billing.yaml"]}${proof}`,
+  });
+  const proofAt = (at: number) =>
+    blob<IntegrationObject>(compile(estate, "production", { now: at }), "integration/orders-to-billing").proof;
+  assert.deepEqual(proofAt(now), ["dpop", "bearer"]);
+  assert.deepEqual(proofAt(Date.parse("2026-12-25T00:00:00Z")), ["dpop"]);
+});
+
+test("a broken system is in the snapshot without anything of it, its integrations are not granted, the others stay", () => {
+  const estate = inline({
+    ...two,
+    "systems/other.yaml": "system: other\nurl: http://o\noperations:\n  a.b: GET /x\n",
+    "systems/billing.yaml": `${two["systems/billing.yaml"]}nonsense: 1\n`,
+  });
+  const snapshot = compile(estate, "production");
+  const billing = blob<SystemObject>(snapshot, "system/billing");
+  assert.match(billing.broken ?? "", /^systems\/billing\.yaml:5: unknown key `nonsense`\. Fix: /);
+  assert.deepEqual(
+    [billing.operations, billing.clients, billing.upstream, billing.public.path],
+    [[], [], undefined, "/billing"],
+  );
+  assert.equal(snapshot.manifest.objects["integration/orders-to-billing"], undefined);
+  assert.equal(blob<SystemObject>(snapshot, "system/other").broken, undefined);
+  assert.deepEqual(
+    snapshot.broken.map(({ object, file, line }) => [object, file, line]),
+    [
+      ["integration/orders-to-billing", "integrations/orders-to-billing.yaml", 1],
+      ["system/billing", "systems/billing.yaml", 5],
+    ],
+  );
+});
+
+test("a broken system cannot take the public path of a healthy one", () => {
+  const estate = inline({
+    "systems/shop.yaml": "system: shop\nurl: http://s\npublic: { path: /evil }\noperations:\n  a.b: GET /x\n",
+    "systems/evil.yaml": "system: evil\nnonsense: 1\n",
+  });
+  const snapshot = compile(estate, "production");
+  assert.equal(snapshot.manifest.objects["system/evil"], undefined);
+  assert.deepEqual(
+    snapshot.broken.map(({ object }) => object),
+    ["system/evil"],
+  );
+});
+
+test("a policy file that cannot be parsed denies instead of being skipped, and is named with its line", () => {
+  const estate = inline({
+    ...two,
+    "policies/broken.cedar": "forbid (principal, action, resource)\nwhen { nonsense };\n",
+  });
+  const snapshot = compile(estate, "production");
+  assert.match(
+    blob<{ broken?: string }>(snapshot, "policy/billing:invoice.read").broken ?? "",
+    /policies\/broken\.cedar:\d+/,
+  );
+  assert.equal(
+    snapshot.broken.some(({ object }) => object === "policy-file/policies/broken.cedar"),
+    true,
+  );
+});
+
+test("a policy of one environment is not in the other one", () => {
+  const estate = inline({
+    ...two,
+    "sallyport.yaml": "environments: [production, staging]\n",
+    "systems/billing.yaml": `${two["systems/billing.yaml"]}environments: [production, staging]\n`,
+    "systems/orders.yaml": "system: orders\nenvironments: [production, staging]\n",
+    "policies/production/freeze.cedar": '@id("freeze")\nforbid (principal, action, resource);\n',
+  });
+  const policiesOf = (name: string) =>
+    Object.keys(
+      blob<{ policies: Record<string, string> }>(compile(estate, name), "policy/billing:invoice.read").policies,
+    );
+  assert.equal(policiesOf("production").length, 2);
+  assert.deepEqual(policiesOf("staging"), ["grant:orders-to-billing"]);
+});
+
+test("a forbid on an operation that nowhere exists is an error with its line, not a rule that never applies", () => {
+  const estate = inline({
+    ...two,
+    "policies/typo.cedar": 'forbid (principal, action == Action::"billing:invoice.raed", resource);\n',
+  });
+  const findings = checkPolicies(estate, compiler);
+  assert.deepEqual(
+    findings.map(({ file, line, severity }) => [file, line, severity]),
+    [["policies/typo.cedar", 1, "error"]],
+  );
+});
+
+test("data classes of a schema raise the classification and do not travel", () => {
+  const snapshot = compile(marketplace, "production");
+  const create = blob<SystemObject>(snapshot, "system/billing").operations.find(
+    ({ name }) => name === "invoice.create",
+  );
+  assert.equal(create?.classification, "confidential");
+  const schema = blob<object>(snapshot, `schema/${create?.body?.schema}`);
+  assert.equal(JSON.stringify(schema).includes("x-data-class"), false);
+});
+
+test("stable JSON: members ascend at every depth, undefined is left out, nothing else is lost", () => {
+  const text = (value: unknown) => new TextDecoder().decode(stableJson(value));
+  assert.equal(text({ b: [{ d: 1, c: undefined }], a: null, Ä: true }), '{"a":null,"b":[{"d":1}],"Ä":true}');
+  assert.equal(text(JSON.parse('{"__proto__":1,"a":2}')), '{"__proto__":1,"a":2}');
+  assert.throws(() => stableJson({ a: Number.NaN }), TypeError);
+});
