@@ -120,7 +120,7 @@ export function weakenedTls(files: readonly SourceFile[]): readonly Violation[] 
       const lines = file.text.split("\n");
       for (const [index, line] of lines.entries()) {
         if (!line.includes("NODE_TLS_REJECT_UNAUTHORIZED") || /^\s*(\/\/|\*|\/\*)/.test(line)) continue;
-        const refusal = /refus|throw|fail|exit|error/i.test(lines.slice(index, index + 6).join("\n"));
+        const refusal = /refus|throw|fail|exit|error/i.test(lines.slice(Math.max(0, index - 5), index + 6).join("\n"));
         const sets = /NODE_TLS_REJECT_UNAUTHORIZED["'\]\s]*=[^=]/.test(line);
         if (!refusal || sets)
           found.push({

@@ -47,7 +47,9 @@ export function lineOf(text: string, offset: number): number {
 
 export function isTest(path: string): boolean {
   // These stand beside tests and are imported by nothing else.
-  return /\.test\.ts$|(^|\/)(test-[^/]+|[^/]+-fixture|for-each-dialect)\.ts$|\/(contract|testing)\//.test(path);
+  return /\.test(-[a-z]+)?\.ts$|(^|\/)(test-[^/]+|[^/]+-fixture|for-each-dialect)\.ts$|\/(contract|testing)\//.test(
+    path,
+  );
 }
 
 /** TypeScript of a package that somebody installs or deploys, without its tests. */
