@@ -21,5 +21,13 @@ export interface DialTls {
 
 export interface Dialer {
   /** A pooled dispatcher to one origin; every new socket is resolved, checked and dialled at the checked address. Close it when its snapshot goes. */
-  pool(origin: string, options: { readonly rules: DialRules; readonly tls?: DialTls; readonly connectionsMax: number; readonly connectTimeoutMs: number }): Dispatcher;
+  pool(
+    origin: string,
+    options: {
+      readonly rules: DialRules;
+      readonly tls?: DialTls;
+      readonly connectionsMax: number;
+      readonly connectTimeoutMs: number;
+    },
+  ): Dispatcher;
 }

@@ -186,7 +186,9 @@ function checkedSpki(bytes: Uint8Array): Uint8Array {
  * Throws TypeError for names outside the plain forms. Faults: IssueFault `profile`, `expired-ca` (a leaf may not outlive its CA).
  */
 export function issueLeaf(options: LeafOptions): IssuedLeaf {
-  const { ca, notAfterMs } = options;
+  const { ca } = options;
+  // Certificates hold whole seconds; the CA's own end was cut the same way.
+  const notAfterMs = Math.floor(options.notAfterMs / 1000) * 1000;
   const spki = checkedSpki(options.publicKeySpki);
   const notBeforeMs = Math.max(options.notBeforeMs - backdateMs, ca.certificate.notBeforeMs);
   if (!(notBeforeMs < notAfterMs)) throw new IssueFault("profile", "a certificate must end after it starts");

@@ -1,0 +1,188 @@
+// Promises resolve, judge, dial the judged address, compare, verify: in that order, for every socket. Trusts the resolver for
+// nothing and TLS for the proof of possession. Specified in docs/dial.md.
+import { createHash, X509Certificate } from "node:crypto";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  connect as connectTls,
+  type PeerCertificate,
+  type TLSSocket,
+} from "node:tls";
+import type { Clock } from "../ports.ts";
+import { addressKey } from "./address.ts";
+import { decideDial, type Origin } from "./decide-dial.ts";
+import { DialFault } from "./dial-fault.ts";
+import type { DialRules, DialTls } from "./port.ts";
+import type { Resolver } from "./resolver.ts";
+
+/** Addresses tried for one connection. */
+export const attemptsMax = 8;
+const attemptTimeoutMinMs = 250;
+
+export interface SocketRequest {
+  readonly origin: Origin;
+  /** The judged literal address. */
+  readonly address: string;
+  readonly tls: DialTls;
+  readonly timeoutMs: number;
+}
+
+/** Opens one socket to a literal address; a port, so that tests see what would be dialled without dialling it. */
+export type OpenSocket = (request: SocketRequest) => Promise<Socket | TLSSocket>;
+
+/** Node falls back to the common name where a certificate has no SAN; here only SANs count (RFC 9525 §6.3). */
+function checkName(host: string, certificate: PeerCertificate): Error | undefined {
+  const problem = checkServerIdentity(host, certificate);
+  if (problem !== undefined) return problem;
+  const read = new X509Certificate(certificate.raw);
+  const named = isIP(host) ? read.checkIP(host) : read.checkHost(host, { subject: "never", partialWildcards: false });
+  return named === undefined ? new Error("the certificate names the host only in its common name") : undefined;
+}
+
+function tlsOptions(request: SocketRequest): ConnectionOptions {
+  const { origin, address, tls } = request;
+  const pinOnly = tls.pinOnly === true;
+  return {
+    host: address,
+    port: origin.port,
+    // RFC 6066 §3: an address is no server name.
+    ...(isIP(origin.host) ? {} : { servername: origin.host }),
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
+    minVersion: "TLSv1.2",
+    ALPNProtocols: ["http/1.1"],
+    // Said on every connection, so that no variable of the process decides it. With pinOnly the exact key takes the chain's place:
+    // createDialer refuses it without pins, and assertPin runs before the socket is handed to anyone.
+    rejectUnauthorized: !pinOnly,
+    checkServerIdentity: (_name, certificate) => (pinOnly ? undefined : checkName(origin.host, certificate)),
+  };
+}
+
+function connectFault(request: SocketRequest, error: Error & { code?: string }): DialFault {
+  const { origin, address } = request;
+  const where = `${origin.host} at ${address} port ${origin.port}`;
+  const code = error.code ?? "";
+  const trust =
+    /^(ERR_TLS|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH|ERR_SSL|EPROTO)/.test(
+      code,
+    );
+  if (trust || /certificate/.test(error.message)) {
+    const why = code === "" ? error.message : code;
+    return new DialFault(
+      "tls-untrusted",
+      `${where} did not prove who it is (${why}). Check the name in its certificate and the roots given for it`,
+      error,
+    );
+  }
+  return new DialFault("connect-failed", `${where} could not be reached (${code || "closed"})`, error);
+}
+
+/** Opens a real socket. */
+export const openSocket: OpenSocket = (request) =>
+  new Promise((resolve, reject) => {
+    const { origin, address, timeoutMs } = request;
+    const socket = origin.secure
+      ? connectTls(tlsOptions(request))
+      : connectTcp({ host: address, port: origin.port, autoSelectFamily: false });
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(
+        new DialFault(
+          "connect-timeout",
+          `${origin.host} at ${address} port ${origin.port} did not answer in ${timeoutMs} ms`,
+        ),
+      );
+    }, timeoutMs);
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(connectFault(request, error));
+    };
+    const close = () => fail(new Error("closed before the connection was made"));
+    socket.once("error", fail);
+    socket.once("close", close);
+    socket.once(origin.secure ? "secureConnect" : "connect", () => {
+      clearTimeout(timer);
+      socket.removeListener("error", fail);
+      socket.removeListener("close", close);
+      socket.setNoDelay(true);
+      socket.setKeepAlive(true, 60_000);
+      resolve(socket);
+    });
+  });
+
+/** The socket must be connected to the address that was judged, whatever happened in between. */
+function assertPeerAddress(socket: Socket, request: SocketRequest): void {
+  const reached = socket.remoteAddress ?? "";
+  if (addressKey(reached) !== null && addressKey(reached) === addressKey(request.address)) return;
+  socket.destroy();
+  throw new DialFault(
+    "address-refused",
+    `${request.origin.host} was judged at ${request.address} but reached at ${reached || "no address"}`,
+  );
+}
+
+function assertPin(socket: Socket, request: SocketRequest): void {
+  const { pins } = request.tls;
+  if (pins === undefined) return;
+  // Pins are refused for http origins, so this is a TLSSocket.
+  const key = (socket as TLSSocket).getPeerX509Certificate()?.publicKey.export({ format: "der", type: "spki" });
+  const hash = key === undefined ? "" : createHash("sha256").update(key).digest("base64");
+  if (pins.includes(hash)) return;
+  socket.destroy();
+  throw new DialFault(
+    "pin-mismatch",
+    `${request.origin.host} proved a key that is not the pinned one. If the key was changed on purpose, hand over its new pin`,
+  );
+}
+
+export interface ConnectorOptions {
+  readonly origin: Origin;
+  readonly rules: DialRules;
+  readonly tls: DialTls;
+  readonly connectTimeoutMs: number;
+  readonly resolver: Resolver;
+  readonly clock: Pick<Clock, "monotonic">;
+  readonly openSocket: OpenSocket;
+}
+
+/** All addresses of the origin, each of them judged; the first that may not be dialled refuses all. */
+async function judgedAddresses(options: ConnectorOptions): Promise<readonly string[]> {
+  const { origin, rules, resolver, connectTimeoutMs } = options;
+  const addresses = isIP(origin.host) ? [origin.host] : await resolver.resolve(origin.host, connectTimeoutMs);
+  if (addresses.length === 0) throw new DialFault("name-not-found", `${origin.host} has no address`);
+  for (const address of addresses) {
+    const verdict = decideDial({ host: origin.host, address, port: origin.port }, rules);
+    if (verdict.kind === "deny") throw new DialFault("address-refused", verdict.reason);
+  }
+  return addresses.slice(0, attemptsMax);
+}
+
+/** A new verified socket to the origin. Faults: DialFault. */
+export async function dialOrigin(options: ConnectorOptions): Promise<Socket | TLSSocket> {
+  const { origin, tls, connectTimeoutMs, clock } = options;
+  const endsAt = clock.monotonic() + connectTimeoutMs;
+  const addresses = await judgedAddresses(options);
+  let last: unknown = new DialFault("connect-timeout", `${origin.host} was not reached in ${connectTimeoutMs} ms`);
+  for (const [i, address] of addresses.entries()) {
+    const leftMs = endsAt - clock.monotonic();
+    if (leftMs <= 0) break;
+    // A share for each address that is left, so that one that swallows packets does not use up the time of the others.
+    const shareMs = Math.min(leftMs, Math.max(attemptTimeoutMinMs, leftMs / (addresses.length - i)));
+    const request = { origin, address, tls, timeoutMs: Math.ceil(shareMs) };
+    try {
+      const socket = await options.openSocket(request);
+      assertPeerAddress(socket, request);
+      assertPin(socket, request);
+      return socket;
+    } catch (fault) {
+      // Another address of a name is no way around a failed proof.
+      if (fault instanceof DialFault && ["address-refused", "pin-mismatch", "tls-untrusted"].includes(fault.code))
+        throw fault;
+      last = fault;
+    }
+  }
+  throw last;
+}
