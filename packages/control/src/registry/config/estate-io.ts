@@ -15,9 +15,22 @@ export interface EstateIo {
 
 export type ReadRefusal = "absent" | "outside" | "too-large" | "not-a-file";
 
-/** The estate in a directory on disk. Symbolic links are followed only inside the directory. */
+/** The directory itself cannot be read: bad use of the command, exit 2. */
+export class EstateFault extends Error {
+  readonly code = "estate-unreadable";
+  /** For the person at the terminal, with the fix. */
+  readonly publicText: string;
+
+  constructor(dir: string, cause: unknown) {
+    super(`estate directory ${dir} cannot be read`, { cause });
+    this.name = "EstateFault";
+    this.publicText = `The configuration directory ${dir} cannot be read. Create it, or name another one with --config.`;
+  }
+}
+
+/** The estate in a directory on disk. Symbolic links are followed only inside the directory. Throws EstateFault when there is no such directory. */
 export function diskEstateIo(dir: string, now: () => number): EstateIo {
-  const root = realpathSync(dir);
+  const root = openDirectory(dir);
   return {
     now,
     list(folder) {
@@ -37,6 +50,16 @@ export function diskEstateIo(dir: string, now: () => number): EstateIo {
       return isInside(root, real) ? readBounded(real, bytesMax) : "outside";
     },
   };
+}
+
+function openDirectory(dir: string): string {
+  try {
+    const root = realpathSync(dir);
+    readdirSync(root);
+    return root;
+  } catch (cause) {
+    throw new EstateFault(dir, cause);
+  }
 }
 
 function realOf(path: string): string | null {

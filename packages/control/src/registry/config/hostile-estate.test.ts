@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { memoryEstateIo, resolveInside } from "./estate-io.ts";
+import { EstateFault, memoryEstateIo, resolveInside } from "./estate-io.ts";
 import { formatFinding } from "./finding.ts";
 import { loadEstate, loadEstateFrom } from "./load.ts";
 import { parseYaml } from "./yaml-tree.ts";
@@ -201,5 +201,12 @@ test("any YAML in a system file: the load never throws and the healthy system is
       },
     ),
     { seed: 20261122, numRuns: 300 },
+  );
+});
+
+test("a directory that is not there is a fault that names the fix, not a stack", () => {
+  assert.throws(
+    () => loadEstate(join(tmpdir(), "sallyport-nowhere"), { now: () => 0 }),
+    (cause) => cause instanceof EstateFault && cause.code === "estate-unreadable" && /--config/.test(cause.publicText),
   );
 });

@@ -113,3 +113,11 @@ export function referenceMarkdown(): string {
   });
   return `${referenceStart}\n\n${sections.join("\n")}\n${referenceEnd}`;
 }
+
+/** The page with its reference replaced by the generated one. Throws when the page lost its markers. */
+export function withReference(page: string): string {
+  const start = page.indexOf(referenceStart);
+  const end = page.indexOf(referenceEnd);
+  if (start === -1 || end < start) throw new Error("docs/configuration.md has lost the markers of its reference");
+  return page.slice(0, start) + referenceMarkdown() + page.slice(end + referenceEnd.length);
+}

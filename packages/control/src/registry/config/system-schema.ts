@@ -199,7 +199,6 @@ const base = z.strictObject({
 export const systemSchema = base;
 export type SystemSource = z.output<typeof base>;
 export type CertificateSource = z.output<typeof certificate>;
-export const operationDetailsSchema = operationDetails;
 
 /** The file as it is written, for the JSON Schema and the reference. */
 export const systemFileSchema = base.extend({
