@@ -387,13 +387,15 @@ test("an estate of 300 actions compiles within three seconds", () => {
     text: 'forbid(principal, action, resource) unless { context.environment == "production" };',
   });
   const own = createSliceCompiler();
-  const started = performance.now();
+  const started = process.cpuUsage();
   for (let action = 0; action < 300; action += 1) {
     const system = `s${Math.floor(action / 10)}`;
     const { slice, findings } = own.compileSlice({ ...base, action: `${system}:op.n${action % 10}`, system, policies });
     assert.deepEqual(findings, []);
     assert.equal(Object.keys(slice.policies).length, 4);
   }
-  const tookMs = performance.now() - started;
+  // Processor time, so that other work on the machine does not decide the test.
+  const used = process.cpuUsage(started);
+  const tookMs = (used.user + used.system) / 1000;
   assert.ok(tookMs < 3000, `took ${tookMs.toFixed(0)} ms`);
 });

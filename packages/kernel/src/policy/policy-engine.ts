@@ -81,7 +81,8 @@ function loadSlice({ slice, number, evaluator, memo }: Loading): LoadedSlice {
       const known = memo.get(key);
       if (known !== undefined) return known;
       const { decision, remember } = evaluator.evaluate(slice, number, request(slice, inputs, projection));
-      if (remember) memo.set(key, decision);
+      // Frozen, because the next crossing gets this very object.
+      if (remember) memo.set(key, Object.freeze(decision));
       return decision;
     },
   };
