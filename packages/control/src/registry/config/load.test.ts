@@ -2,24 +2,13 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
-import { memoryEstateIo } from "./estate-io.ts";
 import { formatFinding } from "./finding.ts";
-import { loadEstateFrom } from "./load.ts";
+import { billingWith, integrationFile as integration, load, soundEstate } from "./sound-estate.ts";
 
-const now = Date.parse("2026-11-22T00:00:00Z");
-const load = (files: Readonly<Record<string, string>>) => loadEstateFrom(memoryEstateIo(files, () => now));
-
-const keyPair = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const publicJwks = JSON.stringify({ keys: [keyPair.publicKey.export({ format: "jwk" })] });
-const privateJwks = JSON.stringify({ keys: [keyPair.privateKey.export({ format: "jwk" })] });
-
-const sound: Readonly<Record<string, string>> = {
-  "systems/billing.yaml":
-    "system: billing\nurl: http://billing.internal:8080\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read: GET /v1/invoices/{id}\n",
-  "systems/orders.yaml":
-    "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\nuses:\n  - to: billing\n    purpose: Charge a customer\n    operations: [invoice.create, invoice.read]\n",
-  "systems/orders.jwks.json": publicJwks,
-};
+const sound = soundEstate();
+const privateJwks = JSON.stringify({
+  keys: [generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" })],
+});
 
 test("the smallest useful estate loads without a finding, with every default filled in", () => {
   const { estate, findings } = load(sound);
@@ -75,12 +64,6 @@ interface Golden {
   readonly broken: readonly string[];
 }
 
-const billingWith = (more: string): Record<string, string> => ({
-  "systems/billing.yaml": `${sound["systems/billing.yaml"]}${more}`,
-});
-const integration = (more: string, id = "second"): Record<string, string> => ({
-  [`integrations/${id}.yaml`]: `integration: ${id}\nfrom: orders\nto: billing\npurpose: Test\n${more}`,
-});
 const all = ["integration/orders-to-billing", "system/billing"];
 
 const goldens: readonly Golden[] = [
@@ -356,69 +339,3 @@ for (const { says, files, findings, broken } of goldens) {
     );
   });
 }
-
-test("an override that is broken in staging leaves production served", () => {
-  const { estate, findings } = load({
-    ...sound,
-    "sallyport.yaml": "environments: [production, staging]\n",
-    ...billingWith("environments:\n  production:\n  staging: { url: ftp://billing }\n"),
-  });
-  assert.deepEqual(findings.map(formatFinding), [
-    "systems/billing.yaml:8:19 error $.environments.staging.url: neither http nor https. Fix: use `https://` or `http://`",
-  ]);
-  const [production, staging] = estate.environments;
-  assert.deepEqual(production?.broken, []);
-  assert.equal(production?.systems.length, 2);
-  assert.deepEqual(
-    staging?.broken.map(({ object }) => object),
-    ["system/billing"],
-  );
-});
-
-test("a value overridden in one environment is nowhere in another one", () => {
-  const { estate, findings } = load({
-    ...sound,
-    "sallyport.yaml": "environments: [production, staging]\n",
-    ...billingWith(
-      "environments:\n  production:\n  staging:\n    url: https://billing.stg.internal\n    operations:\n      invoice.read: { timeout: 2s }\n",
-    ),
-  });
-  assert.deepEqual(findings, []);
-  const [production, staging] = estate.environments;
-  assert.equal(JSON.stringify(production).includes("stg"), false);
-  const read = staging?.systems[0]?.operations.find(({ name }) => name === "invoice.read");
-  assert.deepEqual([read?.path, read?.timeoutMs], ["/v1/invoices/{id}", 2_000]);
-});
-
-test("a mistake in the rules of an environment stops all of it: an approval rule may be what was lost", () => {
-  const { estate, findings } = load({
-    ...sound,
-    "sallyport.yaml": "environments:\n  production: { aproval: operator }\n",
-  });
-  assert.deepEqual(findings.map(formatFinding), [
-    "sallyport.yaml:2:17 error $.environments.production.aproval: unknown key `aproval`. Fix: did you mean `approval`?",
-  ]);
-  assert.deepEqual(estate.environments[0]?.systems, []);
-  assert.equal(estate.environments[0]?.approval, "operator");
-});
-
-test("a sallyport.yaml that is not YAML serves nothing and does not throw", () => {
-  const { estate, findings } = load({ ...sound, "sallyport.yaml": "environments: [production\n" });
-  assert.equal(findings[0]?.file, "sallyport.yaml");
-  assert.deepEqual(
-    estate.environments.map(({ name, systems }) => [name, systems.length]),
-    [["production", 0]],
-  );
-});
-
-test("an expired integration is reported and keeps its end for the compiler", () => {
-  const files = {
-    "systems/orders.yaml": "system: orders\nidentity: { client: orders }\n",
-    ...integration("expires: 2026-01-31\noperations: [invoice.read]\n"),
-  };
-  const { estate, findings } = load({ ...sound, ...files });
-  assert.deepEqual(findings.map(formatFinding), [
-    "integrations/second.yaml:5:10 warning $.expires: the integration has expired and is not served. Fix: remove the file, or write a later day",
-  ]);
-  assert.equal(estate.environments[0]?.integrations[0]?.expiresAtMs, Date.parse("2026-02-01T00:00:00Z"));
-});
