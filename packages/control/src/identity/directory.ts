@@ -1,7 +1,8 @@
 // Promises what the token endpoint may know of the registry: clients with their keys, and the active grants between systems.
 // Trusts the compiled objects of one (tenant, environment) it is built from. Words: DESIGN "system", "integration"; RFC 8707 for audiences.
+import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
-import type { CertificateIdentity, IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 
 /** A public key a client may sign assertions with. */
 export interface ClientKey {
@@ -41,40 +42,62 @@ export interface Directory {
   grants(from: string, to: string): readonly IdentityGrant[];
 }
 
+/** The parts of a registered estate that decide about tokens; SystemConfig and IntegrationConfig of registry/config have this shape. */
 export interface DirectoryParts {
-  readonly version: string;
-  readonly systems: readonly SystemObject[];
-  readonly integrations: readonly IntegrationObject[];
-  /** Client id -> union of the keys from YAML files and from rows. */
-  readonly keys: ReadonlyMap<string, readonly ClientKey[]>;
-  /** Integration id -> end of its bearer exception, milliseconds since the epoch. */
-  readonly bearerUntil?: ReadonlyMap<string, number>;
+  /** Served systems only: a broken one gets no tokens. Keys are bare public JWKs from the declared files. */
+  readonly systems: readonly {
+    readonly id: string;
+    readonly clients: readonly { readonly id: string; readonly keys: readonly object[] }[];
+    readonly certificates: readonly CertificateIdentity[];
+  }[];
+  readonly integrations: readonly {
+    readonly id: string;
+    readonly from: string;
+    readonly to: string;
+    readonly proof: readonly ProofKind[];
+    readonly operations: readonly { readonly name: string }[];
+    readonly bearerUntilMs?: number;
+    readonly expiresAtMs?: number;
+  }[];
+  /** State is not configuration: is this integration active now? */
+  readonly isActive: (integration: string) => boolean;
+  /** Client id -> keys from rows (`client keys add`), with their dates; verification uses the union. */
+  readonly rows?: ReadonlyMap<string, readonly ClientKey[]>;
 }
 
-/** Builds the directory of one (tenant, environment). Broken systems and everything not active are left out: they get no tokens. */
+/** Builds the directory of one (tenant, environment); build a new one after every apply and every change of a state. */
 export function directoryOf(parts: DirectoryParts): Directory {
   const clients = new Map<string, IdentityClient>();
   for (const system of parts.systems) {
-    if (system.broken !== undefined) continue;
-    for (const id of system.clients) {
-      clients.set(id, { id, system: system.id, keys: parts.keys.get(id) ?? [], certificates: system.certificates });
+    for (const { id, keys } of system.clients) {
+      const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
+      clients.set(id, {
+        id,
+        system: system.id,
+        keys: [...declared, ...(parts.rows?.get(id) ?? [])],
+        certificates: system.certificates,
+      });
     }
   }
   const grants = new Map<string, IdentityGrant[]>();
   for (const integration of parts.integrations) {
-    if (integration.state !== "active" || integration.broken !== undefined) continue;
-    const until = parts.bearerUntil?.get(integration.id);
+    if (!parts.isActive(integration.id)) continue;
     const edge = `${integration.from} ${integration.to}`;
     const grant: IdentityGrant = {
       integration: integration.id,
       scopes: integration.operations.map((operation) => `${integration.to}:${operation.name}`),
       proof: integration.proof,
-      ...(until === undefined ? {} : { bearerUntilMs: until }),
+      ...(integration.bearerUntilMs === undefined ? {} : { bearerUntilMs: integration.bearerUntilMs }),
       ...(integration.expiresAtMs === undefined ? {} : { expiresAtMs: integration.expiresAtMs }),
     };
     grants.set(edge, [...(grants.get(edge) ?? []), grant]);
   }
-  return { version: parts.version, clients, grants: (from, to) => grants.get(`${from} ${to}`) ?? [] };
+  const version = hash(
+    "sha256",
+    JSON.stringify([...clients.values()].sort((a, b) => (a.id < b.id ? -1 : 1))),
+    "base64url",
+  );
+  return { version, clients, grants: (from, to) => grants.get(`${from} ${to}`) ?? [] };
 }
 
 /** The keys of a client that are valid now. */

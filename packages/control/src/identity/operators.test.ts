@@ -5,16 +5,18 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { createTokenCrypto, generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { accessTokenHash } from "@sallyport/protocol/token/dpop.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import {
   createFirstOperator,
   createOperatorIssuer,
+  declaredOperators,
   type OperatorIssuer,
   operatorEnvironment,
   operatorKeyFile,
@@ -38,6 +40,7 @@ forEachDialect((_dialect, open) => {
   const crypto = createTokenCrypto();
   const admin = testKey();
   const holder = testKey();
+  const generated = generateSigner("EdDSA");
 
   before(async () => {
     store = await open<IdentityCommands>({ commands });
@@ -63,6 +66,7 @@ forEachDialect((_dialect, open) => {
       clock,
       random,
       record: testRecorder(log, operatorEnvironment),
+      declared: () => declaredOperators([{ id: "cy", keys: [generated.signer.jwk] }], crypto),
     });
     await store.run("addOperator", {
       tenant: "main",
@@ -90,6 +94,7 @@ forEachDialect((_dialect, open) => {
     operators.authenticate({
       method: "POST",
       url: `${adminUrl}/v1/integrations`,
+      address: "127.0.0.1",
       authorizations: [`${over.scheme ?? "DPoP"} ${token}`],
       proofs: [
         over.proof ??
@@ -156,7 +161,13 @@ forEachDialect((_dialect, open) => {
     assert.equal(await codeOf(act(token, { claims: { ath: "x" } })), "dpop-token-hash");
     assert.equal(await codeOf(act(token, { claims: { nonce: "old" } })), "dpop-nonce");
     assert.equal(await codeOf(act(token, { scheme: "Bearer" })), "credentials-missing");
-    const bare = await operators.authenticate({ method: "GET", url: adminUrl, authorizations: [], proofs: [] });
+    const bare = await operators.authenticate({
+      method: "GET",
+      url: adminUrl,
+      authorizations: [],
+      proofs: [],
+      address: "127.0.0.1",
+    });
     assert.ok(bare.kind === "refused" && bare.headers["DPoP-Nonce"] !== undefined);
   });
 
@@ -185,6 +196,17 @@ forEachDialect((_dialect, open) => {
     assert.equal(data.status, 200);
     assert.equal(await codeOf(act(String(data.body["access_token"]), { key: estate.holder })), "token-key-unknown");
     await estate.close();
+  });
+
+  test("an operator declared in the configuration is as good as one in a row, with an Ed25519 key too", async () => {
+    const { signer } = generated;
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: "cy", sub: "cy", aud: operators.issuer, iat: now, exp: now + 60, jti: "cy-1" };
+    const text = signCompactJws({ alg: "EdDSA", kid: signer.kid }, claims, signer);
+    const answer = await ask({ assertion: text });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    const verdict = await act(String(answer.body["access_token"]));
+    assert.deepEqual(verdict, { kind: "operator", id: "cy", tenant: "main" });
   });
 
   test("a removed operator is out at once, not when the last token ends", async () => {

@@ -11,7 +11,7 @@ import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/ac
 import type { TokenCrypto, TokenKeys, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
-import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { assertionBytesMax, decideAssertion } from "./decide-assertion.ts";
 import { machineLifetimeSecondsMax } from "./decide-issuance.ts";
@@ -21,7 +21,7 @@ import { dpopAlgorithms } from "./metadata.ts";
 import { mintOperator } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
-import type { IdentityCommands } from "./store.ts";
+import type { IdentityCommands, StoredOperator } from "./store.ts";
 import { answerOf, type PublicAnswer } from "./token-answer.ts";
 
 /** The operators' ring lives beside the environments' rings under a word no environment can have. */
@@ -43,6 +43,8 @@ export interface OperatorIssuerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly record: IssuanceRecorder;
+  /** Operators declared in the configuration, beside those in rows; absent: none. */
+  readonly declared?: () => readonly StoredOperator[];
 }
 
 export interface OperatorTokenRequest {
@@ -60,6 +62,8 @@ export interface OperatorRequest {
   /** Every Authorization and DPoP field value. */
   readonly authorizations: readonly string[];
   readonly proofs: readonly string[];
+  /** Source address, for the record. */
+  readonly address: string;
 }
 
 export type OperatorVerdict =
@@ -90,7 +94,12 @@ export function createOperatorIssuer(options: OperatorIssuerOptions): OperatorIs
       });
       return { ...answer, headers: { ...answer.headers, "DPoP-Nonce": options.nonces.issue() } };
     },
-    authenticate: (request) => authenticate(issuer, request, options),
+    authenticate: async (request) => {
+      const verdict = await authenticate(issuer, request, options);
+      if (verdict.kind === "refused")
+        await options.record.refused({ client: null, code: verdict.code, address: request.address });
+      return verdict;
+    },
   };
 }
 
@@ -167,8 +176,7 @@ async function operatorOf(
   const jws = parseCompactJws(assertion, { bytesMax: assertionBytesMax, keyMember: "kid" });
   const claims = jws.kind === "jws" ? parseJsonObject(jws.payload) : null;
   if (jws.kind === "malformed" || claims === null) return "assertion-malformed";
-  const operators = await options.store.run("readOperators", { tenant: options.tenant });
-  const operator = operators.find((candidate) => candidate.kid === jws.header.kid);
+  const operator = (await operatorsOf(options)).find((candidate) => candidate.kid === jws.header.kid);
   const jwk = operator === undefined ? null : parsePublicJwk(operator.jwk);
   const key = jwk === null ? null : options.crypto.importKey(jwk);
   if (operator === undefined || key === null) return "client-unknown";
@@ -232,7 +240,7 @@ async function authenticate(
   const accepted = acceptAccessToken(signed, use);
   if (accepted.kind === "deny") return refused(accepted.code);
   // Removed operators are out at once, not when their last token ends.
-  const operators = await options.store.run("readOperators", { tenant: options.tenant });
+  const operators = await operatorsOf(options);
   if (!operators.some((operator) => operator.id === accepted.claims.sub)) return refused("client-unknown");
   const first = await options.replay.claim(
     "operator",
@@ -240,6 +248,21 @@ async function authenticate(
     verified.issuedAtMs + dpopAgeMsMax + dpopAheadMsMax,
   );
   return first ? { kind: "operator", id: accepted.claims.sub, tenant: options.tenant } : refused("dpop-replayed");
+}
+
+async function operatorsOf(options: OperatorIssuerOptions): Promise<readonly StoredOperator[]> {
+  const rows = await options.store.run("readOperators", { tenant: options.tenant });
+  return [...rows, ...(options.declared?.() ?? [])];
+}
+
+/** Operators of the configuration in the form of rows: one per key, named by its thumbprint. */
+export function declaredOperators(
+  operators: readonly { readonly id: string; readonly keys: readonly PublicJwk[] }[],
+  crypto: TokenCrypto,
+): readonly StoredOperator[] {
+  return operators.flatMap(({ id, keys }) =>
+    keys.map((jwk) => ({ id, kid: thumbprint(jwk, crypto), jwk: { ...jwk } })),
+  );
 }
 
 function ringKeys(options: OperatorIssuerOptions): TokenKeys {

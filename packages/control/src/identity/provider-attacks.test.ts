@@ -7,7 +7,7 @@ import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { IdentityCommands } from "./store.ts";
-import { startEstate, type TestEstate, withKeys } from "./test-estate.ts";
+import { directoryWith, startEstate, type TestEstate } from "./test-estate.ts";
 import { assertion, dpopProof, form, jws, send, type TestAnswer, testKey } from "./test-issuer.ts";
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -238,6 +238,12 @@ forEachDialect((_dialect, open) => {
       proof: proof(),
     });
     assert.equal(analytics.body["error"], "invalid_scope", "granted to orders only");
+    const suspended = await estate.token({
+      client: "analytics",
+      form: { resource: `${estate.production.issuer}/systems/reports` },
+      proof: proof(),
+    });
+    assert.equal(suspended.body["error"], "invalid_target", "declared but not active");
   });
 
   test("DPoP: wrong URL, method, time, type, algorithm, key, a private key, two proofs or a foreign nonce get no token", async () => {
@@ -309,7 +315,7 @@ forEachDialect((_dialect, open) => {
     assert.equal((await estate.token({ proof: proof() })).body["error"], "invalid_target");
     production.directory = { ...former, clients: new Map() };
     assert.equal((await estate.token({ proof: proof() })).body["error"], "invalid_client");
-    production.directory = withKeys("gone", production.issuer, "production", new Map());
+    production.directory = directoryWith("production", new Map());
     assert.equal((await estate.token({ proof: proof() })).body["error"], "invalid_client");
     production.directory = former;
     assert.equal((await estate.token({ proof: proof() })).status, 200);

@@ -10,7 +10,7 @@ import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import * as client from "openid-client";
 import type { IdentityCommands } from "./store.ts";
 import { testCertificate } from "./test-certificates.ts";
-import { startEstate, type TestEnvironment, type TestEstate, withKeys } from "./test-estate.ts";
+import { directoryWith, startEstate, type TestEnvironment, type TestEstate } from "./test-estate.ts";
 import { assertion, dpopProof, jwkOf, send, testKey } from "./test-issuer.ts";
 
 /** What a gateway would say about a token: the shared verifier with the keys this issuer publishes. */
@@ -204,7 +204,7 @@ forEachDialect((_dialect, open) => {
     const keys = new Map([
       ["orders", [{ jwk: broken }, { jwk: fresh.jwk }, { jwk: later.jwk, notBeforeMs: Date.now() + 60_000 }]],
     ]);
-    production.directory = withKeys("2", production.issuer, "production", keys);
+    production.directory = directoryWith("production", keys);
     const proof = async () => dpopProof(estate.holder, `${production.issuer}/token`, nonce);
     assert.equal((await estate.token({ proof: await proof() })).status, 401, "the removed key");
     assert.equal(

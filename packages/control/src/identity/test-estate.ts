@@ -8,7 +8,6 @@ import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
-import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { type ClientKey, type Directory, directoryOf } from "./directory.ts";
 import { type IdentityListener, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
@@ -23,9 +22,7 @@ import {
   assertion,
   dpopProof,
   form,
-  integration,
   send,
-  system,
   type TestAnswer,
   type TestKey,
   type TestSend,
@@ -118,28 +115,37 @@ export function testRecorder(environment: { leaves: Leaf[]; logBroken: boolean }
 }
 
 /** The estate: orders and analytics may call billing, reports accepts bearer until a date; staging knows only analytics. */
-function parts(issuer: string, name: string, keys: ReadonlyMap<string, readonly ClientKey[]>) {
+export function directoryWith(name: string, keys: ReadonlyMap<string, readonly ClientKey[]>): Directory {
   const uri = { trust: "internal", kind: "uri", value: "spiffe://main/orders" } as const;
-  const systems: SystemObject[] = [
-    system(issuer, "orders", { clients: name === "production" ? ["orders"] : [], certificates: [uri] }),
-    system(issuer, "analytics", { clients: ["analytics"] }),
-    system(issuer, "billing"),
-    system(issuer, "reports"),
-  ];
-  const integrations: IntegrationObject[] = [
-    integration("orders", "billing", ["invoice.create", "invoice.read"]),
-    integration("analytics", "billing", ["invoice.read"]),
-    integration("orders", "reports", ["report.read"], { proof: ["bearer"] }),
-  ];
-  return { systems, integrations, keys, bearerUntil: new Map([["orders-to-reports", Date.now() + 86_400_000]]) };
+  const system = (id: string, clients: readonly string[], certificates: readonly (typeof uri)[] = []) => ({
+    id,
+    clients: clients.map((client) => ({ id: client, keys: [] })),
+    certificates,
+  });
+  const grant = (from: string, to: string, operations: readonly string[]) => ({
+    id: `${from}-to-${to}`,
+    from,
+    to,
+    proof: ["dpop", "mtls"] as const,
+    operations: operations.map((operation) => ({ name: operation })),
+  });
+  return directoryOf({
+    systems: [
+      system("orders", name === "production" ? ["orders"] : [], [uri]),
+      system("analytics", ["analytics"]),
+      system("billing", []),
+      system("reports", []),
+    ],
+    integrations: [
+      grant("orders", "billing", ["invoice.create", "invoice.read"]),
+      grant("analytics", "billing", ["invoice.read"]),
+      grant("analytics", "reports", ["report.read"]),
+      { ...grant("orders", "reports", ["report.read"]), proof: ["bearer"], bearerUntilMs: Date.now() + 86_400_000 },
+    ],
+    isActive: (id) => id !== "analytics-to-reports",
+    rows: keys,
+  });
 }
-
-export const withKeys = (
-  version: string,
-  issuer: string,
-  name: string,
-  keys: ReadonlyMap<string, readonly ClientKey[]>,
-): Directory => directoryOf({ version, ...parts(issuer, name, keys) });
 
 /** Starts everything on 127.0.0.1; the caller closes it. */
 export async function startEstate(store: Store<IdentityCommands>): Promise<TestEstate> {
@@ -161,7 +167,7 @@ export async function startEstate(store: Store<IdentityCommands>): Promise<TestE
       leaves: [] as Leaf[],
       logBroken: false,
       acknowledged: Number.POSITIVE_INFINITY,
-      directory: withKeys("1", issuer, name, keys),
+      directory: directoryWith(name, keys),
     };
     const record = testRecorder(state, name);
     const ring = await openKeyRing({

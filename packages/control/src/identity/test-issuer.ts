@@ -2,7 +2,6 @@
 // Used by *.test.ts of this folder only.
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { request as httpsRequest } from "node:https";
-import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
 
 export interface TestKey {
   readonly privateKey: KeyObject;
@@ -136,44 +135,6 @@ export function send(url: string, ca: string, options: TestSend = {}): Promise<T
   req.on("error", reject);
   req.end(options.body);
   return promise;
-}
-
-/** A system that publishes two operations, or only consumes. */
-export function system(issuer: string, id: string, over: Partial<SystemObject> = {}): SystemObject {
-  return {
-    id,
-    owner: "team:default",
-    zone: "internal",
-    region: "eu",
-    audience: `${issuer}/systems/${id}`,
-    public: { path: `/${id}`, strip: true },
-    clients: [],
-    certificates: [],
-    attributes: {},
-    operations: [],
-    ...over,
-  };
-}
-
-export function integration(
-  from: string,
-  to: string,
-  operations: readonly string[],
-  over: Partial<IntegrationObject> = {},
-): IntegrationObject {
-  return {
-    id: `${from}-to-${to}`,
-    from,
-    to,
-    owner: "team:default",
-    purpose: "a test",
-    state: "active",
-    proof: ["dpop", "mtls"],
-    limits: [],
-    operations: operations.map((name) => ({ name })),
-    declaredAt: "systems/x.yaml:1",
-    ...over,
-  };
 }
 
 /** The key at `index` of an RFC 7517 set. */
