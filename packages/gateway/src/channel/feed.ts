@@ -1,4 +1,4 @@
-// Promises every message of the channel in order, reconnecting for ever, and asks again from its own numbers after any gap.
+// Promises every message of the channel in order, reconnecting for ever from the numbers the gateway holds; gaps are the follower's to see.
 // Trusts the transport, which has proven control by its pinned key. Specified in docs/formats/join.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
@@ -25,8 +25,6 @@ export interface FeedOptions {
 const backoffMs = { first: 100, max: 5_000 };
 /** A stream without any line for this long is dead, whatever TCP says: heartbeats come every second. */
 const silenceMs = 5_000;
-/** Heartbeats in a row that may be ahead of what we hold before the stream is reopened: a push may be on its way. */
-const gapHeartbeatsMax = 2;
 const knownMessages = new Set([
   "hello",
   "heartbeat",
@@ -61,7 +59,6 @@ class Connection {
   #closing = false;
   #current: { close(): void } | null = null;
   #wake: (() => void) | null = null;
-  #heartbeatsAhead = 0;
   #lastLineMs = 0;
 
   constructor(options: FeedOptions, on: (message: DownMessage) => void) {
@@ -93,7 +90,6 @@ class Connection {
 
   async #connectOnce(): Promise<void> {
     const { keySeq, revocationSeq } = this.#options.held();
-    this.#heartbeatsAhead = 0;
     const stream = await this.#options.transport.stream(
       `/channel/v1/down?key-seq=${keySeq}&revocation-seq=${revocationSeq}`,
       (line) => this.#line(line),
@@ -120,15 +116,6 @@ class Connection {
       return;
     }
     this.#on(message);
-    if (message.t === "heartbeat") this.#checkGap(message);
-  }
-
-  /** A number ahead of ours that no push explains means a push was lost: only a new opening can close the gap. */
-  #checkGap(heartbeat: Extract<DownMessage, { t: "heartbeat" }>): void {
-    const held = this.#options.held();
-    const ahead = heartbeat.keySeq > held.keySeq || heartbeat.revocationSeq > held.revocationSeq;
-    this.#heartbeatsAhead = ahead ? this.#heartbeatsAhead + 1 : 0;
-    if (this.#heartbeatsAhead > gapHeartbeatsMax) this.#current?.close();
   }
 
   /** Full jitter, so that a fleet does not come back in one moment. */

@@ -1,19 +1,9 @@
 // Promises that a node's keys are made on the spot, never leave its data directory, and are readable by its user alone.
 // Trusts the file system's owner bits. Specified in docs/formats/join.md.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { replacePrivateFile } from "./private-state.ts";
 
 /** All a node is, as it lies in `<data>/node/identity.json` (0600). Keys are PKCS#8 PEM. */
 export interface NodeIdentity {
@@ -109,21 +99,5 @@ export function readIdentity(dataDirectory: string): NodeIdentity | null {
 
 /** Replaces the identity file in one step: a crash leaves the old one or the new one. */
 export function writeIdentity(dataDirectory: string, identity: NodeIdentity): void {
-  const path = identityPath(dataDirectory);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const staged = `${path}.staged`;
-  const file = openSync(staged, "w", 0o600);
-  try {
-    writeSync(file, JSON.stringify(identity));
-    fdatasyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(staged, path);
-  const directory = openSync(dirname(path), "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
+  replacePrivateFile(identityPath(dataDirectory), JSON.stringify(identity));
 }

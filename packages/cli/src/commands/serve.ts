@@ -1,0 +1,196 @@
+// Promises one command for every role, with a start that says what it serves and refuses to start half-working.
+// Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { CommandEnd, exitCode } from "../exit.ts";
+
+/** A listening address as given on the command line. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServeOptions {
+  readonly role: "all" | "control" | "gateway";
+  readonly dataDirectory: string;
+  readonly configDirectory: string | null;
+  readonly watch: boolean;
+  /** The join token's text, when a file was named. */
+  readonly joinToken: string | null;
+  /** Gateway listeners by name. */
+  readonly listen: ReadonlyMap<string, Address>;
+  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly identity: Address;
+  readonly channel: Address;
+  readonly admin: Address;
+  /** Client-facing origins where they differ from the addresses. */
+  readonly identityUrl: string | null;
+  readonly channelUrl: string | null;
+  readonly adminUrl: string | null;
+  readonly storeUrl: string | null;
+  readonly checkpointCopy: string | null;
+  readonly shutdownGraceMs: number;
+}
+
+/** `sallyport serve`. */
+export function serveCommand(program: Command): void {
+  program
+    .command("serve")
+    .description("run Sallyport: control plane, gateway, or both in one process")
+    .addOption(new Option("--role <role>", "what to run").choices(["all", "control", "gateway"]).default("all"))
+    .option("--config <directory>", "estate to apply at start (roles all and control)")
+    .option("--watch", "apply the estate again when a file changes", false)
+    .option("--data <directory>", "where state lives; created with mode 0700", ".sallyport")
+    .option(
+      "--listen <name=host:port...>",
+      "addresses of gateway listeners, by the names in sallyport.yaml; default public=127.0.0.1:8443",
+    )
+    .option("--tls-cert <file>", "certificate chain of the gateway listeners (PEM); default: issued by the local CA")
+    .option("--tls-key <file>", "its private key (PEM, readable by you alone)")
+    .option("--join-file <file>", "join token of a gateway that has not joined yet (role gateway)")
+    .option("--identity-listen <host:port>", "where tokens are issued", "127.0.0.1:7440")
+    .option("--channel-listen <host:port>", "where gateways connect", "127.0.0.1:7441")
+    .option(
+      "--admin-listen <host:port>",
+      "where operators connect; also /livez, /readyz and /metrics",
+      "127.0.0.1:7442",
+    )
+    .option("--identity-url <url>", "origin clients use for tokens; it is part of every issuer")
+    .option("--channel-url <url>", "origin gateways use")
+    .option("--admin-url <url>", "origin operators use")
+    .option(
+      "--store <url>",
+      "PostgreSQL URL of the control store, from the variable it names; default: SQLite under --data",
+    )
+    .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
+    .option("--grace <duration>", "how long requests in flight may take after SIGTERM", "10s")
+    .addHelpText("after", examples)
+    .action(async (raw: RawOptions, command: Command) => {
+      const { parseDuration } = await import("../duration.ts");
+      const options = parseServeOptions(raw, parseDuration(raw.grace));
+      const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
+      const { runRole } = await import("../roles/run.ts");
+      await runRole(options, json);
+    });
+}
+
+const examples = `
+Examples:
+  sallyport serve --config estate                      everything in one process, on loopback
+  sallyport serve --role control --config estate       a control plane
+  sallyport serve --role gateway --join-file token     a gateway, on another host
+`;
+
+interface RawOptions {
+  readonly role: ServeOptions["role"];
+  readonly config?: string;
+  readonly watch: boolean;
+  readonly data: string;
+  readonly listen?: readonly string[];
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly joinFile?: string;
+  readonly identityListen: string;
+  readonly channelListen: string;
+  readonly adminListen: string;
+  readonly identityUrl?: string;
+  readonly channelUrl?: string;
+  readonly adminUrl?: string;
+  readonly store?: string;
+  readonly checkpointCopy?: string;
+  readonly grace: string;
+}
+
+function parseServeOptions(raw: RawOptions, shutdownGraceMs: number): ServeOptions {
+  return {
+    role: raw.role,
+    dataDirectory: resolve(raw.data),
+    configDirectory: raw.config === undefined ? null : resolve(raw.config),
+    watch: raw.watch,
+    joinToken: raw.joinFile === undefined ? null : readPrivateText(raw.joinFile),
+    listen: parseListen(raw.listen ?? []),
+    tls: parseTls(raw),
+    identity: parseAddress(raw.identityListen),
+    channel: parseAddress(raw.channelListen),
+    admin: parseAddress(raw.adminListen),
+    identityUrl: parseOrigin(raw.identityUrl, "--identity-url"),
+    channelUrl: parseOrigin(raw.channelUrl, "--channel-url"),
+    adminUrl: parseOrigin(raw.adminUrl, "--admin-url"),
+    storeUrl: raw.store ?? null,
+    checkpointCopy: raw.checkpointCopy === undefined ? null : resolve(raw.checkpointCopy),
+    shutdownGraceMs,
+  };
+}
+
+function parseListen(texts: readonly string[]): ReadonlyMap<string, Address> {
+  const listeners = new Map<string, Address>();
+  for (const text of texts) {
+    const split = text.indexOf("=");
+    if (split < 1)
+      throw new CommandEnd(
+        exitCode.badUse,
+        `--listen ${text}: no listener name`,
+        "write name=host:port, for example public=0.0.0.0:8443",
+      );
+    listeners.set(text.slice(0, split), parseAddress(text.slice(split + 1)));
+  }
+  return listeners;
+}
+
+/** `127.0.0.1:8443`, `[::1]:8443`. Throws CommandEnd (bad use). */
+export function parseAddress(text: string): Address {
+  const match = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match?.[1] === undefined || port > 65_535)
+    throw new CommandEnd(
+      exitCode.badUse,
+      `"${text}" is not an address`,
+      "write host:port, for example 127.0.0.1:8443 or [::1]:8443",
+    );
+  return { host: match[1].replace(/^\[|\]$/g, ""), port };
+}
+
+function parseOrigin(text: string | undefined, option: string): string | null {
+  if (text === undefined) return null;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || url.protocol !== "https:" || url.origin !== text) {
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${option} ${text} is not an https origin`,
+      "write https://host or https://host:port, without a path or a trailing slash",
+    );
+  }
+  return text;
+}
+
+function parseTls(raw: RawOptions): ServeOptions["tls"] {
+  if (raw.tlsCert === undefined && raw.tlsKey === undefined) return null;
+  if (raw.tlsCert === undefined || raw.tlsKey === undefined)
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--tls-cert and --tls-key belong together",
+      "give both, or neither to use the local CA",
+    );
+  return { cert: readText(raw.tlsCert), key: readPrivateText(raw.tlsKey) };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
+  }
+}
+
+function readPrivateText(path: string): string {
+  const text = readText(path);
+  if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) {
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${path} can be read by others than its owner`,
+      `chmod 600 ${path}, and replace what it holds: it may have been seen`,
+    );
+  }
+  return text;
+}

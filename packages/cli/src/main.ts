@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+// Promises the binary: which command runs which file, one exit code per kind of end, nothing secret on a command line.
+// Trusts the commands. Specified in docs/cli.md.
+import { join, resolve } from "node:path";
+import { Command, CommanderError } from "commander";
+import type { Connect } from "./admin-client.ts";
+import { auditCommands } from "./commands/audit.ts";
+import { checkCommand } from "./commands/check.ts";
+import { estateCommands } from "./commands/estate.ts";
+import { gatewayCommands } from "./commands/gateway.ts";
+import { integrationCommands } from "./commands/integration.ts";
+import { keyCommands } from "./commands/keys.ts";
+import { serveCommand } from "./commands/serve.ts";
+import { statusCommand } from "./commands/status.ts";
+import { whyCommand } from "./commands/why.ts";
+import { CommandEnd, exitCode } from "./exit.ts";
+import { createTerminal, printEnd } from "./terminal.ts";
+import { version } from "./version.ts";
+
+interface GlobalOptions {
+  readonly json?: boolean;
+  readonly operator?: string;
+  readonly data?: string;
+}
+
+/** Control's code is loaded by the commands that speak to it, never by a gateway. */
+const connect: Connect = async (command) => {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  const { openAdminClient } = await import("./admin-connection.ts");
+  const path =
+    options.operator ?? process.env["SALLYPORT_OPERATOR"] ?? join(resolve(".sallyport"), "operator.key.json");
+  return { client: openAdminClient(path), terminal: createTerminal(options.json === true) };
+};
+
+export function createProgram(): Command {
+  const program = new Command("sallyport")
+    .description(
+      "a secure integration gateway: every crossing authenticated, authorised, validated, limited and recorded",
+    )
+    .version(version)
+    .option("--json", "print one JSON value instead of words")
+    .option("--operator <file>", "operator key file; default: $SALLYPORT_OPERATOR, then .sallyport/operator.key.json")
+    .exitOverride()
+    .showHelpAfterError("(run with --help for what this command takes)")
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      "after",
+      "\nExit codes: 0 yes · 1 the answer is no · 2 bad use or configuration · 3 unreachable · 4 not permitted\n",
+    );
+  serveCommand(program);
+  checkCommand(program);
+  statusCommand(program, connect);
+  whyCommand(program, connect);
+  estateCommands(program, connect);
+  integrationCommands(program, connect);
+  gatewayCommands(program, connect);
+  keyCommands(program, connect);
+  auditCommands(program, connect);
+  return program;
+}
+
+/** Runs one command line and returns its exit code. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const program = createProgram();
+  const json = argv.includes("--json");
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCode.yes;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.yes : exitCode.badUse;
+    if (error instanceof CommandEnd) {
+      printEnd(error, json);
+      return error.exit;
+    }
+    const end = faultEnd(error);
+    printEnd(end, json);
+    return end.exit;
+  }
+}
+
+/** A fault of a part (store, log, seal, join …) has words for people and a code; anything else is a bug and shows where it was. */
+function faultEnd(error: unknown): CommandEnd {
+  if (error instanceof Error && "code" in error && typeof error.code === "string") {
+    return new CommandEnd(exitCode.badUse, `${error.message} (${error.code})`);
+  }
+  return new CommandEnd(
+    exitCode.badUse,
+    `unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    "please report this",
+  );
+}
+
+if (import.meta.main) process.exitCode = await run(process.argv.slice(2));

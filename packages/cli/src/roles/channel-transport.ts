@@ -1,0 +1,69 @@
+// Promises the gateway's way to control: the pinned listener, mTLS once there is a certificate, bounded answers.
+// Trusts the pin of the join token. Specified in docs/formats/join.md.
+import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
+import { createChannelClient } from "@sallyport/kernel/dial/channel-client.ts";
+import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+
+const lineBytesMax = 4 * 1024 * 1024;
+const answerBytesMax = 64 * 1024 * 1024;
+const timeoutMs = 15_000;
+const connectTimeoutMs = 5_000;
+const idleTimeoutMs = 5_000;
+
+/** An answer of control that is not the one hoped for; `status` tells a refusal from an absence. */
+export class ChannelRefusal extends Error {
+  readonly status: number;
+  constructor(status: number) {
+    super(`control answered ${status}`);
+    this.name = "ChannelRefusal";
+    this.status = status;
+  }
+}
+
+export interface ChannelTarget {
+  readonly url: string;
+  /** SHA-256 of the listener's SubjectPublicKeyInfo, base64. */
+  readonly pin: string;
+}
+
+/** A transport and its end. A new client certificate needs a new transport. */
+export function openChannelTransport(
+  dialer: Dialer,
+  target: ChannelTarget,
+  client?: { readonly cert: string; readonly key: string },
+): ChannelTransport & { close(): Promise<void> } {
+  const channel = createChannelClient({
+    dialer,
+    origin: target.url,
+    // The join token names this host: it is usually a private one, and nothing but the pinned key is believed there.
+    rules: { allowPrivateHosts: new Set([new URL(target.url).hostname.replace(/^\[|\]$/g, "")]), ownAddresses: new Set() },
+    tls: { pins: [target.pin], pinOnly: true, ...client },
+    connectTimeoutMs,
+  });
+  const body = async (path: string, options: { readonly method: "GET" | "POST"; readonly body?: string }) => {
+    const headers = options.body === undefined ? {} : { "content-type": "application/json" };
+    const answer = await channel.request(path, { ...options, headers, answerBytesMax, timeoutMs });
+    if (answer.status < 200 || answer.status > 299) throw new ChannelRefusal(answer.status);
+    return answer.body;
+  };
+  return {
+    get: (path) => body(path, { method: "GET" }),
+    post: (path, text) => body(path, { method: "POST", body: text }),
+    stream: (path, onLine) =>
+      new Promise((resolve, reject) => {
+        const ended = Promise.withResolvers<void>();
+        const stream = channel.openStream(path, {
+          onLine,
+          lineBytesMax,
+          idleTimeoutMs,
+          onOpen: () => resolve({ ended: ended.promise, close: () => stream.close() }),
+          onEnd: (end) => {
+            ended.resolve();
+            // Before the opening this rejects; after it the promise is settled and this says nothing.
+            reject(end.kind === "fault" ? end.fault : new ChannelRefusal(end.kind === "status" ? end.status : 0));
+          },
+        });
+      }),
+    close: () => channel.close(),
+  };
+}

@@ -1,0 +1,156 @@
+// Promises a gateway that joins once, starts from its last good snapshot without control, and renews its own certificates.
+// Trusts the join token and its own data directory. Specified in docs/gateway.md and docs/formats/join.md.
+import { X509Certificate } from "node:crypto";
+import { join as joinPath } from "node:path";
+import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
+import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
+import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
+import { type JoinPorts, joinOnce, renewNode } from "@sallyport/gateway/join/join.ts";
+import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import { openLogKeyCache } from "@sallyport/gateway/join/log-key-cache.ts";
+import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
+import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
+import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
+import type { ServeOptions } from "../commands/serve.ts";
+import { openChannelTransport } from "./channel-transport.ts";
+import { openNodeLog } from "./node-log.ts";
+import type { RoleLogger, RunningRole } from "./running-role.ts";
+import { systemClock, systemRandom } from "./system-ports.ts";
+
+const memoEntriesMax = 10_000;
+/** How often certificates are looked at; they last a day. */
+const renewalCheckMs = 60_000;
+
+/** Starts the gateway role. Throws the faults of joining, the log, and the listeners, each with its fix. */
+export async function startGateway(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
+  const dialer = createDialer();
+  const ports = joinPorts(options.dataDirectory, dialer);
+  const identity = await joinOnce(options.joinToken, ports);
+  const channel = new NodeChannel(identity, ports, logger);
+  const log = await openNodeLog({ ...options, identity, role: "gateway" });
+  try {
+    const gateway = await openGateway({ options, identity, channel, log, dialer, logger });
+    const listening = await gateway.start();
+    return {
+      addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
+      readiness: () => gateway.readiness(),
+      metricsText: () => gateway.metricsText(),
+      stop: async (graceMs) => {
+        await gateway.drain(graceMs);
+        await gateway.close();
+        await channel.close();
+        await log.close();
+      },
+    };
+  } catch (error) {
+    await channel.close();
+    await log.close();
+    throw error;
+  }
+}
+
+interface GatewayParts {
+  readonly options: ServeOptions;
+  readonly identity: NodeIdentity;
+  readonly channel: NodeChannel;
+  readonly log: LogHandle;
+  readonly dialer: Dialer;
+  readonly logger: RoleLogger;
+}
+
+async function openGateway({ options, identity, channel, log, dialer, logger }: GatewayParts): Promise<Gateway> {
+  const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel.transport()));
+  const logKeys = openLogKeyCache(options.dataDirectory, identity);
+  const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
+  const gateway: Gateway = createGateway({
+    tenant: identity.tenant,
+    environment: identity.environment,
+    region: identity.region,
+    group: identity.group,
+    node: identity.node,
+    stateDirectory: joinPath(options.dataDirectory, "snapshot"),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    feed: createChannelFeed({
+      transport: channel,
+      clock: systemClock,
+      random: systemRandom,
+      held: () => gateway.held(),
+      fault: (error) => logger.warn({ err: error instanceof Error ? error.message : String(error) }, "the channel to control is interrupted"),
+    }),
+    snapshotKey: identity.snapshotKey,
+    logKeys: logKeys.cached(),
+    openLogKeys: (sealed) => logKeys.open(sealed),
+    hop: generateSigner("ES256").signer,
+    listeners: [...listen].map(([name, { host, port }]) => ({ name, host, port, tls: { cert: tls.cert, key: tls.key } })),
+    dialer,
+    policy: createPolicyEngine({ memoEntriesMax }),
+    logger,
+  });
+  return gateway;
+}
+
+function joinPorts(dataDirectory: string, dialer: Dialer): JoinPorts & { open(identity: NodeIdentity): ReturnType<typeof openChannelTransport> } {
+  return {
+    dataDirectory,
+    transport: (control, client) => openChannelTransport(dialer, control, client),
+    open: (identity) => openChannelTransport(dialer, identity, { cert: identity.certificate, key: identity.nodeKey }),
+  };
+}
+
+/** The transport under the node's newest certificate: renewing swaps it, streams under way end by themselves and come back on the new one. */
+class NodeChannel implements ChannelTransport {
+  readonly #ports: ReturnType<typeof joinPorts>;
+  readonly #logger: RoleLogger;
+  readonly #timer: NodeJS.Timeout;
+  #identity: NodeIdentity;
+  #current: ReturnType<typeof openChannelTransport>;
+
+  constructor(identity: NodeIdentity, ports: ReturnType<typeof joinPorts>, logger: RoleLogger) {
+    this.#identity = identity;
+    this.#ports = ports;
+    this.#logger = logger;
+    this.#current = ports.open(identity);
+    this.#timer = setInterval(() => void this.#renewWhenDue(), renewalCheckMs);
+    this.#timer.unref();
+  }
+
+  transport(): ChannelTransport {
+    return this.#current;
+  }
+
+  stream(path: string, onLine: (line: string) => void): ReturnType<ChannelTransport["stream"]> {
+    return this.#current.stream(path, onLine);
+  }
+
+  get(path: string): Promise<Uint8Array> {
+    return this.#current.get(path);
+  }
+
+  post(path: string, body: string): Promise<Uint8Array> {
+    return this.#current.post(path, body);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#current.close();
+  }
+
+  async #renewWhenDue(): Promise<void> {
+    const { validFromDate, validToDate } = new X509Certificate(this.#identity.certificate);
+    const half = (validFromDate.getTime() + validToDate.getTime()) / 2;
+    if (systemClock.now() < half) return;
+    try {
+      this.#identity = await renewNode(this.#identity, this.#ports);
+      const old = this.#current;
+      this.#current = this.#ports.open(this.#identity);
+      await old.close();
+      this.#logger.info({ node: this.#identity.node }, "node certificate renewed with a new key");
+    } catch (error) {
+      this.#logger.warn({ err: error instanceof Error ? error.message : String(error) }, "the node certificate could not be renewed yet");
+    }
+  }
+}

@@ -1,0 +1,17 @@
+// Promises what a started role can be asked and told, whatever it is made of. Trusts the role's own file.
+
+export interface RunningRole {
+  /** Name -> origin of everything that listens, for the start banner. */
+  readonly addresses: Readonly<Record<string, string>>;
+  readiness(): { readonly ready: boolean } | Promise<{ readonly ready: boolean }>;
+  metricsText(): Promise<string>;
+  /** Not ready, lets work in flight end within the grace, closes everything. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** The part of pino the roles use. */
+export interface RoleLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

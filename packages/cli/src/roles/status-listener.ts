@@ -1,0 +1,46 @@
+// Promises liveness, readiness with detail, and metrics on an address of the node's own, away from every caller.
+// Trusts whoever can reach that address with nothing but reading. Specified in docs/cli.md "Status listener".
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Address } from "../commands/serve.ts";
+
+export interface StatusSource {
+  readiness(): { readonly ready: boolean } | Promise<{ readonly ready: boolean }>;
+  metricsText(): Promise<string>;
+}
+
+export interface StatusListener {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Serves `/livez`, `/readyz` (200 or 503 with the same JSON) and `/metrics` (Prometheus text). Rejects when the port is taken. */
+export async function openStatusListener(address: Address, source: StatusSource): Promise<StatusListener> {
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 5_000 }, (request, response) => {
+    const answer = (status: number, type: string, body: string) =>
+      response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
+    const serve = async () => {
+      if (request.method !== "GET") return answer(405, "text/plain", "only GET\n");
+      if (request.url === "/livez") return answer(200, "application/json", '{"live":true}\n');
+      if (request.url === "/metrics") return answer(200, "text/plain; version=0.0.4", await source.metricsText());
+      if (request.url !== "/readyz") return answer(404, "text/plain", "/livez, /readyz, /metrics\n");
+      const readiness = await source.readiness();
+      return answer(readiness.ready ? 200 : 503, "application/json", `${JSON.stringify(readiness)}\n`);
+    };
+    serve().catch(() => answer(500, "text/plain", "the status could not be read\n"));
+  });
+  server.maxConnections = 64;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address.port, address.host, resolve);
+  });
+  return {
+    // A listening TCP server's address is never a string.
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,115 @@
+// Promises that an estate and the rows it is kept as are the same thing: rows of an estate give back its environments, whoever else applied beside it.
+// Trusts registry/config for the shapes. Specified in docs/configuration.md "What apply keeps".
+
+import { stableJson } from "../snapshot/stable-json.ts";
+import type {
+  BrokenConfig,
+  EnvironmentConfig,
+  Estate,
+  IntegrationConfig,
+  ListenerConfig,
+  PolicyFile,
+  SystemConfig,
+  TrustConfig,
+} from "./config/estate.ts";
+
+export type RowKind = "environment" | "system" | "integration" | "trust" | "policy";
+
+/** One applied object of one environment: what the store keeps and compares. */
+export interface EstateRow {
+  readonly environment: string;
+  readonly kind: RowKind;
+  readonly id: string;
+  /** JSON with sorted keys: equal text means an equal object. */
+  readonly json: string;
+}
+
+interface EnvironmentRow {
+  readonly approval: EnvironmentConfig["approval"];
+  readonly stalenessMs: EnvironmentConfig["stalenessMs"];
+  readonly listeners: readonly ListenerConfig[];
+  readonly broken: readonly BrokenConfig[];
+}
+
+const strictest: Readonly<Record<EnvironmentConfig["approval"], number>> = { none: 0, operator: 1 };
+
+/** The rows of an estate, in a fixed order. */
+export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
+  return estate.environments.flatMap((environment) => {
+    const row = (kind: RowKind, id: string, value: unknown): EstateRow => ({
+      environment: environment.name,
+      kind,
+      id,
+      json: Buffer.from(stableJson(value)).toString(),
+    });
+    const { approval, stalenessMs, listeners, broken } = environment;
+    return [
+      row("environment", `${environment.name}-by-${estate.name}`, {
+        approval,
+        stalenessMs,
+        listeners,
+        broken,
+      } satisfies EnvironmentRow),
+      ...environment.systems.map((system) => row("system", system.id, system)),
+      ...environment.integrations.map((integration) => row("integration", integration.id, integration)),
+      ...environment.trust.map((trust) => row("trust", trust.name, trust)),
+      ...environment.policies.map((policy) => row("policy", policy.file, policy)),
+    ];
+  });
+}
+
+/** The environments that rows describe, in ascending order of name. Where several estates say something of one environment, the strictest holds. */
+export function environmentsOfRows(rows: readonly EstateRow[]): readonly EnvironmentConfig[] {
+  const names = [...new Set(rows.map((row) => row.environment))].sort();
+  return names.map((name) => {
+    const here = rows.filter((row) => row.environment === name);
+    // Rows are written by rowsOfEstate only: each kind's JSON is the shape it was made from.
+    const all = <T>(kind: RowKind): T[] =>
+      here.filter((row) => row.kind === kind).map((row) => JSON.parse(row.json) as T);
+    const settings = all<EnvironmentRow>("environment");
+    return {
+      name,
+      ...mergeSettings(settings),
+      systems: byId(all<SystemConfig>("system")),
+      integrations: byId(all<IntegrationConfig>("integration")),
+      trust: all<TrustConfig>("trust").sort((a, b) => compare(a.name, b.name)),
+      policies: all<PolicyFile>("policy").sort((a, b) => compare(a.file, b.file)),
+    };
+  });
+}
+
+function mergeSettings([first, ...others]: readonly EnvironmentRow[]): EnvironmentRow {
+  return others.reduce(
+    (a, b) => ({
+      approval: strictest[a.approval] >= strictest[b.approval] ? a.approval : b.approval,
+      stalenessMs: {
+        public: Math.min(a.stalenessMs.public, b.stalenessMs.public),
+        internal: Math.min(a.stalenessMs.internal, b.stalenessMs.internal),
+        confidential: Math.min(a.stalenessMs.confidential, b.stalenessMs.confidential),
+        restricted: Math.min(a.stalenessMs.restricted, b.stalenessMs.restricted),
+      },
+      listeners: [
+        ...a.listeners,
+        ...b.listeners.filter(({ name }) => !a.listeners.some((other) => other.name === name)),
+      ],
+      broken: [...a.broken, ...b.broken],
+    }),
+    first ?? empty,
+  );
+}
+
+/** Rows of an environment nobody describes: nothing is served without an operator's word. */
+const empty: EnvironmentRow = {
+  approval: "operator",
+  stalenessMs: { public: 0, internal: 0, confidential: 0, restricted: 0 },
+  listeners: [],
+  broken: [],
+};
+
+function byId<T extends { readonly id: string }>(objects: readonly T[]): T[] {
+  return [...objects].sort((a, b) => compare(a.id, b.id));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
