@@ -105,6 +105,14 @@ function createLineSplitter(bytesMax: number): (chunk: Uint8Array) => string[] {
   };
 }
 
+async function handle(line: string, options: StreamOptions): Promise<void> {
+  try {
+    await options.onLine(line);
+  } catch (cause) {
+    throw new DialFault("aborted", "the stream was given up because one of its lines could not be handled", cause);
+  }
+}
+
 async function runStream(
   pool: Dispatcher,
   path: string,
@@ -131,7 +139,7 @@ async function runStream(
     const split = createLineSplitter(options.lineBytesMax);
     for await (const chunk of body) {
       timer.refresh();
-      for (const line of split(chunk)) if (!abort.signal.aborted) await options.onLine(line);
+      for (const line of split(chunk)) if (!abort.signal.aborted) await handle(line, options);
       timer.refresh();
     }
     return { kind: "ended" };

@@ -19,6 +19,7 @@ import type { Resolver } from "./resolver.ts";
 /** Addresses tried for one connection. */
 export const attemptsMax = 8;
 const attemptTimeoutMinMs = 250;
+const closedCode = "ECLOSED";
 
 export interface SocketRequest {
   readonly origin: Origin;
@@ -64,11 +65,9 @@ function connectFault(request: SocketRequest, error: Error & { code?: string }):
   const { origin, address } = request;
   const where = `${origin.host} at ${address} port ${origin.port}`;
   const code = error.code ?? "";
-  const trust =
-    /^(ERR_TLS|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH|ERR_SSL|EPROTO)/.test(
-      code,
-    );
-  if (trust || /certificate/.test(error.message)) {
+  // System errors are E and capitals; everything else that ends a handshake is OpenSSL or our own check refusing the other side.
+  const network = code === closedCode || (/^E[A-Z]+$/.test(code) && code !== "EPROTO");
+  if (origin.secure && !network) {
     const why = code === "" ? error.message : code;
     return new DialFault(
       "tls-untrusted",
@@ -76,7 +75,7 @@ function connectFault(request: SocketRequest, error: Error & { code?: string }):
       error,
     );
   }
-  return new DialFault("connect-failed", `${where} could not be reached (${code || "closed"})`, error);
+  return new DialFault("connect-failed", `${where} could not be reached (${code})`, error);
 }
 
 /** Opens a real socket. */
@@ -100,7 +99,7 @@ export const openSocket: OpenSocket = (request) =>
       socket.destroy();
       reject(connectFault(request, error));
     };
-    const close = () => fail(new Error("closed before the connection was made"));
+    const close = () => fail(Object.assign(new Error("closed before the connection was made"), { code: closedCode }));
     socket.once("error", fail);
     socket.once("close", close);
     socket.once(origin.secure ? "secureConnect" : "connect", () => {
