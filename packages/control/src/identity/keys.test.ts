@@ -4,13 +4,13 @@ import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { clock, memoryKeyring, startEstate } from "./estate.test-support.ts";
+import { assertion, dpopProof, form, send } from "./issuer.test-support.ts";
 import { type KeyRing, type KeyRingOptions, openKeyRing, RingFault } from "./keys.ts";
 import type { IdentityCommands } from "./store.ts";
-import { clock, memoryKeyring, startEstate } from "./test-estate.ts";
-import { assertion, dpopProof, form, send } from "./test-issuer.ts";
 
 type Commands = IdentityCommands & typeof outboxCommands;
-const commands = new URL("./test-commands.ts", import.meta.url);
+const commands = new URL("./commands.test-support.ts", import.meta.url);
 
 forEachDialect((dialect, open) => {
   let store: Store<Commands>;

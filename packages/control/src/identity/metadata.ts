@@ -1,7 +1,7 @@
 // Promises authorization server metadata that names only what is served. Trusts the issuer it is given. Format: RFC 8414, OpenID Connect Discovery 1.0 §3.
 
-/** Signature algorithms a client assertion may use (the FAPI 2.0 set); the client's registered key decides which of them. */
-export const assertionAlgorithms = ["ES256", "EdDSA", "PS256"] as const;
+/** Signature algorithms of a client assertion; the registered key decides which of them. */
+export const assertionAlgorithms = ["ES256", "EdDSA"] as const;
 /** Signature algorithms of a DPoP proof. */
 export const dpopAlgorithms = ["ES256", "EdDSA"] as const;
 

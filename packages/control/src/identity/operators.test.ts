@@ -11,6 +11,8 @@ import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { accessTokenHash } from "@sallyport/protocol/token/dpop.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
+import { clock, memoryKeyring, random, startEstate, testRecorder } from "./estate.test-support.ts";
+import { assertion, dpopProof, form, type TestKey, testKey } from "./issuer.test-support.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import {
@@ -24,10 +26,8 @@ import {
 } from "./operators.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IdentityCommands } from "./store.ts";
-import { clock, memoryKeyring, random, startEstate, testRecorder } from "./test-estate.ts";
-import { assertion, dpopProof, form, type TestKey, testKey } from "./test-issuer.ts";
 
-const commands = new URL("./test-commands.ts", import.meta.url);
+const commands = new URL("./commands.test-support.ts", import.meta.url);
 const adminUrl = "https://127.0.0.1:9443";
 
 forEachDialect((_dialect, open) => {

@@ -6,9 +6,9 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { directoryWith, startEstate, type TestEstate } from "./estate.test-support.ts";
+import { assertion, dpopProof, form, jws, send, type TestAnswer, testKey } from "./issuer.test-support.ts";
 import type { IdentityCommands } from "./store.ts";
-import { directoryWith, startEstate, type TestEstate } from "./test-estate.ts";
-import { assertion, dpopProof, form, jws, send, type TestAnswer, testKey } from "./test-issuer.ts";
 
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const now = (): number => Math.floor(Date.now() / 1000);
@@ -18,7 +18,7 @@ forEachDialect((_dialect, open) => {
   let nonce: string;
   before(async () => {
     estate = await startEstate(
-      await open<IdentityCommands>({ commands: new URL("./test-commands.ts", import.meta.url) }),
+      await open<IdentityCommands>({ commands: new URL("./commands.test-support.ts", import.meta.url) }),
     );
     nonce = await estate.nonce();
   });

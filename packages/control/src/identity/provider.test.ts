@@ -4,14 +4,15 @@ import { after, before, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { createTokenCrypto, generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import * as client from "openid-client";
+import { testCertificate } from "./certificates.test-support.ts";
+import { directoryWith, startEstate, type TestEnvironment, type TestEstate } from "./estate.test-support.ts";
+import { assertion, dpopProof, jwkOf, send, testKey } from "./issuer.test-support.ts";
 import type { IdentityCommands } from "./store.ts";
-import { testCertificate } from "./test-certificates.ts";
-import { directoryWith, startEstate, type TestEnvironment, type TestEstate } from "./test-estate.ts";
-import { assertion, dpopProof, jwkOf, send, testKey } from "./test-issuer.ts";
 
 /** What a gateway would say about a token: the shared verifier with the keys this issuer publishes. */
 function verifierOf(environment: TestEnvironment, audience: string, jkt?: string, x5t?: string) {
@@ -38,7 +39,7 @@ forEachDialect((_dialect, open) => {
   let estate: TestEstate;
   let store: Store<IdentityCommands & typeof outboxCommands>;
   before(async () => {
-    store = await open({ commands: new URL("./test-commands.ts", import.meta.url) });
+    store = await open({ commands: new URL("./commands.test-support.ts", import.meta.url) });
     estate = await startEstate(store);
   });
   after(() => estate.close());
@@ -201,9 +202,11 @@ forEachDialect((_dialect, open) => {
     const former = production.directory;
     const broken = { kty: "EC", crv: "P-256", x: "AA", y: "AA" };
     const later = testKey();
-    const keys = new Map([
-      ["orders", [{ jwk: broken }, { jwk: fresh.jwk }, { jwk: later.jwk, notBeforeMs: Date.now() + 60_000 }]],
-    ]);
+    const offCurve = { ...fresh.jwk, x: "A".repeat(43) };
+    const { signer } = generateSigner("EdDSA");
+    const bad = [{ jwk: broken }, { jwk: offCurve }, { jwk: { ...fresh.jwk, d: "A".repeat(43) } }];
+    const good = [{ jwk: fresh.jwk }, { jwk: { ...signer.jwk } }];
+    const keys = new Map([["orders", [...bad, ...good, { jwk: later.jwk, notBeforeMs: Date.now() + 60_000 }]]]);
     production.directory = directoryWith("production", keys);
     const proof = async () => dpopProof(estate.holder, `${production.issuer}/token`, nonce);
     assert.equal((await estate.token({ proof: await proof() })).status, 401, "the removed key");
@@ -217,6 +220,10 @@ forEachDialect((_dialect, open) => {
       401,
       "a key before its time",
     );
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: "orders", sub: "orders", aud: production.issuer, exp: now + 60, jti: `ed-${now}` };
+    const edAssertion = signCompactJws({ alg: "EdDSA", kid: signer.kid }, claims, signer);
+    assert.equal((await estate.token({ proof: await proof(), assertion: edAssertion })).status, 200, "an Ed25519 key");
     production.directory = former;
     assert.equal((await estate.token()).status, 200);
   });

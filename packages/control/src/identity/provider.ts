@@ -1,10 +1,12 @@
 // Promises the token endpoint of one issuer: private_key_jwt, client_credentials and nothing else that oidc-provider could do.
 // Trusts oidc-provider for request parsing and client authentication only; tokens, proofs, replay, targets and texts are ours. docs/identity.md, RFC 6749, RFC 7523.
 // This is the only file that imports oidc-provider.
-import { createPublicKey, hash, type KeyObject, type webcrypto } from "node:crypto";
+import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
+import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
+import { algorithmOf, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { ExternalSigningKey, errors, Provider, type ProviderContext } from "oidc-provider";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
@@ -130,31 +132,11 @@ function clientMetadata(directory: Directory, now: number): readonly Record<stri
 
 /** The bare public members with the algorithm pinned by the key, or nothing: one bad key may not take its neighbours along. */
 function usableKey(key: ClientKey): readonly Record<string, unknown>[] {
-  try {
-    // A JWK of unknown shape is exactly what createPublicKey checks.
-    const imported = createPublicKey({ key: key.jwk as webcrypto.JsonWebKey, format: "jwk" });
-    const jwk = imported.export({ format: "jwk" });
-    const alg =
-      jwk.kty === "EC" && jwk.crv === "P-256"
-        ? "ES256"
-        : jwk.kty === "OKP" && jwk.crv === "Ed25519"
-          ? "EdDSA"
-          : jwk.kty === "RSA"
-            ? "PS256"
-            : null;
-    if (alg === null || (alg === "PS256" && (imported.asymmetricKeyDetails?.modulusLength ?? 0) < 2048)) return [];
-    // A key registered without a name goes by its RFC 7638 thumbprint, which is what most libraries send as kid.
-    const kid = typeof key.jwk["kid"] === "string" ? key.jwk["kid"] : thumbprintOf(jwk);
-    return [{ ...jwk, kid, alg, use: "sig" }];
-  } catch {
-    return [];
-  }
-}
-
-/** The exported public members are exactly the required ones of RFC 7638 §3.2, so sorting them is all there is to do. */
-function thumbprintOf(jwk: webcrypto.JsonWebKey): string {
-  const members = Object.fromEntries(Object.entries(jwk).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return hash("sha256", JSON.stringify(members), "base64url");
+  const jwk = parsePublicJwk(key.jwk);
+  if (jwk === null) return [];
+  // A key registered without a name goes by its RFC 7638 thumbprint, which is what most libraries send as kid.
+  const kid = typeof key.jwk["kid"] === "string" ? key.jwk["kid"] : thumbprint(jwk, { sha256 });
+  return [{ ...jwk, kid, alg: algorithmOf(jwk), use: "sig" }];
 }
 
 /** Called by oidc-provider after it verified the signature: our stricter rules, then the one insert that decides about replay. */

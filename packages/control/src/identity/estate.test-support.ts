@@ -8,16 +8,10 @@ import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { testCertificate } from "./certificates.test-support.ts";
 import { type ClientKey, type Directory, directoryOf } from "./directory.ts";
 import { type IdentityListener, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
-import { createIssuer, issuerUrl } from "./issuer.ts";
-import { type KeyRing, openKeyRing } from "./keys.ts";
-import { createNonceBook } from "./nonce.ts";
-import { checkCertificate, createProofCheck } from "./possession.ts";
-import { createReplayGuard } from "./replay.ts";
-import type { IdentityCommands } from "./store.ts";
-import { testCertificate } from "./test-certificates.ts";
 import {
   assertion,
   dpopProof,
@@ -27,7 +21,13 @@ import {
   type TestKey,
   type TestSend,
   testKey,
-} from "./test-issuer.ts";
+} from "./issuer.test-support.ts";
+import { createIssuer, issuerUrl } from "./issuer.ts";
+import { type KeyRing, openKeyRing } from "./keys.ts";
+import { createNonceBook } from "./nonce.ts";
+import { checkCertificate, createProofCheck } from "./possession.ts";
+import { createReplayGuard } from "./replay.ts";
+import type { IdentityCommands } from "./store.ts";
 
 export const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 export const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
