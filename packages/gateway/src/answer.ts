@@ -1,0 +1,67 @@
+// Promises one way to say no: RFC 9457, who said it, a code, an id, and nothing a stranger could learn from. Trusts problem.ts for the public face.
+// Specified by RFC 9457, DESIGN §6 Denials and §7.13.
+import type { ServerResponse } from "node:http";
+import { type ProblemType, problemDocument, problems, publicCode } from "@sallyport/protocol/problem.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "./exchange.ts";
+import { challenge } from "./identify/challenge.ts";
+
+/** An unread body up to this size is read and thrown away, so that the connection can go on; a larger one ends it. */
+const drainBytesMax = 64 * 1024;
+
+/** Writes a denial. `id` is what the caller may quote: the crossing's own id, or that of the leaf it was counted in. */
+export function writeDenial(
+  exchange: Exchange,
+  verdict: Deny,
+  on: { readonly id: string; readonly closing: boolean },
+): void {
+  const { response } = exchange;
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const problem: ProblemType = problems[verdict.code];
+  const body = JSON.stringify(problemDocument(verdict.code, on.id, verdict.facts["detail"]));
+  const headers = [
+    "content-type",
+    "application/problem+json",
+    "content-length",
+    String(Buffer.byteLength(body)),
+    "cache-control",
+    "no-store",
+    "sallyport-verdict",
+    `deny; by=gateway; code=${publicCode(verdict.code)}`,
+    "sallyport-crossing",
+    on.id,
+  ];
+  if (problem.status === 401) headers.push("www-authenticate", challenge(verdict.code));
+  if (verdict.code === "scope-missing")
+    headers.push("www-authenticate", `DPoP error="insufficient_scope", scope="${verdict.facts["scope"] ?? ""}"`);
+  if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
+  pushRate(exchange, headers);
+  if (problem.retryable && problem.status !== 401 && exchange.rate === null) headers.push("retry-after", "1");
+  if (on.closing || endsConnection(exchange, verdict)) headers.push("connection", "close");
+  send(response, { status: problem.status, headers, body: exchange.incoming.method === "HEAD" ? "" : body });
+}
+
+function send(response: ServerResponse, answer: { status: number; headers: string[]; body: string }): void {
+  response.writeHead(answer.status, answer.headers);
+  response.end(answer.body);
+}
+
+/** After a refusal by `receive` nobody can be sure where the next request begins; after a refused certificate only a new handshake can help. */
+function endsConnection(exchange: Exchange, verdict: Deny): boolean {
+  if (verdict.stage === "receive" || verdict.code.startsWith("certificate-")) return true;
+  if (exchange.incoming.complete) return false;
+  const length = exchange.request?.contentLength ?? null;
+  return length === null || length > drainBytesMax || exchange.framingDeny !== null;
+}
+
+/** RateLimit fields of the tightest limit (draft-ietf-httpapi-ratelimit-headers), and Retry-After where it is used up. */
+export function pushRate(exchange: Exchange, headers: string[]): void {
+  const { rate } = exchange;
+  if (rate === null) return;
+  headers.push("ratelimit-policy", `"default";q=${rate.quota};w=${rate.windowS}`);
+  headers.push("ratelimit", `"default";r=${rate.state.remaining};t=${Math.ceil(rate.state.resetMs / 1000)}`);
+  if (!rate.state.allowed) headers.push("retry-after", String(Math.max(1, Math.ceil(rate.state.retryAfterMs / 1000))));
+}

@@ -1,0 +1,76 @@
+// Promises that every attribute an operation declares resolves to a value of its declared type, or the crossing is denied: a policy never
+// runs on a guess. Trusts the canonical request and the parsed body. Specified in docs/gateway.md (attributes); RFC 9535 for `$.a.b`.
+import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+
+export interface AttributeInputs {
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Decoded, all values of a name; no prototype. */
+  readonly query: Readonly<Record<string, readonly string[]>>;
+  /** By lower-case name, all values; no prototype. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** The parsed JSON body; undefined when there is none. */
+  readonly body: unknown;
+}
+
+export interface ResolvedAttributes {
+  readonly kind: "resolved";
+  readonly values: Readonly<Record<string, Scalar>>;
+}
+
+const nothing: ResolvedAttributes = Object.freeze({ kind: "resolved", values: Object.freeze({}) });
+const decimal = /^(?:0|-?[1-9][0-9]{0,15})$/;
+const memberPath = /^\$(?:\.[A-Za-z_][A-Za-z0-9_-]*)+$/;
+const attributeCharactersMax = 1024;
+
+/** Resolves all declared attributes strictly; the first that does not resolve is named in the denial. Pure. */
+export function resolveAttributes(
+  declared: Readonly<Record<string, AttributeSource>>,
+  inputs: AttributeInputs,
+): ResolvedAttributes | Deny {
+  const names = Object.keys(declared);
+  if (names.length === 0) return nothing;
+  const values: Record<string, Scalar> = {};
+  for (const name of names) {
+    const source = declared[name];
+    if (source === undefined) continue;
+    const value = source.from === "body" ? fromBody(source, inputs.body) : fromText(source, textOf(source, inputs));
+    if (value === undefined) {
+      return deny("authorize", "attribute-missing", {
+        attribute: name,
+        from: `${source.from} ${source.name}`,
+        type: source.type,
+      });
+    }
+    values[name] = value;
+  }
+  return { kind: "resolved", values };
+}
+
+/** The one text value of a source; a name that occurs twice has no value, because two readers could pick different ones. */
+function textOf(source: AttributeSource, inputs: AttributeInputs): string | undefined {
+  if (source.from === "path") return inputs.parameters[source.name];
+  const all = source.from === "query" ? inputs.query[source.name] : inputs.headers[source.name.toLowerCase()];
+  return all?.length === 1 ? all[0] : undefined;
+}
+
+function fromText(source: AttributeSource, text: string | undefined): Scalar | undefined {
+  if (text === undefined || text.length > attributeCharactersMax) return undefined;
+  if (source.type === "string") return text;
+  if (source.type === "boolean") return text === "true" ? true : text === "false" ? false : undefined;
+  if (!decimal.test(text)) return undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+function fromBody(source: AttributeSource, body: unknown): Scalar | undefined {
+  if (!memberPath.test(source.name)) return undefined;
+  let at: unknown = body;
+  for (const member of source.name.slice(2).split(".")) {
+    if (typeof at !== "object" || at === null || Array.isArray(at) || !Object.hasOwn(at, member)) return undefined;
+    at = (at as Record<string, unknown>)[member]; // an own member of a plain object, checked on the line above
+  }
+  if (source.type === "long") return typeof at === "number" && Number.isSafeInteger(at) ? at : undefined;
+  if (source.type === "boolean") return typeof at === "boolean" ? at : undefined;
+  return typeof at === "string" && at.length <= attributeCharactersMax ? at : undefined;
+}

@@ -1,0 +1,51 @@
+// Promises deny by default: proof, freshness, scope, attributes and policies must all say yes, in this order; any error is a no.
+// Trusts the compiled policy slice and the snapshot. Specified in DESIGN §4 authorise and docs/policy.md.
+import type { DecisionInputs, LoadedSlice, PolicyDecision } from "@sallyport/kernel/policy/port.ts";
+import type { Principal } from "@sallyport/protocol/principal.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { CompiledOperation, Grant } from "../snapshot/estate.ts";
+
+/** Does the integration accept this kind of proof? Pure. */
+export function decideProof(principal: Principal, grant: Grant): Deny | null {
+  const { integration } = grant;
+  if (integration.proof.includes(principal.proof.kind)) return null;
+  return deny("authorize", "proof-not-accepted", {
+    proof: principal.proof.kind,
+    accepted: integration.proof.join(", "),
+    declaredAt: integration.declaredAt,
+    detail: `Integration ${integration.id} accepts ${integration.proof.join(" or ")}, not ${principal.proof.kind}`,
+  });
+}
+
+/** A token that carries scopes must carry the operation's; one without leaves the decision to the grant. Pure. */
+export function decideScope(principal: Principal, operation: CompiledOperation): Deny | null {
+  if (principal.scopes === null || principal.scopes.includes(operation.fullName)) return null;
+  return deny("authorize", "scope-missing", {
+    scope: operation.fullName,
+    carried: principal.scopes.join(" "),
+    detail: `Ask for a token with the scope ${operation.fullName}`,
+  });
+}
+
+/** What the policies say, with every error a denial. */
+export function decidePolicy(
+  slice: LoadedSlice | null,
+  inputs: DecisionInputs,
+): { readonly deny: Deny | null; readonly policies: readonly string[] } {
+  if (slice === null)
+    return { deny: deny("authorize", "policy-error", { why: "the operation has no policy slice" }), policies: [] };
+  const decision: PolicyDecision = slice.decide(inputs);
+  if (decision.kind === "allow") return { deny: null, policies: decision.policies };
+  if (decision.kind === "error") {
+    const facts = {
+      errors: decision.errors.join("; "),
+      detail: "A policy of this operation failed; its owner finds the reason by correlation id",
+    };
+    return { deny: deny("authorize", "policy-error", facts, decision.policies), policies: decision.policies };
+  }
+  const by = decision.policies.length === 0 ? "no policy permits it" : `denied by ${decision.policies.join(", ")}`;
+  return {
+    deny: deny("authorize", "policy-denied", { policies: by, detail: `This crossing is ${by}` }, decision.policies),
+    policies: decision.policies,
+  };
+}

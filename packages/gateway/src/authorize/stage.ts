@@ -1,0 +1,92 @@
+// Promises that the order is the cheap certain checks, then freshness, then attributes, then policies, and that the inputs of the decision are kept
+// for the record. Trusts decide.ts, attributes.ts and staleness.ts. Specified in DESIGN §4.
+import type { DecisionInputs } from "@sallyport/kernel/policy/port.ts";
+import type { Principal } from "@sallyport/protocol/principal.ts";
+import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Gate } from "../gate.ts";
+import { inspectRequest } from "../inspect/stage.ts";
+import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
+import { resolveAttributes } from "./attributes.ts";
+import { decidePolicy, decideProof, decideScope } from "./decide.ts";
+import { decideStaleness } from "./staleness.ts";
+
+interface Bound {
+  readonly estate: Estate;
+  readonly caller: CompiledSystem;
+  readonly operation: CompiledOperation;
+  readonly grant: Grant;
+  readonly principal: Principal;
+}
+
+export function authorize(exchange: Exchange, gate: Gate): Deny | null | Promise<Deny | null> {
+  const { lease, caller, operation, grant, principal } = exchange;
+  if (lease === null || caller === null || operation === null || grant === null || principal === null)
+    return deny("authorize", "not-ready");
+  const bound: Bound = { estate: lease.estate, caller, operation, grant, principal };
+  const early = decideProof(principal, grant) ?? decideScope(principal, operation) ?? decideFreshness(bound, gate);
+  if (early !== null) return early;
+  if (!operation.bodyDecides) return decideWithAttributes(exchange, bound, gate);
+  // A policy reads the body, so the body is read, parsed and checked against its schema first.
+  const inspected = inspectRequest(exchange, gate);
+  if (!(inspected instanceof Promise)) return inspected ?? decideWithAttributes(exchange, bound, gate);
+  return inspected.then((verdict) => verdict ?? decideWithAttributes(exchange, bound, gate));
+}
+
+function decideFreshness({ estate, operation }: Bound, gate: Gate): Deny | null {
+  return decideStaleness({
+    stalenessMs: gate.freshness.stalenessMs(),
+    boundsMs: estate.object.stalenessMs,
+    classification: operation.object.classification,
+    offline: operation.object.offline,
+    snapshotExpired: gate.clock.now() >= estate.manifest.expiresAt,
+  });
+}
+
+function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Deny | null {
+  const { request } = exchange;
+  if (request === null) return deny("authorize", "not-ready");
+  const resolved = resolveAttributes(bound.operation.object.attributes, {
+    parameters: exchange.parameters,
+    query: request.queryParameters,
+    headers: request.headers,
+    body: exchange.body?.value,
+  });
+  if (resolved.kind === "deny") return resolved;
+  const inputs = decisionInputs(bound, resolved.values, gate);
+  exchange.decision = inputs;
+  let slice: ReturnType<CompiledOperation["policy"]>;
+  try {
+    slice = bound.operation.policy();
+  } catch {
+    return deny("authorize", "policy-error", { why: "the policy slice cannot be loaded" });
+  }
+  const decided = decidePolicy(slice, inputs);
+  exchange.policies = decided.policies;
+  return decided.deny;
+}
+
+const noScopes: readonly string[] = [];
+
+function decisionInputs(
+  { caller, operation, grant, principal }: Bound,
+  attributes: Readonly<Record<string, Scalar>>,
+  gate: Gate,
+): DecisionInputs {
+  return {
+    principal: { id: caller.id, attributes: caller.object.attributes },
+    resource: { system: operation.system.id, attributes },
+    context: {
+      integration: grant.integration.id,
+      environment: principal.environment,
+      zone: caller.object.zone,
+      proof: principal.proof.kind,
+      scopes: principal.scopes ?? noScopes,
+      ...(principal.subject === undefined ? {} : { subject: principal.subject }),
+      ...(principal.acr === undefined ? {} : { acr: principal.acr }),
+      ...(principal.authTime === undefined ? {} : { authTime: principal.authTime }),
+      stalenessMs: Math.round(gate.freshness.stalenessMs()),
+    },
+  };
+}

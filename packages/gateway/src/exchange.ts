@@ -1,0 +1,136 @@
+// Promises the one value that travels down the pipeline: each field is written by the one stage named beside it, and read by later ones.
+// Trusts the stages' order (pipeline.ts). Words: DESIGN §2 (crossing, principal, verdict, outcome).
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { DecisionInputs } from "@sallyport/kernel/policy/port.ts";
+import type { CanonicalRequest } from "@sallyport/protocol/canonical/request.ts";
+import type { Principal } from "@sallyport/protocol/principal.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { Source } from "./admit/source-prefix.ts";
+import type { UpstreamAnswer } from "./forward/upstream-answer.ts";
+import type { PoolLease } from "./forward/upstream-pools.ts";
+import type { RateState } from "./limit/gcra.ts";
+import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
+
+/** The snapshot a crossing began under; it keeps it to the end, whatever is swapped meanwhile. */
+export interface EstateLease {
+  readonly estate: Estate;
+  readonly pools: PoolLease;
+  /** Crossings that use it now. */
+  users: number;
+}
+
+export interface BoundListener {
+  readonly name: string;
+  /** Origin callers use, without trailing slash. */
+  readonly url: string;
+  readonly tls: boolean;
+}
+
+export interface ReadBody {
+  readonly bytes: Uint8Array;
+  readonly value: unknown;
+}
+
+export interface Exchange {
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  readonly startedMonotonicMs: number;
+  readonly incoming: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly listener: BoundListener;
+  readonly source: Source;
+  /** admit: whether `leave` is owed. */
+  admitted: boolean;
+  /** receive */
+  request: CanonicalRequest | null;
+  /** route */
+  lease: EstateLease | null;
+  system: CompiledSystem | null;
+  operation: CompiledOperation | null;
+  parameters: Readonly<Record<string, string>>;
+  prefixSegments: number;
+  /** identify */
+  principal: Principal | null;
+  caller: CompiledSystem | null;
+  /** `iat` of the token in milliseconds; null when a certificate alone proved the caller. */
+  tokenIssuedAtMs: number | null;
+  /** A nonce to offer with the answer, because the one used is about to end or was missing. */
+  nonce: string | null;
+  /** bind */
+  grant: Grant | null;
+  /** limit: the tightest limit, for the RateLimit fields. */
+  rate: { readonly state: RateState; readonly quota: number; readonly windowS: number } | null;
+  /** authorize */
+  decision: DecisionInputs | null;
+  policies: readonly string[];
+  /** inspect (or authorize, where the body decides) */
+  body: ReadBody | null;
+  /** record */
+  intentRecorded: boolean;
+  /** exchange */
+  hopToken: string | null;
+  /** forward */
+  upstream: UpstreamAnswer | null;
+  bytesIn: number;
+  bytesOut: number;
+  /** Sends `100 Continue`, once, when the body is first wanted; null where the caller does not wait for it. */
+  continueWanted: (() => void) | null;
+  /** The rest of the body turned out not to be HTTP before anyone read it. */
+  framingDeny: Deny | null;
+  /** Told when the rest of the body turns out not to be HTTP; set by whoever reads it. */
+  onFramingError: ((verdict: Deny) => void) | null;
+  /** The caller went away before the answer ended. */
+  aborted: boolean;
+  /** Set once: nothing may be recorded or answered a second time. */
+  ended: boolean;
+}
+
+export interface ExchangeStart {
+  readonly id: string;
+  readonly startedAtMs: number;
+  readonly startedMonotonicMs: number;
+  readonly incoming: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly listener: BoundListener;
+  readonly source: Source;
+}
+
+/** A fresh exchange; all fields are present from the start, so that every one has the same shape to the engine. */
+export function beginExchange(start: ExchangeStart): Exchange {
+  return {
+    id: start.id,
+    startedAtMs: start.startedAtMs,
+    startedMonotonicMs: start.startedMonotonicMs,
+    incoming: start.incoming,
+    response: start.response,
+    listener: start.listener,
+    source: start.source,
+    admitted: false,
+    request: null,
+    lease: null,
+    system: null,
+    operation: null,
+    parameters: {},
+    prefixSegments: 0,
+    principal: null,
+    caller: null,
+    tokenIssuedAtMs: null,
+    nonce: null,
+    grant: null,
+    rate: null,
+    decision: null,
+    policies: [],
+    body: null,
+    intentRecorded: false,
+    hopToken: null,
+    upstream: null,
+    bytesIn: 0,
+    bytesOut: 0,
+    continueWanted: null,
+    framingDeny: null,
+    onFramingError: null,
+    aborted: false,
+    ended: false,
+  };
+}

@@ -1,0 +1,37 @@
+// Promises that the provider learns who called from this gateway's own short-lived signature and never sees the caller's token.
+// Trusts the hop key control certified. Specified in docs/formats/token.md §6, RFC 8693's principle (a narrow token per hop).
+import { signHopToken } from "@sallyport/protocol/token/hop-token.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Gate } from "../gate.ts";
+
+export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null {
+  const { lease, operation, grant, principal } = exchange;
+  if (lease === null || operation === null || grant === null || principal === null)
+    return deny("exchange", "not-ready");
+  const signer = gate.hopSigner();
+  if (signer === null) {
+    return deny("exchange", "exchange-unavailable", {
+      why: "control has not certified this node's hop key",
+      detail: "The gateway has no certified key yet; try again shortly",
+    });
+  }
+  const iat = Math.floor(gate.clock.now() / 1000);
+  const lifetimeS = Math.max(1, Math.min(60, Math.floor(lease.estate.object.hop.lifetimeMs / 1000)));
+  exchange.hopToken = signHopToken(
+    {
+      iss: lease.estate.object.issuer,
+      aud: operation.system.object.audience,
+      sub: principal.caller,
+      iat,
+      exp: iat + lifetimeS,
+      jti: exchange.id,
+      op: operation.fullName,
+      int: grant.integration.id,
+      ...(principal.subject === undefined ? {} : { subject: principal.subject }),
+      ...(principal.act === undefined ? {} : { act: principal.act }),
+    },
+    signer,
+  );
+  return null;
+}

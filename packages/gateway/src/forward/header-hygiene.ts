@@ -1,0 +1,56 @@
+// Promises that an upstream's fields go back only when they are well-formed, few, end-to-end and not ours to set.
+// Trusts nothing the upstream sent. Specified by RFC 9110 §5.5 and §7.6.1; names: protocol/canonical/hop-headers.ts.
+import { connectionOptions, isIdentityHeader, keepsResponseHeader } from "@sallyport/protocol/canonical/hop-headers.ts";
+
+export const responseHeadersMax = 128;
+export const responseHeaderBytesMax = 32 * 1024;
+
+export type ResponseHeaders =
+  | {
+      readonly ok: true;
+      readonly headers: string[];
+      readonly contentLength: number | null;
+      readonly eventStream: boolean;
+    }
+  | { readonly ok: false; readonly why: string };
+
+const tokenName = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+// RFC 9110 §5.5: visible characters, space and tab; obs-text is not ours to pass on.
+const fieldValue = /^[\t\x20-\x7e]*$/;
+const digits = /^(?:0|[1-9][0-9]{0,14})$/;
+
+/** Judges and reduces an upstream's response fields. `raw` is a flat list of names and values; names in any case. */
+export function responseHeadersDownstream(raw: readonly string[]): ResponseHeaders {
+  if (raw.length > responseHeadersMax * 2) return { ok: false, why: "too many header fields" };
+  const named = namedHopByHop(raw);
+  const headers: string[] = [];
+  let contentLength: number | null = null;
+  let eventStream = false;
+  let bytes = 0;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? "").toLowerCase();
+    const value = raw[i + 1] ?? "";
+    bytes += name.length + value.length;
+    if (bytes > responseHeaderBytesMax) return { ok: false, why: "header section too large" };
+    if (!tokenName.test(name) || !fieldValue.test(value)) return { ok: false, why: "malformed header field" };
+    if (name === "content-length") {
+      if (contentLength !== null || !digits.test(value)) return { ok: false, why: "ambiguous content-length" };
+      contentLength = Number(value);
+      continue;
+    }
+    if (name === "content-type" && value.toLowerCase().startsWith("text/event-stream")) eventStream = true;
+    if (keepsResponseHeader(name, named) && !isIdentityHeader(name)) headers.push(name, value);
+  }
+  return { ok: true, headers, contentLength, eventStream };
+}
+
+function namedHopByHop(raw: readonly string[]): ReadonlySet<string> {
+  let values: string[] | undefined;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    if (name.length !== 10 || name.toLowerCase() !== "connection") continue;
+    values ??= [];
+    values.push(raw[i + 1] ?? "");
+  }
+  return connectionOptions(values);
+}

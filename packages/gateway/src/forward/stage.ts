@@ -1,0 +1,92 @@
+// Promises one attempt at one checked address, within the operation's deadline, with the caller's abort passed on and back-pressure both ways.
+// Trusts the pool of this snapshot (kernel/dial behind it). Specified in DESIGN §4 forward; RFC 9110 §7.6.
+import { PassThrough } from "node:stream";
+import { requestHeadersForUpstream } from "@sallyport/protocol/canonical/hop-headers.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Dispatcher } from "undici";
+import type { Exchange } from "../exchange.ts";
+import type { Gate } from "../gate.ts";
+import { continueTrace } from "./traceparent.ts";
+import { UpstreamAnswer } from "./upstream-answer.ts";
+import { classifyUpstreamError } from "./upstream-error.ts";
+
+export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<Deny | null> {
+  const { request, lease, operation, grant } = exchange;
+  if (request === null || lease === null || operation === null || grant === null) return deny("forward", "not-ready");
+  const { upstream } = operation.system;
+  const pool = lease.pools.poolOf(operation.system);
+  if (upstream === null || pool === undefined)
+    return deny("forward", "upstream-unreachable", { why: "the system declares no url" });
+  if (exchange.aborted) return deny("forward", "client-aborted");
+  if (exchange.framingDeny !== null) return exchange.framingDeny;
+  const own: Record<string, string> = {
+    traceparent: continueTrace(request.headers["traceparent"]?.[0], gate.random),
+    "sallyport-identity": exchange.hopToken ?? "",
+    "sallyport-crossing": exchange.id,
+  };
+  const headers = requestHeadersForUpstream(request.headers, own);
+  const body = bodyOf(exchange, headers) ?? null;
+  return new Promise((resolve) => {
+    const answer = new UpstreamAnswer({
+      method: request.method,
+      timeoutMs: grant.timeoutMs,
+      bodyBytesMax: grant.bodyBytesMax,
+      now: () => gate.clock.monotonic(),
+      settled: resolve,
+    });
+    exchange.upstream = answer;
+    if (body instanceof PassThrough) exchange.onFramingError = (verdict) => answer.cancel(verdict);
+    try {
+      pool.dispatch(
+        {
+          path: upstream.basePath + pathForUpstream(exchange),
+          method: request.method,
+          headers,
+          body,
+          headersTimeout: 0,
+          bodyTimeout: 0,
+        },
+        answer,
+      );
+    } catch (error) {
+      answer.cancel(classifyUpstreamError(error instanceof Error ? error : new Error(String(error)), true));
+    }
+  });
+}
+
+/** The canonical path without the public prefix, cut by whole encoded segments, and the query as received. */
+function pathForUpstream(exchange: Exchange): string {
+  const { request, operation, prefixSegments } = exchange;
+  if (request === null || operation === null) return "/";
+  const path = operation.system.public.strip ? cutSegments(request.path, prefixSegments) : request.path;
+  return request.query === "" ? path : `${path}?${request.query}`;
+}
+
+function cutSegments(path: string, count: number): string {
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    at = path.indexOf("/", at + 1);
+    if (at < 0) return "/";
+  }
+  return at === 0 ? path : path.slice(at);
+}
+
+/** Checked JSON goes on as the very bytes that were checked; opaque content streams, counted, without letting the upstream's end touch the caller's socket. */
+function bodyOf(exchange: Exchange, headers: string[]): Dispatcher.DispatchOptions["body"] {
+  const { request, operation, incoming } = exchange;
+  if (exchange.body !== null) return exchange.body.bytes;
+  const hasContent = request !== null && (request.chunked || (request.contentLength ?? 0) > 0);
+  if (!hasContent || operation?.object.body === undefined) return null;
+  exchange.continueWanted?.();
+  const stream = new PassThrough();
+  incoming.on("data", (chunk: Buffer) => {
+    exchange.bytesIn += chunk.length;
+  });
+  // A caller that goes away mid-body must not look like one that ended: pipe() alone would leave the stream open.
+  incoming.once("close", () => {
+    if (!incoming.complete) stream.destroy(new Error("client-aborted"));
+  });
+  incoming.pipe(stream);
+  if (request.contentLength !== null) headers.push("content-length", String(request.contentLength));
+  return stream;
+}

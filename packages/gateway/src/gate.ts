@@ -1,0 +1,37 @@
+// Promises the instruments every stage works with, assembled once by gateway.ts and only read here.
+// Trusts gateway.ts to keep `lease` on the snapshot in force. Words: DESIGN §4.
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { Admission } from "./admit/admission.ts";
+import type { EstateLease } from "./exchange.ts";
+import type { IdentifyPorts } from "./identify/identify.ts";
+import type { RateLimiter } from "./limit/gcra.ts";
+import type { Metrics } from "./observe/metrics.ts";
+import type { GatewayIdentity, Logger } from "./ports.ts";
+import type { Recorder } from "./record/recorder.ts";
+
+/** What is known about the control plane's word at this moment. */
+export interface Freshness {
+  /** Milliseconds since the last heartbeat that left no gap. */
+  stalenessMs(): number;
+}
+
+export interface Gate {
+  readonly identity: GatewayIdentity;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly admission: Admission;
+  readonly identify: IdentifyPorts;
+  readonly limiter: RateLimiter;
+  readonly recorder: Recorder;
+  readonly metrics: Metrics;
+  readonly freshness: Freshness;
+  /** Signs hop tokens while its certificate is valid; null without one. */
+  hopSigner(): TokenSigner | null;
+  /** Takes the snapshot in force for one crossing, or null when there is none; `giveBack` is owed. */
+  takeLease(): EstateLease | null;
+  giveBack(lease: EstateLease): void;
+  /** Answers carry `Connection: close` from now on. */
+  draining(): boolean;
+}

@@ -1,0 +1,416 @@
+// Promises a running data plane from what it is given: listeners, the pipeline behind them, the newest snapshot in force, and an end without a
+// lost crossing. Trusts its options (ports.ts). Specified in DESIGN §4-5 and docs/gateway.md.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { networkInterfaces } from "node:os";
+import { ownAddresses } from "@sallyport/kernel/dial/own-addresses.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
+import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
+import { verifyHopKey } from "@sallyport/protocol/token/hop-token.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
+import type { Source } from "./admit/source-prefix.ts";
+import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
+import { UpstreamPools } from "./forward/upstream-pools.ts";
+import type { Gate } from "./gate.ts";
+import { createPeerJudge } from "./identify/certificate.ts";
+import { createNonces } from "./identify/nonce.ts";
+import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/replay-set.ts";
+import { TokenCache, tokenCacheEntriesMax } from "./identify/token-cache.ts";
+import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
+import { defaultListenBounds } from "./listen/bounds.ts";
+import { Listener } from "./listen/listener.ts";
+import { createMetrics } from "./observe/metrics.ts";
+import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
+import { runPipeline } from "./pipeline.ts";
+import { GatewayFault, type GatewayOptions } from "./ports.ts";
+import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
+import { Recorder } from "./record/recorder.ts";
+import { finishDenied } from "./record/settle.ts";
+import { compileEstate } from "./snapshot/estate.ts";
+import { SnapshotFollower } from "./snapshot/follower.ts";
+import { openLastKnownGood } from "./snapshot/last-known-good.ts";
+import { Revocations } from "./snapshot/revocations.ts";
+import { openStateDirectory } from "./snapshot/state-directory.ts";
+import { TokenRing } from "./snapshot/token-ring.ts";
+
+const sweepMs = 1_000;
+/** Longest wait for crossings under way after the grace is over. */
+const lastWaitMs = 100;
+
+export interface ListenerAddress {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly url: string;
+}
+
+export interface Gateway {
+  /** Restores the last good snapshot, binds the listeners, opens the feed. Faults: GatewayFault. */
+  start(): Promise<readonly ListenerAddress[]>;
+  status(): GatewayStatus;
+  readiness(): Readiness;
+  metricsText(): Promise<string>;
+  /** Sequences held now; the channel feed asks for what comes after. */
+  held(): { readonly keySeq: number; readonly revocationSeq: number };
+  /** Not ready from now on; answers say `Connection: close`; resolves when the last crossing ended, or after `graceMs`. */
+  drain(graceMs: number): Promise<void>;
+  /** Ends listeners, crossings, feed and pools. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Makes a gateway; nothing runs before `start`. */
+export function createGateway(options: GatewayOptions): Gateway {
+  return new RunningGateway(options);
+}
+
+class RunningGateway implements Gateway {
+  readonly #options: GatewayOptions;
+  readonly #ring: TokenRing;
+  readonly #revocations = new Revocations();
+  readonly #recorder: Recorder;
+  readonly #newId: CrossingIds;
+  readonly #pools: UpstreamPools;
+  readonly #admission: Admission;
+  readonly #follower: SnapshotFollower;
+  readonly #listeners: Listener[];
+  readonly #limiter: ReturnType<typeof openRateTable>;
+  readonly #gate: Gate;
+  readonly #snapshotKey: VerifyKey;
+  #ownAddresses: ReadonlySet<string> = new Set();
+  readonly #addresses: ListenerAddress[] = [];
+  readonly #running = new Set<Exchange>();
+  #lease: EstateLease | null = null;
+  readonly #retired = new Set<EstateLease>();
+  #hopUntilMs = 0;
+  #hopCertificate: string | null = null;
+  #refused: RefusedSnapshot | null = null;
+  #sweep: NodeJS.Timeout | null = null;
+  #draining = false;
+  #idle: (() => void) | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    const { clock, random, log } = options;
+    const crypto = createTokenCrypto();
+    const snapshotKey = crypto.importKey({ kty: "OKP", crv: "Ed25519", x: options.snapshotKey.x });
+    if (snapshotKey === null)
+      throw new GatewayFault(
+        "snapshot-key",
+        "the snapshot key fixed at joining is not an Ed25519 key; join this gateway again",
+      );
+    this.#snapshotKey = { ...snapshotKey, kid: options.snapshotKey.kid, verify: snapshotKey.verify.bind(snapshotKey) };
+    this.#ring = new TokenRing(crypto);
+    this.#newId = createCrossingIds(options.node, clock, random);
+    this.#recorder = new Recorder({ identity: options, log, clock, random, newId: this.#newId });
+    if (options.logKeys !== null) this.#recorder.useKeys(options.logKeys);
+    this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses);
+    this.#admission = new Admission({ ...defaultAdmissionLimits, ...options.admission }, clock);
+    this.#limiter = openRateTable(allocateRateTable(rateTableSlots), random.bytes(32));
+    this.#listeners = options.listeners.map(
+      (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
+    );
+    this.#follower = this.#createFollower(crypto);
+    this.#gate = this.#createGate(crypto);
+  }
+
+  async start(): Promise<readonly ListenerAddress[]> {
+    const bound: { address: string; port: number }[] = [];
+    try {
+      for (const listener of this.#listeners) {
+        const { address, port } = await listener.open();
+        bound.push({ address, port });
+        this.#addresses.push({ name: listener.bound.name, address, port, url: listener.bound.url });
+      }
+      this.#ownAddresses = ownAddresses(bound, networkInterfaces());
+      // After the addresses are known: the pools of the restored snapshot must refuse to dial them.
+      this.#follower.restore();
+      this.#follower.open();
+    } catch (cause) {
+      await this.close();
+      throw cause;
+    }
+    this.#sweep = setInterval(() => this.#recorder.sweep(), sweepMs);
+    this.#sweep.unref();
+    return this.#addresses;
+  }
+
+  held(): { readonly keySeq: number; readonly revocationSeq: number } {
+    return { keySeq: this.#ring.seq, revocationSeq: this.#revocations.seq };
+  }
+
+  status(): GatewayStatus {
+    const { tenant, environment, region, group, node, clock, log } = this.#options;
+    const estate = this.#lease?.estate ?? null;
+    const stalenessMs = this.#follower.stalenessMs();
+    return {
+      node,
+      tenant,
+      environment,
+      region,
+      group,
+      listeners: this.#addresses.map((at, i) => ({ ...at, url: this.#listeners[i]?.bound.url ?? at.url })),
+      snapshot:
+        estate === null
+          ? null
+          : {
+              epoch: estate.manifest.epoch,
+              version: estate.manifest.version,
+              ageMs: clock.now() - estate.manifest.issuedAt,
+              expiresInMs: estate.manifest.expiresAt - clock.now(),
+              policySet: estate.object.policySet,
+            },
+      stalenessMs: Number.isFinite(stalenessMs) ? stalenessMs : null,
+      ...this.held(),
+      broken: estate?.broken ?? [],
+      refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
+      logOrigin: log.origin,
+      logLeaves: log.size(),
+      inFlight: this.#running.size,
+      draining: this.#draining,
+    };
+  }
+
+  readiness(): Readiness {
+    return decideReadiness({
+      status: this.status(),
+      hasLogKeys: this.#recorder.ready,
+      hasHopKey: this.#hopSigner() !== null,
+    });
+  }
+
+  metricsText(): Promise<string> {
+    return this.#gate.metrics.text();
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    for (const listener of this.#listeners) listener.closeIdle();
+    if (this.#running.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      this.#idle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#draining = true;
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+    // Cut crossings still record their outcome; the log outlives us.
+    if (this.#running.size > 0) await this.drain(lastWaitMs);
+    await this.#follower.close();
+    this.#recorder.sweep(true);
+    this.#retire();
+    await this.#pools.closed();
+  }
+
+  #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
+    const { clock, random, logger, node, tenant, environment } = this.#options;
+    const judge = createPeerJudge(() => clock.now());
+    const epoch = Buffer.from(random.bytes(12)).toString("base64url");
+    const cache: Gate["identify"]["cache"] = new TokenCache(tokenCacheEntriesMax);
+    return {
+      identity: this.#options,
+      clock,
+      random,
+      logger,
+      admission: this.#admission,
+      identify: {
+        tenant,
+        environment,
+        ring: this.#ring,
+        revocations: this.#revocations,
+        cache,
+        crypto,
+        nonces: createNonces(random.bytes(32), { node, epoch }),
+        replays: openReplaySet(allocateReplaySet(replaySetSlots), random.bytes(32)),
+        now: () => clock.now(),
+        peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
+      },
+      limiter: this.#limiter,
+      recorder: this.#recorder,
+      metrics: createMetrics({
+        inFlight: () => this.#running.size,
+        snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,
+        snapshotAgeSeconds: () =>
+          this.#lease === null ? 0 : (clock.now() - this.#lease.estate.manifest.issuedAt) / 1000,
+        stalenessSeconds: () => this.#follower.stalenessMs() / 1000,
+        logLeaves: () => this.#options.log.size(),
+        brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
+        countedLeavesLost: () => this.#recorder.lost,
+        tokenCache: () => cache,
+      }),
+      freshness: this.#follower,
+      hopSigner: () => this.#hopSigner(),
+      takeLease: () => this.#takeLease(),
+      giveBack: (lease) => this.#giveBack(lease),
+      draining: () => this.#draining,
+    };
+  }
+
+  #createFollower(crypto: ReturnType<typeof createTokenCrypto>): SnapshotFollower {
+    const { clock, logger, feed, stateDirectory, policy } = this.#options;
+    return new SnapshotFollower({
+      identity: this.#options,
+      snapshotKey: this.#snapshotKey,
+      crypto,
+      clock,
+      logger,
+      feed,
+      disk: openLastKnownGood(openStateDirectory(stateDirectory)),
+      ring: this.#ring,
+      revocations: this.#revocations,
+      swap: (manifest, blob) => this.#swap(compileEstate({ manifest, blob, policy, limiter: this.#limiter })),
+      refused: (refusal) => {
+        this.#refused = refusal;
+        this.#gate.metrics.refusedSnapshot(refusal.refusal);
+        logger.warn({ refusal: refusal.refusal, why: refusal.why }, "a snapshot was refused; the one in force stays");
+      },
+      other: (message, send) => this.#other(message, send),
+    });
+  }
+
+  /** Crossings under way keep the snapshot they began under; it goes with the last of them. */
+  #swap(estate: EstateLease["estate"]): void {
+    const lease: EstateLease = { estate, pools: this.#pools.lease(estate), users: 0 };
+    this.#retire();
+    this.#lease = lease;
+    this.#refused = null;
+    for (const listener of this.#listeners) {
+      listener.useRoots(estate.roots);
+      const declared = estate.object.listeners[listener.bound.name];
+      if (declared !== undefined) listener.useUrl(declared.url);
+    }
+    const { epoch, version } = estate.manifest;
+    this.#options.logger.info({ epoch, version, broken: estate.broken.length }, "snapshot in force");
+  }
+
+  #retire(): void {
+    const old = this.#lease;
+    this.#lease = null;
+    if (old === null) return;
+    if (old.users === 0) old.pools.release();
+    else this.#retired.add(old);
+  }
+
+  #takeLease(): EstateLease | null {
+    if (this.#lease !== null) this.#lease.users++;
+    return this.#lease;
+  }
+
+  #giveBack(lease: EstateLease): void {
+    lease.users--;
+    if (lease.users === 0 && this.#retired.delete(lease)) lease.pools.release();
+  }
+
+  #other(message: DownMessage, send: (message: UpMessage) => void): void {
+    const { hop, openLogKeys, logger } = this.#options;
+    switch (message.t) {
+      case "hello":
+        send({ t: "hop-key", jwk: { ...hop.jwk } });
+        return;
+      case "log-keys":
+        try {
+          this.#recorder.useKeys(openLogKeys(message.keys));
+        } catch (cause) {
+          logger.error({ err: String(cause) }, "log keys could not be opened: they are not sealed to this node");
+        }
+        return;
+      case "hop-certificate":
+        if (message.kid === hop.kid) this.#hopCertificate = message.jws;
+        this.#hopUntilMs = 0;
+        return;
+      case "question":
+        void this.#answer(message, send);
+        return;
+    }
+  }
+
+  async #answer(question: Extract<DownMessage, { t: "question" }>, send: (message: UpMessage) => void): Promise<void> {
+    try {
+      const found = await this.#options.log.find(question.crossing);
+      const reference = found.find((record) => record.reference !== null)?.reference ?? null;
+      send({
+        t: "answer",
+        id: question.id,
+        found: found.length > 0,
+        leaves: found.map((record) => Buffer.from(record.leaf).toString("latin1")),
+        reference: reference === null ? null : Buffer.from(reference).toString("base64url"),
+      });
+    } catch (cause) {
+      this.#options.logger.warn({ err: String(cause) }, "a question about a crossing could not be answered");
+    }
+  }
+
+  /** The hop key while control's certificate for it holds; the issuer it names comes with the snapshot. */
+  #hopSigner(): TokenSigner | null {
+    const nowMs = this.#options.clock.now();
+    if (nowMs < this.#hopUntilMs) return this.#options.hop;
+    const issuer = this.#lease?.estate.object.issuer;
+    if (this.#hopCertificate === null || issuer === undefined) return null;
+    const { crypto } = this.#gate.identify;
+    const verified = verifyHopKey(this.#hopCertificate, { issuer, key: this.#snapshotKey, now: nowMs, crypto });
+    if (
+      verified.kind === "deny" ||
+      verified.claims.sub !== this.#options.node ||
+      verified.kid !== this.#options.hop.kid
+    )
+      return null;
+    this.#hopUntilMs = verified.claims.exp * 1000;
+    return this.#options.hop;
+  }
+
+  #handler(): ConstructorParameters<typeof Listener>[2] {
+    return {
+      begin: (incoming, response, on) => this.#begin(incoming, response, on),
+      serve: (exchange) => void runPipeline(exchange, this.#gate),
+      refuse: (exchange, verdict: Deny) =>
+        void finishDenied(exchange, verdict, this.#gate).catch(() => exchange.response.destroy()),
+      connectionRefused: (reason) => this.#gate.metrics.connectionRefused(reason),
+    };
+  }
+
+  #begin(
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    on: { readonly listener: BoundListener; readonly source: Source },
+  ): Exchange {
+    const { clock } = this.#options;
+    const exchange = beginExchange({
+      id: this.#newId(),
+      startedAtMs: clock.now(),
+      startedMonotonicMs: clock.monotonic(),
+      incoming,
+      response,
+      listener: on.listener,
+      source: on.source,
+    });
+    this.#running.add(exchange);
+    response.once("close", () => this.#closed(exchange));
+    return exchange;
+  }
+
+  /** The response is over: whole, refused or abandoned. */
+  #closed(exchange: Exchange): void {
+    if (!exchange.response.writableFinished && !exchange.ended) {
+      exchange.aborted = true;
+      exchange.upstream?.cancel({ kind: "deny", stage: "forward", code: "client-aborted", facts: {}, policies: [] });
+    }
+    for (const listener of this.#listeners) listener.forget(exchange);
+    if (exchange.admitted) this.#admission.leave(exchange.source.prefix);
+    if (exchange.lease !== null) this.#giveBack(exchange.lease);
+    this.#running.delete(exchange);
+    if (this.#running.size === 0) this.#idle?.();
+  }
+}

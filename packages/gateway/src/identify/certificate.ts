@@ -1,0 +1,74 @@
+// Promises which system a connection's client certificate proves under a snapshot, judged strictly once per connection and snapshot and against
+// the clock every time. Trusts OpenSSL's path building and kernel/x509's judgement of it. Specified in DESIGN §12 Certificates, RFC 8705.
+import { TLSSocket } from "node:tls";
+import { judgePeer, type Peer, type PeerReading, readPeer } from "@sallyport/kernel/x509/peer-policy.ts";
+import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
+
+export type PeerJudgement =
+  | { readonly kind: "proven"; readonly system: CompiledSystem; readonly x5t: string; readonly expiresAtMs: number }
+  /** A certificate was presented and proves nobody. */
+  | { readonly kind: "deny"; readonly verdict: Deny; readonly x5t: string };
+
+interface Judged {
+  readonly estate: Estate;
+  readonly judgement: PeerJudgement | null;
+}
+
+/** Remembers per connection what was read and judged. */
+export function createPeerJudge(now: () => number): (socket: object, estate: Estate) => PeerJudgement | null {
+  const readings = new WeakMap<object, PeerReading>();
+  const judged = new WeakMap<object, Judged>();
+  return (socket, estate) => {
+    if (!(socket instanceof TLSSocket)) return null;
+    const known = judged.get(socket);
+    if (known !== undefined && known.estate === estate) return notExpired(known.judgement, now());
+    const reading = readings.get(socket) ?? readPeer(socket);
+    readings.set(socket, reading);
+    const judgement = judge(reading, estate, now());
+    judged.set(socket, { estate, judgement });
+    return judgement;
+  };
+}
+
+function notExpired(judgement: PeerJudgement | null, nowMs: number): PeerJudgement | null {
+  if (judgement?.kind !== "proven" || nowMs < judgement.expiresAtMs) return judgement;
+  return no("certificate-expired", "the certificate expired while its connection was open", judgement.x5t);
+}
+
+function judge(reading: PeerReading, estate: Estate, nowMs: number): PeerJudgement | null {
+  if (reading.kind === "none") return null;
+  if (reading.kind === "refused") return no(reading.code, reading.reason, "");
+  return judgeAgainst(reading.peer, { estate, nowMs });
+}
+
+/** Tries the identities whose name the certificate bears; names are unique over systems, so at most one can be proven. */
+function judgeAgainst(peer: Peer, under: { estate: Estate; nowMs: number }): PeerJudgement {
+  let refusal = no("certificate-unknown", "no system declares a name of this certificate", peer.x5t);
+  for (const key of identityKeys(peer)) {
+    const declared = under.estate.certificates.get(key);
+    if (declared === undefined) continue;
+    const trust = under.estate.bundles.get(declared.identity.trust);
+    if (trust === undefined) continue;
+    const verdict = judgePeer({ peer, identity: declared.identity, trust, nowMs: under.nowMs });
+    if (verdict.kind === "allow")
+      return { kind: "proven", system: declared.system, x5t: peer.x5t, expiresAtMs: verdict.notAfterMs };
+    refusal = no(verdict.code, verdict.reason, peer.x5t);
+  }
+  return refusal;
+}
+
+/** Key of a declared or presented name in `Estate.certificates`. */
+export function identityKey(kind: string, value: string): string {
+  return kind === "dns" ? `dns:${value.toLowerCase()}` : `${kind}:${value}`;
+}
+
+function identityKeys(peer: Peer): string[] {
+  const names = peer.chain[0]?.names ?? [];
+  return [identityKey("x5t", peer.x5t), ...names.map((name) => identityKey(name.kind, name.value))];
+}
+
+function no(code: ProblemCode, why: string, x5t: string): PeerJudgement {
+  return { kind: "deny", verdict: deny("identify", code, { why }), x5t };
+}

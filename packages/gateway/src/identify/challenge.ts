@@ -1,0 +1,12 @@
+// Promises that a 401 tells a stranger how to authenticate and nothing else: the same fields whether or not the route exists and whichever check
+// failed. Trusts the nonce source. Specified by RFC 9110 §11.6.1, RFC 6750 §3, RFC 9449 §7.1 and §9.
+import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+
+const algorithms = 'algs="ES256 EdDSA"';
+
+/** Value of `WWW-Authenticate` for a denial with status 401. */
+export function challenge(code: ProblemCode): string {
+  if (code === "dpop-nonce") return `DPoP error="use_dpop_nonce", ${algorithms}`;
+  if (code === "credentials-missing") return `DPoP ${algorithms}`;
+  return `DPoP error="invalid_token", ${algorithms}`;
+}

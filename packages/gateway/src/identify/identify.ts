@@ -1,0 +1,226 @@
+// Promises who calls, proven by a token, a certificate or both agreeing; everything else is one and the same 401. Trusts the token ring, the
+// revocations, the nonces and the replay set of this node, and OpenSSL's path building as judged by certificate.ts.
+// Specified in docs/formats/token.md, RFC 9449, RFC 8705 and DESIGN §7.4.
+import type { Principal } from "@sallyport/protocol/principal.ts";
+import {
+  acceptAccessToken,
+  readAccessToken,
+  type SignedAccessToken,
+  tokenValidatorVersion,
+  type VerifiedAccessToken,
+} from "@sallyport/protocol/token/access-token.ts";
+import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
+import { verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
+import type { Revocations } from "../snapshot/revocations.ts";
+import type { TokenRing } from "../snapshot/token-ring.ts";
+import type { PeerJudgement } from "./certificate.ts";
+import { type Credentials, readCredentials } from "./credentials.ts";
+import type { Nonces } from "./nonce.ts";
+import type { ReplaySet } from "./replay-set.ts";
+import { hashToken, type TokenCache, tokenCacheKey } from "./token-cache.ts";
+
+/** The longest life any token may have: a user's, ten minutes (DESIGN §4 Tokens). */
+const lifetimeSecondsMax = 600;
+
+export interface IdentifyPorts {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly ring: TokenRing;
+  readonly revocations: Revocations;
+  readonly cache: TokenCache<SignedAccessToken>;
+  readonly crypto: TokenCrypto;
+  readonly nonces: Nonces;
+  readonly replays: ReplaySet;
+  now(): number;
+  /** What the connection's certificate proves under this estate; null when none was presented. */
+  peer(exchange: Exchange, estate: Estate): PeerJudgement | null;
+}
+
+interface Proven {
+  readonly principal: Principal;
+  readonly system: CompiledSystem;
+  readonly issuedAtMs: number | null;
+}
+
+/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs` and `nonce` of the exchange. */
+export function identify(exchange: Exchange, ports: IdentifyPorts): Deny | null {
+  const { request, lease } = exchange;
+  if (request === null || lease === null) return deny("identify", "not-ready");
+  const peer = ports.peer(exchange, lease.estate);
+  const credentials = readCredentials(request.headers["authorization"], request.headers["dpop"]);
+  const proven = prove({ exchange, estate: lease.estate, peer, ports }, credentials);
+  if ("kind" in proven) {
+    if (proven.stage === "identify") exchange.nonce = ports.nonces.current(ports.now());
+    return proven;
+  }
+  exchange.principal = proven.principal;
+  exchange.caller = proven.system;
+  exchange.tokenIssuedAtMs = proven.issuedAtMs;
+  return null;
+}
+
+interface Case {
+  readonly exchange: Exchange;
+  readonly estate: Estate;
+  readonly peer: PeerJudgement | null;
+  readonly ports: IdentifyPorts;
+}
+
+function prove(on: Case, credentials: ReturnType<typeof readCredentials>): Proven | Deny {
+  switch (credentials.kind) {
+    case "malformed":
+      return deny("identify", "credentials-malformed", { why: credentials.why });
+    case "none":
+      return proveByCertificate(on);
+    case "token":
+      return proveByToken(on, credentials);
+  }
+}
+
+function proveByCertificate({ peer, ports }: Case): Proven | Deny {
+  if (peer === null)
+    return deny("identify", "credentials-missing", { why: "neither Authorization nor a client certificate" });
+  if (peer.kind === "deny") return peer.verdict;
+  const principal: Principal = {
+    tenant: ports.tenant,
+    environment: ports.environment,
+    caller: peer.system.id,
+    proof: { kind: "mtls", x5t: peer.x5t },
+    scopes: null,
+    expiresAtMs: peer.expiresAtMs,
+  };
+  return { principal, system: peer.system, issuedAtMs: null };
+}
+
+function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
+  const { estate, ports } = on;
+  const tokenHash = hashToken(credentials.token);
+  const signed = readCached(credentials, { tokenHash, estate, ports });
+  if (signed.kind === "deny") return signed;
+  const proof = credentials.scheme === "DPoP" ? checkProof(on, { credentials, tokenHash }) : null;
+  if (proof !== null && proof.kind === "deny") return proof;
+  const accepted = acceptAccessToken(signed, {
+    audience: audienceWanted(on, signed),
+    now: ports.now(),
+    scheme: credentials.scheme,
+    ...(proof === null ? {} : { jkt: proof.jkt }),
+    ...(on.peer === null ? {} : { x5t: on.peer.x5t }),
+    revocations: ports.revocations,
+  });
+  if (accepted.kind === "deny") return accepted;
+  const system = systemOf(on, accepted);
+  if (system.kind === "deny") return system.verdict;
+  // The nonce and then the id are judged last: nothing that fails for another reason may burn an id.
+  const used = proof === null ? null : useProof(on, proof);
+  return (
+    used ?? {
+      principal: principalOf(accepted, { system: system.system, ports }),
+      system: system.system,
+      issuedAtMs: accepted.claims.iat * 1000,
+    }
+  );
+}
+
+interface TokenLookup {
+  readonly tokenHash: string;
+  readonly estate: Estate;
+  readonly ports: IdentifyPorts;
+}
+
+/** Form, signature and issuer, once per token, presentation and state of the key ring. */
+function readCached(credentials: Credentials, { tokenHash, estate, ports }: TokenLookup): SignedAccessToken | Deny {
+  const { issuer } = estate.object;
+  const key = tokenCacheKey({
+    issuer,
+    validator: `${tokenValidatorVersion}.${ports.ring.seq}`,
+    tokenHash,
+    binding: credentials.scheme,
+  });
+  const known = ports.cache.find(key);
+  if (known !== undefined) return known;
+  const read = readAccessToken(credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
+  if (read.kind === "signed") ports.cache.put(key, read);
+  return read;
+}
+
+interface CheckedProof {
+  readonly kind: "proof";
+  readonly jkt: string;
+  readonly jti: string;
+  readonly nonce: string;
+}
+
+function checkProof(
+  { exchange, ports }: Case,
+  presented: { credentials: Credentials; tokenHash: string },
+): CheckedProof | Deny {
+  const { proof } = presented.credentials;
+  if (proof === null) return deny("identify", "dpop-missing", { why: "Authorization: DPoP without a DPoP field" });
+  const request = exchange.request;
+  if (request === null) return deny("identify", "dpop-missing");
+  return verifyDpopProof(
+    proof,
+    { method: request.method, url: request.clientUrl, ath: presented.tokenHash, now: ports.now() },
+    ports.crypto,
+  );
+}
+
+function useProof({ exchange, ports }: Case, proof: CheckedProof): Deny | null {
+  const now = ports.now();
+  const step = ports.nonces.stepOf(proof.nonce, now);
+  if (step === null) return deny("identify", "dpop-nonce", { why: "the nonce is not one of this node's current ones" });
+  const burn = ports.replays.burn(step, proof.jkt, proof.jti);
+  if (burn === "replayed") return deny("identify", "dpop-replayed", { why: "this proof was used before" });
+  if (burn === "full") return deny("identify", "replay-table-full", { bound: "proofs per nonce step" });
+  // RFC 9449 §8.2: hand the next nonce on while the old one still works, so that no caller has to be refused to learn it.
+  if (step !== ports.nonces.step(now)) exchange.nonce = ports.nonces.current(now);
+  return null;
+}
+
+/** The routed provider's audience; where nothing is routed, any provider's of this estate, so that the answer does not tell routes apart. */
+function audienceWanted({ exchange, estate }: Case, signed: SignedAccessToken): string {
+  if (exchange.system !== null) return exchange.system.object.audience;
+  return estate.audiences.has(signed.claims.aud) ? signed.claims.aud : estate.object.issuer;
+}
+
+function systemOf(
+  on: Case,
+  accepted: VerifiedAccessToken,
+): { kind: "system"; system: CompiledSystem } | { kind: "deny"; verdict: Deny } {
+  const no = (code: Deny["code"], why: string) => ({ kind: "deny" as const, verdict: deny("identify", code, { why }) });
+  const system = on.estate.systemOfClient.get(accepted.claims.client_id);
+  if (system === undefined) return no("client-unknown", "the client belongs to no system of this snapshot");
+  const { peer } = on;
+  if (peer === null) return { kind: "system", system };
+  if (peer.kind === "proven") {
+    if (peer.system !== system)
+      return no("identity-conflict", `token of ${system.id}, certificate of ${peer.system.id}`);
+    return { kind: "system", system };
+  }
+  // RFC 8705 §2: a token bound to this very certificate needs no chain; any other certificate that proves nobody is a denial of its own.
+  const bound = accepted.claims.cnf?.["x5t#S256"] === peer.x5t;
+  return bound && peer.verdict.code !== "certificate-expired"
+    ? { kind: "system", system }
+    : { kind: "deny", verdict: peer.verdict };
+}
+
+function principalOf(accepted: VerifiedAccessToken, of: { system: CompiledSystem; ports: IdentifyPorts }): Principal {
+  const { claims } = accepted;
+  return {
+    tenant: of.ports.tenant,
+    environment: of.ports.environment,
+    caller: of.system.id,
+    client: claims.client_id,
+    ...(claims.sub === claims.client_id ? {} : { subject: claims.sub }),
+    ...(claims.act === undefined ? {} : { act: claims.act }),
+    proof: accepted.proof,
+    scopes: accepted.scopes,
+    tokenId: claims.jti,
+    expiresAtMs: accepted.expiresAtMs,
+    ...(claims.acr === undefined ? {} : { acr: claims.acr }),
+    ...(claims.auth_time === undefined ? {} : { authTime: claims.auth_time }),
+  };
+}

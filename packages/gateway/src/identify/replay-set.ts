@@ -1,0 +1,68 @@
+// Promises that of any number of threads burning one proof id exactly one succeeds, and that a full table refuses instead of forgetting.
+// Trusts the nonce step it is told: a proof is only burnt under the step its nonce names. Specified in DESIGN §12; RFC 9449 §11.1.
+import { createHmac } from "node:crypto";
+
+export type Burn = "fresh" | "replayed" | "full";
+
+export interface ReplaySet {
+  /** Marks (key thumbprint, jti) as used within a nonce step: insert-only, compare-and-set. */
+  burn(step: number, jkt: string, jti: string): Burn;
+}
+
+/** Steps that may be live at once are two; the third table is the one being cleared for the next. */
+const tables = 3;
+/** Slots looked at before the table counts as full. */
+const probesMax = 128;
+const headerWords = 4;
+/** Spins while another thread clears a table (well under a millisecond of work). */
+const spinsMax = 1_000_000;
+
+export const replaySetSlots = 1 << 19;
+
+/** Memory for a set of `slots` (a power of two) ids per nonce step, to be shared by all threads of the node. */
+export function allocateReplaySet(slots: number): SharedArrayBuffer {
+  if (!Number.isInteger(Math.log2(slots))) throw new RangeError("slots must be a power of two");
+  return new SharedArrayBuffer(8 * tables * (headerWords + slots));
+}
+
+/** Opens the shared table; all openers must hold the same `key` (32 random bytes per node and epoch). */
+export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): ReplaySet {
+  const words = new BigInt64Array(memory);
+  const span = words.length / tables;
+  const slots = span - headerWords;
+  return {
+    burn(step, jkt, jti) {
+      const base = (step % tables) * span;
+      if (!claimTable(words, base, { step: BigInt(step), span })) return "full";
+      const mac = createHmac("sha256", key).update(`${step}\n${jkt}\n${jti}`).digest();
+      // Zero means empty, so the one hash that is zero is moved to one.
+      const hash = mac.readBigInt64LE(0) || 1n;
+      const start = mac.readUInt32LE(8) % slots;
+      for (let probe = 0; probe < probesMax; probe++) {
+        const index = base + headerWords + ((start + probe) % slots);
+        const seen = Atomics.compareExchange(words, index, 0n, hash);
+        if (seen === 0n) return "fresh";
+        if (seen === hash) return "replayed";
+      }
+      return "full";
+    },
+  };
+}
+
+const clearing = -1n;
+
+/** Makes the table at `base` belong to `step`, clearing what an earlier step left. False when it belongs to a later one or never came free. */
+function claimTable(words: BigInt64Array, base: number, table: { step: bigint; span: number }): boolean {
+  for (let spin = 0; spin < spinsMax; spin++) {
+    const owner = Atomics.load(words, base);
+    if (owner === table.step) return true;
+    if (owner > table.step) return false;
+    if (owner === clearing) continue;
+    if (Atomics.compareExchange(words, base, owner, clearing) === owner) {
+      words.fill(0n, base + headerWords, base + table.span);
+      Atomics.store(words, base, table.step);
+      return true;
+    }
+  }
+  return false;
+}

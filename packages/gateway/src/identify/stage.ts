@@ -1,0 +1,19 @@
+// Promises that failed credentials count against their source network, so that guessing gets slower than it is worth. Trusts identify.ts.
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Gate } from "../gate.ts";
+import { identify } from "./identify.ts";
+
+/** No credentials yet, or an old nonce: a well-meaning caller's first request, not a guess. */
+const innocent: ReadonlySet<Deny["code"]> = new Set([
+  "credentials-missing",
+  "dpop-nonce",
+  "replay-table-full",
+  "not-ready",
+]);
+
+export function identifyCaller(exchange: Exchange, gate: Gate): Deny | null {
+  const verdict = identify(exchange, gate.identify);
+  if (verdict !== null && !innocent.has(verdict.code)) gate.admission.countBadCredential(exchange.source.prefix);
+  return verdict;
+}

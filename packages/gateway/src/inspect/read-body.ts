@@ -1,0 +1,33 @@
+// Promises at most the bound of bytes in memory, and one ending: whole, too large, aborted, or malformed framing. Trusts node:http's parser.
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import { tooLarge } from "./content.ts";
+
+export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readonly bytes: Uint8Array } | Deny> {
+  const { incoming, response } = exchange;
+  if (exchange.framingDeny !== null) return Promise.resolve(exchange.framingDeny);
+  if (response.writableEnded || incoming.destroyed) return Promise.resolve(deny("inspect", "client-aborted"));
+  exchange.continueWanted?.();
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const end = (result: { readonly bytes: Uint8Array } | Deny): void => {
+      incoming.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+      exchange.bytesIn = bytes;
+      exchange.onFramingError = null;
+      resolve(result);
+    };
+    const onData = (chunk: Buffer): void => {
+      bytes += chunk.length;
+      if (bytes > bytesMax) end(tooLarge(bytesMax));
+      else chunks.push(chunk);
+    };
+    const onEnd = (): void => {
+      const [only] = chunks;
+      end({ bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes) });
+    };
+    const onClose = (): void => end(deny("inspect", "client-aborted"));
+    exchange.onFramingError = (verdict) => end(verdict);
+    incoming.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+  });
+}

@@ -1,0 +1,55 @@
+// Promises that a body which passes matches the JSON Schema of its operation. Schemas compile on first use and are kept by hash, because
+// three hundred of them at once would stop the world for most of a second. Trusts the snapshot's blobs. Specified by JSON Schema 2020-12.
+
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
+import addFormats from "ajv-formats";
+
+export interface SchemaVerdict {
+  readonly valid: boolean;
+  /** Where it does not match and why, as JSON Pointers and keywords; never a value from the body. */
+  readonly why: string;
+}
+
+export interface SchemaSet {
+  /** Checks a parsed body against the schema of that hash; throws SchemaFault when the schema itself is unusable. */
+  check(id: string, value: unknown): SchemaVerdict;
+}
+
+export class SchemaFault extends Error {
+  readonly code = "schema-unusable";
+  readonly public = "The schema of this operation cannot be used";
+}
+
+export const schemasMax = 1024;
+const complaintCharactersMax = 300;
+
+/** Lazily compiled schemas; `source` gives the JSON text of a hash, or undefined. */
+export function createSchemaSet(source: (id: string) => string | undefined): SchemaSet {
+  const compiled = new Map<string, ValidateFunction>();
+  const compile = (id: string): ValidateFunction => {
+    const text = source(id);
+    if (text === undefined) throw new SchemaFault(`schema ${id} is not in the snapshot`);
+    if (compiled.size >= schemasMax) compiled.clear();
+    // One instance per schema: an `$id` in one file must not be reachable from another.
+    const ajv = new Ajv2020({ strict: false, allErrors: false, validateSchema: false, logger: false });
+    // ajv-formats is CommonJS: under this module system its function is the `default` member.
+    (addFormats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
+    let check: ValidateFunction;
+    try {
+      check = ajv.compile(JSON.parse(text));
+    } catch (cause) {
+      throw new SchemaFault(`schema ${id} does not compile`, { cause });
+    }
+    compiled.set(id, check);
+    return check;
+  };
+  return {
+    check(id, value) {
+      const validate = compiled.get(id) ?? compile(id);
+      if (validate(value)) return { valid: true, why: "" };
+      const first = validate.errors?.[0];
+      const place = first?.schemaPath ?? "#";
+      return { valid: false, why: `${place}: ${first?.keyword ?? "schema"}`.slice(0, complaintCharactersMax) };
+    },
+  };
+}

@@ -1,0 +1,51 @@
+// Promises that a JSON body is read within its bound, strictly parsed and matched to its schema before anything is forwarded, and that the bytes
+// forwarded are the bytes checked. Trusts the parser for framing. Specified in docs/gateway.md (inspect).
+import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { Gate } from "../gate.ts";
+import type { CompiledOperation } from "../snapshot/estate.ts";
+import { decideContent } from "./content.ts";
+import { readJson } from "./json.ts";
+import { readBody } from "./read-body.ts";
+import { SchemaFault } from "./schema.ts";
+
+/** Idempotent: where the body decides, `authorize` has run it already. */
+export function inspectRequest(exchange: Exchange, _gate: Gate): Deny | null | Promise<Deny | null> {
+  const { request, operation, grant } = exchange;
+  if (request === null || operation === null || grant === null) return deny("inspect", "not-ready");
+  if (exchange.body !== null) return null;
+  const verdict = decideContent({
+    declared: operation.object.body,
+    bodyBytesMax: grant.bodyBytesMax,
+    contentLength: request.chunked ? null : (request.contentLength ?? 0),
+    contentType: request.headers["content-type"],
+    contentEncoding: request.headers["content-encoding"],
+  });
+  if (verdict !== null || operation.object.body?.content !== "json") return verdict;
+  return readBody(exchange, grant.bodyBytesMax).then((read) =>
+    "kind" in read ? read : judge(exchange, { operation, bytes: read.bytes }),
+  );
+}
+
+function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Uint8Array }): Deny | null {
+  const reading = readJson(on.bytes);
+  if (!reading.ok)
+    return deny("inspect", "body-malformed", {
+      why: reading.why,
+      detail: `The content is ${reading.why === "not JSON" || reading.why === "not UTF-8" ? reading.why : `JSON with a ${reading.why}`}`,
+    });
+  exchange.body = { bytes: on.bytes, value: reading.value };
+  const schema = on.operation.object.body?.schema;
+  if (schema === undefined) return null;
+  try {
+    const match = exchange.lease?.estate.schemas.check(schema, reading.value);
+    if (match?.valid === true) return null;
+    return deny("inspect", "schema-mismatch", {
+      why: match?.why ?? "",
+      detail: `The content does not match the schema at ${match?.why ?? "#"}`,
+    });
+  } catch (error) {
+    if (!(error instanceof SchemaFault)) throw error;
+    return deny("inspect", "not-served", { broken: error.message, detail: error.public });
+  }
+}

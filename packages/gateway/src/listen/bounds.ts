@@ -1,0 +1,14 @@
+// Promises a named bound for everything a connection can ask for before it is known who it is. Trusts nothing.
+// Each has a sentence in docs/gateway.md (listen).
+import type { ListenBounds } from "../ports.ts";
+
+export const defaultListenBounds: ListenBounds = {
+  /** Request line and fields together, as llhttp counts them. */
+  headerBytesMax: 16 * 1024,
+  headersMax: 100,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 60_000,
+  connectionsMax: 10_000,
+  requestsPerSocketMax: 100_000,
+};

@@ -1,0 +1,100 @@
+// Promises counters an operator can alert on, with declared names only as labels. Trusts its callers to pass codes, never text from outside.
+// Format: Prometheus text exposition; names are listed in docs/gateway.md.
+import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** What is read at scrape time. */
+export interface Gauges {
+  inFlight(): number;
+  snapshotVersion(): number;
+  snapshotAgeSeconds(): number;
+  stalenessSeconds(): number;
+  logLeaves(): number;
+  brokenObjects(): number;
+  countedLeavesLost(): number;
+  tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
+}
+
+export interface Metrics {
+  /** One finished crossing: null code for an allowed one. `totalMs` from its first byte to its recorded end. */
+  crossing(code: ProblemCode | null, outcome: string, totalMs: number): void;
+  /** A TLS handshake or connection that never became a request. */
+  connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
+  refusedSnapshot(why: string): void;
+  text(): Promise<string>;
+}
+
+const bucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export function createMetrics(gauges: Gauges): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  // Kept by hand and copied at scrape time: a label look-up per crossing would be a cost of its own.
+  const counts = new Map<string, number>();
+  const crossings = new Counter({
+    name: "sallyport_crossings_total",
+    help: "Crossings by code (ok where allowed) and outcome",
+    labelNames: ["code", "outcome"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [key, count] of counts) {
+        const [code = "", outcome = ""] = key.split(" ");
+        this.inc({ code, outcome }, count);
+      }
+    },
+  });
+  const duration = new Histogram({
+    name: "sallyport_crossing_duration_seconds",
+    help: "From the first byte of a crossing to its recorded end",
+    buckets: bucketsSeconds,
+    registers,
+  });
+  const refusals = new Counter({
+    name: "sallyport_connections_refused_total",
+    help: "Connections that never became a request",
+    labelNames: ["reason"],
+    registers,
+  });
+  const snapshots = new Counter({
+    name: "sallyport_snapshots_refused_total",
+    help: "Snapshots refused, by reason",
+    labelNames: ["why"],
+    registers,
+  });
+  defineGauges(gauges, registers);
+  void crossings;
+  return {
+    crossing(code, outcome, totalMs) {
+      const key = `${code ?? "ok"} ${outcome}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+      duration.observe(totalMs / 1000);
+    },
+    connectionRefused: (reason) => refusals.inc({ reason }),
+    refusedSnapshot: (why) => snapshots.inc({ why }),
+    text: () => registry.metrics(),
+  };
+}
+
+function defineGauges(gauges: Gauges, registers: Registry[]): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name: `sallyport_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge("crossings_in_flight", "Crossings that have begun and not ended", gauges.inFlight);
+  gauge("snapshot_version", "Version of the snapshot in force; 0 without one", gauges.snapshotVersion);
+  gauge("snapshot_age_seconds", "Age of the snapshot in force", gauges.snapshotAgeSeconds);
+  gauge("staleness_seconds", "Time since the last heartbeat that left no gap", gauges.stalenessSeconds);
+  gauge("log_leaves", "Durable leaves of the audit log", gauges.logLeaves);
+  gauge("broken_objects", "Objects of the snapshot that are not served", gauges.brokenObjects);
+  gauge("token_cache_hits", "Verified tokens found in the cache", () => gauges.tokenCache().hits);
+  gauge("token_cache_misses", "Tokens verified anew", () => gauges.tokenCache().misses);
+  gauge("token_cache_entries", "Verified tokens held", () => gauges.tokenCache().size);
+  gauge("log_counted_leaves_lost", "Counted denial leaves that could not be appended", gauges.countedLeavesLost);
+}

@@ -1,0 +1,19 @@
+// Promises one frozen request that every later stage reads, or a refusal; nothing is repaired. Trusts canonicalize (protocol) and llhttp.
+// Specified in docs/formats/canonical-request.md.
+import { canonicalize } from "@sallyport/protocol/canonical/canonicalize.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+
+export function receive(exchange: Exchange): Deny | null {
+  const { incoming } = exchange;
+  const request = canonicalize({
+    method: incoming.method ?? "",
+    target: incoming.url ?? "",
+    httpVersion: incoming.httpVersion,
+    rawHeaders: incoming.rawHeaders,
+    listener: exchange.listener,
+  });
+  if (request.kind === "deny") return request;
+  exchange.request = request;
+  return null;
+}

@@ -1,0 +1,223 @@
+// Promises that nothing passes unrecorded: every method resolves only when its leaf is durable and rejects when it cannot be, so that its caller
+// can let nothing go. Trusts the log handle for durability and the log keys for pseudonyms and sealing; puts nothing personal and no text a
+// caller chose into a leaf. Byte-exact in docs/formats/leaf.md.
+import { createHash } from "node:crypto";
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
+import { createRecipientSealer, type RecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
+import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
+import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
+import type { Exchange } from "../exchange.ts";
+import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
+import { DenialWindows } from "./denial-windows.ts";
+
+/** How the crossing ended, as far as the recorder cannot see it in the exchange. */
+export interface Ended {
+  readonly outcome: Outcome;
+  /** Status sent to the caller; 0 when none was. */
+  readonly status: number;
+  readonly upstreamStatus: number;
+  readonly upstreamMs: number;
+  /** What stopped it, if anything did. */
+  readonly deny: Deny | null;
+}
+
+export interface RecorderPorts {
+  readonly identity: GatewayIdentity;
+  readonly log: LogHandle;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly newId: () => string;
+}
+
+/** Pseudonyms kept, so that a busy caller costs one HMAC and not one per crossing. */
+const pseudonymsMax = 10_000;
+
+export class RecordFault extends Error {
+  readonly code = "record-unavailable";
+  readonly public = "The crossing could not be recorded";
+}
+
+export class Recorder {
+  readonly #ports: RecorderPorts;
+  readonly #windows: DenialWindows;
+  readonly #place: {
+    readonly tenant: string;
+    readonly environment: string;
+    readonly region: string;
+    readonly node: string;
+  };
+  #keys: { readonly open: OpenLogKeys; readonly sealer: RecipientSealer } | null = null;
+  #pseudonyms = new Map<string, Pseudonym>();
+  /** Counted leaves that could not be appended; shown by metrics. */
+  lost = 0;
+
+  constructor(ports: RecorderPorts) {
+    this.#ports = ports;
+    const { tenant, environment, region, node } = ports.identity;
+    this.#place = { tenant, environment, region, node };
+    this.#windows = new DenialWindows({
+      clock: ports.clock,
+      newId: ports.newId,
+      flush: (counted) => {
+        const { id, code, count, windowMs } = counted;
+        this.#append({
+          t: "denials",
+          ...this.#head(id),
+          code,
+          prefix: this.#pseudonym("prefix", counted.prefix),
+          count,
+          windowMs,
+        }).catch(() => this.lost++);
+      },
+    });
+  }
+
+  get ready(): boolean {
+    return this.#keys !== null;
+  }
+
+  /** Takes log keys into use; from now on leaves name their epoch. */
+  useKeys(open: OpenLogKeys): void {
+    this.#keys?.sealer.forget();
+    this.#pseudonyms.clear();
+    const { random, clock } = this.#ports;
+    this.#keys = { open, sealer: createRecipientSealer({ recipient: open.referenceRecipient, random, clock }) };
+  }
+
+  /** One whole crossing: allowed or denied, with its outcome. */
+  crossing(exchange: Exchange, ended: Ended): Promise<unknown> {
+    const sealed = this.#seal(exchange, ended.deny);
+    return this.#append(
+      {
+        t: "crossing",
+        ...this.#head(exchange.id),
+        ...this.#decision(exchange, ended.deny, sealed),
+        ...this.#outcome(exchange, ended),
+      },
+      sealed.bytes,
+    );
+  }
+
+  /** Durable before an effect is forwarded or a byte of a long answer released. */
+  intent(exchange: Exchange): Promise<unknown> {
+    const sealed = this.#seal(exchange, null);
+    return this.#append(
+      { t: "intent", ...this.#head(exchange.id), ...this.#decision(exchange, null, sealed) },
+      sealed.bytes,
+    );
+  }
+
+  outcome(exchange: Exchange, ended: Ended): Promise<unknown> {
+    return this.#append({ t: "outcome", ...this.#head(exchange.id), ...this.#outcome(exchange, ended) });
+  }
+
+  progress(exchange: Exchange): Promise<unknown> {
+    return this.#append({
+      t: "progress",
+      ...this.#head(exchange.id),
+      bytesIn: exchange.bytesIn,
+      bytesOut: exchange.bytesOut,
+    });
+  }
+
+  /** null: the denial of a stranger gets a leaf of its own; else it is counted, under the id given back. */
+  countStranger(prefix: string, code: Deny["code"]): string | null {
+    return this.#windows.count(prefix, code);
+  }
+
+  /** Ends denial windows whose time is over (`all`: every one). */
+  sweep(all = false): void {
+    this.#windows.sweep(all);
+  }
+
+  #head(id: string) {
+    return { ...this.#place, id, at: this.#ports.clock.now() };
+  }
+
+  #append(leaf: Leaf, reference?: Uint8Array): Promise<unknown> {
+    if (this.#keys === null) return Promise.reject(new RecordFault("no log keys"));
+    return this.#ports.log.append(printLeaf(leaf), reference);
+  }
+
+  #pseudonym(domain: "caller" | "subject" | "address" | "prefix", value: string): Pseudonym {
+    if (this.#keys === null) throw new RecordFault("no log keys");
+    const key = `${domain}\n${value}`;
+    const known = this.#pseudonyms.get(key);
+    if (known !== undefined) return known;
+    const { pseudonymKey, epoch } = this.#keys.open;
+    const fresh = pseudonymize(pseudonymKey, epoch, domain, value);
+    if (this.#pseudonyms.size >= pseudonymsMax) this.#pseudonyms = new Map();
+    this.#pseudonyms.set(key, fresh);
+    return fresh;
+  }
+
+  #seal(exchange: Exchange, denied: Deny | null): { readonly bytes: Uint8Array; readonly hash: string } {
+    if (this.#keys === null) throw new RecordFault("no log keys");
+    const text = JSON.stringify(referenceOf(exchange, denied));
+    const { tenant, environment } = this.#place;
+    const bytes = this.#keys.sealer.seal(
+      referenceContext({ tenant, environment, id: exchange.id }),
+      Buffer.from(text, "utf8"),
+    );
+    return { bytes, hash: createHash("sha256").update(bytes).digest("hex") };
+  }
+
+  #decision(exchange: Exchange, denied: Deny | null, sealed: { readonly hash: string }): DecisionFields {
+    const { principal, operation, grant, source } = exchange;
+    // A fault of forward or record comes after the verdict: the crossing was allowed.
+    const isDenied = denied !== null && !afterVerdict.has(denied.stage);
+    return {
+      id: exchange.id,
+      kind: "api",
+      caller: principal === null ? null : this.#pseudonym("caller", principal.caller),
+      subject: principal?.subject === undefined ? null : this.#pseudonym("subject", principal.subject),
+      proof: principal?.proof.kind ?? null,
+      operation: principal === null ? null : (operation?.fullName ?? null),
+      integration: grant?.integration.id ?? null,
+      verdict: isDenied ? "deny" : "allow",
+      code: denied?.code ?? null,
+      stage: denied?.stage ?? null,
+      policies: exchange.policies.slice(0, policiesMax),
+      policySet: exchange.lease?.estate.object.policySet ?? null,
+      inputs: sealed.hash,
+      address: source.address === "" ? null : this.#pseudonym("address", source.address),
+      addressClass: source.addressClass,
+    };
+  }
+
+  #outcome(exchange: Exchange, ended: Ended): OutcomeFields {
+    return {
+      outcome: ended.outcome,
+      status: ended.status,
+      upstreamStatus: ended.upstreamStatus,
+      bytesIn: exchange.bytesIn,
+      bytesOut: exchange.bytesOut,
+      totalUs: Math.max(0, Math.round((this.#ports.clock.monotonic() - exchange.startedMonotonicMs) * 1000)),
+      upstreamUs: Math.max(0, Math.round(ended.upstreamMs * 1000)),
+    };
+  }
+}
+
+const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);
+const policiesMax = 64;
+
+/** What only control may read: the inputs of the decision, and for a denial what was expected, what was sent and how to mend it. */
+function referenceOf(exchange: Exchange, denied: Deny | null): object {
+  const { principal, request, source, decision } = exchange;
+  return {
+    v: 1,
+    id: exchange.id,
+    address: source.address,
+    method: request?.method ?? null,
+    path: request?.path ?? null,
+    url: request?.clientUrl ?? null,
+    principal,
+    decision,
+    policies: exchange.policies,
+    ...(denied === null ? {} : { stage: denied.stage, code: denied.code, facts: denied.facts }),
+  };
+}

@@ -1,0 +1,183 @@
+// Promises exactly one outcome for every crossing, durable before its answer ends; what cannot be recorded does not pass.
+// Trusts the recorder. Specified in DESIGN §4 Records.
+import { problems } from "@sallyport/protocol/problem.ts";
+import { type Deny, deny, type Outcome } from "@sallyport/protocol/verdict.ts";
+import { pushRate, writeDenial } from "../answer.ts";
+import type { Exchange } from "../exchange.ts";
+import type { AnswerEnd, UpstreamAnswer } from "../forward/upstream-answer.ts";
+import type { Gate } from "../gate.ts";
+import type { CompiledOperation } from "../snapshot/estate.ts";
+import type { Ended } from "./recorder.ts";
+
+/** A stream writes a `progress` leaf after so many bytes or so much time, whichever comes first. */
+export const progressBytes = 64 * 1024 * 1024;
+export const progressMs = 5 * 60_000;
+
+/** Before an effect: its intent, durable. */
+export async function recordIntent(exchange: Exchange, gate: Gate): Promise<Deny | null> {
+  try {
+    await gate.recorder.intent(exchange);
+  } catch (cause) {
+    return unrecorded(cause);
+  }
+  exchange.intentRecorded = true;
+  return exchange.aborted ? deny("forward", "client-aborted") : null;
+}
+
+/** After the provider answered: the outcome, durable, and then the answer. */
+export function settle(exchange: Exchange, gate: Gate): Promise<Deny | null> {
+  const { upstream, operation } = exchange;
+  if (upstream === null || operation === null) return Promise.resolve(deny("forward", "internal"));
+  return upstream.whole ? settleWhole(exchange, upstream, gate) : settleLong(exchange, upstream, gate);
+}
+
+async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<Deny | null> {
+  const body = upstream.bodiless ? null : upstream.takeHeld();
+  exchange.bytesOut = body?.length ?? 0;
+  const ended = endedOf(exchange, upstream, null);
+  try {
+    await (exchange.intentRecorded ? gate.recorder.outcome(exchange, ended) : gate.recorder.crossing(exchange, ended));
+  } catch (cause) {
+    return unrecorded(cause, upstream.status);
+  }
+  exchange.ended = true;
+  gate.metrics.crossing(null, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  const length = body === null ? (upstream.status === 204 ? null : upstream.contentLength) : body.length;
+  exchange.response.writeHead(upstream.status, answerHeaders(exchange, upstream, { gate, length }));
+  exchange.response.end(body ?? undefined);
+  return null;
+}
+
+async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<Deny | null> {
+  if (!exchange.intentRecorded) {
+    const refusal = await recordIntent(exchange, gate);
+    if (refusal !== null) {
+      upstream.cancel(refusal);
+      return refusal;
+    }
+  }
+  exchange.response.writeHead(
+    upstream.status,
+    answerHeaders(exchange, upstream, { gate, length: upstream.contentLength }),
+  );
+  const end = await flow(exchange, upstream, gate);
+  exchange.ended = true;
+  const ended = endedOf(exchange, upstream, end);
+  gate.metrics.crossing(null, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  try {
+    await gate.recorder.outcome(exchange, ended);
+  } catch (cause) {
+    gate.logger.error(
+      { err: String(cause) },
+      "the outcome of a streamed crossing could not be recorded; its answer is cut",
+    );
+    exchange.response.destroy();
+    return null;
+  }
+  // An answer cut short must look cut short: end() would make it complete.
+  if (end === "complete") exchange.response.end();
+  else exchange.response.destroy();
+  return null;
+}
+
+function flow(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<AnswerEnd> {
+  let recordedBytes = 0;
+  const progress = (): void => {
+    recordedBytes = exchange.bytesOut;
+    gate.recorder.progress(exchange).catch((cause) => {
+      gate.logger.error({ err: String(cause) }, "progress could not be recorded; the answer is cut");
+      upstream.cancel(deny("record", "record-unavailable"));
+    });
+  };
+  const timer = setInterval(progress, progressMs);
+  return new Promise<AnswerEnd>((resolve) => {
+    upstream.release({
+      response: exchange.response,
+      sent(bytes) {
+        exchange.bytesOut += bytes;
+        if (exchange.bytesOut - recordedBytes >= progressBytes) progress();
+      },
+      ended: resolve,
+    });
+  }).finally(() => clearInterval(timer));
+}
+
+function answerHeaders(
+  exchange: Exchange,
+  upstream: UpstreamAnswer,
+  on: { gate: Gate; length: number | null },
+): string[] {
+  const { headers } = upstream;
+  headers.push("sallyport-crossing", exchange.id);
+  if (on.length !== null) headers.push("content-length", String(on.length));
+  if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
+  pushRate(exchange, headers);
+  if (on.gate.draining()) headers.push("connection", "close");
+  return headers;
+}
+
+/** The end of every crossing that was stopped: recorded, counted, answered. */
+export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate): Promise<void> {
+  if (exchange.ended) return;
+  exchange.ended = true;
+  const isGone = exchange.aborted || verdict.code === "client-aborted";
+  const ended: Ended = {
+    outcome: outcomeOfDenial(verdict, isGone),
+    status: isGone ? 0 : problems[verdict.code].status,
+    upstreamStatus: exchange.upstream?.status ?? 0,
+    upstreamMs: exchange.upstream?.upstreamMs ?? 0,
+    deny: verdict,
+  };
+  gate.metrics.crossing(verdict.code, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  let answered = verdict;
+  let id = exchange.id;
+  try {
+    const counted =
+      exchange.principal === null ? gate.recorder.countStranger(exchange.source.prefix, verdict.code) : null;
+    if (counted !== null) id = counted;
+    else if (exchange.intentRecorded) await gate.recorder.outcome(exchange, ended);
+    else await gate.recorder.crossing(exchange, ended);
+  } catch (cause) {
+    answered = unrecorded(cause, exchange.upstream?.status ?? 0);
+    gate.logger.error({ code: verdict.code, err: String(cause) }, "a denial could not be recorded");
+  }
+  if (isGone) exchange.response.destroy();
+  else writeDenial(exchange, answered, { id, closing: gate.draining() });
+}
+
+function outcomeOfDenial(verdict: Deny, isGone: boolean): Outcome {
+  if (isGone) return "aborted";
+  return verdict.stage === "forward" || verdict.stage === "exchange" || verdict.stage === "record"
+    ? "system-error"
+    : "denied";
+}
+
+function endedOf(exchange: Exchange, upstream: UpstreamAnswer, end: AnswerEnd | null): Ended {
+  const cut: Outcome | null =
+    end === null || end === "complete" ? null : end === "caller-gone" ? "aborted" : "system-error";
+  const outcome =
+    cut ?? (exchange.operation === null ? "system-error" : outcomeOf(exchange.operation, upstream.status));
+  return {
+    outcome,
+    status: upstream.status,
+    upstreamStatus: upstream.status,
+    upstreamMs: upstream.upstreamMs,
+    deny: null,
+  };
+}
+
+/** The outcome a status means for this operation. Pure. */
+export function outcomeOf(operation: Pick<CompiledOperation, "object">, status: number): Outcome {
+  if (operation.object.businessErrors.includes(status)) return "business-error";
+  return status >= 500 ? "system-error" : "success";
+}
+
+function unrecorded(cause: unknown, upstreamStatus = 0): Deny {
+  const why = cause instanceof Error ? ("code" in cause ? String(cause.code) : cause.name) : "unknown";
+  // The caller must not take this for "nothing happened" and repeat an effect.
+  const detail =
+    upstreamStatus === 0
+      ? {}
+      : { detail: `The provider answered with status ${upstreamStatus}, but the outcome could not be recorded` };
+  return deny("record", "record-unavailable", { why, ...detail });
+}

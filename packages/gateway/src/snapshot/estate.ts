@@ -1,0 +1,239 @@
+// Promises one immutable picture of everything a gateway serves, compiled once from verified blobs: systems, operations, grants, routes.
+// Trusts that the blobs were checked against the signed manifest (accept.ts). Specified in docs/formats/snapshot.md.
+import type { LoadedSlice, PolicyEngine, PolicySlice } from "@sallyport/kernel/policy/port.ts";
+import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
+import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
+import type {
+  BrokenObject,
+  CertificateIdentity,
+  EstateObject,
+  IntegrationObject,
+  OperationObject,
+  RateLimit,
+  SystemObject,
+  TrustObject,
+} from "@sallyport/protocol/snapshot/objects.ts";
+import { identityKey } from "../identify/certificate.ts";
+import { createSchemaSet, type SchemaSet } from "../inspect/schema.ts";
+import type { RateLimiter } from "../limit/gcra.ts";
+import { buildRouter, type Router } from "../route/router.ts";
+
+export interface CompiledLimit {
+  readonly rule: RateLimit;
+  /** Key of the counted thing: one per client, or one for the whole integration. */
+  keyFor(client: string): bigint;
+}
+
+/** A grant of one operation to one consumer: the ceiling of what can be permitted. */
+export interface Grant {
+  readonly integration: IntegrationObject;
+  readonly bodyBytesMax: number;
+  readonly timeoutMs: number;
+  readonly limits: readonly CompiledLimit[];
+}
+
+export interface CompiledOperation {
+  readonly object: OperationObject;
+  readonly method: string;
+  readonly path: string;
+  /** `billing:invoice.create` */
+  readonly fullName: string;
+  readonly system: CompiledSystem;
+  /** Consumer system id -> grant. */
+  readonly grants: ReadonlyMap<string, Grant>;
+  /** A policy attribute comes from the body, so the body is parsed and checked before `authorize`. */
+  readonly bodyDecides: boolean;
+  /** The loaded policy slice, on first use; null when there is none that can be used. */
+  policy(): LoadedSlice | null;
+}
+
+export interface CompiledSystem {
+  readonly id: string;
+  readonly object: SystemObject;
+  readonly public: SystemObject["public"];
+  readonly operations: readonly CompiledOperation[];
+  /** Origin and base path of the upstream; null when it has none. */
+  readonly upstream: { readonly origin: string; readonly basePath: string; readonly host: string } | null;
+}
+
+export interface Estate {
+  readonly manifest: SnapshotManifest;
+  readonly object: EstateObject;
+  readonly broken: readonly BrokenObject[];
+  readonly systems: ReadonlyMap<string, CompiledSystem>;
+  readonly systemOfClient: ReadonlyMap<string, CompiledSystem>;
+  readonly audiences: ReadonlySet<string>;
+  /** Declared certificate name (identityKey) -> whose it is. */
+  readonly certificates: ReadonlyMap<
+    string,
+    { readonly system: CompiledSystem; readonly identity: CertificateIdentity }
+  >;
+  readonly bundles: ReadonlyMap<string, TrustBundle>;
+  /** PEM roots of all bundles together, for the TLS listeners. */
+  readonly roots: readonly string[];
+  readonly integrations: readonly IntegrationObject[];
+  readonly router: Router<CompiledSystem, CompiledOperation>;
+  readonly schemas: SchemaSet;
+}
+
+export interface EstateInputs {
+  readonly manifest: SnapshotManifest;
+  /** Bytes of a blob by sha-256, already verified. */
+  blob(id: string): Uint8Array;
+  readonly policy: PolicyEngine;
+  readonly limiter: RateLimiter;
+}
+
+/** Compiles verified blobs; throws when a blob is not the JSON its name promises (control never signs such a manifest). */
+export function compileEstate(inputs: EstateInputs): Estate {
+  const { manifest } = inputs;
+  const text = (id: string): string => Buffer.from(inputs.blob(id)).toString("utf8");
+  const named = <T>(prefix: string): T[] =>
+    Object.entries(manifest.objects)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([, id]) => JSON.parse(text(id)) as T); // control's signed output of exactly this shape (objects.ts)
+  const object = named<EstateObject>("estate")[0];
+  if (object === undefined) throw new Error("the snapshot has no estate object");
+  const integrations = named<IntegrationObject>("integration/");
+  const grants = grantsByOperation(integrations, inputs.limiter);
+  const blobIds = new Set(Object.values(manifest.objects));
+  const loadPolicy = (id: string): LoadedSlice | null =>
+    blobIds.has(id) ? inputs.policy.load(JSON.parse(text(id)) as PolicySlice) : null; // signed, as above
+  const trust = named<TrustObject>("trust/");
+  const systems = named<SystemObject>("system/").map((system) => compileSystem(system, { grants, loadPolicy }));
+  return {
+    manifest,
+    object,
+    broken: named<BrokenObject[]>("broken").flat(),
+    systems: new Map(systems.map((system) => [system.id, system])),
+    systemOfClient: new Map(
+      systems.flatMap((system) => system.object.clients.map((client) => [client, system] as const)),
+    ),
+    audiences: new Set(
+      systems
+        .filter((system) => system.upstream !== null || system.operations.length > 0)
+        .map((system) => system.object.audience),
+    ),
+    certificates: new Map(
+      systems.flatMap((system) =>
+        system.object.certificates.map(
+          (identity) => [identityKey(identity.kind, identity.value), { system, identity }] as const,
+        ),
+      ),
+    ),
+    bundles: new Map(trust.map((one) => [one.name, compileTrust(one)])),
+    roots: trust.flatMap((one) => one.roots),
+    integrations,
+    router: buildRouter<CompiledOperation, CompiledSystem>(
+      systems.filter((system) => system.operations.length > 0 || system.object.broken !== undefined),
+    ),
+    schemas: createSchemaSet((id) => (blobIds.has(id) ? text(id) : undefined)),
+  };
+}
+
+interface SystemInputs {
+  readonly grants: ReadonlyMap<string, Map<string, GrantSource>>;
+  loadPolicy(id: string): LoadedSlice | null;
+}
+
+interface GrantSource {
+  readonly integration: IntegrationObject;
+  readonly limits: readonly CompiledLimit[];
+  readonly bodyBytesMax?: number;
+  readonly timeoutMs?: number;
+}
+
+/** `<to>:<operation>` -> consumer -> grant. (from, operation, environment) is unique: control refuses two. */
+function grantsByOperation(
+  integrations: readonly IntegrationObject[],
+  limiter: RateLimiter,
+): Map<string, Map<string, GrantSource>> {
+  const grants = new Map<string, Map<string, GrantSource>>();
+  for (const integration of integrations) {
+    const limits = integration.limits.map((rule, index) => compileLimit(integration.id, { rule, index }, limiter));
+    for (const granted of integration.operations) {
+      const name = `${integration.to}:${granted.name}`;
+      const byConsumer = grants.get(name) ?? new Map<string, GrantSource>();
+      grants.set(name, byConsumer);
+      byConsumer.set(integration.from, { ...granted, integration, limits });
+    }
+  }
+  return grants;
+}
+
+/** Clients whose key is kept per limit; a system has a handful. */
+const limitKeysMax = 1024;
+
+function compileLimit(
+  integration: string,
+  limit: { rule: RateLimit; index: number },
+  limiter: RateLimiter,
+): CompiledLimit {
+  const base = `${integration}\n${limit.index}\n${limit.rule.per}`;
+  if (limit.rule.per === "integration") {
+    const key = limiter.key(base);
+    return { rule: limit.rule, keyFor: () => key };
+  }
+  const keys = new Map<string, bigint>();
+  return {
+    rule: limit.rule,
+    keyFor(client) {
+      const known = keys.get(client);
+      if (known !== undefined) return known;
+      if (keys.size >= limitKeysMax) keys.clear();
+      const key = limiter.key(`${base}\n${client}`);
+      keys.set(client, key);
+      return key;
+    },
+  };
+}
+
+function compileSystem(object: SystemObject, inputs: SystemInputs): CompiledSystem {
+  const operations: CompiledOperation[] = [];
+  const system: CompiledSystem = {
+    id: object.id,
+    object,
+    public: object.public,
+    operations,
+    upstream: upstreamOf(object),
+  };
+  for (const operation of object.operations) operations.push(compileOperation(system, operation, inputs));
+  return system;
+}
+
+function compileOperation(system: CompiledSystem, object: OperationObject, inputs: SystemInputs): CompiledOperation {
+  const fullName = `${system.id}:${object.name}`;
+  const grants = new Map<string, Grant>();
+  for (const [consumer, source] of inputs.grants.get(fullName) ?? []) {
+    grants.set(consumer, {
+      integration: source.integration,
+      limits: source.limits,
+      bodyBytesMax: source.bodyBytesMax ?? object.bodyBytesMax,
+      timeoutMs: source.timeoutMs ?? object.timeoutMs,
+    });
+  }
+  let loaded: LoadedSlice | null | undefined;
+  return {
+    object,
+    method: object.method,
+    path: object.path,
+    fullName,
+    system,
+    grants,
+    bodyDecides: Object.values(object.attributes).some((source) => source.from === "body"),
+    policy() {
+      if (loaded === undefined) loaded = object.policy === undefined ? null : inputs.loadPolicy(object.policy);
+      return loaded;
+    },
+  };
+}
+
+function upstreamOf(object: SystemObject): CompiledSystem["upstream"] {
+  if (object.upstream === undefined) return null;
+  const url = new URL(object.upstream.url);
+  return {
+    origin: url.origin,
+    basePath: url.pathname === "/" ? "" : url.pathname.replace(/\/$/, ""),
+    host: url.hostname,
+  };
+}

@@ -1,0 +1,99 @@
+// Promises that what was revoked stays revoked here: entries are taken strictly in sequence, a gap is named and asked for again, and an entry is
+// only forgotten after the last token it could concern has ended. Trusts the channel for order and content. Specified in docs/formats/join.md.
+import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
+
+/** Entries held at once; more than this and the gateway must not pretend to know them all. */
+export const revocationsMax = 200_000;
+
+export interface RevocationState {
+  readonly seq: number;
+  readonly entries: readonly Revocation[];
+}
+
+export type Taken = "taken" | "gap" | "full";
+
+export class Revocations {
+  #seq = 0;
+  readonly #byKind: Record<RevocationKind, Map<string, Revocation>> = {
+    jti: new Map(),
+    client: new Map(),
+    integration: new Map(),
+    kid: new Map(),
+    node: new Map(),
+  };
+  #size = 0;
+
+  /** Takes over what was stored; only before anything was taken. */
+  restore(state: RevocationState): void {
+    this.#seq = state.seq;
+    for (const entry of state.entries) this.#put(entry);
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Takes entries `from`, `from + 1`, …; those already held are skipped. */
+  take(from: number, entries: readonly Revocation[], nowMs: number): Taken {
+    if (from > this.#seq + 1) return "gap";
+    this.#forget(nowMs);
+    for (const entry of entries) {
+      if (entry.seq <= this.#seq) continue;
+      if (entry.seq !== this.#seq + 1) return "gap";
+      if (this.#size >= revocationsMax) return "full";
+      this.#put(entry);
+      this.#seq = entry.seq;
+    }
+    return "taken";
+  }
+
+  /** Was a token of this id, client or key, issued at `issuedAtMs`, revoked? For `jti` the id alone decides. */
+  isRevoked(kind: "jti" | "client" | "kid", value: string, issuedAtMs: number): boolean {
+    if (this.#size === 0) return false;
+    return kind === "jti" ? this.#byKind.jti.has(value) : this.#covers(kind, value, issuedAtMs);
+  }
+
+  /** Was the integration cut off after this moment (a token's `iat`, or the snapshot's issue time where there is no token)? */
+  revokesIntegration(integration: string, issuedAtMs: number): boolean {
+    return this.#size > 0 && this.#covers("integration", integration, issuedAtMs);
+  }
+
+  state(): RevocationState {
+    return { seq: this.#seq, entries: Object.values(this.#byKind).flatMap((map) => [...map.values()]) };
+  }
+
+  #covers(kind: RevocationKind, value: string, issuedAtMs: number): boolean {
+    const entry = this.#byKind[kind].get(value);
+    return entry !== undefined && issuedAtMs <= entry.notBefore;
+  }
+
+  #put(entry: Revocation): void {
+    const map = this.#byKind[entry.kind];
+    const earlier = map.get(entry.value);
+    if (earlier === undefined) this.#size++;
+    // A second entry for the same thing can only reach further.
+    const reach =
+      earlier === undefined
+        ? entry
+        : {
+            ...entry,
+            notBefore: Math.max(entry.notBefore, earlier.notBefore),
+            until: Math.max(entry.until, earlier.until),
+          };
+    map.set(entry.value, reach);
+  }
+
+  #forget(nowMs: number): void {
+    for (const map of Object.values(this.#byKind)) {
+      for (const [value, entry] of map) {
+        if (entry.until >= nowMs) continue;
+        map.delete(value);
+        this.#size--;
+      }
+    }
+  }
+}

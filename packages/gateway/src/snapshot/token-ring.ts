@@ -1,0 +1,53 @@
+// Promises the public keys tokens may be signed with, exactly as control pushed them; a ring only moves forward. Unknown keys are never fetched.
+// Trusts the channel. Specified in docs/formats/join.md (keys) and DESIGN §7.4.
+import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { TokenCrypto, TokenKeys, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
+import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+
+export const ringKeysMax = 64;
+
+export interface RingState {
+  readonly seq: number;
+  readonly keys: readonly RingKey[];
+}
+
+export class TokenRing implements TokenKeys {
+  readonly #crypto: TokenCrypto;
+  #state: RingState = { seq: 0, keys: [] };
+  #keys = new Map<string, VerifyKey>();
+
+  constructor(crypto: TokenCrypto) {
+    this.#crypto = crypto;
+  }
+
+  get seq(): number {
+    return this.#state.seq;
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  find(kid: string): VerifyKey | undefined {
+    return this.#keys.get(kid);
+  }
+
+  /** Replaces the whole ring; false for a ring older than the one held, or one with a key that is not what its `kid` says. */
+  replace(state: RingState): boolean {
+    if (state.seq < this.#state.seq || state.keys.length > ringKeysMax) return false;
+    const keys = new Map<string, VerifyKey>();
+    for (const entry of state.keys) {
+      const jwk = parsePublicJwk(entry.jwk);
+      const key = jwk === null ? null : this.#crypto.importKey(jwk);
+      if (key === null || key.kid !== entry.kid || key.alg !== entry.alg) return false;
+      keys.set(key.kid, key);
+    }
+    this.#keys = keys;
+    this.#state = { seq: state.seq, keys: state.keys };
+    return true;
+  }
+
+  state(): RingState {
+    return this.#state;
+  }
+}

@@ -1,0 +1,323 @@
+// Promises a signed snapshot of a small estate in memory and a feed that pushes it, for tests, benchmarks and demos of a single gateway.
+// Trusts its caller to describe a sound estate: control's compiler is not asked. Formats: docs/formats/snapshot.md, join.md.
+import { createHash, generateKeyPairSync } from "node:crypto";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
+import type {
+  DownMessage,
+  Revocation,
+  RevocationKind,
+  SnapshotFeed,
+  UpMessage,
+} from "@sallyport/protocol/channel/messages.ts";
+import { type SignedManifest, signManifest } from "@sallyport/protocol/snapshot/manifest.ts";
+import type {
+  AttributeSource,
+  BrokenObject,
+  CertificateIdentity,
+  EstateObject,
+  IntegrationObject,
+  OperationObject,
+  SystemObject,
+  TrustObject,
+} from "@sallyport/protocol/snapshot/objects.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { signHopKey } from "@sallyport/protocol/token/hop-token.ts";
+
+export const tenant = "main";
+export const environment = "production";
+export const region = "eu";
+export const group = "edge";
+export const issuer = "https://id.example/main/production";
+
+export interface TestOperation {
+  readonly name: string;
+  readonly method: string;
+  readonly path: string;
+  readonly attributes?: Readonly<Record<string, AttributeSource>>;
+  readonly body?: { readonly content: "json" | "opaque"; readonly contentType: string; readonly schema?: object };
+  readonly changes?: Partial<OperationObject>;
+  /** Cedar policies that narrow this operation. */
+  readonly cedar?: string;
+}
+
+export interface TestSystem {
+  readonly id: string;
+  readonly url?: string;
+  readonly clients?: readonly string[];
+  readonly certificates?: readonly CertificateIdentity[];
+  readonly attributes?: SystemObject["attributes"];
+  readonly operations?: readonly TestOperation[];
+  readonly changes?: Partial<SystemObject>;
+}
+
+export interface TestEstate {
+  readonly systems: readonly TestSystem[];
+  readonly integrations: readonly (Partial<IntegrationObject> &
+    Pick<IntegrationObject, "id" | "from" | "to" | "operations">)[];
+  readonly trust?: readonly TrustObject[];
+  readonly broken?: readonly BrokenObject[];
+  readonly estate?: Partial<EstateObject>;
+}
+
+export interface SnapshotChanges {
+  readonly version: number;
+  readonly epoch?: number;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  readonly group?: string;
+  readonly minKeySeq?: number;
+  readonly minRevocationSeq?: number;
+  readonly signer: TokenSigner;
+}
+
+export interface BuiltSnapshot {
+  readonly signed: SignedManifest;
+  readonly blobs: ReadonlyMap<string, Uint8Array>;
+}
+
+export function audienceOf(system: string): string {
+  return `${issuer}/systems/${system}`;
+}
+
+/** Compiles and signs. Policies go through the real slice compiler. */
+export function buildSnapshot(estate: TestEstate, changes: SnapshotChanges): BuiltSnapshot {
+  const blobs = new Map<string, Uint8Array>();
+  const objects: Record<string, string> = {};
+  const put = (name: string, value: unknown): string => {
+    const bytes = Buffer.from(JSON.stringify(value), "utf8");
+    const id = createHash("sha256").update(bytes).digest("hex");
+    blobs.set(id, bytes);
+    objects[name] = id;
+    return id;
+  };
+  const compiler = createSliceCompiler();
+  for (const system of estate.systems) {
+    const operations = (system.operations ?? []).map((operation) =>
+      operationObject({ system, operation, estate, compiler, put }),
+    );
+    put(`system/${system.id}`, systemObject(system, operations));
+  }
+  for (const integration of estate.integrations) put(`integration/${integration.id}`, integrationObject(integration));
+  for (const trust of estate.trust ?? []) put(`trust/${trust.name}`, trust);
+  put("broken", estate.broken ?? []);
+  put("estate", estateObject(estate.estate));
+  const {
+    signer,
+    group: groupName = group,
+    epoch = 1,
+    minKeySeq = 0,
+    minRevocationSeq = 0,
+    version,
+    issuedAt,
+    expiresAt,
+  } = changes;
+  const manifest = {
+    v: 1 as const,
+    tenant,
+    environment,
+    region,
+    group: groupName,
+    epoch,
+    version,
+    issuedAt,
+    expiresAt,
+    minKeySeq,
+    minRevocationSeq,
+    objects,
+  };
+  return { signed: signManifest(manifest, signer), blobs };
+}
+
+interface OperationInputs {
+  readonly system: TestSystem;
+  readonly operation: TestOperation;
+  readonly estate: TestEstate;
+  readonly compiler: ReturnType<typeof createSliceCompiler>;
+  put(name: string, value: unknown): string;
+}
+
+function operationObject({ system, operation, estate, compiler, put }: OperationInputs): OperationObject {
+  const action = `${system.id}:${operation.name}`;
+  const grants = estate.integrations
+    .filter((one) => one.to === system.id && one.operations.some((granted) => granted.name === operation.name))
+    .map((one) => ({ integration: one.id, from: one.from }));
+  const attributes = operation.attributes ?? {};
+  const { slice } = compiler.compileSlice({
+    action,
+    system: system.id,
+    resourceAttributes: Object.fromEntries(Object.entries(attributes).map(([name, source]) => [name, source.type])),
+    callers: estate.systems.map((one) => ({ id: one.id, attributes: one.attributes ?? {} })),
+    grants,
+    authorize: "grant",
+    policies: operation.cedar === undefined ? [] : [{ file: "test.cedar", text: operation.cedar }],
+  });
+  const policy = put(`policy/${action}`, slice);
+  const schema = operation.body?.schema === undefined ? undefined : putSchema(operation.body.schema, put);
+  return {
+    name: operation.name,
+    method: operation.method,
+    path: operation.path,
+    effect: !["GET", "HEAD", "OPTIONS"].includes(operation.method),
+    classification: "internal",
+    authorize: "grant",
+    attributes,
+    ...(operation.body === undefined
+      ? {}
+      : {
+          body: {
+            content: operation.body.content,
+            contentType: operation.body.contentType,
+            ...(schema === undefined ? {} : { schema }),
+          },
+        }),
+    bodyBytesMax: 64 * 1024,
+    timeoutMs: 2_000,
+    businessErrors: [404, 409],
+    offline: "bound",
+    policy,
+    ...operation.changes,
+  };
+}
+
+function putSchema(schema: object, put: OperationInputs["put"]): string {
+  const id = createHash("sha256").update(JSON.stringify(schema)).digest("hex");
+  return put(`schema/${id}`, schema);
+}
+
+function systemObject(system: TestSystem, operations: readonly OperationObject[]): SystemObject {
+  return {
+    id: system.id,
+    owner: "team:test",
+    zone: "internal",
+    region,
+    audience: audienceOf(system.id),
+    ...(system.url === undefined ? {} : { upstream: { url: system.url, allowPrivate: true } }),
+    public: { path: `/${system.id}`, strip: true },
+    clients: system.clients ?? [],
+    certificates: system.certificates ?? [],
+    attributes: system.attributes ?? {},
+    operations,
+    ...system.changes,
+  };
+}
+
+function integrationObject(integration: TestEstate["integrations"][number]): IntegrationObject {
+  return {
+    owner: "team:test",
+    purpose: "a test",
+    state: "active",
+    proof: ["dpop", "mtls"],
+    limits: [],
+    declaredAt: `systems/${integration.from}.yaml:4`,
+    ...integration,
+  };
+}
+
+function estateObject(changes: Partial<EstateObject> = {}): EstateObject {
+  const policySet = createHash("sha256").update("test policies").digest("hex");
+  const stalenessMs = { public: 300_000, internal: 300_000, confidential: 300_000, restricted: 3_000 };
+  return { issuer, stalenessMs, listeners: {}, hop: { lifetimeMs: 60_000 }, policySet, ...changes };
+}
+
+/** Control's side of the channel in memory: remembers what a new opening must be told, pushes the rest as it happens. */
+export class TestFeed implements SnapshotFeed {
+  readonly snapshotSigner = generateSigner("EdDSA").signer;
+  readonly ringSigner = generateSigner("ES256").signer;
+  readonly sent: UpMessage[] = [];
+  readonly blobs = new Map<string, Uint8Array>();
+  readonly #now: () => number;
+  #on: ((message: DownMessage) => void) | null = null;
+  #keySeq = 1;
+  #revocations: Revocation[] = [];
+  #snapshot: SignedManifest | null = null;
+  #hop: DownMessage | null = null;
+  /** While true nothing is said at all: control is gone. */
+  silent = false;
+  certifiesHopKeys = true;
+  opened = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  async blob(id: string): Promise<Uint8Array> {
+    const bytes = this.blobs.get(id);
+    if (bytes === undefined) throw new Error("unknown blob");
+    return bytes;
+  }
+
+  open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> } {
+    this.#on = on;
+    this.opened++;
+    queueMicrotask(() => this.#greet());
+    return {
+      send: async (message) => {
+        this.sent.push(message);
+        if (message.t === "hop-key" && this.certifiesHopKeys) this.#certify(message.jwk);
+      },
+      close: async () => {
+        if (this.#on === on) this.#on = null;
+      },
+    };
+  }
+
+  publish(built: BuiltSnapshot): void {
+    for (const [id, bytes] of built.blobs) this.blobs.set(id, bytes);
+    this.#snapshot = built.signed;
+    this.push({ t: "snapshot", signed: built.signed });
+  }
+
+  heartbeat(): void {
+    this.push({ t: "heartbeat", at: this.#now(), keySeq: this.#keySeq, revocationSeq: this.#revocations.length });
+  }
+
+  revoke(kind: RevocationKind, value: string, notBefore = this.#now()): void {
+    const entry: Revocation = {
+      seq: this.#revocations.length + 1,
+      kind,
+      value,
+      notBefore,
+      until: notBefore + 3_600_000,
+    };
+    this.#revocations.push(entry);
+    this.push({ t: "revocations", from: entry.seq, entries: [entry] });
+  }
+
+  push(message: DownMessage): void {
+    if (!this.silent) this.#on?.(message);
+  }
+
+  #greet(): void {
+    this.push({ t: "hello", node: "gw-test", epoch: 1, at: this.#now() });
+    this.push({
+      t: "keys",
+      seq: this.#keySeq,
+      keys: [{ kid: this.ringSigner.kid, alg: "ES256", jwk: { ...this.ringSigner.jwk }, state: "active" }],
+    });
+    this.push({ t: "revocations", from: 1, entries: this.#revocations });
+    if (this.#snapshot !== null) this.push({ t: "snapshot", signed: this.#snapshot });
+    if (this.#hop !== null) this.push(this.#hop);
+    this.heartbeat();
+  }
+
+  #certify(jwk: Readonly<Record<string, string>>): void {
+    const kid = createHash("sha256")
+      .update(`{"crv":"P-256","kty":"EC","x":"${jwk["x"]}","y":"${jwk["y"]}"}`)
+      .digest("base64url");
+    // The gateway sends the public half of an ES256 key; these are its members.
+    const own = { kty: "EC", crv: "P-256", x: jwk["x"] ?? "", y: jwk["y"] ?? "" } as const;
+    const jws = signHopKey(
+      { iss: issuer, sub: "gw-test", exp: Math.floor(this.#now() / 1000) + 86_400, jwk: own },
+      this.snapshotSigner,
+    );
+    this.#hop = { t: "hop-certificate", kid, jws };
+    this.push(this.#hop);
+  }
+}
+
+/** Raw X25519 public key, standing for control's: nothing here opens references. */
+export function referenceRecipient(): Uint8Array {
+  const { publicKey } = generateKeyPairSync("x25519");
+  return new Uint8Array(publicKey.export({ format: "der", type: "spki" }).subarray(-32));
+}
