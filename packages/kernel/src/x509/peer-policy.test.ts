@@ -213,6 +213,10 @@ test("shadow-issuer attack: a partner's intermediate with the name of our root d
   const [der] = parsePemCertificates(named);
   assert.ok(der);
   const shadow: LocalCa = { certificate: readCertificate(der), certificatePem: named, key: pair.privateKey };
+  // Without key ids nothing but the signature tells the two issuers apart; even if TLS had been content, we are not.
+  const [bare = assert.fail()] = parsePemCertificates(await oddLeaf(shadow, [clientUsage, uriName]));
+  const peer = { verified: true, verifyError: null, chain: [readCertificate(bare)], x5t: certificateThumbprint(bare) };
+  denied(judgePeer({ peer, identity: orders, trust: bundles.ours, nowMs }), "certificate-untrusted", /bundle ours/);
   const chain = leaf({ ca: shadow }) + named;
   denied(await judge(chain), "certificate-untrusted");
   denied(await judge(leaf({ ca: shadow })), "certificate-untrusted");
