@@ -1,0 +1,157 @@
+// Promises tiles and entry bundles on disk, as a fold over the leaves: full ones as they fill, partial ones when staged, all synced before a checkpoint.
+// Trusts the write-ahead log to hold the same leaves durably, so losing a tile loses nothing. Specified by C2SP tlog-tiles.
+import { dirname, join } from "node:path";
+import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
+import { leafHash } from "@sallyport/protocol/audit/merkle.ts";
+import {
+  bundlePath,
+  parseBundle,
+  printBundle,
+  TileBuilder,
+  type TileId,
+  tilePath,
+  tileWidthMax,
+} from "@sallyport/protocol/audit/tiles.ts";
+import { type Disk, readWhole } from "./disk.ts";
+import { sha256 } from "./log-crypto.ts";
+
+/** Reads a tile of a published size: the full one, or the partial one of exactly that width. Throws when neither is whole. */
+export function readTileFile(disk: Disk, directory: string, tile: TileId): Buffer {
+  const exact = readWhole(disk, join(directory, tilePath(tile)));
+  const bytes = exact ?? readWhole(disk, join(directory, tilePath({ ...tile, width: tileWidthMax })));
+  if (bytes === null) throw new RangeError(`${tilePath(tile)} is missing`);
+  return bytes;
+}
+
+export class DerivedFold {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #tiles: TileBuilder;
+  /** Entries of the bundle that is filling. */
+  #bundle: Uint8Array[] = [];
+  /** Full files not yet written: stays in memory while the disk is full. */
+  #unwritten: { readonly path: string; readonly bytes: Uint8Array }[] = [];
+  readonly #unsynced = new Set<string>();
+  readonly #unsyncedDirectories = new Set<string>();
+  readonly #directories = new Set<string>();
+  /** Tiles and bundles that became full: their partial forms may go once the full one is durable. */
+  #filled: string[] = [];
+
+  constructor(disk: Disk, directory: string) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#directories.add(directory);
+    this.#tiles = new TileBuilder(sha256, (tile, bytes) => this.#full(tilePath(tile), new Uint8Array(bytes)));
+  }
+
+  get size(): number {
+    return this.#tiles.size;
+  }
+
+  root(): Uint8Array {
+    return this.#tiles.root();
+  }
+
+  /** Takes up a staged size from the files; false when they do not give `root` or the bundle does not match its tile. */
+  restore(size: number, root: Uint8Array): boolean {
+    try {
+      this.#tiles.restore(sha256, size, (tile) => readTileFile(this.#disk, this.#directory, tile));
+      return sameBytes(this.#tiles.root(), root) && this.#restoreBundle(size);
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  }
+
+  #restoreBundle(size: number): boolean {
+    const width = size % tileWidthMax;
+    this.#bundle = [];
+    if (width === 0) return true;
+    const bytes = readWhole(this.#disk, join(this.#directory, bundlePath(Math.floor(size / tileWidthMax), width)));
+    const entries = bytes === null ? null : parseBundle(bytes, width);
+    const hashes = this.#tiles.partials().find(({ tile }) => tile.level === 0)?.bytes;
+    if (entries === null || hashes === undefined) return false;
+    if (!sameBytes(Buffer.concat(entries.map((entry) => leafHash(sha256, entry))), hashes)) return false;
+    this.#bundle = entries;
+    return true;
+  }
+
+  /** Adds one leaf; the bytes are kept until its bundle is full. */
+  push(leaf: Uint8Array, hash: Uint8Array): void {
+    this.#bundle.push(leaf);
+    const n = Math.floor(this.#tiles.size / tileWidthMax);
+    this.#tiles.push(hash);
+    if (this.#bundle.length < tileWidthMax) return;
+    this.#full(bundlePath(n, tileWidthMax), printBundle(this.#bundle));
+    this.#bundle = [];
+  }
+
+  /** Lets go of larger buffers that the leaves of the filling bundle are views into. */
+  detach(): void {
+    this.#bundle = this.#bundle.map((leaf) => new Uint8Array(leaf));
+  }
+
+  #full(path: string, bytes: Uint8Array): void {
+    this.#unwritten.push({ path, bytes });
+    this.#filled.push(path);
+  }
+
+  /** Writes what is full. Throws what the disk throws, and then tries again at the next call. */
+  write(): void {
+    for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {
+      this.writeFile(next.path, next.bytes);
+      this.#unwritten.shift();
+    }
+  }
+
+  /** Writes one derived file, to be synced by the next `sync`. */
+  writeFile(path: string, bytes: Uint8Array): void {
+    const full = join(this.#directory, path);
+    this.#makeDirectory(dirname(full));
+    const file = this.#disk.open(full, "write");
+    try {
+      file.write(0, bytes);
+      file.truncate(bytes.length);
+    } finally {
+      file.close();
+    }
+    this.#unsynced.add(full);
+    this.#unsyncedDirectories.add(dirname(full));
+  }
+
+  #makeDirectory(path: string): void {
+    if (this.#directories.has(path)) return;
+    this.#makeDirectory(dirname(path));
+    this.#disk.makeDirectory(path);
+    this.#directories.add(path);
+    this.#unsyncedDirectories.add(dirname(path));
+  }
+
+  /** Makes everything a tree of the present size needs durable. */
+  stage(): void {
+    this.write();
+    for (const { tile, bytes } of this.#tiles.partials()) this.writeFile(tilePath(tile), bytes);
+    const width = this.#bundle.length;
+    if (width > 0) this.writeFile(bundlePath(Math.floor(this.size / tileWidthMax), width), printBundle(this.#bundle));
+    for (const path of this.#unsynced) {
+      const file = this.#disk.open(path, "write");
+      try {
+        file.sync();
+      } finally {
+        file.close();
+      }
+      this.#unsynced.delete(path);
+    }
+    for (const path of this.#unsyncedDirectories) this.#disk.syncDirectory(path);
+    this.#unsyncedDirectories.clear();
+  }
+
+  /** After publishing: a full tile stands in for all its partial forms (C2SP tlog-tiles, "Partial Tiles"). */
+  dropSuperseded(): void {
+    for (const path of this.#filled) {
+      const partials = join(this.#directory, `${path}.p`);
+      for (const name of this.#disk.list(partials)) this.#disk.unlink(join(partials, name));
+    }
+    this.#filled = [];
+  }
+}

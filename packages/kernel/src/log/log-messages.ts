@@ -1,0 +1,58 @@
+// Promises the messages between the log's worker thread and its client. Trusts both ends: they are one program. Used by log-thread.ts and log-worker.ts.
+import type { LogFaultCode } from "./fault.ts";
+import type { LogIdentity } from "./origin.ts";
+import type { FoundRecord } from "./port.ts";
+
+/** What the thread is started with; must be structured-cloneable. */
+export interface LogThreadOptions {
+  readonly directory: string;
+  readonly identity: LogIdentity;
+  /** Ed25519 private key, PKCS#8 DER. */
+  readonly pkcs8?: Uint8Array;
+  readonly originPrefix?: string;
+  readonly checkpointCopies?: string;
+  readonly segmentBytesMax?: number;
+  readonly lowSpaceBytes?: number;
+  readonly reserveBytes?: number;
+  /** Milliseconds between checkpoints while something is appended; 0: only when asked. */
+  readonly checkpointIntervalMs: number;
+}
+
+export interface FaultData {
+  readonly code: LogFaultCode;
+  readonly internal: string;
+}
+
+/** Down: to the thread. `append` carries entries in their stored encoding in a transferred buffer. */
+export type LogRequest =
+  | { readonly t: "append"; readonly buffer: ArrayBuffer; readonly bytes: number; readonly count: number }
+  | { readonly t: "checkpoint"; readonly ticket: number }
+  | { readonly t: "find"; readonly ticket: number; readonly id: string }
+  | { readonly t: "close"; readonly ticket: number };
+
+/** Result for `count` appends, in the order they were asked for. */
+export interface Appended {
+  readonly count: number;
+  readonly first: number;
+  readonly refused: readonly { readonly place: number; readonly code: LogFaultCode }[];
+  /** The whole batch failed. */
+  readonly fault: FaultData | null;
+}
+
+/** Up: from the thread. */
+export type LogAnswer =
+  | { readonly t: "opened"; readonly origin: string; readonly size: number; readonly verifierKey: string }
+  | { readonly t: "refused"; readonly fault: FaultData }
+  | {
+      readonly t: "appended";
+      readonly origin: string;
+      readonly size: number;
+      readonly verifierKey: string;
+      readonly results: readonly Appended[];
+    }
+  | { readonly t: "checkpoint"; readonly ticket: number; readonly note: string }
+  | { readonly t: "found"; readonly ticket: number; readonly records: readonly FoundRecord[] }
+  | { readonly t: "closed"; readonly ticket: number }
+  | { readonly t: "failed"; readonly ticket: number; readonly fault: FaultData }
+  /** Something went wrong that nobody asked for: a checkpoint by the clock. */
+  | { readonly t: "alarm"; readonly fault: FaultData };

@@ -1,0 +1,254 @@
+// Promises the log behind a thread of its own: an append resolves only once a finished fdatasync covers it, and a full queue refuses at once.
+// Trusts the thread (log-worker.ts), which alone touches the files. Port: port.ts; formats: docs/formats/leaf.md.
+import { Worker } from "node:worker_threads";
+import { refuseSizes } from "./batch.ts";
+import { LogFault } from "./fault.ts";
+import type { FaultData, LogAnswer, LogRequest, LogThreadOptions } from "./log-messages.ts";
+import type { AppendReceipt, FoundRecord, LogHandle } from "./port.ts";
+import { batchBytesMax, entryBytes, frameEntriesMax, writeEntry } from "./segment.ts";
+
+/** Records that wait for their fdatasync; beyond either bound an append is refused. */
+export const queuedRecordsMax = 65_536;
+export const queuedBytesMax = 67_108_864;
+const firstBufferBytes = 65_536;
+
+export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointIntervalMs"> {
+  /** Milliseconds between checkpoints while something is appended; default 1,000, 0: only when asked. */
+  readonly checkpointIntervalMs?: number;
+  /** Told of what nobody waits for, for example a checkpoint by the clock that could not be copied. */
+  readonly onAlarm?: (fault: LogFault) => void;
+}
+
+/** A log handle that also says which key verifies it. */
+export interface OpenedLog extends LogHandle {
+  /** C2SP verifier key of the present origin, for `audit verify` and witnesses. */
+  readonly verifierKey: string;
+}
+
+/** Starts the log thread; resolves when the log is recovered and open, rejects with the LogFault of `Log.open`. */
+export function openLog(options: OpenLogOptions): Promise<OpenedLog> {
+  const { onAlarm, checkpointIntervalMs = 1_000, ...rest } = options;
+  const data: LogThreadOptions = { ...rest, checkpointIntervalMs };
+  const entry = import.meta.url.endsWith(".ts") ? "./log-worker.ts" : "./log-worker.js";
+  const worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: "sallyport-log" });
+  const { promise, resolve, reject } = Promise.withResolvers<OpenedLog>();
+  worker.once("error", (error) => reject(threadFailed(error)));
+  worker.once("message", (answer: LogAnswer) => {
+    if (answer.t === "opened") resolve(new LogClient(worker, answer, onAlarm));
+    else if (answer.t === "refused") reject(toFault(answer.fault));
+    else reject(new LogFault("log-closed", "the log thread did not open"));
+  });
+  return promise;
+}
+
+const threadFailed = (error: unknown) =>
+  new LogFault("log-closed", `the log thread failed: ${error instanceof Error ? error.message : "unknown"}`, error);
+const toFault = (fault: FaultData) => new LogFault(fault.code, fault.internal);
+
+interface Waiting<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (fault: LogFault) => void;
+}
+
+interface WaitingAppend extends Waiting<AppendReceipt> {
+  readonly bytes: number;
+}
+
+interface Opened {
+  readonly origin: string;
+  readonly size: number;
+  readonly verifierKey: string;
+}
+
+class LogClient implements OpenedLog {
+  readonly #worker: Worker;
+  readonly #onAlarm: ((fault: LogFault) => void) | undefined;
+  #state: Opened;
+  /** Appends in the order of their entries; the first `#done` of them are answered. */
+  #appends: WaitingAppend[] = [];
+  #done = 0;
+  #queuedBytes = 0;
+  #buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
+  #used = 0;
+  #count = 0;
+  #flushing = false;
+  readonly #asked = new Map<number, Waiting<never>>();
+  #ticket = 0;
+  #ended: LogFault | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(worker: Worker, opened: Opened, onAlarm: ((fault: LogFault) => void) | undefined) {
+    this.#worker = worker;
+    this.#state = opened;
+    this.#onAlarm = onAlarm;
+    worker.on("message", (answer: LogAnswer) => this.#take(answer));
+    worker.on("error", (error) =>
+      this.#end(new LogFault("log-closed", `the log thread failed: ${error.message}`, error)),
+    );
+    worker.on("exit", () => this.#end(new LogFault("log-closed", "the log is closed")));
+  }
+
+  get origin(): string {
+    return this.#state.origin;
+  }
+
+  get verifierKey(): string {
+    return this.#state.verifierKey;
+  }
+
+  size(): number {
+    return this.#state.size;
+  }
+
+  append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    if (this.#closing !== null) return Promise.reject(new LogFault("log-closed", "the log is closing"));
+    const bytes = entryBytes(leaf, reference);
+    try {
+      refuseSizes(leaf, reference);
+    } catch (fault) {
+      return Promise.reject(fault);
+    }
+    if (this.#appends.length - this.#done >= queuedRecordsMax || this.#queuedBytes + bytes > queuedBytesMax) {
+      return Promise.reject(
+        new LogFault(
+          "log-full",
+          `more than ${queuedRecordsMax} records (or ${queuedBytesMax} bytes) wait for the disk; it is too slow for this load`,
+        ),
+      );
+    }
+    if (this.#count === frameEntriesMax || this.#used + bytes > batchBytesMax) this.#flush();
+    this.#makeRoom(bytes);
+    this.#used = writeEntry(this.#buffer, this.#used, { leaf, reference });
+    this.#count += 1;
+    this.#queuedBytes += bytes;
+    if (!this.#flushing) {
+      this.#flushing = true;
+      // Everything one turn of the event loop appends travels as one message.
+      setImmediate(() => {
+        this.#flushing = false;
+        this.#flush();
+      });
+    }
+    return new Promise((resolve, reject) => this.#appends.push({ resolve, reject, bytes }));
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#used + bytes <= this.#buffer.length) return;
+    const larger = Buffer.from(new ArrayBuffer(Math.max(this.#used + bytes, this.#buffer.length * 2)));
+    this.#buffer.copy(larger, 0, 0, this.#used);
+    this.#buffer = larger;
+  }
+
+  #flush(): void {
+    if (this.#count === 0 || this.#ended !== null) return;
+    // The buffer was made over an ArrayBuffer of its own above.
+    const buffer = this.#buffer.buffer as ArrayBuffer;
+    const request: LogRequest = { t: "append", buffer, bytes: this.#used, count: this.#count };
+    this.#worker.postMessage(request, [buffer]);
+    this.#buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
+    this.#used = 0;
+    this.#count = 0;
+  }
+
+  checkpoint(): Promise<string> {
+    return this.#ask((ticket) => ({ t: "checkpoint", ticket }));
+  }
+
+  find(id: string): Promise<readonly FoundRecord[]> {
+    return this.#ask((ticket) => ({ t: "find", ticket, id }));
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === null) {
+      this.#closing = this.#ended === null ? this.#ask<void>((ticket) => ({ t: "close", ticket })) : Promise.resolve();
+    }
+    return this.#closing;
+  }
+
+  #ask<T>(request: (ticket: number) => LogRequest): Promise<T> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    this.#flush();
+    const ticket = ++this.#ticket;
+    return new Promise<T>((resolve, reject) => {
+      // Each ticket is answered by the one message kind that belongs to its request.
+      this.#asked.set(ticket, { resolve, reject } as Waiting<unknown> as Waiting<never>);
+      this.#worker.postMessage(request(ticket));
+    });
+  }
+
+  #take(answer: LogAnswer): void {
+    switch (answer.t) {
+      case "appended":
+        this.#state = answer;
+        for (const result of answer.results) this.#settle(result);
+        return;
+      case "checkpoint":
+        this.#reply(answer.ticket, answer.note);
+        return;
+      case "found":
+        this.#reply(answer.ticket, answer.records);
+        return;
+      case "closed":
+        this.#reply(answer.ticket, undefined);
+        return;
+      case "failed": {
+        const waiting = this.#asked.get(answer.ticket);
+        this.#asked.delete(answer.ticket);
+        waiting?.reject(toFault(answer.fault));
+        return;
+      }
+      case "alarm":
+        this.#onAlarm?.(toFault(answer.fault));
+        return;
+      default:
+        return;
+    }
+  }
+
+  #reply(ticket: number, value: unknown): void {
+    const waiting = this.#asked.get(ticket);
+    this.#asked.delete(ticket);
+    waiting?.resolve(value as never);
+  }
+
+  #settle(result: Extract<LogAnswer, { t: "appended" }>["results"][number]): void {
+    let refusal = 0;
+    let index = result.first;
+    for (let place = 0; place < result.count; place++) {
+      const waiting = this.#appends[this.#done++];
+      if (waiting === undefined) throw new Error("the log thread answered more than it was asked");
+      this.#queuedBytes -= waiting.bytes;
+      const refused = result.refused[refusal];
+      if (result.fault !== null) waiting.reject(toFault(result.fault));
+      else if (refused?.place === place) {
+        refusal += 1;
+        waiting.reject(new LogFault(refused.code, refusalText(refused.code)));
+      } else waiting.resolve({ index: index++ });
+    }
+    if (this.#done === this.#appends.length) {
+      this.#appends = [];
+      this.#done = 0;
+    } else if (this.#done > 16_384) {
+      this.#appends = this.#appends.slice(this.#done);
+      this.#done = 0;
+    }
+  }
+
+  #end(fault: LogFault): void {
+    if (this.#ended !== null) return;
+    this.#ended = fault;
+    for (const waiting of this.#appends.slice(this.#done)) waiting.reject(fault);
+    this.#appends = [];
+    this.#done = 0;
+    for (const waiting of this.#asked.values()) waiting.reject(fault);
+    this.#asked.clear();
+  }
+}
+
+function refusalText(code: LogFault["code"]): string {
+  if (code === "disk-full")
+    return "the volume of the log is nearly full: free space on it; until then only administrative records are taken";
+  if (code === "log-full") return "too many intents are open; outcomes are missing";
+  return "the bytes do not begin like a leaf of v1 that may be appended from outside";
+}

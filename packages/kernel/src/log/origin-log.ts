@@ -1,0 +1,371 @@
+// Promises one origin: an append is durable after exactly one fdatasync, a checkpoint never goes back, and a start either continues exactly
+// what was acknowledged and signed or refuses. Trusts the disk port's sync. Specified in docs/formats/leaf.md; order of acts in docs/audit.md.
+import { basename, join } from "node:path";
+import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
+import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import type { LeafHead } from "@sallyport/protocol/audit/leaf-format.ts";
+import { Frontier, leafHash } from "@sallyport/protocol/audit/merkle.ts";
+import { signNote } from "@sallyport/protocol/audit/note.ts";
+import { rangeHash } from "@sallyport/protocol/audit/proof.ts";
+import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
+import { compareAndSwap, type KeptCheckpoint, readOwnCheckpoint } from "./checkpoint-files.ts";
+import { DerivedFold, readTileFile } from "./derived.ts";
+import { type Disk, type DiskFile, makeDirectoriesDurably, readWhole, replaceDurably } from "./disk.ts";
+import { LogFault } from "./fault.ts";
+import { type LogKey, sha256 } from "./log-crypto.ts";
+import type { OpenIntents } from "./open-intents.ts";
+import type { FoundRecord } from "./port.ts";
+import { type EntrySpan, printFrame, printSegmentHeader, readEntrySpan, segmentHeaderBytes } from "./segment.ts";
+import { GrowingIndex } from "./segment-index.ts";
+import {
+  findInSegments,
+  headOf,
+  listSegments,
+  type ScanEnd,
+  type ScannedEntry,
+  type SegmentFile,
+  scanForStart,
+  segmentFile,
+} from "./segments.ts";
+import { parseState, printState } from "./state-file.ts";
+
+export interface OriginOptions {
+  readonly disk: Disk;
+  /** The origin's own folder; its parent exists. */
+  readonly directory: string;
+  readonly origin: string;
+  readonly key: LogKey;
+  readonly segmentBytesMax: number;
+  /** Checkpoints of this origin kept elsewhere: the log must extend them. */
+  readonly kept: readonly KeptCheckpoint[];
+}
+
+/** A batch: entries already in their stored encoding. */
+export interface Slab {
+  readonly bytes: Buffer;
+  readonly count: number;
+  /** Type and id of each entry. */
+  readonly heads: readonly LeafHead[];
+}
+
+export class OriginLog {
+  readonly #options: OriginOptions;
+  readonly #intents: OpenIntents;
+  #fold: DerivedFold;
+  #segment: SegmentFile;
+  #file: DiskFile | null = null;
+  #position = 0;
+  #size = 0;
+  #index = new GrowingIndex();
+  /** Durable batches whose leaves are not yet hashed. */
+  #unfolded: { readonly slab: Slab; readonly at: number }[] = [];
+  #head: string | null = null;
+
+  private constructor(options: OriginOptions, intents: OpenIntents) {
+    this.#options = options;
+    this.#intents = intents;
+    this.#fold = new DerivedFold(options.disk, options.directory);
+    this.#segment = segmentFile(options.directory, 0);
+  }
+
+  /**
+   * Opens or creates an origin. `intents` are those open when the previous origin ended, and is kept up to date.
+   * Throws LogFault `log-corrupt`, `log-rolled-back` or `log-key`; nothing was changed then.
+   */
+  static open(options: OriginOptions, intents: OpenIntents): OriginLog {
+    const log = new OriginLog(options, intents);
+    makeDirectoriesDurably(options.disk, options.directory);
+    makeDirectoriesDurably(options.disk, join(options.directory, "wal"));
+    log.#recover();
+    return log;
+  }
+
+  /** Durable leaves. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get origin(): string {
+    return this.#options.origin;
+  }
+
+  /** Appends a batch with exactly one sync of the write-ahead file; returns the index of its first leaf. Throws what the disk throws. */
+  commit(slab: Slab): number {
+    if (this.#file === null || this.#position > this.#options.segmentBytesMax) this.#beginSegment();
+    const file = this.#openFile();
+    const frame = printFrame(this.#size, slab.count, slab.bytes);
+    try {
+      file.write(this.#position, frame);
+    } catch (error) {
+      // Nothing of this batch was acknowledged; what a full disk let through must not stay behind as half a frame.
+      file.truncate(this.#position);
+      throw error;
+    }
+    file.sync();
+    const first = this.#size;
+    this.#unfolded.push({ slab, at: this.#position + frame.length - slab.bytes.length });
+    this.#position += frame.length;
+    this.#size += slab.count;
+    return first;
+  }
+
+  /** Hashes and indexes what is durable. Separate from `commit` so that nobody waits for it. */
+  absorb(): void {
+    for (const { slab, at } of this.#unfolded) {
+      const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: 0 };
+      for (let i = 0; i < slab.count; i++) {
+        readEntrySpan(slab.bytes, span.end, slab.bytes.length, span);
+        const head = slab.heads[i] ?? null;
+        this.#index.add(at + span.at, head?.id ?? null);
+        this.#fold.push(...this.#hashed(slab.bytes, span));
+        if (head !== null) this.#intents.take(head);
+      }
+    }
+    this.#unfolded = [];
+    this.#fold.write();
+  }
+
+  #hashed(bytes: Buffer, span: EntrySpan): [Uint8Array, Uint8Array] {
+    const leaf = bytes.subarray(span.leafAt, span.leafEnd);
+    return [leaf, leafHash(sha256, leaf)];
+  }
+
+  #beginSegment(): void {
+    this.absorb();
+    const { disk, directory, origin } = this.#options;
+    if (this.#file !== null) this.#fold.writeFile(indexName(this.#segment), this.#index.print(this.#segment.first));
+    const segment = segmentFile(directory, this.#size);
+    const file = disk.open(segment.path, "write");
+    file.truncate(0);
+    file.write(0, printSegmentHeader(this.#size, origin));
+    file.sync();
+    disk.syncDirectory(join(directory, "wal"));
+    this.#file?.close();
+    this.#file = file;
+    this.#segment = segment;
+    this.#position = segmentHeaderBytes;
+    this.#index = new GrowingIndex();
+  }
+
+  #openFile(): DiskFile {
+    if (this.#file === null) throw new LogFault("log-closed", "the origin is closed");
+    return this.#file;
+  }
+
+  /** Stages, signs, swaps and publishes a checkpoint over everything durable; returns the note. The same size is signed once. */
+  checkpoint(): string {
+    this.absorb();
+    const { disk, directory, origin, key } = this.#options;
+    const root = this.#fold.root();
+    const body = printCheckpointBody(origin, this.#size, root);
+    if (this.#head?.startsWith(body) === true) return this.#head;
+    this.#fold.stage();
+    replaceDurably(
+      disk,
+      join(directory, "state"),
+      Buffer.from(printState({ size: this.#size, root, open: this.#intents.ids() })),
+    );
+    const note = signNote(sha256, body, { name: origin, publicKey: key.publicKey, sign: key.sign });
+    compareAndSwap(disk, join(directory, "head"), { expected: this.#head, next: note });
+    this.#head = note;
+    this.#publish(note);
+    this.#fold.dropSuperseded();
+    return note;
+  }
+
+  #publish(note: string): void {
+    replaceDurably(this.#options.disk, join(this.#options.directory, "checkpoint"), Buffer.from(note));
+  }
+
+  find(id: string): FoundRecord[] {
+    this.absorb();
+    const growing = { first: this.#segment.first, index: this.#index };
+    return findInSegments({ ...this.#options, growing }, id);
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+
+  #recover(): void {
+    const { disk, directory, kept, origin, key } = this.#options;
+    const own = { origin, publicKey: key.publicKey };
+    const head = readOwnCheckpoint(disk, join(directory, "head"), own);
+    const published = readOwnCheckpoint(disk, join(directory, "checkpoint"), own);
+    const signed = [head, published, ...kept].filter((checkpoint) => checkpoint !== null);
+    const newest = Math.max(0, head?.size ?? 0);
+    const beyond = signed.find((checkpoint) => checkpoint.size > newest);
+    if (beyond !== undefined) throw rolledBack(beyond, newest);
+    this.#continue(newest, signed);
+    this.#head = head?.note ?? null;
+    // A crash between the swap and the publication left the older note in place.
+    if (head !== null && published?.note !== head.note) this.#publish(head.note);
+  }
+
+  /** From the staged state where it can be believed; else, and when anything disagrees with it, from the whole write-ahead log, which decides. */
+  #continue(newest: number, signed: readonly KeptCheckpoint[]): void {
+    const before = this.#intents.ids();
+    const base = this.#restoreState(newest);
+    try {
+      if (base > 0) {
+        this.#checkStaged(base, new RootChecks(signed));
+        this.#replay(base);
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof LogFault || error instanceof RangeError)) throw error;
+    }
+    this.#checkWhole(signed);
+    this.#fold = new DerivedFold(this.#options.disk, this.#options.directory);
+    this.#segment = segmentFile(this.#options.directory, 0);
+    this.#index = new GrowingIndex();
+    this.#intents.replace(before);
+    this.#replay(0);
+  }
+
+  /** The staged size to continue from; 0 when it cannot be believed. */
+  #restoreState(newest: number): number {
+    const bytes = readWhole(this.#options.disk, join(this.#options.directory, "state"));
+    const state = bytes === null ? null : parseState(bytes.toString("utf8"));
+    if (state === null || state.size < newest || !this.#fold.restore(state.size, state.root)) return 0;
+    this.#intents.replace(state.open);
+    return state.size;
+  }
+
+  #checkStaged(base: number, checks: RootChecks): void {
+    const { disk, directory } = this.#options;
+    const read = tileHashReader(sha256, base, (tile) => readTileFile(disk, directory, tile));
+    checks.upTo(base, (size) => (size === base ? this.#fold.root() : rangeHash({ sha256, read }, 0, size)));
+  }
+
+  /** Every signed checkpoint against the write-ahead log alone, before a single file is touched. */
+  #checkWhole(signed: readonly KeptCheckpoint[]): void {
+    const checks = new RootChecks(signed);
+    const frontier = new Frontier(sha256);
+    checks.upTo(0, () => frontier.root());
+    this.#scan(0, (_segment, { bytes, span }) => {
+      frontier.push(leafHash(sha256, bytes.subarray(span.leafAt, span.leafEnd)));
+      checks.upTo(frontier.size, () => frontier.root());
+    });
+    const unmet = checks.next();
+    if (unmet !== undefined) throw rolledBack(unmet, frontier.size);
+  }
+
+  /** Takes up every leaf from `base` on. Every signed checkpoint has been met before. */
+  #replay(base: number): void {
+    const last = this.#scan(base, (segment, { bytes, span, index }) => {
+      if (segment.first !== this.#segment.first || index === segment.first) this.#enter(segment);
+      const head = headOf(bytes, span.leafAt, span.leafEnd);
+      this.#index.add(span.at, head?.id ?? null);
+      if (index < base) return;
+      this.#fold.push(...this.#hashed(bytes, span));
+      if (head !== null) this.#intents.take(head);
+    });
+    if (last === null) return;
+    this.#size = last.end.next;
+    this.#fold.write();
+    this.#fold.detach();
+    this.#openTail(last);
+  }
+
+  /** Replay comes to another segment: the index of the one before is complete. */
+  #enter(segment: SegmentFile): void {
+    if (this.#index.count > 0) {
+      this.#fold.writeFile(indexName(this.#segment), this.#index.print(this.#segment.first));
+      this.#fold.write();
+    }
+    this.#segment = segment;
+    this.#index = new GrowingIndex();
+  }
+
+  /** Visits every leaf from the segment that holds `base` on. Throws when a segment is missing, damaged, or the log ends before `base`. */
+  #scan(base: number, visit: (segment: SegmentFile, entry: ScannedEntry) => void): Tail | null {
+    const { disk, directory, origin } = this.#options;
+    const segments = listSegments(disk, directory);
+    const from = Math.max(
+      0,
+      segments.findLastIndex((segment) => segment.first <= base),
+    );
+    let next = base > 0 ? (segments[from]?.first ?? 0) : 0;
+    let tail: Tail | null = null;
+    const [start] = segments.slice(from);
+    if (start !== undefined && start.first > base) throw missingSegment(start, next);
+    for (const [i, segment] of segments.entries()) {
+      if (i < from) continue;
+      if (segment.first !== next) throw missingSegment(segment, next);
+      const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
+      const end = scanForStart(bytes, segment, { origin, last: i === segments.length - 1 }, (entry) =>
+        visit(segment, entry),
+      );
+      next = end.next;
+      tail = { segment, end };
+    }
+    if (next < base)
+      throw new LogFault(
+        "log-rolled-back",
+        `${directory}/wal ends at leaf ${next}, but ${base} were staged and durable: restore the missing segment from the backup or archive`,
+      );
+    return tail;
+  }
+
+  /** Cuts what an interrupted write left behind the last whole frame. A last segment without any goes on being written from its header. */
+  #openTail({ segment, end }: Tail): void {
+    if (this.#segment.first !== segment.first) this.#enter(segment);
+    if (end.end < segmentHeaderBytes) return;
+    this.#file = this.#options.disk.open(segment.path, "write");
+    this.#position = end.end;
+    if (end.bad === null) return;
+    this.#file.truncate(end.end);
+    this.#file.sync();
+  }
+}
+
+interface Tail {
+  readonly segment: SegmentFile;
+  readonly end: ScanEnd;
+}
+
+const indexName = (segment: SegmentFile) => join("wal", basename(segment.indexPath));
+
+function missingSegment(segment: SegmentFile, due: number): LogFault {
+  return new LogFault(
+    "log-corrupt",
+    `${segment.path} stands where leaf ${due} is due: a segment is missing; restore it from the backup or archive`,
+  );
+}
+
+/** The signed checkpoints a start must meet, smallest first. */
+class RootChecks {
+  readonly #left: KeptCheckpoint[];
+
+  constructor(signed: readonly KeptCheckpoint[]) {
+    this.#left = [...signed].sort((a, b) => a.size - b.size);
+  }
+
+  /** The next one not met. */
+  next(): KeptCheckpoint | undefined {
+    return this.#left[0];
+  }
+
+  /** Compares every checkpoint up to this size with the root that `rootAt` gives. */
+  upTo(size: number, rootAt: (size: number) => Uint8Array): void {
+    for (let next = this.#left[0]; next !== undefined && next.size <= size; next = this.#left[0]) {
+      if (!sameBytes(rootAt(next.size), next.root)) {
+        throw new LogFault(
+          "log-rolled-back",
+          `the log's first ${next.size} leaves are not those that ${next.path} signed: the log was rewritten or forked; restore the directory from the backup or archive`,
+        );
+      }
+      this.#left.shift();
+    }
+  }
+}
+
+function rolledBack(checkpoint: KeptCheckpoint, size: number): LogFault {
+  return new LogFault(
+    "log-rolled-back",
+    `${checkpoint.path} says the log had ${checkpoint.size} leaves, but it has ${size}: leaves or files are missing. ` +
+      "Nothing was changed; restore the newest copy of the directory, or begin a new directory and keep this one for the investigation",
+  );
+}

@@ -1,0 +1,98 @@
+// Promises the disk port on the machine's file system. Trusts fdatasync and fsync of the operating system to do what they say.
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  statfsSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { type Disk, type DiskFile, errorCode } from "./disk.ts";
+
+const { O_RDONLY, O_RDWR, O_CREAT } = constants;
+
+/** The disk of this machine. */
+export function realDisk(): Disk {
+  return {
+    open: (path, mode) => openFile(openSync(path, mode === "read" ? O_RDONLY : O_RDWR | O_CREAT, 0o600)),
+    list: (directory) => {
+      try {
+        return readdirSync(directory).sort();
+      } catch (error) {
+        if (errorCode(error) === "ENOENT") return [];
+        throw error;
+      }
+    },
+    makeDirectory: (path) => {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    },
+    rename: renameSync,
+    unlink: unlinkSync,
+    syncDirectory,
+    freeBytes: (path) => {
+      const { bavail, bsize } = statfsSync(path);
+      return bavail * bsize;
+    },
+    lock: lockFile,
+  };
+}
+
+function openFile(fd: number): DiskFile {
+  return {
+    size: () => fstatSync(fd).size,
+    read: (position, length) => {
+      const bytes = Buffer.allocUnsafe(length);
+      let done = 0;
+      while (done < length) {
+        const count = readSync(fd, bytes, done, length - done, position + done);
+        if (count === 0) break;
+        done += count;
+      }
+      return bytes.subarray(0, done);
+    },
+    write: (position, bytes) => {
+      for (let done = 0; done < bytes.length; ) {
+        done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+      }
+    },
+    truncate: (size) => ftruncateSync(fd, size),
+    sync: () => fdatasyncSync(fd),
+    close: () => closeSync(fd),
+  };
+}
+
+function syncDirectory(path: string): void {
+  // Windows cannot open a directory for syncing; NTFS journals names by itself there (development only).
+  if (process.platform === "win32") return;
+  const fd = openSync(path, O_RDONLY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Node has no flock, but SQLite takes a real one: an exclusive transaction on an empty database holds a lock
+ * that the kernel drops when the process dies, however it dies, and that other threads of this process see too.
+ */
+function lockFile(path: string): (() => void) | null {
+  const holder = new DatabaseSync(path);
+  try {
+    holder.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+  } catch (error) {
+    holder.close();
+    if (error instanceof Error && /locked|busy/i.test(error.message)) return null;
+    throw error;
+  }
+  return () => holder.close();
+}

@@ -1,0 +1,193 @@
+// Promises the files of one write-ahead log in order, what they hold, and where an event lies in them. Trusts nothing it reads without its checksum.
+// Specified in docs/formats/leaf.md "On disk".
+import { join } from "node:path";
+import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { type Disk, readWhole } from "./disk.ts";
+import { LogFault } from "./fault.ts";
+import type { FoundRecord } from "./port.ts";
+import {
+  type EntrySpan,
+  entryHeaderBytes,
+  frameBehind,
+  readEntrySpan,
+  readFrame,
+  readSegmentHeader,
+  segmentHeaderBytes,
+} from "./segment.ts";
+import { GrowingIndex, openIndex, type SegmentIndex } from "./segment-index.ts";
+
+/** The head of a leaf is at most this long: version, type and id. */
+const leafHeadBytes = 192;
+
+/** Type and id of the leaf at [from, to). */
+export function headOf(bytes: Buffer, from: number, to: number) {
+  return peekLeaf(bytes.toString("latin1", from, Math.min(to, from + leafHeadBytes)));
+}
+
+export interface SegmentFile {
+  readonly first: number;
+  readonly path: string;
+  readonly indexPath: string;
+}
+
+export function segmentFile(directory: string, first: number): SegmentFile {
+  const path = join(directory, "wal", String(first).padStart(16, "0"));
+  return { first, path: `${path}.wal`, indexPath: `${path}.idx` };
+}
+
+/** Segments of an origin's folder, oldest first. */
+export function listSegments(disk: Disk, directory: string): SegmentFile[] {
+  return disk
+    .list(join(directory, "wal"))
+    .filter((name) => /^[0-9]{16}\.wal$/.test(name))
+    .map((name) => segmentFile(directory, Number(name.slice(0, 16))));
+}
+
+export interface ScannedEntry {
+  readonly bytes: Buffer;
+  readonly span: EntrySpan;
+  readonly index: number;
+}
+
+export interface ScanEnd {
+  /** Index after the last leaf of a whole frame. */
+  readonly next: number;
+  /** Offset after the last whole frame. */
+  readonly end: number;
+  /** Why what follows is no frame; null when the segment ends there. */
+  readonly bad: string | null;
+}
+
+/** Visits every entry of every whole frame, in order. The span is reused between calls. */
+export function scanSegment(
+  bytes: Buffer,
+  segment: SegmentFile,
+  origin: string,
+  visit: (entry: ScannedEntry) => void,
+): ScanEnd {
+  const header = readSegmentHeader(bytes, origin);
+  if (typeof header === "string") return { next: segment.first, end: 0, bad: header };
+  if (header !== segment.first)
+    return { next: segment.first, end: 0, bad: "the segment header names another first leaf than the file" };
+  const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: 0 };
+  let index = segment.first;
+  let at = segmentHeaderBytes;
+  while (at < bytes.length) {
+    const frame = readFrame(bytes, at, index);
+    if (typeof frame === "string") return { next: index, end: at, bad: frame };
+    span.end = frame.entriesAt;
+    for (let i = 0; i < frame.count; i++, index++) {
+      readEntrySpan(bytes, span.end, frame.end, span);
+      visit({ bytes, span, index });
+    }
+    at = frame.end;
+  }
+  return { next: index, end: at, bad: null };
+}
+
+/** Like `scanSegment`, but a bad frame is a fault unless it is what an interrupted write leaves at the very end of the last segment. */
+export function scanForStart(
+  bytes: Buffer,
+  segment: SegmentFile,
+  rules: { readonly origin: string; readonly last: boolean },
+  visit: (entry: ScannedEntry) => void,
+): ScanEnd {
+  const end = scanSegment(bytes, segment, rules.origin, visit);
+  if (end.bad === null) return end;
+  // Behind a bad header even the segment's own first frame counts; behind a bad frame only those after it.
+  const behind = frameBehind(bytes, end.end, end.end === 0 ? end.next - 1 : end.next);
+  if (!rules.last || behind !== null) {
+    throw new LogFault(
+      "log-corrupt",
+      `${segment.path} is damaged at byte ${end.end} (leaf ${end.next}): ${end.bad}${behind === null ? "" : `, and a whole frame follows at byte ${behind}`}. ` +
+        "This is not an interrupted write, so nothing was cut. Run `sallyport audit verify` on a copy and restore this file from the backup or archive",
+    );
+  }
+  return end;
+}
+
+/** The index of a whole segment's bytes. */
+export function indexSegment(bytes: Buffer, segment: SegmentFile, origin: string): GrowingIndex {
+  const index = new GrowingIndex();
+  scanSegment(bytes, segment, origin, ({ span }) =>
+    index.add(span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null),
+  );
+  return index;
+}
+
+/** Runs `use` with the index of a segment that is not growing: its file, or a scan where the file is absent or not one. */
+function withIndex<T>(disk: Disk, segment: SegmentFile, origin: string, use: (index: SegmentIndex) => T): T {
+  if (disk.list(join(segment.indexPath, "..")).includes(segment.indexPath.slice(-20))) {
+    const file = disk.open(segment.indexPath, "read");
+    try {
+      const index = openIndex(file, segment.first);
+      if (index !== null) return use(index);
+    } finally {
+      file.close();
+    }
+  }
+  return use(indexSegment(readWhole(disk, segment.path) ?? Buffer.alloc(0), segment, origin));
+}
+
+function readRecord(
+  disk: Disk,
+  segment: SegmentFile,
+  place: { readonly offset: number; readonly index: number },
+): FoundRecord {
+  const file = disk.open(segment.path, "read");
+  try {
+    const header = file.read(place.offset, entryHeaderBytes);
+    const leafLength = header.readUInt16BE(0);
+    const referenceLength = header.readUInt32BE(2);
+    const body = file.read(place.offset + entryHeaderBytes, leafLength + referenceLength);
+    const reference = referenceLength === 0 ? null : new Uint8Array(body.subarray(leafLength));
+    return { index: place.index, leaf: new Uint8Array(body.subarray(0, leafLength)), reference };
+  } finally {
+    file.close();
+  }
+}
+
+/** Records asked for at once are at most this many. */
+const foundMax = 1_024;
+
+export interface SegmentSearch {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly origin: string;
+  /** The segment that is being written, and its index. */
+  readonly growing?: { readonly first: number; readonly index: SegmentIndex };
+}
+
+/** All records of an origin whose leaf carries the id, in order, at most 1,024. */
+export function findInSegments(search: SegmentSearch, id: string): FoundRecord[] {
+  const found: FoundRecord[] = [];
+  for (const segment of listSegments(search.disk, search.directory)) {
+    const inIndex = (index: SegmentIndex) => {
+      for (const relative of index.candidates(id)) {
+        const record = readRecord(search.disk, segment, {
+          offset: index.offsetOf(relative),
+          index: segment.first + relative,
+        });
+        const leaf = Buffer.from(record.leaf);
+        if (headOf(leaf, 0, leaf.length)?.id === id && found.length < foundMax) found.push(record);
+      }
+    };
+    if (search.growing?.first === segment.first) inIndex(search.growing.index);
+    else withIndex(search.disk, segment, search.origin, inIndex);
+  }
+  return found;
+}
+
+/** The record at an index of an origin, or null beyond its end. */
+export function recordAt(search: SegmentSearch, index: number): FoundRecord | null {
+  const segment = listSegments(search.disk, search.directory).findLast((candidate) => candidate.first <= index);
+  if (segment === undefined) return null;
+  const inIndex = (found: SegmentIndex) => {
+    const relative = index - segment.first;
+    return relative < found.count
+      ? readRecord(search.disk, segment, { offset: found.offsetOf(relative), index })
+      : null;
+  };
+  if (search.growing?.first === segment.first) return inIndex(search.growing.index);
+  return withIndex(search.disk, segment, search.origin, inIndex);
+}
