@@ -85,6 +85,15 @@ test("Connection cannot take away a header that the gateway sets (CVE-2025-48865
   ]);
 });
 
+test("what the gateway says replaces what the caller said under the same name, in whatever case", () => {
+  assert.deepEqual(requestHeadersForUpstream({ traceparent: ["caller's"], accept: ["a/b"] }, { Traceparent: "ours" }), [
+    "accept",
+    "a/b",
+    "Traceparent",
+    "ours",
+  ]);
+});
+
 test("a caller's spoofed identity header is gone even where the gateway sets none", () => {
   assert.deepEqual(
     requestHeadersForUpstream({ "sallyport-identity": ["forged"], "x-forwarded-user": ["admin"] }, {}),

@@ -103,9 +103,12 @@ function checkProofClaims(claims: ProofClaims, rules: DpopRules): Deny | null {
   if (old || issuedAtMs - rules.now > (rules.aheadMsMax ?? dpopAheadMsMax)) {
     return no("dpop-expired", old ? "iat is too old" : "iat lies in the future");
   }
-  if (rules.ath !== null && claims.ath === undefined) return no("dpop-token-hash", "ath is missing");
-  if (rules.ath !== null && claims.ath !== rules.ath)
-    return no("dpop-token-hash", "ath is not the hash of the presented token");
+  if (rules.ath !== null && claims.ath !== rules.ath) {
+    return no(
+      "dpop-token-hash",
+      claims.ath === undefined ? "ath is missing" : "ath is not the hash of the presented token",
+    );
+  }
   return null;
 }
 
