@@ -1,0 +1,13 @@
+// Promises the control store's commands and migrations in one module, which the store imports by URL in its writer thread too.
+// Trusts each capability for its own. A capability joins by one line in each list. Shape: docs/store.md, "A commands module".
+import type { Migration } from "@sallyport/kernel/store/migration.ts";
+import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
+import type { CommandTable } from "@sallyport/kernel/store/port.ts";
+import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { registryCommands, registryMigrations } from "./registry/store.ts";
+
+export const commands = { ...outboxCommands, ...identityCommands, ...registryCommands } satisfies CommandTable;
+
+export const migrations: readonly Migration[] = [...identityMigrations, ...registryMigrations];
+
+export type ControlCommands = typeof commands;
