@@ -79,6 +79,7 @@ describe("group commit", () => {
   const table: CommandTable = contract;
   const run = (name: keyof ContractCommands, input: unknown): Run => ({
     name,
+    // as: the key is one of the table's own, so the fallback is never taken; only its type is needed.
     command: table[name] ?? { audit: null, body: contract.notes.body as never },
     input,
     context: {
