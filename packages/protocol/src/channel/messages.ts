@@ -41,7 +41,13 @@ export type DownMessage =
   | { readonly t: "heartbeat"; readonly at: number; readonly keySeq: number; readonly revocationSeq: number }
   | { readonly t: "snapshot"; readonly signed: SignedManifest }
   | { readonly t: "keys"; readonly seq: number; readonly keys: readonly RingKey[] }
-  | { readonly t: "revocations"; readonly from: number; readonly entries: readonly Revocation[] }
+  /** Everything from sequence `from` through `through` that still matters, ascending: a sequence in between that is not listed has ended. */
+  | {
+      readonly t: "revocations";
+      readonly from: number;
+      readonly through: number;
+      readonly entries: readonly Revocation[];
+    }
   | { readonly t: "log-keys"; readonly keys: LogKeys }
   | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
   | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string };
