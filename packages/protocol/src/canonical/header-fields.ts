@@ -49,7 +49,7 @@ export function parseHeaderFields(rawHeaders: readonly string[], limits: Canonic
   if (rawHeaders.length > limits.headerCountMax * 2)
     return no("header-too-large", `more than ${limits.headerCountMax} header fields`);
   // Object.create(null) is typed any; an empty object without prototype has exactly this type.
-  const headers = Object.create(null) as Record<string, string[]>;
+  const headers = Object.create(null) as Record<string, readonly string[]>;
   let bytes = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const received = rawHeaders[i] ?? "";
@@ -64,25 +64,18 @@ export function parseHeaderFields(rawHeaders: readonly string[], limits: Canonic
     if (value.length > limits.headerValueBytesMax) return no("header-too-large", `the value of ${name} is too long`);
     if (!fieldValue.test(value))
       return no("bad-header", `the value of ${name} holds a control character or a byte above 0x7e`);
+    if (isIdentityHeader(name)) continue;
     const values = headers[name];
-    if (values === undefined) headers[name] = [value];
+    if (values === undefined) headers[name] = Object.freeze([value]);
     else if (singletons.has(name)) return refuseSecond(name);
-    else values.push(value);
+    else headers[name] = Object.freeze([...values, value]);
   }
-  return { kind: "fields", headers: freezeFields(headers) };
+  return { kind: "fields", headers: Object.freeze(headers) };
 }
 
 function refuseSecond(name: string): Deny {
   const framing = name === "content-length" || name === "transfer-encoding";
   return no(framing ? "bad-framing" : "duplicate-header", `${name} occurs more than once`);
-}
-
-function freezeFields(headers: Record<string, string[]>): CanonicalHeaders {
-  for (const name of Object.keys(headers)) {
-    if (isIdentityHeader(name)) delete headers[name];
-    else Object.freeze(headers[name]);
-  }
-  return Object.freeze(headers);
 }
 
 /** Optional white space around a value is not part of it (RFC 9110 §5.5): space and tab, nothing else. */

@@ -3,13 +3,14 @@
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const invalid = 64;
 
-const values = new Uint8Array(128).fill(invalid);
+// One entry per UTF-16 code unit, so that no character can fall outside and no bound has to be checked in the loop.
+const values = new Uint8Array(65_536).fill(invalid);
 for (let i = 0; i < alphabet.length; i++) values[alphabet.charCodeAt(i)] = i;
 
 /** Value of the character at `index`, 64 when it is not of the alphabet. */
 function sextet(text: string, index: number): number {
-  const code = text.charCodeAt(index);
-  return code < 128 ? (values[code] ?? invalid) : invalid;
+  // The table has an entry for every code unit, so this is never undefined.
+  return values[text.charCodeAt(index)] as number;
 }
 
 /** Bytes of canonical, unpadded base64url; null for anything else: padding, white space, wrong length, unused bits that are not zero. */
