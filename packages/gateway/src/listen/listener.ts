@@ -177,8 +177,10 @@ export class Listener {
     }
     const unread = [...running].find((exchange) => !exchange.incoming.complete);
     if (unread !== undefined) {
-      unread.framingDeny = verdict;
-      unread.onFramingError?.(verdict);
+      // Inside a body every parser error is one of framing, whatever llhttp calls it.
+      const inBody = verdict.code === "request-timeout" ? verdict : deny("receive", "bad-framing", verdict.facts);
+      unread.framingDeny = inBody;
+      unread.onFramingError?.(inBody);
       return;
     }
     if (running.size === 0) {

@@ -10,7 +10,10 @@ export interface RawAnswer {
   readonly closed: boolean;
 }
 
-/** Sends latin1 bytes and waits for the close, or for `quietMs` without a byte. */
+/** Longest wait for the first byte. */
+const firstByteMs = 5_000;
+
+/** Sends latin1 bytes and waits for the close, or for `quietMs` without a byte after the first. */
 export function sendRaw(url: string, bytes: string | readonly string[], quietMs = 150): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
@@ -21,10 +24,11 @@ export function sendRaw(url: string, bytes: string | readonly string[], quietMs 
       socket.destroy();
       resolve({ text, closed, statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1])) });
     };
-    const quiet = setTimeout(() => end(false), quietMs);
+    let quiet = setTimeout(() => end(false), firstByteMs);
     socket.on("data", (chunk) => {
       text += chunk.toString("latin1");
-      quiet.refresh();
+      clearTimeout(quiet);
+      quiet = setTimeout(() => end(false), quietMs);
     });
     socket.on("error", () => end(true));
     socket.on("close", () => end(true));
