@@ -165,7 +165,7 @@ export class SnapshotFollower {
 
   #takeRevocations(message: Extract<DownMessage, { t: "revocations" }>): void {
     const { revocations, disk, clock, logger } = this.#ports;
-    const taken = revocations.take(message.from, message.entries, clock.now());
+    const taken = revocations.take(message, message.entries, clock.now());
     if (taken === "gap") this.#resync("a revocation is missing");
     else if (taken === "full")
       logger.error({ held: revocations.size }, "too many revocations to hold; the gateway goes stale until some end");

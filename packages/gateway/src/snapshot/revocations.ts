@@ -1,4 +1,4 @@
-// Promises that what was revoked stays revoked here: entries are taken strictly in sequence, a gap is named and asked for again, and an entry is
+// Promises that what was revoked stays revoked here: ranges of the sequence are taken without a gap, a gap is named and asked for again, and an entry is
 // only forgotten after the last token it could concern has ended. Trusts the channel for order and content. Specified in docs/formats/join.md.
 import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 
@@ -37,17 +37,20 @@ export class Revocations {
     return this.#size;
   }
 
-  /** Takes entries `from`, `from + 1`, …; those already held are skipped. */
-  take(from: number, entries: readonly Revocation[], nowMs: number): Taken {
-    if (from > this.#seq + 1) return "gap";
+  /** Takes what is in force of `from` … `through`; entries already held are skipped, sequences that are not listed have ended. */
+  take(range: { readonly from: number; readonly through: number }, entries: readonly Revocation[], nowMs: number): Taken {
+    if (range.from > this.#seq + 1) return "gap";
     this.#forget(nowMs);
+    let last = this.#seq;
     for (const entry of entries) {
       if (entry.seq <= this.#seq) continue;
-      if (entry.seq !== this.#seq + 1) return "gap";
+      if (entry.seq <= last || entry.seq > range.through) return "gap";
       if (this.#size >= revocationsMax) return "full";
       this.#put(entry);
-      this.#seq = entry.seq;
+      last = entry.seq;
     }
+    // Only once all of them are held: after `full` the same range is asked for again.
+    this.#seq = Math.max(this.#seq, range.through);
     return "taken";
   }
 

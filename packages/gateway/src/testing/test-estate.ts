@@ -281,7 +281,7 @@ export class TestFeed implements SnapshotFeed {
       until: notBefore + 3_600_000,
     };
     this.#revocations.push(entry);
-    this.push({ t: "revocations", from: entry.seq, entries: [entry] });
+    this.push({ t: "revocations", from: entry.seq, through: entry.seq, entries: [entry] });
   }
 
   push(message: DownMessage): void {
@@ -295,7 +295,7 @@ export class TestFeed implements SnapshotFeed {
       seq: this.#keySeq,
       keys: [{ kid: this.ringSigner.kid, alg: "ES256", jwk: { ...this.ringSigner.jwk }, state: "active" }],
     });
-    this.push({ t: "revocations", from: 1, entries: this.#revocations });
+    this.push({ t: "revocations", from: 1, through: this.#revocations.length, entries: this.#revocations });
     if (this.#snapshot !== null) this.push({ t: "snapshot", signed: this.#snapshot });
     if (this.#hop !== null) this.push(this.#hop);
     this.heartbeat();
