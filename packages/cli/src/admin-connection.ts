@@ -27,7 +27,11 @@ function sendOver(origin: string, pin: string): AdminSend {
         answerBytesMax,
         timeoutMs,
       });
-      return { status: answer.status, headers: firstValues(answer.headers), body: Buffer.from(answer.body).toString("utf8") };
+      return {
+        status: answer.status,
+        headers: firstValues(answer.headers),
+        body: Buffer.from(answer.body).toString("utf8"),
+      };
     } finally {
       await client.close();
     }
@@ -46,6 +50,13 @@ function connect(origin: string, pin: string): ChannelClient {
   });
 }
 
-function firstValues(headers: Readonly<Record<string, string | readonly string[] | undefined>>): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), typeof value === "string" ? value : value?.[0]]));
+function firstValues(
+  headers: Readonly<Record<string, string | readonly string[] | undefined>>,
+): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [
+      name.toLowerCase(),
+      typeof value === "string" ? value : value?.[0],
+    ]),
+  );
 }

@@ -21,7 +21,9 @@ export function checkCommand(program: Command): void {
       terminal.result({ errors, findings }, () => [
         ...findings.map(formatFinding),
         ...counts,
-        errors === 0 ? "no errors" : `${errors} ${errors === 1 ? "error" : "errors"}: the objects named above are not served`,
+        errors === 0
+          ? "no errors"
+          : `${errors} ${errors === 1 ? "error" : "errors"}: the objects named above are not served`,
       ]);
       if (errors > 0) throw new CommandEnd(exitCode.no, "");
     });
@@ -32,7 +34,11 @@ function loadDirectory<T>(load: () => T, directory: string): T {
     return load();
   } catch (error) {
     if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) {
-      throw new CommandEnd(exitCode.badUse, `${directory} is not a directory`, "name the directory that holds systems/ and integrations/");
+      throw new CommandEnd(
+        exitCode.badUse,
+        `${directory} is not a directory`,
+        "name the directory that holds systems/ and integrations/",
+      );
     }
     throw error;
   }

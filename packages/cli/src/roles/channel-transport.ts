@@ -1,7 +1,7 @@
 // Promises the gateway's way to control: the pinned listener, mTLS once there is a certificate, bounded answers.
 // Trusts the pin of the join token. Specified in docs/formats/join.md.
 import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
-import { createChannelClient } from "@sallyport/kernel/dial/channel-client.ts";
+import { createChannelClient, type StreamEnd } from "@sallyport/kernel/dial/channel-client.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 
 const lineBytesMax = 4 * 1024 * 1024;
@@ -36,7 +36,10 @@ export function openChannelTransport(
     dialer,
     origin: target.url,
     // The join token names this host: it is usually a private one, and nothing but the pinned key is believed there.
-    rules: { allowPrivateHosts: new Set([new URL(target.url).hostname.replace(/^\[|\]$/g, "")]), ownAddresses: new Set() },
+    rules: {
+      allowPrivateHosts: new Set([new URL(target.url).hostname.replace(/^\[|\]$/g, "")]),
+      ownAddresses: new Set(),
+    },
     tls: { pins: [target.pin], pinOnly: true, ...client },
     connectTimeoutMs,
   });
@@ -51,19 +54,35 @@ export function openChannelTransport(
     post: (path, text) => body(path, { method: "POST", body: text }),
     stream: (path, onLine) =>
       new Promise((resolve, reject) => {
-        const ended = Promise.withResolvers<void>();
+        const ended = Promise.withResolvers<Error>();
         const stream = channel.openStream(path, {
           onLine,
           lineBytesMax,
           idleTimeoutMs,
           onOpen: () => resolve({ ended: ended.promise, close: () => stream.close() }),
           onEnd: (end) => {
-            ended.resolve();
+            const why = endReason(end);
+            ended.resolve(why);
             // Before the opening this rejects; after it the promise is settled and this says nothing.
-            reject(end.kind === "fault" ? end.fault : new ChannelRefusal(end.kind === "status" ? end.status : 0));
+            reject(why);
           },
         });
       }),
     close: () => channel.close(),
   };
+}
+
+function endReason(end: StreamEnd): Error {
+  switch (end.kind) {
+    case "status":
+      return new ChannelRefusal(end.status);
+    case "fault":
+      return end.fault;
+    case "closed":
+      return new Error(
+        "the connection to control was closed on this side: it was silent, replaced or no longer needed",
+      );
+    case "ended":
+      return new Error("control ended the connection");
+  }
 }

@@ -4,10 +4,10 @@ import { X509Certificate } from "node:crypto";
 import { join as joinPath } from "node:path";
 import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
 import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
-import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
 import { type JoinPorts, joinOnce, renewNode } from "@sallyport/gateway/join/join.ts";
-import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
 import { openLogKeyCache } from "@sallyport/gateway/join/log-key-cache.ts";
+import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
@@ -79,13 +79,22 @@ async function openGateway({ options, identity, channel, log, dialer, logger }: 
       clock: systemClock,
       random: systemRandom,
       held: () => gateway.held(),
-      fault: (error) => logger.warn({ err: error instanceof Error ? error.message : String(error) }, "the channel to control is interrupted"),
+      fault: (error) =>
+        logger.warn(
+          { err: error instanceof Error ? error.message : String(error) },
+          "the channel to control is interrupted",
+        ),
     }),
     snapshotKey: identity.snapshotKey,
     logKeys: logKeys.cached(),
     openLogKeys: (sealed) => logKeys.open(sealed),
     hop: generateSigner("ES256").signer,
-    listeners: [...listen].map(([name, { host, port }]) => ({ name, host, port, tls: { cert: tls.cert, key: tls.key } })),
+    listeners: [...listen].map(([name, { host, port }]) => ({
+      name,
+      host,
+      port,
+      tls: { cert: tls.cert, key: tls.key },
+    })),
     dialer,
     policy: createPolicyEngine({ memoEntriesMax }),
     logger,
@@ -93,10 +102,13 @@ async function openGateway({ options, identity, channel, log, dialer, logger }: 
   return gateway;
 }
 
-function joinPorts(dataDirectory: string, dialer: Dialer): JoinPorts & { open(identity: NodeIdentity): ReturnType<typeof openChannelTransport> } {
+function joinPorts(
+  dataDirectory: string,
+  dialer: Dialer,
+): JoinPorts & { open(identity: NodeIdentity): ReturnType<typeof openChannelTransport> } {
   return {
     dataDirectory,
-    transport: (control, client) => openChannelTransport(dialer, control, client),
+    transport: (control) => openChannelTransport(dialer, control),
     open: (identity) => openChannelTransport(dialer, identity, { cert: identity.certificate, key: identity.nodeKey }),
   };
 }
@@ -144,13 +156,16 @@ class NodeChannel implements ChannelTransport {
     const half = (validFromDate.getTime() + validToDate.getTime()) / 2;
     if (systemClock.now() < half) return;
     try {
-      this.#identity = await renewNode(this.#identity, this.#ports);
+      this.#identity = await renewNode(this.#identity, this.#ports.dataDirectory, this.#current);
       const old = this.#current;
       this.#current = this.#ports.open(this.#identity);
       await old.close();
       this.#logger.info({ node: this.#identity.node }, "node certificate renewed with a new key");
     } catch (error) {
-      this.#logger.warn({ err: error instanceof Error ? error.message : String(error) }, "the node certificate could not be renewed yet");
+      this.#logger.warn(
+        { err: error instanceof Error ? error.message : String(error) },
+        "the node certificate could not be renewed yet",
+      );
     }
   }
 }

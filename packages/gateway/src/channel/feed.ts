@@ -5,8 +5,11 @@ import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/c
 
 /** The way to control's channel listener: mTLS with the node's current certificate and control's pinned key. */
 export interface ChannelTransport {
-  /** Opens a GET whose answer is lines; rejects unless the status is 200. `ended` resolves when the answer ends for whatever reason. */
-  stream(path: string, onLine: (line: string) => void): Promise<{ readonly ended: Promise<void>; close(): void }>;
+  /**
+   * Opens a GET whose answer is lines; rejects unless the status is 200. `ended` resolves when the answer ends for whatever reason,
+   * with that reason.
+   */
+  stream(path: string, onLine: (line: string) => void): Promise<{ readonly ended: Promise<Error>; close(): void }>;
   /** The answer's body; rejects unless the status is 2xx. */
   get(path: string): Promise<Uint8Array>;
   post(path: string, body: string): Promise<Uint8Array>;
@@ -23,8 +26,11 @@ export interface FeedOptions {
 }
 
 const backoffMs = { first: 100, max: 5_000 };
-/** A stream without any line for this long is dead, whatever TCP says: heartbeats come every second. */
+/** A stream without any whole line for this long is dead, whatever TCP says: heartbeats come every second. */
 const silenceMs = 5_000;
+const silenceCheckMs = 1_000;
+/** Messages up that may wait for one another. */
+const sendingMax = 256;
 const knownMessages = new Set([
   "hello",
   "heartbeat",
@@ -43,13 +49,37 @@ export function createChannelFeed(options: FeedOptions): SnapshotFeed {
     open(on) {
       const connection = new Connection(options, on);
       return {
-        send: async (message: UpMessage) => {
-          await options.transport.post("/channel/v1/up", JSON.stringify(message));
-        },
+        send: sendInOrder(options.transport),
         close: () => connection.close(),
       };
     },
   };
+}
+
+/** One message up after the other: of two acknowledgements in flight at once, the older could arrive last and be believed. */
+function sendInOrder(transport: ChannelTransport): (message: UpMessage) => Promise<void> {
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  return (message) => {
+    if (waiting >= sendingMax) return Promise.reject(new Error("too many messages to control are waiting"));
+    waiting += 1;
+    const sent = last.then(async () => {
+      await transport.post("/channel/v1/up", JSON.stringify(message));
+    });
+    last = sent
+      .catch(() => undefined)
+      .finally(() => {
+        waiting -= 1;
+      });
+    return sent;
+  };
+}
+
+/** How long to wait before connection attempt number `failures` + 1: full jitter, so that a fleet does not come back in one moment. */
+export function backoffPauseMs(failures: number, random: Random): number {
+  const ceiling = Math.min(backoffMs.max, backoffMs.first * 2 ** Math.min(failures, 10));
+  const [high = 0, low = 0] = random.bytes(2);
+  return (ceiling * (high * 256 + low + 1)) / 65_536;
 }
 
 class Connection {
@@ -78,37 +108,47 @@ class Connection {
     let failures = 0;
     while (!this.#closing) {
       const startedMs = this.#options.clock.monotonic();
-      try {
-        await this.#connectOnce();
-      } catch (error) {
-        this.#options.fault(error);
-      }
-      failures = this.#options.clock.monotonic() - startedMs > backoffMs.max ? 0 : failures + 1;
-      if (!this.#closing) await this.#pause(failures);
+      const why = await this.#connectOnce();
+      if (this.#closing) return;
+      this.#options.fault(why);
+      if (this.#options.clock.monotonic() - startedMs > backoffMs.max) failures = 0;
+      await this.#pause(failures);
+      failures += 1;
     }
   }
 
-  async #connectOnce(): Promise<void> {
-    const { keySeq, revocationSeq } = this.#options.held();
-    const stream = await this.#options.transport.stream(
-      `/channel/v1/down?key-seq=${keySeq}&revocation-seq=${revocationSeq}`,
-      (line) => this.#line(line),
-    );
+  /** Resolves with why the connection ended or could not be made. */
+  async #connectOnce(): Promise<unknown> {
+    try {
+      const { keySeq, revocationSeq } = this.#options.held();
+      const stream = await this.#options.transport.stream(
+        `/channel/v1/down?key-seq=${keySeq}&revocation-seq=${revocationSeq}`,
+        (line) => this.#line(line),
+      );
+      return await this.#follow(stream);
+    } catch (error) {
+      return error;
+    }
+  }
+
+  async #follow(stream: { readonly ended: Promise<Error>; close(): void }): Promise<Error> {
     this.#current = stream;
     if (this.#closing) stream.close();
     this.#lastLineMs = this.#options.clock.monotonic();
     const watch = setInterval(() => {
       if (this.#options.clock.monotonic() - this.#lastLineMs > silenceMs) stream.close();
-    }, 1_000);
+    }, silenceCheckMs);
     try {
-      await stream.ended;
+      return await stream.ended;
     } finally {
       clearInterval(watch);
       this.#current = null;
     }
   }
 
+  /** A message that cannot be taken ends the stream: the next one begins from what the gateway holds, so nothing is skipped. */
   #line(line: string): void {
+    if (this.#closing) return;
     this.#lastLineMs = this.#options.clock.monotonic();
     const message = parseDown(line);
     if (message === null) {
@@ -118,12 +158,9 @@ class Connection {
     this.#on(message);
   }
 
-  /** Full jitter, so that a fleet does not come back in one moment. */
   #pause(failures: number): Promise<void> {
-    const ceiling = Math.min(backoffMs.max, backoffMs.first * 2 ** Math.min(failures, 10));
-    const [byte = 0] = this.#options.random.bytes(1);
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, (ceiling * (byte + 1)) / 256);
+      const timer = setTimeout(resolve, backoffPauseMs(failures, this.#options.random));
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

@@ -1,9 +1,10 @@
 // Promises that one token makes one node, whose keys control has seen proven, and that only the pinned control is believed.
 // Trusts the join token. Specified in docs/formats/join.md.
-import type { KeyObject } from "node:crypto";
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
-import { parseJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import { generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import { accessSync, constants, mkdirSync } from "node:fs";
+import { type JoinToken, parseJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import type { ChannelTransport } from "../channel/feed.ts";
+import { parseTextMembers } from "./answer-members.ts";
 import {
   JoinFault,
   type NodeIdentity,
@@ -18,12 +19,14 @@ import {
 
 export interface JoinPorts {
   readonly dataDirectory: string;
-  /** A transport to control: pinned, with the client certificate when one is given. */
-  transport(
-    control: { readonly url: string; readonly pin: string },
-    client?: { readonly cert: string; readonly key: string },
-  ): ChannelTransport;
+  /** A transport to control that believes the pinned key only. */
+  transport(control: {
+    readonly url: string;
+    readonly pin: string;
+  }): Pick<ChannelTransport, "post"> & { close(): Promise<void> };
 }
+
+const nodeId = /^[a-z][a-z0-9-]{0,126}$/;
 
 /**
  * The identity this directory already has, or a new one made with `tokenText`.
@@ -39,14 +42,40 @@ export async function joinOnce(tokenText: string | null, ports: JoinPorts): Prom
       "This gateway has not joined yet and the join token is missing or damaged. Make one with: sallyport gateway token --group <group>, and pass its file: --join-file <file>",
     );
   }
+  assertWritable(ports.dataDirectory);
+  const transport = ports.transport(token);
+  try {
+    const identity = await joinWith(token, transport);
+    writeIdentity(ports.dataDirectory, identity);
+    return identity;
+  } finally {
+    await transport.close();
+  }
+}
+
+/** A token works once: a directory that cannot keep the identity must be found before it is spent. */
+function assertWritable(dataDirectory: string): void {
+  try {
+    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+    accessSync(dataDirectory, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new JoinFault(
+      "identity-unreadable",
+      `${dataDirectory} cannot be written, so the identity of this gateway could not be kept. Check its owner and mode; the join token was not used.`,
+      error,
+    );
+  }
+}
+
+async function joinWith(token: JoinToken, transport: Pick<ChannelTransport, "post">): Promise<NodeIdentity> {
   const keys = newNodeKeys();
   const request = { secret: token.secret, spki: spkiText(keys.nodeKey), sealKey: sealKeyText(keys.sealKey) };
   const proof = proveKey(keys.nodeKey, `sallyport-join/v1\n${request.secret}\n${request.spki}\n${request.sealKey}`);
-  const answer = parseAnswer(await postJoin(ports.transport(token), JSON.stringify({ v: 1, ...request, proof })));
+  const answer = await postJoin(transport, JSON.stringify({ v: 1, ...request, proof }));
   const { tenant, environment, region, group, url, pin, snapshotKey } = token;
-  const identity: NodeIdentity = {
+  return {
     v: 1,
-    ...answer,
+    ...parseAnswer(answer, keys.nodeKey),
     tenant,
     environment,
     region,
@@ -57,26 +86,30 @@ export async function joinOnce(tokenText: string | null, ports: JoinPorts): Prom
     nodeKey: privatePem(keys.nodeKey),
     sealKey: privatePem(keys.sealKey),
   };
-  writeIdentity(ports.dataDirectory, identity);
-  return identity;
 }
 
-/** A new key pair and certificate for a node that has joined; the old ones stay good for control's overlap. */
-export async function renewNode(identity: NodeIdentity, ports: JoinPorts): Promise<NodeIdentity> {
+/**
+ * A new key pair and certificate for a node that has joined, asked for over the channel; the old ones stay good for control's
+ * overlap, so a crash in between costs nothing. Throws what the transport throws, and JoinFault for an answer that is none.
+ */
+export async function renewNode(
+  identity: NodeIdentity,
+  dataDirectory: string,
+  transport: Pick<ChannelTransport, "post">,
+): Promise<NodeIdentity> {
   const nodeKey: KeyObject = generateKeyPairSync("ec", { namedCurve: "prime256v1" }).privateKey;
   const spki = spkiText(nodeKey);
-  const transport = ports.transport(identity, {
-    cert: identity.certificate,
-    key: privatePem(createPrivateKey(identity.nodeKey)),
-  });
   const body = JSON.stringify({ spki, proof: proveKey(nodeKey, `sallyport-renew/v1\n${spki}`) });
-  const { certificate } = parseMembers(await transport.post("/channel/v1/renew", body), ["certificate"]);
+  const answer = await transport.post("/channel/v1/renew", body);
+  const certificate = believed(() =>
+    checkedCertificate(parseTextMembers(answer, ["certificate"]).certificate, nodeKey),
+  );
   const renewed = { ...identity, certificate, nodeKey: privatePem(nodeKey) };
-  writeIdentity(ports.dataDirectory, renewed);
+  writeIdentity(dataDirectory, renewed);
   return renewed;
 }
 
-async function postJoin(transport: ChannelTransport, body: string): Promise<Uint8Array> {
+async function postJoin(transport: Pick<ChannelTransport, "post">, body: string): Promise<Uint8Array> {
   try {
     return await transport.post("/join/v1", body);
   } catch (error) {
@@ -95,24 +128,28 @@ async function postJoin(transport: ChannelTransport, body: string): Promise<Uint
   }
 }
 
-function parseAnswer(bytes: Uint8Array): { node: string; certificate: string; authority: string; epoch: number } {
-  const { node, certificate, authority } = parseMembers(bytes, ["node", "certificate", "authority"]);
-  const epoch: unknown = JSON.parse(new TextDecoder().decode(bytes)).epoch;
-  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch))
-    throw new JoinFault("join-unreachable", "Control's answer is not a join answer of version 1.");
-  return { node, certificate, authority, epoch };
+function parseAnswer(
+  bytes: Uint8Array,
+  nodeKey: KeyObject,
+): Pick<NodeIdentity, "node" | "certificate" | "authority" | "epoch"> {
+  return believed(() => {
+    const { node, certificate, authority } = parseTextMembers(bytes, ["node", "certificate", "authority"]);
+    const { epoch }: { epoch?: unknown } = JSON.parse(new TextDecoder().decode(bytes));
+    if (typeof epoch !== "number" || !Number.isSafeInteger(epoch)) throw new Error("the answer has no epoch");
+    if (!nodeId.test(node)) throw new Error("the node id is not an id");
+    return { node, certificate: checkedCertificate(certificate, nodeKey), authority, epoch };
+  });
 }
 
-function parseMembers<const K extends string>(bytes: Uint8Array, names: readonly K[]): Record<K, string> {
-  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-  const members = Object.entries(typeof value === "object" && value !== null ? value : {}).filter(
-    ([, member]) => typeof member === "string",
-  );
-  const found = Object.fromEntries(members);
-  for (const name of names) {
-    if (!(name in found))
-      throw new JoinFault("join-unreachable", "Control's answer is not a join answer of version 1.");
+function checkedCertificate(pem: string, key: KeyObject): string {
+  if (!new X509Certificate(pem).checkPrivateKey(key)) throw new Error("the certificate is for another key");
+  return pem;
+}
+
+function believed<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new JoinFault("join-unreachable", "Control's answer is not one of docs/formats/join.md, version 1.", error);
   }
-  // Every asked-for member was just found to be a string.
-  return found as Record<K, string>;
 }

@@ -1,11 +1,11 @@
 // Promises a certificate for listeners that were given none: from the environment's local CA over the channel, kept for starts without control.
 // Trusts the channel. Specified in docs/formats/join.md.
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readPrivateFile, replacePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import type { ChannelTransport } from "../channel/feed.ts";
+import { parseTextMembers } from "./answer-members.ts";
 import { JoinFault, privatePem, proveKey, spkiText } from "./node-identity.ts";
-import { replacePrivateFile } from "./private-state.ts";
 
 export interface ListenerTls {
   /** PEM: certificate, then the root of the environment's local CA. */
@@ -13,18 +13,25 @@ export interface ListenerTls {
   readonly key: string;
 }
 
-/** A kept certificate is used as long as this much of its life is left; else a new one is asked for. */
+/** Without control, a kept certificate is used while at least this much of its life is left. */
 const usableMs = 3_600_000;
+const keptBytesMax = 64 * 1024;
 
-/** Throws JoinFault `join-unreachable` when there is no usable certificate and control cannot give one. */
-export async function fetchListenerTls(dataDirectory: string, transport: ChannelTransport): Promise<ListenerTls> {
+/**
+ * A fresh certificate from control, or the kept one when control is away.
+ * Throws JoinFault `join-unreachable` when control gives none and there is no usable one; SealFault when the fresh one cannot be kept.
+ */
+export async function fetchListenerTls(
+  dataDirectory: string,
+  transport: ChannelTransport,
+  now: () => number = Date.now,
+): Promise<ListenerTls> {
   const path = join(dataDirectory, "node", "listener.json");
-  const kept = readKept(path);
+  let fresh: ListenerTls;
   try {
-    const fresh = await askForCertificate(transport);
-    replacePrivateFile(path, JSON.stringify(fresh));
-    return fresh;
+    fresh = await askForCertificate(transport);
   } catch (cause) {
+    const kept = readKept(path, now());
     if (kept !== null) return kept;
     throw new JoinFault(
       "join-unreachable",
@@ -32,28 +39,32 @@ export async function fetchListenerTls(dataDirectory: string, transport: Channel
       cause,
     );
   }
+  replacePrivateFile(path, Buffer.from(JSON.stringify(fresh)));
+  return fresh;
 }
 
 async function askForCertificate(transport: ChannelTransport): Promise<ListenerTls> {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const spki = spkiText(privateKey);
   const body = JSON.stringify({ spki, proof: proveKey(privateKey, `sallyport-listener/v1\n${spki}`) });
-  const answer: unknown = JSON.parse(new TextDecoder().decode(await transport.post("/channel/v1/listener-certificate", body)));
-  if (typeof answer !== "object" || answer === null || !("certificate" in answer) || !("authority" in answer)) throw new Error("not a certificate answer");
-  const { certificate, authority } = answer;
-  if (typeof certificate !== "string" || typeof authority !== "string" || !new X509Certificate(certificate).checkPrivateKey(privateKey)) throw new Error("not a certificate for the key just made");
+  const answer = await transport.post("/channel/v1/listener-certificate", body);
+  const { certificate, authority } = parseTextMembers(answer, ["certificate", "authority"]);
+  if (!new X509Certificate(certificate).checkPrivateKey(privateKey))
+    throw new Error("control certified another key than the one just made");
   return { cert: certificate + authority, key: privatePem(privateKey) };
 }
 
-function readKept(path: string): ListenerTls | null {
-  if (!existsSync(path)) return null;
+function readKept(path: string, now: number): ListenerTls | null {
   try {
-    // Written above; the parts are proven to belong together before they are used.
-    const { cert, key } = JSON.parse(readFileSync(path, "utf8")) as ListenerTls;
+    const bytes = readPrivateFile(path, keptBytesMax);
+    if (bytes === null) return null;
+    const { cert, key } = parseTextMembers(bytes, ["cert", "key"]);
     const certificate = new X509Certificate(cert);
-    const usable = certificate.validToDate.getTime() - Date.now() > usableMs && certificate.checkPrivateKey(createPrivateKey(key));
+    const usable =
+      certificate.validToDate.getTime() - now > usableMs && certificate.checkPrivateKey(createPrivateKey(key));
     return usable ? { cert, key } : null;
   } catch {
+    // Damaged or readable by others: it is not used, and control is asked again at the next start.
     return null;
   }
 }

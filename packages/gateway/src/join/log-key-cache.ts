@@ -1,27 +1,32 @@
 // Promises that a gateway can record without control: the log keys it was sent are kept as they came, sealed to this node's own key.
 // Trusts the node's X25519 key. Specified in docs/formats/seal.md and docs/formats/join.md.
 import { createPrivateKey } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { readPrivateFile, replacePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { createRecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import { Secret } from "@sallyport/kernel/seal/secret.ts";
 import type { LogKeys } from "@sallyport/protocol/channel/messages.ts";
 import type { OpenLogKeys } from "../ports.ts";
 import type { NodeIdentity } from "./node-identity.ts";
-import { replacePrivateFile } from "./private-state.ts";
 
 export interface LogKeyCache {
-  /** The keys of the last run, or null. */
+  /** The keys of the last run; null when there are none or the file cannot be used: control will send them again. */
   cached(): OpenLogKeys | null;
   /** Opens keys from control and keeps them, still sealed. Throws SealFault when they are not for this node. */
   open(keys: LogKeys): OpenLogKeys;
 }
 
 /** Context the pseudonym key is sealed in; control seals with the same. */
-export function logKeyContext(node: Pick<NodeIdentity, "tenant" | "environment" | "node">, epoch: string): Readonly<Record<string, string>> & { tenant: string; purpose: string } {
+export function logKeyContext(
+  node: Pick<NodeIdentity, "tenant" | "environment" | "node">,
+  epoch: string,
+): Readonly<Record<string, string>> & { tenant: string; purpose: string } {
   return { tenant: node.tenant, environment: node.environment, node: node.node, epoch, purpose: "log-keys" };
 }
 
+const cacheBytesMax = 16 * 1024;
+
+/** The cache of a node that has joined. */
 export function openLogKeyCache(dataDirectory: string, identity: NodeIdentity): LogKeyCache {
   const path = join(dataDirectory, "node", "log-keys.json");
   const opener = createRecipientOpener(Secret.fromBytes(rawPrivateKey(identity.sealKey)));
@@ -33,17 +38,17 @@ export function openLogKeyCache(dataDirectory: string, identity: NodeIdentity): 
   });
   return {
     cached: () => {
-      if (!existsSync(path)) return null;
       try {
+        const bytes = readPrivateFile(path, cacheBytesMax);
         // Written below as control sent it; opening proves it.
-        return openSealed(JSON.parse(readFileSync(path, "utf8")) as LogKeys);
+        return bytes === null ? null : openSealed(JSON.parse(new TextDecoder().decode(bytes)) as LogKeys);
       } catch {
         return null;
       }
     },
     open: (keys) => {
       const opened = openSealed(keys);
-      replacePrivateFile(path, JSON.stringify(keys));
+      replacePrivateFile(path, Buffer.from(JSON.stringify(keys)));
       return opened;
     },
   };

@@ -1,9 +1,15 @@
 // Promises that a node's keys are made on the spot, never leave its data directory, and are readable by its user alone.
 // Trusts the file system's owner bits. Specified in docs/formats/join.md.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  X509Certificate,
+} from "node:crypto";
 import { join } from "node:path";
-import { replacePrivateFile } from "./private-state.ts";
+import { readPrivateFile, replacePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 
 /** All a node is, as it lies in `<data>/node/identity.json` (0600). Keys are PKCS#8 PEM. */
 export interface NodeIdentity {
@@ -71,23 +77,32 @@ export function identityPath(dataDirectory: string): string {
   return join(dataDirectory, "node", "identity.json");
 }
 
+const identityBytesMax = 64 * 1024;
+
+/** Every member that is a text. */
+const texts = [
+  "node",
+  "tenant",
+  "environment",
+  "region",
+  "group",
+  "url",
+  "pin",
+  "nodeKey",
+  "sealKey",
+  "certificate",
+  "authority",
+] as const;
+
 /** The identity of a node that has joined before, null when this directory never joined. Throws JoinFault `identity-unreadable`. */
 export function readIdentity(dataDirectory: string): NodeIdentity | null {
   const path = identityPath(dataDirectory);
-  if (!existsSync(path)) return null;
-  if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) {
-    throw new JoinFault(
-      "identity-unreadable",
-      `${path} can be read by others than its owner. Run: chmod 600 ${path}; then have the node's keys replaced: sallyport gateway revoke <node>, and join again.`,
-    );
-  }
+  const bytes = readIdentityFile(path);
+  if (bytes === null) return null;
   try {
-    // Written by writeIdentity below under 0600; the keys are parsed here so that a damaged file is found at start.
-    const identity = JSON.parse(readFileSync(path, "utf8")) as NodeIdentity;
-    if (identity.v !== 1) throw new Error("unknown version");
-    createPrivateKey(identity.nodeKey);
-    createPrivateKey(identity.sealKey);
-    return identity;
+    const identity: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (isIdentity(identity)) return identity;
+    throw new Error("not an identity of version 1");
   } catch (error) {
     throw new JoinFault(
       "identity-unreadable",
@@ -97,7 +112,35 @@ export function readIdentity(dataDirectory: string): NodeIdentity | null {
   }
 }
 
+function readIdentityFile(path: string): Uint8Array | null {
+  try {
+    return readPrivateFile(path, identityBytesMax);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : `${path} cannot be read`;
+    throw new JoinFault(
+      "identity-unreadable",
+      `${why}. If somebody else may have read it, have the node's keys replaced: sallyport gateway revoke <node>, and join again.`,
+      error,
+    );
+  }
+}
+
+/** Shape, and keys that parse: a damaged file is found at start and not at the first crossing. */
+function isIdentity(value: unknown): value is NodeIdentity {
+  if (typeof value !== "object" || value === null) return false;
+  const record: Readonly<Record<string, unknown>> = { ...value };
+  const { v, epoch, snapshotKey, nodeKey, sealKey, certificate } = record;
+  if (v !== 1 || !Number.isSafeInteger(epoch) || texts.some((name) => typeof record[name] !== "string")) return false;
+  if (typeof snapshotKey !== "object" || snapshotKey === null) return false;
+  if (!("kid" in snapshotKey && "x" in snapshotKey)) return false;
+  if (typeof snapshotKey.kid !== "string" || typeof snapshotKey.x !== "string") return false;
+  return (
+    createPrivateKey(String(sealKey)).asymmetricKeyType === "x25519" &&
+    new X509Certificate(String(certificate)).checkPrivateKey(createPrivateKey(String(nodeKey)))
+  );
+}
+
 /** Replaces the identity file in one step: a crash leaves the old one or the new one. */
 export function writeIdentity(dataDirectory: string, identity: NodeIdentity): void {
-  replacePrivateFile(identityPath(dataDirectory), JSON.stringify(identity));
+  replacePrivateFile(identityPath(dataDirectory), Buffer.from(JSON.stringify(identity)));
 }

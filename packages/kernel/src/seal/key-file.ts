@@ -1,7 +1,19 @@
 // Promises that the KEK is read only from a private file of exactly 32 bytes and never written over. Trusts the file system's modes.
 // Specified in docs/formats/seal.md, Key hierarchy.
 import { hkdfSync } from "node:crypto";
-import { closeSync, constants, fstatSync, fsyncSync, linkSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import type { Random } from "../ports.ts";
 import { keyBytes } from "./aead.ts";
@@ -78,24 +90,58 @@ export function readPrivateFile(path: string, bytesMax: number): Uint8Array | nu
   }
 }
 
+/** Makes the file `draft` (0600, never following or reusing what lies there), durable. */
+function writeDraft(draft: string, bytes: Uint8Array): void {
+  const fd = openSync(draft, "wx", 0o600);
+  try {
+    writeFileSync(fd, bytes);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a new name in a folder durable. Windows does not open folders. */
+function syncFolder(path: string): void {
+  if (process.platform === "win32") return;
+  const folder = openSync(path, "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/**
+ * Replaces a private file (0600) in one step, making its folder (0700) where there is none; durable when it returns. One writer
+ * per path: the draft has a fixed name, so that a crash leaves at most one. Faults: `key-file-unreadable`.
+ */
+export function replacePrivateFile(path: string, bytes: Uint8Array): void {
+  const draft = `${path}.staged`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    rmSync(draft, { force: true });
+    writeDraft(draft, bytes);
+    renameSync(draft, path);
+    syncFolder(dirname(path));
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code; // set on every error of node:fs
+    throw new SealFault(
+      "key-file-unreadable",
+      `${path} cannot be written (${code}): check that its folder is yours and writable`,
+      cause,
+    );
+  }
+}
+
 /** Writes a new private file, whole or not at all, durable when it returns; never over an existing one. Faults: `key-file-unreadable`. */
 export function writePrivateFile(path: string, bytes: Uint8Array, random: Random): void {
   const draft = join(dirname(path), `.key-${Buffer.from(random.bytes(8)).toString("hex")}`);
   try {
-    const fd = openSync(draft, "wx", 0o600);
-    try {
-      writeSync(fd, bytes);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeDraft(draft, bytes);
     // link() fails where the name exists: of two processes that start at once, one makes the key and the other is told.
     linkSync(draft, path);
-    if (process.platform !== "win32") {
-      const folder = openSync(dirname(path), "r");
-      fsyncSync(folder);
-      closeSync(folder);
-    }
+    syncFolder(dirname(path));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code; // set on every error of node:fs
     const why =
