@@ -141,7 +141,11 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       "a snapshot",
     );
   };
-  const addresses = await gateway.start();
+  const addresses = await gateway.start().catch(async (fault: unknown) => {
+    await log.close();
+    if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
+    throw fault;
+  });
   if (options.unpublished !== true) {
     await publish(options.estate);
     await until(() => gateway.readiness().ready || !feed.certifiesHopKeys, "readiness");
