@@ -1,38 +1,52 @@
 // Promises every admin route in one table: method, path, action, audit event, handler. A row without an audit action does not compile.
 // Trusts `authenticate`, which proves the operator, and the actions, which record in the same transaction as they act. Specified in docs/admin-api.md.
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
 
-/** `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer. */
-type AuditWay = "outbox" | "appended";
+/**
+ * `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer, under the
+ * object named here (docs/formats/leaf.md `object`).
+ */
+type AuditWay = { readonly audit: "outbox" } | { readonly audit: "appended"; readonly object: (id: string) => string };
 
-export interface AdminRoute {
+export type AdminRoute = AuditWay & {
   readonly method: "GET" | "POST";
   readonly path: string;
   /** What is recorded, and what an operator must be allowed to do. */
   readonly action: string;
-  readonly audit: AuditWay;
+  /** What `:id` in the path may be; nothing else is passed on or recorded. */
+  readonly id?: RegExp;
   readonly handle: (call: AdminCall) => Promise<unknown>;
-}
+};
 
 interface AdminCall {
   readonly actions: AdminActions;
   readonly actor: Actor;
-  /** Path parameter; an empty text where the route has none. */
-  parameter(name: string): string;
+  /** The `:id` of the path; an empty text where the route has none. */
+  readonly id: string;
   body<T>(schema: z.ZodType<T>): Promise<T>;
 }
 
-const word = z.string().regex(/^[a-z][a-z0-9-]{0,126}$/);
+const ids = {
+  word: /^[a-z][a-z0-9-]{0,126}$/,
+  kid: /^[A-Za-z0-9_-]{43}$/,
+  /** A crossing or event id of docs/formats/leaf.md. */
+  event: /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
+} as const;
+const filesMax = 5_000;
+const word = z.string().regex(ids.word);
 const environment = word.default("production");
 const reason = z.string().min(1).max(500);
-const files = z.strictObject({ files: z.record(z.string().max(300), z.string().max(1_000_000)) });
+const files = z.strictObject({
+  files: z
+    .record(z.string().max(300), z.string().max(1_000_000))
+    .refine((given) => Object.keys(given).length <= filesMax, `more than ${filesMax} files`),
+});
 const change = z.strictObject({ environment, reason });
 
 const setState = (to: "active" | "suspended" | "retired") => async (call: AdminCall) =>
-  call.actions.setIntegrationState(call.actor, { id: call.parameter("id"), to, ...(await call.body(change)) });
+  call.actions.setIntegrationState(call.actor, { id: call.id, to, ...(await call.body(change)) });
 
 export const adminRoutes: readonly AdminRoute[] = [
   {
@@ -40,6 +54,7 @@ export const adminRoutes: readonly AdminRoute[] = [
     path: "/v1/status",
     action: "status.read",
     audit: "appended",
+    object: () => "status",
     handle: ({ actions }) => actions.status(),
   },
   {
@@ -47,6 +62,7 @@ export const adminRoutes: readonly AdminRoute[] = [
     path: "/v1/estate/plan",
     action: "estate.plan",
     audit: "appended",
+    object: () => "estate",
     handle: async (call) => call.actions.planEstate((await call.body(files)).files),
   },
   {
@@ -61,11 +77,13 @@ export const adminRoutes: readonly AdminRoute[] = [
     path: "/v1/integrations",
     action: "integration.list",
     audit: "appended",
+    object: () => "integration",
     handle: ({ actions }) => actions.integrations(),
   },
   {
     method: "POST",
     path: "/v1/integrations/:id/activate",
+    id: ids.word,
     action: "integration.activate",
     audit: "outbox",
     handle: setState("active"),
@@ -73,6 +91,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   {
     method: "POST",
     path: "/v1/integrations/:id/suspend",
+    id: ids.word,
     action: "integration.suspend",
     audit: "outbox",
     handle: setState("suspended"),
@@ -80,6 +99,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   {
     method: "POST",
     path: "/v1/integrations/:id/retire",
+    id: ids.word,
     action: "integration.retire",
     audit: "outbox",
     handle: setState("retired"),
@@ -87,6 +107,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   {
     method: "POST",
     path: "/v1/groups/:id/join-tokens",
+    id: ids.word,
     action: "gateway.token",
     audit: "outbox",
     handle: async (call) => {
@@ -99,7 +120,7 @@ export const adminRoutes: readonly AdminRoute[] = [
             .default(3_600_000),
         }),
       );
-      return call.actions.createJoinToken(call.actor, { group: call.parameter("id"), lifetimeMs });
+      return call.actions.createJoinToken(call.actor, { group: call.id, lifetimeMs });
     },
   },
   {
@@ -107,20 +128,18 @@ export const adminRoutes: readonly AdminRoute[] = [
     path: "/v1/gateways",
     action: "gateway.list",
     audit: "appended",
+    object: () => "gateway",
     handle: ({ actions }) => actions.gateways(),
   },
   {
     method: "POST",
     path: "/v1/gateways/:id/revoke",
+    id: ids.word,
     action: "gateway.revoke",
     audit: "outbox",
     handle: async (call) => {
-      await call.actions.revokeGateway(
-        call.actor,
-        call.parameter("id"),
-        (await call.body(z.strictObject({ reason }))).reason,
-      );
-      return { revoked: call.parameter("id") };
+      await call.actions.revokeGateway(call.actor, call.id, (await call.body(z.strictObject({ reason }))).reason);
+      return { revoked: call.id };
     },
   },
   {
@@ -134,12 +153,13 @@ export const adminRoutes: readonly AdminRoute[] = [
   {
     method: "POST",
     path: "/v1/keys/:id/kill",
+    id: ids.kid,
     action: "key.kill",
     audit: "outbox",
     handle: async (call) => {
       const input = await call.body(change);
-      await call.actions.killKey(call.actor, input.environment, call.parameter("id"), input.reason);
-      return { killed: call.parameter("id") };
+      await call.actions.killKey(call.actor, input.environment, call.id, input.reason);
+      return { killed: call.id };
     },
   },
   {
@@ -158,9 +178,11 @@ export const adminRoutes: readonly AdminRoute[] = [
   {
     method: "GET",
     path: "/v1/crossings/:id",
+    id: ids.event,
     action: "crossing.read",
     audit: "appended",
-    handle: ({ actions, actor, parameter }) => actions.crossing(actor, parameter("id")),
+    object: (id) => `crossing/${id}`,
+    handle: ({ actions, actor, id }) => actions.crossing(actor, id),
   },
 ];
 
@@ -173,7 +195,7 @@ export interface AdminApiPorts {
     | { readonly kind: "operator"; readonly id: string }
     | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> }
   >;
-  /** Appends the audit record of a read, durable before the answer. */
+  /** Appends the audit record of a read, durable before the answer. `object` is in the form of docs/formats/leaf.md. */
   recordRead(actor: Actor, action: string, object: string): Promise<void>;
   /** Names the reason why administrative acts must wait (an audit backlog over 5 s, a full disk), or null. */
   hold(): Promise<string | null>;
@@ -183,6 +205,7 @@ export interface AdminApiPorts {
 const bodyBytesMax = 16 * 1024 * 1024;
 const statusOf = {
   "bad-request": 400,
+  "too-large": 413,
   "not-found": 404,
   conflict: 409,
   "not-permitted": 403,
@@ -193,12 +216,6 @@ const statusOf = {
 /** The admin API as a fetch handler. Everything but the operators' token endpoint, which the listener serves, is in `adminRoutes`. */
 export function createAdminApi(ports: AdminApiPorts): { fetch(request: Request): Promise<Response> } {
   const app = new Hono();
-  app.use(
-    bodyLimit({
-      maxSize: bodyBytesMax,
-      onError: () => problem(413, "body-too-large", "The body is larger than 16 MiB", ""),
-    }),
-  );
   for (const route of adminRoutes) app.on(route.method, route.path, (context) => serve(route, context, ports));
   app.notFound(() => problem(404, "no-route", "Nothing is served here", "The routes are listed in docs/admin-api.md"));
   app.onError((error) => {
@@ -214,26 +231,37 @@ async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts):
   if (who.kind === "refused")
     return problem(401, who.code, "Authentication as an operator is required", "", who.headers);
   const actor: Actor = `operator:${who.id}`;
-  const held = await ports.hold();
-  if (held !== null && route.audit === "outbox") {
-    throw new AdminFault(
-      "unavailable",
-      `Administrative acts wait: ${held}`,
-      "sallyport status says what the log is waiting for",
-    );
-  }
-  if (route.audit === "appended") await ports.recordRead(actor, route.action, route.path);
+  const id = pathId(route, context);
+  if (route.audit === "appended") await ports.recordRead(actor, route.action, route.object(id));
+  else await assertNotHeld(ports);
   const result = await route.handle({
     actions: ports.actions,
     actor,
-    parameter: (name) => context.req.param(name) ?? "",
+    id,
     body: (schema) => parseBody(context.req.raw, schema),
   });
   return Response.json(result, { headers: { "cache-control": "no-store" } });
 }
 
+function pathId(route: AdminRoute, context: Context): string {
+  if (route.id === undefined) return "";
+  const id = context.req.param("id") ?? "";
+  if (!route.id.test(id)) throw new AdminFault("bad-request", "The id in the path is not one of this kind");
+  return id;
+}
+
+async function assertNotHeld(ports: AdminApiPorts): Promise<void> {
+  const held = await ports.hold();
+  if (held === null) return;
+  throw new AdminFault(
+    "unavailable",
+    `Administrative acts wait: ${held}`,
+    "sallyport status says what the log is waiting for",
+  );
+}
+
 async function parseBody<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
-  const text = await request.text();
+  const text = await readText(request);
   let value: unknown;
   try {
     value = JSON.parse(text === "" ? "{}" : text);
@@ -247,6 +275,23 @@ async function parseBody<T>(request: Request, schema: z.ZodType<T>): Promise<T> 
     "bad-request",
     `${issue?.path.join(".") || "body"}: ${issue?.message ?? "not what this route takes"}`,
   );
+}
+
+/** The body of an operator who is already proven: nobody else's is ever read. */
+async function readText(request: Request): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.length;
+    if (length > bodyBytesMax)
+      throw new AdminFault("too-large", `The body is larger than ${bodyBytesMax} bytes`, "apply a smaller estate");
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new AdminFault("bad-request", "The body is not UTF-8");
+  }
 }
 
 function problem(

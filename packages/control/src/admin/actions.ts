@@ -100,13 +100,20 @@ export interface AdminActions {
       readonly reason: string;
     },
   ): Promise<{ readonly seq: number }>;
-  /** Recorded as a look-up before it is answered. Rejects with AdminFault `unreachable` when the node is away, `not-found` when nobody has it. */
+  /** api.ts has recorded the look-up before this is asked. Rejects with AdminFault `unreachable` when the node is away, `not-found` when nobody has it. */
   crossing(actor: Actor, id: string): Promise<CrossingReport>;
 }
 
 /** What keeps an action from being done; `code` decides the status and the CLI's exit code. */
 export class AdminFault extends Error {
-  readonly code: "bad-request" | "not-found" | "conflict" | "not-permitted" | "unreachable" | "unavailable";
+  readonly code:
+    | "bad-request"
+    | "too-large"
+    | "not-found"
+    | "conflict"
+    | "not-permitted"
+    | "unreachable"
+    | "unavailable";
   readonly fix: string;
   constructor(code: AdminFault["code"], message: string, fix = "") {
     super(message);

@@ -9,6 +9,7 @@ import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/message
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
 import { parseJoinRequest, parseRenewRequest, parseUpMessage } from "./parse-up.ts";
+import { readBody } from "./read-body.ts";
 
 export interface ChannelPorts {
   /** Null: refused, for whatever reason; the reason is logged and recorded by the implementation. */
@@ -42,12 +43,29 @@ const joinBodyBytesMax = 8 * 1024;
 const upBodyBytesMax = 1024 * 1024;
 /** What may wait in one node's connection before it counts as too slow. */
 const linkBufferBytesMax = 8 * 1024 * 1024;
+/** Messages that may wait while a node takes its opening, and how long that may last. */
+const waitingMax = 10_000;
+const openingTimeoutMs = 15_000;
+const connectionsMax = 4096;
+/** Connections without a certificate of the channel authority: who has none has nothing to do here but join. */
+export const strangersMax = 256;
+/** Joins being decided at once. */
+export const joinsMax = 64;
+
+/** The node a request comes from, and by what it was proven. */
+interface ProvenNode {
+  readonly address: NodeAddress;
+  readonly thumbprint: string;
+  readonly notAfterMs: number;
+}
 
 export class ChannelListener {
   readonly #server: Server;
   readonly #hub: Hub;
   readonly #ports: ChannelPorts;
   readonly #options: ChannelListenerOptions;
+  #strangers = 0;
+  #joins = 0;
 
   constructor(hub: Hub, ports: ChannelPorts, options: ChannelListenerOptions) {
     this.#hub = hub;
@@ -62,10 +80,16 @@ export class ChannelListener {
         // Joining has no certificate yet; every other route checks `authorized` itself.
         rejectUnauthorized: false,
         minVersion: "TLSv1.3",
+        handshakeTimeout: 10_000,
         maxHeaderSize: 8 * 1024,
         headersTimeout: 10_000,
-        requestTimeout: 0,
+        // Until the request has come whole; an answer may last as long as it likes.
+        requestTimeout: 15_000,
+        connectionsCheckingInterval: 5_000,
         keepAliveTimeout: 60_000,
+        // A peer that vanished without a word is noticed below the silence of an idle stream.
+        keepAlive: true,
+        keepAliveInitialDelay: 10_000,
       },
       (request, response) => {
         this.#serve(request, response).catch((error: unknown) => {
@@ -75,14 +99,19 @@ export class ChannelListener {
         });
       },
     );
-    this.#server.maxConnections = 4096;
+    this.#server.maxConnections = connectionsMax;
+    this.#server.on("secureConnection", (socket: TLSSocket) => this.#countStranger(socket));
   }
 
   /** Resolves with the bound port; rejects when the address is in use. */
   async start(): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen(this.#options.port, this.#options.host, () => resolve());
+      this.#server.listen(this.#options.port, this.#options.host, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", (error) => this.#ports.fault(error));
+        resolve();
+      });
     });
     // A listening TCP server's address is never a string.
     return (this.#server.address() as AddressInfo).port;
@@ -95,20 +124,31 @@ export class ChannelListener {
     await closed;
   }
 
+  #countStranger(socket: TLSSocket): void {
+    if (socket.authorized) return;
+    if (this.#strangers >= strangersMax) {
+      socket.destroy();
+      return;
+    }
+    this.#strangers += 1;
+    socket.once("close", () => {
+      this.#strangers -= 1;
+    });
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? "/", "https://channel.invalid");
-    if (request.method === "POST" && url.pathname === "/join/v1") return this.#join(request, response);
-    const address = await this.#node(request);
-    if (address === null)
-      return refuse(response, 403, "not-a-node", "This is not the certificate of an active gateway");
-    const route = `${request.method} ${url.pathname}`;
-    if (route === "GET /channel/v1/down") return this.#down(address, url, response);
+    const [path = "", query = ""] = (request.url ?? "").split("?", 2);
+    const route = `${request.method} ${path}`;
+    if (route === "POST /join/v1") return this.#join(request, response);
+    const proven = await this.#node(request);
+    if (proven === null) return refuse(response, 403, "not-a-node", "This is not the certificate of an active gateway");
+    const { address } = proven;
+    if (route === "GET /channel/v1/down") return this.#down(proven, new URLSearchParams(query), response);
     if (route === "POST /channel/v1/up") return this.#up(address, request, response);
     if (route === "POST /channel/v1/renew")
-      return this.#certify(request, response, (proven) => this.#ports.renew(address, proven));
-    if (route === "POST /channel/v1/listener-certificate") {
-      return this.#certify(request, response, (proven) => this.#ports.listenerCertificate(address, proven));
-    }
+      return this.#certify(request, response, (wanted) => this.#ports.renew(address, wanted));
+    if (route === "POST /channel/v1/listener-certificate")
+      return this.#certify(request, response, (wanted) => this.#ports.listenerCertificate(address, wanted));
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
     const bytes = await this.#ports.blob(address, blob);
@@ -116,28 +156,34 @@ export class ChannelListener {
     response.writeHead(200, { "content-type": "application/octet-stream", "content-length": bytes.length }).end(bytes);
   }
 
-  async #node(request: IncomingMessage): Promise<NodeAddress | null> {
+  async #node(request: IncomingMessage): Promise<ProvenNode | null> {
     // The server is an https server: its sockets are TLS sockets.
     const socket = request.socket as TLSSocket;
     if (!socket.authorized) return null;
     const certificate = socket.getPeerX509Certificate();
-    if (certificate === undefined || certificate.validToDate.getTime() <= this.#ports.now()) return null;
-    return this.#ports.nodeOf(createHash("sha256").update(certificate.raw).digest("base64url"));
+    if (certificate === undefined) return null;
+    // The handshake judged the validity once; a connection may outlive it.
+    const notAfterMs = certificate.validToDate.getTime();
+    if (notAfterMs <= this.#ports.now()) return null;
+    const thumbprint = createHash("sha256").update(certificate.raw).digest("base64url");
+    const address = await this.#ports.nodeOf(thumbprint);
+    return address === null ? null : { address, thumbprint, notAfterMs };
   }
 
   async #join(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readBody(request, joinBodyBytesMax);
-    const parsed = body === null ? null : parseJoinRequest(body);
-    const answer = parsed === null ? null : await this.#ports.join(parsed);
-    if (answer === null) {
-      return refuse(
-        response,
-        403,
-        "join-refused",
-        "The join token is unknown, used or expired, or the request does not prove its keys. Ask an operator for a new token: sallyport gateway token --group <group>",
-      );
+    const text = await bodyText(request, response, joinBodyBytesMax);
+    if (text === null) return;
+    if (this.#joins >= joinsMax)
+      return refuse(response, 503, "overloaded", "Too many gateways are joining at this moment; try again");
+    const parsed = parseJoinRequest(text);
+    this.#joins += 1;
+    try {
+      const answer = parsed === null ? null : await this.#ports.join(parsed);
+      if (answer === null) refuse(response, 403, "join-refused", joinRefusal);
+      else json(response, answer);
+    } finally {
+      this.#joins -= 1;
     }
-    json(response, answer);
   }
 
   async #certify(
@@ -145,22 +191,18 @@ export class ChannelListener {
     response: ServerResponse,
     issue: (request: RenewRequest) => Promise<object | null>,
   ): Promise<void> {
-    const body = await readBody(request, joinBodyBytesMax);
-    const parsed = body === null ? null : parseRenewRequest(body);
+    const text = await bodyText(request, response, joinBodyBytesMax);
+    if (text === null) return;
+    const parsed = parseRenewRequest(text);
     const answer = parsed === null ? null : await issue(parsed);
-    if (answer === null)
-      return refuse(
-        response,
-        403,
-        "certificate-refused",
-        "The request does not prove its key, or there is nothing to certify",
-      );
-    json(response, answer);
+    if (answer === null) refuse(response, 403, "certificate-refused", certificateRefusal);
+    else json(response, answer);
   }
 
   async #up(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readBody(request, upBodyBytesMax);
-    const message = body === null ? null : parseUpMessage(body);
+    const text = await bodyText(request, response, upBodyBytesMax);
+    if (text === null) return;
+    const message = parseUpMessage(text);
     if (message === null) return refuse(response, 400, "bad-message", "Not one message of docs/formats/join.md");
     if (message.t === "answer") this.#hub.answer(address.node, message);
     else if (message.t === "ack") this.#hub.acknowledge(address, message, this.#ports.now());
@@ -168,8 +210,9 @@ export class ChannelListener {
     response.writeHead(204).end();
   }
 
-  async #down(address: NodeAddress, url: URL, response: ServerResponse): Promise<void> {
-    const held = { keySeq: sequence(url, "key-seq"), revocationSeq: sequence(url, "revocation-seq") };
+  async #down(proven: ProvenNode, query: URLSearchParams, response: ServerResponse): Promise<void> {
+    const { address } = proven;
+    const held = { keySeq: sequence(query, "key-seq"), revocationSeq: sequence(query, "revocation-seq") };
     response.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" });
     response.socket?.setNoDelay(true);
     // Whatever happens while the opening is being read waits behind it: the node sees one ordered stream.
@@ -180,19 +223,30 @@ export class ChannelListener {
     };
     const link: NodeLink = {
       address,
-      send: (message) => (waiting === null ? write(message) : waiting.push(message) <= 10_000),
+      send: (message) => (waiting === null ? write(message) : waiting.push(message) <= waitingMax),
       end: () => response.destroy(),
     };
     this.#hub.connect(link);
-    const heartbeat = setInterval(() => link.send(this.#heartbeat(address)), this.#options.heartbeatMs);
+    const heartbeat = setInterval(() => {
+      if (this.#ports.now() >= proven.notAfterMs) link.end("its certificate has ended");
+      else if (waiting === null) this.#hub.deliver(link, this.#heartbeat(address));
+    }, this.#options.heartbeatMs);
+    const opening = setTimeout(() => link.end("it does not take its opening"), openingTimeoutMs);
     response.once("close", () => {
       clearInterval(heartbeat);
-      this.#hub.disconnect(link);
+      clearTimeout(opening);
+      this.#hub.disconnect(link, this.#ports.now());
     });
+    // Asked again now that an eviction would find the link: a revocation in between must not leave it standing.
+    if ((await this.#ports.nodeOf(proven.thumbprint)) === null) return link.end("revoked");
     write({ t: "hello", node: address.node, epoch: this.#ports.epoch(), at: this.#ports.now() });
-    for (const message of await this.#ports.opening(address, held)) write(message);
+    for (const message of await this.#ports.opening(address, held)) {
+      write(message);
+      await drained(response);
+    }
     for (const message of waiting) write(message);
     waiting = null;
+    clearTimeout(opening);
     write(this.#heartbeat(address));
   }
 
@@ -201,25 +255,36 @@ export class ChannelListener {
   }
 }
 
-function sequence(url: URL, name: string): number {
-  const text = url.searchParams.get(name) ?? "0";
+const joinRefusal =
+  "The join token is unknown, used or expired, or the request does not prove its keys. Ask an operator for a new token: sallyport gateway token --group <group>";
+const certificateRefusal = "The request does not prove its key, or there is nothing to certify";
+
+function sequence(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? "0";
   return /^\d{1,15}$/.test(text) ? Number(text) : 0;
 }
 
-/** The body as text, or null when it is longer than `bytesMax` or not UTF-8. */
-async function readBody(request: IncomingMessage, bytesMax: number): Promise<string | null> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request) {
-    length += chunk.length;
-    if (length > bytesMax) return null;
-    chunks.push(chunk);
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    return null;
-  }
+/** Resolves when what was written has left for the socket, or the connection is gone. */
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed || !response.writableNeedDrain) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.on("drain", done);
+    response.on("close", done);
+  });
+}
+
+/** The body; null when it was refused here or nobody is left to answer. */
+async function bodyText(request: IncomingMessage, response: ServerResponse, bytesMax: number): Promise<string | null> {
+  const body = await readBody(request, bytesMax);
+  if (body.kind === "text") return body.text;
+  if (body.kind === "too-large") refuse(response, 413, "body-too-large", `The body is larger than ${bytesMax} bytes`);
+  else if (body.kind === "not-utf-8") refuse(response, 400, "bad-message", "The body is not UTF-8");
+  return null;
 }
 
 function json(response: ServerResponse, value: unknown): void {

@@ -28,7 +28,7 @@ export interface Acknowledged {
 export type CrossingAnswer = Extract<UpMessage, { t: "answer" }>;
 
 /** Questions open at once over all nodes. */
-const openQuestionsMax = 256;
+export const openQuestionsMax = 256;
 
 interface OpenQuestion {
   readonly node: string;
@@ -36,8 +36,11 @@ interface OpenQuestion {
   readonly timer: NodeJS.Timeout;
 }
 
+const nothingYet = { keySeq: 0, revocationSeq: 0, epoch: 0, version: 0 };
+
 export class Hub {
   readonly #links = new Map<string, NodeLink>();
+  /** One entry per node that was heard and not evicted: bounded by the registry's nodes. */
   readonly #acknowledged = new Map<string, Acknowledged & NodeAddress>();
   readonly #questions = new Map<string, OpenQuestion>();
   #nextQuestion = 0;
@@ -50,25 +53,45 @@ export class Hub {
     former?.end("replaced by a newer connection of the same node");
   }
 
-  disconnect(link: NodeLink): void {
-    if (this.#links.get(link.address.node) === link) this.#links.delete(link.address.node);
+  /** The node served until `now` (milliseconds since the epoch) with what it last acknowledged, so it goes on counting as live from then. */
+  disconnect(link: NodeLink, now: number): void {
+    const { address } = link;
+    if (this.#links.get(address.node) !== link) return;
+    this.#links.delete(address.node);
+    this.#acknowledged.set(address.node, {
+      ...(this.#acknowledged.get(address.node) ?? nothingYet),
+      ...address,
+      heardAt: now,
+    });
   }
 
   /** Sends to every connected node that `concerns` picks; a node that cannot keep up is disconnected and will resync. */
   send(concerns: (address: NodeAddress) => boolean, message: DownMessage): void {
     for (const link of this.#links.values()) {
-      if (concerns(link.address) && !link.send(message)) link.end("the node reads too slowly");
+      if (concerns(link.address)) this.deliver(link, message);
     }
+  }
+
+  /** Sends over one link, if it still is its node's; false when it was not or could not keep up, and is now ended. */
+  deliver(link: NodeLink, message: DownMessage): boolean {
+    if (this.#links.get(link.address.node) !== link) return false;
+    if (link.send(message)) return true;
+    link.end("the node reads too slowly");
+    return false;
   }
 
   /** Ends the link of a node that lost its right to be here, and forgets what it acknowledged. */
   evict(node: string, why: string): void {
-    this.#links.get(node)?.end(why);
+    const link = this.#links.get(node);
     this.#links.delete(node);
     this.#acknowledged.delete(node);
+    link?.end(why);
+    for (const [id, question] of this.#questions) if (question.node === node) this.#settle(id, null);
   }
 
+  /** Of a node that was evicted while its message was under way nothing is kept: it must not hold back those that live. */
   acknowledge(address: NodeAddress, message: Extract<UpMessage, { t: "ack" }>, now: number): void {
+    if (!this.#links.has(address.node) && !this.#acknowledged.has(address.node)) return;
     this.#acknowledged.set(address.node, {
       ...address,
       keySeq: message.keySeq,
@@ -90,7 +113,7 @@ export class Hub {
   /** Counts a node that the store knows as live before it was heard in this process, so that a restart of control cannot outrun it. */
   expect(address: NodeAddress, heardAt: number): void {
     if (this.#acknowledged.has(address.node)) return;
-    this.#acknowledged.set(address.node, { ...address, keySeq: 0, revocationSeq: 0, epoch: 0, version: 0, heardAt });
+    this.#acknowledged.set(address.node, { ...address, ...nothingYet, heardAt });
   }
 
   /**
@@ -109,7 +132,7 @@ export class Hub {
     return lowest;
   }
 
-  /** Asks one node for the record of a crossing; null when it is away or does not answer within `timeoutMs`. */
+  /** Asks one node for the record of a crossing; null when it is away, is asked too much at once, or does not answer within `timeoutMs`. */
   ask(node: string, crossing: string, timeoutMs: number): Promise<CrossingAnswer | null> {
     const link = this.#links.get(node);
     if (link === undefined || this.#questions.size >= openQuestionsMax) return Promise.resolve(null);
@@ -117,7 +140,7 @@ export class Hub {
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(id, null), timeoutMs);
       this.#questions.set(id, { node, answer: resolve, timer });
-      if (!link.send({ t: "question", id, ask: "crossing", crossing })) this.#settle(id, null);
+      if (!this.deliver(link, { t: "question", id, ask: "crossing", crossing })) this.#settle(id, null);
     });
   }
 

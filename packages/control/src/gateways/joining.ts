@@ -1,6 +1,6 @@
 // Promises that a gateway is what its one-time token says, holds the keys it registers, and that a token makes one gateway.
 // Trusts the registry's compare-and-set behind `ports` and the channel authority. Specified in docs/formats/join.md.
-import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
+import { createPublicKey, diffieHellman, generateKeyPairSync, hash, type KeyObject, verify } from "node:crypto";
 import type { NodeAddress } from "./hub.ts";
 
 export interface JoinRequest {
@@ -46,7 +46,7 @@ export interface JoiningPorts {
     publicKey: KeyObject,
     address: NodeAddress,
     notAfter: number,
-  ): { readonly certificate: string; readonly thumbprint: string };
+  ): Promise<{ readonly certificate: string; readonly thumbprint: string }>;
   readonly authority: string;
   newNodeId(): string;
   epoch(): number;
@@ -59,7 +59,7 @@ export const nodeCertificateMs = 25 * 3600_000;
 /** Joins; null when the request must be refused. */
 export async function join(request: JoinRequest, ports: JoiningPorts): Promise<JoinAnswer | null> {
   const key = provenKey(request.spki, request.proof, joinProofText(request));
-  if (key === null) return null;
+  if (key === null || !canSealTo(request.sealKey)) return null;
   const registration = await ports.useToken({
     secretHash: hash("sha256", request.secret, "hex"),
     node: ports.newNodeId(),
@@ -77,12 +77,12 @@ export interface ListenerCertificate {
 }
 
 /** A server certificate for the environment's listener names; null when the key is not proven or no listener is configured. */
-export function listenerCertificate(
+export async function listenerCertificate(
   address: NodeAddress,
   request: RenewRequest,
-  issue: (publicKey: KeyObject, address: NodeAddress) => ListenerCertificate | null,
-): ListenerCertificate | null {
-  const key = provenKey(request.spki, request.proof, `sallyport-listener/v1\n${request.spki}`);
+  issue: (publicKey: KeyObject, address: NodeAddress) => Promise<ListenerCertificate | null>,
+): Promise<ListenerCertificate | null> {
+  const key = provenKey(request.spki, request.proof, listenerProofText(request));
   return key === null ? null : issue(key, address);
 }
 
@@ -104,20 +104,38 @@ export function renewProofText(request: Pick<RenewRequest, "spki">): string {
   return `sallyport-renew/v1\n${request.spki}`;
 }
 
+export function listenerProofText(request: Pick<RenewRequest, "spki">): string {
+  return `sallyport-listener/v1\n${request.spki}`;
+}
+
 async function certifyNode(key: KeyObject, address: NodeAddress, ports: JoiningPorts): Promise<string> {
   const notAfter = ports.now() + nodeCertificateMs;
-  const { certificate, thumbprint } = ports.certify(key, address, notAfter);
+  const { certificate, thumbprint } = await ports.certify(key, address, notAfter);
   await ports.addThumbprint(address.node, thumbprint, notAfter);
   return certificate;
 }
 
 function provenKey(spki: string, proof: string, text: string): KeyObject | null {
   try {
-    const key = createPublicKey({ key: Buffer.from(spki, "base64url"), format: "der", type: "spki" });
-    if (key.asymmetricKeyDetails?.namedCurve !== "prime256v1") return null;
+    const der = Buffer.from(spki, "base64url");
+    const key = createPublicKey({ key: der, format: "der", type: "spki" });
+    if (key.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "prime256v1") return null;
+    // One spelling per key, with nothing behind it: what is stored and certified is what was proven.
+    if (!key.export({ format: "der", type: "spki" }).equals(der)) return null;
     const signature = Buffer.from(proof, "base64url");
     return verify("sha256", Buffer.from(text), { key, dsaEncoding: "ieee-p1363" }, signature) ? key : null;
   } catch {
     return null;
+  }
+}
+
+/** A point of small order has no secret with anybody: sealing to it would fail each time this node connects. */
+function canSealTo(sealKey: string): boolean {
+  try {
+    const publicKey = createPublicKey({ key: { kty: "OKP", crv: "X25519", x: sealKey }, format: "jwk" });
+    diffieHellman({ privateKey: generateKeyPairSync("x25519").privateKey, publicKey });
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,14 +1,16 @@
 // Promises that nothing a gateway or a stranger sends to the channel listener is used before its shape was proven.
 // Trusts nothing. Shapes: packages/protocol/src/channel/messages.ts; specified in docs/formats/join.md.
 import type { UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import { z } from "zod";
 import type { JoinRequest, RenewRequest } from "./joining.ts";
 
+/** Strict: one text per byte string, so that no two spellings of one key or secret exist. */
 const base64url = (charactersMax: number) =>
   z
     .string()
     .max(charactersMax)
-    .regex(/^[A-Za-z0-9_-]+$/);
+    .refine((text) => text !== "" && decodeBase64url(text) !== null, "not base64url");
 const count = z.int().min(0);
 
 const joinRequest = z.strictObject({
@@ -73,8 +75,6 @@ export function parseRenewRequest(text: string): RenewRequest | null {
 
 /** One message up the channel, or null. */
 export function parseUpMessage(text: string): UpMessage | null {
-  const message = parseWith(upMessage, text);
-  if (message === null) return null;
   // A partial record of optional members is a record of strings once absent members are dropped; JSON has no undefined.
-  return message as UpMessage;
+  return parseWith(upMessage, text) as UpMessage | null;
 }

@@ -60,9 +60,11 @@ export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
 
 /** The environments that rows describe, in ascending order of name. Where several estates say something of one environment, the strictest holds. */
 export function environmentsOfRows(rows: readonly EstateRow[]): readonly EnvironmentConfig[] {
-  const names = [...new Set(rows.map((row) => row.environment))].sort();
+  // In one order whatever the store's: where two estates name one listener, the same one must win on every node and every start.
+  const ordered = byId(rows);
+  const names = [...new Set(ordered.map((row) => row.environment))].sort();
   return names.map((name) => {
-    const here = rows.filter((row) => row.environment === name);
+    const here = ordered.filter((row) => row.environment === name);
     // Rows are written by rowsOfEstate only: each kind's JSON is the shape it was made from.
     const all = <T>(kind: RowKind): T[] =>
       here.filter((row) => row.kind === kind).map((row) => JSON.parse(row.json) as T);
@@ -106,7 +108,7 @@ const empty: EnvironmentRow = {
   broken: [],
 };
 
-function byId<T extends { readonly id: string }>(objects: readonly T[]): T[] {
+function byId<T extends { readonly id: string }>(objects: readonly T[]): readonly T[] {
   return [...objects].sort((a, b) => compare(a.id, b.id));
 }
 

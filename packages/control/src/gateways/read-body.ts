@@ -1,0 +1,41 @@
+// Promises a request's body within its bound, or what is wrong with it; a body that never comes holds nothing but its connection.
+// Trusts the server's requestTimeout to end what is sent too slowly. Bounds: docs/formats/join.md.
+import type { IncomingMessage } from "node:http";
+
+export type Body =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "too-large" }
+  | { readonly kind: "not-utf-8" }
+  /** The client went away. */
+  | { readonly kind: "gone" };
+
+/** Reads at most `bytesMax` bytes. Never rejects: a stranger who hangs up is nothing to log. */
+export function readBody(request: IncomingMessage, bytesMax: number): Promise<Body> {
+  if (Number(request.headers["content-length"] ?? 0) > bytesMax) return Promise.resolve({ kind: "too-large" });
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= bytesMax) {
+        chunks.push(chunk);
+        return;
+      }
+      request.removeAllListeners("data");
+      request.pause();
+      chunks.length = 0;
+      resolve({ kind: "too-large" });
+    });
+    request.once("end", () => resolve(decode(chunks)));
+    request.once("error", () => resolve({ kind: "gone" }));
+    request.once("close", () => resolve({ kind: "gone" }));
+  });
+}
+
+function decode(chunks: readonly Buffer[]): Body {
+  try {
+    return { kind: "text", text: new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)) };
+  } catch {
+    return { kind: "not-utf-8" };
+  }
+}
