@@ -15,6 +15,8 @@ export type LogFaultCode =
   | "log-rolled-back"
   /** The key is not the one that signed this log. */
   | "log-key"
+  /** A checkpoint was published, but could not be copied outside the directory; the log goes on. */
+  | "copy-failed"
   /** Not a leaf of v1; a bug of the writer. */
   | "leaf-refused"
   | "not-found";

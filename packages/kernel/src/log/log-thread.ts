@@ -82,9 +82,7 @@ class LogClient implements OpenedLog {
     this.#state = opened;
     this.#onAlarm = onAlarm;
     worker.on("message", (answer: LogAnswer) => this.#take(answer));
-    worker.on("error", (error) =>
-      this.#end(new LogFault("log-closed", `the log thread failed: ${error.message}`, error)),
-    );
+    worker.on("error", (error) => this.#end(threadFailed(error)));
     worker.on("exit", () => this.#end(new LogFault("log-closed", "the log is closed")));
   }
 

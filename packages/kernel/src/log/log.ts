@@ -288,16 +288,34 @@ export class Log {
     }
   }
 
-  /** Signs and publishes a checkpoint over everything durable, and copies it outside. Throws LogFault `disk-full` (may be tried again) or `log-closed`. */
+  /**
+   * Signs and publishes a checkpoint over everything durable, and copies it outside.
+   * Throws LogFault `disk-full` or `copy-failed` (both may be tried again) or `log-closed`.
+   */
   checkpoint(): string {
     if (this.#ended !== null) throw this.#ended;
-    const { disk, checkpointCopies } = this.#options;
+    let note: string;
     try {
-      const note = this.#log.checkpoint();
-      if (checkpointCopies !== undefined) appendCopy(disk, checkpointCopies, note);
-      return note;
+      note = this.#log.checkpoint();
     } catch (error) {
       throw this.#end(error);
+    }
+    this.#copy(note);
+    return note;
+  }
+
+  #copy(note: string): void {
+    const { disk, checkpointCopies } = this.#options;
+    if (checkpointCopies === undefined) return;
+    try {
+      appendCopy(disk, checkpointCopies, note);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : "unknown";
+      throw new LogFault(
+        "copy-failed",
+        `the checkpoint could not be copied to ${checkpointCopies} (${why}): its folder must exist and be writable`,
+        error,
+      );
     }
   }
 

@@ -36,8 +36,8 @@ export interface LossyDiskOptions {
   /** A number in [0, 1); seeded by the test. */
   readonly random: () => number;
   readonly capacityBytes?: number;
-  /** A broken disk for the suite's own test: `sync` returns without covering anything. */
-  readonly syncDoesNothing?: boolean;
+  /** A broken disk for the suite's own test: `sync` of these files returns without covering anything. */
+  readonly syncDoesNothing?: (path: string) => boolean;
 }
 
 const sectorBytes = 512;
@@ -95,10 +95,10 @@ export class LossyDisk implements Disk {
       this.#rename(directory, new Map([[name, node]]));
     }
     if (node.kind !== "file") throw new Error(`${path} is a directory`);
-    return this.#file(node);
+    return this.#file(node, path);
   }
 
-  #file(inode: Inode): DiskFile {
+  #file(inode: Inode, path: string): DiskFile {
     const generation = this.#generation;
     const alive = () => {
       if (generation !== this.#generation) throw new PowerLost("the file was opened before the crash");
@@ -128,20 +128,20 @@ export class LossyDisk implements Disk {
       sync: () => {
         alive();
         this.#act();
-        this.#sync(inode);
+        this.#sync(inode, path);
       },
       close: () => undefined,
     };
   }
 
-  #sync(inode: Inode): void {
+  #sync(inode: Inode, path: string): void {
     const failure = this.failNextSync;
     if (failure !== null) {
       this.failNextSync = null;
       throw failure;
     }
     this.syncs += 1;
-    if (this.#options.syncDoesNothing === true) return;
+    if (this.#options.syncDoesNothing?.(path) === true) return;
     for (const change of inode.unsynced) applyChange(inode.durable, change);
     inode.unsynced = [];
   }

@@ -283,9 +283,10 @@ export class OriginLog {
   #scan(base: number, visit: (segment: SegmentFile, entry: ScannedEntry) => void): Tail | null {
     const { disk, directory, origin } = this.#options;
     const segments = listSegments(disk, directory);
+    // Strictly before: the index of a segment that ends exactly at the staged size was written after staging.
     const from = Math.max(
       0,
-      segments.findLastIndex((segment) => segment.first <= base),
+      segments.findLastIndex((segment) => segment.first < base),
     );
     let next = base > 0 ? (segments[from]?.first ?? 0) : 0;
     let tail: Tail | null = null;

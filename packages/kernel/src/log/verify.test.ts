@@ -1,0 +1,297 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { printVerifierKey, signNote } from "@sallyport/protocol/audit/note.ts";
+import { LogFault } from "./fault.ts";
+import { Log, type LogOptions } from "./log.ts";
+import { importLogKey, sha256 } from "./log-crypto.ts";
+import { LossyDisk } from "./lossy-disk.ts";
+import { checkProof, prove } from "./prove.ts";
+import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { readCheckpointFile, type VerifyOptions, verifyLogDirectory } from "./verify.ts";
+
+const identity = {
+  tenant: "main",
+  environment: "production",
+  region: "eu",
+  node: "gw-1",
+  role: "gateway",
+  version: "0.1.0",
+} as const;
+const november = 1_795_305_600_000;
+const nextYear = 1_800_000_000_000;
+const key = importLogKey(
+  Buffer.from(
+    "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
+    "hex",
+  ),
+);
+const otherKey = importLogKey(
+  Buffer.from(
+    "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+    "hex",
+  ),
+);
+const origin = "sallyport.local/main/production/gw-1/gateway/2026";
+const vkey = printVerifierKey(sha256, origin, key.publicKey);
+const wal = "/log/2026/wal/0000000000000000.wal";
+
+const reference = Buffer.from("sealed decision inputs");
+const inputs = createHash("sha256").update(reference).digest("hex");
+
+/** A log with `count` crossings, an intent with its outcome, and a record with a reference. */
+function makeLog(count: number, more: Partial<LogOptions> = {}) {
+  const disk = new LossyDisk({ random: () => 0.1 });
+  const clock = { now: november };
+  const options = {
+    disk,
+    directory: "/log",
+    identity,
+    now: () => clock.now,
+    key,
+    lowSpaceBytes: 0,
+    reserveBytes: 0,
+    ...more,
+  };
+  const log = Log.open(options);
+  log.append([{ leaf: sampleLeaf("intent", 900_000) }]);
+  for (let i = 0; i < count; i++) log.append([{ leaf: sampleLeaf("crossing", i) }]);
+  log.append([{ leaf: sampleLeaf("crossing", 900_001, inputs), reference }, { leaf: sampleLeaf("outcome", 900_000) }]);
+  return { disk, log, clock, options };
+}
+
+function closedLog(count: number, more: Partial<LogOptions> = {}) {
+  const made = makeLog(count, more);
+  made.log.close();
+  return made;
+}
+
+const verify = (disk: LossyDisk, more: Partial<VerifyOptions> = {}) =>
+  verifyLogDirectory("/log", { verifierKey: vkey, disk, ...more });
+
+function put(disk: LossyDisk, path: string, bytes: Uint8Array) {
+  const file = disk.open(path, "write");
+  file.truncate(0);
+  file.write(0, bytes);
+}
+
+const contentOf = (disk: LossyDisk, path: string) => Buffer.from(disk.files().get(path) ?? assert.fail(path));
+
+test("a whole log verifies: counts, size, root", () => {
+  const { disk } = closedLog(700, { segmentBytesMax: 20_000 });
+  const progress: number[] = [];
+  const report = verify(disk, { onProgress: (leaves) => progress.push(leaves) });
+  assert.deepEqual(report.problems, []);
+  assert.ok(report.ok);
+  assert.equal(report.leaves, 705);
+  assert.deepEqual(report.counts, { crossings: 702, intents: 1, outcomes: 1, unknown: 0 });
+  assert.equal(report.origins[0]?.size, 705);
+  assert.equal(progress.at(-1), 705);
+});
+
+test("attack: any single flipped bit of any file of a small log is noticed, and in the write-ahead log it is located", () => {
+  const { disk } = closedLog(3);
+  assert.ok(verify(disk).ok);
+  const files = [...disk.files()].filter(([path]) => path.startsWith("/log/2026/"));
+  assert.ok(files.length >= 6);
+  for (const [path, content] of files) {
+    const file = disk.open(path, "write");
+    const original = Buffer.from(content);
+    for (let at = 0; at < original.length; at++) {
+      const flipped = (original[at] ?? 0) ^ (1 << (at % 8));
+      file.write(at, Uint8Array.of(flipped));
+      const report = verify(disk);
+      assert.ok(!report.ok, `${path} byte ${at}`);
+      assert.ok(
+        report.problems.some((problem) => problem.file === path),
+        `${path} byte ${at} blames ${report.firstBad?.file}`,
+      );
+      file.write(at, original.subarray(at, at + 1));
+    }
+  }
+  assert.ok(verify(disk).ok);
+});
+
+test("attack: one flipped byte of a leaf is located to the leaf and the byte, with or without a mended checksum", () => {
+  const { disk } = closedLog(400);
+  const bytes = contentOf(disk, wal);
+  const leaf = Buffer.from(sampleLeaf("crossing", 123));
+  const at = bytes.indexOf(leaf) + leaf.indexOf("orders-to-billing");
+  bytes[at] = "x".charCodeAt(0);
+  put(disk, wal, bytes);
+  const { firstBad } = verify(disk);
+  assert.deepEqual([firstBad?.kind, firstBad?.file, firstBad?.index, firstBad?.offset], ["leaf", wal, 126, at]);
+
+  const forged = makeLog(0);
+  for (let i = 0; i < 400; i++) {
+    const text = Buffer.from(sampleLeaf("crossing", i))
+      .toString()
+      .replace("orders", i === 123 ? "xrders" : "orders");
+    forged.log.append([{ leaf: Buffer.from(text) }]);
+  }
+  forged.log.close();
+  const clean = makeLog(0);
+  for (let i = 0; i < 400; i++) clean.log.append([{ leaf: sampleLeaf("crossing", i) }]);
+  clean.log.close();
+  put(clean.disk, wal, contentOf(forged.disk, wal));
+  const found = verify(clean.disk);
+  const leafProblem = found.problems.find((problem) => problem.kind === "leaf");
+  const place = contentOf(forged.disk, wal).indexOf("xrders");
+  assert.deepEqual([leafProblem?.index, leafProblem?.offset], [128, place]);
+});
+
+test("attack: truncated and signed again with the real key; caught by a checkpoint kept elsewhere, and only by that", () => {
+  const whole = closedLog(20, { checkpointCopies: "/copies" });
+  const copies = readCheckpointFile("/copies", whole.disk) ?? assert.fail();
+  const cut = closedLog(5);
+  assert.ok(verify(cut.disk).ok, "with the real key and nothing held elsewhere it looks whole");
+  const report = verify(cut.disk, { olderCheckpoints: [copies] });
+  assert.ok(!report.ok);
+  assert.ok(report.problems.some(({ kind, message }) => kind === "truncated" && /cut short/.test(message)));
+  assert.ok(verify(whole.disk, { olderCheckpoints: [copies] }).ok);
+});
+
+test("attack: a fork of the same size under the real key is caught by a checkpoint of the other branch", () => {
+  const one = closedLog(5);
+  const fork = makeLog(4);
+  fork.log.append([{ leaf: sampleLeaf("crossing", 77) }]);
+  fork.log.close();
+  const note = contentOf(one.disk, "/log/2026/checkpoint").toString();
+  const report = verify(fork.disk, { olderCheckpoints: [note] });
+  assert.ok(report.problems.some(({ kind, message }) => kind === "root" && /rewritten or forked/.test(message)));
+});
+
+test("attack: a foreign key's checkpoint, in the directory or among the kept ones, proves nothing", () => {
+  const { disk } = closedLog(5);
+  const foreign = printVerifierKey(sha256, origin, otherKey.publicKey);
+  assert.ok(
+    verifyLogDirectory("/log", { verifierKey: foreign, disk }).problems.some(({ message }) =>
+      /not signed by the given key/.test(message),
+    ),
+  );
+  const body = printCheckpointBody(origin, 3, sha256(Buffer.from("x")));
+  const note = signNote(sha256, body, { name: origin, ...otherKey });
+  assert.ok(
+    verify(disk, { olderCheckpoints: [note] }).problems.some(({ message }) => /not one this key signed/.test(message)),
+  );
+});
+
+test("attack: an old checkpoint is replayed in place of the newest", () => {
+  const made = makeLog(5);
+  const old = made.log.checkpoint();
+  made.log.append([{ leaf: sampleLeaf("crossing", 50) }]);
+  made.log.close();
+  for (const name of ["head", "checkpoint"]) put(made.disk, `/log/2026/${name}`, Buffer.from(old));
+  assert.ok(verify(made.disk).problems.some(({ kind }) => kind === "truncated"));
+});
+
+test("attack: two tiles are swapped; both are named", () => {
+  const { disk } = closedLog(600);
+  const [a, b] = ["/log/2026/tile/0/000", "/log/2026/tile/0/001"];
+  const [bytesA, bytesB] = [contentOf(disk, a ?? ""), contentOf(disk, b ?? "")];
+  put(disk, a ?? "", bytesB);
+  put(disk, b ?? "", bytesA);
+  const named = verify(disk).problems.map(({ file, kind }) => `${kind} ${file}`);
+  assert.deepEqual(named, [`tile ${a}`, `tile ${b}`]);
+});
+
+test("attack: an outcome is dropped, doubled or invented", () => {
+  for (const [leaves, saying] of [
+    [[sampleLeaf("intent", 1)], /no outcome/],
+    [[sampleLeaf("intent", 1), sampleLeaf("outcome", 1), sampleLeaf("outcome", 1)], /or the second one/],
+    [[sampleLeaf("outcome", 1)], /without an open intent/],
+    [[sampleLeaf("intent", 1), sampleLeaf("intent", 1), sampleLeaf("outcome", 1)], /second intent/],
+  ] as const) {
+    const { disk, log } = makeLog(1);
+    log.append(leaves.map((leaf) => ({ leaf })));
+    log.close();
+    const report = verify(disk);
+    assert.ok(
+      report.problems.some(({ kind, message }) => kind === "crossing" && saying.test(message)),
+      String(saying),
+    );
+  }
+});
+
+test("attack: a sealed reference is exchanged for another of the same length", () => {
+  const { disk, log } = makeLog(1);
+  log.append([{ leaf: sampleLeaf("crossing", 60, inputs), reference: Buffer.from("sealed decision inputz") }]);
+  log.close();
+  assert.ok(verify(disk).problems.some(({ kind, index }) => kind === "reference" && index === 6));
+});
+
+test("linked origins verify together under one key; a missing or unlinked year is named", () => {
+  const made = makeLog(3, { checkpointCopies: "/copies" });
+  made.clock.now = nextYear;
+  made.log.append([{ leaf: sampleLeaf("crossing", 80) }]);
+  made.log.close();
+  const copies = readCheckpointFile("/copies", made.disk) ?? assert.fail();
+  const report = verify(made.disk, { olderCheckpoints: [copies] });
+  assert.deepEqual(report.problems, []);
+  assert.equal(report.origins.length, 2);
+  const other = makeLog(4);
+  other.log.close();
+  for (const [path, bytes] of other.disk.files()) if (path.includes("/2026/")) put(made.disk, path, Buffer.from(bytes));
+  const unlinked = verify(made.disk).problems.map(({ kind, message }) => `${kind} ${message}`);
+  assert.ok(
+    unlinked.some((text) => /chain.*does not name the end of/.test(text)),
+    unlinked.join(),
+  );
+  const alone = closedLog(3);
+  assert.ok(verify(alone.disk, { olderCheckpoints: [copies] }).problems.some(({ kind }) => kind === "missing-origin"));
+});
+
+test("a copy of a running log verifies as live: open intents and the unsigned end are expected", () => {
+  const { disk, log } = makeLog(3);
+  log.checkpoint();
+  log.append([{ leaf: sampleLeaf("intent", 70) }]);
+  const torn = disk.open(wal, "write");
+  torn.write(torn.size(), Buffer.from("half a frame"));
+  const report = verify(disk, { live: true });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(report.open, [sampleId(70)]);
+  assert.ok(!verify(disk).ok);
+});
+
+test("a receipt proves one leaf to anyone who has the verifier key, and nothing else", () => {
+  const { disk } = closedLog(300, { segmentBytesMax: 20_000 });
+  for (const choice of [{ id: sampleId(123) }, { index: 126 }, { index: 126, year: 2026 }]) {
+    const { proof, leaf, index } = prove("/log", choice, disk);
+    assert.equal(index, 126);
+    assert.equal(parseLeaf(leaf).t, "crossing");
+    assert.equal(checkProof(proof, vkey, leaf).kind, "ok");
+    assert.equal(checkProof(proof, vkey, sampleLeaf("crossing", 124)).kind, "refused");
+    assert.equal(checkProof(proof, printVerifierKey(sha256, origin, otherKey.publicKey), leaf).kind, "refused");
+  }
+  for (const choice of [{ id: sampleId(9_999) }, { index: 305 }, { index: 0, year: 2025 }]) {
+    assert.throws(
+      () => prove("/log", choice, disk),
+      (error) => error instanceof LogFault && error.code === "not-found",
+    );
+  }
+});
+
+test("no receipt is made from damaged tiles", () => {
+  const { disk } = closedLog(300);
+  const bytes = contentOf(disk, "/log/2026/tile/0/000");
+  bytes[40] = (bytes[40] ?? 0) ^ 1;
+  put(disk, "/log/2026/tile/0/000", bytes);
+  assert.throws(
+    () => prove("/log", { index: 5 }, disk),
+    (error) => error instanceof LogFault && error.code === "log-corrupt",
+  );
+});
+
+test("a directory without a log and a malformed key are said to be that", () => {
+  const disk = new LossyDisk({ random: () => 0.1 });
+  assert.throws(
+    () => verify(disk),
+    (error) => error instanceof LogFault && error.code === "not-found",
+  );
+  assert.throws(
+    () => verifyLogDirectory("/log", { verifierKey: "x", disk }),
+    (error) => error instanceof LogFault && error.code === "log-key",
+  );
+});
