@@ -7,10 +7,10 @@ import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
-import { verifyHopKey } from "@sallyport/protocol/token/hop-token.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import type { Source } from "./admit/source-prefix.ts";
+import { HopKey } from "./exchange/hop-key.ts";
 import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
@@ -25,6 +25,7 @@ import { createMetrics } from "./observe/metrics.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions } from "./ports.ts";
+import { answerQuestion } from "./record/answer-question.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
 import { Recorder } from "./record/recorder.ts";
 import { finishDenied } from "./record/settle.ts";
@@ -78,13 +79,12 @@ class RunningGateway implements Gateway {
   readonly #limiter: ReturnType<typeof openRateTable>;
   readonly #gate: Gate;
   readonly #snapshotKey: VerifyKey;
+  readonly #hopKey: HopKey;
   #ownAddresses: ReadonlySet<string> = new Set();
   readonly #addresses: ListenerAddress[] = [];
   readonly #running = new Set<Exchange>();
   #lease: EstateLease | null = null;
   readonly #retired = new Set<EstateLease>();
-  #hopUntilMs = 0;
-  #hopCertificate: string | null = null;
   #refused: RefusedSnapshot | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #draining = false;
@@ -102,6 +102,13 @@ class RunningGateway implements Gateway {
         "the snapshot key fixed at joining is not an Ed25519 key; join this gateway again",
       );
     this.#snapshotKey = { ...snapshotKey, kid: options.snapshotKey.kid, verify: snapshotKey.verify.bind(snapshotKey) };
+    this.#hopKey = new HopKey({
+      signer: options.hop,
+      node: options.node,
+      snapshotKey: this.#snapshotKey,
+      crypto,
+      now: () => clock.now(),
+    });
     this.#ring = new TokenRing(crypto);
     this.#newId = createCrossingIds(options.node, clock, random);
     this.#recorder = new Recorder({ identity: options, log, clock, random, newId: this.#newId });
@@ -328,47 +335,18 @@ class RunningGateway implements Gateway {
         }
         return;
       case "hop-certificate":
-        if (message.kid === hop.kid) this.#hopCertificate = message.jws;
-        this.#hopUntilMs = 0;
+        this.#hopKey.take(message);
         return;
       case "question":
-        void this.#answer(message, send);
+        answerQuestion(this.#options.log, message).then(send, (cause) =>
+          logger.warn({ err: String(cause) }, "a question about a crossing could not be answered"),
+        );
         return;
     }
   }
 
-  async #answer(question: Extract<DownMessage, { t: "question" }>, send: (message: UpMessage) => void): Promise<void> {
-    try {
-      const found = await this.#options.log.find(question.crossing);
-      const reference = found.find((record) => record.reference !== null)?.reference ?? null;
-      send({
-        t: "answer",
-        id: question.id,
-        found: found.length > 0,
-        leaves: found.map((record) => Buffer.from(record.leaf).toString("latin1")),
-        reference: reference === null ? null : Buffer.from(reference).toString("base64url"),
-      });
-    } catch (cause) {
-      this.#options.logger.warn({ err: String(cause) }, "a question about a crossing could not be answered");
-    }
-  }
-
-  /** The hop key while control's certificate for it holds; the issuer it names comes with the snapshot. */
   #hopSigner(): TokenSigner | null {
-    const nowMs = this.#options.clock.now();
-    if (nowMs < this.#hopUntilMs) return this.#options.hop;
-    const issuer = this.#lease?.estate.object.issuer;
-    if (this.#hopCertificate === null || issuer === undefined) return null;
-    const { crypto } = this.#gate.identify;
-    const verified = verifyHopKey(this.#hopCertificate, { issuer, key: this.#snapshotKey, now: nowMs, crypto });
-    if (
-      verified.kind === "deny" ||
-      verified.claims.sub !== this.#options.node ||
-      verified.kid !== this.#options.hop.kid
-    )
-      return null;
-    this.#hopUntilMs = verified.claims.exp * 1000;
-    return this.#options.hop;
+    return this.#hopKey.current(this.#lease?.estate.object.issuer);
   }
 
   #handler(): ConstructorParameters<typeof Listener>[2] {

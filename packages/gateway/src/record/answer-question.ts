@@ -1,0 +1,20 @@
+// Promises control the leaves and the sealed reference of one crossing this node recorded; opens nothing. Trusts the log.
+// Specified in docs/formats/join.md (Questions).
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+
+/** Rejects when the log cannot be read. */
+export async function answerQuestion(
+  log: LogHandle,
+  question: Extract<DownMessage, { t: "question" }>,
+): Promise<UpMessage> {
+  const found = await log.find(question.crossing);
+  const reference = found.find((record) => record.reference !== null)?.reference ?? null;
+  return {
+    t: "answer",
+    id: question.id,
+    found: found.length > 0,
+    leaves: found.map((record) => Buffer.from(record.leaf).toString("latin1")),
+    reference: reference === null ? null : Buffer.from(reference).toString("base64url"),
+  };
+}
