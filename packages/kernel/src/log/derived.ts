@@ -10,6 +10,7 @@ import {
   TileBuilder,
   type TileId,
   tilePath,
+  tileWidth,
   tileWidthMax,
 } from "@sallyport/protocol/audit/tiles.ts";
 import { type Disk, readWhole } from "./disk.ts";
@@ -127,13 +128,11 @@ export class DerivedFold {
     this.#unsyncedDirectories.add(dirname(path));
   }
 
-  /** Makes everything a tree of the present size needs durable. */
-  stage(): void {
-    this.write();
-    for (const { tile, bytes } of this.#tiles.partials()) this.writeFile(tilePath(tile), bytes);
-    const width = this.#bundle.length;
-    if (width > 0) this.writeFile(bundlePath(Math.floor(this.size / tileWidthMax), width), printBundle(this.#bundle));
+  /** Syncs up to `max` files, so that a checkpoint after a flood has little left to wait for. */
+  settle(max: number): void {
+    let left = max;
     for (const path of this.#unsynced) {
+      if (left-- <= 0) return;
       const file = this.#disk.open(path, "write");
       try {
         file.sync();
@@ -142,8 +141,32 @@ export class DerivedFold {
       }
       this.#unsynced.delete(path);
     }
+  }
+
+  /** Makes everything a tree of the present size needs durable. */
+  stage(): void {
+    this.write();
+    for (const { tile, bytes } of this.#tiles.partials()) this.writeFile(tilePath(tile), bytes);
+    const width = this.#bundle.length;
+    if (width > 0) this.writeFile(bundlePath(Math.floor(this.size / tileWidthMax), width), printBundle(this.#bundle));
+    this.settle(Number.POSITIVE_INFINITY);
     for (const path of this.#unsyncedDirectories) this.#disk.syncDirectory(path);
     this.#unsyncedDirectories.clear();
+  }
+
+  /**
+   * Removes partial tiles and bundles that were being staged when the power went: wider than what `staged` leaves had, signed by nobody, perhaps torn.
+   */
+  dropUnsigned(staged: number): void {
+    const size = this.size;
+    const bundle = { level: 0, n: Math.floor(size / tileWidthMax) };
+    const drop = (path: string, signedWidth: number) => {
+      const directory = join(this.#directory, dirname(path));
+      const wider = this.#disk.list(directory).filter((name) => Number(name) > signedWidth);
+      for (const name of wider) this.#disk.unlink(join(directory, name));
+    };
+    for (const { tile } of this.#tiles.partials()) drop(tilePath(tile), tileWidth(tile.level, tile.n, staged));
+    drop(bundlePath(bundle.n, 1), tileWidth(0, bundle.n, staged));
   }
 
   /** After publishing: a full tile stands in for all its partial forms (C2SP tlog-tiles, "Partial Tiles"). */

@@ -48,6 +48,9 @@ export interface Slab {
   readonly heads: readonly LeafHead[];
 }
 
+/** Derived files synced after a batch, when its waiters have their answer: as many as the largest batch fills. */
+const settledPerBatchMax = 16;
+
 export class OriginLog {
   readonly #options: OriginOptions;
   readonly #intents: OpenIntents;
@@ -123,6 +126,7 @@ export class OriginLog {
     }
     this.#unfolded = [];
     this.#fold.write();
+    this.#fold.settle(settledPerBatchMax);
   }
 
   #hashed(bytes: Buffer, span: EntrySpan): [Uint8Array, Uint8Array] {
@@ -264,6 +268,7 @@ export class OriginLog {
     });
     if (last === null) return;
     this.#size = last.end.next;
+    this.#fold.dropUnsigned(base);
     this.#fold.write();
     this.#fold.detach();
     this.#openTail(last);
