@@ -10,6 +10,7 @@ import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import type { Source } from "./admit/source-prefix.ts";
+import { bufferedRandom } from "./buffered-random.ts";
 import { HopKey } from "./exchange/hop-key.ts";
 import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
@@ -63,7 +64,7 @@ export interface Gateway {
 
 /** Makes a gateway; nothing runs before `start`. */
 export function createGateway(options: GatewayOptions): Gateway {
-  return new RunningGateway(options);
+  return new RunningGateway({ ...options, random: bufferedRandom(options.random) });
 }
 
 class RunningGateway implements Gateway {
