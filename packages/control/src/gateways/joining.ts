@@ -36,17 +36,20 @@ export interface NewNode {
   readonly sealKey: string;
 }
 
+export interface NodeCertificate {
+  /** PEM. */
+  readonly certificate: string;
+  /** SHA-256 of the DER, base64url. */
+  readonly thumbprint: string;
+}
+
 export interface JoiningPorts {
   /** Uses the token and creates the node in one transaction; null when the token is unknown, used or expired. */
   useToken(node: NewNode): Promise<NodeRegistration | null>;
   /** Records the thumbprint (base64url) of a certificate just made for this node. */
   addThumbprint(node: string, thumbprint: string, notAfter: number): Promise<void>;
   /** Makes the client certificate of docs/formats/join.md. */
-  certify(
-    publicKey: KeyObject,
-    address: NodeAddress,
-    notAfter: number,
-  ): Promise<{ readonly certificate: string; readonly thumbprint: string }>;
+  certify(publicKey: KeyObject, address: NodeAddress, notAfter: number): NodeCertificate | Promise<NodeCertificate>;
   readonly authority: string;
   newNodeId(): string;
   epoch(): number;
@@ -80,7 +83,10 @@ export interface ListenerCertificate {
 export async function listenerCertificate(
   address: NodeAddress,
   request: RenewRequest,
-  issue: (publicKey: KeyObject, address: NodeAddress) => Promise<ListenerCertificate | null>,
+  issue: (
+    publicKey: KeyObject,
+    address: NodeAddress,
+  ) => ListenerCertificate | null | Promise<ListenerCertificate | null>,
 ): Promise<ListenerCertificate | null> {
   const key = provenKey(request.spki, request.proof, listenerProofText(request));
   return key === null ? null : issue(key, address);
