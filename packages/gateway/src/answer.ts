@@ -53,6 +53,8 @@ function send(response: ServerResponse, answer: { status: number; headers: strin
 function endsConnection(exchange: Exchange, verdict: Deny): boolean {
   if (verdict.stage === "receive" || verdict.code.startsWith("certificate-")) return true;
   if (exchange.incoming.complete) return false;
+  // RFC 9110 §10.1.1: told no before `100 Continue`, a caller may leave the body out; what comes next would be read as that body.
+  if (exchange.continueWanted !== null) return true;
   const length = exchange.request?.contentLength ?? null;
   return length === null || length > drainBytesMax || exchange.framingDeny !== null;
 }

@@ -217,6 +217,21 @@ describe("floods and slowness", () => {
     assert.equal(upstream.seen.length, reached);
   });
 
+  test("Expect: 100-continue is answered with 100 only once the body is wanted; a refusal before that ends the connection", async () => {
+    const head = (credentials: string) =>
+      `POST /billing/v1/invoices HTTP/1.1\r\nHost: ${host()}\r\n${credentials}Content-Type: application/json\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n`;
+    const smuggled = `GET /billing/v1/invoices/1 HTTP/1.1\r\nHost: ${host()}\r\n\r\n`;
+    const refused = await sendRaw(url, head("") + smuggled);
+    assert.deepEqual(problemsOf(refused), ["401 unauthenticated"]);
+    assert.ok(refused.closed);
+    const good = goodHead("POST", "/billing/v1/invoices", [
+      "Content-Type: application/json",
+      "Content-Length: 2",
+      "Expect: 100-continue",
+    ]);
+    assert.deepEqual((await sendRaw(url, `${good}{}`)).statuses, [100, 422]);
+  });
+
   test("a chunked body that stops being chunked is one 400, and the provider never sees it", async () => {
     const reached = upstream.seen.length;
     const head = goodHead("POST", "/billing/v1/invoices", [

@@ -220,6 +220,43 @@ describe("swaps and endings", () => {
     }
   });
 
+  test("a private address that the configuration does not name, is never dialled", async () => {
+    const { bed, orders, invoice } = await start();
+    try {
+      const estate = (url: string, allowPrivate: boolean) => {
+        const base = marketplace(url);
+        return {
+          ...base,
+          systems: base.systems.map((one) =>
+            one.id === "billing" ? { ...one, changes: { upstream: { url, allowPrivate } } } : one,
+          ),
+        };
+      };
+      const reached = upstream.seen.length;
+      await bed.publish(estate(upstream.url, false));
+      const answer = await orders.send(invoice);
+      assert.deepEqual([answer.status, answer.code], [502, "upstream-refused-address"]);
+      assert.equal(upstream.seen.length, reached);
+      const [leaf] = await bed.leaves(answer.id);
+      assert.ok(leaf?.t === "crossing" && leaf.code === "upstream-refused-address" && leaf.outcome === "system-error");
+    } finally {
+      await bed.close();
+    }
+  });
+
+  test("a source with too many bad credentials is turned away unheard", async () => {
+    const { bed, orders, invoice } = await start({ changes: { admission: { badCredentialsPerPrefixMax: 3 } } });
+    try {
+      for (let i = 0; i < 3; i++) assert.equal((await orders.send(invoice, { token: "a.b.c" })).status, 401);
+      const answer = await orders.send(invoice);
+      assert.deepEqual([answer.status, answer.code], [429, "too-many-from-source"]);
+      const [leaf] = await bed.leaves(answer.id);
+      assert.ok(leaf?.t === "crossing" && leaf.code === "too-many-from-source");
+    } finally {
+      await bed.close();
+    }
+  });
+
   test("a port in use is a fault that names the listener and the fix", async () => {
     const { bed } = await start();
     const taken = bed.addresses[0]?.port ?? 0;

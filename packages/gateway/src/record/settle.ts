@@ -118,7 +118,11 @@ function answerHeaders(
 
 /** The end of every crossing that was stopped: recorded, counted, answered. */
 export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate): Promise<void> {
-  if (exchange.ended) return;
+  if (exchange.ended) {
+    // Recorded already: a failure while answering may only cut the answer, never begin another.
+    if (!exchange.response.writableEnded) exchange.response.destroy();
+    return;
+  }
   exchange.ended = true;
   const isGone = exchange.aborted || verdict.code === "client-aborted";
   const ended: Ended = {
