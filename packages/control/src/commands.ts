@@ -3,11 +3,24 @@
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
+import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
+import { secretCommands, secretMigrations } from "./secrets/store.ts";
 
-export const commands = { ...outboxCommands, ...identityCommands, ...registryCommands } satisfies CommandTable;
+export const commands = {
+  ...outboxCommands,
+  ...auditCommands,
+  ...identityCommands,
+  ...registryCommands,
+  ...secretCommands,
+} satisfies CommandTable;
 
-export const migrations: readonly Migration[] = [...identityMigrations, ...registryMigrations];
+export const migrations: readonly Migration[] = [
+  ...identityMigrations,
+  ...registryMigrations,
+  ...secretMigrations,
+  ...auditMigrations,
+];
 
 export type ControlCommands = typeof commands;

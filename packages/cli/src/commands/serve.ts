@@ -31,6 +31,11 @@ export interface ServeOptions {
   readonly storeUrl: string | null;
   readonly checkpointCopy: string | null;
   readonly shutdownGraceMs: number;
+  /** Liveness, readiness and metrics of this process. */
+  readonly status: Address;
+  /** Group of the gateway in role all. */
+  readonly group: string | null;
+  readonly snapshotLifetimeMs: number;
 }
 
 /** `sallyport serve`. */
@@ -51,11 +56,10 @@ export function serveCommand(program: Command): void {
     .option("--join-file <file>", "join token of a gateway that has not joined yet (role gateway)")
     .option("--identity-listen <host:port>", "where tokens are issued", "127.0.0.1:7440")
     .option("--channel-listen <host:port>", "where gateways connect", "127.0.0.1:7441")
-    .option(
-      "--admin-listen <host:port>",
-      "where operators connect; also /livez, /readyz and /metrics",
-      "127.0.0.1:7442",
-    )
+    .option("--admin-listen <host:port>", "where operators connect", "127.0.0.1:7442")
+    .option("--status-listen <host:port>", "where /livez, /readyz and /metrics are", "127.0.0.1:7443")
+    .option("--group <group>", "group of the gateway in role all; default: production-default")
+    .option("--snapshot-lifetime <duration>", "how long gateways may obey a snapshot without a newer one", "24h")
     .option("--identity-url <url>", "origin clients use for tokens; it is part of every issuer")
     .option("--channel-url <url>", "origin gateways use")
     .option("--admin-url <url>", "origin operators use")
@@ -68,7 +72,7 @@ export function serveCommand(program: Command): void {
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       const { parseDuration } = await import("../duration.ts");
-      const options = parseServeOptions(raw, parseDuration(raw.grace));
+      const options = parseServeOptions(raw, parseDuration);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       const { runRole } = await import("../roles/run.ts");
       await runRole(options, json);
@@ -100,9 +104,12 @@ interface RawOptions {
   readonly store?: string;
   readonly checkpointCopy?: string;
   readonly grace: string;
+  readonly statusListen: string;
+  readonly group?: string;
+  readonly snapshotLifetime: string;
 }
 
-function parseServeOptions(raw: RawOptions, shutdownGraceMs: number): ServeOptions {
+function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ServeOptions {
   return {
     role: raw.role,
     dataDirectory: resolve(raw.data),
@@ -119,7 +126,10 @@ function parseServeOptions(raw: RawOptions, shutdownGraceMs: number): ServeOptio
     adminUrl: parseOrigin(raw.adminUrl, "--admin-url"),
     storeUrl: raw.store ?? null,
     checkpointCopy: raw.checkpointCopy === undefined ? null : resolve(raw.checkpointCopy),
-    shutdownGraceMs,
+    shutdownGraceMs: parseDuration(raw.grace),
+    status: parseAddress(raw.statusListen),
+    group: raw.group ?? null,
+    snapshotLifetimeMs: parseDuration(raw.snapshotLifetime),
   };
 }
 

@@ -15,7 +15,7 @@ import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { openChannelTransport } from "./channel-transport.ts";
-import { openNodeLog } from "./node-log.ts";
+import { openNodeLog, shareCheckpoints } from "./node-log.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
@@ -29,15 +29,17 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
   const ports = joinPorts(options.dataDirectory, dialer);
   const identity = await joinOnce(options.joinToken, ports);
   const channel = new NodeChannel(identity, ports, logger);
-  const log = await openNodeLog({ ...options, identity, role: "gateway" });
+  const log = await openNodeLog({ ...options, identity, logger });
   try {
     const gateway = await openGateway({ options, identity, channel, log, dialer, logger });
     const listening = await gateway.start();
+    const stopSharing = shareCheckpoints(log, channel, logger);
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
       readiness: () => gateway.readiness(),
       metricsText: () => gateway.metricsText(),
       stop: async (graceMs) => {
+        stopSharing();
         await gateway.drain(graceMs);
         await gateway.close();
         await channel.close();

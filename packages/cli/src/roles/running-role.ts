@@ -3,6 +3,8 @@
 export interface RunningRole {
   /** Name -> origin of everything that listens, for the start banner. */
   readonly addresses: Readonly<Record<string, string>>;
+  /** Further facts for the start line: paths, never secrets. */
+  readonly details?: Readonly<Record<string, string>>;
   readiness(): { readonly ready: boolean } | Promise<{ readonly ready: boolean }>;
   metricsText(): Promise<string>;
   /** Not ready, lets work in flight end within the grace, closes everything. */

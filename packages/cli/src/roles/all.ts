@@ -1,0 +1,35 @@
+// Promises control plane and one gateway per environment in one process, joined by the same channel a remote gateway uses: one way, one set of tests.
+// Trusts the two role files. Specified in docs/getting-started.md.
+import { join } from "node:path";
+import type { ServeOptions } from "../commands/serve.ts";
+import { startControlRole } from "./control.ts";
+import { startGateway } from "./gateway.ts";
+import type { RoleLogger, RunningRole } from "./running-role.ts";
+
+/** Starts control, then the gateway of the group `--group` names (default: the only one, else production's). */
+export async function startAll(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
+  const control = await startControlRole({ ...options, dataDirectory: join(options.dataDirectory, "control") }, logger);
+  try {
+    const joinToken = await control.control.joinToken(options.group ?? "production-default");
+    const gateway = await startGateway(
+      { ...options, dataDirectory: join(options.dataDirectory, "gateway"), joinToken },
+      logger,
+    );
+    return {
+      addresses: { ...control.addresses, ...gateway.addresses },
+      details: control.details ?? {},
+      readiness: async () => {
+        const [first, second] = [await control.readiness(), await gateway.readiness()];
+        return { ready: first.ready && second.ready, control: first, gateway: second };
+      },
+      metricsText: async () => (await control.metricsText()) + (await gateway.metricsText()),
+      stop: async (graceMs) => {
+        await gateway.stop(graceMs);
+        await control.stop(graceMs);
+      },
+    };
+  } catch (error) {
+    await control.stop(0);
+    throw error;
+  }
+}

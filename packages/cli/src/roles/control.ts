@@ -1,0 +1,109 @@
+// Promises the control plane role: an estate applied at start and on change, operators' first key, everything said at start.
+// Trusts packages/control. Specified in docs/control.md.
+import { watch } from "node:fs";
+import { join } from "node:path";
+import { type Control, startControl } from "@sallyport/control/control.ts";
+import { formatFinding } from "@sallyport/control/registry/config/finding.ts";
+import { loadEstate } from "@sallyport/control/registry/config/load.ts";
+import type { ServeOptions } from "../commands/serve.ts";
+import type { RoleLogger, RunningRole } from "./running-role.ts";
+import { systemClock, systemRandom } from "./system-ports.ts";
+
+const heartbeatMs = 1_000;
+const rotateEveryMs = 30 * 86_400_000;
+/** Editors write a file in several steps; one apply follows the last of them. */
+const watchQuietMs = 200;
+
+export interface RunningControl extends RunningRole {
+  readonly control: Control;
+}
+
+/** Starts the control role. Throws the faults of its parts, each with its fix. */
+export async function startControlRole(options: ServeOptions, logger: RoleLogger): Promise<RunningControl> {
+  const control = await startControl({
+    tenant: "main",
+    region: "default",
+    dataDirectory: options.dataDirectory,
+    storeUrl: options.storeUrl,
+    checkpointCopy: options.checkpointCopy,
+    identity: { ...options.identity, url: options.identityUrl },
+    channel: { ...options.channel, url: options.channelUrl },
+    admin: { ...options.admin, url: options.adminUrl },
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    snapshotLifetimeMs: options.snapshotLifetimeMs,
+    heartbeatMs,
+    rotateEveryMs,
+  });
+  const { configDirectory } = options;
+  let stopWatching = () => {};
+  if (configDirectory !== null) {
+    try {
+      await applyDirectory(control, configDirectory, logger);
+    } catch (error) {
+      await control.stop();
+      throw error;
+    }
+    if (options.watch) stopWatching = watchDirectory(control, configDirectory, logger);
+  }
+  if (control.operatorKey !== null) {
+    logger.info(
+      { operatorKey: control.operatorKey },
+      "the first operator key was made; it is the only way in: keep it safe",
+    );
+  }
+  return {
+    control,
+    addresses: control.addresses,
+    details: {
+      operatorKey: join(options.dataDirectory, "operator.key.json"),
+      roots: join(options.dataDirectory, "ca"),
+    },
+    readiness: () => control.readiness(),
+    metricsText: () => control.metricsText(),
+    stop: async () => {
+      stopWatching();
+      await control.stop();
+    },
+  };
+}
+
+async function applyDirectory(control: Control, directory: string, logger: RoleLogger): Promise<void> {
+  const loaded = loadEstate(directory, { now: () => systemClock.now() });
+  const report = await control.apply(loaded);
+  for (const finding of report.findings) {
+    const log = finding.severity === "error" ? logger.error.bind(logger) : logger.warn.bind(logger);
+    log(
+      { file: finding.file, line: finding.line, column: finding.column, fix: finding.fix },
+      formatFinding({ ...finding, path: "" }),
+    );
+  }
+  const { created, changed, removed } = report;
+  logger.info(
+    { created: created.length, changed: changed.length, removed: removed.length, findings: report.findings.length },
+    "estate applied",
+  );
+}
+
+function watchDirectory(control: Control, directory: string, logger: RoleLogger): () => void {
+  let timer: NodeJS.Timeout | null = null;
+  let applying: Promise<void> = Promise.resolve();
+  const watcher = watch(directory, { recursive: true }, () => {
+    if (timer !== null) clearTimeout(timer);
+    timer = setTimeout(() => {
+      applying = applying.then(() =>
+        applyDirectory(control, directory, logger).catch((error: unknown) =>
+          logger.error(
+            { err: error instanceof Error ? error.message : String(error) },
+            "the estate could not be applied; what was in force stays",
+          ),
+        ),
+      );
+    }, watchQuietMs);
+  });
+  return () => {
+    if (timer !== null) clearTimeout(timer);
+    watcher.close();
+  };
+}

@@ -1,0 +1,53 @@
+// Promises the log of a gateway node in its own thread, and its checkpoints kept where the node cannot quietly take them back.
+// Trusts kernel/log. Specified in docs/audit.md.
+import { join } from "node:path";
+import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
+import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { version } from "../version.ts";
+import type { RoleLogger } from "./running-role.ts";
+
+/** How often the newest checkpoint is sent to control. */
+const shareMs = 5_000;
+
+/** Opens the log of a node. Throws LogFault with what to do. */
+export function openNodeLog(options: {
+  readonly dataDirectory: string;
+  readonly checkpointCopy: string | null;
+  readonly identity: NodeIdentity;
+  readonly logger: RoleLogger;
+}): Promise<OpenedLog> {
+  const { tenant, environment, region, node } = options.identity;
+  return openLog({
+    directory: join(options.dataDirectory, "log"),
+    identity: { tenant, environment, region, node, role: "gateway", version },
+    ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
+    onAlarm: (fault) => options.logger.error({ code: fault.code, err: fault.message }, "the audit log met a fault"),
+  });
+}
+
+/** Sends a checkpoint to control whenever the log has grown; returns how to stop. */
+export function shareCheckpoints(
+  log: OpenedLog,
+  transport: Pick<ChannelTransport, "post">,
+  logger: RoleLogger,
+): () => void {
+  let shared = -1;
+  const share = async () => {
+    if (log.size() === shared) return;
+    const size = log.size();
+    const note = await log.checkpoint();
+    await transport.post("/channel/v1/up", JSON.stringify({ t: "checkpoint", origin: log.origin, note }));
+    shared = size;
+  };
+  const timer = setInterval(() => {
+    share().catch((error: unknown) =>
+      logger.warn(
+        { err: error instanceof Error ? error.message : String(error) },
+        "a checkpoint could not be kept at control",
+      ),
+    );
+  }, shareMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}

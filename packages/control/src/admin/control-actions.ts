@@ -1,0 +1,268 @@
+// Promises the acts of an operator over the parts of control: each one transaction with its record, then pushed to whom it concerns.
+// Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
+import { hash, randomBytes } from "node:crypto";
+import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import type { ControlParts } from "../control-parts.ts";
+import { tokenEndMs } from "../identity/revoke.ts";
+import type { LoadedEstate } from "../registry/config/estate.ts";
+import { memoryEstateIo } from "../registry/config/estate-io.ts";
+import { loadEstateFrom } from "../registry/config/load.ts";
+import { applyEstate, planEstate } from "../registry/estate-state.ts";
+import { checkPolicies } from "../snapshot/compile-policies.ts";
+import { version } from "../version.ts";
+import {
+  type Actor,
+  type AdminActions,
+  AdminFault,
+  type ApplyReport,
+  type ControlStatus,
+  type GatewayStatus,
+  type IntegrationStatus,
+} from "./actions.ts";
+import { readCrossing } from "./read-crossing.ts";
+
+export function createActions(parts: ControlParts): AdminActions {
+  return {
+    status: () => status(parts),
+    applyEstate: (actor, files) => applyFiles(parts, actor, files),
+    planEstate: async (files) => {
+      const loaded = loadFiles(parts, files);
+      const findings = findingsOf(parts, loaded);
+      return { ...(await planEstate(parts.store, loaded.estate)), findings };
+    },
+    integrations: () => integrations(parts),
+    setIntegrationState: (actor, change) => setIntegrationState(parts, actor, change),
+    createJoinToken: (actor, request) => createJoinToken(parts, actor, request),
+    gateways: () => gateways(parts),
+    revokeGateway: async (actor, node, reason) => {
+      const { tenant, store, hub } = parts;
+      if (!(await store.run("revokeNode", { tenant, node, actor, reason })))
+        throw new AdminFault("not-found", `there is no active gateway ${node}`, "sallyport gateway list shows them");
+      for (const identity of parts.identities.values()) identity.setHopKey(node, null);
+      hub.evict(node, "revoked by an operator");
+      await parts.changed();
+    },
+    rotateKeys: async (actor, environment) => {
+      const { ring } = identityOf(parts, environment);
+      const outcome = await ring.rotate(actor);
+      if (outcome.kind === "refused") {
+        throw new AdminFault(
+          "unavailable",
+          `the next key is not known to every live gateway yet (it waits for sequence ${outcome.waitsForSeq})`,
+          "try again in a second; sallyport gateway list shows who is away",
+        );
+      }
+      await parts.changed();
+      const find = (state: string) => ring.view().keys.find((key) => key.state === state)?.kid ?? "";
+      return { active: find("active"), next: find("next") };
+    },
+    killKey: async (actor, environment, kid) => {
+      const outcome = await identityOf(parts, environment).ring.kill(kid, actor);
+      if (outcome.kind === "refused")
+        throw new AdminFault(
+          "not-found",
+          `there is no key ${kid} in the ring of ${environment}`,
+          "the keys are in the issuer's jwks",
+        );
+      await parts.changed();
+    },
+    revoke: async (actor, { environment, kind, value }) => {
+      const now = parts.clock.now();
+      const order = { tenant: parts.tenant, environment: identityOf(parts, environment).environment, kind, value };
+      const { seq } = await parts.store.run("revoke", { ...order, notBefore: now, until: now + tokenEndMs, actor });
+      await parts.changed();
+      return { seq };
+    },
+    crossing: (actor, id) => readCrossing(parts, actor, id),
+  };
+}
+
+function identityOf(parts: ControlParts, environment: string) {
+  const identity = parts.identities.get(environment);
+  if (identity !== undefined) return identity;
+  throw new AdminFault(
+    "not-found",
+    `there is no environment ${environment}`,
+    `known: ${[...parts.identities.keys()].join(", ")}`,
+  );
+}
+
+function loadFiles(parts: ControlParts, files: Readonly<Record<string, string>>): LoadedEstate {
+  return loadEstateFrom(memoryEstateIo(files, () => parts.clock.now()));
+}
+
+/** Everything found: the loader's and, where the estate compiles, the policies'. */
+export function findingsOf(parts: ControlParts, loaded: LoadedEstate): ApplyReport["findings"] {
+  const all = [...loaded.findings, ...checkPolicies(loaded.estate, parts.compiler)];
+  return all.map(({ severity, file, line, column, message, fix }) => ({ severity, file, line, column, message, fix }));
+}
+
+async function applyFiles(
+  parts: ControlParts,
+  actor: Actor,
+  files: Readonly<Record<string, string>>,
+): Promise<ApplyReport> {
+  return applyLoaded(parts, actor, loadFiles(parts, files));
+}
+
+/** Applies a loaded estate; also what `serve --config` calls at start. Throws AdminFault `conflict` naming both managers. */
+export async function applyLoaded(parts: ControlParts, actor: Actor, loaded: LoadedEstate): Promise<ApplyReport> {
+  const outcome = await applyEstate(parts.store, { ...loaded.estate, tenant: parts.tenant }, actor);
+  if (outcome.kind === "conflict") {
+    const [first] = outcome.conflicts;
+    throw new AdminFault(
+      "conflict",
+      `${first?.environment}/${first?.kind}/${first?.id} is managed by ${first?.managedBy}, not by ${first?.wantedBy}${outcome.conflicts.length > 1 ? ` (and ${outcome.conflicts.length - 1} more)` : ""}`,
+      "remove it from one of the two estates",
+    );
+  }
+  for (const environment of loaded.estate.environments) {
+    const regions = new Set(
+      environment.listeners.filter(({ serves }) => serves === "gateway").map(({ region }) => region ?? "default"),
+    );
+    for (const region of regions.size === 0 ? ["default"] : regions) {
+      await parts.store.run("ensureGroup", {
+        tenant: parts.tenant,
+        id: `${environment.name}-${region}`,
+        environment: environment.name,
+        region,
+        actor,
+      });
+    }
+  }
+  parts.declareOperators(loaded.estate.operators);
+  await parts.changed();
+  const { created, changed, removed } = outcome;
+  return { created, changed, removed, findings: findingsOf(parts, loaded) };
+}
+
+async function integrations(parts: ControlParts): Promise<readonly IntegrationStatus[]> {
+  const objects = await parts.store.run("listObjects", {
+    tenant: parts.tenant,
+    environment: null,
+    kind: "integration",
+  });
+  return objects.map(({ environment, id, json, state }) => {
+    // Written by estate-rows from this shape.
+    const config = JSON.parse(json) as {
+      from: string;
+      to: string;
+      owner: string;
+      declaredAt: { file: string; line: number };
+    };
+    return {
+      id,
+      environment,
+      from: config.from,
+      to: config.to,
+      owner: config.owner,
+      state,
+      declaredAt: `${config.declaredAt.file}:${config.declaredAt.line}`,
+    };
+  });
+}
+
+const stateCommand = {
+  active: "activateIntegration",
+  suspended: "suspendIntegration",
+  retired: "retireIntegration",
+} as const;
+
+async function setIntegrationState(
+  parts: ControlParts,
+  actor: Actor,
+  { id, environment, to, reason }: Parameters<AdminActions["setIntegrationState"]>[1],
+): Promise<IntegrationStatus> {
+  const { tenant, store } = parts;
+  const outcome = await store.run(stateCommand[to], { tenant, environment, id, actor, reason });
+  if (outcome.kind === "not-found")
+    throw new AdminFault(
+      "not-found",
+      `there is no integration ${id} in ${environment}`,
+      "sallyport integration list shows them",
+    );
+  if (outcome.kind === "refused") throw new AdminFault("conflict", outcome.why);
+  await parts.changed();
+  const found = (await integrations(parts)).find((one) => one.id === id && one.environment === environment);
+  return found ?? { id, environment, from: "", to: "", owner: "", state: outcome.state, declaredAt: "" };
+}
+
+async function createJoinToken(
+  parts: ControlParts,
+  actor: Actor,
+  request: { readonly group: string; readonly lifetimeMs: number },
+): Promise<{ readonly token: string; readonly expiresAt: number }> {
+  const { tenant, store, channel, snapshotSigner } = parts;
+  const secret = randomBytes(32).toString("base64url");
+  const made = await store.run("createJoinToken", {
+    tenant,
+    group: request.group,
+    secretHash: hash("sha256", secret, "hex"),
+    lifetimeMs: request.lifetimeMs,
+    actor,
+  });
+  if (made === null) {
+    const groups = await store.run("listGroups", { tenant });
+    throw new AdminFault(
+      "not-found",
+      `there is no group ${request.group}`,
+      `known: ${groups.map(({ id }) => id).join(", ") || "none; apply an estate first"}`,
+    );
+  }
+  const signer = await snapshotSigner(made.group.id);
+  const x = signer.jwk.x;
+  const { environment, region, id: group } = made.group;
+  const token = printJoinToken({
+    v: 1,
+    url: channel.url,
+    pin: channel.pin,
+    tenant,
+    environment,
+    region,
+    group,
+    snapshotKey: { kid: signer.kid, x },
+    secret,
+    expiresAt: made.expiresAt,
+  });
+  return { token, expiresAt: made.expiresAt };
+}
+
+async function gateways(parts: ControlParts): Promise<readonly GatewayStatus[]> {
+  const { tenant, store, hub, service } = parts;
+  const connected = new Set(hub.connected().map(({ node }) => node));
+  return (await store.run("listNodes", { tenant })).map(({ node, environment, group, state }) => {
+    const held = hub.acknowledged(node);
+    return {
+      node,
+      environment,
+      group,
+      state,
+      connected: connected.has(node),
+      snapshot: held === null || held.version === 0 ? null : { epoch: held.epoch, version: held.version },
+      heardAt: held?.heardAt ?? null,
+      refusal: service.refusals.get(node) ?? null,
+    };
+  });
+}
+
+async function status(parts: ControlParts): Promise<ControlStatus> {
+  const groups = await parts.store.run("listGroups", { tenant: parts.tenant });
+  const readiness = await parts.readiness();
+  return {
+    version,
+    ready: readiness.ready,
+    groups: groups.map(({ id, environment, epoch, version: newest }) => {
+      const state = parts.publisher.state(id);
+      return {
+        environment,
+        group: id,
+        epoch,
+        version: newest,
+        expiresAt: state?.expiresAt ?? 0,
+        broken: state?.broken ?? [],
+      };
+    }),
+    gateways: await gateways(parts),
+    warnings: readiness.missing,
+  };
+}

@@ -1,0 +1,58 @@
+// Promises the full reason of a crossing to an operator, wherever its record lies, and that the look-up itself is a record first.
+// Trusts the node's answer for the leaf, which can be proven against its log, and the seal for the reference. DESIGN §12 (Log).
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import type { ControlParts } from "../control-parts.ts";
+import { type Actor, AdminFault, type CrossingReport } from "./actions.ts";
+
+const answerTimeoutMs = 3_000;
+const crossingForm = /^([a-z][a-z0-9-]{0,126})-([0-7][0-9A-HJKMNP-TV-Z]{25})$/;
+
+/** Throws AdminFault `bad-request`, `not-found`, `unreachable` (the node is away or silent). */
+export async function readCrossing(parts: ControlParts, actor: Actor, id: string): Promise<CrossingReport> {
+  const node = crossingForm.exec(id)?.[1];
+  if (node === undefined)
+    throw new AdminFault(
+      "bad-request",
+      `${id.slice(0, 80)} is not a crossing id`,
+      "it is the correlationId of the answer: <node>-<26 letters and digits>",
+    );
+  const known = (await parts.store.run("listNodes", { tenant: parts.tenant })).find((one) => one.node === node);
+  await parts.adminLog.record({
+    environment: known?.environment ?? "sallyport",
+    actor,
+    action: "crossing.read",
+    object: `crossing/${id}`,
+  });
+  if (known === undefined)
+    throw new AdminFault(
+      "not-found",
+      `no gateway ${node} ever joined here`,
+      "ask the control plane this gateway belongs to",
+    );
+  const answer = await parts.hub.ask(node, id, answerTimeoutMs);
+  if (answer === null)
+    throw new AdminFault(
+      "unreachable",
+      `gateway ${node} is away or did not answer within ${answerTimeoutMs / 1000} s`,
+      `when it is back, ask again; on its host: sallyport audit show ${id} --log <data>/log`,
+    );
+  if (!answer.found) throw new AdminFault("not-found", `gateway ${node} has no record ${id}`);
+  return { id, node, leaves: answer.leaves, decision: openDecision(parts, answer.leaves, answer.reference) };
+}
+
+function openDecision(
+  parts: ControlParts,
+  leaves: readonly string[],
+  reference: string | null,
+): Readonly<Record<string, unknown>> | null {
+  const [first] = leaves;
+  if (reference === null || first === undefined) return null;
+  const leaf: Leaf = parseLeaf(Buffer.from(first, "latin1"));
+  if (!("id" in leaf)) return null;
+  const { tenant, environment, id } = leaf;
+  const opened = parts.opener.open(referenceContext({ tenant, environment, id }), Buffer.from(reference, "base64url"));
+  const value: unknown = JSON.parse(Buffer.from(opened).toString("utf8"));
+  return typeof value === "object" && value !== null ? { ...value } : null;
+}

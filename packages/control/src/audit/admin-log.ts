@@ -1,0 +1,140 @@
+// Promises that every administrative act is in control's log exactly once: state changes drained from the outbox by id, reads appended before
+// the answer; and that acts stop while the log cannot keep up. Trusts the store's outbox and the log. Specified in docs/store.md, docs/audit.md.
+import { hash } from "node:crypto";
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
+import type { AuditRow, Store } from "@sallyport/kernel/store/port.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import type { ControlCommands } from "../commands.ts";
+import type { Pseudonyms } from "./pseudonyms.ts";
+
+export interface AdminLogOptions {
+  readonly tenant: string;
+  readonly region: string;
+  readonly node: string;
+  readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly log: Pick<LogHandle, "append" | "find">;
+  readonly pseudonyms: Pseudonyms;
+  /** Control's own X25519 public key: facts are sealed to it. */
+  readonly recipient: Uint8Array;
+  readonly nextId: () => string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fault: (error: unknown) => void;
+}
+
+const drainBatchMax = 500;
+const leaseMs = 10_000;
+/** A backlog older than this denies administrative acts. */
+export const backlogMsMax = 5_000;
+const objectForm = /^[a-z][a-z0-9-]*(?:\/[A-Za-z0-9][A-Za-z0-9._:@-]*)*$/;
+const actionForm = /^[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*$/;
+
+export class AdminLog {
+  readonly #options: AdminLogOptions;
+  readonly #sealer: ReturnType<typeof createRecipientSealer>;
+  /** Ids appended in this run: what a crash between append and mark left is looked up in the log only once. */
+  #looked = false;
+  #draining: Promise<void> = Promise.resolve();
+  #failing: string | null = null;
+
+  constructor(options: AdminLogOptions) {
+    this.#options = options;
+    this.#sealer = createRecipientSealer({
+      recipient: options.recipient,
+      random: options.random,
+      clock: options.clock,
+    });
+  }
+
+  /** Appends what the outbox holds; resolves when it is empty or another node drains it. Runs are one after another. */
+  drain(): Promise<void> {
+    this.#draining = this.#draining
+      .then(() => this.#drainAll())
+      .then(
+        () => {
+          this.#failing = null;
+        },
+        (error: unknown) => {
+          this.#failing = error instanceof Error ? error.message : "unknown";
+          this.#options.fault(error);
+        },
+      );
+    return this.#draining;
+  }
+
+  /** Records a read (or another act without a state change), durable when it resolves. */
+  async record(act: {
+    readonly environment: string;
+    readonly actor: string;
+    readonly action: string;
+    readonly object: string;
+    readonly facts?: AuditRow["facts"];
+  }): Promise<void> {
+    const { nextId, clock, tenant } = this.#options;
+    await this.#append({ id: nextId(), at: clock.now(), tenant, facts: {}, ...act });
+  }
+
+  /** Why administrative acts must wait, or null. */
+  async hold(): Promise<string | null> {
+    if (this.#failing !== null) return `the audit log does not take records: ${this.#failing}`;
+    const { ageMs } = await this.#options.store.run("outboxBacklog", null);
+    return ageMs > backlogMsMax ? `the audit outbox is ${Math.round(ageMs / 1000)} s behind the log` : null;
+  }
+
+  async #drainAll(): Promise<void> {
+    const { store, node } = this.#options;
+    for (;;) {
+      const claim = await store.run("claimOutbox", { node, limit: drainBatchMax, leaseMs });
+      if (claim.kind === "held" || claim.rows.length === 0) {
+        this.#looked = true;
+        return;
+      }
+      await this.#appendRows(claim.rows);
+      await store.run("markDrained", { node, ids: claim.rows.map((row) => row.id) });
+    }
+  }
+
+  async #appendRows(rows: readonly AuditRow[]): Promise<void> {
+    const { log } = this.#options;
+    const appends: Promise<unknown>[] = [];
+    for (const row of rows) {
+      // After a crash the first batch may be in the log already; later ones are this run's own.
+      if (!this.#looked && (await log.find(row.id)).length > 0) continue;
+      appends.push(this.#append(row));
+    }
+    await Promise.all(appends);
+    this.#looked = true;
+  }
+
+  async #append(row: AuditRow): Promise<void> {
+    const { tenant, region, node, log, pseudonyms } = this.#options;
+    const reference = this.#seal(row);
+    const leaf: Leaf = {
+      t: "admin",
+      id: row.id,
+      at: row.at,
+      tenant,
+      environment: row.environment,
+      region,
+      node,
+      actor: await pseudonyms.of(row.environment, "actor", row.actor),
+      action: actionForm.test(row.action) ? row.action : "unnamed",
+      // What is not a plain declared name is named by its hash; the name itself is in the sealed facts.
+      object:
+        objectForm.test(row.object) && row.object.length <= 255
+          ? row.object
+          : `object/${hash("sha256", row.object, "hex")}`,
+      facts: hash("sha256", reference, "hex"),
+    };
+    await log.append(printLeaf(leaf), reference);
+  }
+
+  #seal(row: AuditRow): Uint8Array {
+    const { actor, action, object, facts } = row;
+    return this.#sealer.seal(referenceContext(row), Buffer.from(JSON.stringify({ actor, action, object, facts })));
+  }
+}

@@ -1,0 +1,41 @@
+// Promises the parts of a running control plane, as control.ts wires them and the admin actions use them. Trusts control.ts.
+import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { AdminLog } from "./audit/admin-log.ts";
+import type { ControlCommands } from "./commands.ts";
+import type { ChannelService } from "./gateways/channel-service.ts";
+import type { Hub } from "./gateways/hub.ts";
+import type { Publisher } from "./gateways/publisher.ts";
+import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
+import type { OperatorConfig } from "./registry/config/estate.ts";
+
+export interface ControlReadiness {
+  readonly ready: boolean;
+  /** What is missing, as sentences with the fix. */
+  readonly missing: readonly string[];
+}
+
+export interface ControlParts {
+  readonly tenant: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly compiler: SliceCompiler;
+  readonly hub: Hub;
+  readonly publisher: Publisher;
+  readonly service: ChannelService;
+  readonly adminLog: AdminLog;
+  readonly opener: RecipientOpener;
+  readonly identities: ReadonlyMap<string, EnvironmentIdentity>;
+  /** Where gateways reach the channel, and the pin of its key (base64). */
+  readonly channel: { readonly url: string; readonly pin: string };
+  readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
+  /** Operators of the estate, beside those in rows. */
+  declareOperators(operators: readonly OperatorConfig[]): void;
+  /** Reads what is in force again and pushes whatever follows; resolves when gateways have been sent it. */
+  changed(): Promise<void>;
+  readiness(): Promise<ControlReadiness>;
+}

@@ -1,0 +1,342 @@
+// Promises a running control plane from what it is given: issuers, channel, admin API, and everybody told of every change.
+// Trusts its options. Specified in docs/control.md; the parts are in control-parts.ts, the order of a change in in-force.ts.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
+import type { ApplyReport } from "./admin/actions.ts";
+import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
+import { applyLoaded, createActions } from "./admin/control-actions.ts";
+import { createAdminApi } from "./api.ts";
+import { AdminLog } from "./audit/admin-log.ts";
+import type { ControlParts, ControlReadiness } from "./control-parts.ts";
+import { type Foundations, openFoundations } from "./foundations.ts";
+import { ChannelListener } from "./gateways/channel-listener.ts";
+import { ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
+import { Hub } from "./gateways/hub.ts";
+import { type IdentityListener, listenIdentity } from "./identity/identity-listener.ts";
+import { type Operators, openOperators } from "./identity/operators-at-work.ts";
+import { InForce, liveMs } from "./in-force.ts";
+import { createControlMetrics } from "./observe/metrics.ts";
+import type { LoadedEstate } from "./registry/config/estate.ts";
+
+export interface Place {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Client-facing origin; null: what is bound. */
+  readonly url: string | null;
+}
+
+export interface ControlOptions {
+  readonly tenant: string;
+  readonly region: string;
+  readonly dataDirectory: string;
+  readonly storeUrl: string | null;
+  readonly checkpointCopy: string | null;
+  readonly identity: Place;
+  readonly channel: Place;
+  readonly admin: Place;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+  readonly snapshotLifetimeMs: number;
+  readonly heartbeatMs: number;
+  readonly rotateEveryMs: number;
+}
+
+export interface Control {
+  readonly addresses: { readonly identity: string; readonly channel: string; readonly admin: string };
+  /** Path of the first operator's key file, when this start made it. */
+  readonly operatorKey: string | null;
+  /** Applies an estate as `serve --config` does. */
+  apply(loaded: LoadedEstate): Promise<ApplyReport>;
+  /** A join token for a gateway of this process (role all) made without an operator. */
+  joinToken(group: string): Promise<string>;
+  readiness(): Promise<ControlReadiness>;
+  metricsText(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+const tickMs = 1_000;
+const housekeepingMs = 10_000;
+const purgeRoundsMax = 20;
+
+/** Starts a control plane. Throws StoreFault, SealFault, LogFault, or the error of a listener whose port is taken. */
+export async function startControl(options: ControlOptions): Promise<Control> {
+  const fault = (error: unknown) =>
+    options.logger.error({ err: error instanceof Error ? error.message : String(error) }, "control met a fault");
+  const foundations = await openFoundations({ ...options, fault });
+  const opened: (() => Promise<void>)[] = [() => foundations.close()];
+  try {
+    return await new ControlAssembly(options, foundations, fault, opened).start();
+  } catch (error) {
+    for (const close of opened.reverse()) await close().catch(fault);
+    throw error;
+  }
+}
+
+class ControlAssembly {
+  readonly #options: ControlOptions;
+  readonly #foundations: Foundations;
+  readonly #fault: (error: unknown) => void;
+  readonly #opened: (() => Promise<void>)[];
+  readonly #hub = new Hub();
+  readonly #compiler = createSliceCompiler();
+
+  constructor(
+    options: ControlOptions,
+    foundations: Foundations,
+    fault: (error: unknown) => void,
+    opened: (() => Promise<void>)[],
+  ) {
+    this.#options = options;
+    this.#foundations = foundations;
+    this.#fault = fault;
+    this.#opened = opened;
+  }
+
+  async start(): Promise<Control> {
+    const { tenant, random } = this.#options;
+    const { secrets } = this.#foundations;
+    const nonceSecret = await secrets.secret(tenant, "nonces", () => random.bytes(32));
+    const adminLog = new AdminLog({
+      ...this.#options,
+      ...this.#foundations,
+      recipient: this.#foundations.opener.publicKey,
+      fault: this.#fault,
+    });
+    const { listener: identityListener, url: identityUrl } = await this.#openIdentity();
+    const inForce = new InForce({
+      ...this.#options,
+      foundations: this.#foundations,
+      identityUrl,
+      hub: this.#hub,
+      compiler: this.#compiler,
+      nonceSecret,
+      fault: this.#fault,
+      issuersChanged: (identities) => identityListener.setIssuers([...identities.values()].map(({ served }) => served)),
+      recordsWaiting: () => void adminLog.drain(),
+    });
+    const service = this.#channelService(inForce);
+    await this.#expectLiveNodes();
+    const channel = await this.#openChannel(service);
+    const admin = await this.#openAdmin({ inForce, service, adminLog, channel, nonceSecret });
+    await inForce.changed();
+    const timers = this.#startTimers({ inForce, service, adminLog, operators: admin.operators });
+    const metrics = createControlMetrics({ ...this.#foundations, hub: this.#hub, inForce });
+    return {
+      addresses: { identity: identityUrl, channel: channel.url, admin: admin.url },
+      operatorKey: admin.operatorKey,
+      apply: (loaded) => applyLoaded(admin.parts, `config:${loaded.estate.name}`, loaded),
+      joinToken: async (group) =>
+        (await createActions(admin.parts).createJoinToken("built-in", { group, lifetimeMs: 60_000 })).token,
+      readiness: () => admin.parts.readiness(),
+      metricsText: () => metrics.text(),
+      stop: async () => {
+        for (const timer of timers) clearInterval(timer);
+        await inForce.flush();
+        await adminLog.drain();
+        for (const close of [...this.#opened].reverse()) await close().catch(this.#fault);
+      },
+    };
+  }
+
+  async #openIdentity(): Promise<{ listener: IdentityListener; url: string }> {
+    const { tenant, identity } = this.#options;
+    const tls = await this.#foundations.authorities.listener(tenant, "identity", hostsOf(identity));
+    const listener = await listenIdentity({ host: identity.host, port: identity.port, tls, onFault: this.#fault });
+    this.#opened.push(() => listener.close());
+    return { listener, url: identity.url ?? origin(identity.host, listener.address.port) };
+  }
+
+  #channelService(inForce: InForce): ChannelService {
+    const { opener } = this.#foundations;
+    return new ChannelService({
+      ...this.#options,
+      ...this.#foundations,
+      hub: this.#hub,
+      recipient: { publicKey: opener.publicKey, id: opener.recipient },
+      identity: (environment) => inForce.identities.get(environment) ?? null,
+      environment: (name) => inForce.environment(name),
+      epoch: () => inForce.epoch(),
+      fault: this.#fault,
+    });
+  }
+
+  async #openChannel(service: ChannelService): Promise<{ readonly url: string; readonly pin: string }> {
+    const { tenant, channel, heartbeatMs } = this.#options;
+    const { authorities } = this.#foundations;
+    const tls = await authorities.listener(tenant, "channel", hostsOf(channel));
+    const ca = await authorities.authority(tenant, "sallyport", "channel");
+    const listener = new ChannelListener(this.#hub, await service.ports(), {
+      host: channel.host,
+      port: channel.port,
+      tls: { cert: tls.cert, key: tls.key, authority: ca.certificatePem },
+      heartbeatMs,
+    });
+    const port = await listener.start();
+    this.#opened.push(() => listener.close());
+    return { url: channel.url ?? origin(channel.host, port), pin: spkiHash(tls.spki) };
+  }
+
+  /** A restart of control must not outrun gateways that are only about to come back. */
+  async #expectLiveNodes(): Promise<void> {
+    const { tenant, clock } = this.#options;
+    for (const { node, environment, group, state, lastSeenAt } of await this.#foundations.store.run("listNodes", {
+      tenant,
+    })) {
+      if (state === "active" && clock.now() - lastSeenAt <= liveMs)
+        this.#hub.expect({ tenant, environment, group, node }, lastSeenAt);
+    }
+  }
+
+  async #openAdmin(has: {
+    readonly inForce: InForce;
+    readonly service: ChannelService;
+    readonly adminLog: AdminLog;
+    readonly channel: ControlParts["channel"];
+    readonly nonceSecret: Uint8Array;
+  }): Promise<{ parts: ControlParts; url: string; operatorKey: string | null; operators: Operators }> {
+    const { tenant, admin, clock, random, dataDirectory } = this.#options;
+    const { authorities, store, opener } = this.#foundations;
+    const { inForce, service, adminLog, channel } = has;
+    const tls = await authorities.listener(tenant, "admin", hostsOf(admin));
+    let operators: Operators | null = null;
+    const parts: ControlParts = {
+      tenant,
+      clock,
+      random,
+      store,
+      compiler: this.#compiler,
+      hub: this.#hub,
+      publisher: inForce.publisher,
+      service,
+      adminLog,
+      opener,
+      identities: inForce.identities,
+      channel,
+      snapshotSigner: this.#foundations.snapshotSigner,
+      declareOperators: (declared) => operators?.declare(declared),
+      changed: async () => {
+        await inForce.changed();
+        await this.#writeRoots(inForce);
+      },
+      readiness: () => this.#readiness(inForce, adminLog),
+    };
+    const api = createAdminApi({
+      actions: createActions(parts),
+      authenticate: async (request) => {
+        if (operators === null) return { kind: "refused", code: "starting", headers: {} };
+        return operators.authenticate(request);
+      },
+      recordRead: (actor, action, path) =>
+        adminLog.record({ environment: "sallyport", actor, action, object: `api${path.replaceAll(":", "")}` }),
+      hold: () => adminLog.hold(),
+      fault: this.#fault,
+    });
+    const listener = new AdminListener({
+      host: admin.host,
+      port: admin.port,
+      tls,
+      url: () => url,
+      operators: () => issuerOf(operators),
+      api,
+      fault: this.#fault,
+    });
+    const port = await listener.start();
+    this.#opened.push(() => listener.close());
+    const url = admin.url ?? origin(admin.host, port);
+    operators = await openOperators({
+      ...this.#options,
+      foundations: this.#foundations,
+      adminUrl: url,
+      nonceSecret: has.nonceSecret,
+      pin: spkiHash(tls.spki),
+      crypto: createTokenCrypto(),
+      peerAddressHeader,
+    });
+    const operatorKey = await operators.first(dataDirectory);
+    return { parts, url, operatorKey, operators };
+  }
+
+  /** Roots that clients trust: `<data>/ca/control.pem` and one file per environment. */
+  async #writeRoots(inForce: InForce): Promise<void> {
+    const { tenant, dataDirectory } = this.#options;
+    const { authorities } = this.#foundations;
+    const directory = join(dataDirectory, "ca");
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const write = async (name: string, environment: string, use: "listeners" | "workloads") =>
+      writeFileSync(
+        join(directory, `${name}.pem`),
+        (await authorities.authority(tenant, environment, use)).certificatePem,
+        { mode: 0o644 },
+      );
+    await write("control", "sallyport", "listeners");
+    for (const environment of inForce.identities.keys()) await write(environment, environment, "workloads");
+  }
+
+  async #readiness(inForce: InForce, adminLog: AdminLog): Promise<ControlReadiness> {
+    const missing: string[] = [];
+    const held = await adminLog.hold().catch(() => "the control store does not answer");
+    if (held !== null) missing.push(held);
+    if (inForce.identities.size === 0)
+      missing.push("no estate was applied yet: sallyport apply <directory>, or serve --config <directory>");
+    for (const [name, identity] of inForce.identities) {
+      if (identity.ring.view().signer === null)
+        missing.push(`${name}: no signing key is in use yet; it waits for gateways to acknowledge it`);
+    }
+    return { ready: missing.length === 0, missing };
+  }
+
+  #startTimers(has: {
+    readonly inForce: InForce;
+    readonly service: ChannelService;
+    readonly adminLog: AdminLog;
+    readonly operators: Operators;
+  }): NodeJS.Timeout[] {
+    const { inForce, service, adminLog, operators } = has;
+    const { store } = this.#foundations;
+    let hopDueMs = this.#options.clock.now() + hopCertificateMs / 4;
+    const tick = async () => {
+      await inForce.tick();
+      await operators.tick();
+      await adminLog.drain();
+    };
+    const housekeeping = async () => {
+      await inForce.flush();
+      await operators.flush();
+      for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);
+      for (const { node } of this.#hub.connected()) await store.run("touchNode", { node });
+      if (this.#options.clock.now() < hopDueMs) return;
+      hopDueMs = this.#options.clock.now() + hopCertificateMs / 4;
+      for (const address of this.#hub.connected()) await service.sendHopCertificate(address);
+    };
+    return [
+      setInterval(() => void tick().catch(this.#fault), tickMs),
+      setInterval(() => void housekeeping().catch(this.#fault), housekeepingMs),
+    ];
+  }
+}
+
+function issuerOf(operators: Operators | null): Operators["issuer"] {
+  if (operators === null) throw new Error("the admin listener is still starting");
+  return operators.issuer;
+}
+
+function hostsOf({ host, url }: Place): readonly string[] {
+  const named = url === null ? [] : [new URL(url).hostname];
+  const bound = host === "0.0.0.0" || host === "::" ? [] : [host];
+  return [...named, ...bound, "localhost", "127.0.0.1"];
+}
+
+function origin(host: string, port: number): string {
+  const reachable = host === "0.0.0.0" || host === "::" ? "localhost" : host;
+  return `https://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+}

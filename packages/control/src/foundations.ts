@@ -1,0 +1,118 @@
+// Promises what a control plane stands on, opened in order and closed in reverse: store, sealed secrets, authorities, its own log.
+// Trusts the data directory. Specified in docs/control.md.
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
+import {
+  createRecipientKeyPair,
+  createRecipientOpener,
+  type RecipientOpener,
+} from "@sallyport/kernel/seal/recipient.ts";
+import { Secret } from "@sallyport/kernel/seal/secret.ts";
+import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
+import { openStore } from "@sallyport/kernel/store/open.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { Pseudonyms } from "./audit/pseudonyms.ts";
+import type { ControlCommands } from "./commands.ts";
+import { Authorities } from "./pki/authorities.ts";
+import { type ControlSecrets, openControlSecrets } from "./secrets/control-secrets.ts";
+import { version } from "./version.ts";
+
+export interface FoundationOptions {
+  readonly tenant: string;
+  readonly region: string;
+  /** Made 0700 when it does not exist. */
+  readonly dataDirectory: string;
+  /** PostgreSQL; null: SQLite in the data directory. */
+  readonly storeUrl: string | null;
+  readonly checkpointCopy: string | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fault: (error: unknown) => void;
+}
+
+export interface Foundations {
+  readonly node: string;
+  readonly store: Store<ControlCommands>;
+  readonly secrets: ControlSecrets;
+  readonly authorities: Authorities;
+  readonly pseudonyms: Pseudonyms;
+  readonly log: OpenedLog;
+  readonly opener: RecipientOpener;
+  /** `<node>-<ulid>` */
+  readonly nextId: () => string;
+  /** Signs the snapshots of one group; the key is made at its first use. */
+  readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
+  close(): Promise<void>;
+}
+
+/** Opens everything; what was opened is closed again when a later part fails. Throws StoreFault, SealFault or LogFault, each with its fix. */
+export async function openFoundations(options: FoundationOptions): Promise<Foundations> {
+  const { tenant, region, dataDirectory, clock, random } = options;
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  const node = nodeId(dataDirectory, random);
+  const place = options.storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: options.storeUrl };
+  const store = await openStore<ControlCommands>({
+    ...place,
+    commands: new URL("./commands.ts", import.meta.url),
+    clock,
+    random,
+  });
+  try {
+    const secrets = await openControlSecrets({ store, kekFile: join(dataDirectory, "kek.key"), clock, random });
+    const log = await openLog({
+      directory: join(dataDirectory, "log"),
+      identity: { tenant, environment: "sallyport", region, node, role: "control", version },
+      ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
+      onAlarm: options.fault,
+    });
+    const opener = await referenceOpener(secrets, tenant, random).catch(async (error: unknown) => {
+      await log.close();
+      throw error;
+    });
+    return {
+      node,
+      store,
+      secrets,
+      log,
+      opener,
+      authorities: new Authorities(secrets, { clock, random }),
+      pseudonyms: new Pseudonyms(tenant, secrets.keyring, clock),
+      nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,
+      snapshotSigner: async (group) => signerFromPem(await pemSecret(secrets, tenant, `snapshot-${group}`)),
+      close: async () => {
+        await log.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function pemSecret(secrets: ControlSecrets, tenant: string, name: string): Promise<string> {
+  return Buffer.from(await secrets.secret(tenant, name, () => Buffer.from(generateSigner("EdDSA").pem))).toString(
+    "utf8",
+  );
+}
+
+/** Control's X25519 key: gateways seal decision inputs to its public half. */
+async function referenceOpener(secrets: ControlSecrets, tenant: string, random: Random): Promise<RecipientOpener> {
+  const raw = await secrets.secret(tenant, "log-references", () =>
+    createRecipientKeyPair(random).privateKey.use((bytes) => Uint8Array.from(bytes)),
+  );
+  return createRecipientOpener(Secret.fromBytes(raw));
+}
+
+/** The same name at every start: log origins and the outbox lease are by node. */
+function nodeId(dataDirectory: string, random: Random): string {
+  const path = join(dataDirectory, "node-id");
+  if (!existsSync(path))
+    writePrivateFile(path, Buffer.from(`control-${Buffer.from(random.bytes(4)).toString("hex")}`), random);
+  return readFileSync(path, "utf8").trim();
+}

@@ -1,0 +1,210 @@
+// Promises the answers behind the channel listener: who joins, what a node is sent, what becomes of what it sends.
+// Trusts the listener, which has proven the node. Specified in docs/formats/join.md.
+import type { KeyObject } from "node:crypto";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { signHopKey } from "@sallyport/protocol/token/hop-token.ts";
+import { parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
+import type { Pseudonyms } from "../audit/pseudonyms.ts";
+import type { ControlCommands } from "../commands.ts";
+import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
+import { type Authorities, namesOf } from "../pki/authorities.ts";
+import type { EnvironmentInForce } from "../registry/estate-state.ts";
+import type { ChannelPorts } from "./channel-listener.ts";
+import type { Hub, NodeAddress } from "./hub.ts";
+import {
+  type JoiningPorts,
+  join,
+  type ListenerCertificate,
+  listenerCertificate,
+  nodeCertificateMs,
+  renew,
+} from "./joining.ts";
+
+export interface ChannelServiceOptions {
+  readonly tenant: string;
+  readonly hub: Hub;
+  readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly authorities: Authorities;
+  readonly pseudonyms: Pseudonyms;
+  /** Control's X25519 public key (raw) and its id: decision inputs are sealed to it. */
+  readonly recipient: { readonly publicKey: Uint8Array; readonly id: string };
+  readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
+  readonly identity: (environment: string) => EnvironmentIdentity | null;
+  readonly environment: (name: string) => EnvironmentInForce | null;
+  readonly epoch: () => number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fault: (error: unknown) => void;
+}
+
+/** The previous certificate of a node after the first use of a new one. */
+const certificateGraceMs = 5 * 60_000;
+/** Certificates of hop keys live a day and are sent again with every connection and every quarter of that. */
+export const hopCertificateMs = 24 * 3600_000;
+
+export class ChannelService {
+  readonly #options: ChannelServiceOptions;
+  readonly #crypto = createTokenCrypto();
+  /** Thumbprints already seen in this run, so that the first use of a certificate is noticed once. */
+  readonly #seen = new Set<string>();
+  /** Last refusal of a snapshot by node. */
+  readonly refusals = new Map<string, string>();
+
+  constructor(options: ChannelServiceOptions) {
+    this.#options = options;
+  }
+
+  async ports(): Promise<ChannelPorts> {
+    const { store, clock, epoch, fault } = this.#options;
+    const joining = await this.#joiningPorts();
+    return {
+      join: (request) => join(request, joining),
+      renew: (address, request) => renew(address, request, joining),
+      listenerCertificate: (address, request) => this.#listenerCertificate(address, request),
+      nodeOf: (thumbprintText) => this.#nodeOf(thumbprintText),
+      opening: (address, held) => this.#opening(address, held),
+      sequences: (address) =>
+        this.#options.identity(address.environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
+      blob: (address, id) => store.run("readBlob", { tenant: address.tenant, group: address.group, id }),
+      receive: (address, message) => this.receive(address, message),
+      epoch,
+      now: () => clock.now(),
+      fault,
+    };
+  }
+
+  async #joiningPorts(): Promise<JoiningPorts> {
+    const { tenant, store, authorities, random, epoch, clock } = this.#options;
+    const ca = await authorities.authority(tenant, "sallyport", "channel");
+    return {
+      useToken: async (node) => store.run("useJoinToken", node),
+      addThumbprint: async (node, thumbprintText, notAfter) => {
+        const added = await store.run("addNodeCertificate", { node, thumbprint: thumbprintText, notAfter });
+        if (!added) throw new Error("the node is not active any more");
+      },
+      certify: async (publicKey: KeyObject, address: NodeAddress, notAfterMs: number) => {
+        const uri = `sallyport://${address.tenant}/${address.environment}/${address.group}/${address.node}`;
+        const leaf = authorities.certify(ca, publicKey, { names: { uri }, usage: "client", notAfterMs });
+        return { certificate: leaf.pem, thumbprint: leaf.x5t };
+      },
+      authority: ca.certificatePem,
+      newNodeId: () => `gw-${Buffer.from(random.bytes(6)).toString("hex")}`,
+      epoch,
+      now: () => clock.now(),
+    };
+  }
+
+  async #listenerCertificate(
+    address: NodeAddress,
+    request: { readonly spki: string; readonly proof: string },
+  ): Promise<ListenerCertificate | null> {
+    const { authorities, environment, clock } = this.#options;
+    const ca = await authorities.authority(address.tenant, address.environment, "workloads");
+    const listeners =
+      environment(address.environment)?.config.listeners.filter(({ serves }) => serves === "gateway") ?? [];
+    const hosts = listeners.map(({ url }) => new URL(url).hostname);
+    if (hosts.length === 0) return null;
+    const notAfterMs = clock.now() + nodeCertificateMs;
+    return listenerCertificate(address, request, async (publicKey) => {
+      const leaf = authorities.certify(ca, publicKey, { names: namesOf(hosts), usage: "server", notAfterMs });
+      return { certificate: leaf.pem, authority: ca.certificatePem };
+    });
+  }
+
+  async #nodeOf(thumbprintText: string): Promise<NodeAddress | null> {
+    const { store } = this.#options;
+    const node = await store.run("nodeByThumbprint", { thumbprint: thumbprintText });
+    if (node === null) return null;
+    if (!this.#seen.has(thumbprintText)) {
+      this.#seen.add(thumbprintText);
+      await store.run("retireEarlierCertificates", { thumbprint: thumbprintText, graceMs: certificateGraceMs });
+    }
+    return { tenant: node.tenant, environment: node.environment, group: node.group, node: node.node };
+  }
+
+  async #opening(
+    address: NodeAddress,
+    held: { readonly keySeq: number; readonly revocationSeq: number },
+  ): Promise<readonly DownMessage[]> {
+    const { store } = this.#options;
+    const identity = this.#options.identity(address.environment);
+    await store.run("touchNode", { node: address.node });
+    const messages: DownMessage[] = [await this.#logKeys(address)];
+    if (identity === null) return messages;
+    messages.push(identity.keysMessage(), await identity.revocationsSince(held.revocationSeq));
+    const hop = await this.#hopCertificate(address, identity);
+    if (hop !== null) messages.push(hop);
+    const newest = await store.run("newestSnapshot", { tenant: address.tenant, group: address.group });
+    if (newest !== null) messages.push({ t: "snapshot", signed: newest.signed });
+    return messages;
+  }
+
+  async #logKeys(address: NodeAddress): Promise<DownMessage> {
+    const { store, pseudonyms, recipient, random, clock } = this.#options;
+    const node = (await store.run("listNodes", { tenant: address.tenant })).find(
+      (candidate) => candidate.node === address.node,
+    );
+    if (node === undefined) throw new Error("a connected node is a registered one");
+    const { epoch, key } = await pseudonyms.key(address.environment);
+    const sealer = createRecipientSealer({ recipient: Buffer.from(node.sealKey, "base64url"), random, clock });
+    const context = {
+      tenant: address.tenant,
+      environment: address.environment,
+      node: address.node,
+      epoch,
+      purpose: "log-keys",
+    };
+    const sealed = sealer.seal(context, key);
+    sealer.forget();
+    return {
+      t: "log-keys",
+      keys: {
+        epoch,
+        pseudonymKeySealed: Buffer.from(sealed).toString("base64url"),
+        referenceRecipient: Buffer.from(recipient.publicKey).toString("base64url"),
+        referenceKeyId: recipient.id,
+      },
+    };
+  }
+
+  /** What became of a message of a proven node; answers and acknowledgements are the hub's. */
+  async receive(address: NodeAddress, message: UpMessage): Promise<void> {
+    if (message.t === "ack") this.refusals.delete(address.node);
+    if (message.t === "refused-snapshot")
+      this.refusals.set(address.node, `${message.epoch}.${message.version}: ${message.why}`);
+    if (message.t === "checkpoint") {
+      await this.#options.store.run("keepCheckpoint", {
+        node: address.node,
+        origin: message.origin,
+        note: message.note,
+      });
+    }
+    if (message.t !== "hop-key") return;
+    const identity = this.#options.identity(address.environment);
+    const jwk = parsePublicJwk(message.jwk);
+    if (identity === null || jwk === null) return;
+    identity.setHopKey(address.node, { kid: thumbprint(jwk, this.#crypto), jwk });
+    await this.sendHopCertificate(address);
+  }
+
+  /** Certifies the node's hop key anew and sends it. */
+  async sendHopCertificate(address: NodeAddress): Promise<void> {
+    const identity = this.#options.identity(address.environment);
+    const message = identity === null ? null : await this.#hopCertificate(address, identity);
+    if (message !== null) this.#options.hub.send((one) => one.node === address.node, message);
+  }
+
+  async #hopCertificate(address: NodeAddress, identity: EnvironmentIdentity): Promise<DownMessage | null> {
+    const key = identity.hopKey(address.node);
+    if (key === null) return null;
+    const exp = Math.floor((this.#options.clock.now() + hopCertificateMs) / 1000);
+    const signer = await this.#options.snapshotSigner(address.group);
+    const jws = signHopKey({ iss: identity.issuer, sub: address.node, exp, jwk: key.jwk }, signer);
+    return { t: "hop-certificate", kid: key.kid, jws };
+  }
+}

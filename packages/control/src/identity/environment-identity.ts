@@ -1,0 +1,185 @@
+// Promises everything one environment needs to issue tokens: ring, issuer, recorder, directory, hop keys and the numbers of its streams.
+// Trusts its parts. Specified in docs/identity.md and docs/formats/join.md.
+
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { DownMessage, Revocation } from "@sallyport/protocol/channel/messages.ts";
+import type { PublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import type { Pseudonyms } from "../audit/pseudonyms.ts";
+import type { ControlCommands } from "../commands.ts";
+import type { EnvironmentInForce } from "../registry/estate-state.ts";
+import { type Directory, directoryOf } from "./directory.ts";
+import type { ServedIssuer } from "./identity-listener.ts";
+import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
+import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
+import { type KeyRing, openKeyRing } from "./keys.ts";
+import { createNonceBook } from "./nonce.ts";
+import { checkCertificate, createProofCheck } from "./possession.ts";
+import { createReplayGuard } from "./replay.ts";
+
+export interface EnvironmentIdentityOptions {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly region: string;
+  readonly node: string;
+  readonly identityUrl: string;
+  readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly keyring: Keyring;
+  readonly log: Pick<LogHandle, "append">;
+  readonly pseudonyms: Pseudonyms;
+  readonly nonceSecret: Uint8Array;
+  readonly nextId: () => string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly rotateEveryMs: number;
+  readonly acknowledgedKeySeq: () => number;
+  /** To every gateway of this environment. */
+  readonly push: (message: DownMessage) => void;
+  readonly fault: (error: unknown) => void;
+}
+
+interface HopKey {
+  readonly kid: string;
+  readonly jwk: PublicJwk;
+}
+
+const noClients: Directory = directoryOf({ systems: [], integrations: [], isActive: () => false });
+
+export class EnvironmentIdentity {
+  readonly environment: string;
+  readonly issuer: string;
+  readonly served: ServedIssuer;
+  readonly recorder: IssuanceRecorder;
+  readonly #options: EnvironmentIdentityOptions;
+  readonly #hopKeys = new Map<string, HopKey>();
+  #ring: KeyRing | null = null;
+  #directory = noClients;
+  #revocationSeq = 0;
+
+  private constructor(options: EnvironmentIdentityOptions) {
+    const { tenant, environment, clock, random } = options;
+    this.#options = options;
+    this.environment = environment;
+    this.issuer = issuerUrl(options.identityUrl, tenant, environment);
+    this.recorder = createIssuanceRecorder({
+      tenant,
+      environment,
+      region: options.region,
+      node: options.node,
+      clock,
+      log: options.log,
+      pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
+      nextId: options.nextId,
+    });
+    this.served = createIssuer({
+      tenant,
+      environment,
+      identityUrl: options.identityUrl,
+      ring: () => this.#view(),
+      ports: {
+        clock,
+        random,
+        record: this.recorder,
+        directory: () => this.#directory,
+        replay: createReplayGuard(options.store),
+        nonces: createNonceBook({ secret: options.nonceSecret, domain: this.issuer, clock }),
+        checkProof: createProofCheck(createTokenCrypto()),
+        checkCertificate,
+      },
+      documents: { "hop-jwks": () => this.#hopJwks() },
+      onFault: options.fault,
+    });
+  }
+
+  /** Opens the ring (first keys are made here) and reads where the streams stand. */
+  static async open(options: EnvironmentIdentityOptions): Promise<EnvironmentIdentity> {
+    await options.pseudonyms.key(options.environment);
+    const identity = new EnvironmentIdentity(options);
+    const { tenant, environment, store, keyring, clock, acknowledgedKeySeq, rotateEveryMs, push } = options;
+    identity.#ring = await openKeyRing({
+      tenant,
+      environment,
+      store,
+      keyring,
+      clock,
+      alg: "ES256",
+      acknowledgedKeySeq,
+      rotateEveryMs,
+      onChange: ({ seq, keys }) => push({ t: "keys", seq, keys }),
+    });
+    identity.#revocationSeq = (
+      await store.run("readRevocations", { tenant, environment, from: Number.MAX_SAFE_INTEGER })
+    ).seq;
+    return identity;
+  }
+
+  get ring(): KeyRing {
+    if (this.#ring === null) throw new Error("the ring is opened before anything else");
+    return this.#ring;
+  }
+
+  /** Sequences gateways have been pushed; never ahead of a push, so that a heartbeat shows no gap that is none. */
+  sequences(): { readonly keySeq: number; readonly revocationSeq: number } {
+    return { keySeq: this.#view().seq, revocationSeq: this.#revocationSeq };
+  }
+
+  keysMessage(): DownMessage {
+    const { seq, keys } = this.#view();
+    return { t: "keys", seq, keys };
+  }
+
+  useEstate({ config, states }: EnvironmentInForce): void {
+    this.#directory = directoryOf({ ...config, isActive: (id) => states.get(id) === "active" });
+  }
+
+  /** What is still in force after `from`, for one gateway. */
+  async revocationsSince(from: number): Promise<DownMessage> {
+    const { tenant, environment, store } = this.#options;
+    const { seq, entries } = await store.run("readRevocations", { tenant, environment, from });
+    return rangeOf(from, seq, entries);
+  }
+
+  /** Pushes what was appended since the last push; call it after every command that may have revoked something. */
+  async pushRevocations(): Promise<void> {
+    const from = this.#revocationSeq;
+    const message = await this.revocationsSince(from);
+    if (message.t !== "revocations" || message.through <= from) return;
+    this.#options.push(message);
+    this.#revocationSeq = Math.max(this.#revocationSeq, message.through);
+  }
+
+  /** The hop key a node signs with from now on; null removes the node's. */
+  setHopKey(node: string, key: HopKey | null): void {
+    if (key === null) this.#hopKeys.delete(node);
+    else this.#hopKeys.set(node, key);
+  }
+
+  hopKey(node: string): HopKey | null {
+    return this.#hopKeys.get(node) ?? null;
+  }
+
+  #hopJwks(): unknown {
+    return { keys: [...this.#hopKeys.values()].map(({ kid, jwk }) => ({ ...jwk, kid, use: "sig" })) };
+  }
+
+  #view(): RingView {
+    return this.#ring?.view() ?? { seq: 0, keys: [], signer: null };
+  }
+}
+
+function rangeOf(from: number, through: number, entries: readonly Revocation[]): DownMessage {
+  const last = entries.at(-1)?.seq ?? from;
+  // A full page ends at its last entry; the rest is asked for again by the sequence it names.
+  return {
+    t: "revocations",
+    from: from + 1,
+    through: entries.length >= revocationsPageMax ? last : Math.max(through, from),
+    entries,
+  };
+}
+
+/** As many as one read of the store gives. */
+const revocationsPageMax = 10_000;

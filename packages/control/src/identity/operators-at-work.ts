@@ -1,0 +1,118 @@
+// Promises the operators' issuer with its own ring, its first operator and those the estate declares. Trusts operators.ts and the admin listener.
+// Specified in docs/identity.md "Operators".
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
+import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import type { Foundations } from "../foundations.ts";
+import type { OperatorConfig } from "../registry/config/estate.ts";
+import { createIssuanceRecorder } from "./issuance-record.ts";
+import { openKeyRing } from "./keys.ts";
+import { createNonceBook } from "./nonce.ts";
+import {
+  createFirstOperator,
+  createOperatorIssuer,
+  declaredOperators,
+  type OperatorIssuer,
+  type OperatorVerdict,
+  operatorEnvironment,
+} from "./operators.ts";
+import { createReplayGuard } from "./replay.ts";
+import type { StoredOperator } from "./store.ts";
+
+export interface OperatorsOptions {
+  readonly tenant: string;
+  readonly region: string;
+  readonly foundations: Foundations;
+  readonly adminUrl: string;
+  readonly nonceSecret: Uint8Array;
+  /** SHA-256 of the admin listener's SubjectPublicKeyInfo, base64. */
+  readonly pin: string;
+  readonly crypto: TokenCrypto;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly rotateEveryMs: number;
+  /** Request header in which the admin listener puts the source address. */
+  readonly peerAddressHeader: string;
+}
+
+export interface Operators {
+  readonly issuer: OperatorIssuer;
+  authenticate(request: Request): Promise<OperatorVerdict>;
+  declare(operators: readonly OperatorConfig[]): void;
+  /** Path of the key file of the first operator, when it was made just now. */
+  first(directory: string): Promise<string | null>;
+  tick(): Promise<void>;
+  flush(): Promise<void>;
+}
+
+export async function openOperators(options: OperatorsOptions): Promise<Operators> {
+  const { tenant, region, foundations, adminUrl, clock, random, crypto } = options;
+  const { store, secrets, log, pseudonyms, node, nextId } = foundations;
+  await pseudonyms.key(operatorEnvironment);
+  const ring = await openKeyRing({
+    tenant,
+    environment: operatorEnvironment,
+    store,
+    keyring: secrets.keyring,
+    clock,
+    alg: "ES256",
+    // No gateway verifies operators' tokens: there is nobody to wait for.
+    acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
+    rotateEveryMs: options.rotateEveryMs,
+    onChange: () => undefined,
+  });
+  const record = createIssuanceRecorder({
+    tenant,
+    environment: operatorEnvironment,
+    region,
+    node,
+    clock,
+    log,
+    pseudonym: (domain, value) => pseudonyms.now(operatorEnvironment, domain, value),
+    nextId,
+  });
+  let declared: readonly StoredOperator[] = [];
+  const issuer = createOperatorIssuer({
+    tenant,
+    adminUrl,
+    ring: () => ring.view(),
+    store,
+    replay: createReplayGuard(store),
+    nonces: createNonceBook({ secret: options.nonceSecret, domain: adminUrl, clock }),
+    crypto,
+    clock,
+    random,
+    record,
+    declared: () => declared,
+  });
+  return {
+    issuer,
+    authenticate: (request) => {
+      const { headers, method } = request;
+      const url = new URL(request.url);
+      return issuer.authenticate({
+        method,
+        url: url.origin + url.pathname,
+        authorizations: valuesOf(headers, "authorization"),
+        proofs: valuesOf(headers, "dpop"),
+        address: headers.get(options.peerAddressHeader) ?? "",
+      });
+    },
+    declare: (operators) => {
+      const parsed = operators.map(({ id, keys }) => ({ id, keys: keys.flatMap((jwk) => parsePublicJwk(jwk) ?? []) }));
+      declared = declaredOperators(parsed, crypto);
+    },
+    first: async (directory) =>
+      (await createFirstOperator(directory, { tenant, adminUrl, store, random, pin: options.pin }))?.path ?? null,
+    tick: async () => {
+      await ring.tick();
+    },
+    flush: () => record.flush(),
+  };
+}
+
+/** Fetch joins repeated fields with a comma, which neither scheme allows in its value: two values show as one that is refused. */
+function valuesOf(headers: Headers, name: string): readonly string[] {
+  const value = headers.get(name);
+  return value === null ? [] : [value];
+}

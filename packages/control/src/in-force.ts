@@ -1,0 +1,147 @@
+// Promises that what the store says is what issuers, gateways and snapshots are told, in the order that closes access first.
+// Trusts the registry and the parts it drives. Specified in docs/control.md "A change".
+
+import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { Foundations } from "./foundations.ts";
+import type { Hub } from "./gateways/hub.ts";
+import { Publisher } from "./gateways/publisher.ts";
+import { EnvironmentIdentity } from "./identity/environment-identity.ts";
+import { issuerUrl } from "./identity/issuer.ts";
+import { type EnvironmentInForce, readEnvironments } from "./registry/estate-state.ts";
+import { nextChangeMs } from "./snapshot/compile-objects.ts";
+
+export interface InForceOptions {
+  readonly tenant: string;
+  readonly region: string;
+  readonly identityUrl: string;
+  readonly foundations: Foundations;
+  readonly hub: Hub;
+  readonly compiler: SliceCompiler;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly snapshotLifetimeMs: number;
+  readonly rotateEveryMs: number;
+  readonly nonceSecret: Uint8Array;
+  readonly fault: (error: unknown) => void;
+  /** The set of issuers changed. */
+  readonly issuersChanged: (identities: ReadonlyMap<string, EnvironmentIdentity>) => void;
+  /** State changes were written: their records may be drained. */
+  readonly recordsWaiting: () => void;
+}
+
+/** A gateway that was not heard for this long refuses everything by its own bound. */
+export const liveMs = 5 * 60_000;
+
+export class InForce {
+  readonly publisher: Publisher;
+  readonly identities = new Map<string, EnvironmentIdentity>();
+  readonly #options: InForceOptions;
+  #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
+  #running: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | null = null;
+  #dueMs = Number.POSITIVE_INFINITY;
+  #epoch = 1;
+
+  constructor(options: InForceOptions) {
+    this.#options = options;
+    const { foundations, compiler, clock, snapshotLifetimeMs, tenant, identityUrl, hub } = options;
+    this.publisher = new Publisher({
+      store: foundations.store,
+      compiler,
+      now: () => clock.now(),
+      lifetimeMs: snapshotLifetimeMs,
+      signer: (group): Promise<TokenSigner> => foundations.snapshotSigner(group.id),
+      issuer: (environment) => issuerUrl(identityUrl, tenant, environment),
+      sequences: (environment) => this.identities.get(environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
+      published: (group, signed) =>
+        hub.send((address) => address.tenant === group.tenant && address.group === group.id, { t: "snapshot", signed }),
+    });
+  }
+
+  environment(name: string): EnvironmentInForce | null {
+    return this.#environments.get(name) ?? null;
+  }
+
+  /** Takes up everything the store says; a call while one runs waits for the next run, which sees what was written before the call. */
+  changed(): Promise<void> {
+    this.#queued ??= this.#running.then(() => {
+      this.#queued = null;
+      this.#running = this.#take().catch((error: unknown) => this.#options.fault(error));
+      return this.#running;
+    });
+    return this.#queued;
+  }
+
+  /** What is due by time: ends of integrations, renewal of snapshots, key rings. Call about once a second. */
+  async tick(): Promise<void> {
+    const { clock, fault } = this.#options;
+    for (const identity of this.identities.values()) await identity.ring.tick().catch(fault);
+    if (clock.now() >= this.#dueMs) await this.changed();
+  }
+
+  /** Epoch of the groups: raised by a restore. */
+  epoch(): number {
+    return this.#epoch;
+  }
+
+  brokenObjects(): number {
+    return [...this.#environments.values()].reduce((sum, { config }) => sum + config.broken.length, 0);
+  }
+
+  /** Writes the counted refusals of windows that have ended. */
+  async flush(): Promise<void> {
+    for (const identity of this.identities.values()) await identity.recorder.flush();
+  }
+
+  async #take(): Promise<void> {
+    const { foundations, tenant, clock, snapshotLifetimeMs } = this.#options;
+    // Access that ends must end first: revocations before anything that takes time.
+    for (const identity of this.identities.values()) await identity.pushRevocations();
+    this.#options.recordsWaiting();
+    this.#environments = await readEnvironments(foundations.store, tenant);
+    for (const [name, inForce] of this.#environments) (await this.#identity(name)).useEstate(inForce);
+    const now = clock.now();
+    const ends = [...this.#environments.values()].map(({ config }) => nextChangeMs(config, now));
+    this.#dueMs = Math.min(now + snapshotLifetimeMs / 2, ...ends);
+    for (const group of await foundations.store.run("listGroups", { tenant })) {
+      this.#epoch = Math.max(this.#epoch, group.epoch);
+      const inForce = this.#environments.get(group.environment);
+      if (inForce !== undefined) await this.publisher.publish(group, inForce);
+    }
+  }
+
+  async #identity(environment: string): Promise<EnvironmentIdentity> {
+    const known = this.identities.get(environment);
+    if (known !== undefined) return known;
+    const { tenant, region, identityUrl, foundations, hub, clock, random, rotateEveryMs, nonceSecret, fault } =
+      this.#options;
+    const { node, store, log, pseudonyms, nextId, secrets } = foundations;
+    const here = (address: { readonly tenant: string; readonly environment: string }) =>
+      address.tenant === tenant && address.environment === environment;
+    const identity = await EnvironmentIdentity.open({
+      tenant,
+      environment,
+      region,
+      node,
+      identityUrl,
+      store,
+      keyring: secrets.keyring,
+      log,
+      pseudonyms,
+      nonceSecret,
+      nextId,
+      clock,
+      random,
+      rotateEveryMs,
+      acknowledgedKeySeq: () => hub.lowestKeySeq(tenant, environment, clock.now(), liveMs),
+      push: (message: DownMessage) => hub.send(here, message),
+      fault,
+    });
+    this.identities.set(environment, identity);
+    this.#options.issuersChanged(this.identities);
+    return identity;
+  }
+}

@@ -1,0 +1,41 @@
+// Promises the control plane's state as Prometheus metrics, without a label a stranger could choose. Trusts the parts it reads.
+// Specified in docs/control.md "Metrics".
+import { Gauge, Registry } from "prom-client";
+import type { Foundations } from "../foundations.ts";
+import type { Hub } from "../gateways/hub.ts";
+import type { InForce } from "../in-force.ts";
+
+export interface ControlMetricsSources extends Pick<Foundations, "store" | "log"> {
+  readonly hub: Hub;
+  readonly inForce: InForce;
+}
+
+export function createControlMetrics({ store, log, hub, inForce }: ControlMetricsSources): { text(): Promise<string> } {
+  const registry = new Registry();
+  const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
+    new Gauge({
+      name: `sallyport_control_${name}`,
+      help,
+      registers: [registry],
+      async collect() {
+        this.set(await read());
+      },
+    });
+  gauge("gateways_connected", "Gateways with an open channel", () => hub.connected().length);
+  gauge("environments", "Environments with an issuer", () => inForce.identities.size);
+  gauge("broken_objects", "Objects that are not served; sallyport status names file and line", () =>
+    inForce.brokenObjects(),
+  );
+  gauge("log_leaves", "Durable leaves in control's own log", () => log.size());
+  gauge(
+    "audit_outbox_rows",
+    "Recorded acts that are not in the log yet",
+    async () => (await store.run("outboxBacklog", null)).count,
+  );
+  gauge(
+    "audit_outbox_age_seconds",
+    "Age of the oldest of them; over 5 s administrative acts are denied",
+    async () => (await store.run("outboxBacklog", null)).ageMs / 1000,
+  );
+  return { text: () => registry.metrics() };
+}

@@ -1,0 +1,89 @@
+// Promises what is in force now: environments from the rows whose state says so, and the decided state of every integration.
+// Trusts the registry's rows. Specified in docs/registry.md.
+import { hash } from "node:crypto";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { ControlCommands } from "../commands.ts";
+import type { ApplyOutcome } from "./apply-commands.ts";
+import type { EnvironmentConfig, Estate } from "./config/estate.ts";
+import type { ObjectState } from "./decide-state.ts";
+import { environmentsOfRows, rowsOfEstate } from "./estate-rows.ts";
+import type { RegisteredObject } from "./state-commands.ts";
+
+export interface EnvironmentInForce {
+  readonly config: EnvironmentConfig;
+  /** Decided states by integration id. */
+  readonly states: ReadonlyMap<string, ObjectState>;
+}
+
+type Run = Pick<Store<ControlCommands>, "run">;
+
+/** Everything in force, by environment. */
+export async function readEnvironments(store: Run, tenant: string): Promise<ReadonlyMap<string, EnvironmentInForce>> {
+  const objects = await store.run("listObjects", { tenant, environment: null, kind: null });
+  // Integrations are compiled in every state, so that a denial says which one; of everything else only what is active counts.
+  const rows = objects.filter((object) => object.kind === "integration" || object.state === "active").flatMap(rowOf);
+  const states = (environment: string): ReadonlyMap<string, ObjectState> =>
+    new Map(
+      objects
+        .filter((object) => object.kind === "integration" && object.environment === environment)
+        .map(({ id, state }) => [id, state]),
+    );
+  return new Map(environmentsOfRows(rows).map((config) => [config.name, { config, states: states(config.name) }]));
+}
+
+/** Writes the difference between what this estate managed and what it says now. */
+export function applyEstate(store: Run, estate: Estate, actor: string): Promise<ApplyOutcome> {
+  return store.run("applyObjects", {
+    tenant: estate.tenant,
+    actor,
+    managedBy: estate.managedBy,
+    approvals: Object.fromEntries(estate.environments.map(({ name, approval }) => [name, approval])),
+    objects: rowsOfEstate(estate).map((row) => ({ ...row, hash: hash("sha256", row.json, "hex") })),
+  });
+}
+
+/** What `applyEstate` would write, without writing: names as `environment/kind/id`. */
+export async function planEstate(
+  store: Run,
+  estate: Estate,
+): Promise<{
+  readonly created: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+}> {
+  const objects = await store.run("listObjects", { tenant: estate.tenant, environment: null, kind: null });
+  const held = new Map(
+    objects.filter((object) => object.managedBy === estate.managedBy).map((object) => [nameOf(object), object.hash]),
+  );
+  const wanted = new Map(rowsOfEstate(estate).map((row) => [nameOf(row), hash("sha256", row.json, "hex")]));
+  return {
+    created: [...wanted.keys()].filter((name) => !held.has(name)),
+    changed: [...wanted].filter(([name, digest]) => held.has(name) && held.get(name) !== digest).map(([name]) => name),
+    removed: [...held.keys()].filter((name) => !wanted.has(name)),
+  };
+}
+
+function nameOf({
+  environment,
+  kind,
+  id,
+}: {
+  readonly environment: string;
+  readonly kind: string;
+  readonly id: string;
+}): string {
+  return `${environment}/${kind}/${id}`;
+}
+
+function rowOf({ environment, kind, id, json }: RegisteredObject): ReturnType<typeof rowsOfEstate>[number][] {
+  switch (kind) {
+    case "environment":
+    case "system":
+    case "integration":
+    case "trust":
+    case "policy":
+      return [{ environment, kind, id, json }];
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,2 @@
+/** One version for all packages; a test keeps it equal to package.json. */
+export const version = "0.1.0";
