@@ -19,7 +19,7 @@ export class Completeness {
   /** Takes the next leaf; a text says what does not add up. */
   take(head: LeafHead, text: string): string | null {
     if (head.id === null) return null;
-    const open = this.#open.has(head.id);
+    const open = this.#open.size > 0 && this.#open.has(head.id);
     switch (head.t) {
       case "crossing":
         this.counts.crossings += 1;

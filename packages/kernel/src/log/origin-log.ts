@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import type { LeafHead } from "@sallyport/protocol/audit/leaf-format.ts";
-import { Frontier, leafHash } from "@sallyport/protocol/audit/merkle.ts";
+import { Frontier, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
 import { signNote } from "@sallyport/protocol/audit/note.ts";
 import { rangeHash } from "@sallyport/protocol/audit/proof.ts";
 import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
@@ -54,6 +54,7 @@ const settledPerBatchMax = 16;
 export class OriginLog {
   readonly #options: OriginOptions;
   readonly #intents: OpenIntents;
+  readonly #hash = leafHasher(sha256);
   #fold: DerivedFold;
   #segment: SegmentFile;
   #file: DiskFile | null = null;
@@ -131,7 +132,7 @@ export class OriginLog {
 
   #hashed(bytes: Buffer, span: EntrySpan): [Uint8Array, Uint8Array] {
     const leaf = bytes.subarray(span.leafAt, span.leafEnd);
-    return [leaf, leafHash(sha256, leaf)];
+    return [leaf, this.#hash(leaf)];
   }
 
   #beginSegment(): void {
@@ -249,7 +250,7 @@ export class OriginLog {
     const frontier = new Frontier(sha256);
     checks.upTo(0, () => frontier.root());
     this.#scan(0, (_segment, { bytes, span }) => {
-      frontier.push(leafHash(sha256, bytes.subarray(span.leafAt, span.leafEnd)));
+      frontier.push(this.#hash(bytes.subarray(span.leafAt, span.leafEnd)));
       checks.upTo(frontier.size, () => frontier.root());
     });
     const unmet = checks.next();

@@ -3,8 +3,8 @@
 import { dirname, join } from "node:path";
 import { printHex, sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { type Checkpoint, verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
-import { refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
-import { hashBytes, leafHash } from "@sallyport/protocol/audit/merkle.ts";
+import { peekLeaf, refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
+import { hashBytes, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
 import type { NoteVerifier } from "@sallyport/protocol/audit/note.ts";
 import {
   bundlePath,
@@ -20,7 +20,6 @@ import { type Disk, readWhole } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
 import { type EntrySpan, readEntrySpan, readFrameHeader } from "./segment.ts";
 import {
-  headOf,
   indexSegment,
   listSegments,
   type ScanEnd,
@@ -106,6 +105,7 @@ export class OriginVerifier {
   readonly #problems: LogProblem[] = [];
   readonly #differences: Difference[] = [];
   readonly #tiles: TileBuilder;
+  readonly #hash = leafHasher(sha256);
   #bundle: Uint8Array[] = [];
   #signed: SignedRoot[] = [];
   #published: SignedRoot | null = null;
@@ -203,9 +203,9 @@ export class OriginVerifier {
   #leaf({ bytes, span, index }: ScannedEntry, segment: SegmentFile): void {
     const text = bytes.toString("latin1", span.leafAt, span.leafEnd);
     const at = { file: segment.path, index, offset: span.leafAt };
-    const refusal = refuseLeafText(text);
+    const head = peekLeaf(text);
+    const refusal = refuseLeafText(text, head);
     if (refusal !== null) this.#problem("leaf", `leaf ${index} ${refusal}`, at);
-    const head = headOf(bytes, span.leafAt, span.leafEnd);
     if (head !== null) {
       const wrong = this.#rules.completeness.take(head, text);
       if (wrong !== null) this.#problem("crossing", `leaf ${index} ${wrong}`, at);
@@ -220,7 +220,7 @@ export class OriginVerifier {
 
   #add(leaf: Uint8Array): void {
     this.#bundle.push(leaf);
-    this.#tiles.push(leafHash(sha256, leaf));
+    this.#tiles.push(this.#hash(leaf));
     if (this.#bundle.length === tileWidthMax) {
       this.#compareBundle(Math.floor(this.#tiles.size / tileWidthMax) - 1, this.#bundle);
       this.#bundle = [];

@@ -13,6 +13,16 @@ export function leafHash(sha256: Sha256, entry: Uint8Array): Uint8Array {
   return sha256(input);
 }
 
+/** `leafHash` for many leaves: one buffer instead of a fresh one for each. */
+export function leafHasher(sha256: Sha256): (entry: Uint8Array) => Uint8Array {
+  let input = new Uint8Array(1024);
+  return (entry) => {
+    if (entry.length >= input.length) input = new Uint8Array(2 * entry.length);
+    input.set(entry, 1);
+    return sha256(input.subarray(0, entry.length + 1));
+  };
+}
+
 /** SHA-256(0x01 ‖ left ‖ right), RFC 6962 §2.1. */
 export function nodeHash(sha256: Sha256, left: Uint8Array, right: Uint8Array): Uint8Array {
   const input = new Uint8Array(1 + 2 * hashBytes);
