@@ -1,0 +1,64 @@
+// Promises the traffic the marketplace exists for: each call passes, reaches its provider exactly once and is recorded. Trusts story.ts to judge.
+import type { Telling } from "./telling.ts";
+
+const json = { "content-type": "application/json" };
+
+/** What is granted passes: three kinds of caller, three proofs of who they are, two environments. */
+export async function tellAllowed(telling: Telling): Promise<void> {
+  const { market, story, planted, portal, orders, analytics } = telling;
+  const { production, staging } = market.services;
+  story.chapter("What is granted passes");
+  await story.allowed({
+    caption: "portal looks at an order (openid-client: private_key_jwt, DPoP)",
+    send: () => portal("/orders/v1/orders/ord-1"),
+    counter: production.orders,
+  });
+  await placeOrder(telling);
+  await story.allowed({
+    caption: "orders reads an invoice of its own shop (SDK, DPoP)",
+    send: () =>
+      orders.send(`/billing/v1/shops/shop-north/invoices/inv-1001?note=${planted.value("a query value")}`, {
+        headers: { "user-agent": planted.value("a user agent", "agent/"), "x-note": planted.value("a header value") },
+      }),
+    counter: production.billing,
+  });
+  await story.allowed({
+    caption: `analytics reads the report of its region (${analytics.tool}, mTLS, no token)`,
+    send: () => analytics.send("/billing/v1/reports/eu"),
+    counter: production.billing,
+  });
+  const stagingOrders = market.caller("staging", "orders", "billing");
+  await story.allowed({
+    caption: "orders of staging reads an invoice in staging (SDK)",
+    send: () => stagingOrders.send("/billing/v1/shops/shop-north/invoices/inv-1001"),
+    counter: staging.billing,
+  });
+}
+
+/** One click of a customer, three crossings: portal to orders, orders to billing, billing to the payment provider. */
+async function placeOrder({ market, story, planted, portal }: Telling): Promise<void> {
+  const { billing, payments, orders } = market.services.production;
+  const [invoiced, charged] = [billing.reached(), payments.reached()];
+  const customer = {
+    name: planted.value("a customer's name", "Zora Quill "),
+    email: `${planted.value("a customer's e-mail address")}@example.org`,
+  };
+  const order = { customer, taxId: planted.value("a tax number", "DE"), remark: planted.value("text in a body") };
+  await story.allowed({
+    caption: "portal places an order (openid-client)",
+    send: () => portal("/orders/v1/orders", { method: "POST", body: JSON.stringify(order), headers: json }),
+    counter: orders,
+    status: 201,
+  });
+  await story.check("the order was invoiced and paid, by two more crossings", (expect) => {
+    expect.equal("invoices that billing made", billing.reached() - invoiced, 1);
+    expect.equal("charges at the payment provider", payments.reached() - charged, 1);
+    expect.equal("who billing was told the caller is", billing.last()?.caller, "orders");
+    const headers = payments.last()?.headers ?? {};
+    expect.ok(
+      "the payment provider never sees a caller's token",
+      headers["authorization"] === undefined && headers["dpop"] === undefined,
+    );
+    return undefined;
+  });
+}

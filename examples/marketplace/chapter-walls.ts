@@ -1,0 +1,125 @@
+// Promises that staging knows nothing of production, and that nothing anybody said in confidence stands where it must not.
+// Trusts canary.ts to find what is there. Walls: DESIGN §2 "environment"; secrets: DESIGN §7.7 and §7.10.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { call } from "./call.ts";
+import { filesBelow, type Marker, type Place, searchAll } from "./canary.ts";
+import { readManifest } from "./chapter-snapshots.ts";
+import type { Telling } from "./telling.ts";
+
+/** A grep of staging's whole directory for whatever belongs to production. */
+export async function tellWalls(telling: Telling): Promise<void> {
+  const { market, story } = telling;
+  story.chapter("Walls");
+  await story.check("staging's directory holds no key, token or policy of production", async (expect) => {
+    const belongings = await productionBelongings(telling);
+    const report = searchAll(belongings, filesBelow(market.directories.staging, "staging"));
+    expect.equal("found", report.leaks, []);
+    return `${belongings.length} things of production looked for in ${report.places} files, none found`;
+  });
+  await story.check("the same search finds them in production's own directory", async (expect) => {
+    const belongings = await productionBelongings(telling);
+    const found = new Set(
+      searchAll(belongings, filesBelow(market.directories.production)).leaks.map(({ what }) => what),
+    );
+    expect.ok("a token key, the snapshot key and a policy are there", found.size >= 3, [...found].join(", "));
+    return `${found.size} of them: the search can see`;
+  });
+}
+
+/** Public keys of the ring, the snapshot key, node and log keys, blobs that only production has, and tokens seen in the story. */
+async function productionBelongings({ market, planted }: Telling): Promise<readonly Marker[]> {
+  const { issuer } = market.target("production", "billing");
+  const reply = await call(`${issuer}/jwks`, { tls: { ca: market.roots.control.pem } });
+  // The JWKS of our own issuer (docs/identity.md).
+  const { keys } = JSON.parse(reply.text) as { readonly keys: readonly { readonly kid: string; readonly x: string }[] };
+  const ring = keys.flatMap(({ kid, x }, at) => [
+    { what: `token key ${at + 1}: kid`, value: kid },
+    { what: `token key ${at + 1}: public point`, value: x },
+  ]);
+  const { production, staging } = market.directories;
+  const signed = readManifest(production);
+  const tokens = planted.markers.filter(({ what }) => /token/.test(what) && !/staging/.test(what));
+  const both = new Set(objectsOf(staging).map(([, hash]) => hash));
+  const own = objectsOf(production).filter(([, hash]) => !both.has(hash));
+  return [
+    ...ring,
+    { what: "the snapshot key's kid", value: signed.kid },
+    { what: "the snapshot's signature", value: signed.sig },
+    ...own.map(([name, hash]) => ({ what: `snapshot object ${name}`, value: hash })),
+    ...policyTexts(production, own),
+    ...privateKeys(production),
+    ...tokens,
+  ];
+}
+
+function objectsOf(directory: string): readonly (readonly [string, string])[] {
+  // The manifest's bytes (docs/formats/snapshot.md).
+  const text = Buffer.from(readManifest(directory).manifest, "base64url").toString("utf8");
+  const { objects } = JSON.parse(text) as { readonly objects: Readonly<Record<string, string>> };
+  return Object.entries(objects);
+}
+
+/** Policies that both environments have are the same text by intent (policies/*.cedar holds everywhere); what differs must not cross. */
+function policyTexts(directory: string, own: readonly (readonly [string, string])[]): readonly Marker[] {
+  return own
+    .filter(([name]) => name.startsWith("polic"))
+    .map(([name, hash]) => ({
+      what: `policy blob ${name}`,
+      value: readFileSync(join(directory, "snapshot", "blobs", hash), "utf8"),
+    }));
+}
+
+/** The middle of every private key file of the node. */
+function privateKeys(directory: string): readonly Marker[] {
+  return filesBelow(directory)
+    .map(({ name, bytes }) => ({ name: name.slice(directory.length + 1), text: Buffer.from(bytes).toString("utf8") }))
+    .flatMap(({ name, text }) =>
+      [...text.matchAll(/-----BEGIN PRIVATE KEY-----(?:\\n|\s)+([A-Za-z0-9+/=]{40,64})/g)].map((match, at) => ({
+        what: `private key ${at + 1} of ${name}`,
+        value: (match[1] ?? "").slice(-24),
+      })),
+    );
+}
+
+/** The canary: everything planted, searched for in everything that was written, printed or answered. */
+export async function tellCanary({ market, story, planted }: Telling): Promise<void> {
+  story.chapter("The canary");
+  await story.check("nothing that was planted stands where it must not", async (expect) => {
+    const places = [...written(market.directories), ...(await printed(market)), ...answered(story.refusals)];
+    const report = searchAll(planted.markers, places, planted.exceptions);
+    for (const { what, form, place } of report.leaks) expect.problems.push(`${what} was found (${form}) in ${place}`);
+    const sizes = `${planted.markers.length} values, ${report.places} files, outputs and answers, ${(report.bytes / 1e6).toFixed(0)} MB`;
+    const excepted = report.excepted.map(({ what, place, reason }) => `${what} in ${place} (${reason})`);
+    return excepted.length === 0 ? sizes : `${sizes}; by design: ${excepted.join("; ")}`;
+  });
+}
+
+function written(directories: Readonly<Record<string, string>>): readonly Place[] {
+  return Object.entries(directories).flatMap(([name, directory]) =>
+    existsSync(directory) ? filesBelow(directory, name) : [],
+  );
+}
+
+async function printed(market: Telling["market"]): Promise<readonly Place[]> {
+  const outputs = market.processes
+    .output()
+    .map(({ name, text }) => ({ name: `output of ${name}`, bytes: Buffer.from(text) }));
+  const metrics = await Promise.all(
+    Object.entries(market.urls.status).flatMap(([name, origin]) =>
+      ["/metrics", "/readyz"].map(async (path) => ({
+        name: `${path} of ${name}`,
+        bytes: Buffer.from((await call(origin + path)).text),
+      })),
+    ),
+  );
+  return [...outputs, ...metrics];
+}
+
+function answered(refusals: readonly string[]): readonly Place[] {
+  return refusals.map((text) => ({
+    name: `refusal ${createHash("sha256").update(text).digest("hex").slice(0, 8)}`,
+    bytes: Buffer.from(text),
+  }));
+}
