@@ -1,0 +1,33 @@
+// `npm run bench -- <name> [options]`: promises one way to every measurement of this folder, each ending in one JSON line.
+// Trusts each bench to be a program of its own. What is measured and which floors hold is specified in RESULTS.md beside this file.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+const benches: Readonly<Record<string, string>> = {
+  gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
+  audit: "durable appends and offline verification of the audit log",
+};
+
+const usage = `usage: npm run bench -- <name> [--help | options of the bench]
+
+${Object.entries(benches)
+  .map(([name, what]) => `  ${name.padEnd(10)} ${what}`)
+  .join("\n")}
+
+Each bench prints what it ran on, then its figures, and as its last line one JSON object.
+A figure is only worth something beside the others of the same run: look at the ratios.
+`;
+
+const [name, ...rest] = process.argv.slice(2);
+if (name === undefined || name === "--help" || name === "-h") {
+  process.stdout.write(usage);
+  process.exit(name === undefined ? 2 : 0);
+}
+const file = Object.hasOwn(benches, name) ? join(import.meta.dirname, `${name}.ts`) : "";
+if (!existsSync(file)) {
+  process.stderr.write(`There is no bench "${name}". ${usage}`);
+  process.exit(2);
+}
+const run = spawnSync(process.execPath, [file, ...rest], { stdio: "inherit" });
+process.exit(run.status ?? 1);
