@@ -1,0 +1,275 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
+import { type AdminApiPorts, type AdminRoute, adminRoutes, createAdminApi } from "./api.ts";
+
+interface Seen {
+  readonly calls: string[];
+  readonly actors: Actor[];
+  readonly reads: { readonly actor: Actor; readonly action: string; readonly object: string }[];
+  readonly faults: unknown[];
+}
+
+/** Every action answers with its own name; whatever is called is seen. */
+function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Promise<Response>; readonly seen: Seen } {
+  const seen: Seen = { calls: [], actors: [], reads: [], faults: [] };
+  // A proxy has every method of the interface, also those added later.
+  const actions = new Proxy({} as AdminActions, {
+    get: (_target, name) => async (first: unknown) => {
+      seen.calls.push(String(name));
+      if (typeof first === "string") seen.actors.push(first as Actor);
+      return { did: String(name) };
+    },
+  });
+  const { fetch } = createAdminApi({
+    actions,
+    authenticate: async (request) =>
+      request.headers.get("authorization") === "yes"
+        ? { kind: "operator", id: "ada" }
+        : { kind: "refused", code: "unauthenticated", headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } },
+    recordRead: async (actor, action, object) => {
+      seen.reads.push({ actor, action, object });
+    },
+    hold: async () => null,
+    fault: (error) => seen.faults.push(error),
+    ...ports,
+  });
+  return { fetch, seen };
+}
+
+const kid = "k".repeat(43);
+const crossing = "gw-1-01KAMZZZZZ0000000000000000";
+
+function pathOf({ path }: Pick<AdminRoute, "path">): string {
+  const id = path.includes("/keys/") ? kid : path.includes("/crossings/") ? crossing : "orders-to-billing";
+  return `https://admin.test${path.replace(":id", id)}`;
+}
+
+/** A body that any route that changes something takes. */
+function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string | null {
+  if (method === "GET") return null;
+  if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
+  if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
+  if (path === "/v1/revocations")
+    return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
+  if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
+  if (path.includes("/gateways/")) return JSON.stringify({ reason: "stolen" });
+  return JSON.stringify({ environment: "production", reason: "incident" });
+}
+
+function call(route: Pick<AdminRoute, "path" | "method">, changes: RequestInit = {}): Request {
+  return new Request(pathOf(route), {
+    method: route.method,
+    headers: { authorization: "yes" },
+    body: bodyOf(route),
+    ...changes,
+  });
+}
+
+const changing = adminRoutes.filter(({ audit }) => audit === "outbox");
+interface Problem {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly detail?: string;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  // The next assertions judge what it holds.
+  return (await response.json()) as Problem;
+}
+
+test("every route has an audit action of its own, and the object of every read is in the form of the log", () => {
+  // docs/formats/leaf.md "Forms".
+  const actionForm = /^(?=.{1,127}$)[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*$/;
+  const objectForm = /^(?=.{1,255}$)[a-z][a-z0-9-]*(?:\/[A-Za-z0-9][A-Za-z0-9._:@-]*)*$/;
+  assert.ok(adminRoutes.length > 10);
+  for (const route of adminRoutes) {
+    assert.match(route.action, actionForm);
+    if (route.audit === "appended") assert.match(route.object(crossing), objectForm);
+    assert.equal(route.path.includes(":"), route.id !== undefined, `${route.path} judges its id`);
+  }
+  for (const name of ["action", "path"] as const) {
+    const values = adminRoutes.map((route) => `${name === "path" ? route.method : ""} ${route[name]}`);
+    assert.equal(new Set(values).size, values.length);
+  }
+});
+
+test("whatever changes state is a POST under the outbox; what is appended calls nothing that changes state", () => {
+  for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
+  assert.deepEqual(
+    adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
+    ["estate.plan"],
+  );
+});
+
+for (const route of adminRoutes) {
+  test(`${route.method} ${route.path} is done for a proven operator, as that operator, and recorded as ${route.action}`, async () => {
+    const { fetch, seen } = api();
+    const response = await fetch(call(route));
+    assert.equal(response.status, 200, await response.clone().text());
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    assert.equal(seen.calls.length, 1);
+    if (route.audit === "outbox") assert.deepEqual(seen.actors, ["operator:ada"]);
+    else
+      assert.deepEqual(
+        [seen.reads.length, seen.reads[0]?.actor, seen.reads[0]?.action],
+        [1, "operator:ada", route.action],
+      );
+  });
+
+  test(`${route.method} ${route.path} without a proven operator is 401, does nothing and reads no body`, async () => {
+    const { fetch, seen } = api();
+    let pulled = 0;
+    const endless = new ReadableStream(
+      {
+        pull(controller) {
+          pulled += 1;
+          controller.enqueue(new Uint8Array(65_536));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const body = route.method === "GET" ? {} : { body: endless, duplex: "half" };
+    const response = await fetch(new Request(pathOf(route), { method: route.method, ...body } as RequestInit));
+    assert.equal(response.status, 401);
+    assert.equal((await problemOf(response)).code, "unauthenticated");
+    assert.match(response.headers.get("www-authenticate") ?? "", /use_dpop_nonce/);
+    assert.deepEqual([seen.calls, seen.reads, pulled], [[], [], 0]);
+  });
+}
+
+test("the table is the only way in: other methods, near paths and HEAD do nothing that changes state", async () => {
+  const { fetch, seen } = api();
+  for (const route of adminRoutes) {
+    for (const method of ["PUT", "DELETE", "PATCH", "OPTIONS", route.method === "GET" ? "POST" : "GET", "HEAD"]) {
+      if (adminRoutes.some((other) => other.path === route.path && other.method === method)) continue;
+      if (method === "HEAD" && route.method === "GET") continue;
+      const response = await fetch(new Request(pathOf(route), { method, headers: { authorization: "yes" } }));
+      assert.equal(response.status, 404, `${method} ${route.path}`);
+    }
+    for (const path of [`${pathOf(route)}/`, `${pathOf(route)}x/y`, pathOf(route).replace("/v1/", "//v1/")]) {
+      const response = await fetch(new Request(path, { method: route.method, headers: { authorization: "yes" } }));
+      assert.equal(response.status, 404, path);
+    }
+  }
+  assert.deepEqual(seen.calls, []);
+});
+
+test("while the log is behind, nothing that changes state is done, and reading still is", async () => {
+  const { fetch, seen } = api({ hold: async () => "the audit backlog is 7 s old" });
+  for (const route of changing) {
+    const response = await fetch(call(route));
+    assert.equal(response.status, 503);
+    const problem = await problemOf(response);
+    assert.equal(problem.code, "unavailable");
+    assert.match(problem.title, /7 s/);
+  }
+  assert.deepEqual(seen.calls, []);
+  assert.equal((await fetch(call({ method: "GET", path: "/v1/status" }))).status, 200);
+});
+
+test("a read that cannot be recorded is not done", async () => {
+  const { fetch, seen } = api({ recordRead: () => Promise.reject(new Error("disk full at /var/secret")) });
+  for (const route of adminRoutes.filter(({ audit }) => audit === "appended")) {
+    const response = await fetch(call(route));
+    assert.equal(response.status, 500);
+    assert.doesNotMatch(await response.text(), /disk|secret/);
+  }
+  assert.deepEqual(seen.calls, []);
+});
+
+test("a bad body is refused with its place, before anything is done", async () => {
+  const { fetch, seen } = api();
+  const suspend = { method: "POST", path: "/v1/integrations/:id/suspend" } as const;
+  const revocations = { method: "POST", path: "/v1/revocations" } as const;
+  const bad: readonly [Pick<AdminRoute, "path" | "method">, string | Uint8Array, RegExp][] = [
+    [suspend, "", /^reason: /],
+    [suspend, '{"reason":"x","environment":"Production"}', /^environment: /],
+    [suspend, '{"reason":""}', /^reason: /],
+    [suspend, '{"reason":"x","force":true}', /force/],
+    [suspend, "[]", /^body: /],
+    [suspend, "{", /not JSON/],
+    [suspend, new Uint8Array([0x22, 0xff, 0x22]), /not UTF-8/],
+    [revocations, '{"kind":"everything","value":"x","reason":"y"}', /^kind: /],
+    [revocations, `{"kind":"jti","value":"${"x".repeat(201)}","reason":"y"}`, /^value: /],
+    [{ method: "POST", path: "/v1/groups/:id/join-tokens" }, '{"lifetimeMs":0}', /^lifetimeMs: /],
+    [{ method: "POST", path: "/v1/estate/apply" }, '{"files":{"a.yaml":1}}', /^files\.a\.yaml: /],
+  ];
+  for (const [route, body, place] of bad) {
+    const response = await fetch(call(route, { body: body as string }));
+    assert.equal(response.status, 400, String(body));
+    assert.match((await problemOf(response)).title, place);
+  }
+  assert.deepEqual(seen.calls, []);
+});
+
+test("attack: an id that is not of its kind is refused before it is recorded or passed on, and is not repeated", async () => {
+  const { fetch, seen } = api();
+  const evil = encodeURIComponent('"},{"admin":true}');
+  for (const route of adminRoutes.filter(({ id }) => id !== undefined)) {
+    for (const id of [evil, "..", "%2e%2e", "a".repeat(400), "Ada@acme.example", "%00"]) {
+      const path = `https://admin.test${route.path.replace(":id", id)}`;
+      const response = await fetch(
+        new Request(path, { method: route.method, headers: { authorization: "yes" }, body: bodyOf(route) }),
+      );
+      assert.ok(response.status === 400 || response.status === 404, `${path}: ${response.status}`);
+      assert.doesNotMatch(await response.text(), /admin":true|acme/);
+    }
+  }
+  assert.deepEqual([seen.calls, seen.reads], [[], []]);
+});
+
+test("attack: a body without end is cut at the bound, also without a declared length", async () => {
+  const { fetch, seen } = api();
+  let sent = 0;
+  const endless = new ReadableStream({
+    pull(controller) {
+      sent += 1024 * 1024;
+      controller.enqueue(new Uint8Array(1024 * 1024).fill(0x20));
+    },
+  });
+  const apply = { method: "POST", path: "/v1/estate/apply" } as const;
+  const response = await fetch(call(apply, { body: endless, duplex: "half" } as RequestInit));
+  assert.equal(response.status, 413);
+  assert.equal((await problemOf(response)).code, "too-large");
+  assert.ok(sent <= 20 * 1024 * 1024, `${sent} bytes were read`);
+  assert.deepEqual(seen.calls, []);
+});
+
+test("what keeps an action from being done has one status each, with the fix; anything else is an internal fault that says nothing", async () => {
+  const statuses = {
+    "bad-request": 400,
+    "too-large": 413,
+    "not-found": 404,
+    conflict: 409,
+    "not-permitted": 403,
+    unreachable: 504,
+    unavailable: 503,
+  } as const;
+  for (const [code, status] of Object.entries(statuses) as [AdminFault["code"], number][]) {
+    const actions = { status: () => Promise.reject(new AdminFault(code, `why ${code}`, "do this")) };
+    const { fetch, seen } = api({ actions: actions as unknown as AdminActions });
+    const response = await fetch(call({ method: "GET", path: "/v1/status" }));
+    assert.equal(response.status, status);
+    const problem = await problemOf(response);
+    assert.deepEqual(
+      [problem.code, problem.status, problem.title, problem.detail],
+      [code, status, `why ${code}`, "do this"],
+    );
+    assert.deepEqual(seen.faults, []);
+  }
+  const actions = { status: () => Promise.reject(new Error("password hunter2")) };
+  const { fetch, seen } = api({ actions: actions as unknown as AdminActions });
+  const response = await fetch(call({ method: "GET", path: "/v1/status" }));
+  assert.equal(response.status, 500);
+  assert.doesNotMatch(await response.text(), /hunter2/);
+  assert.equal(seen.faults.length, 1);
+});
+
+test("when operators cannot be judged nobody is let in", async () => {
+  const { fetch, seen } = api({ authenticate: () => Promise.reject(new Error("no keys")) });
+  for (const route of adminRoutes) assert.equal((await fetch(call(route))).status, 500);
+  assert.deepEqual([seen.calls, seen.reads], [[], []]);
+});
