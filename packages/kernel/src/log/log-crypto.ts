@@ -25,12 +25,20 @@ export function sha256(data: Uint8Array): Uint8Array {
   return Buffer.from(hash("sha256", data, "latin1"), "latin1");
 }
 
+let lastImported: { readonly raw: Buffer; readonly key: KeyObject } | undefined;
+
+/** Importing costs as much as verifying, and one log has one key: the last one is kept. */
+function importPublicKey(raw: Uint8Array): KeyObject {
+  if (lastImported === undefined || Buffer.compare(lastImported.raw, raw) !== 0) {
+    const key = createPublicKey({ key: Buffer.concat([spkiHead, raw]), format: "der", type: "spki" });
+    lastImported = { raw: Buffer.from(raw), key };
+  }
+  return lastImported.key;
+}
+
 export const noteCrypto: NoteCrypto = {
   sha256,
-  verifyEd25519: (publicKey, message, signature) => {
-    const key = createPublicKey({ key: Buffer.concat([spkiHead, publicKey]), format: "der", type: "spki" });
-    return verify(null, message, key, signature);
-  },
+  verifyEd25519: (publicKey, message, signature) => verify(null, message, importPublicKey(publicKey), signature),
 };
 
 /** The key a log signs its checkpoints with; it signs nothing else. */

@@ -2,10 +2,9 @@
 // Trusts nothing but the verifier key. Specified in docs/formats/leaf.md.
 import { dirname, join } from "node:path";
 import { printHex, sameBytes } from "@sallyport/protocol/audit/base64.ts";
-import { type Checkpoint, verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
+import { verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import { peekLeaf, refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { hashBytes, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
-import type { NoteVerifier } from "@sallyport/protocol/audit/note.ts";
 import {
   bundlePath,
   parseBundle,
@@ -15,8 +14,7 @@ import {
   tilePath,
   tileWidthMax,
 } from "@sallyport/protocol/audit/tiles.ts";
-import type { Completeness } from "./completeness.ts";
-import { type Disk, readWhole } from "./disk.ts";
+import { readWhole } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
 import { type EntrySpan, readEntrySpan, readFrameHeader } from "./segment.ts";
 import {
@@ -28,68 +26,14 @@ import {
   scanSegment,
 } from "./segments.ts";
 import { parseState } from "./state-file.ts";
-
-export type ProblemKind =
-  | "checkpoint"
-  | "root"
-  | "truncated"
-  | "frame"
-  | "leaf"
-  | "reference"
-  | "tile"
-  | "bundle"
-  | "derived"
-  | "chain"
-  | "crossing"
-  | "missing-origin";
-
-/** One thing that is wrong, where it is, and what it means. */
-export interface LogProblem {
-  readonly kind: ProblemKind;
-  readonly origin: string;
-  /** Path of the file that is wrong, when it is one file. */
-  readonly file: string | null;
-  /** Index of the first leaf concerned. */
-  readonly index: number | null;
-  /** Offset in the file of the first wrong byte that could be named. */
-  readonly offset: number | null;
-  readonly message: string;
-}
-
-/** Problems listed per run; the first ones are what matters. */
-export const problemsMax = 100;
-
-/** A signed size and root that the log must have had. */
-export interface SignedRoot extends Checkpoint {
-  readonly from: string;
-}
-
-export interface OriginRules {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly origin: string;
-  readonly key: NoteVerifier;
-  /** Older checkpoints of this origin. */
-  readonly kept: readonly SignedRoot[];
-  readonly completeness: Completeness;
-  /** A copy of a running log: leaves beyond the checkpoint and a half-written last frame are expected. */
-  readonly live: boolean;
-  readonly onLeaves: (count: number) => void;
-}
-
-export interface OriginReport {
-  readonly origin: string;
-  /** Leaves in the write-ahead log. */
-  readonly leaves: number;
-  /** Size of the published checkpoint; null when it is not believed. */
-  readonly size: number | null;
-  readonly root: string | null;
-  /** SHA-256 of the last checkpoint's body, which the next origin names. */
-  readonly checkpoint: Checkpoint | null;
-  readonly problems: readonly LogProblem[];
-  /** First and last leaf as text, for the chain of origins. */
-  readonly firstLeaf: string | null;
-}
+import {
+  type LogProblem,
+  type OriginReport,
+  type OriginRules,
+  type ProblemKind,
+  problemsMax,
+  type SignedRoot,
+} from "./verify-report.ts";
 
 /** A tile or bundle that differs from what the write-ahead log gives; who is right, the root decides. */
 interface Difference {

@@ -16,7 +16,8 @@ import { LogFault } from "./fault.ts";
 import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
 import { originOfYear, yearFolders } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
-import { type LogProblem, type OriginReport, OriginVerifier, problemsMax, type SignedRoot } from "./verify-origin.ts";
+import { OriginVerifier } from "./verify-origin.ts";
+import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
 
 export interface VerifyOptions {
   /** C2SP verifier key (Ed25519) of any one of the directory's origins: the years differ only in the name. */
