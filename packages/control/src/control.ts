@@ -6,7 +6,7 @@ import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
-import type { ApplyReport } from "./admin/actions.ts";
+import { AdminFault, type ApplyReport } from "./admin/actions.ts";
 import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
 import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./api.ts";
@@ -57,14 +57,16 @@ export interface Control {
   readonly operatorKey: string | null;
   /** Applies an estate as `serve --config` does. */
   apply(loaded: LoadedEstate): Promise<ApplyReport>;
-  /** A join token for a gateway of this process (role all) made without an operator. */
-  joinToken(group: string): Promise<string>;
+  /** A join token for a gateway of this process (role all), made without an operator; null: the group of production. */
+  joinToken(group: string | null): Promise<string>;
   readiness(): Promise<ControlReadiness>;
   metricsText(): Promise<string>;
   stop(): Promise<void>;
 }
 
 const tickMs = 1_000;
+/** Join tokens for a gateway of this very process are used at once. */
+const ownTokenMs = 60_000;
 const housekeepingMs = 10_000;
 const purgeRoundsMax = 20;
 
@@ -135,8 +137,10 @@ class ControlAssembly {
       addresses: { identity: identityUrl, channel: channel.url, admin: admin.url },
       operatorKey: admin.operatorKey,
       apply: (loaded) => applyLoaded(admin.parts, `config:${loaded.estate.name}`, loaded),
-      joinToken: async (group) =>
-        (await createActions(admin.parts).createJoinToken("built-in", { group, lifetimeMs: 60_000 })).token,
+      joinToken: async (named) => {
+        const group = named ?? (await this.#defaultGroup());
+        return (await createActions(admin.parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;
+      },
       readiness: () => admin.parts.readiness(),
       metricsText: () => metrics.text(),
       stop: async () => {
@@ -146,6 +150,18 @@ class ControlAssembly {
         for (const close of [...this.#opened].reverse()) await close().catch(this.#fault);
       },
     };
+  }
+
+  /** The group a gateway of this process belongs to when nobody says: production's, or the only one there is. */
+  async #defaultGroup(): Promise<string> {
+    const groups = await this.#foundations.store.run("listGroups", { tenant: this.#options.tenant });
+    const [first] = groups.filter(({ environment }) => environment === "production").concat(groups);
+    if (first !== undefined) return first.id;
+    throw new AdminFault(
+      "not-found",
+      "no estate was applied, so there is nothing to serve",
+      "name a directory: sallyport serve --config <directory>",
+    );
   }
 
   async #openIdentity(): Promise<{ listener: IdentityListener; url: string }> {

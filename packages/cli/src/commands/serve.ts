@@ -58,7 +58,7 @@ export function serveCommand(program: Command): void {
     .option("--channel-listen <host:port>", "where gateways connect", "127.0.0.1:7441")
     .option("--admin-listen <host:port>", "where operators connect", "127.0.0.1:7442")
     .option("--status-listen <host:port>", "where /livez, /readyz and /metrics are", "127.0.0.1:7443")
-    .option("--group <group>", "group of the gateway in role all; default: production-default")
+    .option("--group <group>", "group of the gateway in role all; default: production's")
     .option("--snapshot-lifetime <duration>", "how long gateways may obey a snapshot without a newer one", "24h")
     .option("--identity-url <url>", "origin clients use for tokens; it is part of every issuer")
     .option("--channel-url <url>", "origin gateways use")

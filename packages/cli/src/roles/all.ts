@@ -10,7 +10,7 @@ import type { RoleLogger, RunningRole } from "./running-role.ts";
 export async function startAll(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
   const control = await startControlRole({ ...options, dataDirectory: join(options.dataDirectory, "control") }, logger);
   try {
-    const joinToken = await control.control.joinToken(options.group ?? "production-default");
+    const joinToken = await control.control.joinToken(options.group);
     const gateway = await startGateway(
       { ...options, dataDirectory: join(options.dataDirectory, "gateway"), joinToken },
       logger,

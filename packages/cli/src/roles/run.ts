@@ -7,6 +7,10 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { openStatusListener } from "./status-listener.ts";
 
+/** Longest wait before the start is announced with what is still missing. */
+const readyWaitMs = 10_000;
+const readyPollMs = 25;
+
 /** Runs until told to stop; resolves after a clean end. */
 export async function runRole(options: ServeOptions, json: boolean): Promise<void> {
   assertEnvironment(process.env);
@@ -24,7 +28,7 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
     throw startFault(error);
   });
   const addresses = { ...role.addresses, status: `http://${options.status.host}:${status.port}` };
-  const readiness = await role.readiness();
+  const readiness = await untilReady(role, stopping.promise);
   logger.info(
     { event: "ready", role: options.role, addresses, ...role.details, readiness, pid: process.pid },
     banner(options.role, addresses),
@@ -34,6 +38,17 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
   await role.stop(options.shutdownGraceMs);
   await status.close();
   logger.info({ event: "stopped" }, "stopped");
+}
+
+/** A gateway that has just joined needs a moment for its first snapshot; whoever waits for the start line wants it served. */
+async function untilReady(role: RunningRole, stopped: Promise<unknown>): Promise<{ readonly ready: boolean }> {
+  const deadline = performance.now() + readyWaitMs;
+  for (;;) {
+    const readiness = await role.readiness();
+    if (readiness.ready || performance.now() > deadline) return readiness;
+    const next = new Promise((resolve) => setTimeout(resolve, readyPollMs));
+    if ((await Promise.race([next, stopped.then(() => "stopped")])) === "stopped") return readiness;
+  }
 }
 
 async function startRole(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
