@@ -4,7 +4,7 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { type LeafHead, leafBytesMax } from "@sallyport/protocol/audit/leaf-format.ts";
 import { LogFault, type LogFaultCode } from "./fault.ts";
 import { openIntentsMax } from "./open-intents.ts";
-import { type EntrySpan, entryBytes, readEntrySpan, referenceBytesMax, writeEntry } from "./segment.ts";
+import { entryBytes, newSpan, readEntrySpan, referenceBytesMax, writeEntry } from "./segment.ts";
 import { headOf } from "./segments.ts";
 
 export interface LogEntry {
@@ -57,10 +57,10 @@ export function siftBatch(bytes: Buffer, count: number, rules: SiftRules): Sifte
   const heads: LeafHead[] = [];
   const refused: { place: number; code: LogFaultCode }[] = [];
   const kept: Buffer[] = [];
-  const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: 0 };
+  const span = newSpan(0, bytes.length);
   let intentsOpen = rules.intentsOpen;
   for (let place = 0; place < count; place++) {
-    if (!readEntrySpan(bytes, span.end, bytes.length, span)) {
+    if (!readEntrySpan(bytes, span.end, span)) {
       throw new LogFault("leaf-refused", "a batch is not in the stored encoding");
     }
     const head = headOf(bytes, span.leafAt, span.leafEnd);

@@ -17,6 +17,7 @@ import {
 } from "@sallyport/protocol/audit/note.ts";
 import { type Disk, readWhole, replaceDurably } from "./disk.ts";
 import { LogFault } from "./fault.ts";
+import { yearFolders } from "./origin.ts";
 
 const spkiHead = Buffer.from("302a300506032b6570032100", "hex");
 
@@ -60,10 +61,16 @@ export function importLogKey(pkcs8: Uint8Array): LogKey {
   return logKey(createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" }));
 }
 
-/** The key in `<directory>/log.key`, created (0600) when there is none. Throws LogFault `log-key` when the file is not a key. */
+/** The key in `<directory>/log.key`, created (0600) for a new log. Throws LogFault `log-key` when the file is not a key, or is gone from a log that has begun. */
 export function loadLogKey(disk: Disk, directory: string): LogKey {
   const path = join(directory, "log.key");
   const pem = readWhole(disk, path);
+  if (pem === null && yearFolders(disk.list(directory)).length > 0) {
+    throw new LogFault(
+      "log-key",
+      `${path} is missing, but ${directory} holds a log that it signed; restore it from the backup`,
+    );
+  }
   if (pem === null) {
     const { privateKey } = generateKeyPairSync("ed25519");
     replaceDurably(disk, path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })));

@@ -63,6 +63,9 @@ test("the key is made at the first start, readable by its owner only, and the sa
   const second = await openLog(options);
   await second.close();
   assert.equal(second.verifierKey, first.verifierKey);
+  rmSync(join(options.directory, "log.key"));
+  await assert.rejects(openLog(options), faultWith("log-key"));
+  assert.ok(!existsSync(join(options.directory, "log.key")), "no new key is made in its place");
 });
 
 test("a given key is used and none is written", async () => {

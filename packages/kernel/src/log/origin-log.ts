@@ -15,7 +15,14 @@ import { LogFault } from "./fault.ts";
 import { type LogKey, sha256 } from "./log-crypto.ts";
 import type { OpenIntents } from "./open-intents.ts";
 import type { FoundRecord } from "./port.ts";
-import { type EntrySpan, printFrame, printSegmentHeader, readEntrySpan, segmentHeaderBytes } from "./segment.ts";
+import {
+  type EntrySpan,
+  newSpan,
+  printFrame,
+  printSegmentHeader,
+  readEntrySpan,
+  segmentHeaderBytes,
+} from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import {
   findInSegments,
@@ -116,9 +123,9 @@ export class OriginLog {
   /** Hashes and indexes what is durable. Separate from `commit` so that nobody waits for it. */
   absorb(): void {
     for (const { slab, at } of this.#unfolded) {
-      const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: 0 };
+      const span = newSpan(0, slab.bytes.length);
       for (let i = 0; i < slab.count; i++) {
-        readEntrySpan(slab.bytes, span.end, slab.bytes.length, span);
+        readEntrySpan(slab.bytes, span.end, span);
         const head = slab.heads[i] ?? null;
         this.#index.add(at + span.at, head?.id ?? null);
         this.#fold.push(...this.#hashed(slab.bytes, span));
@@ -302,7 +309,7 @@ export class OriginLog {
       if (i < from) continue;
       if (segment.first !== next) throw missingSegment(segment, next);
       const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
-      const end = scanForStart(bytes, segment, { origin, last: i === segments.length - 1 }, (entry) =>
+      const end = scanForStart({ bytes, segment, origin }, { last: i === segments.length - 1 }, (entry) =>
         visit(segment, entry),
       );
       next = end.next;

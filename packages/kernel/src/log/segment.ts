@@ -84,16 +84,27 @@ export interface EntrySpan {
   leafAt: number;
   leafEnd: number;
   end: number;
+  /** Entries end here at the latest. */
+  limit: number;
 }
 
-/** Reads the span of the entry at `at` into `span`; false when it would pass `limit`. */
-export function readEntrySpan(bytes: Buffer, at: number, limit: number, span: EntrySpan): boolean {
-  if (at + entryHeaderBytes > limit) return false;
+/** A span before its first entry, which begins at `start`. */
+export const newSpan = (start: number, limit: number): EntrySpan => ({
+  at: start,
+  leafAt: start,
+  leafEnd: start,
+  end: start,
+  limit,
+});
+
+/** Reads the span of the entry at `at` into `span`; false when it would pass the span's limit. */
+export function readEntrySpan(bytes: Buffer, at: number, span: EntrySpan): boolean {
+  if (at + entryHeaderBytes > span.limit) return false;
   span.at = at;
   span.leafAt = at + entryHeaderBytes;
   span.leafEnd = span.leafAt + bytes.readUInt16BE(at);
   span.end = span.leafEnd + bytes.readUInt32BE(at + 2);
-  return span.end <= limit;
+  return span.end <= span.limit;
 }
 
 /** Frame header at `at`, without its checksum being looked at; a text says why there is none. */
@@ -114,9 +125,9 @@ export function readFrame(bytes: Buffer, at: number, first: number): Frame | str
   if (frame.end > bytes.length) return "the frame is cut short";
   if (bytes.readUInt32BE(at + 4) !== crc32c(bytes, at + 8, frame.end)) return "the frame does not match its checksum";
   if (frame.first !== first) return `the frame begins with leaf ${frame.first} where ${first} is due`;
-  const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: frame.entriesAt };
+  const span = newSpan(frame.entriesAt, frame.end);
   for (let i = 0; i < frame.count; i++) {
-    if (!readEntrySpan(bytes, span.end, frame.end, span)) return "an entry passes the end of its frame";
+    if (!readEntrySpan(bytes, span.end, span)) return "an entry passes the end of its frame";
   }
   return span.end === frame.end ? frame : "the frame is longer than its entries";
 }

@@ -9,6 +9,7 @@ import {
   type EntrySpan,
   entryHeaderBytes,
   frameBehind,
+  newSpan,
   readEntrySpan,
   readFrame,
   readSegmentHeader,
@@ -43,6 +44,13 @@ export function listSegments(disk: Disk, directory: string): SegmentFile[] {
     .map((name) => segmentFile(directory, Number(name.slice(0, 16))));
 }
 
+/** A segment file that was read. */
+export interface SegmentContent {
+  readonly bytes: Buffer;
+  readonly segment: SegmentFile;
+  readonly origin: string;
+}
+
 export interface ScannedEntry {
   readonly bytes: Buffer;
   readonly span: EntrySpan;
@@ -59,25 +67,21 @@ export interface ScanEnd {
 }
 
 /** Visits every entry of every whole frame, in order. The span is reused between calls. */
-export function scanSegment(
-  bytes: Buffer,
-  segment: SegmentFile,
-  origin: string,
-  visit: (entry: ScannedEntry) => void,
-): ScanEnd {
+export function scanSegment({ bytes, segment, origin }: SegmentContent, visit: (entry: ScannedEntry) => void): ScanEnd {
   const header = readSegmentHeader(bytes, origin);
   if (typeof header === "string") return { next: segment.first, end: 0, bad: header };
   if (header !== segment.first)
     return { next: segment.first, end: 0, bad: "the segment header names another first leaf than the file" };
-  const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: 0 };
+  const span = newSpan(0, 0);
   let index = segment.first;
   let at = segmentHeaderBytes;
   while (at < bytes.length) {
     const frame = readFrame(bytes, at, index);
     if (typeof frame === "string") return { next: index, end: at, bad: frame };
     span.end = frame.entriesAt;
+    span.limit = frame.end;
     for (let i = 0; i < frame.count; i++, index++) {
-      readEntrySpan(bytes, span.end, frame.end, span);
+      readEntrySpan(bytes, span.end, span);
       visit({ bytes, span, index });
     }
     at = frame.end;
@@ -87,12 +91,12 @@ export function scanSegment(
 
 /** Like `scanSegment`, but a bad frame is a fault unless it is what an interrupted write leaves at the very end of the last segment. */
 export function scanForStart(
-  bytes: Buffer,
-  segment: SegmentFile,
-  rules: { readonly origin: string; readonly last: boolean },
+  content: SegmentContent,
+  rules: { readonly last: boolean },
   visit: (entry: ScannedEntry) => void,
 ): ScanEnd {
-  const end = scanSegment(bytes, segment, rules.origin, visit);
+  const { bytes, segment } = content;
+  const end = scanSegment(content, visit);
   if (end.bad === null) return end;
   // Behind a bad header even the segment's own first frame counts; behind a bad frame only those after it.
   const behind = frameBehind(bytes, end.end, end.end === 0 ? end.next - 1 : end.next);
@@ -107,11 +111,9 @@ export function scanForStart(
 }
 
 /** The index of a whole segment's bytes. */
-export function indexSegment(bytes: Buffer, segment: SegmentFile, origin: string): GrowingIndex {
+export function indexSegment(content: SegmentContent): GrowingIndex {
   const index = new GrowingIndex();
-  scanSegment(bytes, segment, origin, ({ span }) =>
-    index.add(span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null),
-  );
+  scanSegment(content, ({ bytes, span }) => index.add(span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null));
   return index;
 }
 
@@ -126,7 +128,7 @@ function withIndex<T>(disk: Disk, segment: SegmentFile, origin: string, use: (in
       file.close();
     }
   }
-  return use(indexSegment(readWhole(disk, segment.path) ?? Buffer.alloc(0), segment, origin));
+  return use(indexSegment({ bytes: readWhole(disk, segment.path) ?? Buffer.alloc(0), segment, origin }));
 }
 
 function readRecord(

@@ -16,7 +16,7 @@ import {
 } from "@sallyport/protocol/audit/tiles.ts";
 import { readWhole } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
-import { type EntrySpan, readEntrySpan, readFrameHeader } from "./segment.ts";
+import { type EntrySpan, newSpan, readEntrySpan, readFrameHeader } from "./segment.ts";
 import {
   indexSegment,
   listSegments,
@@ -127,7 +127,7 @@ export class OriginVerifier {
         return;
       }
       const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
-      const end = scanSegment(bytes, segment, origin, (entry) => this.#leaf(entry, segment));
+      const end = scanSegment({ bytes, segment, origin }, (entry) => this.#leaf(entry, segment));
       next = end.next;
       const last = i === segments.length - 1;
       if (end.bad !== null && !(last && this.#isExpectedTail(end))) {
@@ -217,7 +217,11 @@ export class OriginVerifier {
     const first = tile.n * tileWidthMax * perHash;
     // Beyond the checkpoint nothing was promised.
     if (first + tile.width * perHash > (this.#published?.size ?? 0)) return;
-    this.#compare("tile", tilePath(tile), bytes, (offset) => first + Math.floor(offset / hashBytes) * perHash);
+    this.#compare(
+      { kind: "tile", path: tilePath(tile) },
+      bytes,
+      (offset) => first + Math.floor(offset / hashBytes) * perHash,
+    );
   }
 
   /** Partial tiles and bundles of the published size, and those that older checkpoints left beside them: each is a prefix. */
@@ -248,7 +252,7 @@ export class OriginVerifier {
   #compareBundle(n: number, entries: readonly Uint8Array[]): void {
     const first = n * tileWidthMax;
     if (first + entries.length > (this.#published?.size ?? 0)) return;
-    this.#compare("bundle", bundlePath(n, entries.length), printBundle(entries), (offset) => {
+    this.#compare({ kind: "bundle", path: bundlePath(n, entries.length) }, printBundle(entries), (offset) => {
       let end = 0;
       const place = entries.findIndex((entry) => {
         end += 2 + entry.length;
@@ -258,7 +262,11 @@ export class OriginVerifier {
     });
   }
 
-  #compare(kind: Difference["kind"], path: string, due: Uint8Array, indexAt: (offset: number) => number): void {
+  #compare(
+    { kind, path }: Pick<Difference, "kind" | "path">,
+    due: Uint8Array,
+    indexAt: (offset: number) => number,
+  ): void {
     const found = readWhole(this.#rules.disk, join(this.#rules.directory, path));
     if (found !== null && Buffer.compare(found, due) === 0) return;
     if (this.#differences.length >= problemsMax) return;
@@ -291,7 +299,7 @@ export class OriginVerifier {
     if (segment === undefined) return { index };
     let offset: number | undefined;
     const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
-    scanSegment(bytes, segment, origin, ({ span, index: at }) => {
+    scanSegment({ bytes, segment, origin }, ({ span, index: at }) => {
       if (at === index)
         offset = span.leafAt + firstDifference(bytes.subarray(span.leafAt, span.leafEnd), this.#bundled(index));
     });
@@ -310,10 +318,11 @@ export class OriginVerifier {
   /** A frame that does not hold: which of its leaves is wrong, and from which byte on? */
   #badFrame(bytes: Buffer, segment: SegmentFile, end: ScanEnd): void {
     const frame = readFrameHeader(bytes, end.end);
-    const span: EntrySpan = { at: 0, leafAt: 0, leafEnd: 0, end: typeof frame === "string" ? 0 : frame.entriesAt };
+    const span =
+      typeof frame === "string" ? newSpan(0, 0) : newSpan(frame.entriesAt, Math.min(frame.end, bytes.length));
     for (let i = 0; typeof frame !== "string" && i < frame.count; i++) {
       const at = span.end;
-      const whole = readEntrySpan(bytes, at, Math.min(frame.end, bytes.length), span);
+      const whole = readEntrySpan(bytes, at, span);
       const due = this.#bundled(end.next + i);
       const leaf = whole ? bytes.subarray(span.leafAt, span.leafEnd) : new Uint8Array(0);
       if (due.length === 0 || Buffer.compare(leaf, due) === 0) continue;
@@ -335,7 +344,7 @@ export class OriginVerifier {
   #checkIndex(bytes: Buffer, segment: SegmentFile, last: boolean): void {
     const found = readWhole(this.#rules.disk, segment.indexPath);
     if (found === null || last) return;
-    if (indexSegment(bytes, segment, this.#rules.origin).print(segment.first).equals(found)) return;
+    if (indexSegment({ bytes, segment, origin: this.#rules.origin }).print(segment.first).equals(found)) return;
     this.#problem(
       "derived",
       "the index of this segment is not what the segment gives; remove it and it is made again",
