@@ -133,6 +133,7 @@ async function fetchToken(session: Session): Promise<string> {
     typeof parsed.access_token === "string"
   )
     return parsed.access_token;
+  if (answer.status >= 500) throw refusalOf(answer);
   throw new CommandEnd(
     exitCode.notPermitted,
     "control does not accept this operator key",
@@ -207,6 +208,7 @@ const exitOfStatus: Readonly<Record<number, CommandEnd["exit"]>> = {
   400: exitCode.badUse,
   401: exitCode.notPermitted,
   403: exitCode.notPermitted,
+  413: exitCode.badUse,
   504: exitCode.unreachable,
   503: exitCode.unreachable,
 };

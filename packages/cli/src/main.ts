@@ -10,6 +10,7 @@ import { estateCommands } from "./commands/estate.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { keyCommands } from "./commands/keys.ts";
+import { policyCommands } from "./commands/policy.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { statusCommand } from "./commands/status.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -20,7 +21,6 @@ import { version } from "./version.ts";
 interface GlobalOptions {
   readonly json?: boolean;
   readonly operator?: string;
-  readonly data?: string;
 }
 
 /** Control's code is loaded by the commands that speak to it, never by a gateway. */
@@ -55,6 +55,7 @@ export function createProgram(): Command {
   integrationCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
+  policyCommands(program);
   auditCommands(program, connect);
   return program;
 }
@@ -81,7 +82,9 @@ export async function run(argv: readonly string[]): Promise<number> {
 /** A fault of a part (store, log, seal, join …) has words for people and a code; anything else is a bug and shows where it was. */
 function faultEnd(error: unknown): CommandEnd {
   if (error instanceof Error && "code" in error && typeof error.code === "string") {
-    return new CommandEnd(exitCode.badUse, `${error.message} (${error.code})`);
+    const words =
+      "publicText" in error && error.code === "estate-unreadable" ? String(error.publicText) : error.message;
+    return new CommandEnd(exitCode.badUse, `${words} (${error.code})`);
   }
   return new CommandEnd(
     exitCode.badUse,

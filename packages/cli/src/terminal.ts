@@ -18,19 +18,25 @@ export function createTerminal(
   return {
     json,
     line: (text) => {
-      if (!json) out(`${text}\n`);
+      if (!json) out(`${printable(text)}\n`);
     },
     result: (value, words) => {
-      out(
-        json
-          ? `${JSON.stringify(value, null, 2)}\n`
-          : words()
-              .map((line) => `${line}\n`)
-              .join(""),
-      );
+      if (json) out(`${JSON.stringify(value, null, 2)}\n`);
+      else for (const line of words()) out(`${printable(line)}\n`);
     },
     table: formatTable,
   };
+}
+
+/**
+ * Text as it is safe on a terminal: what callers sent stands in reports (`why`), and an escape sequence in it must not move the
+ * cursor, hide a line or reorder it. Line feeds stay: they are ours.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Left-aligned columns, two spaces apart; the first row is the heading. */
@@ -50,7 +56,12 @@ export function printEnd(
   json: boolean,
   err: (text: string) => void = (text) => process.stderr.write(text),
 ): void {
-  if (json) err(`${JSON.stringify({ error: end.message, fix: end.fix, exit: end.exit })}\n`);
-  else if (end.message !== "")
-    err(`${end.exit === exitCode.no ? "" : "error: "}${end.message}\n${end.fix === "" ? "" : `  fix: ${end.fix}\n`}`);
+  // The result has said it already.
+  if (end.message === "") return;
+  if (json) {
+    err(`${JSON.stringify({ error: end.message, fix: end.fix, exit: end.exit })}\n`);
+    return;
+  }
+  const fix = end.fix === "" ? "" : `  fix: ${printable(end.fix)}\n`;
+  err(`${end.exit === exitCode.no ? "" : "error: "}${printable(end.message)}\n${fix}`);
 }

@@ -1,5 +1,6 @@
 // Promises to say, offline, everything that is wrong with an estate directory, at its file, line and column, with the fix.
-// Trusts the loader that `serve` and `apply` use: what passes here is what is served. Specified in docs/configuration.md.
+// Trusts the loader and the policy compiler that `serve` and `apply` use: what passes here is what is served. Specified in docs/configuration.md.
+import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
 import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
@@ -8,35 +9,47 @@ import { createTerminal } from "../terminal.ts";
 export function checkCommand(program: Command): void {
   program
     .command("check <directory>")
-    .description("find what is wrong with an estate, without running anything")
+    .description("find what is wrong with an estate and its policies, without running anything")
+    .addHelpText(
+      "after",
+      "\nWarnings are printed and do not change the exit code.\nExample:\n  sallyport check estate\n",
+    )
     .action(async (directory: string, _options: unknown, command: Command) => {
-      const { loadEstate } = await import("@sallyport/control/registry/config/load.ts");
-      const { formatFinding } = await import("@sallyport/control/registry/config/finding.ts");
-      const { estate, findings } = loadDirectory(() => loadEstate(directory, { now: () => Date.now() }), directory);
-      const errors = findings.filter((finding) => finding.severity === "error").length;
+      const { formatFinding, sortFindings } = await import("@sallyport/control/registry/config/finding.ts");
+      const { checkPolicies } = await import("@sallyport/control/snapshot/compile-policies.ts");
+      const { createSliceCompiler } = await import("@sallyport/kernel/policy/compile-slice.ts");
+      const { estate, findings: declared } = await loadDirectory(directory);
+      const findings = sortFindings([...declared, ...checkPolicies(estate, createSliceCompiler())]);
+      const errors = findings.filter(({ severity }) => severity === "error").length;
       const counts = estate.environments.map(
         ({ name, systems, integrations }) => `${name}: ${systems.length} systems, ${integrations.length} integrations`,
       );
       const terminal = createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
-      terminal.result({ errors, findings }, () => [
+      terminal.result({ errors, warnings: findings.length - errors, findings }, () => [
         ...findings.map(formatFinding),
         ...counts,
-        errors === 0
-          ? "no errors"
-          : `${errors} ${errors === 1 ? "error" : "errors"}: the objects named above are not served`,
+        summary(errors, findings.length - errors),
       ]);
       if (errors > 0) throw new CommandEnd(exitCode.no, "");
     });
 }
 
-function loadDirectory<T>(load: () => T, directory: string): T {
+function summary(errors: number, warnings: number): string {
+  const warned = warnings === 0 ? "" : `, ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
+  if (errors === 0) return `no errors${warned}`;
+  return `${errors} ${errors === 1 ? "error" : "errors"}${warned}: the objects named above are not served`;
+}
+
+/** The estate in a directory, as `serve` and `apply` see it. Throws CommandEnd (bad use) when there is no such directory. */
+export async function loadDirectory(directory: string): Promise<LoadedEstate> {
+  const { loadEstate } = await import("@sallyport/control/registry/config/load.ts");
   try {
-    return load();
+    return loadEstate(directory, { now: () => Date.now() });
   } catch (error) {
-    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) {
+    if (error instanceof Error && "code" in error && error.code === "estate-unreadable") {
       throw new CommandEnd(
         exitCode.badUse,
-        `${directory} is not a directory`,
+        `${directory} cannot be read as a directory`,
         "name the directory that holds systems/ and integrations/",
       );
     }

@@ -1,9 +1,10 @@
 // Promises that a gateway joins with one token, once, and can be cut off by one command.
 // Trusts control's admin API. Specified in docs/formats/join.md and docs/cli.md.
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
+import { CommandEnd, exitCode } from "../exit.ts";
 
 interface GatewayStatus {
   readonly node: string;
@@ -28,12 +29,17 @@ export function gatewayCommands(program: Command, connect: Connect): void {
     .action(async (options: { group: string; out: string; lifetime: string }, command: Command) => {
       const { client, terminal } = await connect(command);
       const body = { lifetimeMs: parseDuration(options.lifetime) };
-      const made = await client.call<{ token: string; expiresAt: number }>(
-        "POST",
-        `/v1/groups/${encodeURIComponent(options.group)}/join-tokens`,
-        body,
-      );
-      writeFileSync(options.out, `${made.token}\n`, { mode: 0o600, flag: "wx" });
+      const file = openNew(options.out);
+      let made: { readonly token: string; readonly expiresAt: number };
+      try {
+        made = await client.call("POST", `/v1/groups/${encodeURIComponent(options.group)}/join-tokens`, body);
+        writeFileSync(file, `${made.token}\n`);
+      } catch (error) {
+        rmSync(options.out, { force: true });
+        throw error;
+      } finally {
+        closeSync(file);
+      }
       terminal.result({ file: options.out, expiresAt: made.expiresAt }, () => [
         `${options.out}: good for one gateway of ${options.group} until ${new Date(made.expiresAt).toISOString()}`,
       ]);
@@ -68,4 +74,17 @@ export function gatewayCommands(program: Command, connect: Connect): void {
       await client.call("POST", `/v1/gateways/${encodeURIComponent(node)}/revoke`, options);
       terminal.result({ node, state: "revoked" }, () => [`${node} is revoked`]);
     });
+}
+
+/** Before the token is made: a token that cannot be written down would stay valid with nobody holding it. */
+function openNew(path: string): number {
+  try {
+    return openSync(path, "wx", 0o600);
+  } catch {
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${path} cannot be made`,
+      "name a file that does not exist, in a folder you may write to",
+    );
+  }
 }

@@ -1,0 +1,256 @@
+// Promises to judge a log offline, to show what it says of one crossing, and to make and check receipts anyone can verify.
+// Trusts the verifier key and the checkpoints given on the command line, and nothing in the directory. Specified in docs/audit.md and docs/formats/leaf.md.
+import { readFileSync, writeFileSync } from "node:fs";
+import type { VerifyReport } from "@sallyport/kernel/log/verify.ts";
+import type { Command } from "commander";
+import type { Connect } from "../admin-client.ts";
+import { CommandEnd, exitCode } from "../exit.ts";
+import { createTerminal, type Terminal } from "../terminal.ts";
+
+/** `sallyport audit verify|show|prove|check-proof`; all of them work without control. */
+export function auditCommands(program: Command, _connect: Connect): void {
+  const group = program
+    .command("audit")
+    .description("verify a log, show what it says, make and check receipts; all offline, over files");
+  verifyCommand(group);
+  showCommand(group);
+  proveCommand(group);
+  checkProofCommand(group);
+}
+
+const examples = {
+  verify: `
+Without --key the log is checked against the key that lies beside it: that finds damage, not a rewrite by
+whoever owns the directory. A rewrite is found with a key and a checkpoint kept elsewhere:
+  sallyport audit verify .sallyport/log --key gateway.vkey --older /mnt/elsewhere/checkpoints
+`,
+  prove: `
+Writes the receipt (c2sp.org/tlog-proof@v1) to <file> and the leaf it is about to <file>.leaf.
+  sallyport audit prove gw-1-01KAMZZZZZ0000000000000000 --log .sallyport/log --out order-4711.proof
+`,
+  checkProof: `
+Anyone can run this, with nothing but the two files and the verifier key:
+  sallyport audit check-proof order-4711.proof --key gateway.vkey
+`,
+};
+
+type LogProblem = VerifyReport["problems"][number];
+
+interface VerifyFlags {
+  readonly key?: string;
+  readonly older?: readonly string[];
+  readonly live: boolean;
+}
+
+function verifyCommand(group: Command): void {
+  group
+    .command("verify <directory>")
+    .description("check every byte of a log directory: exit 0 when it is whole, unchanged and complete, 1 when not")
+    .option("--key <key>", "verifier key (<origin>+<id>+<base64>), or a file that holds it; default: the log's own")
+    .option("--older <file...>", "checkpoints kept elsewhere, which the log must still extend")
+    .option("--live", "the log is being written: crossings still open are not held against it", false)
+    .addHelpText("after", examples.verify)
+    .action(async (directory: string, flags: VerifyFlags, command: Command) => {
+      const { verifyLogDirectory } = await import("@sallyport/kernel/log/verify.ts");
+      const terminal = terminalOf(command);
+      const key = flags.key === undefined ? await ownKey(directory) : readKey(flags.key);
+      const older = (flags.older ?? []).map((path) => readFile(path).toString("utf8"));
+      const report = verifyLogDirectory(directory, {
+        verifierKey: key,
+        olderCheckpoints: older,
+        live: flags.live,
+        onProgress: progressOf(terminal),
+      });
+      const trust = flags.key === undefined ? "own" : "given";
+      terminal.result({ ...report, verifierKey: key, keyFrom: trust, olderFiles: older.length }, () =>
+        verifyWords(report, { key, trust, older: older.length }),
+      );
+      if (!report.ok) throw new CommandEnd(exitCode.no, "");
+    });
+}
+
+/** The count of leaves so far, on one line of standard error, for people only. */
+function progressOf(terminal: Terminal): (leaves: number) => void {
+  if (terminal.json || process.stderr.isTTY !== true) return () => {};
+  return (leaves) => process.stderr.write(`\r${leaves} leaves checked`);
+}
+
+function verifyWords(
+  report: VerifyReport,
+  given: { readonly key: string; readonly trust: "own" | "given"; readonly older: number },
+): readonly string[] {
+  const { counts } = report;
+  const lines = report.origins.flatMap((origin) => [
+    `origin     ${origin.origin}`,
+    origin.size === null
+      ? "  checkpoint  none that the key signed"
+      : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
+  ]);
+  lines.push(
+    `signer     ${given.key}${given.trust === "own" ? "  (the key in the directory: nothing outside vouches for it)" : ""}`,
+    `extends    ${given.older === 0 ? "no older checkpoint was given" : `checkpoints of ${given.older} ${given.older === 1 ? "file" : "files"} kept elsewhere`}`,
+    `crossings  ${counts.crossings}: ${counts.intents} intents, ${counts.outcomes} outcomes, ${counts.unknown} of them found at recovery, ${report.open.length} open`,
+    ...report.problems.map(problemLine),
+  );
+  if (report.ok) return [...lines, `yes: ${report.leaves} leaves are whole, unchanged and complete`];
+  const first = report.firstBad;
+  return [...lines, `no: ${first === null ? "see above" : `the first bad place is ${problemLine(first)}`}`];
+}
+
+function problemLine(problem: LogProblem): string {
+  const place = problem.file === null ? problem.origin : `${problem.file}:${problem.offset ?? "-"}`;
+  const leaf = problem.index === null ? "" : ` leaf ${problem.index}`;
+  return `${problem.kind}: ${place}${leaf}: ${problem.message}`;
+}
+
+function showCommand(group: Command): void {
+  group
+    .command("show <id>")
+    .description("the leaves a log holds of one crossing or event; exit 1 when there are none")
+    .requiredOption("--log <directory>", "log directory, for example .sallyport/log")
+    .addHelpText("after", "\nThe full reason of a denial is sealed to control: sallyport why <id>\n")
+    .action(async (id: string, flags: { readonly log: string }, command: Command) => {
+      const found = await leavesOf(flags.log, id);
+      terminalOf(command).result(
+        found.map(({ origin, index, leaf }) => ({ origin, index, leaf: JSON.parse(leaf) })),
+        () => found.map(({ origin, index, leaf }) => `${origin} leaf ${index}\n  ${leaf}`),
+      );
+      if (found.length === 0)
+        throw new CommandEnd(exitCode.no, `${flags.log} holds no leaf of ${id}`, "ask the node named in the id");
+    });
+}
+
+interface FoundLeaf {
+  readonly origin: string;
+  readonly index: number;
+  readonly leaf: string;
+}
+
+async function leavesOf(directory: string, id: string): Promise<readonly FoundLeaf[]> {
+  const { findInSegments } = await import("@sallyport/kernel/log/segments.ts");
+  const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
+  const disk = realDisk();
+  return (await originsOf(directory)).flatMap(({ origin, folder }) =>
+    findInSegments({ disk, directory: folder, origin }, id).map(({ index, leaf }) => ({
+      origin,
+      index,
+      leaf: Buffer.from(leaf).toString("latin1"),
+    })),
+  );
+}
+
+/** The origins of a log by their published checkpoints, oldest first. Throws CommandEnd when the directory holds no log. */
+async function originsOf(directory: string): Promise<readonly { readonly origin: string; readonly folder: string }[]> {
+  const { join } = await import("node:path");
+  const { yearFolders } = await import("@sallyport/kernel/log/origin.ts");
+  const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
+  const { parseCheckpointBody } = await import("@sallyport/protocol/audit/checkpoint.ts");
+  const { parseNote } = await import("@sallyport/protocol/audit/note.ts");
+  const folders = yearFolders(realDisk().list(directory)).map((year) => join(directory, String(year)));
+  if (folders.length === 0)
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${directory} holds no log`,
+      "name the folder that holds a folder per year, for example .sallyport/log",
+    );
+  return folders.map((folder) => {
+    const note = parseNote(readFile(join(folder, "checkpoint")).toString("utf8"));
+    const checkpoint = parseCheckpointBody(note?.text ?? "");
+    if (checkpoint === null)
+      throw new CommandEnd(
+        exitCode.badUse,
+        `${folder}/checkpoint is not a checkpoint`,
+        `sallyport audit verify ${directory} says more`,
+      );
+    return { origin: checkpoint.origin, folder };
+  });
+}
+
+function proveCommand(group: Command): void {
+  group
+    .command("prove <leaf>")
+    .description("make a receipt for one leaf, named by a crossing id or by its index in the newest origin")
+    .requiredOption("--log <directory>", "log directory, for example .sallyport/log")
+    .requiredOption("--out <file>", "where to write the receipt; never overwritten")
+    .addHelpText("after", examples.prove)
+    .action(async (leaf: string, flags: { readonly log: string; readonly out: string }, command: Command) => {
+      const { prove } = await import("@sallyport/kernel/log/prove.ts");
+      const receipt = prove(flags.log, /^\d{1,15}$/.test(leaf) ? { index: Number(leaf) } : { id: leaf });
+      writeNew(flags.out, receipt.proof);
+      writeNew(`${flags.out}.leaf`, receipt.leaf);
+      const { origin, index } = receipt;
+      terminalOf(command).result({ origin, index, proof: flags.out, leaf: `${flags.out}.leaf` }, () => [
+        `${flags.out}: leaf ${index} of ${origin}`,
+        `${flags.out}.leaf: the leaf itself`,
+      ]);
+    });
+}
+
+function checkProofCommand(group: Command): void {
+  group
+    .command("check-proof <file>")
+    .description("does a receipt bind its leaf to a tree that this key signed? exit 0 yes, 1 no")
+    .requiredOption("--key <key>", "verifier key (<origin>+<id>+<base64>), or a file that holds it")
+    .option("--leaf <file>", "the leaf; default: <file>.leaf")
+    .addHelpText("after", examples.checkProof)
+    .action(async (file: string, flags: { readonly key: string; readonly leaf?: string }, command: Command) => {
+      const { checkProof } = await import("@sallyport/kernel/log/prove.ts");
+      const leaf = readFile(flags.leaf ?? `${file}.leaf`);
+      const verdict = checkProof(readFile(file).toString("utf8"), readKey(flags.key), leaf);
+      const terminal = terminalOf(command);
+      if (verdict.kind === "refused") {
+        terminal.result({ valid: false, why: verdict.why }, () => [`no: ${verdict.why}`]);
+        throw new CommandEnd(exitCode.no, "");
+      }
+      const { origin, size } = verdict.checkpoint;
+      terminal.result({ valid: true, index: verdict.index, origin, size }, () => [
+        `yes: leaf ${verdict.index} of the ${size} that ${origin} signed`,
+        `  ${leaf.toString("latin1")}`,
+      ]);
+    });
+}
+
+/** The verifier key of the private key that lies in the directory: good for finding damage, worth nothing against its owner. */
+async function ownKey(directory: string): Promise<string> {
+  const { loadLogKey, sha256 } = await import("@sallyport/kernel/log/log-crypto.ts");
+  const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
+  const { printVerifierKey } = await import("@sallyport/protocol/audit/note.ts");
+  const disk = realDisk();
+  const newest = (await originsOf(directory)).at(-1);
+  if (newest === undefined || !disk.list(directory).includes("log.key"))
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${directory} has no log.key to check with`,
+      "give the verifier key with --key",
+    );
+  return printVerifierKey(sha256, newest.origin, loadLogKey(disk, directory).publicKey);
+}
+
+/** A verifier key is public, so it may stand on the command line; a file of it is easier to keep. */
+function readKey(given: string): string {
+  return given.includes("+") ? given : readFile(given).toString("utf8").trim();
+}
+
+function readFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch {
+    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
+  }
+}
+
+function writeNew(path: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(path, content, { flag: "wx" });
+  } catch {
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${path} cannot be written`,
+      "name a file that does not exist, in a folder that does",
+    );
+  }
+}
+
+function terminalOf(command: Command): Terminal {
+  return createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
+}
