@@ -1,7 +1,7 @@
 // Promises that nothing passes unrecorded: every method resolves only when its leaf is durable and rejects when it cannot be, so that its caller
 // can let nothing go. Trusts the log handle for durability and the log keys for pseudonyms and sealing; puts nothing personal and no text a
 // caller chose into a leaf. Byte-exact in docs/formats/leaf.md.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
@@ -163,7 +163,7 @@ export class Recorder {
       referenceContext({ tenant, environment, id: exchange.id }),
       Buffer.from(text, "utf8"),
     );
-    return { bytes, hash: createHash("sha256").update(bytes).digest("hex") };
+    return { bytes, hash: hash("sha256", bytes, "hex") };
   }
 
   #decision(exchange: Exchange, denied: Deny | null, sealed: { readonly hash: string }): DecisionFields {

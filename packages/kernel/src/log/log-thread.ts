@@ -11,6 +11,8 @@ import { batchBytesMax, entryBytes, frameEntriesMax, writeEntry } from "./segmen
 export const queuedRecordsMax = 65_536;
 export const queuedBytesMax = 67_108_864;
 const firstBufferBytes = 65_536;
+/** A flush of at most this many bytes is copied out of the buffer instead of handing the buffer over. */
+const copiedBytesMax = 16_384;
 
 export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointIntervalMs"> {
   /** Milliseconds between checkpoints while something is appended; default 1,000, 0: only when asked. */
@@ -140,11 +142,15 @@ class LogClient implements OpenedLog {
 
   #flush(): void {
     if (this.#count === 0 || this.#ended !== null) return;
+    const used = this.#used;
+    // A few records are copied out, because a fresh buffer of the full size costs more to clear than they cost to copy; a full one is handed over.
+    const isSmall = used <= copiedBytesMax && this.#buffer.length === firstBufferBytes;
     // The buffer was made over an ArrayBuffer of its own above.
-    const buffer = this.#buffer.buffer as ArrayBuffer;
-    const request: LogRequest = { t: "append", buffer, bytes: this.#used, count: this.#count };
+    const whole = this.#buffer.buffer as ArrayBuffer;
+    const buffer = isSmall ? whole.slice(0, used) : whole;
+    const request: LogRequest = { t: "append", buffer, bytes: used, count: this.#count };
     this.#worker.postMessage(request, [buffer]);
-    this.#buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
+    if (!isSmall) this.#buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
     this.#used = 0;
     this.#count = 0;
   }
