@@ -1,4 +1,4 @@
-// Promises the cryptographic core of seal/v1: committing AES-256-GCM under a single-use key derived per envelope.
+// Promises the cryptographic core of seal/v1: committing AES-256-GCM, and a key that no nonce meets twice.
 // Trusts node:crypto. Specified in docs/formats/seal.md, Keys.
 import { createCipheriv, createDecipheriv, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { Envelope } from "@sallyport/protocol/seal/envelope.ts";
@@ -8,8 +8,9 @@ import { SealFault } from "./seal-fault.ts";
 export const keyBytes = 32;
 const cipher = "aes-256-gcm";
 const label = new TextEncoder().encode("sallyport/seal/v1");
-// Each derived key seals exactly one plaintext, so that a constant nonce is never repeated under a key.
-const singleUseNonce = new Uint8Array(12);
+export const nonceBytes = 12;
+// A key of suite 1 seals exactly one plaintext, so that a constant nonce is never repeated under it.
+export const singleUseNonce: Uint8Array = new Uint8Array(nonceBytes);
 
 export interface AeadInput {
   readonly key: Uint8Array;
@@ -21,7 +22,9 @@ export interface AeadInput {
 export function aeadSeal(input: AeadInput, plaintext: Uint8Array): { ciphertext: Uint8Array; tag: Uint8Array } {
   const encrypt = createCipheriv(cipher, input.key, input.nonce, { authTagLength: tagBytes });
   encrypt.setAAD(input.aad, { plaintextLength: plaintext.length });
-  const ciphertext = Buffer.concat([encrypt.update(plaintext), encrypt.final()]);
+  // GCM is a stream: update gives every byte, final only ends the tag.
+  const ciphertext = encrypt.update(plaintext);
+  encrypt.final();
   return { ciphertext, tag: encrypt.getAuthTag() };
 }
 
@@ -68,11 +71,13 @@ export function sealUnder(
 }
 
 /** Checks the commitment first and in constant time, then decrypts. Faults: `envelope-refused`, the same for both checks. */
-export function openUnder(derived: EnvelopeKey, aad: Uint8Array, envelope: Envelope): Uint8Array {
+export function openUnder(
+  derived: EnvelopeKey,
+  on: { readonly nonce: Uint8Array; readonly aad: Uint8Array },
+  envelope: Envelope,
+): Uint8Array {
   const committed = timingSafeEqual(derived.commitment, envelope.commitment);
-  const plaintext = committed
-    ? aeadOpen({ key: derived.key, nonce: singleUseNonce, aad }, envelope.ciphertext, envelope.tag)
-    : null;
+  const plaintext = committed ? aeadOpen({ key: derived.key, ...on }, envelope.ciphertext, envelope.tag) : null;
   derived.key.fill(0);
   if (plaintext !== null) return plaintext;
   throw new SealFault(

@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseEnvelope } from "@sallyport/protocol/seal/envelope.ts";
-import {
-  createRecipientKeyPair,
-  createRecipientOpener,
-  createRecipientSealer,
-  sealsPerEphemeralMax,
-} from "./recipient.ts";
+import { ManyUseKey, sealsPerEphemeralMax } from "./many-use-key.ts";
+import { createRecipientKeyPair, createRecipientOpener, createRecipientSealer } from "./recipient.ts";
 import { seededRandom } from "./seeded.test-support.ts";
 
 const random = seededRandom(5);
@@ -27,6 +23,86 @@ test("only the recipient's private key opens, and each envelope carries all that
   const opener = createRecipientOpener(pair.privateKey);
   assert.deepEqual(envelopes.map((e) => new TextDecoder().decode(opener.open(context, e))).reverse(), ["two", "one"]);
   assert.throws(() => stranger.open(context, envelopes[0] ?? assert.fail()), { code: "key-unknown" });
+});
+
+/** Everything that decides which key and nonce an envelope was sealed with. */
+function keyAndNonceOf(envelope: Uint8Array): string {
+  const parsed = parseEnvelope(envelope);
+  assert.ok(parsed.ok && parsed.envelope.suite === "recipient");
+  return `${Buffer.from(parsed.envelope.ephemeral).toString("hex")} ${Buffer.from(parsed.envelope.salt).toString("hex")}`;
+}
+
+test("nonce reuse: no two of 10,000 envelopes share key and nonce, across renewals, time, forgetting and envelopes that failed", () => {
+  let nowMs = 0;
+  const pair = createRecipientKeyPair(random);
+  const sealer = createRecipientSealer({ recipient: pair.publicKey, random, clock: { monotonic: () => nowMs } });
+  const seen = new Set<string>();
+  for (let i = 0; i < 10_000; i++) {
+    if (i % 1_111 === 0) nowMs += 60_000;
+    if (i % 1_777 === 0) sealer.forget();
+    if (i % 5 === 0) assert.throws(() => sealer.seal({ tenant: "main" }, new Uint8Array(1)), TypeError);
+    seen.add(keyAndNonceOf(sealer.seal(context, new Uint8Array(1))));
+  }
+  sealer.forget();
+  assert.equal(seen.size, 10_000);
+});
+
+test("nonces count from 0 under one key and salt; a new ephemeral key has a new salt and counts anew", () => {
+  const pair = createRecipientKeyPair(random);
+  const sealer = createRecipientSealer({ recipient: pair.publicKey, random });
+  const saltOf = (envelope: Uint8Array) => Buffer.from(envelope.subarray(46, 70)).toString("hex");
+  const salts = [0, 1, 2].map(() => saltOf(sealer.seal(context, new Uint8Array(1))));
+  assert.deepEqual(
+    salts.map((salt) => salt.slice(24)),
+    ["0", "1", "2"].map((n) => n.padStart(24, "0")),
+  );
+  assert.equal(new Set(salts.map((salt) => salt.slice(0, 24))).size, 1);
+  sealer.forget();
+  const next = saltOf(sealer.seal(context, new Uint8Array(1)));
+  sealer.forget();
+  assert.notEqual(next.slice(0, 24), salts[0]?.slice(0, 24));
+  assert.equal(next.slice(24), "0".repeat(24));
+});
+
+test("nonce reuse: a key spends a nonce even for what cannot be sealed, refuses the 4097th and refuses all once wiped", () => {
+  const derive = () => ({ key: random.bytes(32), commitment: random.bytes(32) });
+  const key = new ManyUseKey(derive());
+  const aad = new Uint8Array(4);
+  const seen = new Set<string>();
+  for (let i = 0; i < sealsPerEphemeralMax; i++) {
+    assert.ok(key.usable);
+    // The AAD is refused by the cipher itself, after the nonce was taken.
+    if (i === 7) assert.throws(() => key.seal(null as unknown as Uint8Array, new Uint8Array(1)));
+    else seen.add(Buffer.from(key.seal(aad, new Uint8Array(1)).nonce).toString("hex"));
+  }
+  assert.equal(seen.size, sealsPerEphemeralMax - 1);
+  assert.ok(!seen.has("7".padStart(24, "0")));
+  assert.equal(key.usable, false);
+  assert.throws(() => key.seal(aad, new Uint8Array(1)), TypeError);
+  const wiped = new ManyUseKey(derive());
+  wiped.wipe();
+  assert.throws(() => wiped.seal(aad, new Uint8Array(1)), TypeError);
+});
+
+test("splicing: envelopes of one ephemeral key do not open with each other's nonce, ciphertext, tag or place", () => {
+  const pair = createRecipientKeyPair(random);
+  const sealer = createRecipientSealer({ recipient: pair.publicKey, random });
+  const opener = createRecipientOpener(pair.privateKey);
+  const seal = (id: string) => sealer.seal({ ...context, id }, new TextEncoder().encode(`of ${id}`));
+  const [one, two] = [seal("a"), seal("b")];
+  sealer.forget();
+  const parts: [string, number, number][] = [
+    ["nonce", 58, 70],
+    ["ciphertext", 102, one.length - 16],
+    ["tag", one.length - 16, one.length],
+  ];
+  for (const [part, from, to] of parts) {
+    const spliced = Uint8Array.from(one);
+    spliced.set(two.subarray(from, to), from);
+    assert.throws(() => opener.open({ ...context, id: "a" }, spliced), { code: "envelope-refused" }, part);
+  }
+  assert.throws(() => opener.open({ ...context, id: "b" }, one), { code: "envelope-refused" });
+  assert.equal(new TextDecoder().decode(opener.open({ ...context, id: "a" }, one)), "of a");
 });
 
 test("an ephemeral key serves at most 4096 envelopes and 60 s", () => {

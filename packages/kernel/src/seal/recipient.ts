@@ -1,22 +1,23 @@
 // Promises suite 2: what is sealed to a recipient's X25519 public key opens with its private key and nowhere else, at the cost of
-// one HKDF and one AES-GCM per record. Trusts node:crypto and the random port. Specified in docs/formats/seal.md, Recipients.
+// one AES-GCM per record. Trusts node:crypto and the random port. Specified in docs/formats/seal.md, Recipients.
 import type { KeyObject } from "node:crypto";
 import { createHash, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
 import type { SealContext } from "@sallyport/protocol/seal/context.ts";
 import { printSealContext } from "@sallyport/protocol/seal/context.ts";
 import { ephemeralBytes, headerBytes, printEnvelope, saltBytes } from "@sallyport/protocol/seal/envelope.ts";
 import type { Clock, Random } from "../ports.ts";
-import { deriveEnvelopeKey, openUnder, readEnvelope, sealUnder } from "./aead.ts";
+import { deriveEnvelopeKey, nonceBytes, openUnder, readEnvelope } from "./aead.ts";
+import { ManyUseKey } from "./many-use-key.ts";
 import { SealFault } from "./seal-fault.ts";
 import { Secret } from "./secret.ts";
 
-export const sealsPerEphemeralMax = 4096;
 export const ephemeralLifetimeMs = 60_000;
 
 // DER of an X25519 key up to its 32 raw bytes (RFC 8410 §4 and §7): node imports raw keys only inside these.
 const spkiPrefix = Buffer.from("302a300506032b656e032100", "hex");
 const pkcs8Prefix = Buffer.from("302e020100300506032b656e04220420", "hex");
 const recipientVersion = 1;
+const ephemeralSaltBytes = saltBytes - nonceBytes;
 
 function importPublic(raw: Uint8Array): KeyObject {
   if (raw.length !== ephemeralBytes) throw new SealFault("recipient-key", "an X25519 public key has 32 bytes");
@@ -67,12 +68,11 @@ export function createRecipientKeyPair(random: Random): {
 
 interface Ephemeral {
   readonly publicKey: Uint8Array;
-  readonly shared: Uint8Array;
-  /** suite ‖ ring ‖ ver ‖ epk ‖ rpk: constant while the ephemeral key lives. */
-  readonly bound: Uint8Array;
+  /** 12 random bytes, drawn with the key; the first half of the salt field. */
+  readonly salt: Uint8Array;
+  readonly key: ManyUseKey;
   readonly endsAt: number;
   readonly timer: NodeJS.Timeout;
-  left: number;
 }
 
 export interface RecipientSealer {
@@ -106,7 +106,7 @@ export function createRecipientSealer(options: RecipientSealerOptions): Recipien
   const forget = () => {
     if (current === null) return;
     clearTimeout(current.timer);
-    current.shared.fill(0);
+    current.key.wipe();
     current = null;
   };
   const renew = (): Ephemeral => {
@@ -115,11 +115,13 @@ export function createRecipientSealer(options: RecipientSealerOptions): Recipien
     const privateKey = importPrivate(raw);
     raw.fill(0);
     const publicKey = publicHalf(privateKey);
+    const salt = options.random.bytes(ephemeralSaltBytes);
     const shared = agree(privateKey, recipientKey);
+    const derived = deriveEnvelopeKey(shared, salt, Buffer.concat([header, publicKey, recipientRaw]));
+    shared.fill(0);
     const timer = setTimeout(forget, ephemeralLifetimeMs);
     timer.unref();
-    const bound = Buffer.concat([header, publicKey, recipientRaw]);
-    current = { publicKey, shared, bound, endsAt: now() + ephemeralLifetimeMs, timer, left: sealsPerEphemeralMax };
+    current = { publicKey, salt, key: new ManyUseKey(derived), endsAt: now() + ephemeralLifetimeMs, timer };
     return current;
   };
   renew();
@@ -127,22 +129,21 @@ export function createRecipientSealer(options: RecipientSealerOptions): Recipien
     recipient,
     forget,
     seal(context, plaintext) {
-      const usable = current !== null && current.left > 0 && now() < current.endsAt;
-      const ephemeral = usable && current !== null ? current : renew();
-      ephemeral.left -= 1;
-      const salt = options.random.bytes(saltBytes);
-      const derived = deriveEnvelopeKey(ephemeral.shared, salt, ephemeral.bound);
-      const { commitment } = derived;
-      const sealed = sealUnder(derived, printSealContext(context), plaintext);
-      const ephemeralKey = ephemeral.publicKey;
+      const aad = printSealContext(context);
+      const { publicKey, salt, key } = current?.key.usable && now() < current.endsAt ? current : renew();
+      const { nonce, ciphertext, tag } = key.seal(aad, plaintext);
+      const saltField = new Uint8Array(saltBytes);
+      saltField.set(salt);
+      saltField.set(nonce, ephemeralSaltBytes);
       return printEnvelope({
         suite: "recipient",
         ring: recipient,
         version: recipientVersion,
-        ephemeral: ephemeralKey,
-        salt,
-        commitment,
-        ...sealed,
+        ephemeral: publicKey,
+        salt: saltField,
+        commitment: key.commitment,
+        ciphertext,
+        tag,
       });
     },
   };
@@ -177,9 +178,10 @@ export function createRecipientOpener(privateKey: Secret): RecipientOpener {
       }
       const shared = agree(key, importPublic(envelope.ephemeral));
       const bound = Buffer.concat([header, envelope.ephemeral, publicKey]);
-      const derived = deriveEnvelopeKey(shared, envelope.salt, bound);
+      const derived = deriveEnvelopeKey(shared, envelope.salt.subarray(0, ephemeralSaltBytes), bound);
       shared.fill(0);
-      return openUnder(derived, printSealContext(context), envelope);
+      const nonce = envelope.salt.subarray(ephemeralSaltBytes);
+      return openUnder(derived, { nonce, aad: printSealContext(context) }, envelope);
     },
   };
 }

@@ -6,7 +6,7 @@ import { printContext, printSealContext } from "@sallyport/protocol/seal/context
 import type { RingEnvelope } from "@sallyport/protocol/seal/envelope.ts";
 import { headerBytes, printEnvelope, saltBytes } from "@sallyport/protocol/seal/envelope.ts";
 import type { Random } from "../ports.ts";
-import { deriveEnvelopeKey, openUnder, readEnvelope, sealUnder } from "./aead.ts";
+import { deriveEnvelopeKey, openUnder, readEnvelope, sealUnder, singleUseNonce } from "./aead.ts";
 import { SealFault } from "./seal-fault.ts";
 
 /** One version of one ring. `key` has 32 bytes. */
@@ -54,5 +54,6 @@ export function openFromRing(under: RingKeyVersion, context: SealContext, envelo
     );
   }
   const bound = headerBytes("ring", envelope.ring, envelope.version);
-  return openUnder(deriveEnvelopeKey(under.key, envelope.salt, bound), printSealContext(context), envelope);
+  const derived = deriveEnvelopeKey(under.key, envelope.salt, bound);
+  return openUnder(derived, { nonce: singleUseNonce, aad: printSealContext(context) }, envelope);
 }

@@ -20,6 +20,8 @@ interface EnvelopeVector {
   recipientPrivate: string;
   recipientPublic: string;
   ephemeralPrivate: string;
+  ephemeralSalt: string;
+  nonce: number;
   salt: string;
   context: Record<string, string>;
   plaintext: string;
@@ -80,8 +82,9 @@ test("sealing gives exactly the envelope of the vectors, and opening gives the p
         content.plaintext,
       );
     } else {
-      const random = scripted(hex(vector.ephemeralPrivate), hex(vector.salt));
+      const random = scripted(hex(vector.ephemeralPrivate), hex(vector.ephemeralSalt));
       const sealer = createRecipientSealer({ recipient: hex(vector.recipientPublic), random });
+      for (let spent = 0; spent < vector.nonce; spent++) sealer.seal(vector.context, new Uint8Array(0));
       const sealed = sealer.seal(vector.context, content.plaintext);
       sealer.forget();
       assert.equal(Buffer.from(sealed).toString("hex"), vector.envelope, vector.name);

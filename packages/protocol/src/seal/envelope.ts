@@ -94,20 +94,16 @@ export function printEnvelope(envelope: Envelope): Uint8Array {
   ) {
     throw new TypeError("a part of the envelope has a length or version that seal/v1 does not have");
   }
-  const pieces = [
-    Uint8Array.of(format),
-    headerBytes(envelope.suite, envelope.ring, envelope.version),
-    ephemeral,
-    salt,
-    commitment,
-    ciphertext,
-    tag,
-  ];
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
+  const header = headerBytes(envelope.suite, envelope.ring, envelope.version);
+  const saltAt = fixedBytes + ephemeral.length;
+  const ciphertextAt = saltAt + saltBytes + commitmentBytes;
+  const bytes = new Uint8Array(ciphertextAt + ciphertext.length + tagBytes);
+  bytes[0] = format;
+  bytes.set(header, 1);
+  bytes.set(ephemeral, fixedBytes);
+  bytes.set(salt, saltAt);
+  bytes.set(commitment, saltAt + saltBytes);
+  bytes.set(ciphertext, ciphertextAt);
+  bytes.set(tag, ciphertextAt + ciphertext.length);
   return bytes;
 }
