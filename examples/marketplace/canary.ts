@@ -6,7 +6,7 @@ import { join } from "node:path";
 export interface Marker {
   /** What the value stands for, for the report; the value itself is never printed. */
   readonly what: string;
-  readonly value: string;
+  readonly value: string | Uint8Array;
 }
 
 export interface Place {
@@ -41,14 +41,14 @@ interface Needle {
 export function needlesOf({ what, value }: Marker): readonly Needle[] {
   if (value.length < valueLengthMin)
     throw new RangeError(`the marker "${what}" is shorter than ${valueLengthMin} characters`);
-  const bytes = Buffer.from(value, "utf8");
+  const bytes = Buffer.from(value);
   const hex = bytes.toString("hex");
   const needles: Needle[] = [
     { what, form: "plain", bytes },
     { what, form: "hex", bytes: Buffer.from(hex) },
     { what, form: "hex", bytes: Buffer.from(hex.toUpperCase()) },
-    { what, form: "utf-16", bytes: Buffer.from(value, "utf16le") },
   ];
+  if (typeof value === "string") needles.push({ what, form: "utf-16", bytes: Buffer.from(value, "utf16le") });
   for (const offset of [0, 1, 2]) {
     for (const form of ["base64", "base64url"] as const) {
       const text = innerBase64(bytes, offset, form);

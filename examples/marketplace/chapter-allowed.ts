@@ -17,8 +17,11 @@ export async function tellAllowed(telling: Telling): Promise<void> {
   await story.allowed({
     caption: "orders reads an invoice of its own shop (SDK, DPoP)",
     send: () =>
-      orders.send(`/billing/v1/shops/shop-north/invoices/inv-1001?note=${planted.value("a query value")}`, {
-        headers: { "user-agent": planted.value("a user agent", "agent/"), "x-note": planted.value("a header value") },
+      orders.send(`/billing/v1/shops/shop-north/invoices/inv-1001?note=${planted.crossing("a query value")}`, {
+        headers: {
+          "user-agent": planted.crossing("a user agent", "agent/"),
+          "x-note": planted.crossing("a header value"),
+        },
       }),
     counter: production.billing,
   });
@@ -40,10 +43,10 @@ async function placeOrder({ market, story, planted, portal }: Telling): Promise<
   const { billing, payments, orders } = market.services.production;
   const [invoiced, charged] = [billing.reached(), payments.reached()];
   const customer = {
-    name: planted.value("a customer's name", "Zora Quill "),
-    email: `${planted.value("a customer's e-mail address")}@example.org`,
+    name: planted.crossing("a customer's name", "Zora Quill "),
+    email: `${planted.crossing("a customer's e-mail address")}@example.org`,
   };
-  const order = { customer, taxId: planted.value("a tax number", "DE"), remark: planted.value("text in a body") };
+  const order = { customer, taxId: planted.crossing("a tax number", "DE"), remark: planted.crossing("text in a body") };
   await story.allowed({
     caption: "portal places an order (openid-client)",
     send: () => portal("/orders/v1/orders", { method: "POST", body: JSON.stringify(order), headers: json }),

@@ -1,11 +1,14 @@
 // Promises that a dead control plane stops nobody inside the bound that the estate states, and everybody it must beyond it.
 // Trusts SIGKILL to be as bad as a crash. The bounds: examples/marketplace/estate/sallyport.yaml, docs/configuration.md "Data classes".
 import { setTimeout as delay } from "node:timers/promises";
+import { openidCaller } from "./callers.ts";
 import type { Telling } from "./telling.ts";
 
 const invoice = "/billing/v1/shops/shop-north/invoices/inv-1001";
 /** The estate says 3 s for restricted operations. */
 const restrictedBoundMs = 3_000;
+const reconnectPollMs = 50;
+const reconnectPollsMax = 160;
 
 /** When control was killed; the chapters that follow happen without it. */
 export async function tellControlKilled(telling: Telling): Promise<number> {
@@ -60,15 +63,25 @@ export async function tellStale({ market, story, orders }: Telling, killedMs: nu
 }
 
 /** Control comes back under the same data; its gateways find it, and what was recorded meanwhile can be read. */
-export async function tellControlBack({ market, story, orders, analytics }: Telling): Promise<void> {
+export async function tellControlBack({ market, story, planted, orders, analytics }: Telling): Promise<void> {
   const { billing } = market.services.production;
   story.chapter("Control comes back");
   await story.check("control starts again, from what it had committed", async (expect) => {
     await market.start("control");
-    expect.ok("the production gateway is connected and ready", await readyAgain(market.urls.status.production));
-    return undefined;
+    expect.ok("both gateways have found it again", await connectedAgain(market));
+    return "both gateways have found it";
   });
   await story.settle("every crossing of the time without control is recorded as it was answered");
+  const renewed = await openidCaller(market.target("production", "orders"), {
+    clientId: "portal",
+    key: market.workloads.production.clients.portal,
+  });
+  planted.token("the portal's second access token", renewed.token);
+  await story.allowed({
+    caption: "portal gets a new token and uses it (openid-client)",
+    counter: market.services.production.orders,
+    send: () => renewed.send("/orders/v1/orders/ord-1"),
+  });
   await story.allowed({
     caption: "orders reads the restricted ledger again",
     counter: billing,
@@ -81,11 +94,13 @@ export async function tellControlBack({ market, story, orders, analytics }: Tell
   });
 }
 
-async function readyAgain(status: string): Promise<boolean> {
-  for (let poll = 0; poll < 200; poll += 1) {
-    const answer = await fetch(`${status}/readyz`).catch(() => null);
-    if (answer?.status === 200) return true;
-    await delay(50);
+/** Waits until control says that both gateways have found it; they try again after at most 5 s. */
+async function connectedAgain(market: Telling["market"]): Promise<boolean> {
+  for (let poll = 0; poll < reconnectPollsMax; poll += 1) {
+    const status = await market.operator.status().catch(() => null);
+    const connected = status?.gateways.filter((gateway) => gateway.connected).length ?? 0;
+    if (connected === 2) return true;
+    await delay(reconnectPollMs);
   }
   return false;
 }

@@ -5,7 +5,7 @@ import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
 import { call } from "./call.ts";
 import { type ForgedRequest, Forger, withoutAlgorithm, withPublicKeyAsSecret } from "./forger.ts";
 import { signExpiredToken } from "./insider.ts";
-import { analyticsOf, rememberToken, type Telling } from "./telling.ts";
+import { analyticsOf, type Telling } from "./telling.ts";
 
 const invoice = "/billing/v1/shops/shop-north/invoices/inv-1001";
 
@@ -46,8 +46,8 @@ async function wrongPlace(telling: Telling, forger: Forger): Promise<void> {
   const forOrders = (await portal.token()).token;
   const staging = market.caller("staging", "orders", "billing");
   const ofStaging = (await staging.token()).token;
-  rememberToken(planted, "a token for another audience", forOrders);
-  rememberToken(planted, "a staging token", ofStaging);
+  planted.token("a token for another audience", forOrders);
+  planted.token("a staging token", ofStaging);
   await denied("a good token, but for orders, at billing (audience)", "token-audience", {
     path: invoice,
     token: forOrders,
@@ -107,6 +107,7 @@ async function wrongHolder(telling: Telling, { forger, genuine }: Attempt): Prom
   });
   await denied("a stolen DPoP token as a bearer", "token-bound-as-bearer", { ...genuine, proofKey: null });
   const proof = forger.proof(genuine);
+  telling.planted.token("a DPoP proof", proof);
   await story.allowed({
     caption: "a genuine request, overheard by somebody",
     counter: billing,

@@ -3,6 +3,7 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { NodeName } from "./marketplace.ts";
 import type { Telling } from "./telling.ts";
 
 /** Header of a segment; then frames of u32 length, u32 checksum and `length` bytes (docs/formats/leaf.md "Segment"). */
@@ -11,45 +12,91 @@ const frameHeadBytes = 8;
 /** How much of the log the forger leaves. */
 const keptPart = 0.6;
 
-/** Three questions to `sallyport audit verify`, each on a copy. */
+/** Asks `sallyport audit`, offline, on copies that were made after the checkpoints that are kept elsewhere. */
 export async function tellLog(telling: Telling): Promise<void> {
   const { market, story } = telling;
   story.chapter("The log");
-  const elsewhere = market.checkpointCopies.production;
-  const copy = (name: string) => {
-    const to = join(market.root, name);
-    cpSync(join(market.directories.production, "log"), to, {
-      recursive: true,
-      filter: (path) => !/lock(-\w+)?$/.test(path),
-    });
-    return to;
-  };
-  const [whole, bent, cut] = [copy("log-copy"), copy("log-bent"), copy("log-cut")];
-  await story.check("a copy of the production log verifies, against the checkpoints kept elsewhere", async (expect) => {
-    const report = await verify(telling, whole, elsewhere);
-    expect.equal("exit code", report.code, 0);
-    expect.ok("it holds the story", report.leaves > 20, report.text);
-    return `${report.leaves} leaves`;
+  // First what is kept elsewhere, then the log: a running log only grows.
+  const elsewhere = join(market.root, "elsewhere", "kept.checkpoints");
+  cpSync(market.checkpointCopies.production, elsewhere);
+  const [whole, bent, cut] = ["whole", "bent", "cut"].map((name) => copyLog(market, "production", name));
+  if (whole === undefined || bent === undefined || cut === undefined) return;
+  let key = "";
+  await story.check(
+    "a copy of the production log verifies and extends the checkpoints kept elsewhere",
+    async (expect) => {
+      const report = await verify(telling, whole, ["--older", elsewhere]);
+      expect.equal("exit code", report.code, 0);
+      expect.ok("it holds the story", report.leaves > 20, report.text);
+      key = report.key;
+      return `${report.leaves} leaves`;
+    },
+  );
+  await story.check("so do the logs of staging and of control", async (expect) => {
+    const copies = (["staging", "control"] as const).map((name) => copyLog(market, name, name));
+    const reports = await Promise.all(copies.map((copy) => verify(telling, copy, [])));
+    for (const report of reports) expect.equal("exit code", report.code, 0);
+    return reports.map(({ leaves }) => `${leaves} leaves`).join(", ");
   });
+  await tellReceipt(telling, whole, key);
   await story.check("one byte flipped in a copy is located", async (expect) => {
     const { file, offset } = flipOneByte(bent);
-    const report = await verify(telling, bent, elsewhere);
+    const report = await verify(telling, bent, ["--key", key, "--older", elsewhere]);
     expect.equal("exit code", report.code, 1);
     expect.ok("the file is named", report.text.includes(file), report.text);
-    expect.ok("the place is named", report.offset !== null, report.text);
-    return `${file}: flipped byte ${offset}, named byte ${report.offset}`;
+    expect.ok("a byte at or before the flipped one is named", report.offset !== null && report.offset <= offset);
+    return `${file}: byte ${offset} flipped, the record at byte ${report.offset} named`;
   });
   await story.check(
     "the log cut and signed anew with the real key is caught by the checkpoint kept elsewhere",
     async (expect) => {
       await cutAndSignAnew(cut);
-      const alone = await verify(telling, cut, null);
+      const alone = await verify(telling, cut, ["--key", key]);
       expect.equal("exit code with nothing kept elsewhere: the signature is genuine", alone.code, 0);
-      const report = await verify(telling, cut, elsewhere);
+      const report = await verify(telling, cut, ["--key", key, "--older", elsewhere]);
       expect.equal("exit code against the checkpoint kept elsewhere", report.code, 1);
-      return `${alone.leaves} leaves are left, the checkpoint promised more`;
+      expect.ok("what is kept elsewhere is what caught it", report.text.includes("kept elsewhere"), report.text);
+      return `${alone.leaves} leaves are left, more were promised`;
     },
   );
+}
+
+function copyLog(market: Telling["market"], node: NodeName, name: string): string {
+  const to = join(market.root, `log-${name}`);
+  const from = join(market.directories[node], "log");
+  cpSync(from, to, { recursive: true, filter: (path) => !/lock(-\w+)?$/.test(path) });
+  return to;
+}
+
+/** A receipt for one denial of this story, checked by somebody who has nothing but the receipt and the verifier key. */
+async function tellReceipt({ market, story }: Telling, log: string, key: string): Promise<void> {
+  await story.check("a receipt for one denial holds, and for a changed leaf it does not", async (expect) => {
+    const id = story.lines.find(({ kind }) => kind === "deny")?.id ?? "";
+    const out = join(market.root, "denial.proof");
+    const proved = await market.processes.run("audit prove", [
+      "--json",
+      "audit",
+      "prove",
+      id,
+      "--log",
+      log,
+      "--out",
+      out,
+    ]);
+    expect.equal("exit code of audit prove", proved.code, 0);
+    const check = ["--json", "audit", "check-proof", out, "--key", key];
+    const held = await market.processes.run("audit check-proof", check);
+    expect.equal("exit code of audit check-proof", held.code, 0);
+    const changed = `${out}.changed`;
+    writeFileSync(
+      changed,
+      readFileSync(`${out}.leaf`, "latin1").replace('"verdict":"deny"', '"verdict":"allow"'),
+      "latin1",
+    );
+    const refused = await market.processes.run("audit check-proof", [...check, "--leaf", changed]);
+    expect.equal("exit code for the leaf that says allow", refused.code, 1);
+    return id;
+  });
 }
 
 interface Verified {
@@ -57,27 +104,27 @@ interface Verified {
   readonly text: string;
   readonly leaves: number;
   readonly offset: number | null;
+  readonly key: string;
 }
 
-async function verify({ market }: Telling, directory: string, elsewhere: string | null): Promise<Verified> {
-  const against = elsewhere === null ? [] : ["--checkpoint", elsewhere];
-  const ended = await market.processes.run("audit verify", [
-    "--json",
-    "audit",
-    "verify",
-    directory,
-    "--live",
-    ...against,
-  ]);
-  let report: { readonly leaves?: number; readonly firstBad?: { readonly offset?: number | null } | null } = {};
+/** What the story reads of `audit verify --json`. */
+interface PrintedReport {
+  readonly leaves?: number;
+  readonly verifierKey?: string;
+  readonly firstBad?: { readonly offset?: number | null } | null;
+}
+
+async function verify({ market }: Telling, directory: string, flags: readonly string[]): Promise<Verified> {
+  const args = ["--json", "audit", "verify", directory, "--live", ...flags];
+  const { code, stdout, stderr } = await market.processes.run("audit verify", args);
+  let report: PrintedReport = {};
   try {
-    // The shape of VerifyReport (packages/kernel/src/log/verify.ts).
-    report = JSON.parse(ended.stdout) as typeof report;
+    report = JSON.parse(stdout) as PrintedReport;
   } catch {
     // Whatever it printed is in the text of the step.
   }
-  const offset = report.firstBad?.offset ?? null;
-  return { code: ended.code, text: ended.stdout + ended.stderr, leaves: report.leaves ?? 0, offset };
+  const { leaves = 0, verifierKey: key = "", firstBad } = report;
+  return { code, text: stdout + stderr, leaves, offset: firstBad?.offset ?? null, key };
 }
 
 interface Segment {

@@ -11,6 +11,7 @@ const burstCalls = 30;
 export async function tellRefused(telling: Telling): Promise<void> {
   telling.story.chapter("What is not granted does not");
   await grantsAndSchemas(telling);
+  await explanation(telling);
   await attributes(telling);
   await burst(telling);
   await directCall(telling);
@@ -43,6 +44,21 @@ async function grantsAndSchemas({ market, story, planted, orders, analytics }: T
     stage: "inspect",
     caption: "an invoice with a member that its schema does not know",
     send: () => orders.send("/billing/v1/invoices", { method: "POST", body: JSON.stringify(body), headers: json }),
+  });
+}
+
+/** What the operator is told, and the caller was not: the command itself, as it would be typed. */
+async function explanation({ market, story }: Telling): Promise<void> {
+  const id = story.lines.find(({ code }) => code === "not-granted")?.id ?? "";
+  await story.check(`sallyport why ${id}`, async (expect) => {
+    const why = await market.processes.run("why", ["--json", "--operator", market.operatorKeyFile, "why", id]);
+    expect.equal("exit code: the answer is no", why.code, 1);
+    // The shape of CrossingReport (packages/cli/src/commands/why.ts).
+    const { decision } = JSON.parse(why.stdout) as { readonly decision: { readonly facts: Record<string, string> } };
+    const { nearest = "", declaredAt = "", fix = "" } = decision.facts;
+    expect.equal("the nearest grant", nearest, "analytics-to-billing");
+    expect.ok("the file and line where it is declared", /analytics-to-billing\.yaml:\d+/.test(declaredAt), declaredAt);
+    return fix;
   });
 }
 

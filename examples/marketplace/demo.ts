@@ -1,5 +1,6 @@
 // Promises the marketplace on one machine and the story of what passes and what does not; ends non-zero when a single step is not as promised.
 // Trusts marketplace.ts for the processes and the chapters for the story. Specified in docs/demo.md. `npm run demo -- --help` for the options.
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tellAllowed } from "./chapter-allowed.ts";
 import { tellControlBack, tellControlKilled, tellStale } from "./chapter-away.ts";
@@ -12,7 +13,7 @@ import { tellCanary, tellWalls } from "./chapter-walls.ts";
 import { type Marketplace, startMarketplace } from "./marketplace.ts";
 import { Planted } from "./planted.ts";
 import { Processes } from "./processes.ts";
-import { Story } from "./story.ts";
+import { heading, Story } from "./story.ts";
 import { prepareTelling, type Telling } from "./telling.ts";
 
 const usage = `npm run demo              the story, then everything stays up until Ctrl-C
@@ -20,7 +21,7 @@ npm run demo -- --once    the story, then the end
 npm run demo -- --json    one JSON summary on standard output at the end, the story on standard error
 `;
 
-async function tell(telling: Telling): Promise<void> {
+async function tell(telling: Telling): Promise<"told"> {
   const first = readManifest(telling.market.directories.production);
   await tellAllowed(telling);
   await tellRefused(telling);
@@ -34,52 +35,83 @@ async function tell(telling: Telling): Promise<void> {
   await tellLog(telling);
   await tellWalls(telling);
   await tellCanary(telling);
+  return "told";
+}
+
+function readOptions(args: readonly string[]) {
+  try {
+    const options = { once: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean" } } as const;
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : "unknown option"}\n\n${usage}`);
+    return null;
+  }
 }
 
 /** Runs the demo; returns the exit code: 0 as promised, 1 not, 2 bad use, 3 it could not be started. */
 async function main(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { once: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean" } },
-  });
+  const values = readOptions(args);
+  if (values === null) return 2;
   if (values.help === true) {
     process.stdout.write(usage);
     return 0;
   }
-  const startedMs = performance.now();
   const print = (line: string) => (values.json === true ? process.stderr : process.stdout).write(`${line}\n`);
   const processes = new Processes();
-  const ended = whenInterrupted(processes);
+  const interrupted = whenInterrupted(processes);
+  const startedMs = performance.now();
   print("Sallyport: the marketplace. Control, a production and a staging gateway, six services, all on 127.0.0.1 ...");
   const market = await startMarketplace(processes);
   try {
     const story = new Story({ record: (id) => market.operator.record(id), print, now: () => performance.now() });
-    const seconds = () => ((performance.now() - startedMs) / 1000).toFixed(1);
-    print(`up in ${seconds()} s\n\n    verdict status code        stopped at   latency`);
-    const telling = await prepareTelling({ market, story, planted: plantKeys(market) });
-    await Promise.race([tell(telling), ended]);
+    const seconds = () => Number(((performance.now() - startedMs) / 1000).toFixed(1));
+    print(`up in ${seconds()} s\n\n${heading}`);
+    const telling = await prepareTelling({ market, story, planted: plantSecrets(market) });
+    const end = await Promise.race([tell(telling), aborted(interrupted)]);
     const { broken, lines } = story;
-    print(`\n${lines.length} steps, ${broken === 0 ? "all as promised" : `${broken} NOT as promised`}, ${seconds()} s`);
-    if (values.json === true)
-      process.stdout.write(`${JSON.stringify({ ok: broken === 0, seconds: Number(seconds()), steps: lines })}\n`);
-    if (values.once !== true) {
+    const ok = broken === 0 && end === "told";
+    const verdict = end === "interrupted" ? "interrupted" : ok ? "all as promised" : `${broken} NOT as promised`;
+    print(`\n${lines.length} steps, ${verdict}, ${seconds()} s`);
+    if (values.json === true) process.stdout.write(`${JSON.stringify({ ok, seconds: seconds(), steps: lines })}\n`);
+    if (values.once !== true && end === "told") {
       print(invitation(telling));
-      await ended;
+      await aborted(interrupted);
     }
-    return broken === 0 ? 0 : 1;
+    return ok ? 0 : 1;
   } finally {
     await market.close();
   }
 }
 
-/** Private keys that exist before the story: each may stand in one place at most. */
-function plantKeys(market: Marketplace): Planted {
+/** Secrets that exist before the story, each held by one process; the operator's key has its file in control's directory. */
+function plantSecrets(market: Marketplace): Planted {
   const planted = new Planted();
-  for (const [environment, { clients }] of Object.entries(market.workloads)) {
+  for (const environment of ["production", "staging"] as const) {
+    const { clients, analytics } = market.workloads[environment];
     for (const [client, { pem }] of Object.entries(clients))
-      planted.remember(`the private key of ${client} in ${environment}`, pem.split("\n")[1]?.slice(-24) ?? "");
+      planted.privateKey(`the private key of ${client} in ${environment}`, pem);
+    planted.privateKey(`the private key of analytics in ${environment}`, analytics.key);
+    planted.remember(
+      `the join token of ${environment}`,
+      joinSecret(readFileSync(market.joinFiles[environment], "utf8")),
+    );
   }
+  const operatorKey = "the operator's private key";
+  // The key file, version 1 (docs/identity.md "Operators").
+  const { jwk } = JSON.parse(readFileSync(market.operatorKeyFile, "utf8")) as { readonly jwk: Record<string, unknown> };
+  planted.privateKey(operatorKey, jwk);
+  planted.except({
+    what: operatorKey,
+    place: /^control\/operator\.key\.json$/,
+    reason: "it is the operator's key file, mode 0600, to be moved to wherever the operator is",
+  });
   return planted;
+}
+
+/** The secret inside `spj1_…` (docs/formats/join.md). */
+function joinSecret(token: string): string {
+  const text = Buffer.from(token.trim().slice("spj1_".length), "base64url").toString("utf8");
+  return String((JSON.parse(text) as { readonly secret: unknown }).secret);
 }
 
 function invitation({ market, analytics }: Telling): string {
@@ -97,19 +129,27 @@ function invitation({ market, analytics }: Telling): string {
   ].join("\n");
 }
 
-/** Resolves at the first signal; a second one ends this process at once. No child outlives it either way. */
-function whenInterrupted(processes: Processes): Promise<void> {
+/** One Ctrl-C may arrive twice: from the terminal, and handed on by npm. */
+const sameSignalMs = 1_000;
+
+/** Aborts at the first signal; another one a second later ends this process at once. No child outlives it either way. */
+function whenInterrupted(processes: Processes): AbortSignal {
+  const controller = new AbortController();
+  let firstMs: number | null = null;
   process.on("exit", () => processes.killAll());
-  return new Promise((resolve) => {
-    let signals = 0;
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      process.on(signal, () => {
-        signals += 1;
-        if (signals > 1) process.exit(1);
-        resolve();
-      });
-    }
-  });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      if (firstMs !== null && performance.now() - firstMs > sameSignalMs) process.exit(1);
+      firstMs ??= performance.now();
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<"interrupted"> {
+  if (signal.aborted) return Promise.resolve("interrupted");
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve("interrupted"), { once: true }));
 }
 
 if (import.meta.main) {

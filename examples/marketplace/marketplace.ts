@@ -45,6 +45,8 @@ export interface Marketplace {
   readonly roots: Readonly<Record<NodeName, { readonly file: string; readonly pem: string }>>;
   readonly operator: Operator;
   readonly operatorKeyFile: string;
+  /** Spent once both gateways have joined. */
+  readonly joinFiles: PerEnvironment<string>;
   /** Starts one of the three processes again, under the same ports and data. */
   start(name: NodeName): Promise<Running>;
   target(environment: MarketplaceEnvironment, system: string): Target;
@@ -129,6 +131,7 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
     roots,
     operator,
     operatorKeyFile,
+    joinFiles: { production: joinFile(root, "production"), staging: joinFile(root, "staging") },
     start,
     target,
     caller,
@@ -216,10 +219,15 @@ async function openServices(
   const issuer = () => `${of.urls.identity}/main/${environment}`;
   const crossing = (client: MarketplaceClient, system: string) => {
     let caller: SdkCaller | null = null;
-    return (path: string, body: object) => {
+    return async (path: string, body: object) => {
       caller ??= of.caller(environment, client, system);
       const headers = { "content-type": "application/json" };
-      return caller.send(path, { method: "POST", body: JSON.stringify(body), headers });
+      const request = { method: "POST", body: JSON.stringify(body), headers };
+      const reply = await caller.send(path, request);
+      if (reply.code !== "not-active") return reply;
+      // The integration was cut off since this token was issued; nothing was done, so it may be asked again with a new one.
+      await caller.renew();
+      return caller.send(path, request);
     };
   };
   const payments = await startPayments(of.workloads[environment].payments);

@@ -11,11 +11,16 @@ export interface OpenedCrossing {
   readonly decision: Readonly<Record<string, unknown>> | null;
 }
 
+/** What the story reads of `sallyport status --json`. */
+export interface ControlStatus {
+  readonly gateways: readonly { readonly node: string; readonly connected: boolean }[];
+}
+
 export interface Operator {
   crossing(id: string): Promise<OpenedCrossing>;
   record(id: string): Promise<CrossingRecord>;
   setIntegration(id: string, verb: "suspend" | "activate", reason: string): Promise<void>;
-  status(): Promise<Readonly<Record<string, unknown>>>;
+  status(): Promise<ControlStatus>;
 }
 
 export function openOperator(keyFile: string): Operator {

@@ -20,13 +20,18 @@ export interface Ended {
 
 export interface Running {
   readonly name: string;
-  readonly pid: number;
   /** The `ready` event. */
   readonly ready: Readonly<Record<string, unknown>>;
   /** SIGTERM, then SIGKILL after 8 s. Resolves when it is gone. */
   stop(): Promise<void>;
   /** SIGKILL, as a crash would be. Resolves when it is gone. */
   kill(): Promise<void>;
+}
+
+interface Begun extends Omit<Running, "ready"> {
+  readonly child: ChildProcess;
+  readonly collected: Collected;
+  readonly gone: Promise<void>;
 }
 
 export class Processes {
@@ -52,11 +57,18 @@ export class Processes {
     });
   }
 
+  /** Starts `sallyport serve …` without waiting for anything. */
+  begin(name: string, args: readonly string[]): Begun {
+    const child = this.#spawn(["--json", "serve", ...args]);
+    const collected = this.#collect(name, child);
+    const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
+    const stop = () => end(child, gone, "SIGTERM");
+    return { name, child, collected, gone, stop, kill: () => end(child, gone, "SIGKILL") };
+  }
+
   /** Starts `sallyport serve …`; rejects, with what it printed, when it ends or is not ready within 20 s. */
   serve(name: string, args: readonly string[]): Promise<Running> {
-    const child = this.#spawn(["--json", "serve", ...args]);
-    const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
-    const collected = this.#collect(name, child);
+    const { child, collected, stop, kill } = this.begin(name, args);
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new Error(`${name} ${why}\n${lastLines(collected)}`));
       const timer = setTimeout(() => {
@@ -73,14 +85,7 @@ export class Processes {
         if (ready === null) return;
         clearTimeout(timer);
         collected.onLine = () => {};
-        // A child that printed has a pid.
-        resolve({
-          name,
-          pid: child.pid as number,
-          ready,
-          stop: () => end(child, gone, "SIGTERM"),
-          kill: () => end(child, gone, "SIGKILL"),
-        });
+        resolve({ name, ready, stop, kill });
       };
     });
   }

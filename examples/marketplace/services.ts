@@ -10,6 +10,7 @@ import type { MarketplaceEnvironment } from "./estate.ts";
 import type { KeyedCertificate } from "./workloads.ts";
 
 const bodyBytesMax = 128 * 1024;
+const sawCharsMax = 1024 * 1024;
 
 export interface Service {
   readonly name: string;
@@ -20,6 +21,8 @@ export interface Service {
   turnedAway(): number;
   /** What the last request said about itself: caller of the hop token, and the headers the service was sent. */
   last(): { readonly caller: string; readonly headers: IncomingMessage["headers"] } | null;
+  /** Every request that reached the business logic, as it came; at most 1 MiB. */
+  saw(): string;
   close(): Promise<void>;
 }
 
@@ -35,6 +38,8 @@ interface Incoming {
   readonly method: string;
   readonly path: readonly string[];
   readonly body: Readonly<Record<string, unknown>>;
+  /** The body as it came. */
+  readonly text: string;
 }
 
 type Business = (incoming: Incoming) => Handled | Promise<Handled>;
@@ -98,7 +103,7 @@ export function startPayments(tls: KeyedCertificate): Promise<Service> {
   const counts = new Counts();
   const serve: RequestListener = (request, response) => {
     void handle(request, response, async (incoming) => {
-      counts.take(request, "");
+      counts.take(request, "", incoming.text);
       const id = `ch-${charges.size + 1}`;
       if (incoming.method === "POST") charges.set(id, incoming.body["amount"]);
       return { status: incoming.method === "POST" ? 201 : 200, body: { id } };
@@ -112,8 +117,11 @@ class Counts {
   turnedAway = 0;
   last: { readonly caller: string; readonly headers: IncomingMessage["headers"] } | null = null;
 
-  take(request: IncomingMessage, caller: string): void {
+  saw = "";
+
+  take(request: IncomingMessage, caller: string, body: string): void {
     this.reached += 1;
+    if (this.saw.length < sawCharsMax) this.saw += `${request.url} ${JSON.stringify(request.headers)} ${body}\n`;
     this.last = { caller, headers: request.headers };
   }
 }
@@ -130,7 +138,7 @@ function startVerifying(name: string, options: ServiceOptions, business: Busines
         counts.turnedAway += 1;
         return { status: 401, body: { refusedBy: name, code: verified.code } };
       }
-      counts.take(request, verified.claims.sub);
+      counts.take(request, verified.claims.sub, incoming.text);
       return business(incoming);
     });
   };
@@ -148,7 +156,7 @@ async function handle(
     const body: unknown = text === "" ? {} : JSON.parse(text);
     const path = new URL(request.url ?? "/", "http://service").pathname.split("/").slice(1);
     const members = typeof body === "object" && body !== null ? Object.fromEntries(Object.entries(body)) : {};
-    handled = await serve({ method: request.method ?? "", path, body: members });
+    handled = await serve({ method: request.method ?? "", path, body: members, text });
   } catch (error) {
     handled = { status: 500, body: { fault: error instanceof Error ? error.name : "unknown" } };
   }
@@ -188,6 +196,7 @@ async function open(
     reached: () => counts.reached,
     turnedAway: () => counts.turnedAway,
     last: () => counts.last,
+    saw: () => counts.saw,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

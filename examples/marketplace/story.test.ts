@@ -134,6 +134,7 @@ test("a broken line is marked as one", () => {
     code: null,
     stage: null,
     latencyMs: null,
+    id: null,
   } as const;
   assert.match(formatLine({ ...line, problems: ["p"] }), /✗/);
 });

@@ -55,6 +55,8 @@ export interface StoryLine {
   readonly code: string | null;
   readonly stage: string | null;
   readonly latencyMs: number | null;
+  /** Crossing id, for `sallyport why`; null for what is not a crossing. */
+  readonly id: string | null;
   readonly problems: readonly string[];
 }
 
@@ -188,6 +190,7 @@ export class Story {
       code,
       stage,
       latencyMs: reply?.latencyMs ?? null,
+      id: reply?.id ?? null,
       expect,
     });
     return reply;
@@ -200,9 +203,10 @@ export class Story {
     readonly code?: string | null;
     readonly stage?: string | null;
     readonly latencyMs: number | null;
+    readonly id?: string | null;
     readonly expect: Expectations;
   }): void {
-    const { kind, caption, status = null, code = null, stage = null, latencyMs, expect } = of;
+    const { kind, caption, status = null, code = null, stage = null, latencyMs, id = null, expect } = of;
     const line: StoryLine = {
       chapter: this.#chapter,
       kind,
@@ -211,6 +215,7 @@ export class Story {
       code,
       stage,
       latencyMs,
+      id,
       problems: expect.problems,
     };
     this.lines.push(line);
@@ -218,6 +223,9 @@ export class Story {
     for (const problem of expect.problems) this.#ports.print(`      NOT AS PROMISED: ${problem}`);
   }
 }
+
+/** What stands above the lines. */
+export const heading = "    verdict   code                  stopped at   latency";
 
 /** One line of the terminal: verdict, status, code, where it stopped, milliseconds, caption. Pure. */
 export function formatLine(line: StoryLine): string {
@@ -230,7 +238,7 @@ export function formatLine(line: StoryLine): string {
   const cells = [
     verdict.padEnd(5),
     String(line.status ?? "").padStart(3),
-    (line.code ?? "").padEnd(20),
+    (line.code ?? "").padEnd(21),
     (line.stage ?? "").padEnd(9),
     ms.padStart(9),
   ];

@@ -27,8 +27,8 @@ export async function prepareTelling(of: Pick<Telling, "market" | "story" | "pla
     key: workloads.clients.portal,
   });
   const orders = market.caller("production", "orders", "billing");
-  rememberToken(planted, "the portal's access token", portal.token);
-  rememberToken(planted, "the access token of orders", (await orders.token()).token);
+  planted.token("the portal's access token", portal.token);
+  planted.token("the access token of orders", (await orders.token()).token);
   const { file, pem } = market.roots.production;
   return {
     ...of,
@@ -36,11 +36,6 @@ export async function prepareTelling(of: Pick<Telling, "market" | "story" | "pla
     orders,
     analytics: curlCaller(market.urls.production, workloads.analytics, file, pem),
   };
-}
-
-/** The signature is what makes a token one; header and claims may repeat elsewhere. */
-export function rememberToken(planted: Planted, what: string, token: string): void {
-  planted.remember(what, token.slice(token.lastIndexOf(".") + 1));
 }
 
 /** analytics of an environment, at the production gateway. */

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const demo = join(dirname(fileURLToPath(import.meta.url)), "demo.ts");
+const timeoutMs = 150_000;
+const roots = () => readdirSync(tmpdir()).filter((name) => name.startsWith("sallyport-marketplace-"));
+
+interface Summary {
+  readonly ok: boolean;
+  readonly seconds: number;
+  readonly steps: readonly {
+    readonly kind: string;
+    readonly code: string | null;
+    readonly problems: readonly string[];
+  }[];
+}
+
+function run(args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", demo, ...args], {
+      timeout: timeoutMs,
+    });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      stdout += chunk;
+    });
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      stderr += chunk;
+    });
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+test("the whole story is as promised, tells every denial it must, and leaves nothing behind", {
+  timeout: timeoutMs,
+}, async () => {
+  const before = roots();
+  const { code, stdout, stderr } = await run(["--once", "--json"]);
+  assert.equal(code, 0, stderr);
+  const { ok, steps } = JSON.parse(stdout) as Summary;
+  assert.equal(ok, true);
+  assert.deepEqual(
+    steps.flatMap(({ problems }) => problems),
+    [],
+  );
+  const codes = new Set(steps.filter(({ kind }) => kind === "deny").map((step) => step.code));
+  for (const promised of promisedCodes) assert.ok(codes.has(promised), `no step was denied as ${promised}`);
+  assert.deepEqual(
+    roots().filter((name) => !before.includes(name)),
+    [],
+  );
+});
+
+const promisedCodes = [
+  "not-granted",
+  "schema-mismatch",
+  "policy-denied",
+  "policy-error",
+  "token-audience",
+  "token-key-unknown",
+  "token-expired",
+  "token-malformed",
+  "token-algorithm",
+  "dpop-key-mismatch",
+  "token-bound-as-bearer",
+  "dpop-replayed",
+  "certificate-unknown",
+  "credentials-missing",
+  "not-active",
+];
+
+test("an option that does not exist is bad use, not a story", () => {
+  const { status, stderr } = spawnSync(process.execPath, [demo, "--onse"], { encoding: "utf8" });
+  assert.equal(status, 2);
+  assert.match(stderr, /--onse/);
+});

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { freePorts, Processes } from "./processes.ts";
+
+test("ports that are said to be free can be opened, and no two are the same", async () => {
+  const ports = await freePorts(4);
+  assert.equal(new Set(ports).size, 4);
+  const [port] = ports;
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve));
+  server.close();
+});
+
+test("a process that ends before it is ready is told apart from one that is slow, with what it printed", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-processes-"));
+  const processes = new Processes();
+  try {
+    const nowhere = processes.serve("gateway", ["--role", "gateway", "--data", join(directory, "data")]);
+    await assert.rejects(nowhere, /gateway ended with exit code [1-4] before it was ready\n.+/s);
+    assert.equal(processes.output().length, 1);
+  } finally {
+    await processes.stopAll();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test("a command's exit code and output come back, and its output is kept for the search", async () => {
+  const processes = new Processes();
+  const ended = await processes.run("nonsense", ["no-such-command"]);
+  assert.equal(ended.code, 2);
+  assert.match(ended.stderr, /no-such-command/);
+  assert.match(processes.output()[0]?.text ?? "", /no-such-command/);
+});
