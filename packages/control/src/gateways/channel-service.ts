@@ -44,8 +44,12 @@ export interface ChannelServiceOptions {
 
 /** The previous certificate of a node after the first use of a new one. */
 const certificateGraceMs = 5 * 60_000;
+/** Thumbprints remembered; after that the first use of each is noticed once more, which changes nothing. */
+const seenMax = 20_000;
 /** Certificates of hop keys live a day and are sent again with every connection and every quarter of that. */
 export const hopCertificateMs = 24 * 3600_000;
+
+const loopbackHosts = ["localhost", "127.0.0.1", "::1"];
 
 export class ChannelService {
   readonly #options: ChannelServiceOptions;
@@ -107,8 +111,8 @@ export class ChannelService {
     const ca = await authorities.authority(address.tenant, address.environment, "workloads");
     const listeners =
       environment(address.environment)?.config.listeners.filter(({ serves }) => serves === "gateway") ?? [];
-    const hosts = listeners.map(({ url }) => new URL(url).hostname);
-    if (hosts.length === 0) return null;
+    // An estate that names no listener is served on loopback (serve's default address).
+    const hosts = listeners.length === 0 ? loopbackHosts : listeners.map(({ url }) => new URL(url).hostname);
     const notAfterMs = clock.now() + nodeCertificateMs;
     return listenerCertificate(address, request, async (publicKey) => {
       const leaf = authorities.certify(ca, publicKey, { names: namesOf(hosts), usage: "server", notAfterMs });
@@ -121,6 +125,7 @@ export class ChannelService {
     const node = await store.run("nodeByThumbprint", { thumbprint: thumbprintText });
     if (node === null) return null;
     if (!this.#seen.has(thumbprintText)) {
+      if (this.#seen.size >= seenMax) this.#seen.clear();
       this.#seen.add(thumbprintText);
       await store.run("retireEarlierCertificates", { thumbprint: thumbprintText, graceMs: certificateGraceMs });
     }
