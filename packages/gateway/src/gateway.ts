@@ -116,7 +116,7 @@ class RunningGateway implements Gateway {
     if (options.logKeys !== null) this.#recorder.useKeys(options.logKeys);
     this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses);
     this.#admission = new Admission({ ...defaultAdmissionLimits, ...options.admission }, clock);
-    this.#limiter = openRateTable(allocateRateTable(rateTableSlots), random.bytes(32));
+    this.#limiter = openRateTable(allocateRateTable(options.tables?.rateSlots ?? rateTableSlots), random.bytes(32));
     this.#listeners = options.listeners.map(
       (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
     );
@@ -242,7 +242,10 @@ class RunningGateway implements Gateway {
         cache,
         crypto,
         nonces: createNonces(random.bytes(32), { node, epoch }),
-        replays: openReplaySet(allocateReplaySet(replaySetSlots), random.bytes(32)),
+        replays: openReplaySet(
+          allocateReplaySet(this.#options.tables?.replaySlots ?? replaySetSlots),
+          random.bytes(32),
+        ),
         now: () => clock.now(),
         peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
       },

@@ -64,6 +64,14 @@ export interface ListenBounds {
   readonly requestsPerSocketMax: number;
 }
 
+/** Slots of the shared tables, powers of two; the defaults stand beside the tables. A full table refuses. */
+export interface TableSizes {
+  /** Proof ids per nonce step (identify/replay-set.ts). */
+  readonly replaySlots: number;
+  /** Things counted at once (limit/gcra.ts). */
+  readonly rateSlots: number;
+}
+
 export interface GatewayOptions extends GatewayIdentity {
   /** Folder of this gateway's last-known-good state; created 0700. */
   readonly stateDirectory: string;
@@ -84,6 +92,7 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly logger: Logger;
   readonly bounds?: Partial<ListenBounds>;
   readonly admission?: Partial<AdmissionLimits>;
+  readonly tables?: Partial<TableSizes>;
 }
 
 /** The world failed in a way an operator can mend. `message` is internal, `public` may be shown to anyone. */
