@@ -13,6 +13,8 @@ export const queuedBytesMax = 67_108_864;
 const firstBufferBytes = 65_536;
 /** A flush of at most this many bytes is copied out of the buffer instead of handing the buffer over. */
 const copiedBytesMax = 16_384;
+/** Records of so many bytes are sent even while the thread is busy, so that a flood keeps it fed. */
+const gatheredBytesMax = 262_144;
 
 export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointIntervalMs"> {
   /** Milliseconds between checkpoints while something is appended; default 1,000, 0: only when asked. */
@@ -127,7 +129,7 @@ class LogClient implements OpenedLog {
       // Everything one turn of the event loop appends travels as one message.
       setImmediate(() => {
         this.#flushing = false;
-        this.#flush();
+        this.#flushUnlessBusy();
       });
     }
     return new Promise((resolve, reject) => this.#appends.push({ resolve, reject, bytes }));
@@ -138,6 +140,12 @@ class LogClient implements OpenedLog {
     const larger = Buffer.from(new ArrayBuffer(Math.max(this.#used + bytes, this.#buffer.length * 2)));
     this.#buffer.copy(larger, 0, 0, this.#used);
     this.#buffer = larger;
+  }
+
+  /** While the thread is at the disk a message would only wait there; what gathers here meanwhile travels as one. */
+  #flushUnlessBusy(): void {
+    const isIdle = this.#appends.length - this.#done === this.#count;
+    if (isIdle || this.#used >= gatheredBytesMax) this.#flush();
   }
 
   #flush(): void {
@@ -186,6 +194,7 @@ class LogClient implements OpenedLog {
       case "appended":
         this.#state = answer;
         for (const result of answer.results) this.#settle(result);
+        this.#flush();
         return;
       case "checkpoint":
         this.#reply(answer.ticket, answer.note);
