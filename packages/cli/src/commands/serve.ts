@@ -1,7 +1,8 @@
 // Promises one command for every role, with a start that says what it serves and refuses to start half-working.
 // Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 
@@ -38,6 +39,8 @@ export interface ServeOptions {
   readonly snapshotLifetimeMs: number;
 }
 
+const credentialBytesMax = 64 * 1024;
+
 /** `sallyport serve`. */
 export function serveCommand(program: Command): void {
   program
@@ -64,8 +67,8 @@ export function serveCommand(program: Command): void {
     .option("--channel-url <url>", "origin gateways use")
     .option("--admin-url <url>", "origin operators use")
     .option(
-      "--store <url>",
-      "PostgreSQL URL of the control store, from the variable it names; default: SQLite under --data",
+      "--store <variable>",
+      "environment variable that holds the PostgreSQL URL of the control store; default: SQLite under --data",
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
     .option("--grace <duration>", "how long requests in flight may take after SIGTERM", "10s")
@@ -124,7 +127,7 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     identityUrl: parseOrigin(raw.identityUrl, "--identity-url"),
     channelUrl: parseOrigin(raw.channelUrl, "--channel-url"),
     adminUrl: parseOrigin(raw.adminUrl, "--admin-url"),
-    storeUrl: raw.store ?? null,
+    storeUrl: raw.store === undefined ? null : readStoreUrl(raw.store),
     checkpointCopy: raw.checkpointCopy === undefined ? null : resolve(raw.checkpointCopy),
     shutdownGraceMs: parseDuration(raw.grace),
     status: parseAddress(raw.statusListen),
@@ -143,14 +146,17 @@ function parseListen(texts: readonly string[]): ReadonlyMap<string, Address> {
         `--listen ${text}: no listener name`,
         "write name=host:port, for example public=0.0.0.0:8443",
       );
-    listeners.set(text.slice(0, split), parseAddress(text.slice(split + 1)));
+    const name = text.slice(0, split);
+    if (listeners.has(name))
+      throw new CommandEnd(exitCode.badUse, `--listen ${name} is given twice`, "give each listener one address");
+    listeners.set(name, parseAddress(text.slice(split + 1)));
   }
   return listeners;
 }
 
 /** `127.0.0.1:8443`, `[::1]:8443`. Throws CommandEnd (bad use). */
 export function parseAddress(text: string): Address {
-  const match = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):(\d{1,5})$/.exec(text);
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
   const port = Number(match?.[2]);
   if (match?.[1] === undefined || port > 65_535)
     throw new CommandEnd(
@@ -193,14 +199,39 @@ function readText(path: string): string {
   }
 }
 
+/** A file that holds a credential: its owner's alone, judged on the opened file. */
 function readPrivateText(path: string): string {
-  const text = readText(path);
-  if (process.platform !== "win32" && (statSync(path).mode & 0o077) !== 0) {
+  const bytes = readCredential(path);
+  if (bytes === null) throw new CommandEnd(exitCode.badUse, `there is no file ${path}`, "check the path");
+  return new TextDecoder().decode(bytes);
+}
+
+function readCredential(path: string): Uint8Array | null {
+  try {
+    return readPrivateFile(path, credentialBytesMax);
+  } catch (error) {
     throw new CommandEnd(
       exitCode.badUse,
-      `${path} can be read by others than its owner`,
-      `chmod 600 ${path}, and replace what it holds: it may have been seen`,
+      error instanceof Error ? error.message : `${path} cannot be read`,
+      "if others may have read it, replace what it holds",
     );
   }
-  return text;
+}
+
+/** The URL holds a password: a command line is visible to everybody on the machine, so only its variable is named there. */
+function readStoreUrl(variable: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable))
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--store takes the name of an environment variable, not a URL: a command line is no place for a password",
+      "put the URL into a variable and name it, for example --store SALLYPORT_STORE",
+    );
+  const url = process.env[variable];
+  if (url === undefined || url === "")
+    throw new CommandEnd(
+      exitCode.badUse,
+      `the environment variable ${variable} is not set`,
+      "set it to postgres://user:password@host:5432/database",
+    );
+  return url;
 }

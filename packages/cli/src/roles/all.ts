@@ -1,6 +1,7 @@
 // Promises control plane and one gateway per environment in one process, joined by the same channel a remote gateway uses: one way, one set of tests.
 // Trusts the two role files. Specified in docs/getting-started.md.
 import { join } from "node:path";
+import { readIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { startControlRole } from "./control.ts";
 import { startGateway } from "./gateway.ts";
@@ -10,11 +11,10 @@ import type { RoleLogger, RunningRole } from "./running-role.ts";
 export async function startAll(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
   const control = await startControlRole({ ...options, dataDirectory: join(options.dataDirectory, "control") }, logger);
   try {
-    const joinToken = await control.control.joinToken(options.group);
-    const gateway = await startGateway(
-      { ...options, dataDirectory: join(options.dataDirectory, "gateway"), joinToken },
-      logger,
-    );
+    const dataDirectory = join(options.dataDirectory, "gateway");
+    // A token that nobody uses would stay good for a minute, and in the log for ever.
+    const joinToken = readIdentity(dataDirectory) === null ? await control.control.joinToken(options.group) : null;
+    const gateway = await startGateway({ ...options, dataDirectory, joinToken }, logger);
     return {
       addresses: { ...control.addresses, ...gateway.addresses },
       details: control.details ?? {},

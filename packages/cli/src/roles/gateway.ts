@@ -12,6 +12,7 @@ import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
+import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { openChannelTransport } from "./channel-transport.ts";
@@ -25,6 +26,7 @@ const renewalCheckMs = 60_000;
 
 /** Starts the gateway role. Throws the faults of joining, the log, and the listeners, each with its fix. */
 export async function startGateway(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
+  preparePrivateDirectory(options.dataDirectory);
   const dialer = createDialer();
   const ports = joinPorts(options.dataDirectory, dialer);
   const identity = await joinOnce(options.joinToken, ports);
