@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
 import { type AdminApiPorts, type AdminRoute, adminRoutes, createAdminApi } from "./api.ts";
@@ -36,6 +37,16 @@ function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Pro
   });
   return { fetch, seen };
 }
+
+const statuses = {
+  "bad-request": 400,
+  "too-large": 413,
+  "not-found": 404,
+  conflict: 409,
+  "not-permitted": 403,
+  unreachable: 504,
+  unavailable: 503,
+} as const;
 
 const kid = "k".repeat(43);
 const crossing = "gw-1-01KAMZZZZZ0000000000000000";
@@ -94,6 +105,16 @@ test("every route has an audit action of its own, and the object of every read i
     const values = adminRoutes.map((route) => `${name === "path" ? route.method : ""} ${route[name]}`);
     assert.equal(new Set(values).size, values.length);
   }
+});
+
+test("the table of docs/admin-api.md is the table of the code, and every refusal code is on the page", () => {
+  const page = readFileSync(new URL("../../../docs/admin-api.md", import.meta.url), "utf8");
+  const rows = [...page.matchAll(/^\| `((?:GET|POST) [^`]+)` \| `([^`]+)` \| (\w+) \|$/gm)].map(([, ...row]) => row);
+  assert.deepEqual(
+    rows,
+    adminRoutes.map(({ method, path, action, audit }) => [`${method} ${path}`, action, audit]),
+  );
+  for (const [code, status] of Object.entries(statuses)) assert.ok(page.includes(`| \`${code}\` | ${status} |`), code);
 });
 
 test("whatever changes state is a POST under the outbox; what is appended calls nothing that changes state", () => {
@@ -239,15 +260,6 @@ test("attack: a body without end is cut at the bound, also without a declared le
 });
 
 test("what keeps an action from being done has one status each, with the fix; anything else is an internal fault that says nothing", async () => {
-  const statuses = {
-    "bad-request": 400,
-    "too-large": 413,
-    "not-found": 404,
-    conflict: 409,
-    "not-permitted": 403,
-    unreachable: 504,
-    unavailable: 503,
-  } as const;
   for (const [code, status] of Object.entries(statuses) as [AdminFault["code"], number][]) {
     const actions = { status: () => Promise.reject(new AdminFault(code, `why ${code}`, "do this")) };
     const { fetch, seen } = api({ actions: actions as unknown as AdminActions });

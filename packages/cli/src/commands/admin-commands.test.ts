@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { CommandEnd } from "../exit.ts";
+import { type Answers, runAgainst } from "../program.test-support.ts";
+import { readEstateFiles } from "./estate.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sallyport-admin-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+let folders = 0;
+
+const group = {
+  environment: "production",
+  group: "production-eu",
+  epoch: 1,
+  version: 4,
+  expiresAt: 1_795_305_600_000,
+  broken: [],
+};
+const gateway = {
+  node: "gw-1",
+  environment: "production",
+  group: "production-eu",
+  state: "active",
+  connected: true,
+  snapshot: { epoch: 1, version: 4 },
+  heardAt: 1,
+  refusal: null,
+};
+const status = {
+  version: "0.1.0",
+  ready: true,
+  groups: [group],
+  gateways: [gateway],
+  warnings: ["no witness is configured"],
+};
+const broken = { object: "system/billing", file: "systems/billing.yaml", line: 3, why: "not a URL" };
+const report = { created: [], changed: [], removed: [], findings: [] };
+const finding = {
+  severity: "error",
+  file: "systems/billing.yaml",
+  line: 3,
+  column: 6,
+  message: "not a URL",
+  fix: "write one",
+};
+const crossing = "gw-1-01KAMZZZZZ0000000000000000";
+const leaf = (verdict: string) =>
+  JSON.stringify({ t: "crossing", id: crossing, verdict, code: verdict === "deny" ? "scope-missing" : null });
+const integration = {
+  id: "orders-to-billing",
+  environment: "production",
+  from: "orders",
+  to: "billing",
+  owner: "team:shop",
+  state: "suspended",
+  declaredAt: "integrations/x.yaml:1",
+};
+
+function estateFolder(): string {
+  const directory = join(folder, `estate-${folders++}`);
+  mkdirSync(join(directory, "systems"), { recursive: true });
+  writeFileSync(join(directory, "systems/billing.yaml"), "system: billing\n");
+  return directory;
+}
+
+const directory = estateFolder();
+/** Every command that speaks to control, with an answer and the exit code it deserves. */
+const cases: readonly {
+  readonly argv: readonly string[];
+  readonly answers: Answers;
+  readonly exit: number;
+  readonly says: RegExp;
+}[] = [
+  {
+    argv: ["status"],
+    answers: { "GET /v1/status": status },
+    exit: 0,
+    says: /ready[\s\S]*gw-1[\s\S]*warning: no witness/,
+  },
+  { argv: ["status"], answers: { "GET /v1/status": { ...status, ready: false } }, exit: 1, says: /not ready/ },
+  {
+    argv: ["status"],
+    answers: { "GET /v1/status": { ...status, groups: [{ ...group, broken: [broken] }] } },
+    exit: 1,
+    says: /not served: system\/billing {2}systems\/billing.yaml:3/,
+  },
+  {
+    argv: ["status"],
+    answers: { "GET /v1/status": { ...status, gateways: [{ ...gateway, connected: false }] } },
+    exit: 1,
+    says: /away/,
+  },
+  {
+    argv: ["status"],
+    answers: { "GET /v1/status": { ...status, gateways: [{ ...gateway, state: "revoked", connected: false }] } },
+    exit: 0,
+    says: /revoked/,
+  },
+  {
+    argv: ["why", crossing],
+    answers: {
+      [`GET /v1/crossings/${crossing}`]: {
+        id: crossing,
+        node: "gw-1",
+        leaves: [leaf("deny")],
+        decision: { facts: { sent: "a\u001b[2J" } },
+      },
+    },
+    exit: 1,
+    says: /verdict +deny\n[\s\S]*scope-missing[\s\S]*facts\.sent +a\\u001b\[2J/,
+  },
+  {
+    argv: ["why", crossing],
+    answers: {
+      [`GET /v1/crossings/${crossing}`]: { id: crossing, node: "gw-1", leaves: [leaf("allow")], decision: null },
+    },
+    exit: 0,
+    says: /kept no decision inputs/,
+  },
+  { argv: ["plan", directory], answers: { "POST /v1/estate/plan": report }, exit: 0, says: /no changes/ },
+  {
+    argv: ["plan", directory],
+    answers: { "POST /v1/estate/plan": { ...report, created: ["system/x"] } },
+    exit: 1,
+    says: /system\/x would be created/,
+  },
+  {
+    argv: ["plan", directory],
+    answers: { "POST /v1/estate/plan": { ...report, findings: [finding] } },
+    exit: 1,
+    says: /billing.yaml:3:6: error: not a URL\n {4}fix: write one/,
+  },
+  {
+    argv: ["apply", directory],
+    answers: { "POST /v1/estate/apply": { ...report, changed: ["system/x"] } },
+    exit: 0,
+    says: /system\/x was changed/,
+  },
+  {
+    argv: ["apply", directory],
+    answers: { "POST /v1/estate/apply": { ...report, findings: [finding] } },
+    exit: 1,
+    says: /not a URL/,
+  },
+  {
+    argv: ["integration", "list"],
+    answers: { "GET /v1/integrations": [integration] },
+    exit: 0,
+    says: /orders-to-billing +production +suspended/,
+  },
+  ...(["activate", "suspend", "retire"] as const).map((verb) => ({
+    argv: ["integration", verb, "orders-to-billing", "--reason", "test"],
+    answers: { [`POST /v1/integrations/orders-to-billing/${verb}`]: integration },
+    exit: 0,
+    says: /orders-to-billing \(production\) is suspended/,
+  })),
+  {
+    argv: ["gateway", "list"],
+    answers: { "GET /v1/gateways": [gateway] },
+    exit: 0,
+    says: /gw-1 +production +production-eu +active +yes +1\.4 +-/,
+  },
+  {
+    argv: ["gateway", "revoke", "gw-1", "--reason", "stolen"],
+    answers: { "POST /v1/gateways/gw-1/revoke": {} },
+    exit: 0,
+    says: /gw-1 is revoked/,
+  },
+  {
+    argv: ["key", "rotate"],
+    answers: { "POST /v1/keys/rotate": { active: "a", next: "b" } },
+    exit: 0,
+    says: /active a\n/,
+  },
+  {
+    argv: ["key", "kill", "k1", "--reason", "leaked"],
+    answers: { "POST /v1/keys/k1/kill": {} },
+    exit: 0,
+    says: /k1 is dead/,
+  },
+  {
+    argv: ["revoke", "token", "j1", "--reason", "leaked"],
+    answers: { "POST /v1/revocations": { seq: 7 } },
+    exit: 0,
+    says: /entry 7/,
+  },
+  {
+    argv: ["revoke", "client", "orders", "--reason", "leaked"],
+    answers: { "POST /v1/revocations": { seq: 8 } },
+    exit: 0,
+    says: /entry 8/,
+  },
+];
+
+for (const { argv, answers, exit, says } of cases) {
+  test(`sallyport ${argv.join(" ").replace(folder, "…")} says ${says} and is exit ${exit}; with --json it is one JSON value`, async () => {
+    const words = await runAgainst(answers, argv);
+    assert.equal(words.exit, exit);
+    assert.match(words.out.join(""), says);
+    const json = await runAgainst(answers, argv, true);
+    assert.equal(json.exit, exit);
+    assert.equal(json.out.length, 1);
+    assert.doesNotThrow(() => JSON.parse(json.out.join("")));
+  });
+}
+
+test("an id on the command line stays one segment of the path", async () => {
+  const answers = { "POST /v1/gateways/..%2Fkeys%2Frotate%3Fx/revoke": {} };
+  assert.equal((await runAgainst(answers, ["gateway", "revoke", "../keys/rotate?x", "--reason", "test"])).exit, 0);
+});
+
+const making = (out: string) => ["gateway", "token", "--group", "production-eu", "--out", out];
+const made = { "POST /v1/groups/production-eu/join-tokens": { token: "spj1_c2VjcmV0", expiresAt: 1_795_305_600_000 } };
+
+test("a join token is written to a file of its owner alone and is printed nowhere", async () => {
+  const path = join(folder, "token");
+  const { exit, out, asked } = await runAgainst(made, [...making(path), "--lifetime", "15m"]);
+  assert.equal(exit, 0);
+  assert.doesNotMatch(out.join(""), /spj1_/);
+  assert.equal(readFileSync(path, "utf8"), "spj1_c2VjcmV0\n");
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.deepEqual(asked[0]?.body, { lifetimeMs: 900_000 });
+});
+
+test("no join token is made where its file cannot be, and no empty file stays where no token was made", async () => {
+  const taken = join(folder, "taken");
+  writeFileSync(taken, "mine");
+  symlinkSync(join(folder, "elsewhere"), join(folder, "link"));
+  for (const out of [taken, join(folder, "none", "token"), join(folder, "link")]) {
+    const { exit, asked, end } = await runAgainst(made, making(out));
+    assert.deepEqual([exit, asked.length], [2, 0]);
+    assert.ok(end?.fix);
+  }
+  assert.equal(readFileSync(taken, "utf8"), "mine");
+  assert.equal(existsSync(join(folder, "elsewhere")), false, "the link was not followed");
+  const refused = join(folder, "refused");
+  const { exit } = await runAgainst(
+    { "POST /v1/groups/production-eu/join-tokens": new CommandEnd(4, "no") },
+    making(refused),
+  );
+  assert.deepEqual([exit, existsSync(refused)], [4, false]);
+});
+
+test("what is sent of an estate are its configuration files, by relative path; links out of it and other files stay", () => {
+  const own = estateFolder();
+  writeFileSync(join(own, "notes.txt"), "private");
+  writeFileSync(join(folder, "outside.yaml"), "secret: 1\n");
+  symlinkSync(join(folder, "outside.yaml"), join(own, "systems/linked.yaml"));
+  assert.deepEqual(Object.keys(readEstateFiles(own)), ["systems/billing.yaml"]);
+  assert.throws(() => readEstateFiles(join(folder, "none")), { exit: 2 });
+});

@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
+import { runBinary } from "../program.test-support.ts";
+
+const bounded = { timeout: 60_000 };
+const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-"));
+const log = join(folder, "log");
+const keyFile = join(folder, "gateway.vkey");
+const older = join(folder, "older");
+const crossing = sampleId(3);
+let folders = 0;
+
+before(async () => {
+  const identity = {
+    tenant: "main",
+    environment: "production",
+    region: "eu",
+    node: "gw-1",
+    role: "gateway",
+    version: "0.1.0",
+  } as const;
+  const opened = await openLog({ directory: log, identity, checkpointIntervalMs: 0 });
+  for (let n = 0; n < 20; n++) {
+    await opened.append(sampleLeaf("intent", n));
+    await opened.append(sampleLeaf("outcome", n));
+    if (n === 9) writeFileSync(older, await opened.checkpoint());
+  }
+  writeFileSync(keyFile, `${opened.verifierKey}\n`);
+  await opened.close();
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A copy of the log in which `spoil` changed something. */
+function copy(spoil: (year: string) => void = () => {}): string {
+  const directory = join(folder, `copy-${folders++}`);
+  cpSync(log, directory, { recursive: true });
+  const [year = ""] = readdirSync(directory).filter((name) => /^\d{4}$/.test(name));
+  spoil(join(directory, year));
+  return directory;
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
+
+function firstSegment(year: string): string {
+  return join(year, "wal", readdirSync(join(year, "wal")).find((name) => name.endsWith(".wal")) ?? "");
+}
+
+test(
+  "audit verify says size, root, signer, extension and completeness of a sound log, and is exit 0",
+  bounded,
+  async () => {
+    const verify = ["audit", "verify", log];
+    const [full, own, json] = await Promise.all([
+      runBinary([...verify, "--key", keyFile, "--older", older]),
+      runBinary(verify),
+      runBinary([...verify, "--key", readFileSync(keyFile, "utf8").trim(), "--json"]),
+    ]);
+    assert.deepEqual([full.exit, full.err], [0, ""]);
+    for (const said of [
+      /^origin +sallyport\.local\/main\/production\/gw-1\/gateway\/\d{4}$/m,
+      /checkpoint +(\d+) of \1 leaves, root [0-9a-f]{64}/,
+      /^signer +sallyport\.local/m,
+      /^extends +checkpoints of 1 file kept elsewhere/m,
+      /^crossings +20: 20 intents, 20 outcomes, 0 of them found at recovery, 0 open/m,
+      /^yes: \d+ leaves are whole, unchanged and complete/m,
+    ])
+      assert.match(full.out, said);
+    assert.equal(own.exit, 0);
+    assert.match(own.out, /nothing outside vouches for it/);
+    assert.match(own.out, /no older checkpoint was given/);
+    const report = JSON.parse(json.out);
+    assert.deepEqual([report.ok, report.problems, report.keyFrom, report.counts.crossings], [true, [], "given", 20]);
+  },
+);
+
+test("audit verify is exit 1 and names the first bad leaf when one byte of a leaf was changed", bounded, async () => {
+  const spoiled = copy((year) =>
+    flip(firstSegment(year), readFileSync(firstSegment(year)).indexOf('"status":200') + 9),
+  );
+  const [words, json] = await Promise.all([
+    runBinary(["audit", "verify", spoiled, "--key", keyFile]),
+    runBinary(["audit", "verify", spoiled, "--key", keyFile, "--json"]),
+  ]);
+  assert.equal(words.exit, 1);
+  assert.match(words.out, /^no: the first bad place is \w+: .*\.wal:\d+/m);
+  assert.equal(JSON.parse(json.out).ok, false);
+  assert.equal(json.err, "", "the result has said it already");
+});
+
+test(
+  "attack: a log made anew by whoever owns the directory passes by itself and fails against the key or the checkpoint kept elsewhere",
+  bounded,
+  async () => {
+    const forged = join(folder, "forged");
+    const identity = {
+      tenant: "main",
+      environment: "production",
+      region: "eu",
+      node: "gw-1",
+      role: "gateway",
+      version: "0.1.0",
+    } as const;
+    const opened = await openLog({ directory: forged, identity, checkpointIntervalMs: 0 });
+    for (let n = 0; n < 30; n++) await opened.append(sampleLeaf("crossing", n));
+    await opened.close();
+    // The thief has the log's key too and signs the forged history with it.
+    const resigned = join(folder, "resigned");
+    cpSync(forged, resigned, { recursive: true });
+    for (const name of readdirSync(resigned))
+      if (/^\d{4}$/.test(name)) rmSync(join(resigned, name), { recursive: true });
+    copyFileSync(join(log, "log.key"), join(resigned, "log.key"));
+    const again = await openLog({ directory: resigned, identity, checkpointIntervalMs: 0 });
+    for (let n = 0; n < 30; n++) await again.append(sampleLeaf("crossing", n));
+    await again.close();
+    const [own, key, signed, kept] = await Promise.all([
+      runBinary(["audit", "verify", forged]),
+      runBinary(["audit", "verify", forged, "--key", keyFile]),
+      runBinary(["audit", "verify", resigned, "--key", keyFile]),
+      runBinary(["audit", "verify", resigned, "--key", keyFile, "--older", older]),
+    ]);
+    assert.deepEqual([own.exit, key.exit, signed.exit, kept.exit], [0, 1, 0, 1]);
+    assert.match(own.out, /nothing outside vouches/);
+    assert.match(kept.out, /^no: /m);
+  },
+);
+
+test("audit verify is exit 2 where there is no log, no key or no such file", bounded, async () => {
+  const [none, key, file] = await Promise.all([
+    runBinary(["audit", "verify", join(folder, "none")]),
+    runBinary(["audit", "verify", log, "--key", "a+b+c"]),
+    runBinary(["audit", "verify", log, "--older", join(folder, "none")]),
+  ]);
+  for (const { exit, out, err } of [none, key, file])
+    assert.deepEqual([exit, out, err.startsWith("error: ")], [2, "", true]);
+});
+
+test(
+  "audit show prints the leaves of a crossing as they were hashed, and is exit 1 when the log holds none",
+  bounded,
+  async () => {
+    const [words, json, none] = await Promise.all([
+      runBinary(["audit", "show", crossing, "--log", log]),
+      runBinary(["audit", "show", crossing, "--log", log, "--json"]),
+      runBinary(["audit", "show", sampleId(99), "--log", log]),
+    ]);
+    assert.equal(words.exit, 0);
+    for (const leaf of [sampleLeaf("intent", 3), sampleLeaf("outcome", 3)])
+      assert.ok(words.out.includes(Buffer.from(leaf).toString("latin1")));
+    assert.deepEqual(
+      JSON.parse(json.out).map(({ leaf }: { leaf: { t: string } }) => leaf.t),
+      ["intent", "outcome"],
+    );
+    assert.equal(none.exit, 1);
+    assert.match(none.err, /holds no leaf/);
+  },
+);
+
+test(
+  "a receipt made by audit prove is checked by anyone with the key, and binds exactly its leaf",
+  bounded,
+  async () => {
+    const proof = join(folder, "receipt");
+    const made = await runBinary(["audit", "prove", crossing, "--log", log, "--out", proof]);
+    assert.equal(made.exit, 0, made.err);
+    assert.match(readFileSync(proof, "utf8"), /^c2sp\.org\/tlog-proof@v1\n/);
+    const altered = join(folder, "altered");
+    copyFileSync(proof, altered);
+    copyFileSync(`${proof}.leaf`, `${altered}.leaf`);
+    flip(`${altered}.leaf`, 40);
+    const other = join(folder, "other.leaf");
+    writeFileSync(other, sampleLeaf("outcome", 4));
+    const check = (file: string, ...more: string[]) =>
+      runBinary(["audit", "check-proof", file, "--key", keyFile, ...more]);
+    const [sound, json, changed, swapped, again] = await Promise.all([
+      check(proof),
+      check(proof, "--json"),
+      check(altered),
+      check(proof, "--leaf", other),
+      runBinary(["audit", "prove", "0", "--log", log, "--out", proof]),
+    ]);
+    assert.deepEqual([sound.exit, changed.exit, swapped.exit], [0, 1, 1]);
+    assert.ok(sound.out.includes(crossing));
+    assert.match(changed.out, /^no: not-included/);
+    assert.equal(JSON.parse(json.out).valid, true);
+    assert.equal(again.exit, 2, "a receipt is never overwritten");
+  },
+);
