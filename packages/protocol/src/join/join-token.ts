@@ -22,6 +22,7 @@ export interface JoinToken {
 const prefix = "spj1_";
 const textCharactersMax = 4096;
 const word = /^[a-z][a-z0-9-]{0,62}$/;
+const base64url43 = /^[A-Za-z0-9_-]{43}$/;
 const members: Readonly<Record<Exclude<keyof JoinToken, "v" | "snapshotKey" | "expiresAt">, RegExp>> = {
   url: /^https:\/\/[A-Za-z0-9.\-[\]:]{1,255}$/,
   pin: /^[A-Za-z0-9+/]{43}=$/,
@@ -29,7 +30,7 @@ const members: Readonly<Record<Exclude<keyof JoinToken, "v" | "snapshotKey" | "e
   environment: word,
   region: word,
   group: word,
-  secret: /^[A-Za-z0-9_-]{43}$/,
+  secret: base64url43,
 };
 
 /** The text an operator hands to a gateway. */
@@ -70,12 +71,16 @@ function isJoinToken(value: unknown): value is JoinToken {
     const member = record[name];
     if (typeof member !== "string" || !shape.test(member)) return false;
   }
-  const key = record["snapshotKey"];
+  const { v, url, snapshotKey: key, expiresAt } = record;
   if (typeof key !== "object" || key === null || !("kid" in key) || !("x" in key)) return false;
-  return (
-    record["v"] === 1 &&
-    Number.isSafeInteger(record["expiresAt"]) &&
-    typeof key.kid === "string" &&
-    typeof key.x === "string"
-  );
+  const isKey =
+    typeof key.kid === "string" && base64url43.test(key.kid) && typeof key.x === "string" && base64url43.test(key.x);
+  return v === 1 && isKey && Number.isSafeInteger(expiresAt) && Number(expiresAt) >= 0 && isOrigin(String(url));
+}
+
+/** A sane host and a port in range: what `members` lets through may still be no URL. */
+function isOrigin(text: string): boolean {
+  const authority =
+    /^https:\/\/(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(?::(\d{1,5}))?$/.exec(text);
+  return authority !== null && !text.includes("..") && Number(authority[2] ?? 443) <= 65_535;
 }
