@@ -84,9 +84,43 @@ describe("what the provider is told", () => {
     });
     assert.ok(verified.kind === "verified");
     assert.deepEqual(
-      [verified.claims.sub, verified.claims.op, verified.claims.int, verified.claims.jti],
-      ["orders", "billing:invoice.read", "orders-to-billing", answer.id],
+      [verified.claims.sub, verified.claims.op, verified.claims.int],
+      ["orders", "billing:invoice.read", "orders-to-billing"],
     );
+    assert.equal(seen?.headers["sallyport-crossing"], answer.id);
+    assert.notEqual(verified.claims.jti, answer.id, "a read's identity is signed for the operation");
+  });
+
+  test("two reads may carry one identity under two crossing ids; two effects never do, and theirs names the crossing", async () => {
+    const hop = () => {
+      const { headers } = upstream.seen.at(-1) ?? assert.fail();
+      const token = String(headers["sallyport-identity"]);
+      const claims: { jti: string; iat: number } = JSON.parse(
+        Buffer.from(token.split(".")[1] ?? "", "base64url").toString(),
+      );
+      return { token, claims, crossing: headers["sallyport-crossing"] };
+    };
+    const crossings = new Set<unknown>();
+    for (let i = 0; i < 2; i++) {
+      const answer = await orders.send(invoice());
+      assert.equal(hop().crossing, answer.id);
+      crossings.add(answer.id);
+    }
+    const tokens = new Set<string>();
+    for (let i = 0; i < 2; i++) {
+      const answer = await orders.send(`${url}/billing/v1/invoices`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"amount":1,"customer":"c-1"}',
+      });
+      assert.equal(answer.status, 200);
+      assert.equal(hop().claims.jti, answer.id);
+      assert.equal(hop().crossing, answer.id);
+      crossings.add(answer.id);
+      tokens.add(hop().token);
+    }
+    assert.equal(tokens.size, 2);
+    assert.equal(crossings.size, 4);
   });
 
   test("the caller's token and proof stay at the gateway", async () => {

@@ -3,6 +3,7 @@
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Admission } from "./admit/admission.ts";
+import type { HopTokens } from "./exchange/hop-tokens.ts";
 import type { EstateLease } from "./exchange.ts";
 import type { IdentifyPorts } from "./identify/identify.ts";
 import type { RateLimiter } from "./limit/gcra.ts";
@@ -29,6 +30,7 @@ export interface Gate {
   readonly freshness: Freshness;
   /** Signs hop tokens while its certificate is valid; null without one. */
   hopSigner(): TokenSigner | null;
+  readonly hopTokens: HopTokens;
   /** Takes the snapshot in force for one crossing, or null when there is none; `giveBack` is owed. */
   takeLease(): EstateLease | null;
   giveBack(lease: EstateLease): void;

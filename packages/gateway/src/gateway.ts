@@ -12,6 +12,7 @@ import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import type { Source } from "./admit/source-prefix.ts";
 import { bufferedRandom } from "./buffered-random.ts";
 import { HopKey } from "./exchange/hop-key.ts";
+import { createHopTokens } from "./exchange/hop-tokens.ts";
 import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
@@ -264,6 +265,7 @@ class RunningGateway implements Gateway {
       }),
       freshness: this.#follower,
       hopSigner: () => this.#hopSigner(),
+      hopTokens: createHopTokens({ clock, random }),
       takeLease: () => this.#takeLease(),
       giveBack: (lease) => this.#giveBack(lease),
       draining: () => this.#draining,

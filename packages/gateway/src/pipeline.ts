@@ -79,7 +79,8 @@ const pipeline: readonly Row[] = [
     stage: "exchange",
     kinds: all,
     run: exchangeToken,
-    promise: "the caller's token stays here; the provider gets a signed identity for this one crossing",
+    promise:
+      "the caller's token stays here; the provider gets a signed identity, for this one crossing where it has an effect",
   },
   {
     stage: "forward",

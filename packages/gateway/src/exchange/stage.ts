@@ -1,6 +1,5 @@
 // Promises that the provider learns who called from this gateway's own short-lived signature and never sees the caller's token.
 // Trusts the hop key control certified. Specified in docs/formats/token.md §6, RFC 8693's principle (a narrow token per hop).
-import { signHopToken } from "@sallyport/protocol/token/hop-token.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
@@ -16,22 +15,22 @@ export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null {
       detail: "The gateway has no certified key yet; try again shortly",
     });
   }
-  const iat = Math.floor(gate.clock.now() / 1000);
-  const lifetimeS = Math.max(1, Math.min(60, Math.floor(lease.estate.object.hop.lifetimeMs / 1000)));
-  exchange.hopToken = signHopToken(
+  exchange.hopToken = gate.hopTokens.tokenFor(
     {
-      iss: lease.estate.object.issuer,
-      aud: operation.system.object.audience,
-      sub: principal.caller,
-      iat,
-      exp: iat + lifetimeS,
-      jti: exchange.id,
-      op: operation.fullName,
-      int: grant.integration.id,
-      ...(principal.subject === undefined ? {} : { subject: principal.subject }),
-      ...(principal.act === undefined ? {} : { act: principal.act }),
+      identity: {
+        iss: lease.estate.object.issuer,
+        aud: operation.system.object.audience,
+        sub: principal.caller,
+        op: operation.fullName,
+        int: grant.integration.id,
+        ...(principal.subject === undefined ? {} : { subject: principal.subject }),
+        ...(principal.act === undefined ? {} : { act: principal.act }),
+      },
+      crossing: exchange.id,
+      effect: operation.object.effect,
+      lifetimeMs: lease.estate.object.hop.lifetimeMs,
     },
-    signer,
+    { snapshot: lease.estate, signer },
   );
   return null;
 }
