@@ -1,0 +1,169 @@
+// Promises one refusal for every code of bind, limit, authorize and inspect, which a caller we know may get, beside its nearest allow.
+// Trusts three-ways.ts to judge them. Specified in DESIGN §4 and docs/gateway.md.
+import type { OwnBench } from "./denials-at-the-door.ts";
+import { marketplace } from "./marketplace-estate.ts";
+import { type Answer, call } from "./test-caller.ts";
+import type { Bench, DenialCase } from "./three-ways.ts";
+
+const json = { "content-type": "application/json" };
+const good = JSON.stringify({ amount: 5, customer: "c-1" });
+
+const create = (bench: Bench, body: string | Buffer = good, headers: Record<string, string> = json): Promise<Answer> =>
+  bench.orders.send(`${bench.url}/billing/v1/invoices`, { method: "POST", headers, body });
+const read =
+  (path: string) =>
+  (bench: Bench): Promise<Answer> =>
+    bench.orders.send(`${bench.url}${path}`);
+
+export const bindDenials = {
+  "no-route": {
+    what: "a path that billing does not publish",
+    status: 404,
+    stage: "bind",
+    refused: read("/billing/v9/invoices/1"),
+  },
+  "not-granted": {
+    what: "an operation that no integration grants to orders",
+    status: 403,
+    stage: "bind",
+    refused: (bench) => bench.orders.send(bench.invoice, { method: "DELETE" }),
+  },
+  "not-active": {
+    what: "a suspended integration",
+    status: 403,
+    stage: "bind",
+    refused: (bench) => bench.analytics.send(bench.invoice),
+  },
+  "not-served": {
+    what: "a system whose configuration is broken",
+    status: 503,
+    stage: "bind",
+    refused: read("/ledger/v1/x"),
+  },
+} satisfies Record<string, DenialCase>;
+
+export const rateLimited: DenialCase = {
+  what: "the fourth request of a burst of three; another caller is not touched",
+  status: 429,
+  stage: "limit",
+  async prepare(bench) {
+    for (let i = 0; i < 3; i++) await bench.portal.send(bench.invoice);
+  },
+  refused: (bench) => bench.portal.send(bench.invoice),
+};
+
+/** Two integrations are counted, the table holds one. */
+export const limitTableFull: OwnBench = {
+  bench: {
+    changes: { tables: { rateSlots: 1 } },
+    estate(url) {
+      const base = marketplace(url);
+      const limits = [{ per: "client" as const, rate: 1, periodMs: 60_000, burst: 3 }];
+      return { ...base, integrations: base.integrations.map((one) => ({ ...one, limits })) };
+    },
+  },
+  case: {
+    what: "one more thing counted at once than the table holds",
+    status: 503,
+    stage: "limit",
+    async prepare(bench) {
+      await bench.portal.send(bench.invoice);
+    },
+    refused: (bench) => bench.orders.send(bench.invoice),
+    // The portal's limit is wholly unused again, so its slot is free.
+    mend(bench) {
+      bench.bed.clock.shiftMs += 61_000;
+      bench.bed.feed.heartbeat();
+      bench.orders.nonce = undefined;
+    },
+  },
+};
+
+export const authorizeDenials = {
+  "proof-not-accepted": {
+    what: "an unbound bearer token where dpop or mtls is wanted",
+    status: 403,
+    stage: "authorize",
+    refused: (bench) => {
+      // exactOptionalPropertyTypes: the claim has to be written as absent over the builder's own
+      const token = bench.orders.token("billing", { cnf: undefined as never });
+      return call(bench.invoice, { headers: { authorization: `Bearer ${token}` } });
+    },
+  },
+  "scope-missing": {
+    what: "a token with the scope of another operation",
+    status: 403,
+    stage: "authorize",
+    refused: (bench) =>
+      bench.orders.send(bench.invoice, { token: bench.orders.token("billing", { scope: "billing:invoice.create" }) }),
+    allowed: (bench) =>
+      bench.orders.send(bench.invoice, { token: bench.orders.token("billing", { scope: "billing:invoice.read" }) }),
+  },
+  "attribute-missing": {
+    what: "a policy attribute given twice",
+    status: 403,
+    stage: "authorize",
+    refused: read("/billing/v1/overflow?n=1&n=2"),
+    allowed: read("/billing/v1/overflow?n=0"),
+  },
+  "policy-denied": {
+    what: "another region than the caller's",
+    status: 403,
+    stage: "authorize",
+    refused: read("/billing/v1/regions/us"),
+    allowed: read("/billing/v1/regions/eu"),
+  },
+  "policy-error": {
+    what: "a forbid that overflows, and is not skipped",
+    status: 403,
+    stage: "authorize",
+    refused: read("/billing/v1/overflow?n=9007199254740991"),
+    allowed: read("/billing/v1/overflow?n=0"),
+  },
+} satisfies Record<string, DenialCase>;
+
+export const staleSnapshot: OwnBench = {
+  bench: {},
+  case: {
+    what: "four seconds without a heartbeat, for a restricted operation",
+    status: 503,
+    stage: "authorize",
+    prepare(bench) {
+      bench.bed.clock.shiftMs += 4_000;
+    },
+    refused: read("/billing/v1/secrets/1"),
+    mend: (bench) => bench.bed.feed.heartbeat(),
+    allowed: read("/billing/v1/secrets/1"),
+  },
+};
+
+export const inspectDenials = {
+  "content-type": {
+    what: "JSON called text",
+    status: 415,
+    stage: "inspect",
+    refused: (bench) => create(bench, good, { "content-type": "text/plain" }),
+    allowed: (bench) => create(bench),
+  },
+  "body-too-large": {
+    what: "70,000 bytes where 64 KiB are allowed",
+    status: 413,
+    stage: "inspect",
+    refused: (bench) => create(bench, JSON.stringify({ amount: 1, customer: "x".repeat(70_000) })),
+    allowed: (bench) => create(bench),
+  },
+  "body-malformed": {
+    what: "a member given twice, which two readers would read differently",
+    status: 400,
+    stage: "inspect",
+    refused: (bench) => create(bench, '{"amount":1,"amount":2,"customer":"c"}'),
+    allowed: (bench) => create(bench, '{"amount":1,"customer":"c"}'),
+  },
+  "schema-mismatch": {
+    what: "an amount below the minimum",
+    status: 422,
+    stage: "inspect",
+    refused: (bench) => create(bench, JSON.stringify({ amount: 0, customer: "c-1" })),
+    allowed: (bench) => create(bench, JSON.stringify({ amount: 1, customer: "c-1" })),
+  },
+} satisfies Record<string, DenialCase>;
