@@ -3,6 +3,7 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { copyRunning } from "./copy-running.ts";
 import type { NodeName } from "./marketplace.ts";
 import type { Telling } from "./telling.ts";
 
@@ -63,8 +64,7 @@ export async function tellLog(telling: Telling): Promise<void> {
 
 function copyLog(market: Telling["market"], node: NodeName, name: string): string {
   const to = join(market.root, `log-${name}`);
-  const from = join(market.directories[node], "log");
-  cpSync(from, to, { recursive: true, filter: (path) => !/lock(-\w+)?$/.test(path) });
+  copyRunning(join(market.directories[node], "log"), to);
   return to;
 }
 

@@ -1,11 +1,12 @@
 // Promises that a gateway process started on a snapshot that is altered, older, expired or another group's refuses it by name and serves nobody.
 // Each process stands on a copy of the real gateway's directory, so that the only difference is the snapshot. Trusts insider.ts for signatures
 // that only a thief of control's keys could make. Refusals: docs/formats/snapshot.md.
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SignedManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import { call } from "./call.ts";
+import { copyRunning } from "./copy-running.ts";
 import { resignManifest } from "./insider.ts";
 import { freePorts } from "./processes.ts";
 import type { Telling } from "./telling.ts";
@@ -79,7 +80,9 @@ export async function tellSnapshots(telling: Telling, first: SignedManifest): Pr
 async function tellOne({ market, story }: Telling, tampering: Tampering): Promise<void> {
   await story.check(`a gateway starts on a snapshot that is ${tampering.caption}`, async (expect) => {
     const directory = join(market.root, `gateway-${tampering.name}`);
-    cpSync(market.directories.production, directory, { recursive: true, filter: (path) => !path.endsWith("lock") });
+    // Without its log, which the real one goes on writing.
+    const log = join(market.directories.production, "log");
+    copyRunning(market.directories.production, directory, (path) => path === log);
     writeFileSync(join(directory, manifestPath), JSON.stringify(tampering.manifest));
     const [listen = 0, status = 0] = await freePorts(2);
     // It never becomes ready, so its own word is not waited for.
