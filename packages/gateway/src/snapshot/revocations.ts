@@ -38,7 +38,11 @@ export class Revocations {
   }
 
   /** Takes what is in force of `from` … `through`; entries already held are skipped, sequences that are not listed have ended. */
-  take(range: { readonly from: number; readonly through: number }, entries: readonly Revocation[], nowMs: number): Taken {
+  take(
+    range: { readonly from: number; readonly through: number },
+    entries: readonly Revocation[],
+    nowMs: number,
+  ): Taken {
     if (range.from > this.#seq + 1) return "gap";
     this.#forget(nowMs);
     let last = this.#seq;
