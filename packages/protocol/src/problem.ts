@@ -10,8 +10,18 @@ export interface ProblemType {
   readonly audience: "stranger" | "caller";
 }
 
-const stranger = (status: number, title: string, retryable = false): ProblemType => ({ status, title, retryable, audience: "stranger" });
-const caller = (status: number, title: string, retryable = false): ProblemType => ({ status, title, retryable, audience: "caller" });
+const stranger = (status: number, title: string, retryable = false): ProblemType => ({
+  status,
+  title,
+  retryable,
+  audience: "stranger",
+});
+const caller = (status: number, title: string, retryable = false): ProblemType => ({
+  status,
+  title,
+  retryable,
+  audience: "caller",
+});
 
 /** Every code that can end a crossing, with its status. A code without a page in docs/problems fails a test. */
 export const problems = {

@@ -45,11 +45,4 @@ export function allow(policies: readonly string[] = []): Allow {
 }
 
 /** How a crossing ended; `unknown` is only ever written at recovery. */
-export type Outcome =
-  | "success"
-  | "business-error"
-  | "system-error"
-  | "denied"
-  | "aborted"
-  | "unknown"
-  | "unobserved";
+export type Outcome = "success" | "business-error" | "system-error" | "denied" | "aborted" | "unknown" | "unobserved";

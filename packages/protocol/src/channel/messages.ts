@@ -54,11 +54,23 @@ export type DownMessage =
 
 /** POST /channel/v1/up, one JSON object. */
 export type UpMessage =
-  | { readonly t: "ack"; readonly keySeq: number; readonly revocationSeq: number; readonly epoch: number; readonly version: number }
+  | {
+      readonly t: "ack";
+      readonly keySeq: number;
+      readonly revocationSeq: number;
+      readonly epoch: number;
+      readonly version: number;
+    }
   | { readonly t: "refused-snapshot"; readonly epoch: number; readonly version: number; readonly why: string }
   | { readonly t: "checkpoint"; readonly origin: string; readonly note: string }
   | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>> }
-  | { readonly t: "answer"; readonly id: string; readonly found: boolean; readonly leaves: readonly string[]; readonly reference: string | null };
+  | {
+      readonly t: "answer";
+      readonly id: string;
+      readonly found: boolean;
+      readonly leaves: readonly string[];
+      readonly reference: string | null;
+    };
 
 /** What a gateway asks of whoever feeds it: the same interface in role `all` (in process) and over the channel. */
 export interface SnapshotFeed {
