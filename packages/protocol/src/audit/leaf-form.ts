@@ -8,6 +8,8 @@ export interface Member {
   readonly name: string;
   /** Source of a regular expression without anchors or capture groups. */
   readonly value: string;
+  /** Differs from leaf to leaf (ids, hashes): remembering its values would be waste. */
+  readonly unique: boolean;
 }
 
 export type LeafType = Leaf["t"];
@@ -52,9 +54,11 @@ const stages = [
   "forward",
 ];
 
+const uniqueMembers: ReadonlySet<string> = new Set(["id", "inputs", "facts", "token", "previous"]);
+
 /** Turns `{ name: pattern }` into members; the order of the keys is the order in the leaf. */
 const members = (forms: Readonly<Record<string, string>>): readonly Member[] =>
-  Object.entries(forms).map(([name, value]) => ({ name, value }));
+  Object.entries(forms).map(([name, value]) => ({ name, value, unique: uniqueMembers.has(name) }));
 
 const place = members({ at: number, tenant: id, environment: id, region: id, node: id });
 const placeWithId = [...members({ id: eventId }), ...place];

@@ -1,0 +1,51 @@
+// Promises the printed text of one member of a leaf, or null when its value does not have its closed form: each value is held against
+// the form once and, where values repeat, remembered. Trusts leaf-form.ts for the forms. Specified in docs/formats/leaf.md.
+import type { Member } from "./leaf-form.ts";
+
+/** `,"name":value` as it stands in the leaf, or null. */
+export type MemberPrinter = (value: unknown) => string | null;
+
+/** Values remembered per member; full, it begins anew. */
+export const remembered = 2_048;
+
+/** A bounded memory of printed texts that had their form. */
+class Known {
+  #texts = new Map<unknown, string>();
+
+  find(value: unknown): string | undefined {
+    return this.#texts.get(value);
+  }
+
+  keep(value: unknown, text: string): string {
+    if (this.#texts.size >= remembered) this.#texts = new Map();
+    this.#texts.set(value, text);
+    return text;
+  }
+}
+
+/**
+ * No form admits an escape, so a text that has its form is printed as it is, between quotes. What is neither text nor a number is printed
+ * as JSON first and judged then, as a reader would.
+ */
+export function createMemberPrinter({ name, value: form, unique }: Member): MemberPrinter {
+  const pattern = new RegExp(`^${form}$`);
+  const before = `,"${name}":`;
+  // Apart, because a text that looks like the JSON of a list is not that list.
+  const knownTexts = unique ? null : new Known();
+  const knownJson = unique ? null : new Known();
+  const judge = (printed: string): string | null => (pattern.test(printed) ? before + printed : null);
+  const judgeOnce = (known: Known | null, { value, printed }: { value: unknown; printed: string }): string | null => {
+    const found = known?.find(value);
+    if (found !== undefined) return found;
+    const text = judge(printed);
+    return text === null || known === null ? text : known.keep(value, text);
+  };
+  return (value) => {
+    // As JSON has it: what is no finite number is null.
+    if (typeof value === "number") return judge(Number.isFinite(value) ? String(value) : "null");
+    if (value === null) return judgeOnce(knownTexts, { value, printed: "null" });
+    if (typeof value === "string") return judgeOnce(knownTexts, { value, printed: `"${value}"` });
+    const printed = JSON.stringify(value);
+    return printed === undefined ? null : judgeOnce(knownJson, { value: printed, printed });
+  };
+}
