@@ -28,7 +28,7 @@ const connect: Connect = async (command) => {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { openAdminClient } = await import("./admin-connection.ts");
   const path =
-    options.operator ?? process.env["SALLYPORT_OPERATOR"] ?? join(resolve(".sallyport"), "operator.key.json");
+    options.operator || process.env["SALLYPORT_OPERATOR"] || join(resolve(".sallyport"), "operator.key.json");
   return { client: openAdminClient(path), terminal: createTerminal(options.json === true) };
 };
 

@@ -26,7 +26,7 @@ import { Listener } from "./listen/listener.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
 import { runPipeline } from "./pipeline.ts";
-import { GatewayFault, type GatewayOptions } from "./ports.ts";
+import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
 import { answerQuestion } from "./record/answer-question.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
 import { Recorder } from "./record/recorder.ts";
@@ -42,13 +42,6 @@ const sweepMs = 1_000;
 /** Longest wait for crossings under way after the grace is over. */
 const lastWaitMs = 100;
 
-export interface ListenerAddress {
-  readonly name: string;
-  readonly address: string;
-  readonly port: number;
-  readonly url: string;
-}
-
 export interface Gateway {
   /** Restores the last good snapshot, binds the listeners, opens the feed. Faults: GatewayFault. */
   start(): Promise<readonly ListenerAddress[]>;
@@ -57,6 +50,8 @@ export interface Gateway {
   metricsText(): Promise<string>;
   /** Sequences held now; the channel feed asks for what comes after. */
   held(): { readonly keySeq: number; readonly revocationSeq: number };
+  /** Certificate chain and key (PEM) of every TLS listener, for new connections from now on. */
+  useListenerTls(pair: { readonly cert: string; readonly key: string }): void;
   /** Not ready from now on; answers say `Connection: close`; resolves when the last crossing ended, or after `graceMs`. */
   drain(graceMs: number): Promise<void>;
   /** Ends listeners, crossings, feed and pools. Safe to call twice. */
@@ -144,6 +139,10 @@ class RunningGateway implements Gateway {
     this.#sweep = setInterval(() => this.#recorder.sweep(), sweepMs);
     this.#sweep.unref();
     return this.#addresses;
+  }
+
+  useListenerTls(pair: { readonly cert: string; readonly key: string }): void {
+    for (const listener of this.#listeners) listener.useTls(pair);
   }
 
   held(): { readonly keySeq: number; readonly revocationSeq: number } {

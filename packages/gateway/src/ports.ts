@@ -36,6 +36,14 @@ export interface ListenerOptions {
   readonly url?: string;
 }
 
+/** Where a listener was bound, and the origin callers use. */
+export interface ListenerAddress {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly url: string;
+}
+
 /** Keys the log needs: pseudonyms of one epoch, and who may open decision inputs. */
 export interface OpenLogKeys {
   /** Names the pseudonym epoch, for example `2026`. */

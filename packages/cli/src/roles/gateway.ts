@@ -33,15 +33,19 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
   const channel = new NodeChannel(identity, ports, logger);
   const log = await openNodeLog({ ...options, identity, logger });
   try {
-    const gateway = await openGateway({ options, identity, channel, log, dialer, logger });
+    const parts: GatewayParts = { options, identity, channel, log, dialer, logger };
+    const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
+    const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
     const stopSharing = shareCheckpoints(log, channel, logger);
+    const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
       readiness: () => gateway.readiness(),
       metricsText: () => gateway.metricsText(),
       stop: async (graceMs) => {
         stopSharing();
+        stopRenewing();
         await gateway.drain(graceMs);
         await gateway.close();
         await channel.close();
@@ -64,8 +68,8 @@ interface GatewayParts {
   readonly logger: RoleLogger;
 }
 
-async function openGateway({ options, identity, channel, log, dialer, logger }: GatewayParts): Promise<Gateway> {
-  const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel.transport()));
+function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
+  const { options, identity, channel, log, dialer, logger } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
   const gateway: Gateway = createGateway({
@@ -134,10 +138,6 @@ class NodeChannel implements ChannelTransport {
     this.#timer.unref();
   }
 
-  transport(): ChannelTransport {
-    return this.#current;
-  }
-
   stream(path: string, onLine: (line: string) => void): ReturnType<ChannelTransport["stream"]> {
     return this.#current.stream(path, onLine);
   }
@@ -156,9 +156,7 @@ class NodeChannel implements ChannelTransport {
   }
 
   async #renewWhenDue(): Promise<void> {
-    const { validFromDate, validToDate } = new X509Certificate(this.#identity.certificate);
-    const half = (validFromDate.getTime() + validToDate.getTime()) / 2;
-    if (systemClock.now() < half) return;
+    if (!isHalfOver(this.#identity.certificate, systemClock.now())) return;
     try {
       this.#identity = await renewNode(this.#identity, this.#ports.dataDirectory, this.#current);
       const old = this.#current;
@@ -172,4 +170,40 @@ class NodeChannel implements ChannelTransport {
       );
     }
   }
+}
+
+/**
+ * Asks for a new listener certificate at half of the present one's life, for as long as the gateway runs; returns how to stop.
+ * Without it a gateway that is never restarted would show an ended certificate after a day.
+ */
+function keepListenersCertified(
+  gateway: Pick<Gateway, "useListenerTls">,
+  first: string,
+  parts: Pick<GatewayParts, "options" | "channel" | "logger">,
+): () => void {
+  let current = first;
+  const renew = async () => {
+    if (!isHalfOver(current, systemClock.now())) return;
+    const tls = await fetchListenerTls(parts.options.dataDirectory, parts.channel);
+    if (tls.cert === current) return;
+    gateway.useListenerTls(tls);
+    current = tls.cert;
+    parts.logger.info({}, "listener certificate renewed with a new key");
+  };
+  const timer = setInterval(() => {
+    renew().catch((error: unknown) =>
+      parts.logger.warn(
+        { err: error instanceof Error ? error.message : String(error) },
+        "the listener certificate could not be renewed yet",
+      ),
+    );
+  }, renewalCheckMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/** Is half of the life of the first certificate (PEM) over at `now`? */
+export function isHalfOver(pem: string, now: number): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(pem);
+  return now >= (validFromDate.getTime() + validToDate.getTime()) / 2;
 }

@@ -42,12 +42,15 @@ export class Listener {
   readonly #server: Server | TlsServer;
   readonly #connections = new WeakMap<object, Connection>();
   #bound: BoundListener;
+  #tls: ListenerOptions["tls"];
+  #roots: readonly string[] = [];
 
   constructor(options: ListenerOptions, bounds: ListenBounds, handler: ListenerHandler) {
     this.#options = options;
     this.#bounds = bounds;
     this.#handler = handler;
     this.#bound = { name: options.name, url: options.url ?? "", tls: options.tls !== undefined };
+    this.#tls = options.tls;
     this.#server = this.#createServer();
     this.#listenToServer();
   }
@@ -81,8 +84,26 @@ export class Listener {
 
   /** Roots whose client certificates OpenSSL may build paths to, from now on. */
   useRoots(roots: readonly string[]): void {
-    const { tls } = this.#options;
-    if (tls !== undefined && "setSecureContext" in this.#server) this.#server.setSecureContext(tlsContext(tls, roots));
+    this.#roots = roots;
+    this.#useContext();
+  }
+
+  /** Certificate and key of new connections, from now on; a listener without TLS stays one. Throws for a pair that does not fit. */
+  useTls(pair: { readonly cert: string; readonly key: string }): void {
+    if (this.#tls === undefined) return;
+    const former = this.#tls;
+    this.#tls = { ...former, ...pair };
+    try {
+      this.#useContext();
+    } catch (error) {
+      this.#tls = former;
+      throw error;
+    }
+  }
+
+  #useContext(): void {
+    if (this.#tls !== undefined && "setSecureContext" in this.#server)
+      this.#server.setSecureContext(tlsContext(this.#tls, this.#roots));
   }
 
   /** A crossing has ended: its connection forgets it. */

@@ -12,8 +12,8 @@ import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { createGateway, type Gateway, type ListenerAddress } from "../gateway.ts";
-import type { GatewayOptions, ListenerOptions } from "../ports.ts";
+import { createGateway, type Gateway } from "../gateway.ts";
+import type { GatewayOptions, ListenerAddress, ListenerOptions } from "../ports.ts";
 import {
   buildSnapshot,
   environment,
