@@ -154,6 +154,21 @@ test("a ratio below its floor is named", () => {
   assert.equal(ratios.effect_vs_bare, 1);
 });
 
+test("a run in which something else held the gateway back is judged by processor time too", () => {
+  const starved = (cpuMs: number): Measured => ({ ...tenAnswers, answers: 1_000, elapsedMs: 1_000, cpuMs });
+  const round = Object.fromEntries(variantNames.map((name) => [name, starved(100)])) as Record<keyof Round, Measured>; // all names
+  const { below, ratios, figures } = summarize({
+    machine: { node: "v26", cpu: "any", cores: 2, load1: 9 },
+    pinned: true,
+    sync: { p50Ms: 1, p99Ms: 1 },
+    rounds: { rounds: [{ ...round, gateway_get: starved(300) }], residentBytes: { bare: 1, gateway: 1 } },
+  });
+  assert.equal(ratios.vs_bare, 1);
+  assert.equal(figures.cpu_ratios.vs_bare, 0.333);
+  assert.deepEqual(figures.disturbed, [...variantNames]);
+  assert.deepEqual(below, ["vs_bare"]);
+});
+
 test("medians and percentiles are those of the sorted values", () => {
   assert.equal(median([3, 1, 2]), 2);
   assert.equal(median([4, 1, 2, 3]), 2.5);

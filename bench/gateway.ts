@@ -46,8 +46,8 @@ function readOptions() {
     data: values.data ?? tmpdir(),
     profile: values.profile,
     rounds: whole(values.rounds, values.quick ? 5 : 9),
-    windowMs: whole(values["window-ms"], values.quick ? 500 : 2_500),
-    warmUpMs: whole(values["warm-up-ms"], values.quick ? 1_000 : 3_000),
+    windowMs: whole(values["window-ms"], values.quick ? 400 : 2_500),
+    warmUpMs: whole(values["warm-up-ms"], values.quick ? 800 : 3_000),
     connections: whole(values.connections, 64),
   };
 }
