@@ -156,7 +156,16 @@ class NodeChannel implements ChannelTransport {
   }
 
   async #renewWhenDue(): Promise<void> {
-    if (!isHalfOver(this.#identity.certificate, systemClock.now())) return;
+    const now = systemClock.now();
+    if (!isHalfOver(this.#identity.certificate, now)) return;
+    if (new X509Certificate(this.#identity.certificate).validToDate.getTime() <= now) {
+      // Away for longer than its certificate lived: control cannot know it any more, and only an operator can let it in again.
+      this.#logger.error(
+        { node: this.#identity.node, fix: "sallyport gateway revoke <node>, then join again in a new data directory" },
+        "the node certificate has ended: control refuses this gateway until it joins again",
+      );
+      return;
+    }
     try {
       this.#identity = await renewNode(this.#identity, this.#ports.dataDirectory, this.#current);
       const old = this.#current;
