@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { call } from "./call.ts";
 import { filesBelow, type Marker, type Place, searchAll } from "./canary.ts";
 import { readManifest } from "./chapter-snapshots.ts";
+import { outputCharsMax } from "./processes.ts";
 import type { Telling } from "./telling.ts";
 
 /** A grep of staging's whole directory for whatever belongs to production. */
@@ -96,7 +97,13 @@ export async function tellCanary({ market, story, planted }: Telling): Promise<v
     for (const { what, value } of planted.crossed) expect.ok(`${what} arrived`, seen.includes(value));
     return `${planted.crossed.length} values`;
   });
+  for (const service of [orders, billing, payments]) {
+    const hop = service.last()?.headers["sallyport-identity"];
+    if (typeof hop === "string") planted.token(`a hop token for ${service.name}`, hop);
+  }
   await story.check("nothing that was planted stands where it must not", async (expect) => {
+    const cut = market.processes.output().filter(({ text }) => text.length >= outputCharsMax);
+    expect.equal("outputs too long to be kept whole", cut.length, 0);
     const places = [...written(market.directories), ...(await printed(market)), ...answered(story.refusals)];
     const report = searchAll(planted.markers, places, planted.exceptions);
     for (const { what, form, place } of report.leaks) expect.problems.push(`${what} was found (${form}) in ${place}`);

@@ -75,6 +75,27 @@ const promisedCodes = [
   "not-active",
 ];
 
+test("interrupted in the middle it says so, ends non-zero and leaves no process and no folder", {
+  timeout: timeoutMs,
+}, async () => {
+  const before = roots();
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", demo], { timeout: timeoutMs });
+  let stdout = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    const wasUp = stdout.includes("up in");
+    stdout += chunk;
+    // Twice, as when a terminal and npm both hand on one Ctrl-C.
+    if (!wasUp && stdout.includes("up in")) for (const signal of ["SIGINT", "SIGTERM"] as const) child.kill(signal);
+  });
+  const code = await new Promise((resolve) => child.once("close", resolve));
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /interrupted/);
+  assert.deepEqual(
+    roots().filter((name) => !before.includes(name)),
+    [],
+  );
+});
+
 test("an option that does not exist is bad use, not a story", () => {
   const { status, stderr } = spawnSync(process.execPath, [demo, "--onse"], { encoding: "utf8" });
   assert.equal(status, 2);

@@ -9,8 +9,8 @@ export const repository = join(dirname(fileURLToPath(import.meta.url)), "..", ".
 const binary = join(repository, "packages", "cli", "src", "main.ts");
 const readyMs = 20_000;
 const stopMs = 8_000;
-/** Most bytes of output kept per process; a process that prints more is a finding of its own. */
-const outputBytesMax = 16 * 1024 * 1024;
+/** Most characters of output kept per process; a process that prints more is a finding of its own. */
+export const outputCharsMax = 16 * 1024 * 1024;
 
 export interface Ended {
   readonly code: number | null;
@@ -120,15 +120,15 @@ export class Processes {
     const collected: Collected = { stdout: "", stderr: "", onLine: () => {} };
     let line = "";
     child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
-      if (all.text.length < outputBytesMax) all.text += chunk;
-      if (collected.stdout.length < outputBytesMax) collected.stdout += chunk;
+      if (all.text.length < outputCharsMax) all.text += chunk;
+      if (collected.stdout.length < outputCharsMax) collected.stdout += chunk;
       const lines = (line + chunk).split("\n");
       line = lines.pop() ?? "";
       for (const whole of lines) collected.onLine(whole);
     });
     child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
-      if (all.text.length < outputBytesMax) all.text += chunk;
-      if (collected.stderr.length < outputBytesMax) collected.stderr += chunk;
+      if (all.text.length < outputCharsMax) all.text += chunk;
+      if (collected.stderr.length < outputCharsMax) collected.stderr += chunk;
     });
     return collected;
   }
