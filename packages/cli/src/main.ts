@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Promises the binary: which command runs which file, one exit code per kind of end, nothing secret on a command line.
 // Trusts the commands. Specified in docs/cli.md.
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, CommanderError } from "commander";
 import type { Connect } from "./admin-client.ts";
@@ -27,10 +28,15 @@ interface GlobalOptions {
 const connect: Connect = async (command) => {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { openAdminClient } = await import("./admin-connection.ts");
-  const path =
-    options.operator || process.env["SALLYPORT_OPERATOR"] || join(resolve(".sallyport"), "operator.key.json");
+  const path = options.operator || process.env["SALLYPORT_OPERATOR"] || defaultOperatorKey();
   return { client: openAdminClient(path), terminal: createTerminal(options.json === true) };
 };
+
+/** Where the first start leaves the key: role all keeps control's state in a folder of its own, role control in --data itself. */
+function defaultOperatorKey(): string {
+  const ofAll = join(resolve(".sallyport"), "control", "operator.key.json");
+  return existsSync(ofAll) ? ofAll : join(resolve(".sallyport"), "operator.key.json");
+}
 
 export function createProgram(): Command {
   const program = new Command("sallyport")
@@ -39,7 +45,10 @@ export function createProgram(): Command {
     )
     .version(version)
     .option("--json", "print one JSON value instead of words")
-    .option("--operator <file>", "operator key file; default: $SALLYPORT_OPERATOR, then .sallyport/operator.key.json")
+    .option(
+      "--operator <file>",
+      "operator key file; default: $SALLYPORT_OPERATOR, then the one that serve left under .sallyport",
+    )
     .exitOverride()
     .showHelpAfterError("(run with --help for what this command takes)")
     .configureHelp({ showGlobalOptions: true })

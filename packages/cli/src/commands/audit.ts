@@ -22,11 +22,11 @@ const examples = {
   verify: `
 Without --key the log is checked against the key that lies beside it: that finds damage, not a rewrite by
 whoever owns the directory. A rewrite is found with a key and a checkpoint kept elsewhere:
-  sallyport audit verify .sallyport/log --key gateway.vkey --older /mnt/elsewhere/checkpoints
+  sallyport audit verify .sallyport/gateway/log --key gateway.vkey --older /mnt/elsewhere/checkpoints
 `,
   prove: `
 Writes the receipt (c2sp.org/tlog-proof@v1) to <file> and the leaf it is about to <file>.leaf.
-  sallyport audit prove gw-1-01KAMZZZZZ0000000000000000 --log .sallyport/log --out order-4711.proof
+  sallyport audit prove gw-1-01KAMZZZZZ0000000000000000 --log .sallyport/gateway/log --out order-4711.proof
 `,
   checkProof: `
 Anyone can run this, with nothing but the two files and the verifier key:
@@ -107,7 +107,7 @@ function showCommand(group: Command): void {
   group
     .command("show <id>")
     .description("the leaves a log holds of one crossing or event; exit 1 when there are none")
-    .requiredOption("--log <directory>", "log directory, for example .sallyport/log")
+    .requiredOption("--log <directory>", "log directory, for example .sallyport/gateway/log")
     .addHelpText("after", "\nThe full reason of a denial is sealed to control: sallyport why <id>\n")
     .action(async (id: string, flags: { readonly log: string }, command: Command) => {
       const found = await leavesOf(flags.log, id);
@@ -151,7 +151,7 @@ async function originsOf(directory: string): Promise<readonly { readonly origin:
     throw new CommandEnd(
       exitCode.badUse,
       `${directory} holds no log`,
-      "name the folder that holds a folder per year, for example .sallyport/log",
+      "name the folder that holds a folder per year, for example .sallyport/gateway/log",
     );
   return folders.map((folder) => {
     const note = parseNote(readFile(join(folder, "checkpoint")).toString("utf8"));
@@ -170,7 +170,7 @@ function proveCommand(group: Command): void {
   group
     .command("prove <leaf>")
     .description("make a receipt for one leaf, named by a crossing id or by its index in the newest origin")
-    .requiredOption("--log <directory>", "log directory, for example .sallyport/log")
+    .requiredOption("--log <directory>", "log directory, for example .sallyport/gateway/log")
     .requiredOption("--out <file>", "where to write the receipt; never overwritten")
     .addHelpText("after", examples.prove)
     .action(async (leaf: string, flags: { readonly log: string; readonly out: string }, command: Command) => {
