@@ -21,7 +21,7 @@ export interface AeadInput {
 /** AES-256-GCM, 96-bit nonce, 128-bit tag. */
 export function aeadSeal(input: AeadInput, plaintext: Uint8Array): { ciphertext: Uint8Array; tag: Uint8Array } {
   const encrypt = createCipheriv(cipher, input.key, input.nonce, { authTagLength: tagBytes });
-  encrypt.setAAD(input.aad, { plaintextLength: plaintext.length });
+  encrypt.setAAD(input.aad);
   // GCM is a stream: update gives every byte, final only ends the tag.
   const ciphertext = encrypt.update(plaintext);
   encrypt.final();
@@ -32,7 +32,7 @@ export function aeadSeal(input: AeadInput, plaintext: Uint8Array): { ciphertext:
 export function aeadOpen(input: AeadInput, ciphertext: Uint8Array, tag: Uint8Array): Uint8Array | null {
   if (tag.length !== tagBytes) return null;
   const decrypt = createDecipheriv(cipher, input.key, input.nonce, { authTagLength: tagBytes });
-  decrypt.setAAD(input.aad, { plaintextLength: ciphertext.length });
+  decrypt.setAAD(input.aad);
   decrypt.setAuthTag(tag);
   const plaintext = decrypt.update(ciphertext);
   try {

@@ -4,7 +4,14 @@ import type { KeyObject } from "node:crypto";
 import { createHash, createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
 import type { SealContext } from "@sallyport/protocol/seal/context.ts";
 import { printSealContext } from "@sallyport/protocol/seal/context.ts";
-import { ephemeralBytes, headerBytes, printEnvelope, saltBytes } from "@sallyport/protocol/seal/envelope.ts";
+import {
+  commitmentBytes,
+  ephemeralBytes,
+  headerBytes,
+  printEnvelopeHead,
+  saltBytes,
+  tagBytes,
+} from "@sallyport/protocol/seal/envelope.ts";
 import type { Clock, Random } from "../ports.ts";
 import { deriveEnvelopeKey, nonceBytes, openUnder, readEnvelope } from "./aead.ts";
 import { ManyUseKey } from "./many-use-key.ts";
@@ -67,9 +74,8 @@ export function createRecipientKeyPair(random: Random): {
 }
 
 interface Ephemeral {
-  readonly publicKey: Uint8Array;
-  /** 12 random bytes, drawn with the key; the first half of the salt field. */
-  readonly salt: Uint8Array;
+  /** Everything before the ciphertext, the nonce still zero: `esalt` and all else is the same while the key lives. */
+  readonly head: Uint8Array;
   readonly key: ManyUseKey;
   readonly endsAt: number;
   readonly timer: NodeJS.Timeout;
@@ -78,7 +84,7 @@ interface Ephemeral {
 export interface RecipientSealer {
   /** Id that envelopes name and openers look for. */
   readonly recipient: string;
-  /** Seals at most 16 MiB. Throws TypeError for a context without tenant or purpose. */
+  /** Seals at most 16 MiB. The envelope may lie in a shared block: copy it before handing its memory over. Throws TypeError for a context without tenant or purpose. */
   seal(context: SealContext, plaintext: Uint8Array): Uint8Array;
   /** Forgets the ephemeral key now. Sealing again makes a new one. */
   forget(): void;
@@ -121,7 +127,18 @@ export function createRecipientSealer(options: RecipientSealerOptions): Recipien
     shared.fill(0);
     const timer = setTimeout(forget, ephemeralLifetimeMs);
     timer.unref();
-    current = { publicKey, salt, key: new ManyUseKey(derived), endsAt: now() + ephemeralLifetimeMs, timer };
+    const key = new ManyUseKey(derived);
+    const saltField = new Uint8Array(saltBytes);
+    saltField.set(salt);
+    const head = printEnvelopeHead({
+      suite: "recipient",
+      ring: recipient,
+      version: recipientVersion,
+      ephemeral: publicKey,
+      salt: saltField,
+      commitment: key.commitment,
+    });
+    current = { head, key, endsAt: now() + ephemeralLifetimeMs, timer };
     return current;
   };
   renew();
@@ -130,21 +147,14 @@ export function createRecipientSealer(options: RecipientSealerOptions): Recipien
     forget,
     seal(context, plaintext) {
       const aad = printSealContext(context);
-      const { publicKey, salt, key } = current?.key.usable && now() < current.endsAt ? current : renew();
+      const { head, key } = current?.key.usable && now() < current.endsAt ? current : renew();
       const { nonce, ciphertext, tag } = key.seal(aad, plaintext);
-      const saltField = new Uint8Array(saltBytes);
-      saltField.set(salt);
-      saltField.set(nonce, ephemeralSaltBytes);
-      return printEnvelope({
-        suite: "recipient",
-        ring: recipient,
-        version: recipientVersion,
-        ephemeral: publicKey,
-        salt: saltField,
-        commitment: key.commitment,
-        ciphertext,
-        tag,
-      });
+      const envelope = Buffer.allocUnsafe(head.length + ciphertext.length + tagBytes);
+      envelope.set(head);
+      envelope.set(nonce, head.length - commitmentBytes - nonceBytes);
+      envelope.set(ciphertext, head.length);
+      envelope.set(tag, head.length + ciphertext.length);
+      return envelope;
     },
   };
 }

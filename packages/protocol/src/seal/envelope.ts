@@ -36,6 +36,9 @@ export interface RecipientEnvelope extends EnvelopeParts {
 
 export type Envelope = RingEnvelope | RecipientEnvelope;
 
+/** An envelope without what its key made of the plaintext. */
+export type EnvelopeHead = Omit<RingEnvelope, "ciphertext" | "tag"> | Omit<RecipientEnvelope, "ciphertext" | "tag">;
+
 export type ParsedEnvelope =
   | { readonly ok: true; readonly envelope: Envelope }
   | { readonly ok: false; readonly problem: string };
@@ -81,29 +84,36 @@ export function parseEnvelope(bytes: Uint8Array): ParsedEnvelope {
     : { ok: true, envelope: { suite: "recipient", ephemeral: bytes.subarray(fixedBytes, saltAt), ...parts } };
 }
 
-/** The bytes of an envelope. Throws TypeError when a part has a length the format does not have (a bug of the caller). */
-export function printEnvelope(envelope: Envelope): Uint8Array {
-  const { salt, commitment, ciphertext, tag } = envelope;
+/** Everything before the ciphertext. Throws TypeError when a part has a length the format does not have (a bug of the caller). */
+export function printEnvelopeHead(envelope: EnvelopeHead): Uint8Array {
+  const { salt, commitment } = envelope;
   const ephemeral = envelope.suite === "recipient" ? envelope.ephemeral : new Uint8Array(0);
   if (
     salt.length !== saltBytes ||
     commitment.length !== commitmentBytes ||
-    tag.length !== tagBytes ||
-    ciphertext.length > sealedBytesMax ||
     (envelope.suite === "recipient" && (ephemeral.length !== ephemeralBytes || envelope.version !== 1))
   ) {
     throw new TypeError("a part of the envelope has a length or version that seal/v1 does not have");
   }
-  const header = headerBytes(envelope.suite, envelope.ring, envelope.version);
   const saltAt = fixedBytes + ephemeral.length;
-  const ciphertextAt = saltAt + saltBytes + commitmentBytes;
-  const bytes = new Uint8Array(ciphertextAt + ciphertext.length + tagBytes);
+  const bytes = new Uint8Array(saltAt + saltBytes + commitmentBytes);
   bytes[0] = format;
-  bytes.set(header, 1);
+  bytes.set(headerBytes(envelope.suite, envelope.ring, envelope.version), 1);
   bytes.set(ephemeral, fixedBytes);
   bytes.set(salt, saltAt);
   bytes.set(commitment, saltAt + saltBytes);
-  bytes.set(ciphertext, ciphertextAt);
-  bytes.set(tag, ciphertextAt + ciphertext.length);
+  return bytes;
+}
+
+/** The bytes of an envelope. Throws TypeError like printEnvelopeHead. */
+export function printEnvelope(envelope: Envelope): Uint8Array {
+  const { ciphertext, tag } = envelope;
+  if (tag.length !== tagBytes || ciphertext.length > sealedBytesMax)
+    throw new TypeError("the ciphertext or tag has a length that seal/v1 does not have");
+  const head = printEnvelopeHead(envelope);
+  const bytes = new Uint8Array(head.length + ciphertext.length + tagBytes);
+  bytes.set(head);
+  bytes.set(ciphertext, head.length);
+  bytes.set(tag, head.length + ciphertext.length);
   return bytes;
 }
