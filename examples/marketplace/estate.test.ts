@@ -26,7 +26,7 @@ const upstreams = (port: number) => ({
   payments: `https://127.0.0.1:${port + 2}`,
 });
 const values: EstateValues = {
-  listeners: { production: { address: "127.0.0.1:9443", url: "https://127.0.0.1:9443" } },
+  listeners: { production: { url: "https://127.0.0.1:9443" } },
   upstreams: { production: upstreams(9000), staging: upstreams(9100) },
   jwks: { production: clients("production"), staging: clients("staging") },
   roots: {

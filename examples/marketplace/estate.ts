@@ -11,17 +11,14 @@ export type MarketplaceEnvironment = (typeof marketplaceEnvironments)[number];
 export type MarketplaceProvider = "orders" | "billing" | "payments";
 /** Systems with an OAuth client of the same name. */
 export type MarketplaceClient = "portal" | "orders" | "billing";
-export type MarketplaceListener = "identity" | "admin" | "channel" | MarketplaceEnvironment;
 
 export interface PublicJwks {
   readonly keys: readonly Readonly<Record<string, unknown>>[];
 }
 
 export interface EstateValues {
-  /** Bind address (`127.0.0.1:port`) and origin clients use. Listeners left out keep the values of estate/. */
-  readonly listeners: Readonly<
-    Partial<Record<MarketplaceListener, { readonly address: string; readonly url: string }>>
-  >;
+  /** Origin clients use. Listeners left out keep the values of estate/. */
+  readonly listeners: Readonly<Partial<Record<MarketplaceEnvironment, { readonly url: string }>>>;
   /** Origin of each provider in each environment. An https one is checked against `marketplace-ca` of that environment. */
   readonly upstreams: Readonly<Record<MarketplaceEnvironment, Readonly<Record<MarketplaceProvider, string>>>>;
   /** Public keys only: a private one would make the estate refuse to serve that system. */
@@ -60,7 +57,6 @@ export function writeEstate(dir: string, values: EstateValues): readonly string[
 
 function editSettings(document: Document, values: EstateValues): void {
   for (const [name, listener] of Object.entries(values.listeners)) {
-    document.setIn(["listeners", name, "address"], listener.address);
     document.setIn(["listeners", name, "url"], listener.url);
   }
   const operators = Object.keys(values.operators ?? {});

@@ -191,7 +191,6 @@ function serveArguments(
 }
 
 function estateValues(urls: Urls, workloads: PerEnvironment<Workloads>, services: PerEnvironment<Services>) {
-  const listener = (url: string) => ({ address: bindOf(url), url });
   const upstreams = ({ orders, billing, payments }: Services) => ({
     orders: orders.origin,
     billing: billing.origin,
@@ -199,11 +198,8 @@ function estateValues(urls: Urls, workloads: PerEnvironment<Workloads>, services
   });
   return {
     listeners: {
-      identity: listener(urls.identity),
-      admin: listener(urls.admin),
-      channel: listener(urls.channel),
-      production: listener(urls.production),
-      staging: listener(urls.staging),
+      production: { url: urls.production },
+      staging: { url: urls.staging },
     },
     upstreams: { production: upstreams(services.production), staging: upstreams(services.staging) },
     jwks: { production: workloads.production.jwks, staging: workloads.staging.jwks },

@@ -99,10 +99,7 @@ function withSettings(name: string, approval: "none" | "operator", staleMs: numb
           {
             name: listener,
             serves: "gateway",
-            address: { host: "127.0.0.1", port: name.length },
             url: `https://${name}.test`,
-            clientCertificates: "none",
-            trustedProxies: [],
             region: null,
           },
         ],

@@ -90,10 +90,8 @@ function manifestOf(input: SnapshotInput, objects: ReadonlyMap<string, string>):
 function estateObject(input: SnapshotInput, policySet: string): EstateObject {
   const declared = input.environment.listeners
     .filter(({ serves, region }) => serves === "gateway" && (region === null || region === input.region))
-    .map(({ name, url, trustedProxies }): [string, { url: string; trustedProxies: readonly string[] }] => [
-      name,
-      { url, trustedProxies },
-    ]);
+    // No proxy is believed in this version: the address of a crossing is its peer's.
+    .map(({ name, url }): [string, EstateObject["listeners"][string]] => [name, { url, trustedProxies: [] }]);
   return {
     issuer: input.issuer,
     stalenessMs: input.environment.stalenessMs,

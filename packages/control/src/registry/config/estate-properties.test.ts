@@ -13,7 +13,6 @@ const load = (files: Readonly<Record<string, string>>) => loadEstateFrom(memoryE
 const billing = {
   system: "billing",
   url: "https://billing.internal",
-  region: "eu",
   public: { path: "/money", strip: false },
   operations: {
     "invoice.create": {

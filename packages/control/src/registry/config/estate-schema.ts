@@ -2,7 +2,7 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
-import { addressBlock, bindAddress, duration, filePath, id, originUrl, prose } from "./words.ts";
+import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
 const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
 
@@ -31,22 +31,14 @@ const team = z.strictObject({
 
 const listener = z.strictObject({
   serves: z
-    .enum(["gateway", "identity", "admin", "channel"])
+    .literal("gateway")
     .prefault("gateway")
-    .describe("What stands behind it: crossings, the token endpoint, the admin API, or joined gateways."),
-  address: bindAddress().describe("Where it listens, `host:port`."),
+    .describe(
+      "What stands behind it; only `gateway` in this version: control's own listeners are options of `sallyport serve`.",
+    ),
   url: originUrl().describe(
     "Origin that clients use to reach it (scheme, host, port); DPoP proofs are checked against it.",
   ),
-  clientCertificates: z
-    .enum(["none", "request"])
-    .prefault("none")
-    .describe("Whether a client certificate is asked for; a bad one is a recorded denial."),
-  trustedProxies: z
-    .array(addressBlock())
-    .max(itemsMax)
-    .prefault([])
-    .describe("Addresses of proxies in front of it whose forwarding headers are believed."),
   environments: z.array(id()).min(1).optional().describe("Environments it serves; all by default."),
   region: id().optional().describe("Region whose gateways open it; all by default."),
 });
@@ -71,7 +63,7 @@ export type OperatorSource = z.output<typeof operator>;
 /** sallyport.yaml as it is written, for the JSON Schema and the reference. */
 export const estateFileSchema = z.strictObject({
   estate: id().prefault("default").describe("Name of the estate; its objects are managed by `config:<name>`."),
-  tenant: id().prefault("main").describe("The organisation it belongs to."),
+  tenant: z.literal("main").prefault("main").describe("The organisation it belongs to; only `main` in this version."),
   environments: z
     .union([z.array(id()), z.record(id(), environment.nullable())])
     .prefault(["production"])
@@ -80,7 +72,10 @@ export const estateFileSchema = z.strictObject({
     .record(id(), team.nullable())
     .prefault({})
     .describe("Teams that own things; `default` always exists. Or one file per team in teams/."),
-  listeners: z.record(id(), listener).prefault({}).describe("Addresses that are opened, by name."),
+  listeners: z
+    .record(id(), listener)
+    .prefault({})
+    .describe("Where callers reach the gateways, by the name that `sallyport serve --listen <name>=host:port` opens."),
   operators: z
     .record(id(), operator)
     .prefault({})

@@ -78,11 +78,8 @@ export interface PolicyFile {
 
 export interface ListenerConfig {
   readonly name: string;
-  readonly serves: "gateway" | "identity" | "admin" | "channel";
-  readonly address: { readonly host: string; readonly port: number };
+  readonly serves: "gateway";
   readonly url: string;
-  readonly clientCertificates: "none" | "request";
-  readonly trustedProxies: readonly string[];
   /** Null: every region. */
   readonly region: string | null;
 }

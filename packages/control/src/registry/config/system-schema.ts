@@ -160,7 +160,6 @@ const base = z.strictObject({
   owner: owner().prefault("team:default").describe("The team that answers for it, `team:<id>`."),
   description: prose().optional().describe("What the system is, for reviewers."),
   zone: z.enum(["edge", "internal", "data"]).prefault("internal").describe("The network tier it stands in."),
-  region: id().prefault("default").describe("Where it is."),
   url: upstreamUrl().optional().describe("Where its operations are served, http or https, with an optional base path."),
   allowPrivate: z.boolean().prefault(false).describe("The URL may lead to a private, loopback or link-local address."),
   tls: z

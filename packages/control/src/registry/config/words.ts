@@ -1,6 +1,5 @@
 // Promises the small words of the configuration (ids, durations, sizes, rates, dates, matches) as typed values or a sentence with the fix.
 // Trusts nothing. Specified in docs/configuration.md "Words".
-import { isIP } from "node:net";
 import { z } from "zod";
 import { idMax, textMax } from "./bounds.ts";
 
@@ -220,30 +219,6 @@ function readUrl(text: string, mayHavePath: boolean): Read<string> {
   }
   return { value: url.origin + path };
 }
-
-/** `127.0.0.1:8443`, `[::1]:8443`, `0.0.0.0:443`. */
-export const bindAddress = () =>
-  word((text) => {
-    const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[^:\s]+):(\d{1,5})$/.exec(text) ?? [];
-    if (host === undefined || port === undefined || Number(port) > 65_535)
-      return refuse("not an address with a port", "write `host:port`, for example `127.0.0.1:8443`");
-    return { value: { host: host.replace(/^\[|\]$/g, ""), port: Number(port) } };
-  });
-
-/** An address or CIDR block. */
-export const addressBlock = () =>
-  word((text) => {
-    const [address = "", bits, ...rest] = text.split("/");
-    const family = isIP(address);
-    const bitsMax = family === 4 ? 32 : 128;
-    const isBlock = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax && Number(bits) > 0);
-    return family !== 0 && isBlock && rest.length === 0
-      ? { value: text }
-      : refuse(
-          "not an address or CIDR block",
-          "write for example `10.0.0.0/8`; a block of everything is not a proxy list",
-        );
-  });
 
 export type SourcePlace = "path" | "query" | "header" | "body";
 
