@@ -1,11 +1,12 @@
 // Promises control plane and one gateway per environment in one process, joined by the same channel a remote gateway uses: one way, one set of tests.
 // Trusts the two role files. Specified in docs/getting-started.md.
 import { join } from "node:path";
-import { readIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import { needsToken } from "@sallyport/gateway/join/join.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { startControlRole } from "./control.ts";
 import { startGateway } from "./gateway.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
+import { systemClock } from "./system-ports.ts";
 
 /** Starts control, then the gateway of the group `--group` names (default: the only one, else production's). */
 export async function startAll(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
@@ -13,7 +14,9 @@ export async function startAll(options: ServeOptions, logger: RoleLogger): Promi
   try {
     const dataDirectory = join(options.dataDirectory, "gateway");
     // A token that nobody uses would stay good for a minute, and in the log for ever.
-    const joinToken = readIdentity(dataDirectory) === null ? await control.control.joinToken(options.group) : null;
+    const joinToken = needsToken(dataDirectory, systemClock.now())
+      ? await control.control.joinToken(options.group)
+      : null;
     const gateway = await startGateway({ ...options, dataDirectory, joinToken }, logger);
     return {
       addresses: { ...control.addresses, ...gateway.addresses },

@@ -1,6 +1,7 @@
 // Promises a gateway that joins once, starts from its last good snapshot without control, and renews its own certificates.
 // Trusts the join token and its own data directory. Specified in docs/gateway.md and docs/formats/join.md.
 import { X509Certificate } from "node:crypto";
+import { existsSync, renameSync } from "node:fs";
 import { join as joinPath } from "node:path";
 import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
 import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
@@ -116,9 +117,17 @@ function joinPorts(
 ): JoinPorts & { open(identity: NodeIdentity): ReturnType<typeof openChannelTransport> } {
   return {
     dataDirectory,
+    now: () => systemClock.now(),
+    setAside: (formerNode) => setAsideLog(dataDirectory, formerNode),
     transport: (control) => openChannelTransport(dialer, control),
     open: (identity) => openChannelTransport(dialer, identity, { cert: identity.certificate, key: identity.nodeKey }),
   };
+}
+
+/** An origin belongs to one node: the former node's log stays whole, under its name, and the new node begins its own. */
+function setAsideLog(dataDirectory: string, formerNode: string): void {
+  const log = joinPath(dataDirectory, "log");
+  if (existsSync(log)) renameSync(log, `${log}-${formerNode}`);
 }
 
 /** The transport under the node's newest certificate: renewing swaps it, streams under way end by themselves and come back on the new one. */

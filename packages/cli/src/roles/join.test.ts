@@ -20,7 +20,12 @@ test("a gateway joins, renews its key and gets a listener certificate from the r
     rmSync(directory, { recursive: true, force: true });
   });
   const dialer = createDialer();
-  const ports: JoinPorts = { dataDirectory: directory, transport: (control) => openChannelTransport(dialer, control) };
+  const ports: JoinPorts = {
+    dataDirectory: directory,
+    now: () => Date.now(),
+    setAside: () => assert.fail("a first join puts nothing aside"),
+    transport: (control) => openChannelTransport(dialer, control),
+  };
   const token = (pin: string) =>
     printJoinToken({
       v: 1,

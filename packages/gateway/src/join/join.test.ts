@@ -19,7 +19,7 @@ import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import type { LogKeys } from "@sallyport/protocol/channel/messages.ts";
 import { type JoinToken, printJoinToken } from "@sallyport/protocol/join/join-token.ts";
-import { type JoinPorts, joinOnce, renewNode } from "./join.ts";
+import { type JoinPorts, joinOnce, needsToken, renewNode } from "./join.ts";
 import { fetchListenerTls } from "./listener-certificate.ts";
 import { logKeyContext, openLogKeyCache } from "./log-key-cache.ts";
 import { identityPath, JoinFault, type NodeIdentity, readIdentity, writeIdentity } from "./node-identity.ts";
@@ -87,10 +87,15 @@ const refusing =
   () =>
     Promise.reject(Object.assign(new Error(`control answered ${status}`), { status }));
 
-function ports(post: Post, dataDirectory = newDirectory()): JoinPorts & { closed: number } {
+function ports(post: Post, dataDirectory = newDirectory()): JoinPorts & { closed: number; readonly aside: string[] } {
   const made = {
     dataDirectory,
     closed: 0,
+    aside: [] as string[],
+    now: () => Date.now(),
+    setAside: (node: string) => {
+      made.aside.push(node);
+    },
     transport: () => ({
       post,
       close: async () => {
@@ -333,4 +338,32 @@ test("a damaged cache of log keys is as good as none: control sends them again",
     writeFileSync(path, text, { mode: 0o600 });
     assert.equal(openLogKeyCache(directory, identity).cached(), null);
   }
+});
+
+const afterTheEnd = () => Date.now() + 26 * 3_600_000;
+
+test("a gateway away until its certificate ended joins again as a new node with a fresh token, and the former node's log is put aside", async () => {
+  const { directory, identity } = await joined();
+  const again = { ...ports(control, directory), now: afterTheEnd };
+  assert.equal(needsToken(directory, Date.now()), false);
+  assert.equal(needsToken(directory, afterTheEnd()), true);
+  const fresh = await joinOnce(printJoinToken(token), again);
+  assert.notEqual(fresh.nodeKey, identity.nodeKey);
+  assert.deepEqual(again.aside, [identity.node]);
+  assert.deepEqual(readIdentity(directory), fresh);
+});
+
+test("without a token an ended identity stays, and the gateway goes on from its last good snapshot", async () => {
+  const { directory, identity } = await joined();
+  const again = { ...ports(control, directory), now: afterTheEnd };
+  assert.deepEqual(await joinOnce(null, again), identity);
+  assert.deepEqual(again.aside, []);
+});
+
+test("a directory never changes its group by joining again", async () => {
+  const { directory, identity } = await joined();
+  const again = { ...ports(control, directory), now: afterTheEnd };
+  const other = printJoinToken({ ...token, group: "production-us" });
+  await assert.rejects(joinOnce(other, again), faultOf("join-token-malformed"));
+  assert.deepEqual(readIdentity(directory), identity);
 });

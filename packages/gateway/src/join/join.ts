@@ -24,28 +24,50 @@ export interface JoinPorts {
     readonly url: string;
     readonly pin: string;
   }): Pick<ChannelTransport, "post"> & { close(): Promise<void> };
+  /** A directory joins again as a new node: puts aside what belongs to the former one (its log) before the new identity is written. */
+  setAside(formerNode: string): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+/** Does this directory need a join token: because it never joined, or because its certificate ended while it was away? Throws as readIdentity. */
+export function needsToken(dataDirectory: string, now: number): boolean {
+  const known = readIdentity(dataDirectory);
+  return known === null || hasEnded(known, now);
+}
+
+function hasEnded(identity: NodeIdentity, now: number): boolean {
+  return new X509Certificate(identity.certificate).validToDate.getTime() <= now;
 }
 
 const nodeId = /^[a-z][a-z0-9-]{0,126}$/;
 
 /**
- * The identity this directory already has, or a new one made with `tokenText`.
+ * The identity this directory already has, or a new one made with `tokenText`. An identity whose certificate has ended cannot renew itself:
+ * with a token of the same group the directory joins again as a new node; without one it goes on from its last good snapshot.
  * Throws JoinFault: `join-token-malformed`, `join-refused`, `join-unreachable`, `identity-unreadable`.
  */
 export async function joinOnce(tokenText: string | null, ports: JoinPorts): Promise<NodeIdentity> {
   const known = readIdentity(ports.dataDirectory);
-  if (known !== null) return known;
   const token = tokenText === null ? null : parseJoinToken(tokenText.trim());
+  if (known !== null && (token === null || !hasEnded(known, ports.now()))) return known;
   if (token === null) {
     throw new JoinFault(
       "join-token-malformed",
       "This gateway has not joined yet and the join token is missing or damaged. Make one with: sallyport gateway token --group <group>, and pass its file: --join-file <file>",
     );
   }
+  if (known !== null && (known.tenant !== token.tenant || known.group !== token.group)) {
+    throw new JoinFault(
+      "join-token-malformed",
+      `This directory belongs to group ${known.group}, the join token to ${token.group}. Use a token of ${known.group}, or another data directory; the token was not used.`,
+    );
+  }
   assertWritable(ports.dataDirectory);
   const transport = ports.transport(token);
   try {
     const identity = await joinWith(token, transport);
+    if (known !== null) ports.setAside(known.node);
     writeIdentity(ports.dataDirectory, identity);
     return identity;
   } finally {
