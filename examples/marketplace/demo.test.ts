@@ -89,7 +89,7 @@ test("interrupted in the middle it says so, ends non-zero and leaves no process 
   });
   const code = await new Promise((resolve) => child.once("close", resolve));
   assert.equal(code, 1, stdout);
-  assert.match(stdout, /interrupted/);
+  assert.match(stdout, /steps, interrupted, [\d.]+ s\n$/);
   assert.deepEqual(
     roots().filter((name) => !before.includes(name)),
     [],

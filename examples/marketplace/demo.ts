@@ -22,19 +22,22 @@ npm run demo -- --json    one JSON summary on standard output at the end, the st
 `;
 
 async function tell(telling: Telling): Promise<"told"> {
-  const first = readManifest(telling.market.directories.production);
-  await tellAllowed(telling);
-  await tellRefused(telling);
-  await tellForged(telling);
-  await tellSpoofed(telling);
-  await tellSuspended(telling);
-  const killedMs = await tellControlKilled(telling);
-  await tellSnapshots(telling, first);
-  await tellStale(telling, killedMs);
-  await tellControlBack(telling);
-  await tellLog(telling);
-  await tellWalls(telling);
-  await tellCanary(telling);
+  const { market, story } = telling;
+  const first = readManifest(market.directories.production);
+  await story.attempt(() => tellAllowed(telling));
+  await story.attempt(() => tellRefused(telling));
+  await story.attempt(() => tellForged(telling));
+  await story.attempt(() => tellSpoofed(telling));
+  await story.attempt(() => tellSuspended(telling));
+  await story.attempt(async () => {
+    const killedMs = await tellControlKilled(telling);
+    await tellSnapshots(telling, first);
+    await tellStale(telling, killedMs);
+  });
+  await story.attempt(() => tellControlBack(telling));
+  await story.attempt(() => tellLog(telling));
+  await story.attempt(() => tellWalls(telling));
+  await story.attempt(() => tellCanary(telling));
   return "told";
 }
 
@@ -68,6 +71,7 @@ async function main(args: readonly string[]): Promise<number> {
     print(`up in ${seconds()} s\n\n${heading}`);
     const telling = await prepareTelling({ market, story, planted: plantSecrets(market) });
     const end = await Promise.race([tell(telling), aborted(interrupted)]);
+    story.end();
     const { broken, lines } = story;
     const ok = broken === 0 && end === "told";
     const verdict = end === "interrupted" ? "interrupted" : ok ? "all as promised" : `${broken} NOT as promised`;

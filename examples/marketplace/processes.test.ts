@@ -35,3 +35,10 @@ test("a command's exit code and output come back, and its output is kept for the
   assert.match(ended.stderr, /no-such-command/);
   assert.match(processes.output()[0]?.text ?? "", /no-such-command/);
 });
+
+test("after the end nothing can be started, so nothing can be left behind", async () => {
+  const processes = new Processes();
+  await processes.stopAll();
+  await assert.rejects(processes.run("late", ["--version"]), /no process is started any more/);
+  await assert.rejects(processes.serve("late", []), /no process is started any more/);
+});

@@ -36,6 +36,7 @@ interface Begun extends Omit<Running, "ready"> {
 
 export class Processes {
   readonly #running = new Set<ChildProcess>();
+  #closed = false;
   readonly #output: { readonly name: string; text: string }[] = [];
 
   /** Everything printed so far, by process. */
@@ -44,7 +45,7 @@ export class Processes {
   }
 
   /** Runs `sallyport` to its end. */
-  run(name: string, args: readonly string[]): Promise<Ended> {
+  async run(name: string, args: readonly string[]): Promise<Ended> {
     const child = this.#spawn(args);
     const collected = this.#collect(name, child);
     return new Promise((resolve, reject) => {
@@ -67,7 +68,7 @@ export class Processes {
   }
 
   /** Starts `sallyport serve …`; rejects, with what it printed, when it ends or is not ready within 20 s. */
-  serve(name: string, args: readonly string[]): Promise<Running> {
+  async serve(name: string, args: readonly string[]): Promise<Running> {
     const { child, collected, stop, kill } = this.begin(name, args);
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new Error(`${name} ${why}\n${lastLines(collected)}`));
@@ -90,8 +91,9 @@ export class Processes {
     });
   }
 
-  /** Ends whatever still runs. */
+  /** Ends whatever still runs, for good: nothing can be started afterwards. */
   async stopAll(): Promise<void> {
+    this.#closed = true;
     const left = [...this.#running];
     await Promise.all(
       left.map((child) => end(child, new Promise<void>((resolve) => child.once("close", () => resolve())), "SIGTERM")),
@@ -104,6 +106,7 @@ export class Processes {
   }
 
   #spawn(args: readonly string[]): ChildProcess {
+    if (this.#closed) throw new Error("the demo is ending: no process is started any more");
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", binary, ...args], {
       cwd: repository,
       stdio: ["ignore", "pipe", "pipe"],

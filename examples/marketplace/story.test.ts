@@ -125,6 +125,27 @@ test("a check that throws breaks the story and says why", async () => {
   assert.match(printed.join("\n"), /root differs/);
 });
 
+test("a chapter that cannot go on breaks the story, and the next one is told", async () => {
+  const { story } = told(passed);
+  await story.attempt(async () => {
+    throw new Error("no key");
+  });
+  await story.attempt(() => story.check("the next chapter", () => undefined));
+  assert.equal(story.broken, 1);
+  assert.equal(story.lines.length, 2);
+});
+
+test("after its end no step begins and nothing is printed, so that an interruption is not told as a failure", async () => {
+  const { story, printed, allow } = told(passed);
+  story.end();
+  await assert.rejects(allow(answer, 1), { name: "StoryEnded" });
+  await assert.rejects(
+    story.attempt(() => story.check("too late", () => undefined)),
+    { name: "StoryEnded" },
+  );
+  assert.deepEqual([story.lines, printed], [[], []]);
+});
+
 test("a broken line is marked as one", () => {
   const line = {
     chapter: "",

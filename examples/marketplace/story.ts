@@ -74,6 +74,10 @@ export class Expectations {
   }
 }
 
+export class StoryEnded extends Error {
+  override readonly name = "StoryEnded";
+}
+
 interface Later {
   readonly caption: string;
   readonly id: string;
@@ -87,6 +91,7 @@ export class Story {
   readonly #ports: StoryPorts;
   readonly #later: Later[] = [];
   #chapter = "";
+  #ended = false;
 
   constructor(ports: StoryPorts) {
     this.#ports = ports;
@@ -96,7 +101,25 @@ export class Story {
     return this.lines.filter((line) => line.problems.length > 0).length;
   }
 
+  /** From now on no step begins and nothing is printed: whoever still tells is stopped by StoryEnded. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Tells a part of the story. What keeps it from going on is a broken promise too; the next part is told all the same. */
+  async attempt(part: () => Promise<void>): Promise<void> {
+    try {
+      await part();
+    } catch (error) {
+      if (this.#ended) throw error;
+      await this.check("this chapter could be told to its end", () => {
+        throw error;
+      });
+    }
+  }
+
   chapter(title: string): void {
+    this.#goOn();
     this.#chapter = title;
     this.#ports.print(`\n${title}`);
   }
@@ -134,6 +157,7 @@ export class Story {
     caption: string,
     body: (expect: Expectations) => Promise<string | undefined> | string | undefined,
   ): Promise<void> {
+    this.#goOn();
     const expect = new Expectations();
     const startedMs = this.#ports.now();
     let said: string | undefined;
@@ -164,6 +188,7 @@ export class Story {
     step: AllowedStep | DeniedStep,
     judge: (reply: Reply, expect: Expectations, moved: number) => Later["judge"],
   ): Promise<Reply | null> {
+    this.#goOn();
     const expect = new Expectations();
     const before = step.counter.reached();
     let reply: Reply | null = null;
@@ -196,6 +221,10 @@ export class Story {
     return reply;
   }
 
+  #goOn(): void {
+    if (this.#ended) throw new StoryEnded("the story has ended");
+  }
+
   #add(of: {
     readonly kind: StoryLine["kind"];
     readonly caption: string;
@@ -218,6 +247,7 @@ export class Story {
       id,
       problems: expect.problems,
     };
+    if (this.#ended) return;
     this.lines.push(line);
     this.#ports.print(formatLine(line));
     for (const problem of expect.problems) this.#ports.print(`      NOT AS PROMISED: ${problem}`);
