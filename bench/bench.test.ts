@@ -106,6 +106,7 @@ function measureWith(counts: { reached: number; leaves: number; errors?: number 
     rounds: 1,
     windowMs: 1,
     warmUpMs: 1,
+    warmUpAnswers: 10,
     connections: 1,
   });
 }

@@ -48,6 +48,7 @@ function readOptions() {
     rounds: whole(values.rounds, values.quick ? 5 : 9),
     windowMs: whole(values["window-ms"], values.quick ? 400 : 2_500),
     warmUpMs: whole(values["warm-up-ms"], values.quick ? 800 : 3_000),
+    warmUpAnswers: values.quick ? 2_000 : 20_000,
     connections: whole(values.connections, 64),
   };
 }

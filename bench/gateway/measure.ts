@@ -10,6 +10,8 @@ export interface Measured extends WindowResult {
   readonly cpuMs: number;
 }
 
+const warmUpWindowsMax = 3;
+
 export type Round = Readonly<Record<VariantName, Measured>>;
 
 export interface Rounds {
@@ -26,6 +28,8 @@ export interface MeasureOptions {
   readonly rounds: number;
   readonly windowMs: number;
   readonly warmUpMs: number;
+  /** A variant is warm after so many answers; on a crowded machine that takes up to three windows of `warmUpMs`. */
+  readonly warmUpAnswers: number;
   readonly connections: number;
 }
 
@@ -41,7 +45,7 @@ export async function measureRounds(options: MeasureOptions): Promise<Rounds> {
   const { variants, rounds, windowMs, warmUpMs } = options;
   const tally: Tally = { answers: 0, leaves: 0, refusals: 0 };
   const before = await options.gateway.ask<Usage>({ ask: "usage" });
-  for (const variant of variants) await measureWindow(variant, { options, tally, durationMs: warmUpMs });
+  for (const variant of variants) await warmUp(variant, { options, tally, durationMs: warmUpMs });
   const done: Round[] = [];
   for (let n = 0; n < rounds; n++) {
     const results: Partial<Record<VariantName, Measured>> = {};
@@ -56,9 +60,21 @@ export async function measureRounds(options: MeasureOptions): Promise<Rounds> {
   return { rounds: done, residentBytes: { bare: bare.residentBytes, gateway: gateway.residentBytes } };
 }
 
+interface Windows {
+  readonly options: MeasureOptions;
+  readonly tally: Tally;
+  readonly durationMs: number;
+}
+
+async function warmUp(variant: Variant, windows: Windows): Promise<void> {
+  let answers = 0;
+  for (let n = 0; n < warmUpWindowsMax && answers < windows.options.warmUpAnswers; n++)
+    answers += (await measureWindow(variant, windows)).answers;
+}
+
 async function measureWindow(
   { name, side, target }: Variant,
-  { options, tally, durationMs }: { options: MeasureOptions; tally: Tally; durationMs: number },
+  { options, tally, durationMs }: Windows,
 ): Promise<Measured> {
   const window = { target, durationMs, connections: options.connections };
   await options.load.ask({ ask: "prepare", ...window });
