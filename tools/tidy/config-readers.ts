@@ -1,0 +1,160 @@
+// Promises that every key of the configuration has somebody who obeys it: the place in the product that reads its value at last, or the reason why
+// it is there for people only. Trusts the generated reference for the list of keys. Specified in DESIGN §12 (config accepted but not enforced is a hole).
+import { mask, type SourceFile, type Violation } from "./source-text.ts";
+
+/** Where a value has its effect: a file, and code in it that reads the value (strings and comments do not count as code). */
+export interface Obeyed {
+  readonly by: string;
+  readonly reads: string;
+}
+
+/** Nobody obeys it, because it says something to people. */
+export interface ForPeople {
+  readonly forPeople: string;
+}
+
+export type Reader = Obeyed | ForPeople;
+
+const config = "packages/control/src/registry/config";
+const gateway = "packages/gateway/src";
+const obeyed = (by: string, reads: string): Obeyed => ({ by, reads });
+const forPeople = (reason: string): ForPeople => ({ forPeople: reason });
+
+const staleness = obeyed(`${gateway}/authorize/staleness.ts`, "inputs.boundsMs[inputs.classification]");
+const linked = obeyed(`${config}/link.ts`, "config[end]");
+const certificate = obeyed(
+  `${gateway}/identify/certificate.ts`,
+  "judgePeer({ peer, identity: declared.identity, trust",
+);
+const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
+
+const estateReaders: Readonly<Record<string, Reader>> = {
+  estate: obeyed("packages/control/src/registry/decide-apply.ts", "there.managedBy !== input.managedBy"),
+  tenant: forPeople("one value is accepted, the tenant every installation has in this version"),
+  "environments.<name>.approval": obeyed("packages/control/src/registry/decide-apply.ts", "input.approval("),
+  "environments.<name>.staleness.public": staleness,
+  "environments.<name>.staleness.internal": staleness,
+  "environments.<name>.staleness.confidential": staleness,
+  "environments.<name>.staleness.restricted": staleness,
+  "teams.<name>.name": forPeople("the name of a team"),
+  "teams.<name>.contact": forPeople("where a team is reached"),
+  "listeners.<name>.serves": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "serves ==="),
+  "listeners.<name>.url": obeyed(`${gateway}/gateway.ts`, "listener.useUrl(declared.url)"),
+  "listeners.<name>.environments": obeyed(`${config}/load.ts`, "environments.includes(environment.name)"),
+  "listeners.<name>.region": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "region === input.region"),
+  "operators.<name>.name": forPeople("the name of a person; rights belong to keys"),
+  "operators.<name>.keys": obeyed("packages/control/src/identity/operators-at-work.ts", "keys.flatMap((jwk)"),
+};
+
+const systemReaders: Readonly<Record<string, Reader>> = {
+  system: obeyed(`${gateway}/authorize/stage.ts`, "id: caller.id"),
+  owner: obeyed(`${config}/link.ts`, "checkOwner(config.owner"),
+  description: forPeople("what the system is"),
+  zone: obeyed(`${gateway}/authorize/stage.ts`, "caller.object.zone"),
+  url: obeyed(`${gateway}/snapshot/estate.ts`, "host: url.hostname"),
+  allowPrivate: obeyed(`${gateway}/forward/upstream-pools.ts`, "declared?.allowPrivate"),
+  "tls.ca": obeyed(`${gateway}/forward/upstream-pools.ts`, "ca: declared.ca"),
+  "public.host": obeyed(`${gateway}/route/router.ts`, "system.public.host"),
+  "public.path": obeyed(`${gateway}/route/router.ts`, "segmentsOf(system.public.path)"),
+  "public.strip": obeyed(`${gateway}/forward/stage.ts`, "system.public.strip"),
+  "identity.client": obeyed(`${gateway}/identify/identify.ts`, "estate.systemOfClient.get("),
+  "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
+  "identity.certificate.trust": obeyed(`${gateway}/identify/certificate.ts`, "bundles.get(declared.identity.trust)"),
+  "identity.certificate.uri": certificate,
+  "identity.certificate.dns": certificate,
+  "identity.certificate.x5t": certificate,
+  attributes: obeyed(`${gateway}/authorize/stage.ts`, "caller.object.attributes"),
+  "operations.<name>.match": obeyed(`${gateway}/route/router.ts`, "segmentsOf(operation.path)"),
+  "operations.<name>.description": forPeople("what the operation does"),
+  "operations.<name>.data": obeyed(`${config}/read-system.ts`, "...from.source.data"),
+  "operations.<name>.classification": obeyed(`${gateway}/authorize/stage.ts`, "operation.object.classification"),
+  "operations.<name>.authorize": obeyed("packages/kernel/src/policy/compile-slice.ts", "input.authorize ==="),
+  "operations.<name>.attributes.<name>.from": obeyed(`${gateway}/authorize/attributes.ts`, "source.from ==="),
+  "operations.<name>.attributes.<name>.type": obeyed(`${gateway}/authorize/attributes.ts`, "source.type ==="),
+  "operations.<name>.body.schema": obeyed(`${gateway}/inspect/stage.ts`, "schemas.check(schema"),
+  "operations.<name>.body.contentType": obeyed(`${gateway}/inspect/content.ts`, "declared.contentType"),
+  "operations.<name>.body.size": obeyed(`${gateway}/inspect/content.ts`, "> inputs.bodyBytesMax"),
+  "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "timeoutMs: grant.timeoutMs"),
+  "operations.<name>.outcome.business-error": obeyed(`${gateway}/record/settle.ts`, "businessErrors.includes(status)"),
+  "operations.<name>.offline": obeyed(`${gateway}/authorize/staleness.ts`, "inputs.offline ==="),
+  "uses[].to": obeyed(`${config}/read-integration.ts`, "textAt(entry, ["),
+  "uses[].purpose": forPeople("the purpose of an integration"),
+  "uses[].operations": obeyed(`${config}/read-integration.ts`, "source.operations"),
+  environments: sited,
+};
+
+const integrationReaders: Readonly<Record<string, Reader>> = {
+  integration: obeyed(`${gateway}/bind/decide.ts`, "integration.id"),
+  from: linked,
+  to: linked,
+  kind: forPeople("one value is accepted, the only kind of this version"),
+  owner: obeyed(`${gateway}/bind/decide.ts`, "integration.owner"),
+  purpose: forPeople("why data crosses, for reviewers and auditors"),
+  review: obeyed(`${config}/read-integration.ts`, "config.reviewMs <= now"),
+  expires: obeyed(`${gateway}/bind/decide.ts`, "inputs.nowMs >= integration.expiresAtMs"),
+  onExpiry: obeyed("packages/control/src/snapshot/compile-objects.ts", "integration.onExpiry ==="),
+  "proof.accept": obeyed(`${gateway}/authorize/decide.ts`, "integration.proof.includes(principal.proof.kind)"),
+  "proof.reason": forPeople("why a weaker proof is accepted; that it is written is checked"),
+  "proof.until": obeyed("packages/control/src/snapshot/compile-objects.ts", "(bearerUntilMs ?? 0) > now"),
+  "limits[].per": obeyed(`${gateway}/snapshot/estate.ts`, "limit.rule.per ==="),
+  "limits[].rate": obeyed(`${gateway}/limit/gcra.ts`, "/ rule.rate"),
+  "limits[].burst": obeyed(`${gateway}/limit/gcra.ts`, "rule.burst - 1"),
+  "operations.<name>.body": obeyed(`${gateway}/snapshot/estate.ts`, "source.bodyBytesMax ??"),
+  "operations.<name>.timeout": obeyed(`${gateway}/snapshot/estate.ts`, "source.timeoutMs ??"),
+  environments: sited,
+};
+
+export const configReaders: Readonly<Record<string, Readonly<Record<string, Reader>>>> = {
+  "sallyport.yaml": estateReaders,
+  "systems/<id>.yaml": systemReaders,
+  "integrations/<id>.yaml": integrationReaders,
+  "teams/<id>.yaml": {
+    team: obeyed(`${config}/link.ts`, "names.teams.has(team)"),
+    name: forPeople("the name of a team"),
+    contact: forPeople("where a team is reached"),
+  },
+  "trust/<name>.yaml": {
+    trust: obeyed(`${config}/link.ts`, "environment.trust.get(name)"),
+    description: forPeople("whose certificates a bundle accepts"),
+    roots: obeyed(`${gateway}/snapshot/estate.ts`, "one.roots"),
+    environments: sited,
+  },
+};
+
+/** The keys that hold a value: those below which no other key stands. */
+export function leafKeys(rows: readonly { readonly file: string; readonly key: string }[]): readonly string[] {
+  const isAbove = (key: string, other: string): boolean => other.startsWith(`${key}.`) || other.startsWith(`${key}[`);
+  return rows
+    .filter(({ file, key }) => !rows.some((other) => other.file === file && isAbove(key, other.key)))
+    .map(({ file, key }) => `${file} ${key}`);
+}
+
+/** Keys without a reader, readers without a key, and readers that do not read (any more). */
+export function unreadKeys(
+  keys: readonly string[],
+  readers: typeof configReaders,
+  files: readonly SourceFile[],
+): readonly Violation[] {
+  const listed = new Map<string, Reader>(
+    Object.entries(readers).flatMap(([file, own]) =>
+      Object.entries(own).map(([key, reader]) => [`${file} ${key}`, reader] as const),
+    ),
+  );
+  const at = { path: "tools/tidy/config-readers.ts", line: 1 };
+  const code = new Map(files.map((file) => [file.path, file] as const));
+  return [
+    ...keys
+      .filter((key) => !listed.has(key))
+      .map((key) => ({
+        ...at,
+        message: `${key} is accepted; name who obeys it, or refuse it in registry/config/later-keys.ts`,
+      })),
+    ...[...listed].flatMap(([key, reader]): Violation[] => {
+      if (!keys.includes(key)) return [{ ...at, message: `${key} is not a key of the configuration: remove the row` }];
+      if ("forPeople" in reader) return [];
+      const source = code.get(reader.by);
+      const reads = source !== undefined && mask(source.text).code.includes(reader.reads);
+      return reads ? [] : [{ ...at, message: `${key}: ${reader.by} does not contain \`${reader.reads}\`` }];
+    }),
+  ];
+}
