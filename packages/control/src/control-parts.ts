@@ -4,7 +4,6 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import type { AdminLog } from "./audit/admin-log.ts";
 import type { ControlCommands } from "./commands.ts";
 import type { ChannelService } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -27,15 +26,14 @@ export interface ControlParts {
   readonly hub: Hub;
   readonly publisher: Publisher;
   readonly service: ChannelService;
-  readonly adminLog: AdminLog;
   readonly opener: RecipientOpener;
   readonly identities: ReadonlyMap<string, EnvironmentIdentity>;
   /** Where gateways reach the channel, and the pin of its key (base64). */
   readonly channel: { readonly url: string; readonly pin: string };
   readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
-  /** Operators of the estate, beside those in rows. */
-  declareOperators(operators: readonly OperatorConfig[]): void;
-  /** Reads what is in force again and pushes whatever follows; resolves when gateways have been sent it. */
+  /** Operators of one estate, beside those in rows. */
+  declareOperators(managedBy: string, operators: readonly OperatorConfig[]): void;
+  /** Reads what is in force again and pushes whatever follows; resolves when gateways have been sent it. Throws AdminFault `unavailable` when they could not be. */
   changed(): Promise<void>;
   readiness(): Promise<ControlReadiness>;
 }

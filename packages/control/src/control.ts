@@ -1,9 +1,8 @@
 // Promises a running control plane from what it is given: issuers, channel, admin API, and everybody told of every change.
 // Trusts its options. Specified in docs/control.md; the parts are in control-parts.ts, the order of a change in in-force.ts.
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
 import { AdminFault, type ApplyReport } from "./admin/actions.ts";
@@ -14,13 +13,15 @@ import { AdminLog } from "./audit/admin-log.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
 import { ChannelListener } from "./gateways/channel-listener.ts";
-import { ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
+import { ChannelService } from "./gateways/channel-service.ts";
 import { Hub } from "./gateways/hub.ts";
 import { type IdentityListener, listenIdentity } from "./identity/identity-listener.ts";
 import { type Operators, openOperators } from "./identity/operators-at-work.ts";
 import { InForce, liveMs } from "./in-force.ts";
 import { createControlMetrics } from "./observe/metrics.ts";
+import { writeRoots } from "./pki/roots.ts";
 import type { LoadedEstate } from "./registry/config/estate.ts";
+import { startUpkeep } from "./upkeep.ts";
 
 export interface Place {
   readonly host: string;
@@ -49,6 +50,8 @@ export interface ControlOptions {
   readonly snapshotLifetimeMs: number;
   readonly heartbeatMs: number;
   readonly rotateEveryMs: number;
+  /** For tests: what statfs would say of the data directory. */
+  readonly directory?: DirectoryPorts;
 }
 
 export interface Control {
@@ -64,11 +67,8 @@ export interface Control {
   stop(): Promise<void>;
 }
 
-const tickMs = 1_000;
 /** Join tokens for a gateway of this very process are used at once. */
 const ownTokenMs = 60_000;
-const housekeepingMs = 10_000;
-const purgeRoundsMax = 20;
 
 /** Starts a control plane. Throws StoreFault, SealFault, LogFault, or the error of a listener whose port is taken. */
 export async function startControl(options: ControlOptions): Promise<Control> {
@@ -130,13 +130,28 @@ class ControlAssembly {
     await this.#expectLiveNodes();
     const channel = await this.#openChannel(service);
     const admin = await this.#openAdmin({ inForce, service, adminLog, channel, nonceSecret });
-    await inForce.changed();
-    const timers = this.#startTimers({ inForce, service, adminLog, operators: admin.operators });
+    await this.#takeUp(inForce);
+    const stopUpkeep = startUpkeep({
+      ...this.#options,
+      ...this.#foundations,
+      inForce,
+      service,
+      adminLog,
+      operators: admin.operators,
+      hub: this.#hub,
+      fault: this.#fault,
+    });
     const metrics = createControlMetrics({ ...this.#foundations, hub: this.#hub, inForce });
     return {
       addresses: { identity: identityUrl, channel: channel.url, admin: admin.url },
       operatorKey: admin.operatorKey,
-      apply: (loaded) => applyLoaded(admin.parts, `config:${loaded.estate.name}`, loaded),
+      // What cannot be published at once is reported and tried again: it never stops a start.
+      apply: (loaded) =>
+        applyLoaded(
+          { ...admin.parts, changed: async () => void (await this.#takeUp(inForce)) },
+          `config:${loaded.estate.name}`,
+          loaded,
+        ),
       joinToken: async (named) => {
         const group = named ?? (await this.#defaultGroup());
         return (await createActions(admin.parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;
@@ -144,8 +159,9 @@ class ControlAssembly {
       readiness: () => admin.parts.readiness(),
       metricsText: () => metrics.text(),
       stop: async () => {
-        for (const timer of timers) clearInterval(timer);
-        await inForce.flush();
+        await stopUpkeep();
+        await inForce.flush().catch(this.#fault);
+        await admin.operators.flush().catch(this.#fault);
         await adminLog.drain();
         for (const close of [...this.#opened].reverse()) await close().catch(this.#fault);
       },
@@ -234,15 +250,18 @@ class ControlAssembly {
       hub: this.#hub,
       publisher: inForce.publisher,
       service,
-      adminLog,
       opener,
       identities: inForce.identities,
       channel,
       snapshotSigner: this.#foundations.snapshotSigner,
-      declareOperators: (declared) => operators?.declare(declared),
+      declareOperators: (managedBy, declared) => operators?.declare(managedBy, declared),
       changed: async () => {
-        await inForce.changed();
-        await this.#writeRoots(inForce);
+        if (await this.#takeUp(inForce)) return;
+        throw new AdminFault(
+          "unavailable",
+          "the change is written and recorded, but not everybody could be told of it; control tries again every second",
+          "sallyport status shows when it is through",
+        );
       },
       readiness: () => this.#readiness(inForce, adminLog),
     };
@@ -252,8 +271,7 @@ class ControlAssembly {
         if (operators === null) return { kind: "refused", code: "starting", headers: {} };
         return operators.authenticate(request);
       },
-      recordRead: (actor, action, path) =>
-        adminLog.record({ environment: "sallyport", actor, action, object: `api${path.replaceAll(":", "")}` }),
+      recordRead: (actor, action, object) => adminLog.record({ environment: "sallyport", actor, action, object }),
       hold: () => adminLog.hold(),
       fault: this.#fault,
     });
@@ -282,20 +300,13 @@ class ControlAssembly {
     return { parts, url, operatorKey, operators };
   }
 
-  /** Roots that clients trust: `<data>/ca/control.pem` and one file per environment. */
-  async #writeRoots(inForce: InForce): Promise<void> {
+  /** False: something could not be taken up; it was reported. */
+  async #takeUp(inForce: InForce): Promise<boolean> {
+    const isWhole = await inForce.changed();
     const { tenant, dataDirectory } = this.#options;
-    const { authorities } = this.#foundations;
-    const directory = join(dataDirectory, "ca");
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const write = async (name: string, environment: string, use: "listeners" | "workloads") =>
-      writeFileSync(
-        join(directory, `${name}.pem`),
-        (await authorities.authority(tenant, environment, use)).certificatePem,
-        { mode: 0o644 },
-      );
-    await write("control", "sallyport", "listeners");
-    for (const environment of inForce.identities.keys()) await write(environment, environment, "workloads");
+    const environments = inForce.identities.keys();
+    await writeRoots(this.#foundations.authorities, { tenant, dataDirectory, environments });
+    return isWhole;
   }
 
   async #readiness(inForce: InForce, adminLog: AdminLog): Promise<ControlReadiness> {
@@ -309,35 +320,6 @@ class ControlAssembly {
         missing.push(`${name}: no signing key is in use yet; it waits for gateways to acknowledge it`);
     }
     return { ready: missing.length === 0, missing };
-  }
-
-  #startTimers(has: {
-    readonly inForce: InForce;
-    readonly service: ChannelService;
-    readonly adminLog: AdminLog;
-    readonly operators: Operators;
-  }): NodeJS.Timeout[] {
-    const { inForce, service, adminLog, operators } = has;
-    const { store } = this.#foundations;
-    let hopDueMs = this.#options.clock.now() + hopCertificateMs / 4;
-    const tick = async () => {
-      await inForce.tick();
-      await operators.tick();
-      await adminLog.drain();
-    };
-    const housekeeping = async () => {
-      await inForce.flush();
-      await operators.flush();
-      for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);
-      for (const { node } of this.#hub.connected()) await store.run("touchNode", { node });
-      if (this.#options.clock.now() < hopDueMs) return;
-      hopDueMs = this.#options.clock.now() + hopCertificateMs / 4;
-      for (const address of this.#hub.connected()) await service.sendHopCertificate(address);
-    };
-    return [
-      setInterval(() => void tick().catch(this.#fault), tickMs),
-      setInterval(() => void housekeeping().catch(this.#fault), housekeepingMs),
-    ];
   }
 }
 

@@ -1,6 +1,6 @@
 // Promises what a control plane stands on, opened in order and closed in reverse: store, sealed secrets, authorities, its own log.
 // Trusts the data directory. Specified in docs/control.md.
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
@@ -11,6 +11,7 @@ import {
   type RecipientOpener,
 } from "@sallyport/kernel/seal/recipient.ts";
 import { Secret } from "@sallyport/kernel/seal/secret.ts";
+import { type DirectoryPorts, preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import { openStore } from "@sallyport/kernel/store/open.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
@@ -33,6 +34,8 @@ export interface FoundationOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly fault: (error: unknown) => void;
+  /** For tests: what statfs would say. */
+  readonly directory?: DirectoryPorts;
 }
 
 export interface Foundations {
@@ -53,7 +56,8 @@ export interface Foundations {
 /** Opens everything; what was opened is closed again when a later part fails. Throws StoreFault, SealFault or LogFault, each with its fix. */
 export async function openFoundations(options: FoundationOptions): Promise<Foundations> {
   const { tenant, region, dataDirectory, clock, random } = options;
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  // Also with PostgreSQL: the KEK, the log and its key lie here.
+  preparePrivateDirectory(dataDirectory, options.directory);
   const node = nodeId(dataDirectory, random);
   const place = options.storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: options.storeUrl };
   const store = await openStore<ControlCommands>({

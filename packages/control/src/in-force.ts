@@ -10,7 +10,8 @@ import type { Hub } from "./gateways/hub.ts";
 import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
-import { type EnvironmentInForce, readEnvironments } from "./registry/estate-state.ts";
+import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
+import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
 
 export interface InForceOptions {
@@ -40,8 +41,8 @@ export class InForce {
   readonly identities = new Map<string, EnvironmentIdentity>();
   readonly #options: InForceOptions;
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
-  #running: Promise<void> = Promise.resolve();
-  #queued: Promise<void> | null = null;
+  #running: Promise<boolean> = Promise.resolve(true);
+  #queued: Promise<boolean> | null = null;
   #dueMs = Number.POSITIVE_INFINITY;
   #epoch = 1;
 
@@ -65,21 +66,30 @@ export class InForce {
     return this.#environments.get(name) ?? null;
   }
 
-  /** Takes up everything the store says; a call while one runs waits for the next run, which sees what was written before the call. */
-  changed(): Promise<void> {
+  /**
+   * Takes up everything the store says; a call while one runs waits for the next run, which sees what was written before the call.
+   * False when something could not be taken up: the fault was reported and `tick` tries again.
+   */
+  changed(): Promise<boolean> {
+    // Access that ends must end first: revocations do not wait for a run that is busy compiling.
+    const told = this.#tellRevocations();
     this.#queued ??= this.#running.then(() => {
       this.#queued = null;
-      this.#running = this.#take().catch((error: unknown) => this.#options.fault(error));
+      this.#running = this.#take();
       return this.#running;
     });
-    return this.#queued;
+    return Promise.all([told, this.#queued]).then((done) => done.every(Boolean));
   }
 
-  /** What is due by time: ends of integrations, renewal of snapshots, key rings. Call about once a second. */
+  /** What is due by time: ends of integrations, renewal of snapshots, key rings, what failed before. Call about once a second. */
   async tick(): Promise<void> {
-    const { clock, fault } = this.#options;
-    for (const identity of this.identities.values()) await identity.ring.tick().catch(fault);
-    if (clock.now() >= this.#dueMs) await this.changed();
+    for (const identity of this.identities.values()) {
+      await this.#tried(() => identity.ring.tick());
+      await this.#tried(() => identity.turnOfYear());
+    }
+    if (this.#options.clock.now() >= this.#dueMs) await this.changed();
+    // What another control node of this store revoked reaches our gateways too.
+    else await this.#tellRevocations();
   }
 
   /** Epoch of the groups: raised by a restore. */
@@ -96,20 +106,58 @@ export class InForce {
     for (const identity of this.identities.values()) await identity.recorder.flush();
   }
 
-  async #take(): Promise<void> {
-    const { foundations, tenant, clock, snapshotLifetimeMs } = this.#options;
-    // Access that ends must end first: revocations before anything that takes time.
-    for (const identity of this.identities.values()) await identity.pushRevocations();
+  async #take(): Promise<boolean> {
     this.#options.recordsWaiting();
-    this.#environments = await readEnvironments(foundations.store, tenant);
-    for (const [name, inForce] of this.#environments) (await this.#identity(name)).useEstate(inForce);
+    const { clock } = this.#options;
+    // Until this run is through, the next tick is due: a failure is tried again.
+    this.#dueMs = clock.now();
+    let isWhole = true;
+    const read = await this.#tried(async () => {
+      const { environments, groups } = await this.#read();
+      this.#environments = environments;
+      // One environment or group that fails must not keep the others from what is new.
+      for (const [name, inForce] of environments)
+        isWhole = (await this.#tried(async () => (await this.#identity(name)).useEstate(inForce))) && isWhole;
+      for (const group of groups) {
+        this.#epoch = Math.max(this.#epoch, group.epoch);
+        const inForce = environments.get(group.environment);
+        if (inForce !== undefined)
+          isWhole = (await this.#tried(() => this.publisher.publish(group, inForce))) && isWhole;
+      }
+    });
+    if (!read || !isWhole) return false;
     const now = clock.now();
     const ends = [...this.#environments.values()].map(({ config }) => nextChangeMs(config, now));
-    this.#dueMs = Math.min(now + snapshotLifetimeMs / 2, ...ends);
-    for (const group of await foundations.store.run("listGroups", { tenant })) {
-      this.#epoch = Math.max(this.#epoch, group.epoch);
-      const inForce = this.#environments.get(group.environment);
-      if (inForce !== undefined) await this.publisher.publish(group, inForce);
+    this.#dueMs = Math.min(now + this.#options.snapshotLifetimeMs / 2, ...ends);
+    return true;
+  }
+
+  /** An environment that no estate describes any more is in force with nothing in it: its gateways and its issuer must hear that. */
+  async #read(): Promise<{ environments: ReadonlyMap<string, EnvironmentInForce>; groups: readonly Group[] }> {
+    const { foundations, tenant } = this.#options;
+    const groups = await foundations.store.run("listGroups", { tenant });
+    const environments = new Map(await readEnvironments(foundations.store, tenant));
+    for (const { environment } of groups) {
+      if (!environments.has(environment)) environments.set(environment, withdrawn(environment));
+    }
+    return { environments, groups };
+  }
+
+  async #tellRevocations(): Promise<boolean> {
+    let isWhole = true;
+    for (const identity of this.identities.values())
+      isWhole = (await this.#tried(() => identity.pushRevocations())) && isWhole;
+    return isWhole;
+  }
+
+  /** True when it went well; a fault is reported, not thrown. */
+  async #tried(work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.#options.fault(error);
+      return false;
     }
   }
 

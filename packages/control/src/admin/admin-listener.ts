@@ -17,7 +17,8 @@ export interface AdminListenerOptions {
   readonly fault: (error: unknown) => void;
 }
 
-const bodyBytesMax = 16 * 1024 * 1024;
+/** What of a body nobody wanted is read and thrown away, so that its sender sees the answer; more ends the connection. */
+const discardBytesMax = 16 * 1024 * 1024;
 const tokenBodyBytesMax = 16 * 1024;
 
 export class AdminListener {
@@ -64,31 +65,36 @@ export class AdminListener {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const isToken = request.method === "POST" && request.url === "/operators/token";
-    const body = await readBody(request, isToken ? tokenBodyBytesMax : bodyBytesMax);
-    if (body === null) {
-      response
-        .writeHead(413, { "content-type": "application/problem+json", connection: "close" })
-        .end('{"status":413,"code":"body-too-large"}');
-      return;
-    }
-    if (isToken) return this.#token(request, response, body);
+    if (request.method === "POST" && request.url === "/operators/token") return this.#token(request, response);
     const headers = new Headers();
     for (let at = 0; at < request.rawHeaders.length; at += 2)
       headers.append(request.rawHeaders[at] ?? "", request.rawHeaders[at + 1] ?? "");
     headers.set(peerAddressHeader, request.socket.remoteAddress ?? "");
-    const { method = "GET" } = request;
+    const { method = "GET", url = "/" } = request;
+    // Origin-form only: what a proof names is the path at this listener, never a host of the client's choice (RFC 9112 §3.2.1).
+    if (!url.startsWith("/") || (method !== "GET" && method !== "POST")) {
+      response
+        .writeHead(400, { "content-type": "application/problem+json", connection: "close" })
+        .end('{"status":400,"code":"bad-request"}');
+      return;
+    }
+    const chunks = request[Symbol.asyncIterator]();
+    const body = method === "GET" ? {} : { body: streamOf(chunks), duplex: "half" as const };
     const answer = await this.#options.api.fetch(
-      new Request(new URL(request.url ?? "/", this.#options.url()), {
-        method,
-        headers,
-        ...(method === "GET" || method === "HEAD" ? {} : { body: new Uint8Array(body) }),
-      }),
+      new Request(new URL(this.#options.url() + url), { method, headers, ...body }),
     );
     response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(Buffer.from(await answer.arrayBuffer()));
+    if (!(await discard(chunks))) request.destroy();
   }
 
-  async #token(request: IncomingMessage, response: ServerResponse, body: Buffer): Promise<void> {
+  async #token(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request, tokenBodyBytesMax);
+    if (body === null) {
+      response
+        .writeHead(413, { "content-type": "application/problem+json", connection: "close" })
+        .end('{"status":413,"code":"too-large"}');
+      return;
+    }
     const answer = await this.#options.operators().token({
       form: body.toString("utf8"),
       proofs: request.headersDistinct["dpop"] ?? [],
@@ -102,6 +108,35 @@ export class AdminListener {
 
 /** Set by this listener on every request after whatever the client sent under the name was replaced. */
 export const peerAddressHeader = "sallyport-peer-address";
+
+/** Read only as far as somebody asks: the body of a stranger is never held. */
+function streamOf(chunks: AsyncIterator<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const step = await chunks.next();
+        if (step.done === true) controller.close();
+        else controller.enqueue(new Uint8Array(step.value));
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** False when there was more than the bound, or the peer went away. */
+async function discard(chunks: AsyncIterator<Uint8Array>): Promise<boolean> {
+  let length = 0;
+  try {
+    while (length <= discardBytesMax) {
+      const step = await chunks.next();
+      if (step.done === true) return true;
+      length += step.value.length;
+    }
+  } catch {
+    // Gone: nothing is left to discard.
+  }
+  return false;
+}
 
 async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer | null> {
   const chunks: Buffer[] = [];

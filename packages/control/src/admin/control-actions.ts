@@ -40,6 +40,7 @@ export function createActions(parts: ControlParts): AdminActions {
         throw new AdminFault("not-found", `there is no active gateway ${node}`, "sallyport gateway list shows them");
       for (const identity of parts.identities.values()) identity.setHopKey(node, null);
       hub.evict(node, "revoked by an operator");
+      parts.service.refusals.delete(node);
       await parts.changed();
     },
     rotateKeys: async (actor, environment) => {
@@ -56,8 +57,8 @@ export function createActions(parts: ControlParts): AdminActions {
       const find = (state: string) => ring.view().keys.find((key) => key.state === state)?.kid ?? "";
       return { active: find("active"), next: find("next") };
     },
-    killKey: async (actor, environment, kid) => {
-      const outcome = await identityOf(parts, environment).ring.kill(kid, actor);
+    killKey: async (actor, environment, kid, reason) => {
+      const outcome = await identityOf(parts, environment).ring.kill(kid, actor, reason);
       if (outcome.kind === "refused")
         throw new AdminFault(
           "not-found",
@@ -66,16 +67,31 @@ export function createActions(parts: ControlParts): AdminActions {
         );
       await parts.changed();
     },
-    revoke: async (actor, { environment, kind, value }) => {
+    revoke: async (actor, { environment, kind, value, reason }) => {
+      if (!revocableForm.test(value))
+        throw new AdminFault(
+          "bad-request",
+          `value: not the id of a ${kind === "jti" ? "token" : "client"}`,
+          "a jti is at most 128 printable characters without a space; a client is named as in the estate",
+        );
       const now = parts.clock.now();
       const order = { tenant: parts.tenant, environment: identityOf(parts, environment).environment, kind, value };
-      const { seq } = await parts.store.run("revoke", { ...order, notBefore: now, until: now + tokenEndMs, actor });
+      const { seq } = await parts.store.run("revoke", {
+        ...order,
+        notBefore: now,
+        until: now + tokenEndMs,
+        actor,
+        reason,
+      });
       await parts.changed();
       return { seq };
     },
-    crossing: (actor, id) => readCrossing(parts, actor, id),
+    crossing: (_actor, id) => readCrossing(parts, id),
   };
 }
+
+/** What appendRevocation takes. */
+const revocableForm = /^[\x21-\x7e]{1,128}$/;
 
 function identityOf(parts: ControlParts, environment: string) {
   const identity = parts.identities.get(environment);
@@ -130,7 +146,7 @@ export async function applyLoaded(parts: ControlParts, actor: Actor, loaded: Loa
       });
     }
   }
-  parts.declareOperators(loaded.estate.operators);
+  parts.declareOperators(loaded.estate.managedBy, loaded.estate.operators);
   await parts.changed();
   const { created, changed, removed } = outcome;
   return { created, changed, removed, findings: findingsOf(parts, loaded) };

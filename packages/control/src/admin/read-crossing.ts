@@ -1,16 +1,16 @@
-// Promises the full reason of a crossing to an operator, wherever its record lies, and that the look-up itself is a record first.
-// Trusts the node's answer for the leaf, which can be proven against its log, and the seal for the reference. DESIGN §12 (Log).
+// Promises the full reason of a crossing to an operator, wherever its record lies. Trusts api.ts, which has recorded the look-up before this is asked,
+// the node's answer for the leaf, which can be proven against its log, and the seal for the reference. DESIGN §12 (Log).
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlParts } from "../control-parts.ts";
-import { type Actor, AdminFault, type CrossingReport } from "./actions.ts";
+import { AdminFault, type CrossingReport } from "./actions.ts";
 
 const answerTimeoutMs = 3_000;
 const crossingForm = /^([a-z][a-z0-9-]{0,126})-([0-7][0-9A-HJKMNP-TV-Z]{25})$/;
 
 /** Throws AdminFault `bad-request`, `not-found`, `unreachable` (the node is away or silent). */
-export async function readCrossing(parts: ControlParts, actor: Actor, id: string): Promise<CrossingReport> {
+export async function readCrossing(parts: ControlParts, id: string): Promise<CrossingReport> {
   const node = crossingForm.exec(id)?.[1];
   if (node === undefined)
     throw new AdminFault(
@@ -19,12 +19,6 @@ export async function readCrossing(parts: ControlParts, actor: Actor, id: string
       "it is the correlationId of the answer: <node>-<26 letters and digits>",
     );
   const known = (await parts.store.run("listNodes", { tenant: parts.tenant })).find((one) => one.node === node);
-  await parts.adminLog.record({
-    environment: known?.environment ?? "sallyport",
-    actor,
-    action: "crossing.read",
-    object: `crossing/${id}`,
-  });
   if (known === undefined)
     throw new AdminFault(
       "not-found",

@@ -27,6 +27,8 @@ export interface AdminLogOptions {
 }
 
 const drainBatchMax = 500;
+/** Batches of one run; what is left waits for the next run, a second later. */
+const drainRoundsMax = 200;
 const leaseMs = 10_000;
 /** A backlog older than this denies administrative acts. */
 export const backlogMsMax = 5_000;
@@ -36,9 +38,10 @@ const actionForm = /^[a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*$/;
 export class AdminLog {
   readonly #options: AdminLogOptions;
   readonly #sealer: ReturnType<typeof createRecipientSealer>;
-  /** Ids appended in this run: what a crash between append and mark left is looked up in the log only once. */
-  #looked = false;
+  /** Whether nothing that waits can be in the log already. False at the start and after every failure: then each row is looked up first. */
+  #clean = false;
   #draining: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | null = null;
   #failing: string | null = null;
 
   constructor(options: AdminLogOptions) {
@@ -50,20 +53,23 @@ export class AdminLog {
     });
   }
 
-  /** Appends what the outbox holds; resolves when it is empty or another node drains it. Runs are one after another. */
+  /** Appends what the outbox holds; resolves when it is empty or another node drains it. Runs are one after another, at most one waits. */
   drain(): Promise<void> {
-    this.#draining = this.#draining
-      .then(() => this.#drainAll())
-      .then(
+    this.#queued ??= this.#draining.then(() => {
+      this.#queued = null;
+      this.#draining = this.#drainAll().then(
         () => {
           this.#failing = null;
         },
         (error: unknown) => {
+          this.#clean = false;
           this.#failing = error instanceof Error ? error.message : "unknown";
           this.#options.fault(error);
         },
       );
-    return this.#draining;
+      return this.#draining;
+    });
+    return this.#queued;
   }
 
   /** Records a read (or another act without a state change), durable when it resolves. */
@@ -87,14 +93,18 @@ export class AdminLog {
 
   async #drainAll(): Promise<void> {
     const { store, node } = this.#options;
-    for (;;) {
+    for (let round = 0; round < drainRoundsMax; round += 1) {
       const claim = await store.run("claimOutbox", { node, limit: drainBatchMax, leaseMs });
-      if (claim.kind === "held" || claim.rows.length === 0) {
-        this.#looked = true;
+      if (claim.kind === "held") return;
+      if (claim.rows.length === 0) {
+        this.#clean = true;
         return;
       }
       await this.#appendRows(claim.rows);
-      await store.run("markDrained", { node, ids: claim.rows.map((row) => row.id) });
+      const marked = await store.run("markDrained", { node, ids: claim.rows.map((row) => row.id) });
+      // Another node took over in between: what was appended here waits to be marked and must be looked up.
+      this.#clean = marked.kind === "marked" && (this.#clean || claim.rows.length < drainBatchMax);
+      if (claim.rows.length < drainBatchMax || marked.kind === "lease-lost") return;
     }
   }
 
@@ -102,12 +112,13 @@ export class AdminLog {
     const { log } = this.#options;
     const appends: Promise<unknown>[] = [];
     for (const row of rows) {
-      // After a crash the first batch may be in the log already; later ones are this run's own.
-      if (!this.#looked && (await log.find(row.id)).length > 0) continue;
+      // A crash, or a failure, between append and mark leaves rows that are in the log already.
+      if (!this.#clean && (await log.find(row.id)).length > 0) continue;
       appends.push(this.#append(row));
     }
-    await Promise.all(appends);
-    this.#looked = true;
+    // All of them, before a failure is reported: one that is still under way could not be looked up.
+    const failed = (await Promise.allSettled(appends)).find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 
   async #append(row: AuditRow): Promise<void> {

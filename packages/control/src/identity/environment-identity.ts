@@ -46,6 +46,12 @@ interface HopKey {
   readonly jwk: PublicJwk;
 }
 
+type RevocationsMessage = Extract<DownMessage, { t: "revocations" }>;
+
+/** As many as one read of the store gives. */
+const revocationsPageMax = 10_000;
+/** Pages of one push: as many as a gateway holds (gateway/snapshot/revocations.ts). */
+const revocationPagesMax = 20;
 const noClients: Directory = directoryOf({ systems: [], integrations: [], isActive: () => false });
 
 export class EnvironmentIdentity {
@@ -136,19 +142,27 @@ export class EnvironmentIdentity {
   }
 
   /** What is still in force after `from`, for one gateway. */
-  async revocationsSince(from: number): Promise<DownMessage> {
+  async revocationsSince(from: number): Promise<RevocationsMessage> {
     const { tenant, environment, store } = this.#options;
     const { seq, entries } = await store.run("readRevocations", { tenant, environment, from });
     return rangeOf(from, seq, entries);
   }
 
-  /** Pushes what was appended since the last push; call it after every command that may have revoked something. */
+  /** Pushes what was appended since the last push; call it after every command that may have revoked something. Two calls at once push one range twice. */
   async pushRevocations(): Promise<void> {
-    const from = this.#revocationSeq;
-    const message = await this.revocationsSince(from);
-    if (message.t !== "revocations" || message.through <= from) return;
-    this.#options.push(message);
-    this.#revocationSeq = Math.max(this.#revocationSeq, message.through);
+    for (let page = 0; page < revocationPagesMax; page += 1) {
+      const from = this.#revocationSeq;
+      const message = await this.revocationsSince(from);
+      if (message.through <= from) return;
+      this.#options.push(message);
+      this.#revocationSeq = Math.max(this.#revocationSeq, message.through);
+      if (message.entries.length < revocationsPageMax) return;
+    }
+  }
+
+  /** Loads this year's pseudonym key, so that the recorder never has to wait for one; call it now and then. */
+  async turnOfYear(): Promise<void> {
+    await this.#options.pseudonyms.key(this.environment);
   }
 
   /** The hop key a node signs with from now on; null removes the node's. */
@@ -170,7 +184,7 @@ export class EnvironmentIdentity {
   }
 }
 
-function rangeOf(from: number, through: number, entries: readonly Revocation[]): DownMessage {
+function rangeOf(from: number, through: number, entries: readonly Revocation[]): RevocationsMessage {
   const last = entries.at(-1)?.seq ?? from;
   // A full page ends at its last entry; the rest is asked for again by the sequence it names.
   return {
@@ -180,6 +194,3 @@ function rangeOf(from: number, through: number, entries: readonly Revocation[]):
     entries,
   };
 }
-
-/** As many as one read of the store gives. */
-const revocationsPageMax = 10_000;

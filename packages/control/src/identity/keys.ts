@@ -40,7 +40,7 @@ export interface KeyRing {
   tick(): Promise<RingOutcome>;
   rotate(actor: string): Promise<RingOutcome>;
   /** Emergency: the key is out of the ring and revoked in one transaction. */
-  kill(kid: string, actor: string): Promise<RingOutcome>;
+  kill(kid: string, actor: string, reason?: string): Promise<RingOutcome>;
 }
 
 /** Two nodes that plan at once: the loser plans again on what the winner wrote. */
@@ -85,18 +85,18 @@ class StoredKeyRing implements KeyRing {
   }
 
   tick(): Promise<RingOutcome> {
-    return this.#run({ kind: "tick" }, "built-in");
+    return this.#run({ kind: "tick" }, { actor: "built-in" });
   }
 
   rotate(actor: string): Promise<RingOutcome> {
-    return this.#run({ kind: "rotate" }, actor);
+    return this.#run({ kind: "rotate" }, { actor });
   }
 
-  kill(kid: string, actor: string): Promise<RingOutcome> {
-    return this.#run({ kind: "kill", kid }, actor);
+  kill(kid: string, actor: string, reason?: string): Promise<RingOutcome> {
+    return this.#run({ kind: "kill", kid }, { actor, ...(reason === undefined ? {} : { reason }) });
   }
 
-  async #run(event: RingEvent, actor: string): Promise<RingOutcome> {
+  async #run(event: RingEvent, by: Pick<RingWrite, "actor" | "reason">): Promise<RingOutcome> {
     const { clock, acknowledgedKeySeq, rotateEveryMs, store } = this.#options;
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const stored = await this.#read();
@@ -111,7 +111,7 @@ class StoredKeyRing implements KeyRing {
         await this.#take(stored);
         return plan.kind === "refused" ? plan : { kind: "done", seq: stored.seq };
       }
-      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { actor, now }));
+      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { ...by, now }));
       if (written.kind === "written") {
         await this.refresh();
         return { kind: "done", seq: written.seq };
@@ -135,7 +135,7 @@ class StoredKeyRing implements KeyRing {
   async #writeOf(
     plan: Extract<RingPlan, { kind: "plan" }>,
     expectedSeq: number,
-    by: { readonly actor: string; readonly now: number },
+    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number },
   ): Promise<RingWrite> {
     const { tenant, environment } = this.#options;
     const write = {
@@ -150,7 +150,8 @@ class StoredKeyRing implements KeyRing {
       if (step.kind === "create-next") write.create = true;
     }
     const created = write.create ? await this.#freshKey() : null;
-    return { tenant, environment, expectedSeq, actor: by.actor, created, moved: write.moved, revoked: write.revoked };
+    const { now: _now, ...why } = by;
+    return { tenant, environment, expectedSeq, ...why, created, moved: write.moved, revoked: write.revoked };
   }
 
   async #freshKey(): Promise<NonNullable<RingWrite["created"]>> {

@@ -38,7 +38,8 @@ export interface OperatorsOptions {
 export interface Operators {
   readonly issuer: OperatorIssuer;
   authenticate(request: Request): Promise<OperatorVerdict>;
-  declare(operators: readonly OperatorConfig[]): void;
+  /** Operators of one estate, in place of those it declared before; other estates' stay. */
+  declare(managedBy: string, operators: readonly OperatorConfig[]): void;
   /** Path of the key file of the first operator, when it was made just now. */
   first(directory: string): Promise<string | null>;
   tick(): Promise<void>;
@@ -71,7 +72,8 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
     pseudonym: (domain, value) => pseudonyms.now(operatorEnvironment, domain, value),
     nextId,
   });
-  let declared: readonly StoredOperator[] = [];
+  /** By estate: bounded by the estates that are applied. */
+  const declared = new Map<string, readonly StoredOperator[]>();
   const issuer = createOperatorIssuer({
     tenant,
     adminUrl,
@@ -83,7 +85,7 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
     clock,
     random,
     record,
-    declared: () => declared,
+    declared: () => [...declared.values()].flat(),
   });
   return {
     issuer,
@@ -98,9 +100,9 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
         address: headers.get(options.peerAddressHeader) ?? "",
       });
     },
-    declare: (operators) => {
+    declare: (managedBy, operators) => {
       const parsed = operators.map(({ id, keys }) => ({ id, keys: keys.flatMap((jwk) => parsePublicJwk(jwk) ?? []) }));
-      declared = declaredOperators(parsed, crypto);
+      declared.set(managedBy, declaredOperators(parsed, crypto));
     },
     first: async (directory) =>
       (await createFirstOperator(directory, { tenant, adminUrl, store, random, pin: options.pin }))?.path ?? null,

@@ -53,6 +53,8 @@ export interface RingWrite extends Place {
   /** Sequence the plan was made on; any other and nothing is written. */
   readonly expectedSeq: number;
   readonly actor: string;
+  /** Why an operator wanted it. */
+  readonly reason?: string;
   readonly created: Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed"> | null;
   readonly moved: readonly { readonly kid: string; readonly to: RingState; readonly verifiableUntil: number | null }[];
   readonly revoked: readonly Omit<RevocationOrder, keyof Place>[];
@@ -112,7 +114,10 @@ const writeKeyRing: Command<
           params: [seq, tenant, environment, expectedSeq],
         };
     if (advanced.length === 0) return { kind: "conflict" };
-    const facts: Record<string, string | number> = { seq };
+    const facts: Record<string, string | number> = {
+      seq,
+      ...(write.reason === undefined ? {} : { reason: write.reason }),
+    };
     for (const { kid, to, verifiableUntil } of write.moved) {
       yield moveKey(write, { kid, to, verifiableUntil }, context.now);
       facts[to] = kid;
@@ -267,9 +272,9 @@ function operatorAudit(
 }
 
 /** Records a revocation whose cause is the operator's order itself. */
-const revoke: Command<RevocationOrder & { readonly actor: string }, Revocation> = {
+const revoke: Command<RevocationOrder & { readonly actor: string; readonly reason?: string }, Revocation> = {
   audit: "identity.revoke",
-  *body({ actor, ...order }, context) {
+  *body({ actor, reason = "", ...order }, context) {
     const entry = yield* appendRevocation(order);
     const { tenant, environment } = order;
     yield auditStatement({
@@ -280,7 +285,7 @@ const revoke: Command<RevocationOrder & { readonly actor: string }, Revocation> 
       actor,
       action: "identity.revoke",
       object: `revocation/${entry.seq}`,
-      facts: { kind: entry.kind, value: entry.value, until: entry.until },
+      facts: { kind: entry.kind, value: entry.value, until: entry.until, reason },
     });
     return entry;
   },

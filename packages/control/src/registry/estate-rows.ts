@@ -80,6 +80,11 @@ export function environmentsOfRows(rows: readonly EstateRow[]): readonly Environ
   });
 }
 
+/** An environment that no row describes any more: nothing is served there, and nobody is its client. */
+export function emptyEnvironment(name: string): EnvironmentConfig {
+  return { name, ...empty, systems: [], integrations: [], trust: [], policies: [] };
+}
+
 function mergeSettings([first, ...others]: readonly EnvironmentRow[]): EnvironmentRow {
   return others.reduce(
     (a, b) => ({

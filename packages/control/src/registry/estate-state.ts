@@ -6,7 +6,7 @@ import type { ControlCommands } from "../commands.ts";
 import type { ApplyOutcome } from "./apply-commands.ts";
 import type { EnvironmentConfig, Estate } from "./config/estate.ts";
 import type { ObjectState } from "./decide-state.ts";
-import { environmentsOfRows, rowsOfEstate } from "./estate-rows.ts";
+import { emptyEnvironment, environmentsOfRows, rowsOfEstate } from "./estate-rows.ts";
 import type { RegisteredObject } from "./state-commands.ts";
 
 export interface EnvironmentInForce {
@@ -29,6 +29,11 @@ export async function readEnvironments(store: Run, tenant: string): Promise<Read
         .map(({ id, state }) => [id, state]),
     );
   return new Map(environmentsOfRows(rows).map((config) => [config.name, { config, states: states(config.name) }]));
+}
+
+/** What is in force in an environment that lost its last object. */
+export function withdrawn(name: string): EnvironmentInForce {
+  return { config: emptyEnvironment(name), states: new Map() };
 }
 
 /** Writes the difference between what this estate managed and what it says now. */

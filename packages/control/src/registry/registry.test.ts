@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { beforeEach, describe, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
+import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { auditCommands } from "../audit/store.ts";
 import { type ControlCommands, commands as table } from "../commands.ts";
 import { identityCommands } from "../identity/store.ts";
+import { secretCommands } from "../secrets/store.ts";
 import type { ApplyOutcome, ApplyRequest } from "./apply-commands.ts";
 import type { WantedObject } from "./decide-apply.ts";
 import { registryCommands } from "./store.ts";
@@ -34,10 +37,9 @@ const applied = (outcome: ApplyOutcome) => {
 const nothing = { created: [], changed: [], removed: [], proposed: [] };
 
 test("no two capabilities have a command of the same name", () => {
-  assert.equal(
-    Object.keys(table).length,
-    Object.keys(registryCommands).length + Object.keys(identityCommands).length + 3,
-  );
+  const capabilities = [outboxCommands, auditCommands, identityCommands, registryCommands, secretCommands];
+  const names = capabilities.flatMap((commands) => Object.keys(commands));
+  assert.deepEqual(Object.keys(table).sort(), names.sort());
 });
 
 forEachDialect((_dialect, open) => {

@@ -40,11 +40,10 @@ export const systemDirectoryPorts: DirectoryPorts = {
 };
 
 /**
- * Makes the directory (0700) and the file (0600) where they are missing and refuses what is unsafe. Throws StoreFault
+ * Makes a directory (0700) where it is missing and refuses one that others may read or that stands on a network file system. Throws StoreFault
  * `directory-missing`, `directory-permissions`, `directory-read-only` or `network-file-system`, each naming the place and the fix.
  */
-export function prepareDatabaseFile(path: string, ports: DirectoryPorts): void {
-  const directory = dirname(path);
+export function preparePrivateDirectory(directory: string, ports: DirectoryPorts = systemDirectoryPorts): void {
   makeDirectory(directory);
   refuseOpenMode(directory, lstatOrNull(directory, "follow"), "0700");
   // Only Linux numbers file systems by a fixed magic.
@@ -52,8 +51,16 @@ export function prepareDatabaseFile(path: string, ports: DirectoryPorts): void {
   if (network)
     throw new StoreFault(
       "network-file-system",
-      `${directory} is on ${network}: SQLite would lose data there. Put the data directory on a local disk, or use PostgreSQL`,
+      `${directory} is on ${network}: what is kept there would be lost. Put the data directory on a local disk, or use PostgreSQL`,
     );
+}
+
+/**
+ * Makes the directory (0700) and the file (0600) where they are missing and refuses what is unsafe. Throws StoreFault
+ * `directory-missing`, `directory-permissions`, `directory-read-only` or `network-file-system`, each naming the place and the fix.
+ */
+export function prepareDatabaseFile(path: string, ports: DirectoryPorts): void {
+  preparePrivateDirectory(dirname(path), ports);
   makeFile(path);
   for (const file of [path, `${path}-wal`, `${path}-shm`]) {
     const stat = lstatOrNull(file);

@@ -1,0 +1,67 @@
+// Promises what a running control plane does by the clock: due changes and records each second, counted refusals, old replay ids, last sights
+// and hop certificates now and then; a run never overlaps itself and none is left when it is stopped. Trusts its parts. Specified in docs/control.md.
+import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { AdminLog } from "./audit/admin-log.ts";
+import type { ControlCommands } from "./commands.ts";
+import { type ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
+import type { Hub } from "./gateways/hub.ts";
+import type { Operators } from "./identity/operators-at-work.ts";
+import type { InForce } from "./in-force.ts";
+
+export interface UpkeepParts {
+  readonly inForce: InForce;
+  readonly service: ChannelService;
+  readonly adminLog: AdminLog;
+  readonly operators: Operators;
+  readonly hub: Hub;
+  readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly clock: Clock;
+  readonly fault: (error: unknown) => void;
+}
+
+const tickMs = 1_000;
+const housekeepingMs = 10_000;
+const hopRenewalMs = hopCertificateMs / 4;
+/** A thousand each. */
+const purgeRoundsMax = 20;
+
+/** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
+export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
+  const { inForce, service, adminLog, operators, hub, store, clock, fault } = parts;
+  let hopDueMs = clock.now() + hopRenewalMs;
+  const stops = [
+    repeat(tickMs, fault, () => inForce.tick()),
+    // Each on its own: none of these waits for snapshots to be compiled.
+    repeat(tickMs, fault, () => operators.tick()),
+    repeat(tickMs, fault, () => adminLog.drain()),
+    repeat(housekeepingMs, fault, async () => {
+      await inForce.flush();
+      await operators.flush();
+      for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);
+      for (const { node } of hub.connected()) await store.run("touchNode", { node });
+      if (clock.now() < hopDueMs) return;
+      hopDueMs = clock.now() + hopRenewalMs;
+      for (const address of hub.connected()) await service.sendHopCertificate(address);
+    }),
+  ];
+  return async () => {
+    for (const stop of stops) await stop();
+  };
+}
+
+/** Runs `work` every `everyMs`, never twice at once; the returned function ends it and waits for the run under way. */
+function repeat(everyMs: number, fault: (error: unknown) => void, work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null;
+  const timer = setInterval(() => {
+    running ??= work()
+      .catch(fault)
+      .finally(() => {
+        running = null;
+      });
+  }, everyMs);
+  return async () => {
+    clearInterval(timer);
+    await running;
+  };
+}
