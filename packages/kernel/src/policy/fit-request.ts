@@ -26,8 +26,13 @@ export function misfit(shapes: SliceShapes, inputs: DecisionInputs): string | un
 
 /** Attributes of the principal come from configuration and may be more than a slice declares; callers have a hand in all others. */
 function undeclared(area: string, shape: Shape, values: object): string | undefined {
-  const extra = Object.entries(values).find(([name, value]) => value !== undefined && !Object.hasOwn(shape, name));
-  return extra === undefined ? undefined : `${area}.${extra[0]} is not declared`;
+  // Once per decision and area: names alone, because a list of pairs would be made and thrown away each time.
+  for (const name of Object.keys(values)) {
+    if (Object.hasOwn(shape, name)) continue;
+    const value: unknown = Reflect.get(values, name);
+    if (value !== undefined) return `${area}.${name} is not declared`;
+  }
+  return undefined;
 }
 
 function misfitRecord(

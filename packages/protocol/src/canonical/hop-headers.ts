@@ -80,13 +80,14 @@ export function keepsRequestHeader(name: string, named: ReadonlySet<string>): bo
  */
 export function requestHeadersForUpstream(headers: CanonicalHeaders, own: Readonly<Record<string, string>>): string[] {
   const named = connectionOptions(headers["connection"]);
-  const replaced = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  const ownNames = Object.keys(own);
+  const replaced = new Set(ownNames.map((name) => name.toLowerCase()));
   const kept: string[] = [];
-  for (const [name, values] of Object.entries(headers)) {
+  for (const name of Object.keys(headers)) {
     if (replaced.has(name) || !keepsRequestHeader(name, named)) continue;
-    for (const value of values) kept.push(name, value);
+    for (const value of headers[name] ?? []) kept.push(name, value);
   }
-  for (const [name, value] of Object.entries(own)) kept.push(name, value);
+  for (const name of ownNames) kept.push(name, own[name] ?? "");
   return kept;
 }
 
