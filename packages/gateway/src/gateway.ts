@@ -106,6 +106,7 @@ class RunningGateway implements Gateway {
       crypto,
       now: () => clock.now(),
     });
+    if (options.hopCertificate) this.#hopKey.take(options.hopCertificate);
     this.#ring = new TokenRing(crypto);
     this.#newId = createCrossingIds(options.node, clock, random);
     this.#recorder = new Recorder({ identity: options, log, clock, random, newId: this.#newId });
@@ -341,6 +342,7 @@ class RunningGateway implements Gateway {
         return;
       case "hop-certificate":
         this.#hopKey.take(message);
+        this.#options.keepHopCertificate?.({ kid: message.kid, jws: message.jws });
         return;
       case "question":
         answerQuestion(this.#options.log, message).then(send, (cause) =>

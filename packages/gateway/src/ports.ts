@@ -94,6 +94,10 @@ export interface GatewayOptions extends GatewayIdentity {
   openLogKeys(keys: LogKeys): OpenLogKeys;
   /** This node's own short-lived ES256 key; it signs `sallyport-hop+jwt` and nothing else. */
   readonly hop: TokenSigner;
+  /** Control's certificate for `hop` from an earlier run of this node, so that a start without control can forward. */
+  readonly hopCertificate?: { readonly kid: string; readonly jws: string } | null;
+  /** Told of each certificate control sends, to keep it for the next start. */
+  keepHopCertificate?(certificate: { readonly kid: string; readonly jws: string }): void;
   readonly listeners: readonly ListenerOptions[];
   readonly dialer: Dialer;
   readonly policy: PolicyEngine;

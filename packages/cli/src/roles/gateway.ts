@@ -5,6 +5,7 @@ import { existsSync, renameSync } from "node:fs";
 import { join as joinPath } from "node:path";
 import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
 import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
+import { openHopKeyStore } from "@sallyport/gateway/join/hop-key-store.ts";
 import { type JoinPorts, joinOnce, renewNode } from "@sallyport/gateway/join/join.ts";
 import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
 import { openLogKeyCache } from "@sallyport/gateway/join/log-key-cache.ts";
@@ -14,7 +15,6 @@ import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
-import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 import { openNodeLog, shareCheckpoints } from "./node-log.ts";
@@ -72,6 +72,7 @@ interface GatewayParts {
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
   const { options, identity, channel, log, dialer, logger } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
+  const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
   const gateway: Gateway = createGateway({
     tenant: identity.tenant,
@@ -97,7 +98,9 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     snapshotKey: identity.snapshotKey,
     logKeys: logKeys.cached(),
     openLogKeys: (sealed) => logKeys.open(sealed),
-    hop: generateSigner("ES256").signer,
+    hop: hop.signer,
+    hopCertificate: hop.certificate,
+    keepHopCertificate: (certificate) => hop.keep(certificate),
     listeners: [...listen].map(([name, { host, port }]) => ({
       name,
       host,

@@ -33,8 +33,18 @@ export interface RecorderPorts {
   readonly newId: () => string;
 }
 
-/** Pseudonyms kept, so that a busy caller costs one HMAC and not one per crossing. */
-const pseudonymsMax = 10_000;
+/** Pseudonyms kept of each domain, so that a busy caller costs one HMAC and not one per crossing. */
+const pseudonymsMax = 2_500;
+
+type Domain = "caller" | "subject" | "address" | "prefix";
+type Pseudonyms = Readonly<Record<Domain, Map<string, Pseudonym>>>;
+
+const noPseudonyms = (): Pseudonyms => ({
+  caller: new Map(),
+  subject: new Map(),
+  address: new Map(),
+  prefix: new Map(),
+});
 
 export class RecordFault extends Error {
   readonly code = "record-unavailable";
@@ -51,7 +61,7 @@ export class Recorder {
     readonly node: string;
   };
   #keys: { readonly open: OpenLogKeys; readonly sealer: RecipientSealer } | null = null;
-  #pseudonyms = new Map<string, Pseudonym>();
+  #pseudonyms = noPseudonyms();
   /** Counted leaves that could not be appended; shown by metrics. */
   lost = 0;
 
@@ -83,7 +93,7 @@ export class Recorder {
   /** Takes log keys into use; from now on leaves name their epoch. */
   useKeys(open: OpenLogKeys): void {
     this.#keys?.sealer.forget();
-    this.#pseudonyms.clear();
+    this.#pseudonyms = noPseudonyms();
     const { random, clock } = this.#ports;
     this.#keys = { open, sealer: createRecipientSealer({ recipient: open.referenceRecipient, random, clock }) };
   }
@@ -143,15 +153,15 @@ export class Recorder {
     return this.#ports.log.append(printLeaf(leaf), reference);
   }
 
-  #pseudonym(domain: "caller" | "subject" | "address" | "prefix", value: string): Pseudonym {
+  #pseudonym(domain: Domain, value: string): Pseudonym {
     if (this.#keys === null) throw new RecordFault("no log keys");
-    const key = `${domain}\n${value}`;
-    const known = this.#pseudonyms.get(key);
-    if (known !== undefined) return known;
+    const known = this.#pseudonyms[domain];
+    const found = known.get(value);
+    if (found !== undefined) return found;
     const { pseudonymKey, epoch } = this.#keys.open;
     const fresh = pseudonymize(pseudonymKey, epoch, domain, value);
-    if (this.#pseudonyms.size >= pseudonymsMax) this.#pseudonyms = new Map();
-    this.#pseudonyms.set(key, fresh);
+    if (known.size >= pseudonymsMax) known.clear();
+    known.set(value, fresh);
     return fresh;
   }
 
