@@ -79,7 +79,7 @@ class RunningGateway implements Gateway {
   readonly #hopKey: HopKey;
   #ownAddresses: ReadonlySet<string> = new Set();
   readonly #addresses: ListenerAddress[] = [];
-  readonly #running = new Set<Exchange>();
+  #inFlight = 0;
   #lease: EstateLease | null = null;
   readonly #retired = new Set<EstateLease>();
   #refused: RefusedSnapshot | null = null;
@@ -96,7 +96,7 @@ class RunningGateway implements Gateway {
     if (snapshotKey === null)
       throw new GatewayFault(
         "snapshot-key",
-        "the snapshot key fixed at joining is not an Ed25519 key; join this gateway again",
+        "the snapshot key fixed at joining is no Ed25519 key; join this gateway again",
       );
     this.#snapshotKey = { ...snapshotKey, kid: options.snapshotKey.kid, verify: snapshotKey.verify.bind(snapshotKey) };
     this.#hopKey = new HopKey({
@@ -177,7 +177,7 @@ class RunningGateway implements Gateway {
       refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
       logOrigin: log.origin,
       logLeaves: log.size(),
-      inFlight: this.#running.size,
+      inFlight: this.#inFlight,
       draining: this.#draining,
     };
   }
@@ -197,7 +197,7 @@ class RunningGateway implements Gateway {
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     for (const listener of this.#listeners) listener.closeIdle();
-    if (this.#running.size === 0) return;
+    if (this.#inFlight === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, graceMs);
       this.#idle = () => {
@@ -217,7 +217,7 @@ class RunningGateway implements Gateway {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     // Cut crossings still record their outcome; the log outlives us.
-    if (this.#running.size > 0) await this.drain(lastWaitMs);
+    if (this.#inFlight > 0) await this.drain(lastWaitMs);
     await this.#follower.close();
     this.#recorder.sweep(true);
     this.#retire();
@@ -253,7 +253,7 @@ class RunningGateway implements Gateway {
       limiter: this.#limiter,
       recorder: this.#recorder,
       metrics: createMetrics({
-        inFlight: () => this.#running.size,
+        inFlight: () => this.#inFlight,
         snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,
         snapshotAgeSeconds: () =>
           this.#lease === null ? 0 : (clock.now() - this.#lease.estate.manifest.issuedAt) / 1000,
@@ -381,7 +381,7 @@ class RunningGateway implements Gateway {
       listener: on.listener,
       source: on.source,
     });
-    this.#running.add(exchange);
+    this.#inFlight++;
     response.once("close", () => this.#closed(exchange));
     return exchange;
   }
@@ -395,7 +395,7 @@ class RunningGateway implements Gateway {
     for (const listener of this.#listeners) listener.forget(exchange);
     if (exchange.admitted) this.#admission.leave(exchange.source.prefix);
     if (exchange.lease !== null) this.#giveBack(exchange.lease);
-    this.#running.delete(exchange);
-    if (this.#running.size === 0) this.#idle?.();
+    this.#inFlight--;
+    if (this.#inFlight === 0) this.#idle?.();
   }
 }
