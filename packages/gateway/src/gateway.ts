@@ -94,10 +94,7 @@ class RunningGateway implements Gateway {
     const crypto = createTokenCrypto();
     const snapshotKey = crypto.importKey({ kty: "OKP", crv: "Ed25519", x: options.snapshotKey.x });
     if (snapshotKey === null)
-      throw new GatewayFault(
-        "snapshot-key",
-        "the snapshot key fixed at joining is no Ed25519 key; join this gateway again",
-      );
+      throw new GatewayFault("snapshot-key", "the snapshot key fixed at joining is no Ed25519 key; join again");
     this.#snapshotKey = { ...snapshotKey, kid: options.snapshotKey.kid, verify: snapshotKey.verify.bind(snapshotKey) };
     this.#hopKey = new HopKey({
       signer: options.hop,
