@@ -28,7 +28,8 @@ export interface ListenerHandler {
 
 interface Connection {
   readonly source: Source;
-  readonly running: Set<Exchange>;
+  /** Not a Set: with entries coming and going it keeps a chain of its former tables, and with them old exchanges, alive. */
+  readonly running: Exchange[];
 }
 
 /** Milliseconds between looks at slow requests: a tenth of the shortest bound, at least 50. */
@@ -108,7 +109,9 @@ export class Listener {
 
   /** A crossing has ended: its connection forgets it. */
   forget(exchange: Exchange): void {
-    this.#connections.get(exchange.incoming.socket)?.running.delete(exchange);
+    const running = this.#connections.get(exchange.incoming.socket)?.running;
+    const at = running?.indexOf(exchange) ?? -1;
+    if (at >= 0) running?.splice(at, 1);
   }
 
   closeIdle(): void {
@@ -170,7 +173,7 @@ export class Listener {
   #connectionOf(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known !== undefined) return known;
-    const fresh: Connection = { source: sourceOf(socket.remoteAddress), running: new Set() };
+    const fresh: Connection = { source: sourceOf(socket.remoteAddress), running: [] };
     this.#connections.set(socket, fresh);
     return fresh;
   }
@@ -178,7 +181,7 @@ export class Listener {
   #serve(incoming: IncomingMessage, response: ServerResponse, waitsForContinue: boolean): void {
     const connection = this.#connectionOf(incoming.socket);
     const exchange = this.#handler.begin(incoming, response, { listener: this.#bound, source: connection.source });
-    connection.running.add(exchange);
+    connection.running.push(exchange);
     if (waitsForContinue) {
       exchange.continueWanted = () => {
         exchange.continueWanted = null;
@@ -196,7 +199,7 @@ export class Listener {
       socket.destroy();
       return;
     }
-    const unread = [...running].find((exchange) => !exchange.incoming.complete);
+    const unread = running.find((exchange) => !exchange.incoming.complete);
     if (unread !== undefined) {
       // Inside a body every parser error is one of framing, whatever llhttp calls it.
       const inBody = verdict.code === "request-timeout" ? verdict : deny("receive", "bad-framing", verdict.facts);
@@ -204,13 +207,13 @@ export class Listener {
       unread.onFramingError?.(inBody);
       return;
     }
-    if (running.size === 0) {
+    if (running.length === 0) {
       this.#refuseRaw(socket, verdict);
       return;
     }
     // Garbage behind good requests: those are answered, then the connection ends.
     for (const exchange of running) exchange.response.shouldKeepAlive = false;
-    const last = [...running].at(-1);
+    const last = running.at(-1);
     last?.response.once("close", () => socket.destroySoon());
   }
 
