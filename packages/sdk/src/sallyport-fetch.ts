@@ -42,6 +42,8 @@ export function sallyportFetch(options: SallyportFetchOptions): SallyportFetch {
     const used = options.client.proofs.nonceOf(origin);
     const response = await send(fetch, { options, url, init, token });
     const fresh = options.client.proofs.learn(origin, response.headers, used);
+    // A cut-off reaches back to every token issued before it: when the integration is active again only a newer one passes.
+    if (response.status === 403 && isCutOff(response)) options.client.forget(token);
     if (response.status !== 401) return response;
     const wantsNonce = response.headers.get("www-authenticate")?.includes('error="use_dpop_nonce"') ?? false;
     if (!wantsNonce) options.client.forget(token);
@@ -51,6 +53,10 @@ export function sallyportFetch(options: SallyportFetchOptions): SallyportFetch {
     options.client.proofs.learn(origin, repeated.headers, undefined);
     return repeated;
   };
+}
+
+function isCutOff(response: Response): boolean {
+  return response.headers.get("sallyport-verdict")?.endsWith("; code=not-active") ?? false;
 }
 
 interface Sending {

@@ -54,6 +54,7 @@ class Estate {
   seen: string[] = [];
   /** `jti` of tokens the gateway refuses. */
   readonly revoked = new Set<string>();
+  readonly cutOff = new Set<string>();
   #onIssued: (() => void) | null = null;
   issuer = "";
   origin = "";
@@ -151,7 +152,9 @@ class Estate {
       { issuer: this.issuer, keys: ring, lifetimeSecondsMax: 300 },
       proof.kind === "proof" ? { ...use, jkt: proof.jkt } : use,
     );
-    if (verdict.kind === "deny" || proof.kind === "deny") {
+    if (verdict.kind === "verified" && this.cutOff.has(verdict.claims.jti)) {
+      json(response, 403, {}, { "sallyport-verdict": "deny; by=gateway; code=not-active" });
+    } else if (verdict.kind === "deny" || proof.kind === "deny") {
       json(response, 401, { verdict, proof }, { "www-authenticate": 'DPoP error="invalid_token"' });
     } else {
       json(response, 200, { jti: verdict.claims.jti, scope: verdict.claims.scope ?? null, body });
@@ -343,6 +346,15 @@ test("a token that the gateway refuses is not used again", async () => {
   assert.equal((await call("/billing/x")).status, 401, "the refusal is the caller's to see");
   const response = await call("/billing/x");
   assert.deepEqual(await response.json(), { jti: "t-2", scope: null, body: "" });
+});
+
+test("after its integration was suspended a client asks for a new token, so that it passes as soon as the integration is active again", async () => {
+  const estate = await new Estate().start();
+  const call = gatewayFetch(estate);
+  assert.equal((await call("/billing/x")).status, 200);
+  estate.cutOff.add("t-1");
+  assert.equal((await call("/billing/x")).status, 403, "the refusal is the caller's to see");
+  assert.equal((await call("/billing/x")).status, 200);
 });
 
 test("credentials go to the gateway and nowhere else", async () => {
