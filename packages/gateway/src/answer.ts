@@ -55,7 +55,10 @@ function endsConnection(exchange: Exchange, verdict: Deny): boolean {
   if (exchange.incoming.complete) return false;
   // RFC 9110 §10.1.1: told no before `100 Continue`, a caller may leave the body out; what comes next would be read as that body.
   if (exchange.continueWanted !== null) return true;
-  const length = exchange.request?.contentLength ?? null;
+  const { request } = exchange;
+  // A request without content is whole with its head; node:http says so a moment after a denial that waits for nothing.
+  if (request !== null && !request.chunked && (request.contentLength ?? 0) === 0) return false;
+  const length = request?.contentLength ?? null;
   return length === null || length > drainBytesMax || exchange.framingDeny !== null;
 }
 
