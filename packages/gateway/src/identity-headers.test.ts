@@ -95,7 +95,7 @@ const reaching: readonly [string, number, Send, CountingUpstream["answer"]][] = 
 
 describe("a caller's word about identity never reaches a provider, and ours always does", () => {
   for (const [path, code, send, answer] of reaching) {
-    test(path, async () => {
+    test(`reaching the provider by ${path}, it gets our word about identity and not the caller's`, async () => {
       const reached = bench.upstream.seen.length;
       const got = await answering(answer, () => send({ headers: spoofed }));
       assert.equal(got.status, code, got.text);
@@ -125,7 +125,7 @@ describe("a caller's word about identity changes no denial and comes back in non
     headers["sallyport-verdict"],
   ];
   for (const [name, send] of denials) {
-    test(name, async () => {
+    test(`denied by ${name}, no caller's word about identity changes the answer or comes back`, async () => {
       const reached = bench.upstream.seen.length;
       const plain = await send({});
       const spoofing = await send({ headers: spoofed });
