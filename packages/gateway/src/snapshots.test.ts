@@ -195,6 +195,26 @@ describe("swaps and endings", () => {
     }
   });
 
+  test("stale-grant attack: right after a swap a read's identity names the new integration, though the old one could be shared for 5 s", async () => {
+    const { bed, orders, invoice } = await start();
+    const integration = () => {
+      const token = String(upstream.seen.at(-1)?.headers["sallyport-identity"]);
+      const claims: { int: string } = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+      return claims.int;
+    };
+    try {
+      assert.equal((await orders.send(invoice)).status, 200);
+      assert.equal(integration(), "orders-to-billing");
+      const [granted] = marketplace(upstream.url).integrations;
+      const renamed = { ...(granted ?? assert.fail()), id: "orders-reads-billing" };
+      await bed.publish(marketplace(upstream.url, { integrations: [renamed] }));
+      assert.equal((await orders.send(invoice)).status, 200);
+      assert.equal(integration(), "orders-reads-billing");
+    } finally {
+      await bed.close();
+    }
+  });
+
   test("drain: not ready, answers say close, and it ends when the last crossing has", async () => {
     const { bed, orders, invoice } = await start();
     try {
