@@ -15,6 +15,11 @@ export interface SwapFigures {
   readonly ok: boolean;
 }
 
+interface Applied {
+  readonly changed: readonly string[];
+  readonly findings: readonly unknown[];
+}
+
 const workers = 8;
 const swapsMax = 1_000;
 
@@ -28,12 +33,15 @@ export function runSwaps({ seed, minutes, rounds }: SoakOptions): Promise<SwapFi
     const endMs = startedMs + minutes * 60_000;
     const versionNow = () => Math.max(0, ...gateway.lines.map(({ version }) => Number(version ?? 0)));
     const first = versionNow();
-    let timeoutMs = 10_000;
+    let timeoutMs = 1_000;
     let swaps = 0;
     while (swaps < (rounds ?? swapsMax) && performance.now() < endMs) {
-      timeoutMs = 1_000 + ((timeoutMs + 1 + Math.floor(random() * 20_000)) % 50_000);
+      // Never the same one twice in a row: each apply is a change.
+      timeoutMs = 1_000 + ((timeoutMs - 1_000 + 1 + Math.floor(random() * 8_000)) % 9_000);
       const files = installation.files({ "integrations/orders-to-billing.yaml": tinyGrant(`${timeoutMs}ms`) });
-      await operator().call("POST", "/v1/estate/apply", { files });
+      const { changed, findings } = await operator().call<Applied>("POST", "/v1/estate/apply", { files });
+      if (changed.length !== 1 || findings.length > 0)
+        throw new Error(`not one sound change: ${JSON.stringify({ changed, findings })}`);
       swaps += 1;
       const wanted = first + swaps;
       await gateway.line(({ msg, version }) => msg === "snapshot in force" && Number(version) >= wanted);

@@ -3,6 +3,7 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
+import { unavailableFault } from "./admin/unavailable.ts";
 
 /**
  * `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer, under the
@@ -221,6 +222,8 @@ export function createAdminApi(ports: AdminApiPorts): { fetch(request: Request):
   app.onError((error) => {
     if (error instanceof AdminFault) return problem(statusOf[error.code], error.code, error.message, error.fix);
     ports.fault(error);
+    const unavailable = unavailableFault(error);
+    if (unavailable !== null) return problem(503, unavailable.code, unavailable.message, unavailable.fix);
     return problem(500, "internal", "Something went wrong inside control", "");
   });
   return { fetch: async (request) => app.fetch(request) };

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { OperatorIssuer } from "../identity/operators.ts";
+import { unavailableFault } from "./unavailable.ts";
 
 export interface AdminListenerOptions {
   readonly host: string;
@@ -39,10 +40,15 @@ export class AdminListener {
         this.#serve(request, response).catch((error: unknown) => {
           options.fault(error);
           if (response.headersSent) response.destroy();
-          else
+          else if (unavailableFault(error) === null)
             response
               .writeHead(500, { "content-type": "application/problem+json" })
               .end('{"status":500,"code":"internal"}');
+          // Whoever asks here is not proven yet: no place of this installation is named.
+          else
+            response
+              .writeHead(503, { "content-type": "application/problem+json", "retry-after": "5" })
+              .end('{"title":"control cannot record or store at the moment","status":503,"code":"unavailable"}');
         });
       },
     );
