@@ -36,6 +36,8 @@ export interface ControlOptions {
   readonly region: string;
   readonly dataDirectory: string;
   readonly storeUrl: string | null;
+  /** Schema in that PostgreSQL database; absent: `sallyport`. */
+  readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
   readonly identity: Place;
   readonly channel: Place;

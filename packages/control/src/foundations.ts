@@ -30,6 +30,8 @@ export interface FoundationOptions {
   readonly dataDirectory: string;
   /** PostgreSQL; null: SQLite in the data directory. */
   readonly storeUrl: string | null;
+  /** Schema in that PostgreSQL database; absent: `sallyport`. */
+  readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
   readonly clock: Clock;
   readonly random: Random;
@@ -59,7 +61,9 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
   // Also with PostgreSQL: the KEK, the log and its key lie here.
   preparePrivateDirectory(dataDirectory, options.directory);
   const node = nodeId(dataDirectory, random);
-  const place = options.storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: options.storeUrl };
+  const schema = options.storeSchema === undefined ? {} : { schema: options.storeSchema };
+  const place =
+    options.storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: options.storeUrl, ...schema };
   const store = await openStore<ControlCommands>({
     ...place,
     commands: new URL("./commands.ts", import.meta.url),

@@ -1,0 +1,391 @@
+// The control plane as an operator meets it, in this process, with its real store, log and sockets: first start, restart, acts, walls, keys.
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { get } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, beforeEach, test } from "node:test";
+import { type Control, startControl } from "@sallyport/control/control.ts";
+import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
+import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
+import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
+import { joinOnce } from "@sallyport/gateway/join/join.ts";
+import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
+import { forEachDialect, type OpenDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
+import { parseJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import { openAdminClient } from "./admin-connection.ts";
+import { freePorts } from "./installation.test-support.ts";
+import { openChannelTransport } from "./roles/channel-transport.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
+
+type Files = Readonly<Record<string, string>>;
+interface Applied {
+  readonly created: readonly string[];
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+}
+interface Status {
+  readonly groups: readonly {
+    readonly environment: string;
+    readonly group: string;
+    readonly epoch: number;
+    readonly version: number;
+    readonly broken: readonly { readonly object: string; readonly file: string; readonly line: number }[];
+  }[];
+}
+
+const bounded = { timeout: 30_000 };
+const folder = mkdtempSync(join(tmpdir(), "sallyport-control-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+let directories = 0;
+const integration = "orders-to-billing";
+const sound = soundEstate();
+const twoEnvironments: Files = {
+  ...sound,
+  "sallyport.yaml": "estate: default\nenvironments:\n  production:\n  staging:\n",
+};
+
+class Bench {
+  readonly data = join(folder, String(directories++));
+  readonly faults: object[] = [];
+  readonly #store: { readonly url: string; readonly schema?: string } | null;
+  #ports: readonly number[] = [];
+  #control: Control | null = null;
+
+  constructor(open: OpenDialect) {
+    const place = open.newPlace();
+    this.#store = "url" in place ? place : null;
+  }
+
+  async start(): Promise<Control> {
+    if (this.#ports.length === 0) this.#ports = await freePorts(3);
+    const [identity = 0, channel = 0, admin = 0] = this.#ports;
+    const place = (port: number) => ({ host: "127.0.0.1", port, url: null });
+    const error = (fields: object) => this.faults.push(fields);
+    this.#control = await startControl({
+      ...{ tenant: "main", region: "default", dataDirectory: this.data, checkpointCopy: null },
+      storeUrl: this.#store?.url ?? null,
+      ...(this.#store?.schema === undefined ? {} : { storeSchema: this.#store.schema }),
+      ...{ identity: place(identity), channel: place(channel), admin: place(admin) },
+      ...{ clock: systemClock, random: systemRandom, logger: { info: () => undefined, warn: () => undefined, error } },
+      ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
+    });
+    return this.#control;
+  }
+
+  async stop(): Promise<void> {
+    await this.#control?.stop();
+    this.#control = null;
+  }
+
+  call<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> {
+    return openAdminClient(join(this.data, "operator.key.json")).call<T>(method, path, body);
+  }
+
+  apply(files: Files): Promise<Applied> {
+    return this.call("POST", "/v1/estate/apply", { files });
+  }
+
+  async version(group = "production-default"): Promise<number> {
+    const { groups } = await this.call<Status>("GET", "/v1/status");
+    return groups.find((one) => one.group === group)?.version ?? -1;
+  }
+
+  async state(): Promise<string | undefined> {
+    const all = await this.call<{ id: string; state: string }[]>("GET", "/v1/integrations");
+    return all.find(({ id }) => id === integration)?.state;
+  }
+
+  /** Signing keys of an environment, as its issuer publishes them. */
+  async kids(environment = "production"): Promise<readonly string[]> {
+    const url = `https://127.0.0.1:${this.#ports[0]}/main/${environment}/jwks`;
+    const { keys } = JSON.parse(await this.get(url)) as { keys: { kid: string }[] };
+    return keys.map(({ kid }) => kid);
+  }
+
+  get(url: string): Promise<string> {
+    const ca = readFileSync(join(this.data, "ca", "control.pem"), "utf8");
+    return new Promise((resolve, reject) => {
+      const request = get(url, { ca, agent: false }, (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => {
+          text += chunk;
+        });
+        response.on("end", () => resolve(text));
+      });
+      request.on("error", reject);
+    });
+  }
+
+  /** Every administrative leaf in control's log, as text: read from the write-ahead log, which holds the leaves as they are. */
+  leaves(): readonly { readonly id: string; readonly action: string; readonly object: string }[] {
+    const log = join(this.data, "log");
+    const years = readdirSync(log).filter((name) => /^\d{4}$/.test(name));
+    const bytes = years.flatMap((year) =>
+      readdirSync(join(log, year, "wal")).map((name) => readFileSync(join(log, year, "wal", name), "latin1")),
+    );
+    return bytes.flatMap((text) =>
+      [...text.matchAll(/\{"v":1,"t":"admin"[^{}]*\}/g)].map(([leaf]) => JSON.parse(leaf)),
+    );
+  }
+}
+
+forEachDialect((dialect, open) => {
+  let bench: Bench;
+  beforeEach(() => {
+    bench = new Bench(open);
+  });
+  afterEach(() => bench.stop());
+
+  test(
+    "a first start makes the operator key, the KEK, the roots and the log, readable by nobody else",
+    bounded,
+    async () => {
+      const control = await bench.start();
+      assert.equal(control.operatorKey, join(bench.data, "operator.key.json"));
+      for (const name of [
+        "operator.key.json",
+        "kek.key",
+        "node-id",
+        ...(dialect === "sqlite" ? ["control.sqlite"] : []),
+      ])
+        assert.equal(statSync(join(bench.data, name)).mode & 0o777, 0o600, name);
+      for (const name of [".", "ca", "log"]) assert.equal(statSync(join(bench.data, name)).mode & 0o777, 0o700, name);
+      assert.match(readFileSync(join(bench.data, "ca", "control.pem"), "utf8"), /BEGIN CERTIFICATE/);
+      assert.deepEqual((await control.readiness()).ready, false);
+      assert.match((await control.readiness()).missing.join(), /sallyport apply/);
+    },
+  );
+
+  test(
+    "a restart keeps keys, pins, epochs and roots, makes no second operator, and every token made before still joins",
+    bounded,
+    async () => {
+      const first = await bench.start();
+      await bench.apply(sound);
+      const kids = await bench.kids();
+      const token = parseJoinToken(await first.joinToken(null));
+      const files = ["operator.key.json", "kek.key", "node-id", "ca/control.pem", "ca/production.pem"];
+      const kept = files.map((name) => readFileSync(join(bench.data, name), "utf8"));
+      await bench.stop();
+      const second = await bench.start();
+      assert.equal(second.operatorKey, null);
+      assert.deepEqual(
+        files.map((name) => readFileSync(join(bench.data, name), "utf8")),
+        kept,
+      );
+      assert.deepEqual(await bench.kids(), kids);
+      assert.deepEqual((await second.readiness()).missing, []);
+      const again = parseJoinToken(await second.joinToken(null));
+      assert.deepEqual([again?.pin, again?.snapshotKey, again?.url], [token?.pin, token?.snapshotKey, token?.url]);
+      assert.equal((await bench.call<Status>("GET", "/v1/status")).groups[0]?.epoch, 1);
+      assert.deepEqual(bench.faults, []);
+    },
+  );
+
+  test("apply is in force at once; a second one is empty and publishes nothing", bounded, async () => {
+    await bench.start();
+    const report = await bench.apply(sound);
+    assert.equal(report.created.length, 4);
+    assert.equal(await bench.state(), "active");
+    const version = await bench.version();
+    const again = await bench.apply(sound);
+    assert.deepEqual([again.created, again.changed, again.removed], [[], [], []]);
+    assert.equal(await bench.version(), version);
+  });
+
+  test("what another estate manages is a conflict that names both, and nothing of it is applied", bounded, async () => {
+    await bench.start();
+    await bench.apply(sound);
+    const foreign = { ...sound, "sallyport.yaml": "estate: intruder\n" };
+    await assert.rejects(bench.apply(foreign), /config:default.*config:intruder/);
+    assert.equal(await bench.state(), "active");
+  });
+
+  test("a suspension survives re-apply, removal and re-adding, and only an operator lifts it", bounded, async () => {
+    await bench.start();
+    await bench.apply(sound);
+    await bench.call("POST", `/v1/integrations/${integration}/suspend`, { reason: "incident" });
+    await bench.apply(sound);
+    assert.equal(await bench.state(), "suspended");
+    const without = {
+      ...sound,
+      "systems/orders.yaml": "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\n",
+    };
+    await bench.apply(without);
+    assert.equal(await bench.state(), undefined);
+    await bench.apply(sound);
+    assert.equal(await bench.state(), "suspended");
+    await bench.call("POST", `/v1/integrations/${integration}/activate`, { reason: "over" });
+    assert.equal(await bench.state(), "active");
+  });
+
+  test("a broken object is in status with file and line, and stops nothing else", bounded, async () => {
+    await bench.start();
+    await bench.apply({ ...sound, "systems/broken.yaml": "system: broken\nurl: ftp://nowhere\n" });
+    const status = await bench.call<Status>("GET", "/v1/status");
+    const broken = status.groups.flatMap((group) => group.broken);
+    assert.deepEqual(
+      broken.map(({ object, file, line }) => [object, file, line]),
+      [["system/broken", "systems/broken.yaml", 2]],
+    );
+    assert.equal(await bench.state(), "active");
+  });
+
+  test(
+    "an environment that an estate no longer names is withdrawn: its gateways are sent a snapshot with nothing in it",
+    bounded,
+    async () => {
+      await bench.start();
+      await bench.apply(twoEnvironments);
+      const before = await bench.version("staging-default");
+      await bench.apply(sound);
+      assert.equal(await bench.version("staging-default"), before + 1);
+      await bench.stop();
+      await bench.start();
+      const { groups } = await bench.call<Status>("GET", "/v1/status");
+      assert.ok((groups.find(({ group }) => group === "staging-default")?.version ?? 0) > before);
+      assert.deepEqual(bench.faults, []);
+    },
+  );
+
+  test(
+    "two environments are walled: other keys, other roots, other snapshot keys, another issuer",
+    bounded,
+    async () => {
+      const control = await bench.start();
+      await bench.apply(twoEnvironments);
+      const [production, staging] = [await bench.kids("production"), await bench.kids("staging")];
+      assert.ok(production.length > 0 && staging.length > 0);
+      assert.deepEqual(
+        production.filter((kid) => staging.includes(kid)),
+        [],
+      );
+      const roots = ["production", "staging", "control"].map((name) =>
+        readFileSync(join(bench.data, "ca", `${name}.pem`), "utf8"),
+      );
+      assert.equal(new Set(roots).size, 3);
+      const tokens = [
+        parseJoinToken(await control.joinToken("production-default")),
+        parseJoinToken(await control.joinToken("staging-default")),
+      ];
+      assert.notDeepEqual(tokens[0]?.snapshotKey, tokens[1]?.snapshotKey);
+      assert.deepEqual(
+        tokens.map((token) => token?.environment),
+        ["production", "staging"],
+      );
+    },
+  );
+
+  test(
+    "keys rotate at once while no gateway lives; one that has not acknowledged holds them, by name of what is waited for; a kill never waits",
+    bounded,
+    async () => {
+      const control = await bench.start();
+      await bench.apply(sound);
+      const environment = "production";
+      const before = await bench.kids();
+      const rotated = await bench.call<{ active: string; next: string }>("POST", "/v1/keys/rotate", { environment });
+      assert.ok(before.includes(rotated.active) && !before.includes(rotated.next));
+      const transport = (target: { readonly url: string; readonly pin: string }) =>
+        openChannelTransport(createDialer(), target);
+      const joined = await joinOnce(await control.joinToken(null), {
+        dataDirectory: join(bench.data, "node"),
+        transport,
+      });
+      const node = openChannelTransport(createDialer(), joined, { cert: joined.certificate, key: joined.nodeKey });
+      const lines: string[] = [];
+      const stream = await node.stream("/channel/v1/down?key-seq=0&revocation-seq=0", (line) => lines.push(line));
+      await assert.rejects(bench.call("POST", "/v1/keys/rotate", { environment }), /not known to every live gateway/);
+      const { active } = rotated;
+      await bench.call("POST", `/v1/keys/${active}/kill`, { environment, reason: "leaked" });
+      assert.ok(!(await bench.kids()).includes(active));
+      assert.deepEqual((await control.readiness()).missing.length, 1);
+      // What follows can only be promoted once the node has said that it knows it.
+      const keySeq = Math.max(...lines.map((line) => JSON.parse(line)).map(({ t, seq }) => (t === "keys" ? seq : 0)));
+      await node.post("/channel/v1/up", JSON.stringify({ t: "ack", keySeq, revocationSeq: 0, epoch: 0, version: 0 }));
+      const deadline = performance.now() + 10_000;
+      while (!(await control.readiness()).ready) {
+        assert.ok(performance.now() < deadline, "the acknowledged key is used");
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      stream.close();
+      await node.close();
+    },
+  );
+
+  test(
+    "every act is in the log exactly once, every read before its answer, and a restart adds none again",
+    bounded,
+    async () => {
+      await bench.start();
+      await bench.apply(sound);
+      await bench.call("POST", `/v1/integrations/${integration}/suspend`, { reason: "incident" });
+      await bench.call("POST", "/v1/revocations", { kind: "client", value: "orders", reason: "leaked" });
+      await bench.call("GET", "/v1/gateways");
+      await assert.rejects(bench.call("GET", "/v1/crossings/gw-absent-01ARZ3NDEKTSV4RRFFQ69G5FAV"), { exit: 1 });
+      await bench.stop();
+      const leaves = bench.leaves();
+      const count = (action: string, object: string) =>
+        leaves.filter((leaf) => leaf.action === action && leaf.object === object).length;
+      assert.deepEqual(
+        [
+          count("integration.suspend", `integration/${integration}`),
+          leaves.filter(({ action }) => action === "identity.revoke").length,
+          count("gateway.list", "gateway"),
+          count("crossing.read", "crossing/gw-absent-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+          count("operator.add", "operator/admin") + leaves.filter(({ action }) => action === "operator.add").length > 0,
+        ],
+        [1, 1, 1, 1, true],
+      );
+      assert.equal(new Set(leaves.map(({ id }) => id)).size, leaves.length);
+      await bench.start();
+      await bench.stop();
+      assert.equal(new Set(bench.leaves().map(({ id }) => id)).size, bench.leaves().length);
+    },
+  );
+
+  test(
+    "attack: a key nobody registered is not let in, and a removed data file does not make a second first operator",
+    bounded,
+    async () => {
+      await bench.start();
+      const path = join(bench.data, "operator.key.json");
+      rmSync(path);
+      await bench.stop();
+      const control = await bench.start();
+      assert.equal(control.operatorKey, null);
+      assert.equal(existsSync(path), false);
+    },
+  );
+
+  test("the value of a revocation that is no id is a bad request, not an internal fault", bounded, async () => {
+    await bench.start();
+    await bench.apply(sound);
+    for (const value of ["two words", "x".repeat(200), "é"])
+      await assert.rejects(bench.call("POST", "/v1/revocations", { kind: "jti", value, reason: "x" }), { exit: 2 });
+    assert.deepEqual(bench.faults, []);
+  });
+});
+
+test("what serve --config applies is what an operator's apply of the same files finds applied", bounded, async () => {
+  // The first is of SQLite only: the estate's way in does not depend on the store.
+  const data = join(folder, "config");
+  const place = { host: "127.0.0.1", port: 0, url: null };
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const control = await startControl({
+    ...{ tenant: "main", region: "default", dataDirectory: data, storeUrl: null, checkpointCopy: null },
+    ...{ identity: place, channel: place, admin: place, clock: systemClock, random: systemRandom, logger: silent },
+    ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
+  });
+  try {
+    const loaded = loadEstateFrom(memoryEstateIo(sound, () => systemClock.now()));
+    assert.equal((await control.apply(loaded)).created.length, 4);
+    const client = openAdminClient(join(data, "operator.key.json"));
+    const again = await client.call<Applied>("POST", "/v1/estate/apply", { files: sound });
+    assert.deepEqual([again.created, again.changed, again.removed], [[], [], []]);
+    assert.match(await control.metricsText(), /sallyport_control_environments 1/);
+  } finally {
+    await control.stop();
+  }
+});
