@@ -292,6 +292,8 @@ forEachDialect((dialect, open) => {
       const joined = await joinOnce(await control.joinToken(null), {
         dataDirectory: join(bench.data, "node"),
         transport,
+        setAside: () => undefined,
+        now: () => systemClock.now(),
       });
       const node = openChannelTransport(createDialer(), joined, { cert: joined.certificate, key: joined.nodeKey });
       const lines: string[] = [];
@@ -346,7 +348,7 @@ forEachDialect((dialect, open) => {
   );
 
   test(
-    "attack: a key nobody registered is not let in, and a removed data file does not make a second first operator",
+    "attack: whoever removes the operator's key file and restarts control does not become a new first operator",
     bounded,
     async () => {
       await bench.start();
