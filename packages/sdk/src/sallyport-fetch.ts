@@ -43,7 +43,7 @@ export function sallyportFetch(options: SallyportFetchOptions): SallyportFetch {
     const response = await send(fetch, { options, url, init, token });
     const fresh = options.client.proofs.learn(origin, response.headers, used);
     // A cut-off reaches back to every token issued before it: when the integration is active again only a newer one passes.
-    if (response.status === 403 && isCutOff(response)) options.client.forget(token);
+    if (response.status === 403 && isCutOff(response)) options.client.doubt(token);
     if (response.status !== 401) return response;
     const wantsNonce = response.headers.get("www-authenticate")?.includes('error="use_dpop_nonce"') ?? false;
     if (!wantsNonce) options.client.forget(token);

@@ -357,6 +357,19 @@ test("after its integration was suspended a client asks for a new token, so that
   assert.equal((await call("/billing/x")).status, 200);
 });
 
+test("while the issuer gives no token for a suspended integration the caller goes on getting the gateway's refusal", async () => {
+  const estate = await new Estate().start();
+  const call = gatewayFetch(estate);
+  assert.equal((await call("/billing/x")).status, 200);
+  estate.cutOff.add("t-1");
+  estate.token = (_request, _body, response) => json(response, 400, { error: "invalid_target" });
+  assert.equal((await call("/billing/x")).status, 403);
+  assert.equal((await call("/billing/x")).status, 403, "not a fault of the token endpoint");
+  estate.token = null;
+  estate.now += 2_000;
+  assert.equal((await call("/billing/x")).status, 200, "as soon as the issuer gives one again");
+});
+
 test("credentials go to the gateway and nowhere else", async () => {
   const estate = await new Estate().start();
   const call = gatewayFetch(estate);

@@ -55,6 +55,8 @@ interface Slot {
   current: CachedToken | null;
   pending: Promise<CachedToken> | null;
   pausedUntil: number;
+  /** A gateway refused the current token for having been issued before a cut-off. */
+  doubted: boolean;
 }
 
 export class TokenClient {
@@ -81,6 +83,7 @@ export class TokenClient {
     const now = this.#now();
     const { current } = slot;
     if (current === null || now >= current.usableUntil) return this.#renew(slot);
+    if (slot.doubted && now >= slot.pausedUntil) return this.#replace(slot, current);
     if (now >= current.refreshFrom && slot.pending === null && now >= slot.pausedUntil) {
       this.#renew(slot).catch(() => {
         // The current token still serves; whoever needs a new one gets the fault.
@@ -97,6 +100,23 @@ export class TokenClient {
     }
   }
 
+  /** Asks for another token before this one is used again; while the issuer gives none, this one stays. */
+  doubt(token: AccessToken): void {
+    for (const slot of this.#slots.values()) {
+      if (slot.current?.token === token.token) slot.doubted = true;
+    }
+  }
+
+  async #replace(slot: Slot, current: CachedToken): Promise<CachedToken> {
+    try {
+      return await this.#renew(slot);
+    } catch {
+      // The gateway's refusal says more than the issuer's: the caller gets that one.
+      slot.pausedUntil = this.#now() + refreshPauseMs;
+      return current;
+    }
+  }
+
   #slotOf(request: TokenRequest): Slot {
     const key = `${request.resource}\n${request.scope ?? ""}`;
     const known = this.#slots.get(key);
@@ -107,7 +127,7 @@ export class TokenClient {
         break;
       }
     }
-    const slot: Slot = { request, current: null, pending: null, pausedUntil: 0 };
+    const slot: Slot = { request, current: null, pending: null, pausedUntil: 0, doubted: false };
     this.#slots.set(key, slot);
     return slot;
   }
@@ -117,6 +137,7 @@ export class TokenClient {
     const pending = this.#request(slot.request)
       .then((token) => {
         slot.current = token;
+        slot.doubted = false;
         return token;
       })
       .finally(() => {
