@@ -86,6 +86,18 @@ export async function startControl(options: ControlOptions): Promise<Control> {
   }
 }
 
+interface Working {
+  readonly inForce: InForce;
+  readonly service: ChannelService;
+  readonly adminLog: AdminLog;
+}
+
+interface OpenedAdmin {
+  readonly parts: ControlParts;
+  readonly operatorKey: string | null;
+  readonly operators: Operators;
+}
+
 class ControlAssembly {
   readonly #options: ControlOptions;
   readonly #foundations: Foundations;
@@ -133,39 +145,40 @@ class ControlAssembly {
     const channel = await this.#openChannel(service);
     const admin = await this.#openAdmin({ inForce, service, adminLog, channel, nonceSecret });
     await this.#takeUp(inForce);
-    const stopUpkeep = startUpkeep({
-      ...this.#options,
-      ...this.#foundations,
-      inForce,
-      service,
-      adminLog,
-      operators: admin.operators,
-      hub: this.#hub,
-      fault: this.#fault,
-    });
-    const metrics = createControlMetrics({ ...this.#foundations, hub: this.#hub, inForce });
+    const addresses = { identity: identityUrl, channel: channel.url, admin: admin.url };
+    return this.#running({ ...admin, addresses, inForce, service, adminLog });
+  }
+
+  #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
+    const { inForce, service, adminLog, operators, parts, addresses, operatorKey } = has;
+    const shared = { ...this.#options, ...this.#foundations, hub: this.#hub, inForce, fault: this.#fault };
+    const stopUpkeep = startUpkeep({ ...shared, service, adminLog, operators });
+    const metrics = createControlMetrics(shared);
     return {
-      addresses: { identity: identityUrl, channel: channel.url, admin: admin.url },
-      operatorKey: admin.operatorKey,
+      addresses,
+      operatorKey,
       // What cannot be published at once is reported and tried again: it never stops a start.
       apply: (loaded) =>
         applyLoaded(
-          { ...admin.parts, changed: async () => void (await this.#takeUp(inForce)) },
+          { ...parts, changed: async () => void (await this.#takeUp(inForce)) },
           `config:${loaded.estate.name}`,
           loaded,
         ),
       joinToken: async (named) => {
         const group = named ?? (await this.#defaultGroup());
-        return (await createActions(admin.parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;
+        return (await createActions(parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;
       },
-      readiness: () => admin.parts.readiness(),
+      readiness: () => parts.readiness(),
       metricsText: () => metrics.text(),
       stop: async () => {
         await stopUpkeep();
+        const [foundations, ...listeners] = this.#opened;
+        for (const close of listeners.reverse()) await close().catch(this.#fault);
+        // Nobody acts any more: what was done and counted goes into the log before it is closed.
         await inForce.flush().catch(this.#fault);
-        await admin.operators.flush().catch(this.#fault);
+        await operators.flush().catch(this.#fault);
         await adminLog.drain();
-        for (const close of [...this.#opened].reverse()) await close().catch(this.#fault);
+        await foundations?.().catch(this.#fault);
       },
     };
   }
@@ -231,19 +244,11 @@ class ControlAssembly {
     }
   }
 
-  async #openAdmin(has: {
-    readonly inForce: InForce;
-    readonly service: ChannelService;
-    readonly adminLog: AdminLog;
-    readonly channel: ControlParts["channel"];
-    readonly nonceSecret: Uint8Array;
-  }): Promise<{ parts: ControlParts; url: string; operatorKey: string | null; operators: Operators }> {
-    const { tenant, admin, clock, random, dataDirectory } = this.#options;
-    const { authorities, store, opener } = this.#foundations;
-    const { inForce, service, adminLog, channel } = has;
-    const tls = await authorities.listener(tenant, "admin", hostsOf(admin));
-    let operators: Operators | null = null;
-    const parts: ControlParts = {
+  #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
+    const { tenant, clock, random } = this.#options;
+    const { store, opener, snapshotSigner } = this.#foundations;
+    const { inForce, service, adminLog, channel, declareOperators } = has;
+    return {
       tenant,
       clock,
       random,
@@ -255,8 +260,8 @@ class ControlAssembly {
       opener,
       identities: inForce.identities,
       channel,
-      snapshotSigner: this.#foundations.snapshotSigner,
-      declareOperators: (managedBy, declared) => operators?.declare(managedBy, declared),
+      snapshotSigner,
+      declareOperators,
       changed: async () => {
         if (await this.#takeUp(inForce)) return;
         throw new AdminFault(
@@ -267,6 +272,19 @@ class ControlAssembly {
       },
       readiness: () => this.#readiness(inForce, adminLog),
     };
+  }
+
+  async #openAdmin(
+    has: Working & { readonly channel: ControlParts["channel"]; readonly nonceSecret: Uint8Array },
+  ): Promise<OpenedAdmin & { readonly url: string }> {
+    const { tenant, admin, dataDirectory } = this.#options;
+    const { adminLog } = has;
+    const tls = await this.#foundations.authorities.listener(tenant, "admin", hostsOf(admin));
+    let operators: Operators | null = null;
+    const parts = this.#parts({
+      ...has,
+      declareOperators: (managedBy, declared) => operators?.declare(managedBy, declared),
+    });
     const api = createAdminApi({
       actions: createActions(parts),
       authenticate: async (request) => {

@@ -43,6 +43,13 @@ export function createActions(parts: ControlParts): AdminActions {
       parts.service.refusals.delete(node);
       await parts.changed();
     },
+    ...keyActions(parts),
+    crossing: (_actor, id) => readCrossing(parts, id),
+  };
+}
+
+function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "killKey" | "revoke"> {
+  return {
     rotateKeys: async (actor, environment) => {
       const { ring } = identityOf(parts, environment);
       const outcome = await ring.rotate(actor);
@@ -86,7 +93,6 @@ export function createActions(parts: ControlParts): AdminActions {
       await parts.changed();
       return { seq };
     },
-    crossing: (_actor, id) => readCrossing(parts, id),
   };
 }
 

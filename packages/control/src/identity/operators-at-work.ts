@@ -6,7 +6,7 @@ import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { Foundations } from "../foundations.ts";
 import type { OperatorConfig } from "../registry/config/estate.ts";
 import { createIssuanceRecorder } from "./issuance-record.ts";
-import { openKeyRing } from "./keys.ts";
+import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import {
   createFirstOperator,
@@ -48,20 +48,9 @@ export interface Operators {
 
 export async function openOperators(options: OperatorsOptions): Promise<Operators> {
   const { tenant, region, foundations, adminUrl, clock, random, crypto } = options;
-  const { store, secrets, log, pseudonyms, node, nextId } = foundations;
+  const { store, log, pseudonyms, node, nextId } = foundations;
   await pseudonyms.key(operatorEnvironment);
-  const ring = await openKeyRing({
-    tenant,
-    environment: operatorEnvironment,
-    store,
-    keyring: secrets.keyring,
-    clock,
-    alg: "ES256",
-    // No gateway verifies operators' tokens: there is nobody to wait for.
-    acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
-    rotateEveryMs: options.rotateEveryMs,
-    onChange: () => undefined,
-  });
+  const ring = await openOperatorRing(options);
   const record = createIssuanceRecorder({
     tenant,
     environment: operatorEnvironment,
@@ -111,6 +100,21 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
     },
     flush: () => record.flush(),
   };
+}
+
+function openOperatorRing({ tenant, foundations, clock, rotateEveryMs }: OperatorsOptions): Promise<KeyRing> {
+  return openKeyRing({
+    tenant,
+    environment: operatorEnvironment,
+    store: foundations.store,
+    keyring: foundations.secrets.keyring,
+    clock,
+    alg: "ES256",
+    // No gateway verifies operators' tokens: there is nobody to wait for.
+    acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
+    rotateEveryMs,
+    onChange: () => undefined,
+  });
 }
 
 /** Fetch joins repeated fields with a comma, which neither scheme allows in its value: two values show as one that is refused. */
