@@ -156,19 +156,22 @@ export class Installation {
   }
 
   /** Joins on the first start, and resolves when it is ready. */
-  async startGateway(more: readonly string[] = []): Promise<Served> {
+  async startGateway(): Promise<Served> {
     const joinFile = join(this.root, "join-token");
     const { token } = await this.operator()
       .call<{ token: string }>("POST", "/v1/groups/production-default/join-tokens", { lifetimeMs: 60_000 })
       // Away: a gateway that has joined needs none.
       .catch(() => ({ token: "" }));
     if (token !== "") writeFileSync(joinFile, token, { mode: 0o600 });
-    const gateway = this.serve("gateway", [
-      ...["--data", this.data("gateway"), "--listen", `public=127.0.0.1:${this.ports.gateway}`],
-      ...["--join-file", joinFile, ...more],
-    ]);
+    const gateway = this.serveGateway(["--join-file", joinFile]);
     await gateway.line(isReady);
     return gateway;
+  }
+
+  /** Starts the gateway; waits for nothing. */
+  serveGateway(more: readonly string[] = []): Served {
+    const listen = `public=127.0.0.1:${this.ports.gateway}`;
+    return this.serve("gateway", ["--data", this.data("gateway"), "--listen", listen, ...more]);
   }
 
   /** Starts a role; waits for nothing. */

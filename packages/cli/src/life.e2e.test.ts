@@ -1,9 +1,10 @@
 // The life of an installation in real processes: served, abandoned, recovered, drained. Every wait is for a condition and bounded.
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
-import { Installation, type Served, tinyIntegration, until } from "./installation.test-support.ts";
+import { Installation, isReady, type Served, tinyIntegration, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 60_000 };
@@ -90,6 +91,74 @@ test("while its gateway is away `why` says unreachable; an id nobody has is not 
   await assert.rejects(operator.call("GET", `/v1/crossings/${id}`), { exit: 3 });
   gateway = await installation.startGateway();
 });
+
+test(
+  "a clock set back or ahead between two starts makes a gateway without control stricter, never more trusting",
+  bounded,
+  async () => {
+    const caller = installation.caller();
+    assert.equal((await read(caller)).status, 200);
+    await control.signal("SIGKILL");
+    await gateway.signal("SIGTERM");
+    const heartbeat = join(installation.data("gateway"), "snapshot", "heartbeat.json");
+    const { at } = JSON.parse(readFileSync(heartbeat, "utf8")) as { at: number };
+    const clocks = [
+      { heardAt: at + 3_600_000, expected: 503 },
+      { heardAt: at - 6 * 60_000, expected: 503 },
+      { heardAt: at, expected: 200 },
+    ];
+    for (const { heardAt, expected } of clocks) {
+      writeFileSync(heartbeat, JSON.stringify({ at: heardAt }), { mode: 0o600 });
+      const started = installation.serveGateway();
+      await until(`an answer ${expected}`, async () => {
+        const response = await read(caller).catch(() => null);
+        const text = (await response?.text()) ?? "";
+        if (response?.status === 503 && expected === 503) assert.match(text, /stale-snapshot/);
+        return response?.status === expected;
+      });
+      assert.equal((await started.signal("SIGTERM")).exit, 0);
+    }
+    control = await installation.startControl();
+    gateway = await installation.startGateway();
+  },
+);
+
+test(
+  "role all serves the same estate in one process, keeps its one gateway over a restart and makes no token for nobody",
+  bounded,
+  async () => {
+    const one = await Installation.open();
+    try {
+      const serve = async () => {
+        const listen = ["--data", one.data("all"), "--listen", `public=127.0.0.1:${one.ports.gateway}`];
+        const all = one.serve("all", [...one.controlArguments(), ...listen]);
+        await all.line(isReady);
+        return all;
+      };
+      let all = await serve();
+      const data = join(one.data("all"), "control");
+      one.trustRoots(join(data, "ca"));
+      const caller = one.caller();
+      assert.equal((await read(caller)).status, 200);
+      assert.equal((await caller.fetch("/billing/v1/invoices", { method: "POST", body: "{}" })).status, 403);
+      assert.equal(one.upstreamRequests, 1);
+      assert.equal((await all.signal("SIGTERM")).exit, 0);
+      all = await serve();
+      assert.equal((await read(caller)).status, 200);
+      const gateways = await one
+        .operator(join(data, "operator.key.json"))
+        .call<readonly { connected: boolean }[]>("GET", "/v1/gateways");
+      assert.deepEqual(
+        gateways.map(({ connected }) => connected),
+        [true],
+      );
+      assert.equal((await all.signal("SIGTERM")).exit, 0);
+    } finally {
+      await one.close();
+      installation.trustRoots();
+    }
+  },
+);
 
 test(
   "SIGTERM under load: every request in flight is answered, none fails before the listener is closed",
