@@ -100,7 +100,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     node: "gw-test",
     stateDirectory: join(directory, "gateway"),
     clock,
-    random: { bytes: (length) => new Uint8Array(randomBytes(length)) },
+    // A Buffer, as node:crypto gives it: whoever slices it without copying is found here.
+    random: { bytes: (length) => randomBytes(length) },
     log,
     feed,
     snapshotKey: { kid: feed.snapshotSigner.kid, x: feed.snapshotSigner.jwk.x },

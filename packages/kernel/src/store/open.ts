@@ -42,7 +42,7 @@ export type StorePlace = SqlitePlace | PostgresPlace;
 export type OpenStoreOptions = CommonOptions & StorePlace;
 
 const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
-const systemRandom: Random = { bytes: (length) => randomBytes(length) };
+const systemRandom: Random = { bytes: (length) => new Uint8Array(randomBytes(length)) };
 
 /** Opens, checks and migrates the store. Throws StoreFault with a code of docs/store.md; every message names the place and the fix. */
 export function openStore<T extends CommandTable>(options: OpenStoreOptions): Promise<Store<T>> {
