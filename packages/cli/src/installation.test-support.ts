@@ -171,7 +171,8 @@ export class Installation {
   /** Starts the gateway; waits for nothing. */
   serveGateway(more: readonly string[] = []): Served {
     const listen = `public=127.0.0.1:${this.ports.gateway}`;
-    return this.serve("gateway", ["--data", this.data("gateway"), "--listen", listen, ...more]);
+    // A short grace: callers that never pause keep a draining gateway busy until it is over.
+    return this.serve("gateway", ["--data", this.data("gateway"), "--listen", listen, "--grace", "2s", ...more]);
   }
 
   /** Starts a role; waits for nothing. */

