@@ -30,6 +30,7 @@ export async function tellAllowed(telling: Telling): Promise<void> {
     send: () => analytics.send("/billing/v1/reports/eu"),
     counter: production.billing,
   });
+  await checkUnpredictable(telling);
   const stagingOrders = market.caller("staging", "orders", "billing");
   await story.allowed({
     caption: "orders of staging reads an invoice in staging (SDK)",
@@ -64,4 +65,25 @@ async function placeOrder({ market, story, planted, portal }: Telling): Promise<
     );
     return undefined;
   });
+}
+
+/** Seen from outside, as the provider gets them: a gateway whose randomness is broken shows it here first. */
+async function checkUnpredictable({ market, story }: Telling): Promise<void> {
+  const { billing, orders } = market.services.production;
+  await story.check(
+    "what nobody may guess differs each time and is never zero: trace ids, ids of identities",
+    (expect) => {
+      const seen = billing.saw() + orders.saw();
+      const traces = [...seen.matchAll(/"traceparent":"00-([0-9a-f]{32})-([0-9a-f]{16})-/g)].flatMap(
+        ([, trace = "", span = ""]) => [trace, span],
+      );
+      const identities = [...seen.matchAll(/"sallyport-identity":"[^".]+\.([^".]+)\./g)].map(([, payload = ""]) =>
+        String(JSON.parse(Buffer.from(payload, "base64url").toString()).jti),
+      );
+      expect.ok("traces and identities arrived", traces.length >= 8 && identities.length >= 4);
+      expect.equal("different trace ids", new Set(traces).size, traces.length);
+      expect.equal("values that are zero", [...traces, ...identities].filter((text) => /^[0A]+$/.test(text)).length, 0);
+      return `${traces.length} ids of traces, ${identities.length} identities`;
+    },
+  );
 }
