@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import type { Connect } from "./admin-client.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { checkCommand } from "./commands/check.ts";
+import { clientKeyCommands } from "./commands/client-key.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
@@ -64,6 +65,7 @@ export function createProgram(): Command {
   integrationCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
+  clientKeyCommands(program);
   policyCommands(program);
   auditCommands(program, connect);
   return program;
