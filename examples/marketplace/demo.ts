@@ -76,6 +76,9 @@ async function main(args: readonly string[]): Promise<number> {
     const ok = broken === 0 && end === "told";
     const verdict = end === "interrupted" ? "interrupted" : ok ? "all as promised" : `${broken} NOT as promised`;
     print(`\n${lines.length} steps, ${verdict}, ${seconds()} s`);
+    for (const { chapter, caption, problems } of lines) {
+      for (const problem of problems) print(`  ✗ ${chapter}: ${caption}: ${problem}`);
+    }
     if (values.json === true) process.stdout.write(`${JSON.stringify({ ok, seconds: seconds(), steps: lines })}\n`);
     if (values.once !== true && end === "told") {
       print(invitation(telling));
