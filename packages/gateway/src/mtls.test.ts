@@ -94,6 +94,30 @@ describe("a certificate is identity enough, when it is exactly the declared one"
     );
   });
 
+  test("a certificate of the attacker's own CA, with a token bound to it, is refused for its chain: the assertion key alone is no mTLS", async () => {
+    const orders = new TestCaller(bed.feed, "orders");
+    const bound = (pair: KeyedCertificate) => ({
+      authorization: `Bearer ${orders.token("billing", { cnf: { "x5t#S256": pair.x5t } })}`,
+    });
+    const forged = issueTestLeaf(strangers, { uri: ordersUri });
+    const unnamed = issueTestLeaf(workloads, { uri: "spiffe://main/production/nobody" });
+    const expired = issueTestLeaf(workloads, { uri: ordersUri }, { endsMs: -60_000 });
+    await refused("certificate-untrusted", () => present(forged, bound(forged)));
+    await refused("certificate-unknown", () => present(unnamed, bound(unnamed)));
+    await refused("certificate-expired", () => present(expired, bound(expired)));
+  });
+
+  test("a certificate whose CA has left the bundle, with a token bound to it, is refused", async () => {
+    const orders = new TestCaller(bed.feed, "orders");
+    const headers = { authorization: `Bearer ${orders.token("billing", { cnf: { "x5t#S256": good.x5t } })}` };
+    bed.clock.shiftMs += 10;
+    await bed.publish({ ...estate(), trust: [{ name: "workloads", roots: [strangers.certificatePem] }] });
+    await refused("certificate-untrusted", () => present(good, headers));
+    bed.clock.shiftMs += 10;
+    await bed.publish(estate());
+    assert.equal((await present(good, headers)).status, 200);
+  });
+
   test("an integration that is cut off stops certificates too, until a newer snapshot grants it again", async () => {
     bed.feed.revoke("integration", "orders-to-billing");
     assert.equal((await present(good)).code, "not-active");

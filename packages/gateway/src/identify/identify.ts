@@ -200,11 +200,8 @@ function systemOf(
       return no("identity-conflict", `token of ${system.id}, certificate of ${peer.system.id}`);
     return { kind: "system", system };
   }
-  // RFC 8705 §2: a token bound to this very certificate needs no chain; any other certificate that proves nobody is a denial of its own.
-  const bound = accepted.claims.cnf?.["x5t#S256"] === peer.x5t;
-  return bound && peer.verdict.code !== "certificate-expired"
-    ? { kind: "system", system }
-    : { kind: "deny", verdict: peer.verdict };
+  // The chain is never excused by a token: whoever holds the assertion key alone could have a token bound to a certificate of its own making.
+  return { kind: "deny", verdict: peer.verdict };
 }
 
 function principalOf(accepted: VerifiedAccessToken, of: { system: CompiledSystem; ports: IdentifyPorts }): Principal {
