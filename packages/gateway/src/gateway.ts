@@ -171,6 +171,7 @@ class RunningGateway implements Gateway {
       stalenessMs: Number.isFinite(stalenessMs) ? stalenessMs : null,
       ...this.held(),
       broken: estate?.broken ?? [],
+      waiting: this.#follower.waiting(),
       refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
       logOrigin: log.origin,
       logLeaves: log.size(),
@@ -255,6 +256,7 @@ class RunningGateway implements Gateway {
         snapshotAgeSeconds: () =>
           this.#lease === null ? 0 : (clock.now() - this.#lease.estate.manifest.issuedAt) / 1000,
         stalenessSeconds: () => this.#follower.stalenessMs() / 1000,
+        waitingSeconds: () => (this.#follower.waiting()?.waitingMs ?? 0) / 1000,
         logLeaves: () => this.#options.log.size(),
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
         countedLeavesLost: () => this.#recorder.lost,
@@ -270,12 +272,13 @@ class RunningGateway implements Gateway {
   }
 
   #createFollower(crypto: ReturnType<typeof createTokenCrypto>): SnapshotFollower {
-    const { clock, logger, feed, stateDirectory, policy } = this.#options;
+    const { clock, random, logger, feed, stateDirectory, policy } = this.#options;
     return new SnapshotFollower({
       identity: this.#options,
       snapshotKey: this.#snapshotKey,
       crypto,
       clock,
+      random,
       logger,
       feed,
       disk: openLastKnownGood(openStateDirectory(stateDirectory)),
@@ -287,6 +290,7 @@ class RunningGateway implements Gateway {
         this.#gate.metrics.refusedSnapshot(refusal.refusal);
         logger.warn({ refusal: refusal.refusal, why: refusal.why }, "a snapshot was refused; the one in force stays");
       },
+      attemptFailed: () => this.#gate.metrics.snapshotAttemptFailed(),
       other: (message, send) => this.#other(message, send),
     });
   }

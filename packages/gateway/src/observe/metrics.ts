@@ -9,6 +9,7 @@ export interface Gauges {
   snapshotVersion(): number;
   snapshotAgeSeconds(): number;
   stalenessSeconds(): number;
+  waitingSeconds(): number;
   logLeaves(): number;
   brokenObjects(): number;
   countedLeavesLost(): number;
@@ -21,6 +22,8 @@ export interface Metrics {
   /** A TLS handshake or connection that never became a request. */
   connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
   refusedSnapshot(why: string): void;
+  /** An accepted snapshot could not be fetched or put in force, and is tried again. */
+  snapshotAttemptFailed(): void;
   text(): Promise<string>;
 }
 
@@ -62,6 +65,11 @@ export function createMetrics(gauges: Gauges): Metrics {
     labelNames: ["why"],
     registers,
   });
+  const attempts = new Counter({
+    name: "sallyport_snapshot_attempts_failed_total",
+    help: "Attempts to fetch or put in force an accepted snapshot that failed and are made again",
+    registers,
+  });
   defineGauges(gauges, registers);
   void crossings;
   return {
@@ -72,6 +80,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     },
     connectionRefused: (reason) => refusals.inc({ reason }),
     refusedSnapshot: (why) => snapshots.inc({ why }),
+    snapshotAttemptFailed: () => attempts.inc(),
     text: () => registry.metrics(),
   };
 }
@@ -90,7 +99,12 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("crossings_in_flight", "Crossings that have begun and not ended", gauges.inFlight);
   gauge("snapshot_version", "Version of the snapshot in force; 0 without one", gauges.snapshotVersion);
   gauge("snapshot_age_seconds", "Age of the snapshot in force", gauges.snapshotAgeSeconds);
-  gauge("staleness_seconds", "Time since the last heartbeat that left no gap", gauges.stalenessSeconds);
+  gauge(
+    "staleness_seconds",
+    "Time since the last heartbeat that left no gap, or since a newer snapshot was offered that could not be taken",
+    gauges.stalenessSeconds,
+  );
+  gauge("snapshot_waiting_seconds", "Time a newer snapshot has been waiting; 0 without one", gauges.waitingSeconds);
   gauge("log_leaves", "Durable leaves of the audit log", gauges.logLeaves);
   gauge("broken_objects", "Objects of the snapshot that are not served", gauges.brokenObjects);
   gauge("token_cache_hits", "Verified tokens found in the cache", () => gauges.tokenCache().hits);

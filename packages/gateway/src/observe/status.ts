@@ -1,6 +1,7 @@
 // Promises what an operator needs to know about one gateway in one object: what is in force, how old it is, what is not served and why.
 // Trusts its inputs; holds no secret and no caller's text. Shape: docs/gateway.md (status).
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { WaitingSnapshot } from "../snapshot/newer-offer.ts";
 
 export interface GatewayStatus {
   readonly node: string;
@@ -28,6 +29,8 @@ export interface GatewayStatus {
   readonly broken: readonly BrokenObject[];
   /** The last snapshot that was refused, by name. */
   readonly refused: { readonly refusal: string; readonly why: string } | null;
+  /** A newer snapshot that was offered and is not in force yet. */
+  readonly waiting: WaitingSnapshot | null;
   readonly logOrigin: string;
   readonly logLeaves: number;
   readonly inFlight: number;
@@ -58,6 +61,7 @@ export function decideReadiness({ status, hasLogKeys, hasHopKey }: ReadinessInpu
   if (!hasLogKeys) missing.push("no log keys: nothing can be recorded, so nothing passes");
   if (!hasHopKey) missing.push("control has not certified this node's hop key: nothing can be forwarded");
   const broken = status.broken.map((one) => `${one.object} at ${one.file}:${one.line}: ${one.why}`);
+  if (status.waiting !== null) broken.push(newerWaiting(status.waiting));
   return { ready: missing.length === 0, missing, broken };
 }
 
@@ -65,4 +69,9 @@ function noSnapshot(status: GatewayStatus): string {
   return status.refused === null
     ? "no snapshot is in force: waiting for the control plane"
     : `no snapshot is in force: the last one was refused as ${status.refused.refusal} (${status.refused.why})`;
+}
+
+function newerWaiting({ epoch, version, waitingMs, failures }: WaitingSnapshot): string {
+  const seconds = Math.round(waitingMs / 1000);
+  return `a newer snapshot (${epoch}, ${version}) has been waiting for ${seconds} s (${failures} failed attempts): check the channel to the control plane; the log says why`;
 }

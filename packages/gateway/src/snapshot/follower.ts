@@ -1,7 +1,7 @@
 // Promises that the gateway obeys exactly the newest snapshot control signed for its group, with the keys and revocations that belong to it, and
 // that a refused one is named and changes nothing. Trusts acceptManifest, the blobs' hashes and the channel's order. Specified in
 // docs/formats/snapshot.md and docs/formats/join.md.
-import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import {
   acceptManifest,
@@ -15,6 +15,7 @@ import {
 import type { TokenCrypto, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import type { GatewayIdentity, Logger } from "../ports.ts";
 import type { LastKnownGood } from "./last-known-good.ts";
+import { type Moment, NewerOffer, type WaitingSnapshot } from "./newer-offer.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TokenRing } from "./token-ring.ts";
 
@@ -30,6 +31,7 @@ export interface FollowerPorts {
   readonly snapshotKey: VerifyKey;
   readonly crypto: TokenCrypto;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly feed: SnapshotFeed;
   readonly disk: LastKnownGood;
@@ -38,6 +40,8 @@ export interface FollowerPorts {
   /** Compiles and puts in force; throws when it cannot. */
   swap(manifest: SnapshotManifest, blob: (id: string) => Uint8Array): void;
   refused(refusal: RefusedSnapshot): void;
+  /** An accepted offer could not be fetched or put in force; it is tried again. */
+  attemptFailed(): void;
   /** Messages that are not about snapshots, keys or revocations. */
   other(message: DownMessage, send: (message: UpMessage) => void): void;
 }
@@ -53,17 +57,39 @@ export class SnapshotFollower {
   #waiting: SignedManifest | null = null;
   #working: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly #newer: NewerOffer;
+  /** Digest of the snapshot in force. */
+  #inForce: string | null = null;
 
   constructor(ports: FollowerPorts) {
     this.#ports = ports;
+    const { clock, random } = ports;
+    this.#newer = new NewerOffer({ clock, random, again: (signed) => this.#offer(signed) });
     const storedMs = ports.disk.readHeartbeat();
-    const [wallMs, monotonicMs] = [ports.clock.now(), ports.clock.monotonic()];
+    const { wallMs, monotonicMs } = this.#moment();
     // A stored time in the future says that a clock was set; then nothing was heard.
     if (storedMs !== null && storedMs <= wallMs) this.#heard = { wallMs, monotonicMs, beforeMs: wallMs - storedMs };
   }
 
-  /** Milliseconds since the last heartbeat that left no gap, also over restarts; infinite when there never was one. */
+  /** A newer snapshot than the one in force, offered and not yet taken. */
+  waiting(): WaitingSnapshot | null {
+    return this.#newer.waiting();
+  }
+
+  /**
+   * Milliseconds since the last heartbeat that left no gap, also over restarts; infinite when there never was one. Heartbeats do not
+   * make fresh what is known to be superseded: after `newerWaitingMsMax` it counts from the offer that could not be taken.
+   */
   stalenessMs(): number {
+    return Math.max(this.#silenceMs(), this.#newer.stalenessMs());
+  }
+
+  #moment(): Moment {
+    const { clock } = this.#ports;
+    return { wallMs: clock.now(), monotonicMs: clock.monotonic() };
+  }
+
+  #silenceMs(): number {
     const heard = this.#heard;
     if (heard === null) return Number.POSITIVE_INFINITY;
     const { clock } = this.#ports;
@@ -108,8 +134,10 @@ export class SnapshotFollower {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#newer.close();
     await this.#channel?.close();
     await this.#working;
+    this.#newer.close();
   }
 
   send(message: UpMessage): void {
@@ -206,9 +234,15 @@ export class SnapshotFollower {
   }
 
   #offer(signed: SignedManifest): void {
+    if (this.#closed) return;
+    const at = this.#moment();
     this.#working = this.#working
-      .then(() => this.#take(signed))
-      .catch((cause) => this.#ports.logger.error({ err: String(cause) }, "a snapshot could not be put in force"));
+      .then(() => this.#take(signed, at))
+      .catch((cause) => {
+        this.#ports.attemptFailed();
+        this.#ports.logger.error({ err: String(cause) }, "a snapshot could not be put in force; it is tried again");
+        if (!this.#closed) this.#newer.failed(signed);
+      });
   }
 
   #retryWaiting(): void {
@@ -232,7 +266,7 @@ export class SnapshotFollower {
     });
   }
 
-  async #take(signed: SignedManifest): Promise<void> {
+  async #take(signed: SignedManifest, at: Moment): Promise<void> {
     const judged = this.#judge(signed);
     if (judged.kind === "refused") {
       // Its keys are on their way: it is tried again when they come.
@@ -242,6 +276,8 @@ export class SnapshotFollower {
     }
     const { manifest } = judged;
     const isSame = this.#floor !== null && this.#floor.digest === judged.digest;
+    // From the offer on, also while a fetch hangs.
+    if (this.#inForce !== judged.digest) this.#newer.begin(signed, manifest, at);
     const blobs = await this.#fetch(manifest);
     if (this.#closed) return;
     this.#swap(judged, blobs);
@@ -272,6 +308,8 @@ export class SnapshotFollower {
       return bytes;
     });
     this.#floor = { epoch: manifest.epoch, version: manifest.version, digest };
+    this.#inForce = digest;
+    this.#newer.taken(manifest);
   }
 
   async #fetch(manifest: SnapshotManifest): Promise<Map<string, Uint8Array>> {
