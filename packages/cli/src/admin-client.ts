@@ -49,7 +49,7 @@ export function readOperatorKey(path: string): OperatorKey & { readonly pin: str
     throw new CommandEnd(
       exitCode.badUse,
       `there is no operator key file at ${path}`,
-      "the first start of control writes one into its data directory; name it with --operator <file> or SALLYPORT_OPERATOR",
+      "the first start writes one: .sallyport/control/operator.key.json with role all, .sallyport/operator.key.json with role control; name it with --operator <file> or SALLYPORT_OPERATOR",
     );
   }
   try {

@@ -14,6 +14,7 @@ import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import { forEachDialect, type OpenDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { parseJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import { openAdminClient } from "./admin-connection.ts";
+import { CommandEnd } from "./exit.ts";
 import { freePorts } from "./installation.test-support.ts";
 import { openChannelTransport } from "./roles/channel-transport.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
@@ -221,6 +222,36 @@ forEachDialect((dialect, open) => {
     await bench.call("POST", `/v1/integrations/${integration}/activate`, { reason: "over" });
     assert.equal(await bench.state(), "active");
   });
+
+  test(
+    "a slip in an id is refused with the id that was probably meant, and suspends nothing; --absent cuts an id off before it exists",
+    bounded,
+    async () => {
+      await bench.start();
+      await bench.apply(sound);
+      const slip = integration.slice(0, -1);
+      const act = (verb: string, id: string, body: object = {}) =>
+        bench.call<{ state: string }>("POST", `/v1/integrations/${id}/${verb}`, { reason: "incident", ...body });
+      for (const verb of ["suspend", "activate", "retire"]) {
+        await assert.rejects(act(verb, slip), (error) => {
+          assert.ok(error instanceof CommandEnd);
+          assert.equal(error.exit, 1);
+          assert.equal(error.message, `there is no integration ${slip} in production`);
+          assert.ok(error.fix.startsWith(`did you mean \`${integration}\`?`), error.fix);
+          assert.equal(error.fix.includes("--absent"), verb === "suspend");
+          return true;
+        });
+      }
+      await assert.rejects(act("suspend", integration, { environment: "staging" }), /in staging/);
+      assert.equal(await bench.state(), "active");
+      assert.equal((await act("suspend", slip, { absent: true })).state, "suspended");
+      // Now there is a decided state, which may be changed and lifted without more words.
+      assert.equal((await act("suspend", slip)).state, "suspended");
+      assert.equal((await act("activate", slip)).state, "active");
+      await assert.rejects(act("activate", slip), /there is no integration/);
+      await assert.rejects(act("retire", integration, { absent: true }), /absent/);
+    },
+  );
 
   test("a broken object is in status with file and line, and stops nothing else", onSqlite, async () => {
     await bench.start();

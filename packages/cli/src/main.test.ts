@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -203,10 +203,44 @@ test(
       })(),
     ]);
     assert.equal(absent.exit, 2);
-    assert.match(absent.err, /none\.json[\s\S]*fix: /);
+    assert.match(absent.err, /none\.json[\s\S]*fix: [\s\S]*control\/operator\.key\.json/);
     assert.equal(damaged.exit, 2);
+    // It may well be another private key that somebody named by mistake.
+    assert.match(damaged.err, /damaged\.json is not an operator key file/);
+    assert.doesNotMatch(damaged.err, /remove|delete/);
     assert.deepEqual(Object.keys(JSON.parse(damaged.err)), ["error", "fix", "exit"]);
     assert.equal(damaged.out, "");
+  },
+);
+
+test(
+  "a directory that is no estate is refused by every command that takes one, before anything is asked, opened or made",
+  bounded,
+  async () => {
+    const own = mkdtempSync(join(folder, "directories-"));
+    const data = join(own, "data");
+    const commands = [
+      ["check"],
+      ["plan"],
+      ["apply"],
+      ["policy", "generated"],
+      ["serve", "--join-file", join(own, "absent"), "--data", data, "--config"],
+    ];
+    const wrong: readonly [string, RegExp][] = [
+      [own, /is no estate: it holds neither sallyport\.yaml nor systems\/ nor integrations\//],
+      [join(own, "nope"), /nope cannot be read as a directory/],
+      [join(estate, "systems"), /is no estate[\s\S]* did you mean .*marketplace\/estate\?/],
+      [join(estate, ".."), /is no estate[\s\S]* did you mean .*marketplace\/estate\?/],
+    ];
+    for (const words of commands) {
+      for (const [directory, says] of wrong) {
+        // There is no operator key here: were the directory judged second, that would be what is said.
+        const end = await endOf([...words, directory]);
+        assert.equal(end.exit, 2, `${words.join(" ")} ${directory}`);
+        assert.match(`${end.message} ${end.fix}`, says);
+      }
+    }
+    assert.equal(existsSync(data), false);
   },
 );
 

@@ -201,6 +201,23 @@ test("a read that cannot be recorded is not done", async () => {
   assert.deepEqual(seen.calls, []);
 });
 
+test("an id of another kind is refused with what one looks like and where to find it", async () => {
+  const { fetch, seen } = api();
+  const slips: readonly [string, string, RegExp, RegExp][] = [
+    ["GET", "/v1/crossings/gw-nope", /not the id of a crossing/, /gw-1-01KAMZZZZZ0000000000000000.*Sallyport-Crossing/],
+    ["POST", "/v1/keys/leaked/kill", /not the kid of a key/, /43 characters of base64url/],
+    ["POST", "/v1/integrations/Orders/suspend", /not a name/, /small letters/],
+  ];
+  for (const [method, path, says, fix] of slips) {
+    const response = await fetch(call({ method: method as AdminRoute["method"], path }));
+    assert.equal(response.status, 400);
+    const { title, detail } = await problemOf(response);
+    assert.match(title, says);
+    assert.match(detail ?? "", fix);
+  }
+  assert.deepEqual(seen.calls, []);
+});
+
 test("a bad body is refused with its place, before anything is done", async () => {
   const { fetch, seen } = api();
   const suspend = { method: "POST", path: "/v1/integrations/:id/suspend" } as const;

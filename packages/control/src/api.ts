@@ -35,6 +35,15 @@ const ids = {
   /** A crossing or event id of docs/formats/leaf.md. */
   event: /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
 } as const;
+/** What each looks like, and where to find one. */
+const forms = {
+  word: ["a name", "a name is small letters, digits and hyphens, and begins with a letter"],
+  kid: ["the kid of a key", "a kid is 43 characters of base64url; the keys are in the issuer's jwks"],
+  event: [
+    "the id of a crossing or an event",
+    "it looks like gw-1-01KAMZZZZZ0000000000000000: the correlationId of the problem document, or the Sallyport-Crossing header of any answer",
+  ],
+} as const;
 const filesMax = 5_000;
 const word = z.string().regex(ids.word);
 const environment = word.default("production");
@@ -46,8 +55,15 @@ const files = z.strictObject({
 });
 const change = z.strictObject({ environment, reason });
 
+/** An id may be cut off before it exists, where that is said. */
+const cutOff = z.strictObject({ environment, reason, absent: z.boolean().default(false) });
+
 const setState = (to: "active" | "suspended" | "retired") => async (call: AdminCall) =>
-  call.actions.setIntegrationState(call.actor, { id: call.id, to, ...(await call.body(change)) });
+  call.actions.setIntegrationState(call.actor, {
+    id: call.id,
+    to,
+    ...(await (to === "suspended" ? call.body(cutOff) : call.body(change))),
+  });
 
 export const adminRoutes: readonly AdminRoute[] = [
   {
@@ -249,7 +265,10 @@ async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts):
 function pathId(route: AdminRoute, context: Context): string {
   if (route.id === undefined) return "";
   const id = context.req.param("id") ?? "";
-  if (!route.id.test(id)) throw new AdminFault("bad-request", "The id in the path is not one of this kind");
+  if (!route.id.test(id)) {
+    const [form, fix] = route.id === ids.event ? forms.event : route.id === ids.kid ? forms.kid : forms.word;
+    throw new AdminFault("bad-request", `The id in the path is not ${form}`, fix);
+  }
   return id;
 }
 

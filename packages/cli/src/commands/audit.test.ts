@@ -79,6 +79,11 @@ test(
     assert.match(own.out, /no older checkpoint was given/);
     const report = JSON.parse(json.out);
     assert.deepEqual([report.ok, report.problems, report.keyFrom, report.counts.crossings], [true, [], "given", 20]);
+    // What a script reads is what the signed note says, letter for letter.
+    const [year = ""] = readdirSync(log).filter((name) => /^\d{4}$/.test(name));
+    const [, size, root] = readFileSync(join(log, year, "checkpoint"), "utf8").split("\n");
+    const [origin] = report.origins;
+    assert.deepEqual([String(origin.size), origin.root, origin.checkpoint.root], [size, root, root]);
   },
 );
 

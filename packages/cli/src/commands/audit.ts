@@ -62,11 +62,22 @@ function verifyCommand(group: Command): void {
         onProgress: progressOf(terminal),
       });
       const trust = flags.key === undefined ? "own" : "given";
-      terminal.result({ ...report, verifierKey: key, keyFrom: trust, olderFiles: older.length }, () =>
+      const origins = report.origins.map(printableOrigin);
+      terminal.result({ ...report, origins, verifierKey: key, keyFrom: trust, olderFiles: older.length }, () =>
         verifyWords(report, { key, trust, older: older.length }),
       );
       if (!report.ok) throw new CommandEnd(exitCode.no, "");
     });
+}
+
+/** JSON knows no bytes: a root is base64, as in the checkpoint it stands in. */
+function printableOrigin({ checkpoint, root, ...origin }: VerifyReport["origins"][number]) {
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+  return {
+    ...origin,
+    root: root === null ? null : Buffer.from(root, "hex").toString("base64"),
+    checkpoint: checkpoint === null ? null : { ...checkpoint, root: base64(checkpoint.root) },
+  };
 }
 
 /** The count of leaves so far, on one line of standard error, for people only. */

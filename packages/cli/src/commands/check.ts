@@ -4,8 +4,9 @@ import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts"
 import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
+import { assertEstateDirectory } from "./estate-directory.ts";
 
-/** `sallyport check <directory>`: exit 0 when there are no errors, 1 when there are, 2 when the directory cannot be read. */
+/** `sallyport check <directory>`: exit 0 when there are no errors, 1 when there are, 2 when the directory is no estate. */
 export function checkCommand(program: Command): void {
   program
     .command("check <directory>")
@@ -40,19 +41,9 @@ function summary(errors: number, warnings: number): string {
   return `${errors} ${errors === 1 ? "error" : "errors"}${warned}: the objects named above are not served`;
 }
 
-/** The estate in a directory, as `serve` and `apply` see it. Throws CommandEnd (bad use) when there is no such directory. */
+/** The estate in a directory, as `serve` and `apply` see it. Throws CommandEnd (bad use) when the directory is none. */
 export async function loadDirectory(directory: string): Promise<LoadedEstate> {
   const { loadEstate } = await import("@sallyport/control/registry/config/load.ts");
-  try {
-    return loadEstate(directory, { now: () => Date.now() });
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "estate-unreadable") {
-      throw new CommandEnd(
-        exitCode.badUse,
-        `${directory} cannot be read as a directory`,
-        "name the directory that holds systems/ and integrations/",
-      );
-    }
-    throw error;
-  }
+  assertEstateDirectory(directory);
+  return loadEstate(directory, { now: () => Date.now() });
 }

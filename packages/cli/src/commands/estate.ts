@@ -5,6 +5,7 @@ import { join, relative, sep } from "node:path";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { assertEstateDirectory } from "./estate-directory.ts";
 
 interface ApplyReport {
   readonly created: readonly string[];
@@ -29,8 +30,9 @@ export function estateCommands(program: Command, connect: Connect): void {
     .command("plan <directory>")
     .description("what applying this directory would change; exit 1 when something would")
     .action(async (directory: string, _options: unknown, command: Command) => {
+      const files = readEstateFiles(directory);
       const { client, terminal } = await connect(command);
-      const report = await client.call<ApplyReport>("POST", "/v1/estate/plan", { files: readEstateFiles(directory) });
+      const report = await client.call<ApplyReport>("POST", "/v1/estate/plan", { files });
       terminal.result(report, () => words(report, "would be"));
       if (changes(report) > 0 || hasErrors(report)) throw new CommandEnd(exitCode.no, "");
     });
@@ -38,8 +40,9 @@ export function estateCommands(program: Command, connect: Connect): void {
     .command("apply <directory>")
     .description("make the estate what this directory says; touches only what this estate manages")
     .action(async (directory: string, _options: unknown, command: Command) => {
+      const files = readEstateFiles(directory);
       const { client, terminal } = await connect(command);
-      const report = await client.call<ApplyReport>("POST", "/v1/estate/apply", { files: readEstateFiles(directory) });
+      const report = await client.call<ApplyReport>("POST", "/v1/estate/apply", { files });
       terminal.result(report, () => words(report, "was"));
       if (hasErrors(report))
         throw new CommandEnd(
@@ -53,16 +56,8 @@ export function estateCommands(program: Command, connect: Connect): void {
 /** The configuration files below a directory, by path relative to it with forward slashes. Links are not followed. */
 export function readEstateFiles(directory: string): Readonly<Record<string, string>> {
   const files: Record<string, string> = Object.create(null);
-  let entries: readonly { readonly parentPath: string; readonly name: string; isFile(): boolean }[];
-  try {
-    entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-  } catch {
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${directory} cannot be read as a directory`,
-      "name the directory that holds systems/ and integrations/",
-    );
-  }
+  assertEstateDirectory(directory);
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
   for (const entry of entries) {
     if (!entry.isFile() || !configFile.test(entry.name)) continue;
     const path = join(entry.parentPath, entry.name);

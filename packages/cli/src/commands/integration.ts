@@ -31,20 +31,31 @@ export function integrationCommands(program: Command, connect: Connect): void {
         ]),
       );
     });
-  for (const verb of ["activate", "suspend", "retire"] as const) {
-    group
-      .command(`${verb} <id>`)
-      .description(describe[verb])
-      .option("--environment <environment>", "which environment", "production")
-      .requiredOption("--reason <text>", "why; it is recorded")
-      .addHelpText("after", `\nExample:\n  sallyport integration ${verb} orders-to-billing --reason "incident 4711"\n`)
-      .action(async (id: string, options: { environment: string; reason: string }, command: Command) => {
-        const { client, terminal } = await connect(command);
-        const path = `/v1/integrations/${encodeURIComponent(id)}/${verb}`;
-        const status = await client.call<IntegrationStatus>("POST", path, options);
-        terminal.result(status, () => [`${status.id} (${status.environment}) is ${status.state}`]);
-      });
-  }
+  for (const verb of ["activate", "suspend", "retire"] as const) stateCommand(group, connect, verb);
+}
+
+interface StateFlags {
+  readonly environment: string;
+  readonly reason: string;
+  readonly absent?: boolean;
+}
+
+function stateCommand(group: Command, connect: Connect, verb: keyof typeof describe): void {
+  const named = group
+    .command(`${verb} <id>`)
+    .description(describe[verb])
+    .option("--environment <environment>", "which environment", "production")
+    .requiredOption("--reason <text>", "why; it is recorded");
+  if (verb === "suspend") named.option("--absent", "cut off an id that is not declared yet");
+  named
+    .addHelpText("after", `\nExample:\n  sallyport integration ${verb} orders-to-billing --reason "incident 4711"\n`)
+    .action(async (id: string, flags: StateFlags, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const path = `/v1/integrations/${encodeURIComponent(id)}/${verb}`;
+      const status = await client.call<IntegrationStatus>("POST", path, flags);
+      const undeclared = status.declaredAt === "" ? "; nothing is declared under that id" : "";
+      terminal.result(status, () => [`${status.id} (${status.environment}) is ${status.state}${undeclared}`]);
+    });
 }
 
 const describe = {

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { assertEstateDirectory } from "./estate-directory.ts";
 
 /** A listening address as given on the command line. */
 export interface Address {
@@ -74,6 +75,8 @@ export function serveCommand(program: Command): void {
     .option("--grace <duration>", "how long requests in flight may take after SIGTERM", "10s")
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
+      // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
+      if (raw.config !== undefined) assertEstateDirectory(raw.config);
       const { parseDuration } = await import("../duration.ts");
       const options = parseServeOptions(raw, parseDuration);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;

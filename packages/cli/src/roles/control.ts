@@ -1,10 +1,12 @@
 // Promises the control plane role: an estate applied at start and on change, operators' first key, everything said at start.
 // Trusts packages/control. Specified in docs/control.md.
-import { watch } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
 import { type Control, startControl } from "@sallyport/control/control.ts";
+import { operatorKeyFile } from "@sallyport/control/identity/operators.ts";
 import { formatFinding } from "@sallyport/control/registry/config/finding.ts";
 import { loadEstate } from "@sallyport/control/registry/config/load.ts";
+import { assertEstateDirectory } from "../commands/estate-directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
@@ -53,11 +55,13 @@ export async function startControlRole(options: ServeOptions, logger: RoleLogger
       "the first operator key was made; it is the only way in: keep it safe",
     );
   }
+  // Its operator may have moved it to where it belongs: a start line must not claim a file that is not there.
+  const operatorKey = join(options.dataDirectory, operatorKeyFile);
   return {
     control,
     addresses: control.addresses,
     details: {
-      operatorKey: join(options.dataDirectory, "operator.key.json"),
+      ...(existsSync(operatorKey) ? { operatorKey } : {}),
       roots: join(options.dataDirectory, "ca"),
     },
     readiness: () => control.readiness(),
@@ -70,6 +74,8 @@ export async function startControlRole(options: ServeOptions, logger: RoleLogger
 }
 
 async function applyDirectory(control: Control, directory: string, logger: RoleLogger): Promise<void> {
+  // Also on a change: a directory that was just moved away must not be applied as an empty estate.
+  assertEstateDirectory(directory);
   const loaded = loadEstate(directory, { now: () => systemClock.now() });
   const report = await control.apply(loaded);
   for (const finding of report.findings) {

@@ -74,6 +74,7 @@ export interface AdminActions {
   applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;
   planEstate(files: Readonly<Record<string, string>>): Promise<ApplyReport>;
   integrations(): Promise<readonly IntegrationStatus[]>;
+  /** Rejects with AdminFault `not-found`, naming the nearest id, when nothing is declared or decided under the id. */
   setIntegrationState(
     actor: Actor,
     change: {
@@ -81,6 +82,8 @@ export interface AdminActions {
       readonly environment: string;
       readonly to: "active" | "suspended" | "retired";
       readonly reason: string;
+      /** Cut off an id before it exists; only with `suspended`. */
+      readonly absent?: boolean | undefined;
     },
   ): Promise<IntegrationStatus>;
   createJoinToken(

@@ -7,6 +7,7 @@ import { tokenEndMs } from "../identity/revoke.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
 import { loadEstateFrom } from "../registry/config/load.ts";
+import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { version } from "../version.ts";
@@ -193,20 +194,29 @@ const stateCommand = {
 async function setIntegrationState(
   parts: ControlParts,
   actor: Actor,
-  { id, environment, to, reason }: Parameters<AdminActions["setIntegrationState"]>[1],
+  { id, environment, to, reason, absent = false }: Parameters<AdminActions["setIntegrationState"]>[1],
 ): Promise<IntegrationStatus> {
   const { tenant, store } = parts;
-  const outcome = await store.run(stateCommand[to], { tenant, environment, id, actor, reason });
-  if (outcome.kind === "not-found")
-    throw new AdminFault(
-      "not-found",
-      `there is no integration ${id} in ${environment}`,
-      "sallyport integration list shows them",
-    );
+  const outcome = await store.run(stateCommand[to], { tenant, environment, id, actor, reason, absent });
+  if (outcome.kind === "not-found") throw await unknownIntegration(parts, { id, environment, to });
   if (outcome.kind === "refused") throw new AdminFault("conflict", outcome.why);
   await parts.changed();
   const found = (await integrations(parts)).find((one) => one.id === id && one.environment === environment);
   return found ?? { id, environment, from: "", to: "", owner: "", state: outcome.state, declaredAt: "" };
+}
+
+/** The refusal names what was probably meant: after a slip in an incident, every second counts. */
+async function unknownIntegration(
+  parts: ControlParts,
+  { id, environment, to }: { readonly id: string; readonly environment: string; readonly to: string },
+): Promise<AdminFault> {
+  const all = await integrations(parts);
+  const here = all.filter((one) => one.environment === environment).map((one) => one.id);
+  const elsewhere = all.filter((one) => one.id === id).map((one) => one.environment);
+  const absent = to === "suspended" ? "; to cut off an id before it exists, say --absent" : "";
+  const meant =
+    elsewhere.length > 0 ? `it is in ${elsewhere.join(", ")}: name it with --environment` : suggest(id, here);
+  return new AdminFault("not-found", `there is no integration ${id} in ${environment}`, `${meant}${absent}`);
 }
 
 async function createJoinToken(

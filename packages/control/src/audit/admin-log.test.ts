@@ -85,6 +85,7 @@ forEachDialect((_dialect, open) => {
       id,
       actor: "operator:ada",
       reason: "incident",
+      absent: true,
     });
   const acts = async (count: number) => {
     for (let i = 0; i < count; i += 1) await act(`integration-${i}`);

@@ -343,7 +343,7 @@ export function parseKeyFile(bytes: Uint8Array, path: string): OperatorKey {
     jwk === null
   ) {
     throw new TypeError(
-      `${path} is not an operator key file of version 1; remove it and start again, or name the right file`,
+      `${path} is not an operator key file of version 1; name the right one (role all keeps it at control/${operatorKeyFile} below --data, role control at ${operatorKeyFile})`,
     );
   }
   return { operator, issuer, pin, signer: signerFromJwk({ ...jwk }) };

@@ -52,8 +52,15 @@ forEachDialect((_dialect, open) => {
   const stateOf = async (id: string) =>
     (await store.run("getObject", { tenant: "main", environment, kind: "integration", id }))?.state;
   const records = async () => (await store.run("claimOutbox", { node: "test", limit: 1_000, leaseMs: 1_000 })).rows;
-  const suspend = (id: string) =>
-    store.run("suspendIntegration", { tenant: "main", environment, id, actor: "operator:root", reason: "leak" });
+  const suspend = (id: string, absent = true) =>
+    store.run("suspendIntegration", {
+      tenant: "main",
+      environment,
+      id,
+      actor: "operator:root",
+      reason: "leak",
+      absent,
+    });
   const activate = (id: string, actor = "operator:root") =>
     store.run("activateIntegration", { tenant: "main", environment, id, actor, reason: "checked" });
   const revocations = async () =>
@@ -151,6 +158,8 @@ forEachDialect((_dialect, open) => {
     });
 
     test("an id may be cut off before it exists", async () => {
+      assert.deepEqual(await suspend("later", false), { kind: "not-found" }, "not by a slip");
+      assert.deepEqual(await revocations(), []);
       await suspend("later");
       await store.run("applyObjects", request([object("integration/later")]));
       assert.equal(await stateOf("later"), "suspended");
@@ -173,7 +182,7 @@ forEachDialect((_dialect, open) => {
 
     test("revocation sequences have no gap, however many acts run at once", async () => {
       const ids = Array.from({ length: 12 }, (_, index) => `i${index}`);
-      await Promise.all(ids.map(suspend));
+      await Promise.all(ids.map((id) => suspend(id)));
       assert.deepEqual(
         (await revocations()).map(({ seq }) => seq),
         ids.map((_, index) => index + 1),

@@ -13,6 +13,8 @@ const readMax = 100_000;
 export interface StateRequest extends Omit<ObjectName, "kind"> {
   readonly actor: string;
   readonly reason: string;
+  /** Suspend also an id that nothing is known of. */
+  readonly absent?: boolean;
 }
 
 export type StateOutcome =
@@ -21,8 +23,8 @@ export type StateOutcome =
   | { readonly kind: "refused"; readonly why: string };
 
 /**
- * `integration.activate`, `integration.suspend` or `integration.retire`. A suspension needs no applied object: an id may be cut off
- * before it exists. Activating what is proposed approves its content.
+ * `integration.activate`, `integration.suspend` or `integration.retire`. With `absent` an id may be cut off before it
+ * exists; without, an id nobody knows is most likely a slip, and the one that was meant would stay in service. Activating what is proposed approves its content.
  */
 function changeIntegration(event: StateEvent): Command<StateRequest, StateOutcome> {
   const action = `integration.${event}`;
@@ -38,7 +40,8 @@ function changeIntegration(event: StateEvent): Command<StateRequest, StateOutcom
       };
       const [row] = yield { sql: `SELECT state FROM registry_state WHERE ${whereObject}`, params: objectParams(name) };
       const from = stateOf(row);
-      if (from === null && object === undefined && event !== "suspend") return { kind: "not-found" };
+      const mayBeAbsent = event === "suspend" && request.absent === true;
+      if (from === null && object === undefined && !mayBeAbsent) return { kind: "not-found" };
       const verdict = decideState(from ?? "active", event);
       if (verdict.kind === "refused") return verdict;
       if (verdict.kind === "stays" && from !== null) return { kind: "done", state: from, changed: false };
