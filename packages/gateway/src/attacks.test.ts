@@ -131,7 +131,12 @@ describe("what the provider is told", () => {
   });
 
   test("Connection: Sallyport-Identity cannot take our field away", async () => {
-    await orders.send(invoice(), { headers: { connection: "sallyport-identity, traceparent, close" } });
+    for (const connection of ["sallyport-identity, close", "traceparent"]) {
+      const reached = upstream.seen.length;
+      assert.equal((await orders.send(invoice(), { headers: { connection } })).code, "bad-header");
+      assert.equal(upstream.seen.length, reached);
+    }
+    await orders.send(invoice());
     const seen = upstream.seen.at(-1);
     assert.ok(seen?.headers["sallyport-identity"]);
     assert.match(String(seen?.headers["traceparent"]), /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);

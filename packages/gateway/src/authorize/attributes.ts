@@ -1,7 +1,9 @@
 // Promises that every attribute an operation declares resolves to a value of its declared type, or the crossing is denied: a policy never
 // runs on a guess. Trusts the canonical request and the parsed body. Specified in docs/gateway.md (attributes); RFC 9535 for `$.a.b`.
+import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { foldCase } from "../inspect/fold-case.ts";
 
 export interface AttributeInputs {
   readonly parameters: Readonly<Record<string, string>>;
@@ -50,8 +52,31 @@ export function resolveAttributes(
 /** The one text value of a source; a name that occurs twice has no value, because two readers could pick different ones. */
 function textOf(source: AttributeSource, inputs: AttributeInputs): string | undefined {
   if (source.from === "path") return inputs.parameters[source.name];
-  const all = source.from === "query" ? inputs.query[source.name] : inputs.headers[source.name.toLowerCase()];
+  if (source.from === "query") {
+    const own = inputs.query[source.name];
+    return own?.length === 1 && !hasAlias(source.name, inputs.query) ? own[0] : undefined;
+  }
+  const name = source.name.toLowerCase();
+  // The provider would never see what decides here.
+  if (!reachesProvider(name)) return undefined;
+  const all = inputs.headers[name];
   return all?.length === 1 ? all[0] : undefined;
+}
+
+/** Is there another parameter that some server reads under this name, or that makes the name mean a list or a map? */
+function hasAlias(name: string, query: AttributeInputs["query"]): boolean {
+  const wanted = foldParameter(name);
+  return Object.keys(query).some((other) => {
+    if (other === name) return false;
+    const folded = foldParameter(other);
+    return folded === wanted || folded.startsWith(`${wanted}[`) || wanted.startsWith(`${folded}[`);
+  });
+}
+
+/** As ASP.NET (case) and PHP (space, dot and an unclosed bracket become "_") read names. */
+function foldParameter(name: string): string {
+  const folded = foldCase(name.trim()).replaceAll(/[ .]/g, "_");
+  return folded.includes("]") ? folded : folded.replaceAll("[", "_");
 }
 
 function fromText(source: AttributeSource, text: string | undefined): Scalar | undefined {

@@ -159,6 +159,23 @@ const rules: readonly (readonly [string, Sent, ProblemCode | "accepted"])[] = [
     { headers: ["Connection", "Transfer-Encoding", "Transfer-Encoding", "chunked"] },
     "bad-header",
   ],
+  ["Connection: keep-alive, TE", { headers: ["Connection", "Keep-Alive, TE", "TE", "trailers"] }, "accepted"],
+  [
+    "Connection: x-dry-run, which would take from the provider what the policy has seen",
+    { headers: ["X-Dry-Run", "true", "Connection", "x-dry-run"] },
+    "bad-header",
+  ],
+  [
+    "Connection: close, x-dry-run over two fields",
+    { headers: ["X-Dry-Run", "true", "Connection", "close", "Connection", "X-Dry-Run"] },
+    "bad-header",
+  ],
+  [
+    "a semicolon in the query, which some servers read as &",
+    { target: "/v1/x?x=1;owner=you&owner=me" },
+    "bad-request-line",
+  ],
+  ["an encoded semicolon in the query", { target: "/v1/x?x=1%3Bowner" }, "accepted"],
   ["Expect: 100-continue", { headers: ["Expect", "100-Continue"] }, "accepted"],
   ["another Expect", { headers: ["Expect", "202-accepted"] }, "bad-header"],
   ["two media types", { headers: ["Content-Type", "text/plain, application/json"] }, "bad-header"],

@@ -1,8 +1,8 @@
 // Promises one frozen request out of what the socket said, or a refusal: ambiguous input is never repaired.
 // Trusts the parser of node:http to have split fields, and nothing else. Specified in docs/formats/canonical-request.md (RFC 9112, RFC 3986).
 import { type Deny, deny } from "../verdict.ts";
-import { isSingletonHeader, parseHeaderFields } from "./header-fields.ts";
-import { connectionOptions } from "./hop-headers.ts";
+import { parseHeaderFields } from "./header-fields.ts";
+import { connectionOptions, isConnectionOption } from "./hop-headers.ts";
 import { canonicalPath, canonicalQuery } from "./path.ts";
 import {
   type CanonicalHeaders,
@@ -150,8 +150,12 @@ function checkConnection(headers: CanonicalHeaders): Deny | null {
   }
   for (const option of options) {
     if (!optionToken.test(option)) return no("bad-header", "Connection holds something that is not a field name");
-    // A caller that could have Content-Type or Cookie removed at this hop would show the guard another request than the provider.
-    if (isSingletonHeader(option)) return no("bad-header", "Connection names a field that is not hop-by-hop");
+    // A caller that could have any other field removed at this hop would show the policy another request than the provider.
+    if (!isConnectionOption(option))
+      return no(
+        "bad-header",
+        "Connection names a field that is not hop-by-hop: only close and the standard ones may be named",
+      );
   }
   const expect = headers["expect"]?.[0];
   if (expect !== undefined && expect.toLowerCase() !== "100-continue")

@@ -90,8 +90,3 @@ function trimWhitespace(value: string): string {
   while (end > start && edge(end - 1)) end--;
   return start === 0 && end === value.length ? value : value.slice(start, end);
 }
-
-/** May a Connection option name this field? Taking one of these away would change what the request means at the next hop. */
-export function isSingletonHeader(name: string): boolean {
-  return singletons.has(name);
-}

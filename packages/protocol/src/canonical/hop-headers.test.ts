@@ -5,6 +5,7 @@ import {
   isIdentityHeader,
   keepsRequestHeader,
   keepsResponseHeader,
+  reachesProvider,
   requestHeadersForUpstream,
 } from "./hop-headers.ts";
 
@@ -83,6 +84,12 @@ test("Connection cannot take away a header that the gateway sets (CVE-2025-48865
     "traceparent",
     "ours",
   ]);
+});
+
+test("no field that ends here or is ours can stand for what the provider sees", () => {
+  for (const name of ["te", "host", "authorization", "content-length", "x-forwarded-user", "traceparent"])
+    assert.equal(reachesProvider(name), false, name);
+  for (const name of ["x-dry-run", "content-type", "accept"]) assert.equal(reachesProvider(name), true, name);
 });
 
 test("what the gateway says replaces what the caller said under the same name, in whatever case", () => {

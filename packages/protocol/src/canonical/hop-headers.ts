@@ -69,6 +69,29 @@ export function connectionOptions(values: readonly string[] | undefined): Readon
 
 const nothing: ReadonlySet<string> = new Set();
 
+/** What a caller's Connection may name: all of it ends at this hop anyway, so naming it changes nothing (RFC 9110 §7.6.1). */
+const connectionNames: ReadonlySet<string> = new Set([
+  "close",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "upgrade",
+]);
+
+/** May a caller's Connection field name this option? In lower case. */
+export function isConnectionOption(option: string): boolean {
+  return connectionNames.has(option);
+}
+
+/** Fields that the provider gets from us alone, whatever the caller sent under the name. */
+const replacedByOurs: ReadonlySet<string> = new Set(["traceparent"]);
+
+/** Can a provider ever see a caller's field of this name (lower case)? Only such a field may decide an attribute. */
+export function reachesProvider(name: string): boolean {
+  return keepsRequestHeader(name, nothing) && !replacedByOurs.has(name);
+}
+
 /** Does this request field of the caller go on to the provider? `named`: connectionOptions of the same request. */
 export function keepsRequestHeader(name: string, named: ReadonlySet<string>): boolean {
   return !hopByHop.has(name) && !endsHere.has(name) && !named.has(name) && !isIdentityHeader(name);

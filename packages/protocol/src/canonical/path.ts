@@ -61,7 +61,8 @@ function decodeUtf8(text: string): string | null {
 }
 
 // What browsers leave unencoded in a query is let through; quotes, angle brackets, backslash and backtick are not.
-const outsideQuery = /[^A-Za-z0-9._~!$&'()*+,;=:@/?%[\]{}|^-]/;
+// Nor is ";", which some servers read as "&" (CVE-2021-23336): it must come as %3B.
+const outsideQuery = /[^A-Za-z0-9._~!$&'()*+,=:@/?%[\]{}|^-]/;
 
 export interface CanonicalQuery {
   readonly kind: "query";
