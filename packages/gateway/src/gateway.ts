@@ -6,7 +6,9 @@ import { ownAddresses } from "@sallyport/kernel/dial/own-addresses.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
+import { encodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
+import { hopKeyProofText } from "@sallyport/protocol/token/hop-token.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import type { Source } from "./admit/source-prefix.ts";
@@ -61,6 +63,10 @@ export interface Gateway {
 /** Makes a gateway; nothing runs before `start`. */
 export function createGateway(options: GatewayOptions): Gateway {
   return new RunningGateway({ ...options, random: bufferedRandom(options.random) });
+}
+
+function proofOfHopKey(hop: TokenSigner, node: string): string {
+  return encodeBase64url(hop.sign(Buffer.from(hopKeyProofText(node, hop.kid))));
 }
 
 class RunningGateway implements Gateway {
@@ -329,10 +335,10 @@ class RunningGateway implements Gateway {
   }
 
   #other(message: DownMessage, send: (message: UpMessage) => void): void {
-    const { hop, openLogKeys, logger } = this.#options;
+    const { hop, node, openLogKeys, logger } = this.#options;
     switch (message.t) {
       case "hello":
-        send({ t: "hop-key", jwk: { ...hop.jwk } });
+        send({ t: "hop-key", jwk: { ...hop.jwk }, proof: proofOfHopKey(hop, node) });
         return;
       case "log-keys":
         try {

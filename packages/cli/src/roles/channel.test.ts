@@ -215,7 +215,7 @@ test("messages up that wait for one another are bounded", async () => {
     fault: () => {},
   });
   const open = feed.open(() => {});
-  const hopKey: UpMessage = { t: "hop-key", jwk: {} };
+  const hopKey: UpMessage = { t: "hop-key", jwk: {}, proof: "" };
   for (let i = 0; i < 256; i++) void open.send(hopKey);
   await assert.rejects(open.send(hopKey), /waiting/);
   await open.close();

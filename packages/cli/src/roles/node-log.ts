@@ -37,7 +37,10 @@ export function shareCheckpoints(
     if (log.size() === shared) return;
     const size = log.size();
     const note = await log.checkpoint();
-    await transport.post("/channel/v1/up", JSON.stringify({ t: "checkpoint", origin: log.origin, note }));
+    await transport.post(
+      "/channel/v1/up",
+      JSON.stringify({ t: "checkpoint", origin: log.origin, note, key: log.verifierKey }),
+    );
     shared = size;
   };
   const timer = setInterval(() => {

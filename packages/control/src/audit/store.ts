@@ -1,7 +1,9 @@
 // Promises that control keeps the newest checkpoint of every node's log, so that a log rewritten on its node is caught against this copy.
-// Trusts the channel, which has proven the node. Specified in docs/audit.md "Checkpoints kept elsewhere".
+// Trusts judge-checkpoint.ts, which has proven the origin and the signature. Specified in docs/audit.md "Checkpoints kept elsewhere".
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
+import type { Command, CommandTable, Statement } from "@sallyport/kernel/store/port.ts";
+import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseNote } from "@sallyport/protocol/audit/note.ts";
 
 export const auditMigrations: readonly Migration[] = [
   {
@@ -12,9 +14,20 @@ export const auditMigrations: readonly Migration[] = [
       `CREATE TABLE audit_checkpoint (origin ${t.text} PRIMARY KEY, node ${t.text} NOT NULL, note ${t.text} NOT NULL, at ${t.integer} NOT NULL) ${t.table}`,
     ],
   },
+  {
+    capability: "audit",
+    version: 2,
+    name: "log keys of nodes and refused checkpoints",
+    up: (t) => [
+      `CREATE TABLE audit_log_key (node ${t.text} PRIMARY KEY, log_key ${t.text} NOT NULL, at ${t.integer} NOT NULL) ${t.table}`,
+      `CREATE TABLE audit_checkpoint_refused (node ${t.text} NOT NULL, code ${t.text} NOT NULL, origin ${t.text} NOT NULL, note ${t.text} NOT NULL, at ${t.integer} NOT NULL, PRIMARY KEY (node, code)) ${t.table}`,
+    ],
+  },
 ];
 
 const checkpointsMax = 100_000;
+/** One per year: a log that names more is not a log. */
+export const originsPerNodeMax = 32;
 
 export interface KeptCheckpoint {
   readonly origin: string;
@@ -24,16 +37,118 @@ export interface KeptCheckpoint {
   readonly at: number;
 }
 
-/** An origin belongs to the node that named it first; another node's note for it is not kept. */
-const keepCheckpoint: Command<Omit<KeptCheckpoint, "at">, boolean> = {
+/** Why a node's checkpoint was not kept: it is not the node's, not signed by the node's log, or takes history back. */
+export type CheckpointRefusalCode =
+  | "foreign-origin"
+  | "bad-signature"
+  | "key-changed"
+  | "rolled-back"
+  | "forked"
+  | "too-many-origins";
+
+export interface RefusedCheckpoint extends KeptCheckpoint {
+  readonly code: CheckpointRefusalCode;
+}
+
+interface JudgedCheckpoint {
+  readonly node: string;
+  readonly origin: string;
+  /** Signed by `logKey` for this origin: judge-checkpoint.ts has verified it. */
+  readonly note: string;
+  /** Raw Ed25519 public key, base64. */
+  readonly logKey: string;
+}
+
+/** The first evidence of each kind stays: what follows cannot push it out, and a node fills no table. */
+function refusal(
+  code: CheckpointRefusalCode,
+  { node, origin, note }: Omit<KeptCheckpoint, "at">,
+  now: number,
+): Statement {
+  return {
+    sql: `INSERT INTO audit_checkpoint_refused (node, code, origin, note, at) VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT (node, code) DO NOTHING`,
+    params: [node, code, origin, note, now],
+  };
+}
+
+/**
+ * Keeps a checkpoint whose origin and signature are proven; null when it was kept. The log key of a node is the one of its first
+ * checkpoint. What takes history back is not kept in place of what is here, but beside it.
+ */
+const keepCheckpoint: Command<JudgedCheckpoint, CheckpointRefusalCode | null> = {
   audit: { bookkeeping: "a copy of what the node's own log says" },
-  *body({ origin, node, note }, { now }) {
-    const kept = yield {
+  *body(judged, { now }) {
+    const { node, origin, note, logKey } = judged;
+    yield {
+      sql: "INSERT INTO audit_log_key (node, log_key, at) VALUES (?, ?, ?) ON CONFLICT (node) DO NOTHING",
+      params: [node, logKey, now],
+    };
+    const [pinned] = yield { sql: "SELECT log_key FROM audit_log_key WHERE node = ?", params: [node] };
+    const rows = yield {
+      sql: "SELECT origin, note FROM audit_checkpoint WHERE node = ? ORDER BY origin LIMIT ?",
+      params: [node, originsPerNodeMax],
+    };
+    const kept = rows.find((row) => row["origin"] === origin);
+    const code =
+      pinned?.["log_key"] !== logKey
+        ? "key-changed"
+        : kept === undefined
+          ? rows.length >= originsPerNodeMax
+            ? "too-many-origins"
+            : null
+          : decideSuccessor(String(kept["note"]), note);
+    if (code !== null) {
+      yield refusal(code, judged, now);
+      return code;
+    }
+    // Only its own node's checkpoints get here: a row of another node under this origin was never that node's to write.
+    yield {
       sql: `INSERT INTO audit_checkpoint (origin, node, note, at) VALUES (?, ?, ?, ?)
-        ON CONFLICT (origin) DO UPDATE SET note = excluded.note, at = excluded.at WHERE audit_checkpoint.node = excluded.node RETURNING origin`,
+        ON CONFLICT (origin) DO UPDATE SET node = excluded.node, note = excluded.note, at = excluded.at`,
       params: [origin, node, note, now],
     };
-    return kept.length === 1;
+    return null;
+  },
+};
+
+/** May `next` follow `kept` in one origin? A log grows; it never shrinks, and one size has one root. */
+export function decideSuccessor(kept: string, next: string): "rolled-back" | "forked" | null {
+  const before = checkpointOf(kept);
+  const after = checkpointOf(next);
+  // What cannot be read was kept by an older version without a look, and vouches for nothing.
+  if (before === null) return null;
+  if (after === null || after.size < before.size) return "rolled-back";
+  const isSameRoot = before.root.every((byte, at) => byte === after.root[at]);
+  return after.size === before.size && !isSameRoot ? "forked" : null;
+}
+
+const checkpointOf = (note: string) => parseCheckpointBody(parseNote(note)?.text ?? "");
+
+/** Keeps what was refused before it came to `keepCheckpoint`. */
+const refuseCheckpoint: Command<Omit<RefusedCheckpoint, "at">, null> = {
+  audit: { bookkeeping: "evidence against a node, once of each kind" },
+  *body(refused, { now }) {
+    yield refusal(refused.code, refused, now);
+    return null;
+  },
+};
+
+const listRefusedCheckpoints: Command<null, readonly RefusedCheckpoint[]> = {
+  audit: null,
+  *body() {
+    const rows = yield {
+      sql: "SELECT node, code, origin, note, at FROM audit_checkpoint_refused ORDER BY node, code LIMIT ?",
+      params: [checkpointsMax],
+    };
+    return rows.map((row) => ({
+      node: String(row["node"]),
+      // Written above and nowhere else.
+      code: String(row["code"]) as CheckpointRefusalCode,
+      origin: String(row["origin"]),
+      note: String(row["note"]),
+      at: Number(row["at"]),
+    }));
   },
 };
 
@@ -53,4 +168,9 @@ const listCheckpoints: Command<null, readonly KeptCheckpoint[]> = {
   },
 };
 
-export const auditCommands = { keepCheckpoint, listCheckpoints } satisfies CommandTable;
+export const auditCommands = {
+  keepCheckpoint,
+  refuseCheckpoint,
+  listCheckpoints,
+  listRefusedCheckpoints,
+} satisfies CommandTable;

@@ -6,14 +6,17 @@ import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { signHopKey } from "@sallyport/protocol/token/hop-token.ts";
-import { parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
+import { hopKeyProofText, signHopKey } from "@sallyport/protocol/token/hop-token.ts";
+import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
+import { judgeCheckpoint, type SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import { type Authorities, namesOf } from "../pki/authorities.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
+import type { RegisteredNode } from "../registry/gateway-commands.ts";
 import type { ChannelPorts } from "./channel-listener.ts";
 import type { Hub, NodeAddress } from "./hub.ts";
 import {
@@ -109,9 +112,12 @@ export class ChannelService {
   ): Promise<ListenerCertificate | null> {
     const { authorities, environment, clock } = this.#options;
     const ca = await authorities.authority(address.tenant, address.environment, "workloads");
-    const listeners =
-      environment(address.environment)?.config.listeners.filter(({ serves }) => serves === "gateway") ?? [];
-    // An estate that names no listener is served on loopback (serve's default address).
+    const region = (await this.#registered(address)).region;
+    // The same listeners as in the node's snapshot: a certificate for another region's names would let it stand in for that region.
+    const listeners = (environment(address.environment)?.config.listeners ?? []).filter(
+      (one) => one.serves === "gateway" && (one.region === null || one.region === region),
+    );
+    // An estate that names no listener here is served on loopback (serve's default address).
     const hosts = listeners.length === 0 ? loopbackHosts : listeners.map(({ url }) => new URL(url).hostname);
     const notAfterMs = clock.now() + nodeCertificateMs;
     return listenerCertificate(address, request, async (publicKey) => {
@@ -149,12 +155,16 @@ export class ChannelService {
     return messages;
   }
 
-  async #logKeys(address: NodeAddress): Promise<DownMessage> {
-    const { store, pseudonyms, recipient, random, clock } = this.#options;
-    const node = (await store.run("listNodes", { tenant: address.tenant })).find(
-      (candidate) => candidate.node === address.node,
-    );
+  async #registered(address: NodeAddress): Promise<RegisteredNode> {
+    const nodes = await this.#options.store.run("listNodes", { tenant: address.tenant });
+    const node = nodes.find((candidate) => candidate.node === address.node);
     if (node === undefined) throw new Error("a connected node is a registered one");
+    return node;
+  }
+
+  async #logKeys(address: NodeAddress): Promise<DownMessage> {
+    const { pseudonyms, recipient, random, clock } = this.#options;
+    const node = await this.#registered(address);
     const { epoch, key } = await pseudonyms.key(address.environment);
     const sealer = createRecipientSealer({ recipient: Buffer.from(node.sealKey, "base64url"), random, clock });
     const context = {
@@ -182,19 +192,40 @@ export class ChannelService {
     if (message.t === "ack") this.refusals.delete(address.node);
     if (message.t === "refused-snapshot")
       this.refusals.set(address.node, `${message.epoch}.${message.version}: ${message.why}`);
-    if (message.t === "checkpoint") {
-      await this.#options.store.run("keepCheckpoint", {
-        node: address.node,
-        origin: message.origin,
-        note: message.note,
-      });
-    }
+    if (message.t === "checkpoint") await this.#keepCheckpoint(address, message);
     if (message.t !== "hop-key") return;
     const identity = this.#options.identity(address.environment);
-    const jwk = parsePublicJwk(message.jwk);
-    if (identity === null || jwk === null) return;
-    identity.setHopKey(address.node, { kid: thumbprint(jwk, this.#crypto), jwk });
+    const key = this.#provenHopKey(address, message);
+    if (identity === null || key === null || !identity.setHopKey(address.node, key)) {
+      this.#options.fault(new Error(`the hop key of ${address.node} is not proven, or is another node's`));
+      return;
+    }
     await this.sendHopCertificate(address);
+  }
+
+  async #keepCheckpoint({ node, ...at }: NodeAddress, { origin, note, key }: SentCheckpoint): Promise<void> {
+    const { store, fault } = this.#options;
+    const judged = judgeCheckpoint({ node, ...at }, { origin, note, key });
+    const code =
+      judged.kind === "refused"
+        ? judged.code
+        : await store.run("keepCheckpoint", { node, origin, note, logKey: judged.logKey });
+    if (code === null) return;
+    if (judged.kind === "refused") await store.run("refuseCheckpoint", { node, origin, note, code });
+    fault(new Error(`a checkpoint of ${node} was refused: ${code}`));
+  }
+
+  /** Who publishes a key must hold it: otherwise one node could pass another's off as its own. */
+  #provenHopKey(
+    address: NodeAddress,
+    message: Extract<UpMessage, { t: "hop-key" }>,
+  ): { readonly kid: string; readonly jwk: PublicJwk } | null {
+    const jwk = parsePublicJwk(message.jwk);
+    const key = jwk === null || jwk.kty !== "EC" ? null : this.#crypto.importKey(jwk);
+    const proof = decodeBase64url(message.proof);
+    if (jwk === null || key === null || proof === null) return null;
+    const kid = thumbprint(jwk, this.#crypto);
+    return key.verify(Buffer.from(hopKeyProofText(address.node, kid)), proof) ? { kid, jwk } : null;
   }
 
   /** Certifies the node's hop key anew and sends it. */

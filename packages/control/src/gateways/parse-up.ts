@@ -43,8 +43,9 @@ const upMessage = z.discriminatedUnion("t", [
       .max(300)
       .regex(/^[\x21-\x7e]+$/),
     note: z.string().max(4096),
+    key: z.string().max(400),
   }),
-  z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk }),
+  z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk, proof: base64url(86).length(86) }),
   z.strictObject({
     t: z.literal("answer"),
     id: z.string().max(20),

@@ -165,10 +165,15 @@ export class EnvironmentIdentity {
     await this.#options.pseudonyms.key(this.environment);
   }
 
-  /** The hop key a node signs with from now on; null removes the node's. */
-  setHopKey(node: string, key: HopKey | null): void {
-    if (key === null) this.#hopKeys.delete(node);
-    else this.#hopKeys.set(node, key);
+  /** The hop key a node signs with from now on; null removes the node's. False: the key is another node's, and stays that one's. */
+  setHopKey(node: string, key: HopKey | null): boolean {
+    if (key === null) {
+      this.#hopKeys.delete(node);
+      return true;
+    }
+    for (const [other, { kid }] of this.#hopKeys) if (kid === key.kid && other !== node) return false;
+    this.#hopKeys.set(node, key);
+    return true;
   }
 
   hopKey(node: string): HopKey | null {

@@ -62,8 +62,10 @@ export type UpMessage =
       readonly version: number;
     }
   | { readonly t: "refused-snapshot"; readonly epoch: number; readonly version: number; readonly why: string }
-  | { readonly t: "checkpoint"; readonly origin: string; readonly note: string }
-  | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>> }
+  /** `key`: verifier key of the origin (C2SP signed-note). */
+  | { readonly t: "checkpoint"; readonly origin: string; readonly note: string; readonly key: string }
+  /** `proof`: ES256 (base64url) by that key over `hopKeyProofText` of hop-token.ts. */
+  | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>>; readonly proof: string }
   | {
       readonly t: "answer";
       readonly id: string;

@@ -96,6 +96,11 @@ export interface HopKeyClaims {
   readonly jwk: PublicJwk;
 }
 
+/** What a gateway signs with its hop key to show control that it holds it; `kid` is the key's thumbprint. docs/formats/join.md "Hop keys". */
+export function hopKeyProofText(node: string, kid: string): string {
+  return `sallyport-hop-key/v1\n${node}\n${kid}`;
+}
+
 /** Control's certificate for a gateway's hop key; `signer` is the snapshot key. */
 export function signHopKey(claims: HopKeyClaims, signer: TokenSigner): string {
   const { iss, sub, exp, jwk } = claims;
