@@ -1,18 +1,19 @@
 // Promises that nothing outside the estate directory is ever read, and nothing larger than its bound.
 // Trusts the file system's realpath. Synchronous on purpose: a load is a few bounded reads at start or on a change, never on the path of a crossing.
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, realpathSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readSync, realpathSync } from "node:fs";
 import { join, posix, sep } from "node:path";
 import { attachmentBytesMax, entriesMax } from "./bounds.ts";
 
 export interface EstateIo {
   /** Milliseconds since the epoch: what is expired is a finding. */
   now(): number;
-  /** Names in a folder of the estate, in order; empty when there is no such folder. */
-  list(folder: string): readonly string[];
+  /** Names in a folder of the estate, in order, at most one more than entriesMax; or why they are not known: only "absent" means that nothing is there. */
+  list(folder: string): readonly string[] | ListRefusal;
   /** Bytes of a file of the estate, or why not. `bytesMax` bounds what is read. */
   read(file: string, bytesMax: number): Uint8Array | ReadRefusal;
 }
 
+export type ListRefusal = "absent" | "outside" | "not-a-folder" | "unreadable";
 export type ReadRefusal = "absent" | "outside" | "too-large" | "not-a-file";
 
 /** The directory itself cannot be read: bad use of the command, exit 2. */
@@ -33,23 +34,38 @@ export function diskEstateIo(dir: string, now: () => number): EstateIo {
   const root = openDirectory(dir);
   return {
     now,
-    list(folder) {
-      const real = realOf(join(root, folder));
-      if (real === null || !isInside(root, real)) return [];
-      try {
-        return readdirSync(real)
-          .sort()
-          .slice(0, entriesMax + 1);
-      } catch {
-        return [];
-      }
-    },
+    list: (folder) => listInside(root, folder),
     read(file, bytesMax) {
       const real = realOf(join(root, file));
       if (real === null) return "absent";
       return isInside(root, real) ? readBounded(real, bytesMax) : "outside";
     },
   };
+}
+
+/** A refusal is never an empty list: what stands in a folder that is not read may be a `forbid`. */
+function listInside(root: string, folder: string): readonly string[] | ListRefusal {
+  const path = join(root, folder);
+  const real = realOf(path);
+  if (real === null) return isThere(path) ? "unreadable" : "absent";
+  if (!isInside(root, real)) return "outside";
+  try {
+    return readdirSync(real)
+      .sort()
+      .slice(0, entriesMax + 1);
+  } catch (cause) {
+    return cause instanceof Error && "code" in cause && cause.code === "ENOTDIR" ? "not-a-folder" : "unreadable";
+  }
+}
+
+/** Also true of a link that leads nowhere, and where it cannot be known: only a plain "no such entry" is absence. */
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (cause) {
+    return !(cause instanceof Error && "code" in cause && cause.code === "ENOENT");
+  }
 }
 
 function openDirectory(dir: string): string {
@@ -105,6 +121,7 @@ export function memoryEstateIo(files: Readonly<Record<string, string>>, now: () 
     list(folder) {
       const prefix = folder === "" ? "" : `${folder}/`;
       const names = Object.keys(files).filter((file) => file.startsWith(prefix));
+      if (folder !== "" && names.length === 0) return Object.hasOwn(files, folder) ? "not-a-folder" : "absent";
       return [...new Set(names.map((file) => file.slice(prefix.length).split("/")[0] ?? ""))].sort();
     },
     read(file, bytesMax) {
@@ -130,6 +147,29 @@ export function decodeText(bytes: Uint8Array): string | null {
   } catch {
     return null;
   }
+}
+
+/** Names in a folder, none where it is refused: only for who says nothing about what is missing. */
+export function namesIn(io: EstateIo, folder: string): readonly string[] {
+  const names = io.list(folder);
+  return typeof names === "string" ? [] : names;
+}
+
+/** Why a folder is not read, for a finding; null when it is simply not there. */
+export function explainList(refusal: ListRefusal): { message: string; fix: string } | null {
+  if (refusal === "absent") return null;
+  if (refusal === "outside")
+    return {
+      message: "the folder is a symbolic link out of the estate directory",
+      fix: "copy the folder into the estate",
+    };
+  if (refusal === "not-a-folder") return { message: "not a folder", fix: "make it a folder, or remove it" };
+  return { message: "the folder cannot be read", fix: "give it to the reader of the estate, or remove it" };
+}
+
+/** Entries a Kubernetes volume adds beside the links to its files; what they hold is read through those links. */
+export function isMountEntry(name: string): boolean {
+  return /^\.\.(data|data_tmp|\d{4}(_\d\d){5}\.\d+)$/.test(name);
 }
 
 /** Reads a file another file names, as text; a refusal comes with the sentence for the finding. */

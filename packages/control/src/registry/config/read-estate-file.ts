@@ -4,7 +4,7 @@
 import { readJwks } from "./attachments.ts";
 import { environmentsMax } from "./bounds.ts";
 import type { EnvironmentConfig, ListenerConfig, OperatorConfig, TeamConfig } from "./estate.ts";
-import type { EstateIo } from "./estate-io.ts";
+import { type EstateIo, namesIn } from "./estate-io.ts";
 import {
   type EstateScalars,
   environmentSchema,
@@ -83,8 +83,7 @@ function emptyRoot(): MapTree {
 }
 
 function misplaced(io: EstateIo): Finding[] {
-  return io
-    .list("")
+  return namesIn(io, "")
     .filter((name) => /^sallyport\.(yml|YAML|YML|json)$/i.test(name) && name !== file)
     .map((name) => errorAt(fileSpot(name), "the file is not read", "rename it to sallyport.yaml"));
 }

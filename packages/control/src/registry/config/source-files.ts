@@ -2,7 +2,7 @@
 // Trusts estate-io.ts for containment and bounds. File name = id (docs/configuration.md "Files").
 import { entriesMax, yamlBytesMax } from "./bounds.ts";
 import { findClearSecrets } from "./clear-secrets.ts";
-import { decodeText, type EstateIo } from "./estate-io.ts";
+import { decodeText, type EstateIo, explainList } from "./estate-io.ts";
 import { errorAt, type Finding, fileSpot, sortFindings } from "./finding.ts";
 import { refuseId } from "./words.ts";
 import { findTraps } from "./yaml-traps.ts";
@@ -29,24 +29,51 @@ export function readFolder(io: EstateIo, folder: string, key: string): Folder {
   const sources: SourceFile[] = [];
   const findings: Finding[] = [];
   const names = io.list(folder);
+  if (typeof names === "string") {
+    const why = explainList(names);
+    return {
+      sources,
+      findings: why === null ? [] : [errorAt(fileSpot(folder), `${why.message}, so nothing of it is served`, why.fix)],
+    };
+  }
   if (names.length > entriesMax)
     findings.push(
       errorAt(fileSpot(folder), `more than ${entriesMax} files`, "the rest is not read: divide the estate"),
     );
   for (const name of names.slice(0, entriesMax)) {
     const file = `${folder}/${name}`;
-    if (/\.(yml|YAML|YML)$/.test(name))
+    if (/\.ya?ml$/i.test(name) && (!name.endsWith(".yaml") || name.startsWith(".")))
       findings.push(
         errorAt(
           fileSpot(file),
-          "the file is not read: its name does not end in `.yaml`",
-          `rename it to ${name.replace(/\.\w+$/, ".yaml")}`,
+          `the file is not read: its name ${name.startsWith(".") ? "begins with a dot" : "does not end in `.yaml`"}`,
+          `rename it to ${name.replace(/^\.+/, "").replace(/\.\w+$/, ".yaml")}`,
         ),
       );
+    if (!name.endsWith(".yaml") && !name.startsWith(".")) findings.push(...unreadFolder(io, file));
     if (!name.endsWith(".yaml") || name.startsWith(".")) continue;
     sources.push(readSource(io, file, { id: name.slice(0, -".yaml".length), key }));
   }
   return { sources, findings };
+}
+
+/** A folder below: refused, or with files that repeat the key of an object, which would be lost without a word. Schemas and keys may lie there. */
+function unreadFolder(io: EstateIo, folder: string): Finding[] {
+  const names = io.list(folder);
+  if (names === "not-a-folder" || names === "absent") return [];
+  if (typeof names === "string") {
+    const why = explainList(names);
+    return why === null ? [] : [errorAt(fileSpot(folder), why.message, why.fix)];
+  }
+  return names.flatMap((name) => {
+    const file = `${folder}/${name}`;
+    if (!/\.ya?ml$/i.test(name)) return [];
+    const { root } = readYamlFile(io, file) ?? { root: null };
+    const isObject = root !== null && ["system", "integration", "trust"].some((key) => root.entries.has(key));
+    return isObject
+      ? [errorAt(fileSpot(file), "the file is not read: it lies in a folder below", "move it one folder up")]
+      : [];
+  });
 }
 
 function readSource(io: EstateIo, file: string, name: { readonly id: string; readonly key: string }): SourceFile {
