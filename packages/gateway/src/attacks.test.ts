@@ -329,6 +329,15 @@ describe("the provider misbehaves", () => {
   failing("an upgrade nobody asked for is 502 upstream-protocol", "upstream-protocol", 502, (request) => {
     request.socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
   });
+  for (const coding of ["gzip", "identity", "gzip, chunked", "chunked\r\nTransfer-Encoding: chunked"])
+    failing(
+      `Transfer-Encoding: ${JSON.stringify(coding)} of a provider is 502 upstream-protocol`,
+      "upstream-protocol",
+      502,
+      (request) => {
+        request.socket.end(`HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n`);
+      },
+    );
   failing("an answer shorter than it says is not passed on as complete", "upstream-protocol", 502, (request) => {
     request.socket.end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
   });

@@ -133,3 +133,31 @@ describe("a query parameter that decides", () => {
     assert.deepEqual(await refused(send), [400, "bad-request-line"]);
   });
 });
+
+describe("a member of the body that decides", () => {
+  const refund = (body: string) => () => post("/refunds", body);
+
+  test("passes as a plain integer, with other numbers beside it", async () => {
+    assert.equal((await post("/refunds", '{"refund":{"amount":100,"rate":1.5},"x":1e2}')).status, 200);
+    assert.equal((await refused(refund('{"refund":{"amount":101}}')))[1], "policy-denied");
+  });
+
+  for (const literal of ["100.000000000000001", "100.0", "1e2", "1.0E+2", "-0", "9007199254740993"])
+    test(`is not rounded on its way to the policy: ${literal}`, async () => {
+      assert.equal((await refused(refund(`{"refund":{"amount":${literal}}}`)))[1], "attribute-missing");
+    });
+
+  for (const body of [
+    '{"refund":{"amount":100,"Amount":1000000}}',
+    '{"refund":{"AMOUNT":1000000,"amount":100}}',
+    '{"refund":{"amount":100},"Refund":{"amount":1000000}}',
+    '{"refund":{"amount":100,"\\u0041mount":1000000}}',
+  ])
+    test(`has no twin in another case: ${body}`, async () => {
+      assert.equal((await refused(refund(body)))[1], "body-malformed");
+    });
+
+  test("has twins elsewhere, where nothing decides", async () => {
+    assert.equal((await post("/refunds", '{"refund":{"amount":1},"note":{"amount":1,"Amount":2}}')).status, 200);
+  });
+});

@@ -3,6 +3,7 @@
 import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { membersOf } from "../inspect/deciding-members.ts";
 import { foldCase } from "../inspect/fold-case.ts";
 
 export interface AttributeInputs {
@@ -11,7 +12,7 @@ export interface AttributeInputs {
   readonly query: Readonly<Record<string, readonly string[]>>;
   /** By lower-case name, all values; no prototype. */
   readonly headers: Readonly<Record<string, readonly string[]>>;
-  /** The parsed JSON body; undefined when there is none. */
+  /** The JSON body as readExactIntegers gives it; undefined when there is none. */
   readonly body: unknown;
 }
 
@@ -91,7 +92,7 @@ function fromText(source: AttributeSource, text: string | undefined): Scalar | u
 function fromBody(source: AttributeSource, body: unknown): Scalar | undefined {
   if (!memberPath.test(source.name)) return undefined;
   let at: unknown = body;
-  for (const member of source.name.slice(2).split(".")) {
+  for (const member of membersOf(source.name)) {
     if (typeof at !== "object" || at === null || Array.isArray(at) || !Object.hasOwn(at, member)) return undefined;
     at = (at as Record<string, unknown>)[member]; // an own member of a plain object, checked on the line above
   }

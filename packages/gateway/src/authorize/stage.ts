@@ -6,6 +6,7 @@ import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { readExactIntegers } from "../inspect/deciding-members.ts";
 import { inspectRequest } from "../inspect/stage.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
 import { resolveAttributes } from "./attributes.ts";
@@ -51,7 +52,7 @@ function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Den
     parameters: exchange.parameters,
     query: request.queryParameters,
     headers: request.headers,
-    body: exchange.body?.value,
+    body: exchange.body === null || !bound.operation.bodyDecides ? undefined : readExactIntegers(exchange.body.bytes),
   });
   if (resolved.kind === "deny") return resolved;
   const inputs = decisionInputs(bound, resolved.values, gate);

@@ -26,6 +26,7 @@ export function responseHeadersDownstream(raw: readonly string[]): ResponseHeade
   const headers: string[] = [];
   let contentLength: number | null = null;
   let eventStream = false;
+  let chunked = false;
   let bytes = 0;
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
@@ -38,9 +39,16 @@ export function responseHeadersDownstream(raw: readonly string[]): ResponseHeade
       contentLength = Number(value);
       continue;
     }
+    if (name === "transfer-encoding") {
+      // Any other coding would be framed by the end of the connection, and its bytes would pass for content that is not coded.
+      if (chunked || value.toLowerCase() !== "chunked") return { ok: false, why: "transfer-encoding is not chunked" };
+      chunked = true;
+      continue;
+    }
     if (name === "content-type" && value.toLowerCase().startsWith("text/event-stream")) eventStream = true;
     if (keepsResponseHeader(name, named) && !isIdentityHeader(name)) headers.push(name, value);
   }
+  if (chunked && contentLength !== null) return { ok: false, why: "both transfer-encoding and content-length" };
   return { ok: true, headers, contentLength, eventStream };
 }
 

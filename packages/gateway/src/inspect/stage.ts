@@ -5,6 +5,7 @@ import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import type { CompiledOperation } from "../snapshot/estate.ts";
 import { decideContent } from "./content.ts";
+import { hasCaseTwin } from "./deciding-members.ts";
 import { readJson } from "./json.ts";
 import { readBody } from "./read-body.ts";
 import { SchemaFault } from "./schema.ts";
@@ -33,6 +34,11 @@ function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Ui
     return deny("inspect", "body-malformed", {
       why: reading.why,
       detail: `The content is ${reading.why === "not JSON" || reading.why === "not UTF-8" ? reading.why : `JSON with a ${reading.why}`}`,
+    });
+  if (on.operation.bodyDecides && hasCaseTwin(on.operation.object.attributes, reading.value))
+    return deny("inspect", "body-malformed", {
+      why: "names that differ in case",
+      detail: "The content is JSON with names that differ from an attribute's in case only",
     });
   exchange.body = { bytes: on.bytes, value: reading.value };
   const schema = on.operation.object.body?.schema;

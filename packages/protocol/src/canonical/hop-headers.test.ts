@@ -12,7 +12,7 @@ import {
 const nobody: ReadonlySet<string> = new Set();
 
 const identity =
-  "sallyport-identity sallyport-verdict sallyport-anything x-sallyport-caller forwarded x-forwarded-for x-forwarded-user x-forwarded-client-cert x-forwarded-proto x-forwarded-prefix x-real-ip client-cert client-cert-chain x-client-cert x-client-certificate x-client-verify ssl-client-verify x-ssl-client-cert x-amzn-mtls-clientcert remote-user x-remote-user x-auth-request-email x-consumer-username x-authenticated-userid x-envoy-original-path x-original-url x-rewrite-url x-http-method-override true-client-ip cf-connecting-ip".split(
+  "sallyport-identity sallyport-verdict sallyport-anything x-sallyport-caller forwarded x-forwarded-for x-forwarded-user x-forwarded-client-cert x-forwarded-proto x-forwarded-prefix x-real-ip client-cert client-cert-chain x-client-cert x-client-certificate x-client-verify ssl-client-verify x-ssl-client-cert x-amzn-mtls-clientcert remote-user x-remote-user x-auth-request-email x-consumer-username x-authenticated-userid x-envoy-original-path x-original-url x-rewrite-url x-http-method-override true-client-ip cf-connecting-ip cf-connecting-ipv6 remote-groups remote-email remote-addr x-remote-group x-remote-extra-scopes x-remote-ip impersonate-user impersonate-group x-arr-clientcert x-pomerium-jwt-assertion x-authentik-username x-vouch-user x-jwt-assertion x-azure-clientip x-middleware-subrequest x-forwarded x-originating-ip front-end-https x-appengine-user-ip x-username x-user-email x-groups proxy".split(
     " ",
   );
 for (const name of identity) {
@@ -110,6 +110,9 @@ test("a caller's spoofed identity header is gone even where the gateway sets non
 
 for (const name of [
   "sallyport-verdict",
+  "ratelimit",
+  "ratelimit-policy",
+  "ratelimit-remaining",
   "dpop-nonce",
   "alt-svc",
   "connection",

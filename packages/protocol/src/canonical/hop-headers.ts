@@ -31,11 +31,20 @@ const identityNames: ReadonlySet<string> = new Set([
   "x-cluster-client-ip",
   "client-ip",
   "true-client-ip",
-  "cf-connecting-ip",
   "fastly-client-ip",
-  "remote-user",
-  "remote-addr",
-  "x-remote-user",
+  "x-originating-ip",
+  "x-azure-clientip",
+  "x-azure-socketip",
+  "x-forwarded",
+  "front-end-https",
+  "x-scheme",
+  "x-nginx-proxy",
+  "x-username",
+  "x-user-email",
+  "x-groups",
+  "x-jwt-assertion",
+  "x-middleware-subrequest",
+  "proxy",
   "x-user",
   "x-user-id",
   "x-userinfo",
@@ -53,7 +62,7 @@ const identityNames: ReadonlySet<string> = new Set([
   "x-host",
 ]);
 const identityPrefixes =
-  /^(?:sallyport-|x-forwarded-|x-sallyport-|client-cert|x-client-cert|x-client-dn|x-client-san|x-client-verify|ssl-client|x-ssl-|x-tls-client|x-mtls-|x-amzn-mtls-|x-amzn-oidc-|x-auth-request-|x-authenticated-|x-consumer-|x-credential-|x-envoy-|x-goog-authenticated-|x-goog-iap-|x-ms-client-principal|x-ms-token-|x-webauth-|x-spiffe|cf-access-)/;
+  /^(?:sallyport-|x-forwarded-|x-sallyport-|client-cert|x-client-cert|x-client-dn|x-client-san|x-client-verify|ssl-client|x-ssl-|x-tls-client|x-mtls-|x-amzn-mtls-|x-amzn-oidc-|x-auth-request-|x-authenticated-|x-consumer-|x-credential-|x-envoy-|x-goog-authenticated-|x-goog-iap-|x-ms-client-principal|x-ms-token-|x-webauth-|x-spiffe|cf-access-|cf-connecting-|remote-|x-remote-|impersonate-|x-arr-|x-pomerium-|x-authentik-|x-vouch-|x-appengine-)/;
 
 /** May only Sallyport say this? `name` in lower case. Authorization and DPoP are not among them: they are the caller's to send, to us. */
 export function isIdentityHeader(name: string): boolean {
@@ -115,10 +124,10 @@ export function requestHeadersForUpstream(headers: CanonicalHeaders, own: Readon
 }
 
 /**
- * Fields that a provider must not say in our name: a verdict, a nonce of ours, or a way around us (RFC 7838).
+ * Fields that a provider must not say in our name: a verdict, a nonce or a limit of ours, or a way around us (RFC 7838).
  * Content-Length is framing: whoever sends the answer on sets it anew.
  */
-const oursInResponses = /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|content-length$)/;
+const oursInResponses = /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|ratelimit$|ratelimit-|content-length$)/;
 
 /** Does this response field of the provider go back to the caller? `named`: connectionOptions of the same response. */
 export function keepsResponseHeader(name: string, named: ReadonlySet<string>): boolean {

@@ -1,0 +1,41 @@
+// Promises that a member of a JSON body which decides has one reading: no twin in another case beside it, and integers as they stand in the text.
+// Trusts inspect/json.ts to have read the text strictly. Specified in docs/gateway.md (attributes); RFC 8259 §6 for number literals.
+import type { AttributeSource } from "@sallyport/protocol/snapshot/objects.ts";
+import { foldCase } from "./fold-case.ts";
+
+/** Members along the path of a body attribute, `$.a.b` as `["a", "b"]`. */
+export function membersOf(path: string): string[] {
+  return path.slice(2).split(".");
+}
+
+/** Does any object along a body attribute's path hold a name that readers without regard to case take for the attribute's? Pure. */
+export function hasCaseTwin(declared: Readonly<Record<string, AttributeSource>>, value: unknown): boolean {
+  return Object.values(declared).some(
+    (source) => source.from === "body" && hasTwinAlong(membersOf(source.name), value),
+  );
+}
+
+function hasTwinAlong(members: readonly string[], value: unknown): boolean {
+  let at = value;
+  for (const member of members) {
+    if (typeof at !== "object" || at === null || Array.isArray(at)) return false;
+    const wanted = foldCase(member);
+    if (Object.keys(at).some((name) => name !== member && foldCase(name) === wanted)) return true;
+    if (!Object.hasOwn(at, member)) return false;
+    at = (at as Record<string, unknown>)[member]; // an own member of a plain object, checked on the line above
+  }
+  return false;
+}
+
+const integerLiteral = /^(?:0|-?[1-9][0-9]*)$/;
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * The value of a JSON text already read strictly, in which every number that is not written as a plain integer is NaN, and so resolves to
+ * no attribute: a double rounds `100.000000000000001` to 100, while the provider gets the text.
+ */
+export function readExactIntegers(bytes: Uint8Array): unknown {
+  const exact = (_name: string, value: unknown, context?: { readonly source?: string }): unknown =>
+    typeof value === "number" && !integerLiteral.test(context?.source ?? "") ? Number.NaN : value;
+  return JSON.parse(decoder.decode(bytes), exact);
+}
