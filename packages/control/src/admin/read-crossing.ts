@@ -33,7 +33,24 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
       `when it is back, ask again; on its host: sallyport audit show ${id} --log <data>/log`,
     );
   if (!answer.found) throw new AdminFault("not-found", `gateway ${node} has no record ${id}`);
+  // A node may answer with another record of its log: what an operator reads under an id is of that id, or nothing.
+  if (answer.leaves.length === 0 || !answer.leaves.every((leaf) => idOf(leaf) === id))
+    throw new AdminFault(
+      "not-found",
+      `gateway ${node} answered with another record than ${id}: do not trust what it says`,
+      `check its log: sallyport audit verify <data>/log; cut it off: sallyport gateway revoke ${node}`,
+    );
   return { id, node, leaves: answer.leaves, decision: openDecision(parts, answer.leaves, answer.reference) };
+}
+
+/** The id a leaf is about; null when it is no leaf, or about none. */
+function idOf(leaf: string): string | null {
+  try {
+    const parsed = parseLeaf(Buffer.from(leaf, "latin1"));
+    return "id" in parsed ? parsed.id : null;
+  } catch {
+    return null;
+  }
 }
 
 function openDecision(

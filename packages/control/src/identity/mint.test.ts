@@ -74,6 +74,7 @@ test("an operator token is for the listener that issued it, bound, and at most f
     issuer: "https://admin.example/operators",
     audience: "https://admin.example",
     operator: "ana",
+    kid: "k".repeat(43),
     jkt,
     lifetimeSeconds: 300,
   };

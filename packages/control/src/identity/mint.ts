@@ -99,6 +99,8 @@ export interface OperatorDecision {
   /** The admin origin: the only audience operators' tokens have. */
   readonly audience: string;
   readonly operator: string;
+  /** Of the registered key the operator signed with: the token ends with that key. */
+  readonly kid: string;
   /** Thumbprint of the DPoP key: an operator's token is always bound. */
   readonly jkt: string;
   readonly lifetimeSeconds: number;
@@ -130,7 +132,7 @@ export async function mintOperator(
     exp: iat + decision.lifetimeSeconds,
     iat,
     jti: Buffer.from(ports.random.bytes(16)).toString("base64url"),
-    client_id: decision.operator,
+    client_id: decision.kid,
     cnf: { jkt: decision.jkt },
   };
   const token = signAccessToken(claims, signer);

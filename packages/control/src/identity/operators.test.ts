@@ -230,6 +230,27 @@ forEachDialect((_dialect, open) => {
     assert.equal(await codeOf(act(token)), "client-unknown");
   });
 
+  test("attack: whoever stole a key goes on with its token after that key was removed and another of the operator stays", async () => {
+    const [stolen, other] = [testKey(), testKey()];
+    for (const key of [stolen, other]) {
+      const row = { tenant: "main", id: "dee", kid: key.kid, jwk: key.jwk, actor: "operator:ana", onlyFirst: false };
+      await store.run("addOperator", row);
+    }
+    const tokenWith = async (key: TestKey) => {
+      const answer = await operators.token({
+        form: form("dee", assertion("dee", operators.issuer, key)).toString(),
+        proofs: [dpopProof(holder, tokenUrl, nonces.issue())],
+        address: "",
+      });
+      return String(answer.body["access_token"]);
+    };
+    const tokens = { stolen: await tokenWith(stolen), other: await tokenWith(other) };
+    assert.equal(await codeOf(act(tokens.stolen)), "let in");
+    await store.run("removeOperatorKey", { tenant: "main", kid: stolen.kid, actor: "operator:ana" });
+    assert.equal(await codeOf(act(tokens.stolen)), "client-unknown");
+    assert.equal(await codeOf(act(tokens.other)), "let in");
+  });
+
   test("the first start writes one private key file (0600), later starts none, and of five starts at once one wins", async () => {
     const fresh = await open<IdentityCommands>({ commands });
     const folders = Array.from({ length: 5 }, () => mkdtempSync(join(folder, "start-")));

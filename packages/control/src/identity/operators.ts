@@ -144,6 +144,7 @@ async function issueOperatorToken(
     issuer,
     audience: options.adminUrl,
     operator: operator.id,
+    kid: operator.kid,
     jkt: verified.jkt,
     lifetimeSeconds: machineLifetimeSecondsMax,
   };
@@ -172,7 +173,7 @@ async function operatorOf(
   assertion: string,
   place: { readonly issuer: string; readonly now: number },
   options: OperatorIssuerOptions,
-): Promise<{ readonly id: string } | string> {
+): Promise<{ readonly id: string; readonly kid: string } | string> {
   const jws = parseCompactJws(assertion, { bytesMax: assertionBytesMax, keyMember: "kid" });
   const claims = jws.kind === "jws" ? parseJsonObject(jws.payload) : null;
   if (jws.kind === "malformed" || claims === null) return "assertion-malformed";
@@ -194,7 +195,7 @@ async function operatorOf(
     replayKey("assertion", place.issuer, operator.kid, verdict.jti),
     verdict.until,
   );
-  return first ? { id: operator.id } : "assertion-replayed";
+  return first ? { id: operator.id, kid: operator.kid } : "assertion-replayed";
 }
 
 async function authenticate(
@@ -239,9 +240,10 @@ async function authenticate(
   } as const;
   const accepted = acceptAccessToken(signed, use);
   if (accepted.kind === "deny") return refused(accepted.code);
-  // Removed operators are out at once, not when their last token ends.
+  // Removed operators and removed keys are out at once, not when their last token ends: whoever had the key may hold the token.
+  const { sub, client_id: kid } = accepted.claims;
   const operators = await operatorsOf(options);
-  if (!operators.some((operator) => operator.id === accepted.claims.sub)) return refused("client-unknown");
+  if (!operators.some((operator) => operator.id === sub && operator.kid === kid)) return refused("client-unknown");
   const first = await options.replay.claim(
     "operator",
     replayKey("dpop", issuer, verified.jkt, verified.jti),
