@@ -293,13 +293,29 @@ describe("admission", () => {
     assert.equal(admission.enter("c"), null);
     assert.equal(admission.inFlight, 3);
   });
+
+  test("a crowd of networks that each come once locks no newcomer out, and no busy one is forgotten", () => {
+    const admission = new Admission({ ...defaultAdmissionLimits, prefixesMax: 8, inFlightPerPrefixMax: 1 }, clock);
+    assert.equal(admission.enter("busy"), null);
+    for (let i = 0; i < 100; i++) {
+      assert.equal(admission.enter(`once-${i}`), null);
+      admission.leave(`once-${i}`);
+    }
+    assert.equal(admission.enter("honest"), null);
+    assert.equal(admission.enter("busy")?.code, "too-many-from-source");
+    for (let i = 0; i < 6; i++) assert.equal(admission.enter(`held-${i}`), null);
+    assert.equal(admission.enter("one too many")?.code, "overloaded");
+    admission.leave("honest");
+    assert.equal(admission.enter("now there is room"), null);
+    assert.equal(admission.inFlight, 8);
+  });
 });
 
 describe("small parts", () => {
-  test("source prefixes are /24 and /56, and mapped IPv4 is IPv4", () => {
+  test("source prefixes are /24 and /48, and mapped IPv4 is IPv4", () => {
     assert.equal(sourceOf("203.0.113.9").prefix, sourceOf("::ffff:203.0.113.77").prefix);
-    assert.equal(sourceOf("2001:db8:0:12ff::1").prefix, sourceOf("2001:db8:0:1201::2").prefix);
-    assert.notEqual(sourceOf("2001:db8:0:1200::1").prefix, sourceOf("2001:db8:0:1300::1").prefix);
+    assert.equal(sourceOf("2001:db8:1:ff00::1").prefix, sourceOf("2001:db8:1:1::2").prefix);
+    assert.notEqual(sourceOf("2001:db8:1::1").prefix, sourceOf("2001:db8:2::1").prefix);
     assert.deepEqual(
       ["127.0.0.1", "::1", "10.1.1.1", "100.64.0.1", "8.8.8.8", "fd00::1", "2001:db8::1", undefined].map(
         (one) => sourceOf(one).addressClass,

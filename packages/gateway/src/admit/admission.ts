@@ -12,7 +12,7 @@ export interface AdmissionLimits {
   /** Failed identifications one prefix may have per window before it is turned away unheard. */
   readonly badCredentialsPerPrefixMax: number;
   readonly windowMs: number;
-  /** Prefixes remembered at once; when all are busy the newcomer is refused. */
+  /** Prefixes remembered at once. The one that has been idle longest makes room; when all are busy the newcomer is refused. */
   readonly prefixesMax: number;
 }
 
@@ -36,6 +36,8 @@ export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #clock: Clock;
   readonly #prefixes = new Map<string, PrefixState>();
+  /** Prefixes with nothing in flight, the longest idle first. */
+  readonly #idle = new Set<string>();
   #inFlight = 0;
 
   constructor(limits: AdmissionLimits, clock: Clock) {
@@ -56,7 +58,7 @@ export class Admission {
     const refusal = decideAdmission(state, limits);
     if (refusal !== null) return refusal;
     state.requests++;
-    state.inFlight++;
+    if (state.inFlight++ === 0) this.#idle.delete(prefix);
     this.#inFlight++;
     return null;
   }
@@ -64,7 +66,7 @@ export class Admission {
   leave(prefix: string): void {
     this.#inFlight--;
     const state = this.#prefixes.get(prefix);
-    if (state !== undefined) state.inFlight--;
+    if (state !== undefined && --state.inFlight === 0) this.#idle.add(prefix);
   }
 
   /** One failed identification from this prefix. */
@@ -84,17 +86,20 @@ export class Admission {
       }
       return known;
     }
-    if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle(now)) return null;
+    if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle()) return null;
     const fresh: PrefixState = { windowStartMs: now, requests: 0, badCredentials: 0, inFlight: 0 };
     this.#prefixes.set(prefix, fresh);
+    this.#idle.add(prefix);
     return fresh;
   }
 
-  #forgetIdle(now: number): boolean {
-    for (const [prefix, state] of this.#prefixes) {
-      if (state.inFlight === 0 && now - state.windowStartMs >= this.#limits.windowMs) this.#prefixes.delete(prefix);
+  /** Makes room for one: otherwise a crowd of networks that each came once would lock everybody new out for a window. */
+  #forgetIdle(): boolean {
+    for (const oldest of this.#idle) {
+      this.#idle.delete(oldest);
+      return this.#prefixes.delete(oldest);
     }
-    return this.#prefixes.size < this.#limits.prefixesMax;
+    return false;
   }
 }
 

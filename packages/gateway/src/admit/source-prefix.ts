@@ -1,11 +1,11 @@
-// Promises the network a source address belongs to, coarse enough that one customer cannot look like many: /24 for IPv4, /56 for IPv6.
-// Trusts the kernel's textual form of the peer address. Prefix lengths: DESIGN §4 admit; RFC 6177 for the size of a site.
+// Promises the network a source address belongs to, coarse enough that one customer cannot look like many: /24 for IPv4, /48 for IPv6.
+// Trusts the kernel's textual form of the peer address. Prefix lengths: DESIGN §4 admit; RFC 6177: a site may hold a whole /48.
 import type { AddressClass } from "@sallyport/protocol/audit/leaf.ts";
 
 export interface Source {
   /** The address as the kernel gave it, IPv4-mapped forms reduced to IPv4. */
   readonly address: string;
-  /** `v4:203.0.113` or `v6:20010db8000000`: the counted network. */
+  /** `v4:203.0.113` or `v6:20010db80000`: the counted network. */
   readonly prefix: string;
   readonly addressClass: AddressClass;
 }
@@ -40,7 +40,7 @@ function sourceOfV6(text: string): Source {
   const groups = expandV6(address);
   if (groups === null) return unknown;
   const hex = groups.map((group) => group.toString(16).padStart(4, "0")).join("");
-  return { address, prefix: `v6:${hex.slice(0, 14)}`, addressClass: classOfV6(groups) };
+  return { address, prefix: `v6:${hex.slice(0, 12)}`, addressClass: classOfV6(groups) };
 }
 
 function classOfV6(groups: readonly number[]): AddressClass {
