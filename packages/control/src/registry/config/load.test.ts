@@ -271,6 +271,17 @@ const goldens: readonly Golden[] = [
     broken: all,
   },
   {
+    says: "an attribute from a header that the provider never sees",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read:\n    match: GET /v1/invoices/{id}\n    attributes: { owner: 'header:X-Forwarded-User' }\n",
+    },
+    findings: [
+      "systems/billing.yaml:7:26 error $.operations['invoice.read'].attributes.owner: an attribute from a header that never reaches the provider as the caller sent it. Fix: take it from a header of the application's own",
+    ],
+    broken: all,
+  },
+  {
     says: "a schema that ajv refuses, at the place inside it",
     files: {
       "systems/billing.yaml":

@@ -1,5 +1,6 @@
 // Promises one system file, as one environment sees it, as a SystemConfig or the errors that keep it from being served.
 // Trusts the types (system-schema.ts) and attachments.ts. Specified in docs/configuration.md "systems/<id>.yaml".
+import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
 import type {
   AttributeSource,
   CertificateIdentity,
@@ -220,6 +221,15 @@ function readAttributes(
           ? "the path has no parameters"
           : `use one of ${parameters.map((known) => `\`path:${known}\``).join(", ")}`;
       reader.findings.push(errorAt(spot, "no such parameter in the path of `match`", known));
+    }
+    if (place === "header" && !reachesProvider(sourceName.toLowerCase())) {
+      reader.findings.push(
+        errorAt(
+          spot,
+          "an attribute from a header that never reaches the provider as the caller sent it",
+          "take it from a header of the application's own",
+        ),
+      );
     }
     if (place === "body" && !from.takesJson) {
       reader.findings.push(
