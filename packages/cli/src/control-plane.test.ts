@@ -26,6 +26,7 @@ interface Applied {
   readonly removed: readonly string[];
 }
 interface Status {
+  readonly inactive: readonly { readonly id: string; readonly environment: string; readonly state: string }[];
   readonly groups: readonly {
     readonly environment: string;
     readonly group: string;
@@ -211,6 +212,8 @@ forEachDialect((dialect, open) => {
     await bench.call("POST", `/v1/integrations/${integration}/suspend`, { reason: "incident" });
     await bench.apply(sound);
     assert.equal(await bench.state(), "suspended");
+    const inactive = async () => (await bench.call<Status>("GET", "/v1/status")).inactive;
+    assert.deepEqual(await inactive(), [{ id: integration, environment: "production", state: "suspended" }]);
     const without = {
       ...sound,
       "systems/orders.yaml": "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\n",
@@ -221,6 +224,7 @@ forEachDialect((dialect, open) => {
     assert.equal(await bench.state(), "suspended");
     await bench.call("POST", `/v1/integrations/${integration}/activate`, { reason: "over" });
     assert.equal(await bench.state(), "active");
+    assert.deepEqual(await inactive(), []);
   });
 
   test(

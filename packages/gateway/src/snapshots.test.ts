@@ -288,7 +288,7 @@ describe("swaps and endings", () => {
           listeners: [{ name: "edge", host: "127.0.0.1", port: taken }],
         }),
         (error: Error) =>
-          "code" in error && error.code === "port-in-use" && /listener edge: .* listeners\.edge/.test(error.message),
+          "code" in error && error.code === "port-in-use" && /listener edge: .* --listen edge=/.test(error.message),
       );
     } finally {
       await bed.close();

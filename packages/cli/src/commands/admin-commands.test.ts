@@ -43,6 +43,7 @@ const status = {
   ready: true,
   groups: [group],
   gateways: [gateway],
+  inactive: [],
   warnings: ["no witness is configured"],
 };
 const broken = { object: "system/billing", file: "systems/billing.yaml", line: 3, why: "not a URL" };
@@ -107,6 +108,17 @@ const cases: readonly {
     answers: { "GET /v1/status": { ...status, gateways: [{ ...gateway, state: "revoked", connected: false }] } },
     exit: 0,
     says: /revoked/,
+  },
+  {
+    argv: ["status"],
+    answers: {
+      "GET /v1/status": {
+        ...status,
+        inactive: [{ id: "orders-to-billing", environment: "production", state: "suspended" }],
+      },
+    },
+    exit: 1,
+    says: /not served: integration\/orders-to-billing \(production\) is suspended/,
   },
   {
     argv: ["why", crossing],

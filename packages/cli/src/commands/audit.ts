@@ -1,6 +1,7 @@
 // Promises to judge a log offline, to show what it says of one crossing, and to make and check receipts anyone can verify.
 // Trusts the verifier key and the checkpoints given on the command line, and nothing in the directory. Specified in docs/audit.md and docs/formats/leaf.md.
 import { readFileSync, writeFileSync } from "node:fs";
+import type { checkProof } from "@sallyport/kernel/log/prove.ts";
 import type { VerifyReport } from "@sallyport/kernel/log/verify.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
@@ -197,6 +198,17 @@ function proveCommand(group: Command): void {
     });
 }
 
+type ProofRefusal = Extract<ReturnType<typeof checkProof>, { readonly kind: "refused" }>["why"];
+
+const refusals: Readonly<Record<ProofRefusal, string>> = {
+  "not-included": "the leaf is not the one the proof is for, or one of the two was changed",
+  "malformed-proof": "the file is not a receipt of the form c2sp.org/tlog-proof@v1",
+  malformed: "the checkpoint in the receipt cannot be read",
+  unsigned: "the key has not signed the checkpoint in the receipt; is it another gateway's key?",
+  "bad-signature": "the signature under the checkpoint is not the key's: the checkpoint was changed",
+  "foreign-origin": "the checkpoint is of another log than the key",
+};
+
 function checkProofCommand(group: Command): void {
   group
     .command("check-proof <file>")
@@ -205,12 +217,13 @@ function checkProofCommand(group: Command): void {
     .option("--leaf <file>", "the leaf; default: <file>.leaf")
     .addHelpText("after", examples.checkProof)
     .action(async (file: string, flags: { readonly key: string; readonly leaf?: string }, command: Command) => {
-      const { checkProof } = await import("@sallyport/kernel/log/prove.ts");
+      const receipts = await import("@sallyport/kernel/log/prove.ts");
       const leaf = readFile(flags.leaf ?? `${file}.leaf`);
-      const verdict = checkProof(readFile(file).toString("utf8"), readKey(flags.key), leaf);
+      const verdict = receipts.checkProof(readFile(file).toString("utf8"), readKey(flags.key), leaf);
       const terminal = terminalOf(command);
       if (verdict.kind === "refused") {
-        terminal.result({ valid: false, why: verdict.why }, () => [`no: ${verdict.why}`]);
+        const said = refusals[verdict.why];
+        terminal.result({ valid: false, why: verdict.why, detail: said }, () => [`no: ${verdict.why}: ${said}`]);
         throw new CommandEnd(exitCode.no, "");
       }
       const { origin, size } = verdict.checkpoint;

@@ -28,6 +28,7 @@ interface ControlStatus {
     readonly snapshot: { readonly epoch: number; readonly version: number } | null;
     readonly refusal: string | null;
   }[];
+  readonly inactive: readonly { readonly id: string; readonly environment: string; readonly state: string }[];
   readonly warnings: readonly string[];
 }
 
@@ -42,6 +43,7 @@ export function statusCommand(program: Command, connect: Connect): void {
       terminal.result(status, () => words(status));
       const troubled =
         status.groups.some((group) => group.broken.length > 0) ||
+        status.inactive.length > 0 ||
         status.gateways.some((gateway) => gateway.state === "active" && !gateway.connected);
       if (!status.ready || troubled) throw new CommandEnd(exitCode.no, "");
     });
@@ -56,6 +58,8 @@ function words(status: ControlStatus): readonly string[] {
     for (const broken of group.broken)
       lines.push(`  not served: ${broken.object}  ${broken.file}:${broken.line}  ${broken.why}`);
   }
+  for (const { id, environment, state } of status.inactive)
+    lines.push(`not served: integration/${id} (${environment}) is ${state}`);
   for (const gateway of status.gateways) {
     const snapshot =
       gateway.snapshot === null ? "no snapshot yet" : `snapshot ${gateway.snapshot.epoch}.${gateway.snapshot.version}`;

@@ -32,6 +32,8 @@ export interface ControlStatus {
   readonly ready: boolean;
   readonly groups: readonly GroupStatus[];
   readonly gateways: readonly GatewayStatus[];
+  /** Declared and not in service, because of the state an operator gave them or an approval that is missing. */
+  readonly inactive: readonly Pick<IntegrationStatus, "id" | "environment" | "state">[];
   readonly warnings: readonly string[];
 }
 

@@ -295,6 +295,9 @@ async function status(parts: ControlParts): Promise<ControlStatus> {
       };
     }),
     gateways: await gateways(parts),
+    inactive: (await integrations(parts))
+      .filter(({ state }) => state !== "active")
+      .map(({ id, environment, state }) => ({ id, environment, state })),
     warnings: readiness.missing,
   };
 }

@@ -265,13 +265,13 @@ function listenFault(options: ListenerOptions, cause: Error): GatewayFault {
   if ("code" in cause && cause.code === "EADDRINUSE") {
     return new GatewayFault(
       "port-in-use",
-      `listener ${options.name}: ${at} is taken by another process; stop it, or give listeners.${options.name} another port in sallyport.yaml`,
+      `listener ${options.name}: ${at} is taken by another process; stop it, or give the listener another address with --listen ${options.name}=host:port`,
       cause,
     );
   }
   return new GatewayFault(
     "listen-failed",
-    `listener ${options.name}: cannot listen on ${at} (${cause.message}); check the address in listeners.${options.name} of sallyport.yaml`,
+    `listener ${options.name}: cannot listen on ${at} (${cause.message}); name one of this machine with --listen ${options.name}=host:port`,
     cause,
   );
 }

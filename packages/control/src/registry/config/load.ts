@@ -27,6 +27,7 @@ import { readPolicies } from "./read-policies.ts";
 import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";
 import { readFolder, type SourceFile } from "./source-files.ts";
+import { findStrays, keepReads } from "./stray-names.ts";
 import { type MapTree, pathOfEnvironment, spotOf, textAt } from "./yaml-tree.ts";
 
 /** The estate in a directory. Throws only when the directory itself cannot be read. */
@@ -45,6 +46,12 @@ interface Sited {
 
 /** The estate behind an io; pure but for its reads. */
 export function loadEstateFrom(io: EstateIo): LoadedEstate {
+  const kept = keepReads(io);
+  const { estate, findings } = readEstate(kept.io);
+  return { estate, findings: bounded(sortFindings([...findings, ...findStrays(io, kept.reads)])) };
+}
+
+function readEstate(io: EstateIo): LoadedEstate {
   const settings = readEstateSettings(io);
   const declared = new Set(settings.environments.map((environment) => environment.name));
   const folders = [
@@ -84,7 +91,7 @@ export function loadEstateFrom(io: EstateIo): LoadedEstate {
     operators: settings.operators,
     environments,
   };
-  return { estate, findings: bounded(sortFindings(findings)) };
+  return { estate, findings };
 }
 
 function bounded(findings: Finding[]): Finding[] {
