@@ -102,6 +102,10 @@ class ControlAssembly {
   readonly #options: ControlOptions;
   readonly #foundations: Foundations;
   readonly #fault: (error: unknown) => void;
+  #refusedConnections = 0;
+  readonly #connectionRefused = () => {
+    this.#refusedConnections += 1;
+  };
   readonly #opened: (() => Promise<void>)[];
   readonly #hub = new Hub();
   readonly #compiler = createSliceCompiler();
@@ -153,7 +157,7 @@ class ControlAssembly {
     const { inForce, service, adminLog, operators, parts, addresses, operatorKey } = has;
     const shared = { ...this.#options, ...this.#foundations, hub: this.#hub, inForce, fault: this.#fault };
     const stopUpkeep = startUpkeep({ ...shared, service, adminLog, operators });
-    const metrics = createControlMetrics(shared);
+    const metrics = createControlMetrics({ ...shared, refusedConnections: () => this.#refusedConnections });
     return {
       addresses,
       operatorKey,
@@ -198,7 +202,13 @@ class ControlAssembly {
   async #openIdentity(): Promise<{ listener: IdentityListener; url: string }> {
     const { tenant, identity } = this.#options;
     const tls = await this.#foundations.authorities.listener(tenant, "identity", hostsOf(identity));
-    const listener = await listenIdentity({ host: identity.host, port: identity.port, tls, onFault: this.#fault });
+    const listener = await listenIdentity({
+      host: identity.host,
+      port: identity.port,
+      tls,
+      onFault: this.#fault,
+      connectionRefused: this.#connectionRefused,
+    });
     this.#opened.push(() => listener.close());
     return { listener, url: identity.url ?? origin(identity.host, listener.address.port) };
   }
@@ -227,6 +237,7 @@ class ControlAssembly {
       port: channel.port,
       tls: { cert: tls.cert, key: tls.key, authority: ca.certificatePem },
       heartbeatMs,
+      connectionRefused: this.#connectionRefused,
     });
     const port = await listener.start();
     this.#opened.push(() => listener.close());
@@ -303,6 +314,7 @@ class ControlAssembly {
       operators: () => issuerOf(operators),
       api,
       fault: this.#fault,
+      connectionRefused: this.#connectionRefused,
     });
     const port = await listener.start();
     this.#opened.push(() => listener.close());

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { OperatorIssuer } from "../identity/operators.ts";
+import { boundSources } from "../source-places.ts";
 import { unavailableFault } from "./unavailable.ts";
 
 export interface AdminListenerOptions {
@@ -16,11 +17,14 @@ export interface AdminListenerOptions {
   readonly operators: () => OperatorIssuer;
   readonly api: { fetch(request: Request): Promise<Response> };
   readonly fault: (error: unknown) => void;
+  /** A connection was turned away because its network, or everybody, has too many. */
+  readonly connectionRefused?: () => void;
 }
 
 /** What of a body nobody wanted is read and thrown away, so that its sender sees the answer; more ends the connection. */
 const discardBytesMax = 16 * 1024 * 1024;
 const tokenBodyBytesMax = 16 * 1024;
+const connectionsMax = 256;
 
 export class AdminListener {
   readonly #server: Server;
@@ -32,6 +36,7 @@ export class AdminListener {
       {
         ...options.tls,
         minVersion: "TLSv1.3",
+        handshakeTimeout: 10_000,
         maxHeaderSize: 16 * 1024,
         headersTimeout: 10_000,
         requestTimeout: 60_000,
@@ -52,7 +57,8 @@ export class AdminListener {
         });
       },
     );
-    this.#server.maxConnections = 256;
+    this.#server.maxConnections = connectionsMax;
+    boundSources(this.#server, options.connectionRefused ?? (() => {}));
   }
 
   async start(): Promise<number> {

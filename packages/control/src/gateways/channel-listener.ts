@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { boundSources, type SourcePlaces } from "../source-places.ts";
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
 import { parseJoinRequest, parseRenewRequest, parseUpMessage } from "./parse-up.ts";
@@ -37,6 +38,8 @@ export interface ChannelListenerOptions {
   readonly port: number;
   readonly tls: { readonly cert: string; readonly key: string; readonly authority: string };
   readonly heartbeatMs: number;
+  /** A connection was turned away because its network, all strangers, or everybody have too many. */
+  readonly connectionRefused?: () => void;
 }
 
 const joinBodyBytesMax = 8 * 1024;
@@ -64,6 +67,7 @@ export class ChannelListener {
   readonly #hub: Hub;
   readonly #ports: ChannelPorts;
   readonly #options: ChannelListenerOptions;
+  readonly #places: SourcePlaces;
   #strangers = 0;
   #joins = 0;
 
@@ -100,6 +104,7 @@ export class ChannelListener {
       },
     );
     this.#server.maxConnections = connectionsMax;
+    this.#places = boundSources(this.#server, options.connectionRefused ?? (() => {}));
     this.#server.on("secureConnection", (socket: TLSSocket) => this.#countStranger(socket));
   }
 
@@ -125,8 +130,11 @@ export class ChannelListener {
   }
 
   #countStranger(socket: TLSSocket): void {
+    // Many gateways may share one address: a network is bounded in handshakes it does not end, strangers all together.
+    this.#places.free(socket);
     if (socket.authorized) return;
     if (this.#strangers >= strangersMax) {
+      this.#options.connectionRefused?.();
       socket.destroy();
       return;
     }

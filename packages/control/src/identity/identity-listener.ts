@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { boundSources } from "../source-places.ts";
 import { metadataOf } from "./metadata.ts";
 import type { TokenHandler } from "./provider.ts";
 
@@ -11,6 +12,7 @@ export const bodyBytesMax = 16 * 1024;
 export const headerCountMax = 40;
 export const connectionsMax = 1024;
 export const requestTimeoutMs = 10_000;
+const handshakeTimeoutMs = 10_000;
 const drainTimeoutMs = 5_000;
 
 /** What the listener needs of one issuer. */
@@ -33,6 +35,8 @@ export interface IdentityListenerOptions {
   /** PEM. */
   readonly tls: { readonly cert: string; readonly key: string };
   readonly onFault: (fault: unknown) => void;
+  /** A connection was turned away because its network, or everybody, has too many. */
+  readonly connectionRefused?: () => void;
 }
 
 export interface IdentityListener {
@@ -62,6 +66,7 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
       ALPNProtocols: ["http/1.1"],
+      handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: headerBytesMax,
       requestTimeout: requestTimeoutMs,
       headersTimeout: requestTimeoutMs,
@@ -77,6 +82,7 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
   );
   server.maxHeadersCount = headerCountMax;
   server.maxConnections = connectionsMax;
+  boundSources(server, options.connectionRefused ?? (() => {}));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, resolve);

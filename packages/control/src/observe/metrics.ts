@@ -8,9 +8,12 @@ import type { InForce } from "../in-force.ts";
 export interface ControlMetricsSources extends Pick<Foundations, "store" | "log"> {
   readonly hub: Hub;
   readonly inForce: InForce;
+  readonly refusedConnections: () => number;
 }
 
-export function createControlMetrics({ store, log, hub, inForce }: ControlMetricsSources): { text(): Promise<string> } {
+export function createControlMetrics({ store, log, hub, inForce, refusedConnections }: ControlMetricsSources): {
+  text(): Promise<string>;
+} {
   const registry = new Registry();
   const gauge = (name: string, help: string, read: () => number | Promise<number>) =>
     new Gauge({
@@ -25,6 +28,9 @@ export function createControlMetrics({ store, log, hub, inForce }: ControlMetric
   gauge("environments", "Environments with an issuer", () => inForce.identities.size);
   gauge("broken_objects", "Objects that are not served; sallyport status names file and line", () =>
     inForce.brokenObjects(),
+  );
+  gauge("connections_refused", "Connections turned away since the start: one network, or all, had too many", () =>
+    refusedConnections(),
   );
   gauge("log_leaves", "Durable leaves in control's own log", () => log.size());
   gauge(
