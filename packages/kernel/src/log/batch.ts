@@ -14,6 +14,8 @@ export interface LogEntry {
 
 /** Records that end or explain what is already in the log; they may use the reserve. */
 const administrative: ReadonlySet<Leaf["t"]> = new Set(["admin", "outcome", "start", "origin"]);
+/** How a leaf of the operators' environment says so: its members have one order, and no value can hold a quote, so nothing else reads like it. */
+const operatorsPlace = ',"environment":"sallyport","region":"';
 /** Only the log itself writes these. */
 const ownTypes: ReadonlySet<Leaf["t"]> = new Set(["origin", "start"]);
 
@@ -64,7 +66,8 @@ export function siftBatch(bytes: Buffer, count: number, rules: SiftRules): Sifte
       throw new LogFault("leaf-refused", "a batch is not in the stored encoding");
     }
     const head = headOf(bytes, span.leafAt, span.leafEnd);
-    const code = refusalOf(head, { urgentOnly: rules.urgentOnly, intentsOpen });
+    const isUrgent = !rules.urgentOnly || isAdministrative(head, bytes.subarray(span.leafAt, span.leafEnd));
+    const code = refusalOf(head, { isUrgent, intentsOpen });
     if (head === null || code !== null) {
       refused.push({ place, code: code ?? "leaf-refused" });
       continue;
@@ -76,8 +79,17 @@ export function siftBatch(bytes: Buffer, count: number, rules: SiftRules): Sifte
   return { heads, refused, bytes: refused.length === 0 ? bytes : Buffer.concat(kept) };
 }
 
-function refusalOf(head: LeafHead | null, rules: SiftRules): LogFaultCode | null {
+/** An operator who is to free the disk needs a token first, so issuances of the operators' environment may use the reserve too. */
+function isAdministrative(head: LeafHead | null, leaf: Buffer): boolean {
+  if (head === null) return false;
+  return administrative.has(head.t) || (head.t === "issuance" && leaf.includes(operatorsPlace, 0, "latin1"));
+}
+
+function refusalOf(
+  head: LeafHead | null,
+  rules: { readonly isUrgent: boolean; readonly intentsOpen: number },
+): LogFaultCode | null {
   if (head === null || ownTypes.has(head.t)) return "leaf-refused";
-  if (rules.urgentOnly && !administrative.has(head.t)) return "disk-full";
+  if (!rules.isUrgent) return "disk-full";
   return head.t === "intent" && rules.intentsOpen >= openIntentsMax ? "log-full" : null;
 }

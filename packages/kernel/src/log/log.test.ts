@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
-import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { parseLeaf, printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { LogFault, type LogFaultCode } from "./fault.ts";
 import { Log, type LogOptions } from "./log.ts";
 import { importLogKey } from "./log-crypto.ts";
@@ -182,6 +182,42 @@ test("a nearly full disk refuses ordinary records and still takes administrative
     ],
   );
   assert.equal(log.find(sampleId(9_999))[0]?.index, first);
+});
+
+test("on a nearly full disk an operator still gets a token, and nobody else does", () => {
+  const { open } = setup({ lowSpaceBytes: 30_000 }, { capacityBytes: 60_000 });
+  const log = open();
+  let n = 0;
+  while (log.append([crossing(n)]).refused.length === 0) assert.ok(++n < 200);
+  const issuance = (environment: string, id: number, region = "eu") => ({
+    leaf: printLeaf({
+      t: "issuance",
+      id: sampleId(id),
+      at: november,
+      tenant: "main",
+      environment,
+      region,
+      node: "gw-1",
+      client: null,
+      audience: "https://id.example/sallyport",
+      verdict: "allow",
+      code: null,
+      token: null,
+      proof: "dpop",
+      expiresAt: november + 300_000,
+    }),
+  });
+  // The name in another member makes nobody an operator.
+  const batch = [
+    issuance("production", 9_996),
+    issuance("sallyport", 9_997),
+    issuance("production", 9_998, "sallyport"),
+  ];
+  assert.deepEqual(log.append(batch).refused, [
+    { place: 0, code: "disk-full" },
+    { place: 2, code: "disk-full" },
+  ]);
+  assert.equal(log.find(sampleId(9_997)).length, 1);
 });
 
 test("a full disk gives up the reserve for administrative records, loses nothing and goes on when there is room", () => {
