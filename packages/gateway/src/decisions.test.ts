@@ -187,13 +187,24 @@ describe("nonces", () => {
 describe("replay set", () => {
   test("a full table refuses instead of forgetting, and the next step starts empty", () => {
     const set = openReplaySet(allocateReplaySet(128), key);
-    const burns = Array.from({ length: 129 }, (_, i) => set.burn(7, "k", `jti-${i}`));
+    const burns = Array.from({ length: 129 }, (_, i) => set.burn(7, i % 2 === 0 ? "k" : "l", `jti-${i}`));
     assert.equal(burns.filter((burn) => burn === "fresh").length, 128);
     assert.equal(burns.at(-1), "full");
     assert.equal(set.burn(7, "k", "jti-0"), "replayed");
     assert.equal(set.burn(8, "k", "jti-0"), "fresh");
     assert.equal(set.burn(10, "k", "jti-0"), "fresh", "step 7's table is cleared for step 10");
-    assert.equal(set.burn(7, "k", "jti-1"), "full", "and step 7 can never be used again");
+    assert.equal(set.burn(7, "l", "jti-1"), "full", "and step 7 can never be used again");
+  });
+
+  test("one key that burns as fast as it can shuts no other key out, and its own replays are still told", () => {
+    const set = openReplaySet(allocateReplaySet(1024), key);
+    const greedy = Array.from({ length: 2_000 }, (_, i) => set.burn(7, "greedy", `jti-${i}`));
+    assert.equal(greedy.filter((burn) => burn === "fresh").length, 512);
+    assert.equal(greedy.at(-1), "full");
+    assert.equal(set.burn(7, "greedy", "jti-0"), "replayed");
+    for (let i = 0; i < 300; i++) assert.equal(set.burn(7, "honest", `jti-${i}`), "fresh");
+    assert.equal(set.burn(8, "greedy", "jti-0"), "fresh", "a share is one step's");
+    assert.equal(set.burn(10, "greedy", "jti-0"), "fresh", "and is cleared with its table");
   });
 
   test("threads racing the same ids burn each exactly once", async () => {

@@ -5,7 +5,7 @@ import { createHmac } from "node:crypto";
 export type Burn = "fresh" | "replayed" | "full";
 
 export interface ReplaySet {
-  /** Marks (key thumbprint, jti) as used within a nonce step: insert-only, compare-and-set. */
+  /** Marks (key thumbprint, jti) as used within a nonce step: insert-only, compare-and-set. `full` also where the key has burnt its share. */
   burn(step: number, jkt: string, jti: string): Burn;
 }
 
@@ -14,6 +14,10 @@ const tables = 3;
 /** Slots looked at before the table counts as full. */
 const probesMax = 128;
 const headerWords = 4;
+/** Counters of what each key has burnt in a step; a key's place is keyed and changes with the step, so nobody can choose to share one. */
+const shareWords = 1024;
+/** One key may fill this part of a step's table, so that it alone cannot shut the others out. */
+const sharePerKey = 1 / 2;
 /** Spins while another thread clears a table (well under a millisecond of work). */
 const spinsMax = 1_000_000;
 
@@ -22,14 +26,16 @@ export const replaySetSlots = 1 << 19;
 /** Memory for a set of `slots` (a power of two) ids per nonce step, to be shared by all threads of the node. */
 export function allocateReplaySet(slots: number): SharedArrayBuffer {
   if (!Number.isInteger(Math.log2(slots))) throw new RangeError("slots must be a power of two");
-  return new SharedArrayBuffer(8 * tables * (headerWords + slots));
+  return new SharedArrayBuffer(8 * tables * (headerWords + shareWords + slots));
 }
 
 /** Opens the shared table; all openers must hold the same `key` (32 random bytes per node and epoch). */
 export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): ReplaySet {
   const words = new BigInt64Array(memory);
   const span = words.length / tables;
-  const slots = span - headerWords;
+  const first = headerWords + shareWords;
+  const slots = span - first;
+  const shareMax = BigInt(Math.ceil(slots * sharePerKey));
   return {
     burn(step, jkt, jti) {
       const base = (step % tables) * span;
@@ -38,15 +44,24 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
       // Zero means empty, so the one hash that is zero is moved to one.
       const hash = mac.readBigInt64LE(0) || 1n;
       const start = mac.readUInt32LE(8) % slots;
+      const share = base + headerWords + shareOf(key, step, jkt);
+      const isOver = Atomics.load(words, share) >= shareMax;
       for (let probe = 0; probe < probesMax; probe++) {
-        const index = base + headerWords + ((start + probe) % slots);
-        const seen = Atomics.compareExchange(words, index, 0n, hash);
-        if (seen === 0n) return "fresh";
+        const index = base + first + ((start + probe) % slots);
+        const seen = isOver ? Atomics.load(words, index) : Atomics.compareExchange(words, index, 0n, hash);
         if (seen === hash) return "replayed";
+        if (seen !== 0n) continue;
+        if (isOver) return "full";
+        Atomics.add(words, share, 1n);
+        return "fresh";
       }
       return "full";
     },
   };
+}
+
+function shareOf(key: Uint8Array, step: number, jkt: string): number {
+  return createHmac("sha256", key).update(`share\n${step}\n${jkt}`).digest().readUInt32LE(0) % shareWords;
 }
 
 const clearing = -1n;
