@@ -265,11 +265,12 @@ test("no join token is made where its file cannot be, and no empty file stays wh
   assert.deepEqual([exit, existsSync(refused)], [4, false]);
 });
 
-test("what is sent of an estate are its configuration files, by relative path; links out of it and other files stay", () => {
+test("what is sent of an estate are its configuration files, by relative path; other files stay, links out of it are refused", async () => {
   const own = estateFolder();
   writeFileSync(join(own, "notes.txt"), "private");
+  assert.deepEqual(Object.keys(await readEstateFiles(own)), ["systems/billing.yaml"]);
   writeFileSync(join(folder, "outside.yaml"), "secret: 1\n");
   symlinkSync(join(folder, "outside.yaml"), join(own, "systems/linked.yaml"));
-  assert.deepEqual(Object.keys(readEstateFiles(own)), ["systems/billing.yaml"]);
-  assert.throws(() => readEstateFiles(join(folder, "none")), { exit: 2 });
+  await assert.rejects(readEstateFiles(own), { exit: 2, message: /systems\/linked\.yaml is a symbolic link out/ });
+  await assert.rejects(readEstateFiles(join(folder, "none")), { exit: 2 });
 });

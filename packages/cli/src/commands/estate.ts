@@ -1,7 +1,5 @@
 // Promises that what is applied is what was planned, that findings name file, line and fix, and that a second plan is empty.
 // Trusts control's admin API. Specified in docs/configuration.md and docs/cli.md.
-import { readdirSync, readFileSync } from "node:fs";
-import { join, relative, sep } from "node:path";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -21,16 +19,13 @@ interface ApplyReport {
   }[];
 }
 
-const filesMax = 5_000;
-const configFile = /\.(ya?ml|json|cedar|pem)$/;
-
 /** `sallyport plan` and `sallyport apply`. */
 export function estateCommands(program: Command, connect: Connect): void {
   program
     .command("plan <directory>")
     .description("what applying this directory would change; exit 1 when something would")
     .action(async (directory: string, _options: unknown, command: Command) => {
-      const files = readEstateFiles(directory);
+      const files = await readEstateFiles(directory);
       const { client, terminal } = await connect(command);
       const report = await client.call<ApplyReport>("POST", "/v1/estate/plan", { files });
       terminal.result(report, () => words(report, "would be"));
@@ -40,7 +35,7 @@ export function estateCommands(program: Command, connect: Connect): void {
     .command("apply <directory>")
     .description("make the estate what this directory says; touches only what this estate manages")
     .action(async (directory: string, _options: unknown, command: Command) => {
-      const files = readEstateFiles(directory);
+      const files = await readEstateFiles(directory);
       const { client, terminal } = await connect(command);
       const report = await client.call<ApplyReport>("POST", "/v1/estate/apply", { files });
       terminal.result(report, () => words(report, "was"));
@@ -53,19 +48,16 @@ export function estateCommands(program: Command, connect: Connect): void {
     });
 }
 
-/** The configuration files below a directory, by path relative to it with forward slashes. Links are not followed. */
-export function readEstateFiles(directory: string): Readonly<Record<string, string>> {
-  const files: Record<string, string> = Object.create(null);
+/** The files the estate loads from, by path relative to the directory with forward slashes: links inside are followed, links out refused. */
+export async function readEstateFiles(directory: string): Promise<Readonly<Record<string, string>>> {
   assertEstateDirectory(directory);
-  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-  for (const entry of entries) {
-    if (!entry.isFile() || !configFile.test(entry.name)) continue;
-    const path = join(entry.parentPath, entry.name);
-    files[relative(directory, path).split(sep).join("/")] = readFileSync(path, "utf8");
-    if (Object.keys(files).length > filesMax)
-      throw new CommandEnd(exitCode.badUse, `${directory} holds more than ${filesMax} configuration files`);
+  const { readSentFiles, SentFilesFault } = await import("@sallyport/control/registry/config/sent-files.ts");
+  try {
+    return readSentFiles(directory, () => Date.now());
+  } catch (error) {
+    if (error instanceof SentFilesFault) throw new CommandEnd(exitCode.badUse, error.message, error.fix);
+    throw error;
   }
-  return files;
 }
 
 function changes(report: ApplyReport): number {
