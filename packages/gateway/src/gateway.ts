@@ -24,6 +24,7 @@ import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/rep
 import { TokenCache, tokenCacheEntriesMax } from "./identify/token-cache.ts";
 import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
 import { defaultListenBounds } from "./listen/bounds.ts";
+import { Crossings } from "./listen/crossings.ts";
 import { Listener } from "./listen/listener.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
@@ -41,7 +42,7 @@ import { openStateDirectory } from "./snapshot/state-directory.ts";
 import { TokenRing } from "./snapshot/token-ring.ts";
 
 const sweepMs = 1_000;
-/** Longest wait for crossings under way after the grace is over. */
+/** Longest wait for crossings that were cut to record their end. */
 const lastWaitMs = 100;
 
 export interface Gateway {
@@ -54,7 +55,10 @@ export interface Gateway {
   held(): { readonly keySeq: number; readonly revocationSeq: number };
   /** Certificate chain and key (PEM) of every TLS listener, for new connections from now on. */
   useListenerTls(pair: { readonly cert: string; readonly key: string }): void;
-  /** Not ready from now on; answers say `Connection: close`; resolves when the last crossing ended, or after `graceMs`. */
+  /**
+   * Not ready from now on. Everything is still served, with `Connection: close`, for `graceMs` or until nothing comes any more; then
+   * listening ends, and it resolves when the last crossing has ended, at most `lastCrossingsMsMax` later.
+   */
   drain(graceMs: number): Promise<void>;
   /** Ends listeners, crossings, feed and pools. Safe to call twice. */
   close(): Promise<void>;
@@ -85,13 +89,12 @@ class RunningGateway implements Gateway {
   readonly #hopKey: HopKey;
   #ownAddresses: ReadonlySet<string> = new Set();
   readonly #addresses: ListenerAddress[] = [];
-  #inFlight = 0;
+  readonly #crossings = new Crossings();
   #lease: EstateLease | null = null;
   readonly #retired = new Set<EstateLease>();
   #refused: RefusedSnapshot | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #draining = false;
-  #idle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(options: GatewayOptions) {
@@ -181,7 +184,7 @@ class RunningGateway implements Gateway {
       refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
       logOrigin: log.origin,
       logLeaves: log.size(),
-      inFlight: this.#inFlight,
+      inFlight: this.#crossings.count,
       draining: this.#draining,
     };
   }
@@ -200,15 +203,8 @@ class RunningGateway implements Gateway {
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    for (const listener of this.#listeners) listener.closeIdle();
-    if (this.#inFlight === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.#idle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    await this.#crossings.announced(graceMs);
+    await this.#crossings.lastOf(this.#listeners);
   }
 
   close(): Promise<void> {
@@ -221,7 +217,7 @@ class RunningGateway implements Gateway {
     if (this.#sweep !== null) clearInterval(this.#sweep);
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     // Cut crossings still record their outcome; the log outlives us.
-    if (this.#inFlight > 0) await this.drain(lastWaitMs);
+    await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
     await this.#follower.close();
     this.#recorder.sweep(true);
     this.#retire();
@@ -257,7 +253,7 @@ class RunningGateway implements Gateway {
       limiter: this.#limiter,
       recorder: this.#recorder,
       metrics: createMetrics({
-        inFlight: () => this.#inFlight,
+        inFlight: () => this.#crossings.count,
         snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,
         snapshotAgeSeconds: () =>
           this.#lease === null ? 0 : (clock.now() - this.#lease.estate.manifest.issuedAt) / 1000,
@@ -307,11 +303,7 @@ class RunningGateway implements Gateway {
     this.#retire();
     this.#lease = lease;
     this.#refused = null;
-    for (const listener of this.#listeners) {
-      listener.useRoots(estate.roots);
-      const declared = estate.object.listeners[listener.bound.name];
-      if (declared !== undefined) listener.useUrl(declared.url);
-    }
+    for (const listener of this.#listeners) listener.use(estate.roots, estate.object.listeners);
     const { epoch, version } = estate.manifest;
     this.#options.logger.info({ epoch, version, broken: estate.broken.length }, "snapshot in force");
   }
@@ -388,7 +380,7 @@ class RunningGateway implements Gateway {
       listener: on.listener,
       source: on.source,
     });
-    this.#inFlight++;
+    this.#crossings.begin();
     response.once("close", () => this.#closed(exchange));
     return exchange;
   }
@@ -402,7 +394,6 @@ class RunningGateway implements Gateway {
     for (const listener of this.#listeners) listener.forget(exchange);
     if (exchange.admitted) this.#admission.leave(exchange.source.prefix);
     if (exchange.lease !== null) this.#giveBack(exchange.lease);
-    this.#inFlight--;
-    if (this.#inFlight === 0) this.#idle?.();
+    this.#crossings.end();
   }
 }

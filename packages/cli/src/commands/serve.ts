@@ -72,7 +72,7 @@ export function serveCommand(program: Command): void {
       "environment variable that holds the PostgreSQL URL of the control store; default: SQLite under --data",
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
-    .option("--grace <duration>", "how long requests in flight may take after SIGTERM", "10s")
+    .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.

@@ -5,7 +5,7 @@
 import { constants } from "node:crypto";
 import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import { type AddressInfo, createServer as createPlainServer, type Socket } from "node:net";
+import { type AddressInfo, createServer as createPlainServer, Server as PlainServer, type Socket } from "node:net";
 import { deny } from "@sallyport/protocol/verdict.ts";
 import { type Source, sourceOf } from "../admit/source-prefix.ts";
 import type { BoundListener, Exchange } from "../exchange.ts";
@@ -36,6 +36,11 @@ interface Connection {
 const checkEvery = (bounds: ListenBounds): number =>
   Math.max(50, Math.min(1_000, Math.floor(Math.min(bounds.headersTimeoutMs, bounds.requestTimeoutMs) / 10)));
 
+/** A turn of the event loop in which nothing happened is shorter than this. */
+const calmTurnMs = 0.1;
+/** Longest wait for such a turn before a listener is closed. */
+const emptyQueueMsMax = 200;
+
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #bounds: ListenBounds;
@@ -45,6 +50,7 @@ export class Listener {
   #bound: BoundListener;
   #tls: ListenerOptions["tls"];
   #roots: readonly string[] = [];
+  #ended: Promise<void> | null = null;
 
   constructor(options: ListenerOptions, bounds: ListenBounds, handler: ListenerHandler) {
     this.#options = options;
@@ -78,9 +84,11 @@ export class Listener {
     return address;
   }
 
-  /** The origin callers use, as the snapshot names it. */
-  useUrl(url: string): void {
-    this.#bound = { ...this.#bound, url: url.replace(/\/$/, "") };
+  /** What the snapshot says of listeners: roots of client certificates, and by name the origin callers use. */
+  use(roots: readonly string[], declared: Readonly<Record<string, { readonly url: string }>>): void {
+    this.useRoots(roots);
+    const url = declared[this.#bound.name]?.url;
+    if (url !== undefined) this.#bound = { ...this.#bound, url: url.replace(/\/$/, "") };
   }
 
   /** Roots whose client certificates OpenSSL may build paths to, from now on. */
@@ -114,15 +122,45 @@ export class Listener {
     if (at >= 0) running?.splice(at, 1);
   }
 
-  closeIdle(): void {
-    this.#server.closeIdleConnections();
+  /** Accepts no connection from now on, and goes on serving those it has; resolves when the last one has ended. */
+  async stop(): Promise<void> {
+    await this.#untilQueueIsEmpty();
+    await this.#end();
   }
 
+  /**
+   * Closing a listening socket resets what the kernel has accepted and we have not: callers who were told yes. One is taken per turn of
+   * the loop, so we go on until a turn brought none and was too short for another to arrive behind it.
+   */
+  async #untilQueueIsEmpty(): Promise<void> {
+    let taken = 0;
+    const count = (): void => void taken++;
+    this.#server.on("connection", count);
+    const startedMs = performance.now();
+    let turnMs = startedMs;
+    for (let last = -1; ; last = taken) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const nowMs = performance.now();
+      const isCalm = taken === last && nowMs - turnMs < calmTurnMs;
+      if (isCalm || nowMs - startedMs > emptyQueueMsMax) break;
+      turnMs = nowMs;
+    }
+    this.#server.off("connection", count);
+  }
+
+  /** Ends everything at once. */
   async close(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve());
-      this.#server.closeAllConnections();
-    });
+    const ended = this.#end();
+    // Also ends the looks at slow requests.
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await ended;
+  }
+
+  #end(): Promise<void> {
+    // The close of node:http would cut connections that are idle in its eyes: also those that were just made and are about to ask.
+    this.#ended ??= new Promise((resolve) => PlainServer.prototype.close.call(this.#server, () => resolve()));
+    return this.#ended;
   }
 
   #createServer(): Server | TlsServer {
