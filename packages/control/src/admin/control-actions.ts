@@ -20,6 +20,7 @@ import {
   type GatewayStatus,
   type IntegrationStatus,
 } from "./actions.ts";
+import { checkpointWarning } from "./checkpoint-warning.ts";
 import { readCrossing } from "./read-crossing.ts";
 
 export function createActions(parts: ControlParts): AdminActions {
@@ -298,6 +299,6 @@ async function status(parts: ControlParts): Promise<ControlStatus> {
     inactive: (await integrations(parts))
       .filter(({ state }) => state !== "active")
       .map(({ id, environment, state }) => ({ id, environment, state })),
-    warnings: readiness.missing,
+    warnings: [...readiness.missing, ...(await parts.store.run("listRefusedCheckpoints", null)).map(checkpointWarning)],
   };
 }
