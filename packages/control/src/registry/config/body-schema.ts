@@ -4,6 +4,7 @@
 import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { default as addFormats } from "ajv-formats";
+import { patternTextMax, refusePattern } from "./linear-pattern.ts";
 import { dataClasses } from "./system-schema.ts";
 
 export interface BodySchema {
@@ -20,7 +21,14 @@ export interface SchemaRefusal {
 }
 
 /** Members whose values are schemas by name, schemas in a list, or one schema. The rest is data and is left alone. */
-const schemaMaps = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
+const schemaMaps = new Set([
+  "properties",
+  "patternProperties",
+  "$defs",
+  "definitions",
+  "dependentSchemas",
+  "dependencies",
+]);
 const schemaMembers = new Set([
   "allOf",
   "anyOf",
@@ -38,12 +46,34 @@ const schemaMembers = new Set([
   "unevaluatedProperties",
 ]);
 const schemaDepthMax = 64;
+/** Items of which each is held against each other. */
+const uniqueItemsMax = 256;
+/** Formats a gateway checks in a time that grows with the text. Of ajv-formats `url`, `email`, `hostname`, `uri`, `uri-reference` and `regex` are left out, as their expressions are not of that kind or compile what the caller sends. */
+const formats = [
+  "date",
+  "time",
+  "date-time",
+  "duration",
+  "ipv4",
+  "ipv6",
+  "uuid",
+  "json-pointer",
+  "byte",
+  "int32",
+  "int64",
+  "float",
+  "double",
+  "password",
+  "binary",
+] as const;
 
 /** Checks a schema by compiling it. References may stay inside the schema only. */
 export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   const classes = new Set<DataClass>();
   const wrong: SchemaRefusal[] = [];
-  const stripped = walk(schema, [], { classes, wrong });
+  const found: Found = { classes, wrong, schemas: new Set(), references: [] };
+  const stripped = walk(schema, [], found);
+  refuseHiddenSchemas(found);
   const [refusal] = wrong;
   if (refusal !== undefined) return refusal;
   if (typeof stripped !== "object" || stripped === null)
@@ -58,7 +88,7 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   });
   // ajv-formats is CommonJS: under Node its function is the default member of the default import.
   const install = (addFormats as unknown as { default?: typeof addFormats }).default ?? addFormats;
-  (install as unknown as (target: Ajv2020) => void)(ajv);
+  (install as unknown as (target: Ajv2020, names: readonly string[]) => void)(ajv, formats);
   if (!ajv.validateSchema(stripped)) {
     const [error] = ajv.errors ?? [];
     return {
@@ -92,13 +122,76 @@ function explainCompile(cause: unknown): SchemaRefusal {
       fix: "correct its spelling or remove it",
     };
   const format = /unknown format "([^"]{1,40})"/.exec(said)?.[1];
-  if (format !== undefined) return { path: [], message: `the format \`${format}\` is not known`, fix: "use `pattern`" };
+  if (format !== undefined) {
+    const message = `the format \`${format}\` is not known, or not one that is checked in bounded time`;
+    return { path: [], message, fix: `use \`maxLength\` with \`pattern\`, or one of ${formats.join(", ")}` };
+  }
   return { path: [], message: "the schema cannot be compiled", fix: "check it against JSON Schema 2020-12" };
 }
 
 interface Found {
   readonly classes: Set<DataClass>;
   readonly wrong: SchemaRefusal[];
+  /** Places that were looked at as a schema, as JSON Pointers. */
+  readonly schemas: Set<string>;
+  readonly references: { readonly path: readonly (string | number)[]; readonly to: string }[];
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** A caller chooses the body: what takes more than a time that grows with it is refused here (docs/configuration.md "Body schemas"). */
+function refuseSlow(schema: Members, path: readonly (string | number)[], { wrong }: Found): void {
+  const items = schema["maxItems"];
+  if (schema["uniqueItems"] === true && !(typeof items === "number" && items <= uniqueItemsMax))
+    wrong.push({
+      path: [...path, "uniqueItems"],
+      message: "`uniqueItems` compares every item with every other one, and nothing bounds them",
+      fix: `add \`maxItems\` of at most ${uniqueItemsMax} beside it, or leave the check to the provider`,
+    });
+  const { pattern, patternProperties, propertyNames } = schema;
+  if (typeof pattern === "string")
+    refuseSlowPattern({ pattern, bound: schema["maxLength"], path: [...path, "pattern"] }, wrong);
+  if (typeof patternProperties !== "object" || patternProperties === null) return;
+  const bound =
+    typeof propertyNames === "object" && propertyNames !== null && "maxLength" in propertyNames
+      ? propertyNames.maxLength
+      : undefined;
+  for (const name of Object.keys(patternProperties))
+    refuseSlowPattern({ pattern: name, bound, path: [...path, "patternProperties", name] }, wrong);
+}
+
+interface PatternUse {
+  readonly pattern: string;
+  /** What the schema says of the most characters. */
+  readonly bound: unknown;
+  readonly path: readonly (string | number)[];
+}
+
+function refuseSlowPattern({ pattern, bound, path }: PatternUse, wrong: SchemaRefusal[]): void {
+  const why = refusePattern(pattern);
+  if (why !== null) {
+    const fix =
+      "write it simpler, without a repeat in a repeat and with alternatives that begin differently, or leave the check to the provider";
+    wrong.push({ path, message: `the pattern could stop a gateway: ${why}`, fix });
+  }
+  if (typeof bound === "number" && bound <= patternTextMax) return;
+  const where = path.includes("patternProperties")
+    ? `\`propertyNames: { maxLength: ${patternTextMax} }\``
+    : `\`maxLength: ${patternTextMax}\``;
+  wrong.push({ path, message: "nothing bounds the text the pattern is put to", fix: `add ${where} or less beside it` });
+}
+
+/** What a `$ref` makes a schema must have been looked at as one: data under `const` or `default` has not. */
+function refuseHiddenSchemas({ schemas, references, wrong }: Found): void {
+  for (const { path, to } of references) {
+    const pointer = to.slice(to.indexOf("#") + 1);
+    if (!to.includes("#/") || schemas.has(pointer)) continue;
+    wrong.push({
+      path,
+      message: "a `$ref` leads to what is no schema here",
+      fix: "refer to `#/$defs/<name>`, with nothing escaped by `%`",
+    });
+  }
 }
 
 function walk(schema: unknown, path: readonly (string | number)[], found: Found): unknown {
@@ -110,11 +203,16 @@ function walk(schema: unknown, path: readonly (string | number)[], found: Found)
     });
     return true;
   }
+  found.schemas.add(path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join(""));
   if (Array.isArray(schema)) return schema.map((item, index) => walk(item, [...path, index], found));
   if (typeof schema !== "object" || schema === null) return schema;
+  // An object that is no array: its members by name.
+  refuseSlow(schema as Members, path, found);
   const result: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(schema).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
     const here = [...path, key];
+    if (["$ref", "$dynamicRef"].includes(key) && typeof value === "string")
+      found.references.push({ path: here, to: value });
     if (key === "x-data-class") collectClass(value, here, found);
     else if (key === "__proto__")
       found.wrong.push({ path: here, message: "`__proto__` is not accepted as a key", fix: "choose another name" });
