@@ -201,6 +201,14 @@ export const adminRoutes: readonly AdminRoute[] = [
     object: (id) => `crossing/${id}`,
     handle: ({ actions, actor, id }) => actions.crossing(actor, id),
   },
+  {
+    method: "GET",
+    path: "/v1/checkpoints",
+    action: "checkpoint.list",
+    audit: "appended",
+    object: () => "checkpoint",
+    handle: ({ actions }) => actions.checkpoints(),
+  },
 ];
 
 export interface AdminApiPorts {

@@ -9,7 +9,7 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 
 /** `sallyport audit verify|show|prove|check-proof`; all of them work without control. */
-export function auditCommands(program: Command, _connect: Connect): void {
+export function auditCommands(program: Command, connect: Connect): void {
   const group = program
     .command("audit")
     .description("verify a log, show what it says, make and check receipts; all offline, over files");
@@ -17,6 +17,24 @@ export function auditCommands(program: Command, _connect: Connect): void {
   showCommand(group);
   proveCommand(group);
   checkProofCommand(group);
+  checkpointsCommand(group, connect);
+}
+
+function checkpointsCommand(group: Command, connect: Connect): void {
+  group
+    .command("checkpoints")
+    .description("write the checkpoints that control keeps of every gateway to a file for audit verify --older")
+    .requiredOption("--out <file>", "where to write them; never overwritten")
+    .action(async (flags: { readonly out: string }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const kept = await client.call<readonly { readonly origin: string; readonly note: string }[]>(
+        "GET",
+        "/v1/checkpoints",
+      );
+      writeNew(flags.out, kept.map(({ note }) => `${note}\n`).join(""));
+      const origins = kept.map(({ origin }) => origin);
+      terminal.result({ file: flags.out, origins }, () => [`${flags.out}: ${origins.length} checkpoints`, ...origins]);
+    });
 }
 
 const examples = {

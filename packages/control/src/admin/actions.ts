@@ -70,7 +70,17 @@ export interface CrossingReport {
   readonly decision: Readonly<Record<string, unknown>> | null;
 }
 
+export interface CheckpointReport {
+  readonly origin: string;
+  readonly node: string;
+  /** Signed note. */
+  readonly note: string;
+  readonly at: number;
+}
+
 export interface AdminActions {
+  /** The newest checkpoint kept of every origin of every node. */
+  checkpoints(): Promise<readonly CheckpointReport[]>;
   status(): Promise<ControlStatus>;
   /** `files`: path relative to the estate directory -> text. */
   applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;

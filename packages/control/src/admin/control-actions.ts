@@ -46,6 +46,7 @@ export function createActions(parts: ControlParts): AdminActions {
       await parts.changed();
     },
     ...keyActions(parts),
+    checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
   };
 }
