@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { AdminClient, Connect } from "./admin-client.ts";
+import { auditCommands } from "./commands/audit.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
@@ -60,7 +61,15 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
   };
   const connect: Connect = async () => ({ client, terminal: createTerminal(json, (text) => out.push(text)) });
   const program = new Command("sallyport").exitOverride();
-  for (const add of [statusCommand, whyCommand, estateCommands, integrationCommands, gatewayCommands, keyCommands])
+  for (const add of [
+    statusCommand,
+    whyCommand,
+    estateCommands,
+    integrationCommands,
+    gatewayCommands,
+    keyCommands,
+    auditCommands,
+  ])
     add(program, connect);
   try {
     await program.parseAsync([...argv], { from: "user" });
