@@ -39,7 +39,7 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "teams.<name>.name": forPeople("the name of a team"),
   "teams.<name>.contact": forPeople("where a team is reached"),
   "listeners.<name>.serves": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "serves ==="),
-  "listeners.<name>.url": obeyed(`${gateway}/gateway.ts`, "listener.useUrl(declared.url)"),
+  "listeners.<name>.url": obeyed(`${gateway}/gateway.ts`, "listener.use(estate.roots, estate.object.listeners)"),
   "listeners.<name>.environments": obeyed(`${config}/load.ts`, "environments.includes(environment.name)"),
   "listeners.<name>.region": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "region === input.region"),
   "operators.<name>.name": forPeople("the name of a person; rights belong to keys"),
