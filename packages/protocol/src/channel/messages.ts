@@ -74,7 +74,7 @@ export type UpMessage =
       readonly reference: string | null;
     };
 
-/** What a gateway asks of whoever feeds it: the same interface in role `all` (in process) and over the channel. */
+/** What a gateway asks of whoever feeds it: the channel in every role; a test-bed feeds it in process. */
 export interface SnapshotFeed {
   /** Blob bytes by sha-256 hex; rejects when control does not know it or the group may not have it. */
   blob(id: string): Promise<Uint8Array>;
