@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -47,32 +47,47 @@ async function endOf(argv: readonly string[]): Promise<CommandEnd> {
   throw new Error("the command did not end");
 }
 
-test("docs/cli.md has every command with its arguments, options and exactly those, and the program has nothing else", () => {
-  const page = readFileSync(join(repository, "docs/cli.md"), "utf8");
-  const sections = new Map<string, string>(
+/** The sections of one command's page by their heading without `sallyport`. */
+function sectionsOf(page: string): ReadonlyMap<string, string> {
+  return new Map(
     page
-      .split(/^### /m)
+      .split(/^##? (?=`sallyport )/m)
       .slice(1)
-      .map((section) => {
-        const heading = /^`sallyport ([^`]*)`\n/.exec(section)?.[1] ?? section.slice(0, 40);
-        return [heading, section] as const;
-      }),
+      .map((section) => [/^`sallyport ([^`]*)`\n/.exec(section)?.[1] ?? section.slice(0, 40), section] as const),
   );
-  const headings = described.map(({ words, command }) =>
-    [words, ...command.registeredArguments.map((argument) => `<${argument.name()}>`)].join(" "),
-  );
-  assert.deepEqual([...sections.keys()], headings);
-  for (const [i, { command }] of described.entries()) {
-    const section = sections.get(headings[i] ?? "") ?? "";
-    const flags = [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1]);
-    assert.deepEqual(
-      flags,
-      command.options.map((option) => option.flags),
-      headings[i] ?? "",
-    );
-  }
-  const global = page.split("## Commands")[0] ?? "";
-  for (const option of createProgram().options) assert.ok(global.includes(`\`${option.flags}\``), option.flags);
+}
+
+for (const top of createProgram().commands.filter((command) => command.name() !== "help"))
+  test(`docs/cli/${top.name()}.md has the command with its arguments and options, exactly those`, () => {
+    const page = readFileSync(join(repository, "docs/cli", `${top.name()}.md`), "utf8");
+    const sections = sectionsOf(page);
+    const own = described.filter(({ words }) => words.split(" ")[0] === top.name());
+    const heading = ({ words, command }: Described): string =>
+      [
+        words,
+        ...command.registeredArguments.map((argument) =>
+          argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
+        ),
+      ].join(" ");
+    assert.deepEqual([...sections.keys()], own.map(heading));
+    for (const one of own) {
+      const flags = [...(sections.get(heading(one)) ?? "").matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1]);
+      assert.deepEqual(
+        flags,
+        one.command.options.map((option) => option.flags),
+        heading(one),
+      );
+    }
+  });
+
+test("docs/cli.md lists every command with its page, and the options that go with all of them", () => {
+  const index = readFileSync(join(repository, "docs/cli.md"), "utf8");
+  const program = createProgram();
+  const names = program.commands.map((command) => command.name()).filter((name) => name !== "help");
+  const listed = [...index.matchAll(/^\| \[`([a-z-]+)`\]\(cli\/\1\.md\) \|/gm)].map((match) => match[1]);
+  assert.deepEqual(listed.sort(), [...names].sort());
+  assert.deepEqual(readdirSync(join(repository, "docs/cli")).sort(), names.map((name) => `${name}.md`).sort());
+  for (const option of program.options) assert.ok(index.includes(`\`${option.flags}\``), option.flags);
 });
 
 test("the help of every command teaches: what it does and what every option means", () => {

@@ -1,5 +1,5 @@
 // Promises control plane and one gateway per environment in one process, joined by the same channel a remote gateway uses: one way, one set of tests.
-// Trusts the two role files. Specified in docs/cli.md "serve".
+// Trusts the two role files. Specified in docs/cli/serve.md.
 import { join } from "node:path";
 import { needsToken } from "@sallyport/gateway/join/join.ts";
 import type { ServeOptions } from "../commands/serve.ts";

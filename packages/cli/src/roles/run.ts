@@ -1,5 +1,5 @@
 // Promises one life for every role: a safe environment, a start that says what listens, drain on SIGTERM or SIGINT, an end with the right code.
-// Trusts the role files. Specified in docs/cli.md "serve".
+// Trusts the role files. Specified in docs/cli/serve.md.
 import { assertEnvironment } from "@sallyport/kernel/dial/environment.ts";
 import { pino } from "pino";
 import type { ServeOptions } from "../commands/serve.ts";

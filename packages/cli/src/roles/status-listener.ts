@@ -1,5 +1,5 @@
 // Promises liveness, readiness with detail, and metrics on an address of the node's own, away from every caller.
-// Trusts whoever can reach that address with nothing but reading. Specified in docs/cli.md "Status listener".
+// Trusts whoever can reach that address with nothing but reading. Specified in docs/cli/serve.md "Status listener".
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Address } from "../commands/serve.ts";
