@@ -62,6 +62,8 @@ export interface Control {
   readonly operatorKey: string | null;
   /** Applies an estate as `serve --config` does. */
   apply(loaded: LoadedEstate): Promise<ApplyReport>;
+  /** Environment -> issuer, of every environment that is served. */
+  issuers(): Readonly<Record<string, string>>;
   /** A join token for a gateway of this process (role all), made without an operator; null: the group of production. */
   joinToken(group: string | null): Promise<string>;
   readiness(): Promise<ControlReadiness>;
@@ -168,6 +170,7 @@ class ControlAssembly {
           `config:${loaded.estate.name}`,
           loaded,
         ),
+      issuers: () => Object.fromEntries([...inForce.identities].map(([name, { issuer }]) => [name, issuer])),
       joinToken: async (named) => {
         const group = named ?? (await this.#defaultGroup());
         return (await createActions(parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;

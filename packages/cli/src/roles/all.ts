@@ -5,12 +5,14 @@ import { needsToken } from "@sallyport/gateway/join/join.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { startControlRole } from "./control.ts";
 import { startGateway } from "./gateway.ts";
+import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock } from "./system-ports.ts";
 
 /** Starts control, then the gateway of the group `--group` names (default: the only one, else production's). */
-export async function startAll(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
-  const control = await startControlRole({ ...options, dataDirectory: join(options.dataDirectory, "control") }, logger);
+export async function startAll(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks = {}): Promise<RunningRole> {
+  const controlDirectory = join(options.dataDirectory, "control");
+  const control = await startControlRole({ ...options, dataDirectory: controlDirectory }, logger, hooks);
   try {
     const dataDirectory = join(options.dataDirectory, "gateway");
     // A token that nobody uses would stay good for a minute, and in the log for ever.
@@ -21,6 +23,12 @@ export async function startAll(options: ServeOptions, logger: RoleLogger): Promi
     return {
       addresses: { ...control.addresses, ...gateway.addresses },
       details: control.details ?? {},
+      endpoints: () => ({
+        ...control.endpoints(),
+        gateway: gateway.endpoints().gateway,
+        // With a certificate of your own the local CA proves nothing about the listeners.
+        ...(options.tls === null ? {} : { roots: { identity: control.endpoints().roots.identity, gateway: {} } }),
+      }),
       readiness: async () => {
         const [first, second] = [await control.readiness(), await gateway.readiness()];
         return { ready: first.ready && second.ready, control: first, gateway: second };

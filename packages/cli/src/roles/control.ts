@@ -8,6 +8,8 @@ import { formatFinding } from "@sallyport/control/registry/config/finding.ts";
 import { loadEstate } from "@sallyport/control/registry/config/load.ts";
 import { assertEstateDirectory } from "../commands/estate-directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
+import type { RoleEndpoints } from "./endpoints.ts";
+import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
@@ -21,7 +23,11 @@ export interface RunningControl extends RunningRole {
 }
 
 /** Starts the control role. Throws the faults of its parts, each with its fix. */
-export async function startControlRole(options: ServeOptions, logger: RoleLogger): Promise<RunningControl> {
+export async function startControlRole(
+  options: ServeOptions,
+  logger: RoleLogger,
+  hooks: RoleHooks = {},
+): Promise<RunningControl> {
   const control = await startControl({
     tenant: "main",
     region: "default",
@@ -39,15 +45,16 @@ export async function startControlRole(options: ServeOptions, logger: RoleLogger
     rotateEveryMs,
   });
   const { configDirectory } = options;
+  const applying = { logger, hooks };
   let stopWatching = () => {};
   if (configDirectory !== null) {
     try {
-      await applyDirectory(control, configDirectory, logger);
+      await applyDirectory(control, configDirectory, applying);
     } catch (error) {
       await control.stop();
       throw error;
     }
-    if (options.watch) stopWatching = watchDirectory(control, configDirectory, logger);
+    if (options.watch) stopWatching = watchDirectory(control, configDirectory, applying);
   }
   if (control.operatorKey !== null) {
     logger.info(
@@ -64,6 +71,7 @@ export async function startControlRole(options: ServeOptions, logger: RoleLogger
       ...(existsSync(operatorKey) ? { operatorKey } : {}),
       roots: join(options.dataDirectory, "ca"),
     },
+    endpoints: () => endpointsOf(control, options),
     readiness: () => control.readiness(),
     metricsText: () => control.metricsText(),
     stop: async () => {
@@ -73,7 +81,31 @@ export async function startControlRole(options: ServeOptions, logger: RoleLogger
   };
 }
 
-async function applyDirectory(control: Control, directory: string, logger: RoleLogger): Promise<void> {
+function endpointsOf(control: Control, options: ServeOptions): RoleEndpoints {
+  const { identity, admin, channel } = control.addresses;
+  const operatorKey = join(options.dataDirectory, operatorKeyFile);
+  const issuers = control.issuers();
+  const root = (name: string) => join(options.dataDirectory, "ca", `${name}.pem`);
+  return {
+    identityUrl: identity,
+    adminUrl: admin,
+    channelUrl: channel,
+    issuers,
+    gateway: [],
+    roots: {
+      identity: root("control"),
+      gateway: Object.fromEntries(Object.keys(issuers).map((name) => [name, root(name)])),
+    },
+    operatorKey: existsSync(operatorKey) ? operatorKey : null,
+  };
+}
+
+interface Applying {
+  readonly logger: RoleLogger;
+  readonly hooks: RoleHooks;
+}
+
+async function applyDirectory(control: Control, directory: string, { logger, hooks }: Applying): Promise<void> {
   // Also on a change: a directory that was just moved away must not be applied as an empty estate.
   assertEstateDirectory(directory);
   const loaded = loadEstate(directory, { now: () => systemClock.now() });
@@ -90,17 +122,18 @@ async function applyDirectory(control: Control, directory: string, logger: RoleL
     { created: created.length, changed: changed.length, removed: removed.length, findings: report.findings.length },
     "estate applied",
   );
+  hooks.applied?.(report, loaded);
 }
 
-function watchDirectory(control: Control, directory: string, logger: RoleLogger): () => void {
+function watchDirectory(control: Control, directory: string, applying: Applying): () => void {
   let timer: NodeJS.Timeout | null = null;
-  let applying: Promise<void> = Promise.resolve();
+  let last: Promise<void> = Promise.resolve();
   const watcher = watch(directory, { recursive: true }, () => {
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
-      applying = applying.then(() =>
-        applyDirectory(control, directory, logger).catch((error: unknown) =>
-          logger.error(
+      last = last.then(() =>
+        applyDirectory(control, directory, applying).catch((error: unknown) =>
+          applying.logger.error(
             { err: error instanceof Error ? error.message : String(error) },
             "the estate could not be applied; what was in force stays",
           ),

@@ -17,6 +17,7 @@ import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { openChannelTransport } from "./channel-transport.ts";
+import type { RoleEndpoints } from "./endpoints.ts";
 import { openNodeLog, shareCheckpoints } from "./node-log.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
@@ -42,6 +43,7 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
+      endpoints: () => endpointsOf(gateway),
       readiness: () => gateway.readiness(),
       metricsText: () => gateway.metricsText(),
       stop: async (graceMs) => {
@@ -58,6 +60,16 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
     await log.close();
     throw error;
   }
+}
+
+function endpointsOf(gateway: Pick<Gateway, "status">): RoleEndpoints {
+  const listeners = gateway.status().listeners.map(({ name, url, address, port }) => ({
+    listener: name,
+    url,
+    address: `${address.includes(":") ? `[${address}]` : address}:${port}`,
+  }));
+  const none = { identityUrl: null, adminUrl: null, channelUrl: null, operatorKey: null };
+  return { ...none, issuers: {}, gateway: listeners, roots: { identity: null, gateway: {} } };
 }
 
 interface GatewayParts {

@@ -4,6 +4,8 @@ import { assertEnvironment } from "@sallyport/kernel/dial/environment.ts";
 import { pino } from "pino";
 import type { ServeOptions } from "../commands/serve.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { removeEndpoints, writeEndpoints } from "./endpoints.ts";
+import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { openStatusListener } from "./status-listener.ts";
 
@@ -20,7 +22,9 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
   const stopping = Promise.withResolvers<NodeJS.Signals>();
   // From the first moment: a signal during the start ends it right after, instead of being lost.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.resolve(signal));
-  const role = await startRole(options, logger).catch((error: unknown) => {
+  let publish = () => {};
+  const hooks: RoleHooks = { applied: () => publish() };
+  const role = await startRole(options, logger, hooks).catch((error: unknown) => {
     throw startFault(error);
   });
   const status = await openStatusListener(options.status, role).catch(async (error: unknown) => {
@@ -29,6 +33,13 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
   });
   const addresses = { ...role.addresses, status: `http://${options.status.host}:${status.port}` };
   const readiness = await untilReady(role, stopping.promise);
+  const startedAt = Date.now();
+  publish = () => {
+    const { role: name, configDirectory: config } = options;
+    const here = { v: 1, role: name, pid: process.pid, startedAt, config, statusUrl: addresses.status } as const;
+    writeEndpoints(options.dataDirectory, { ...here, ...role.endpoints() });
+  };
+  publish();
   logger.info(
     { event: "ready", role: options.role, addresses, ...role.details, readiness, pid: process.pid },
     banner(options.role, addresses),
@@ -37,6 +48,7 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
   logger.info({ event: "stopping", signal, graceMs: options.shutdownGraceMs }, "draining");
   await role.stop(options.shutdownGraceMs);
   await status.close();
+  removeEndpoints(options.dataDirectory, process.pid);
   logger.info({ event: "stopped" }, "stopped");
 }
 
@@ -51,12 +63,12 @@ async function untilReady(role: RunningRole, stopped: Promise<unknown>): Promise
   }
 }
 
-async function startRole(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
+async function startRole(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks): Promise<RunningRole> {
   switch (options.role) {
     case "all":
-      return (await import("./all.ts")).startAll(options, logger);
+      return (await import("./all.ts")).startAll(options, logger, hooks);
     case "control":
-      return (await import("./control.ts")).startControlRole(options, logger);
+      return (await import("./control.ts")).startControlRole(options, logger, hooks);
     case "gateway":
       return (await import("./gateway.ts")).startGateway(options, logger);
     default: {
