@@ -399,3 +399,27 @@ test("an estate of 300 actions compiles within three seconds", () => {
   const tookMs = (used.user + used.system) / 1000;
   assert.ok(tookMs < 3000, `took ${tookMs.toFixed(0)} ms`);
 });
+
+test("a slice is never found right because another one was: a compiler that has seen much says what a fresh one says", () => {
+  const texts = [
+    "forbid(principal, action, resource) when { resource.amount > 1 };",
+    'forbid(principal, action, resource) when { action == Action::"billing:invoice.read" && resource.nothing == 1 };',
+    'forbid(principal, action, resource) when { principal.team == "x" };',
+    'permit(principal in System::"orders", action == Action::"billing:invoice.create", resource) when { context.acr == "x" };',
+  ];
+  const policies = texts.map((text) => [{ file: "policies/p.cedar", text }]);
+  const shared = createSliceCompiler();
+  let broken = 0;
+  for (const round of [1, 2])
+    for (const files of policies)
+      for (const action of ["billing:invoice.read", "billing:invoice.create", "billing:other"])
+        for (const resourceAttributes of [base.resourceAttributes, {}])
+          for (const callers of [base.callers, [{ id: "orders", attributes: {} }, ...base.callers.slice(1)]])
+            for (const authorize of ["grant", "policy"] as const) {
+              const input = { ...base, action, resourceAttributes, callers, authorize, policies: files };
+              const fresh = compileSlice({ ...input, policies: [...files] });
+              assert.deepEqual(shared.compileSlice(input), fresh, `round ${round}: ${action} ${files[0]?.text}`);
+              if (fresh.slice.broken !== undefined) broken += 1;
+            }
+  assert.ok(broken > 10);
+});

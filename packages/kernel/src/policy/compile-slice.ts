@@ -1,9 +1,11 @@
 // Promises one self-contained policy slice per action, or a broken slice and the findings that say why: never a weaker one.
 // Trusts that grants and attributes were checked by configuration; policy files are anybody's text.
 // Specified in docs/policy.md.
+import { createHash } from "node:crypto";
 import { canApply, mentionedActions } from "./applies.ts";
 import { type AskCedar, type Cedar, createAskCedar } from "./cedar.ts";
 import { type Grant, generatedPermit, generatedPermitId } from "./generated-permit.ts";
+import { Memo } from "./memo.ts";
 import {
   charactersOf,
   type Finding,
@@ -58,6 +60,7 @@ export interface SliceCompiler {
  */
 export function createSliceCompiler(ask: AskCedar = createAskCedar()): SliceCompiler {
   const parsedFiles = new WeakMap<readonly PolicyFile[], ParsedPolicies>();
+  const valid: ValidSlices = new Memo(validSlicesMax);
   const parse = (policies: readonly PolicyFile[]): ParsedPolicies => {
     const known = parsedFiles.get(policies);
     if (known !== undefined) return known;
@@ -65,7 +68,16 @@ export function createSliceCompiler(ask: AskCedar = createAskCedar()): SliceComp
     parsedFiles.set(policies, parsed);
     return parsed;
   };
-  return { parse, compileSlice: (input) => compile(ask, input, parse(input.policies)) };
+  return { parse, compileSlice: (input) => compile({ ask, valid }, input, parse(input.policies)) };
+}
+
+/** Hashes of what was validated and found right. Validating a slice costs milliseconds, nearly all of it for reading the schema. */
+type ValidSlices = Memo<true>;
+const validSlicesMax = 8_192;
+
+interface Compiling {
+  readonly ask: AskCedar;
+  readonly valid: ValidSlices;
 }
 
 /** One slice with a compiler of its own: for a single question. For an estate use `createSliceCompiler`. */
@@ -73,7 +85,7 @@ export function compileSlice(input: SliceInput): CompiledSlice {
   return createSliceCompiler().compileSlice(input);
 }
 
-function compile(ask: AskCedar, input: SliceInput, parsed: ParsedPolicies): CompiledSlice {
+function compile(compiling: Compiling, input: SliceInput, parsed: ParsedPolicies): CompiledSlice {
   const granted = grantedCallers(input);
   const { shape, conflicts } = principalShape(granted);
   const shapes: SliceShapes = {
@@ -84,11 +96,8 @@ function compile(ask: AskCedar, input: SliceInput, parsed: ParsedPolicies): Comp
   // Without a grant nothing can be permitted, and nobody says which attributes callers have: there is nothing to check against.
   const kept =
     granted.length === 0 ? [] : parsed.policies.filter((policy) => canApply(policy.json, input.action, input.system));
-  const schema = sliceSchema(
-    input.action,
-    shapes,
-    kept.flatMap((policy) => [...mentionedActions(policy.json)]),
-  );
+  const mentioned = kept.flatMap((policy) => [...mentionedActions(policy.json)]);
+  const schema = sliceSchema(input.action, shapes, mentioned);
   const policies = {
     ...generatedPermits(input),
     ...Object.fromEntries(kept.map((policy) => [policy.id, policy.text])),
@@ -102,7 +111,12 @@ function compile(ask: AskCedar, input: SliceInput, parsed: ParsedPolicies): Comp
     ...badNames(input),
     ...contested.map((name) => contestedFinding(name, kept, parsed)),
   ];
-  if (findings.length === 0) findings.push(...validated(ask, { schema, policies, kept, parsed, action: input.action }));
+  if (findings.length === 0) {
+    const validation: Validation = { schema, policies, kept, parsed, action: input.action };
+    const key = sameValidation({ input, shapes, kept, mentioned });
+    if (compiling.valid.get(key) === undefined) findings.push(...validated(compiling.ask, validation));
+    if (findings.length === 0) compiling.valid.set(key, true);
+  }
   const [first] = findings;
   if (first !== undefined) return { slice: brokenSlice(input.action, schema, first), findings };
   // The generated permits read the integration, whatever else the policies read.
@@ -110,6 +124,25 @@ function compile(ask: AskCedar, input: SliceInput, parsed: ParsedPolicies): Comp
   const reads = { ...own, context: [...new Set([...own.context, "integration"])].toSorted() };
   const grants = Object.fromEntries(input.grants.map(({ integration, from }) => [integration, from]));
   return { slice: { v: 1, action: input.action, schema, policies, grants, reads }, findings: [] };
+}
+
+/**
+ * Equal for slices that validate alike: the same attributes, the same policies, generated permits or none. The name of the action is
+ * part of it only where a policy names an action, because nothing else in a type check depends on the name; and neither do the ids in
+ * generated permits, which are plain texts there.
+ */
+function sameValidation(of: {
+  readonly input: SliceInput;
+  readonly shapes: SliceShapes;
+  readonly kept: readonly ParsedPolicy[];
+  readonly mentioned: readonly string[];
+}): string {
+  const hasPermits = of.input.authorize === "grant" && of.input.grants.length > 0;
+  const action = of.mentioned.length === 0 ? null : [of.input.action, ...of.mentioned];
+  const texts = of.kept.map(({ text }) => text);
+  return createHash("sha256")
+    .update(JSON.stringify([of.shapes, action, hasPermits, texts]))
+    .digest("base64");
 }
 
 function grantedCallers(input: SliceInput): readonly Caller[] {

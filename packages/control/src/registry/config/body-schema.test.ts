@@ -46,3 +46,19 @@ test("bounded `uniqueItems`, patterns and formats remain", () => {
   };
   assert.ok("schema" in readBodySchema(schema));
 });
+
+test("a schema of another dialect is a finding at `$schema`, and never an end of the load", () => {
+  for (const dialect of ["http://json-schema.org/draft-07/schema#", 5, null]) {
+    const read = readBodySchema({ $schema: dialect, type: "object" });
+    assert.ok("message" in read);
+    assert.deepEqual(read.path, ["$schema"]);
+  }
+  assert.ok("schema" in readBodySchema({ $schema: "https://json-schema.org/draft/2020-12/schema", type: "object" }));
+});
+
+test("a schema that was found right does not vouch for the next one", () => {
+  assert.ok("schema" in readBodySchema({ $id: "urn:a", type: "object" }));
+  assert.ok("schema" in readBodySchema({ $id: "urn:a", type: "string" }));
+  assert.ok("message" in readBodySchema({ $ref: "urn:a" }));
+  assert.ok("message" in readBodySchema({ $id: "urn:a", type: "object", nonsense: 1 }));
+});

@@ -78,19 +78,25 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   if (refusal !== undefined) return refusal;
   if (typeof stripped !== "object" || stripped === null)
     return { path: [], message: "not a JSON Schema", fix: "write a map" };
-  const ajv = new Ajv2020({
-    strict: true,
-    strictTypes: false,
-    strictRequired: false,
-    strictTuples: false,
-    allErrors: false,
-    logger: false,
-  });
-  // ajv-formats is CommonJS: under Node its function is the default member of the default import.
-  const install = (addFormats as unknown as { default?: typeof addFormats }).default ?? addFormats;
-  (install as unknown as (target: Ajv2020, names: readonly string[]) => void)(ajv, formats);
-  if (!ajv.validateSchema(stripped)) {
-    const [error] = ajv.errors ?? [];
+  const refused = refuseUncompilable(stripped);
+  return refused ?? { schema: stripped, classes: [...classes].sort() };
+}
+
+const draft = "https://json-schema.org/draft/2020-12/schema";
+const sameSchemasMax = 512;
+/** Texts of schemas that compile: an estate says the same one once for each environment, and often for several operations. */
+const compilable = new Set<string>();
+
+/** The check by ajv. Made for every load: the one instance that holds the meta-schema compiled is kept, as that alone costs more than most schemas. */
+function refuseUncompilable(schema: object): SchemaRefusal | null {
+  const text = JSON.stringify(schema);
+  if (compilable.has(text)) return null;
+  const dialect = Object.hasOwn(schema, "$schema") ? (schema as Members)["$schema"] : draft;
+  if (dialect !== draft)
+    return { path: ["$schema"], message: "not the dialect that is checked here", fix: `write ${draft}, or remove it` };
+  const judge = metaJudge();
+  if (!judge.validateSchema(schema)) {
+    const [error] = judge.errors ?? [];
     return {
       path: pointerPath(error?.instancePath ?? ""),
       message: `not valid JSON Schema 2020-12 (${error?.keyword ?? "schema"}: ${error?.message ?? "refused"})`,
@@ -98,11 +104,37 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
     };
   }
   try {
-    ajv.compile(stripped);
+    // An instance of its own: the `$id` of one schema must not be known to the next.
+    createAjv({ meta: false, validateSchema: false, code: { optimize: false } }).compile(schema);
   } catch (cause) {
     return explainCompile(cause);
   }
-  return { schema: stripped, classes: [...classes].sort() };
+  if (compilable.size >= sameSchemasMax) compilable.clear();
+  compilable.add(text);
+  return null;
+}
+
+let judging: Ajv2020 | undefined;
+
+function metaJudge(): Ajv2020 {
+  judging ??= createAjv({});
+  return judging;
+}
+
+function createAjv(options: ConstructorParameters<typeof Ajv2020>[0]): Ajv2020 {
+  const ajv = new Ajv2020({
+    strict: true,
+    strictTypes: false,
+    strictRequired: false,
+    strictTuples: false,
+    allErrors: false,
+    logger: false,
+    ...options,
+  });
+  // ajv-formats is CommonJS: under Node its function is the default member of the default import.
+  const install = (addFormats as unknown as { default?: typeof addFormats }).default ?? addFormats;
+  (install as unknown as (target: Ajv2020, names: readonly string[]) => void)(ajv, formats);
+  return ajv;
 }
 
 function explainCompile(cause: unknown): SchemaRefusal {

@@ -99,10 +99,17 @@ function readBounded(path: string, bytesMax: number): Uint8Array | ReadRefusal {
     return "absent";
   }
   try {
-    if (!fstatSync(handle).isFile()) return "not-a-file";
-    const bytes = new Uint8Array(bytesMax + 1);
+    const stat = fstatSync(handle);
+    if (!stat.isFile()) return "not-a-file";
+    // One more than it should hold, to notice a file that grows meanwhile; then the whole bound is made room for.
+    let bytes = new Uint8Array(Math.min(stat.size, bytesMax) + 1);
     let length = 0;
     while (length <= bytesMax) {
+      if (length === bytes.length) {
+        const larger = new Uint8Array(bytesMax + 1);
+        larger.set(bytes);
+        bytes = larger;
+      }
       const count = readSync(handle, bytes, length, bytes.length - length, null);
       if (count === 0) break;
       length += count;
