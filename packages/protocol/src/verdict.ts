@@ -31,6 +31,21 @@ export interface Allow {
 
 export type Verdict = Allow | Deny;
 
+/** What a caller sent is kept for operators up to this length. */
+const sentUnitsMax = 512;
+
+/** Facts of a mismatch, for operators: what had to come and what came. Public values only: names, URLs, hashes; never a token or a key. */
+export function compared(expected: string, sent: string): { readonly expected: string; readonly sent: string } {
+  return { expected, sent: sent.length > sentUnitsMax ? `${sent.slice(0, sentUnitsMax)}…` : sent };
+}
+
+const dateMsMax = 8.64e15;
+
+/** An instant as facts show it. */
+export function instant(ms: number): string {
+  return Math.abs(ms) <= dateMsMax ? new Date(ms).toISOString() : `${ms} ms`;
+}
+
 export function deny(
   stage: StageName,
   code: ProblemCode,

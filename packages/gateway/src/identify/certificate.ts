@@ -1,7 +1,7 @@
 // Promises which system a connection's client certificate proves under a snapshot, judged strictly once per connection and snapshot and against
 // the clock every time. Trusts OpenSSL's path building and kernel/x509's judgement of it. Specified in DESIGN §12 Certificates, RFC 8705.
 import { TLSSocket } from "node:tls";
-import { judgePeer, type Peer, type PeerReading, readPeer } from "@sallyport/kernel/x509/peer-policy.ts";
+import { describeNames, judgePeer, type Peer, type PeerReading, readPeer } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
@@ -10,6 +10,8 @@ export type PeerJudgement =
   | { readonly kind: "proven"; readonly system: CompiledSystem; readonly x5t: string; readonly expiresAtMs: number }
   /** A certificate was presented and proves nobody. */
   | { readonly kind: "deny"; readonly verdict: Deny; readonly x5t: string };
+
+const declaredShownMax = 3;
 
 interface Judged {
   readonly estate: Estate;
@@ -45,7 +47,10 @@ function judge(reading: PeerReading, estate: Estate, nowMs: number): PeerJudgeme
 
 /** Tries the identities whose name the certificate bears; names are unique over systems, so at most one can be proven. */
 function judgeAgainst(peer: Peer, under: { estate: Estate; nowMs: number }): PeerJudgement {
-  let refusal = no("certificate-unknown", "no system declares a name of this certificate", peer.x5t);
+  let refusal = no("certificate-unknown", "no system declares a name of this certificate", peer.x5t, {
+    expected: nearestDeclared(peer, under.estate),
+    sent: `${peer.chain[0] === undefined ? "no certificate" : describeNames(peer.chain[0])}, x5t ${peer.x5t}`,
+  });
   for (const key of identityKeys(peer)) {
     const declared = under.estate.certificates.get(key);
     if (declared === undefined) continue;
@@ -54,7 +59,7 @@ function judgeAgainst(peer: Peer, under: { estate: Estate; nowMs: number }): Pee
     const verdict = judgePeer({ peer, identity: declared.identity, trust, nowMs: under.nowMs });
     if (verdict.kind === "allow")
       return { kind: "proven", system: declared.system, x5t: peer.x5t, expiresAtMs: verdict.notAfterMs };
-    refusal = no(verdict.code, verdict.reason, peer.x5t);
+    refusal = no(verdict.code, verdict.reason, peer.x5t, verdict.facts);
   }
   return refusal;
 }
@@ -69,6 +74,25 @@ function identityKeys(peer: Peer): string[] {
   return [identityKey("x5t", peer.x5t), ...names.map((name) => identityKey(name.kind, name.value))];
 }
 
-function no(code: ProblemCode, why: string, x5t: string): PeerJudgement {
-  return { kind: "deny", verdict: deny("identify", code, { why }), x5t };
+/** The declared names that begin most like those presented: one of them was probably meant. */
+function nearestDeclared(peer: Peer, estate: Estate): string {
+  const presented = identityKeys(peer);
+  const alike = (declared: string): number => Math.max(...presented.map((name) => commonPrefix(name, declared)));
+  const nearest = [...estate.certificates]
+    .map(([name, { system }]) => ({ name, system: system.id, alike: alike(name) }))
+    .sort((a, b) => b.alike - a.alike)
+    .slice(0, declaredShownMax);
+  return nearest.length === 0
+    ? "a declared certificate, and no system of this environment declares one"
+    : nearest.map(({ name, system }) => `${name} (${system})`).join(", ");
+}
+
+function commonPrefix(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at += 1;
+  return at;
+}
+
+function no(code: ProblemCode, why: string, x5t: string, facts: Readonly<Record<string, string>> = {}): PeerJudgement {
+  return { kind: "deny", verdict: deny("identify", code, { why, ...facts }), x5t };
 }

@@ -18,6 +18,7 @@ import type { Revocations } from "../snapshot/revocations.ts";
 import type { TokenRing } from "../snapshot/token-ring.ts";
 import type { PeerJudgement } from "./certificate.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
+import { nothingPresented, withPlace } from "./explain.ts";
 import type { Nonces } from "./nonce.ts";
 import type { ReplaySet } from "./replay-set.ts";
 import { hashToken, type TokenCache, tokenCacheKey } from "./token-cache.ts";
@@ -80,9 +81,8 @@ function prove(on: Case, credentials: ReturnType<typeof readCredentials>): Prove
   }
 }
 
-function proveByCertificate({ peer, ports }: Case): Proven | Deny {
-  if (peer === null)
-    return deny("identify", "credentials-missing", { why: "neither Authorization nor a client certificate" });
+function proveByCertificate({ exchange, peer, ports }: Case): Proven | Deny {
+  if (peer === null) return nothingPresented(exchange);
   if (peer.kind === "deny") return peer.verdict;
   const principal: Principal = {
     tenant: ports.tenant,
@@ -161,11 +161,12 @@ function checkProof(
   if (proof === null) return deny("identify", "dpop-missing", { why: "Authorization: DPoP without a DPoP field" });
   const request = exchange.request;
   if (request === null) return deny("identify", "dpop-missing");
-  return verifyDpopProof(
+  const checked = verifyDpopProof(
     proof,
     { method: request.method, url: request.clientUrl, ath: presented.tokenHash, now: ports.now() },
     ports.crypto,
   );
+  return checked.kind === "deny" && checked.code !== "dpop-nonce" ? withPlace(checked, exchange) : checked;
 }
 
 function useProof({ exchange, ports }: Case, proof: CheckedProof): Deny | null {
@@ -190,14 +191,20 @@ function systemOf(
   on: Case,
   accepted: VerifiedAccessToken,
 ): { kind: "system"; system: CompiledSystem } | { kind: "deny"; verdict: Deny } {
-  const no = (code: Deny["code"], why: string) => ({ kind: "deny" as const, verdict: deny("identify", code, { why }) });
+  const no = (code: Deny["code"], why: string, facts: Readonly<Record<string, string>> = {}) => ({
+    kind: "deny" as const,
+    verdict: deny("identify", code, { why, ...facts }),
+  });
   const system = on.estate.systemOfClient.get(accepted.claims.client_id);
   if (system === undefined) return no("client-unknown", "the client belongs to no system of this snapshot");
   const { peer } = on;
   if (peer === null) return { kind: "system", system };
   if (peer.kind === "proven") {
     if (peer.system !== system)
-      return no("identity-conflict", `token of ${system.id}, certificate of ${peer.system.id}`);
+      return no("identity-conflict", `token of ${system.id}, certificate of ${peer.system.id}`, {
+        expected: `a certificate of ${system.id}, whose token came with it`,
+        sent: `a certificate of ${peer.system.id}`,
+      });
     return { kind: "system", system };
   }
   // The chain is never excused by a token: whoever holds the assertion key alone could have a token bound to a certificate of its own making.

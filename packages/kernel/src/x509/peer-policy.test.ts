@@ -188,6 +188,15 @@ test("another uri, dns name or thumbprint is unknown", async () => {
   denied(await judge(leaf(), { identity: { ...orders, kind: "x5t", value: "A".repeat(43) } }), "certificate-unknown");
 });
 
+test("a wrong certificate is told with the declared name and the names it bears", async () => {
+  const verdict = await judge(leaf({ names: { uri: "spiffe://acme/billing" } }));
+  assert.ok(verdict.kind === "deny");
+  assert.deepEqual(verdict.facts, { expected: `uri:${orders.value}`, sent: "uri:spiffe://acme/billing" });
+  const foreigner = await judge(leaf({ ca: foreign }));
+  assert.ok(foreigner.kind === "deny");
+  assert.equal(foreigner.facts?.expected, "a chain into a root of the bundle ours");
+});
+
 test("a foreign CA is untrusted, even with the right names", async () => {
   denied(await judge(leaf({ ca: foreign })), "certificate-untrusted");
 });

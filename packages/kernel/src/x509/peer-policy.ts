@@ -4,6 +4,7 @@ import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { CertificateIdentity, TrustObject } from "@sallyport/protocol/snapshot/objects.ts";
+import { compared, instant } from "@sallyport/protocol/verdict.ts";
 import type { Certificate } from "./certificate.ts";
 import { certificateThumbprint, readCertificate } from "./certificate.ts";
 import { DerFault } from "./der.ts";
@@ -11,6 +12,7 @@ import { oid } from "./oids.ts";
 import { parsePemCertificates } from "./pem.ts";
 
 export const chainLengthMax = 10;
+const namesShownMax = 8;
 
 const digitalSignature = 0;
 const keyCertSign = 5;
@@ -80,12 +82,7 @@ export function compileTrust(trust: TrustObject): TrustBundle {
 
 export type PeerVerdict =
   | { readonly kind: "allow"; readonly x5t: string; readonly notAfterMs: number }
-  /** `reason` is for operators; it names no text of the certificate. */
-  | {
-      readonly kind: "deny";
-      readonly code: "certificate-unknown" | "certificate-untrusted" | "certificate-expired";
-      readonly reason: string;
-    };
+  | ({ readonly kind: "deny" } & NonNullable<Objection>);
 
 export interface PeerQuestion {
   readonly peer: Peer;
@@ -98,16 +95,39 @@ export interface PeerQuestion {
 
 type Objection = {
   readonly code: "certificate-unknown" | "certificate-untrusted" | "certificate-expired";
+  /** For operators; it names no text of the certificate. */
   readonly reason: string;
+  /** For operators: what was declared and what the certificate says, as far as both can be named. */
+  readonly facts?: { readonly expected: string; readonly sent: string };
 } | null;
-const untrusted = (reason: string): Objection => ({ code: "certificate-untrusted", reason });
+const untrusted = (reason: string, facts?: { readonly expected: string; readonly sent: string }): Objection => ({
+  code: "certificate-untrusted",
+  reason,
+  ...(facts === undefined ? {} : { facts }),
+});
 
 function objectToValidity(certificate: Certificate, nowMs: number): Objection {
-  if (nowMs < certificate.notBeforeMs)
-    return { code: "certificate-expired", reason: "a certificate of the chain is not valid yet" };
-  if (nowMs > certificate.notAfterMs)
-    return { code: "certificate-expired", reason: "a certificate of the chain has expired" };
-  return null;
+  const { notBeforeMs, notAfterMs } = certificate;
+  if (nowMs >= notBeforeMs && nowMs <= notAfterMs) return null;
+  const reason =
+    nowMs < notBeforeMs ? "a certificate of the chain is not valid yet" : "a certificate of the chain has expired";
+  return { code: "certificate-expired", reason, facts: comparedTimes(certificate, nowMs) };
+}
+
+function comparedTimes({ notBeforeMs, notAfterMs }: Certificate, nowMs: number) {
+  return compared(
+    `a chain valid at ${instant(nowMs)}`,
+    `valid from ${instant(notBeforeMs)} until ${instant(notAfterMs)}`,
+  );
+}
+
+/** The names a certificate bears, for operators: `uri:spiffe://…, dns:orders.internal`. */
+export function describeNames({ names }: Pick<Certificate, "names">): string {
+  if (names.length === 0) return "a certificate without a subject alternative name";
+  return names
+    .slice(0, namesShownMax)
+    .map(({ kind, value }) => (value === "" ? kind : `${kind}:${value}`))
+    .join(", ");
 }
 
 /** A leaf may only be a client's leaf. OpenSSL lets several of these pass (x509-limbo). */
@@ -134,6 +154,15 @@ function pathToBundle(chain: readonly Certificate[], trust: TrustBundle): readon
     if (root !== undefined) return [...chain.slice(0, length), root];
   }
   return null;
+}
+
+function comparedChains(trust: TrustBundle, { chain, x5t }: Peer) {
+  const [leaf] = chain;
+  const names = leaf === undefined ? "nothing" : describeNames(leaf);
+  return compared(
+    `a chain into a root of the bundle ${trust.name}`,
+    `${names}, x5t ${x5t}, with ${chain.length - 1} issuers`,
+  );
 }
 
 /** The path into the bundle, link by link: TLS may have verified another one, into another bundle. */
@@ -171,9 +200,14 @@ function issuedBy(child: Certificate, issuer: Certificate): boolean {
 
 /** Exactly one SAN of the declared kind, equal to the declared value. A second one would let one certificate be two systems. */
 function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIdentity): Objection {
+  const facts = compared(
+    `${identity.kind}:${identity.value}`,
+    identity.kind === "x5t" ? `x5t:${x5t}` : describeNames(leaf),
+  );
   const unknown: Objection = {
     code: "certificate-unknown",
     reason: `no ${identity.kind} of the certificate is the declared one`,
+    facts,
   };
   if (identity.kind === "x5t") return x5t === identity.value ? null : unknown;
   const names = leaf.names.filter((name) => name.kind === identity.kind).map((name) => name.value);
@@ -181,6 +215,7 @@ function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIden
     return {
       code: "certificate-unknown",
       reason: `the certificate has more than one ${identity.kind} name: declare its x5t instead`,
+      facts,
     };
   const fold = (value: string) => (identity.kind === "dns" ? value.toLowerCase() : value);
   return names[0] !== undefined && fold(names[0]) === fold(identity.value) ? null : unknown;
@@ -202,12 +237,17 @@ export function judgePeer(question: PeerQuestion): PeerVerdict {
     });
   }
   if (peer.verifyError === "CERT_HAS_EXPIRED" || peer.verifyError === "CERT_NOT_YET_VALID") {
-    return deny({ code: "certificate-expired", reason: "TLS found a certificate of the chain outside its validity" });
+    return deny({
+      code: "certificate-expired",
+      reason: "TLS found a certificate of the chain outside its validity",
+      facts: comparedTimes(leaf, nowMs),
+    });
   }
   if (!peer.verified) {
     return deny({
       code: "certificate-untrusted",
       reason: `TLS did not verify the chain (${peer.verifyError ?? "no reason given"})`,
+      facts: comparedChains(trust, peer),
     });
   }
   const path = pathToBundle(peer.chain, trust);
@@ -215,6 +255,7 @@ export function judgePeer(question: PeerQuestion): PeerVerdict {
     return deny({
       code: "certificate-untrusted",
       reason: `the chain does not end in a root of the bundle ${trust.name}`,
+      facts: comparedChains(trust, peer),
     });
   }
   const objection = objectToPath(path, nowMs) ?? objectToLeaf(leaf) ?? objectToNames(leaf, peer.x5t, identity);

@@ -410,11 +410,39 @@ for (const [name, given, expected] of foreign) {
     assert.equal(answer(given), expected));
 }
 
-test("refusals tell operators what was expected and repeat nothing of the token", () => {
-  const result = verifyAccessToken(token({ aud: "s3cret", sub: "s3cret" }), rules, bearer);
-  assert.ok(
-    result.kind === "deny" && !JSON.stringify(result).includes("s3cret") && result.facts["why"]?.includes(audience),
-  );
+test("refusals tell operators what was expected and what was sent, and repeat nothing else of the token", () => {
+  const sent = token({ aud: "https://elsewhere.example", sub: "s3cret" });
+  const result = verifyAccessToken(sent, rules, bearer);
+  assert.ok(result.kind === "deny" && !JSON.stringify(result).includes("s3cret"));
+  assert.ok(!JSON.stringify(result).includes(sent.split(".")[2] ?? "?"));
+  assert.deepEqual(result.facts, {
+    why: `aud is not ${audience}`,
+    expected: audience,
+    sent: "https://elsewhere.example",
+  });
+});
+
+test("a token bound to another key, or to a certificate that did not come, is told with both thumbprints", () => {
+  const [bound, used] = ["A".repeat(43), "B".repeat(43)];
+  const facts = (cnf: object, use: object) => {
+    const result = verifyAccessToken(token({ cnf }), rules, { ...bearer, ...use });
+    return result.kind === "deny" ? [result.code, result.facts["expected"], result.facts["sent"]] : [];
+  };
+  assert.deepEqual(facts({ jkt: bound }, { scheme: "DPoP", jkt: used }), [
+    "dpop-key-mismatch",
+    `a proof by key ${bound}`,
+    `a proof by key ${used}`,
+  ]);
+  assert.deepEqual(facts({ "x5t#S256": bound }, { x5t: used }), [
+    "certificate-mismatch",
+    `client certificate ${bound}`,
+    `client certificate ${used}`,
+  ]);
+  assert.deepEqual(facts({ "x5t#S256": bound }, {}), [
+    "token-bound-as-bearer",
+    `client certificate ${bound}`,
+    "no client certificate reached the gateway",
+  ]);
 });
 
 test("any one bit flipped anywhere in a token is refused", () => {

@@ -1,7 +1,7 @@
 // Promises that an access token is what `mint` signed, for this audience, now, and presented by who holds its key.
 // Trusts the ring of public keys, the clock and the revocation port it is given. Specified in docs/formats/token.md §3 (RFC 9068, RFC 7800, RFC 8725).
 import type { Proof } from "../principal.ts";
-import { type Deny, deny } from "../verdict.ts";
+import { compared, type Deny, deny, instant } from "../verdict.ts";
 import { isBase64urlOf32 } from "./base64url.ts";
 import { claimActor, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
 import type { AccessTokenClaims } from "./claims.ts";
@@ -65,7 +65,8 @@ export interface VerifiedAccessToken {
   readonly expiresAtMs: number;
 }
 
-const no = (code: Parameters<typeof deny>[1], why: string): Deny => deny("identify", code, { why });
+const no = (code: Parameters<typeof deny>[1], why: string, facts: Readonly<Record<string, string>> = {}): Deny =>
+  deny("identify", code, { why, ...facts });
 
 /**
  * Form, key, signature, issuer and types of claims: the costly part, which depends on nothing but its arguments.
@@ -86,7 +87,12 @@ export function readAccessToken(token: string, rules: AccessTokenRules): SignedA
   if (wrong === "signature") return no("token-signature", "the signature does not fit");
   const members = parseJsonObject(jws.payload);
   if (members === null) return no("token-malformed", "the payload is not one JSON object");
-  if (members.iss !== rules.issuer) return no("token-issuer", `iss is not ${rules.issuer}`);
+  if (members.iss !== rules.issuer)
+    return no(
+      "token-issuer",
+      `iss is not ${rules.issuer}`,
+      compared(rules.issuer, claimText(members.iss) ?? "no text"),
+    );
   const claims = parseAccessTokenClaims(members);
   if (typeof claims === "string") return no("token-claims", `claim ${claims} is missing or malformed`);
   if (claims.exp <= claims.iat) return no("token-claims", "exp is not after iat");
@@ -99,7 +105,8 @@ export function readAccessToken(token: string, rules: AccessTokenRules): SignedA
 /** Audience, clock, revocation and binding of one presentation. Codes: docs/formats/token.md §3, checks 9-13. */
 export function acceptAccessToken(signed: SignedAccessToken, use: TokenUse): VerifiedAccessToken | Deny {
   const { claims, kid } = signed;
-  if (claims.aud !== use.audience) return no("token-audience", `aud is not ${use.audience}`);
+  if (claims.aud !== use.audience)
+    return no("token-audience", `aud is not ${use.audience}`, compared(use.audience, claims.aud));
   const clock = checkTimes(claims, use.now, use.skewMs);
   if (clock !== null) return clock;
   const issuedAtMs = claims.iat * 1000;
@@ -141,9 +148,17 @@ export function checkTimes(
   skewMs: number = clockSkewMs,
 ): Deny | null {
   const skew = Math.min(skewMs, clockSkewMsMax);
-  if (!(now < claims.exp * 1000 + skew)) return no("token-expired", "exp has passed");
-  if (!(Math.max(claims.iat, claims.nbf ?? 0) * 1000 <= now + skew))
-    return no("token-not-yet-valid", "iat or nbf lies in the future");
+  if (!(now < claims.exp * 1000 + skew))
+    return no(
+      "token-expired",
+      "exp has passed",
+      compared(`exp after ${instant(now)}`, `exp ${instant(claims.exp * 1000)}`),
+    );
+  const fromMs = Math.max(claims.iat, claims.nbf ?? 0) * 1000;
+  if (!(fromMs <= now + skew)) {
+    const facts = compared(`iat and nbf up to ${instant(now)}`, `from ${instant(fromMs)}`);
+    return no("token-not-yet-valid", "iat or nbf lies in the future", facts);
+  }
   return null;
 }
 
@@ -152,15 +167,22 @@ function checkBinding(claims: AccessTokenClaims, use: TokenUse): Proof | Deny {
   const x5t = claims.cnf?.["x5t#S256"];
   if (use.scheme === "DPoP") {
     if (jkt === undefined) return no("token-unbound", "presented with DPoP but the token is bound to no key");
-    if (jkt !== use.jkt) return no("dpop-key-mismatch", "the token is bound to another key than the proof's");
+    if (jkt !== use.jkt) {
+      const facts = compared(`a proof by key ${jkt}`, `a proof by key ${use.jkt ?? "none"}`);
+      return no("dpop-key-mismatch", "the token is bound to another key than the proof's", facts);
+    }
   } else if (jkt !== undefined) {
-    return no("token-bound-as-bearer", "a DPoP-bound token was presented as Bearer");
+    const facts = compared("Authorization: DPoP and a DPoP field", "Authorization: Bearer");
+    return no("token-bound-as-bearer", "a DPoP-bound token was presented as Bearer", facts);
   }
   if (x5t !== undefined && use.x5t === undefined) {
-    return no("token-bound-as-bearer", "a certificate-bound token was presented without a client certificate");
+    const facts = compared(`client certificate ${x5t}`, "no client certificate reached the gateway");
+    return no("token-bound-as-bearer", "a certificate-bound token was presented without a client certificate", facts);
   }
-  if (x5t !== undefined && x5t !== use.x5t)
-    return no("certificate-mismatch", "the token is bound to another certificate");
+  if (x5t !== undefined && x5t !== use.x5t) {
+    const facts = compared(`client certificate ${x5t}`, `client certificate ${use.x5t ?? "none"}`);
+    return no("certificate-mismatch", "the token is bound to another certificate", facts);
+  }
   const certificate = use.x5t === undefined ? {} : { x5t: use.x5t };
   if (jkt !== undefined) return { kind: "dpop", jkt, ...certificate };
   return { kind: x5t === undefined ? "bearer" : "mtls", ...certificate };

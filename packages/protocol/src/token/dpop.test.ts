@@ -46,6 +46,29 @@ test("jose reads our proof and gives our key the same thumbprint", async () => {
   assert.equal(await calculateJwkThumbprint({ ...signer.jwk }), signer.kid);
 });
 
+test("a mismatch tells operators both values: method, URL with its port, time and token hash", () => {
+  const facts = (change: Readonly<Record<string, unknown>>) => {
+    const result = verifyDpopProof(proof(change), rules, crypto);
+    return result.kind === "deny" ? [result.facts["expected"], result.facts["sent"]] : [];
+  };
+  assert.deepEqual(facts({ htm: "GET" }), ["POST", "GET"]);
+  const withPort = url.replace("gw.example", "127.0.0.1:8443");
+  assert.deepEqual(facts({ htu: withPort }), [url, withPort]);
+  assert.deepEqual(facts({ ath: "other" }), [ath, "other"]);
+  assert.deepEqual(facts({ ath: undefined }), [ath, "none"]);
+  assert.deepEqual(facts({ iat: iat - 3_600 }), [
+    "issued at about 2026-11-22T12:00:00.000Z",
+    "issued at 2026-11-22T11:00:00.000Z",
+  ]);
+  assert.equal(facts({ htu: `https://gw.example/${"a".repeat(2_000)}` })[1]?.length, 513);
+});
+
+test("what a caller hid in userinfo or the query of a proof's URL is not kept", () => {
+  const result = verifyDpopProof(proof({ htu: "https://user:s3cret@gw.example/x?key=s3cret" }), rules, crypto);
+  assert.ok(result.kind === "deny" && !JSON.stringify(result).includes("s3cret"));
+  assert.equal(result.facts["sent"], "https://…@gw.example/x?…");
+});
+
 const wrong: readonly (readonly [string, string, Partial<DpopRules>, string])[] = [
   ["for another method", proof(), { method: "GET" }, "dpop-method"],
   ["whose method is in lower case", proof({ htm: "post" }), {}, "dpop-method"],

@@ -1,6 +1,6 @@
 // Promises that whoever sent this request holds the key the proof names, for this method, this URL and this token, recently.
 // Trusts the clock; nonce and replay belong to the caller, who gets what its ports need. Specified in docs/formats/token.md §4 (RFC 9449).
-import { type Deny, deny } from "../verdict.ts";
+import { compared, type Deny, deny, instant } from "../verdict.ts";
 import { encodeBase64url } from "./base64url.ts";
 import { claimId, claimText, numericDate } from "./claim-types.ts";
 import type { TokenCrypto, TokenSigner } from "./crypto.ts";
@@ -40,7 +40,8 @@ export interface DpopProof {
   readonly issuedAtMs: number;
 }
 
-const no = (code: Parameters<typeof deny>[1], why: string): Deny => deny("identify", code, { why });
+const no = (code: Parameters<typeof deny>[1], why: string, facts: Readonly<Record<string, string>> = {}): Deny =>
+  deny("identify", code, { why, ...facts });
 
 /** base64url SHA-256 of an access token: the `ath` of RFC 9449 §4.1. */
 export function accessTokenHash(token: string, crypto: Pick<TokenCrypto, "sha256">): string {
@@ -95,18 +96,29 @@ function parseProofClaims(members: JsonObject): ProofClaims | string {
   return { jti, htm, htu, iat, ...(ath !== undefined ? { ath } : {}), ...(nonce !== undefined ? { nonce } : {}) };
 }
 
+/** A URL as operators may see it: what callers put into userinfo, query or fragment may be a secret of theirs. */
+function shownUrl(url: string): string {
+  const [place = ""] = url.split(/[?#]/, 1);
+  const cut = place.length === url.length ? "" : `${url.charAt(place.length)}…`;
+  return place.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, "$1…@") + cut;
+}
+
 function checkProofClaims(claims: ProofClaims, rules: DpopRules): Deny | null {
-  if (claims.htm !== rules.method) return no("dpop-method", `htm is not ${rules.method}`);
-  if (!isSameHtu(claims.htu, rules.url)) return no("dpop-url", `htu is not ${rules.url}`);
+  if (claims.htm !== rules.method)
+    return no("dpop-method", `htm is not ${rules.method}`, compared(rules.method, claims.htm));
+  if (!isSameHtu(claims.htu, rules.url))
+    return no("dpop-url", `htu is not ${rules.url}`, compared(rules.url, shownUrl(claims.htu)));
   const issuedAtMs = claims.iat * 1000;
   const old = rules.now - issuedAtMs > (rules.ageMsMax ?? dpopAgeMsMax);
   if (old || issuedAtMs - rules.now > (rules.aheadMsMax ?? dpopAheadMsMax)) {
-    return no("dpop-expired", old ? "iat is too old" : "iat lies in the future");
+    const facts = compared(`issued at about ${instant(rules.now)}`, `issued at ${instant(issuedAtMs)}`);
+    return no("dpop-expired", old ? "iat is too old" : "iat lies in the future", facts);
   }
   if (rules.ath !== null && claims.ath !== rules.ath) {
     return no(
       "dpop-token-hash",
       claims.ath === undefined ? "ath is missing" : "ath is not the hash of the presented token",
+      compared(rules.ath, claims.ath ?? "none"),
     );
   }
   return null;
