@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import { type ProblemType, problemDocument, problems, publicCode } from "@sallyport/protocol/problem.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Gate } from "./gate.ts";
 import { challenge } from "./identify/challenge.ts";
 
 /** An unread body up to this size is read and thrown away, so that the connection can go on; a larger one ends it. */
@@ -13,7 +14,7 @@ const drainBytesMax = 64 * 1024;
 export function writeDenial(
   exchange: Exchange,
   verdict: Deny,
-  on: { readonly id: string; readonly closing: boolean },
+  on: { readonly id: string; readonly gate: Pick<Gate, "draining" | "clock" | "serverTiming"> },
 ): void {
   const { response } = exchange;
   if (response.headersSent || response.destroyed) {
@@ -39,8 +40,9 @@ export function writeDenial(
     headers.push("www-authenticate", `DPoP error="insufficient_scope", scope="${verdict.facts["scope"] ?? ""}"`);
   if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
   pushRate(exchange, headers);
+  pushTimes(exchange, headers, on.gate);
   if (problem.retryable && problem.status !== 401 && exchange.rate === null) headers.push("retry-after", "1");
-  if (on.closing || endsConnection(exchange, verdict)) headers.push("connection", "close");
+  if (on.gate.draining() || endsConnection(exchange, verdict)) headers.push("connection", "close");
   send(response, { status: problem.status, headers, body: exchange.incoming.method === "HEAD" ? "" : body });
 }
 
@@ -69,4 +71,10 @@ export function pushRate(exchange: Exchange, headers: string[]): void {
   headers.push("ratelimit-policy", `"default";q=${rate.quota};w=${rate.windowS}`);
   headers.push("ratelimit", `"default";r=${rate.state.remaining};t=${Math.ceil(rate.state.resetMs / 1000)}`);
   if (!rate.state.allowed) headers.push("retry-after", String(Math.max(1, Math.ceil(rate.state.retryAfterMs / 1000))));
+}
+
+/** `Server-Timing`, where this gateway offers it, to callers it knows: to others it would be a clock to measure us with. */
+export function pushTimes(exchange: Exchange, headers: string[], gate: Pick<Gate, "clock" | "serverTiming">): void {
+  if (!gate.serverTiming || exchange.times === null || exchange.principal === null) return;
+  headers.push("server-timing", exchange.times.serverTiming(gate.clock.monotonic() - exchange.startedMonotonicMs));
 }

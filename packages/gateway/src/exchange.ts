@@ -9,6 +9,7 @@ import type { Source } from "./admit/source-prefix.ts";
 import type { UpstreamAnswer } from "./forward/upstream-answer.ts";
 import type { PoolLease } from "./forward/upstream-pools.ts";
 import type { RateState } from "./limit/gcra.ts";
+import type { StageTimes } from "./observe/stage-times.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
 
 /** The snapshot a crossing began under; it keeps it to the end, whatever is swapped meanwhile. */
@@ -40,6 +41,8 @@ export interface Exchange {
   readonly response: ServerResponse;
   readonly listener: BoundListener;
   readonly source: Source;
+  /** What each stage took; null where nobody asked. */
+  readonly times: StageTimes | null;
   /** admit: whether `leave` is owed. */
   admitted: boolean;
   /** receive */
@@ -72,6 +75,8 @@ export interface Exchange {
   hopToken: string | null;
   /** forward */
   upstream: UpstreamAnswer | null;
+  /** forward: the trace context sent to the provider; its parent is the span of `forward`. */
+  traceparent: string | null;
   bytesIn: number;
   bytesOut: number;
   /** Sends `100 Continue`, once, when the body is first wanted; null where the caller does not wait for it. */
@@ -94,6 +99,7 @@ export interface ExchangeStart {
   readonly response: ServerResponse;
   readonly listener: BoundListener;
   readonly source: Source;
+  readonly times: StageTimes | null;
 }
 
 /** A fresh exchange; all fields are present from the start, so that every one has the same shape to the engine. */
@@ -106,6 +112,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     response: start.response,
     listener: start.listener,
     source: start.source,
+    times: start.times,
     admitted: false,
     request: null,
     lease: null,
@@ -125,6 +132,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     intentRecorded: false,
     hopToken: null,
     upstream: null,
+    traceparent: null,
     bytesIn: 0,
     bytesOut: 0,
     continueWanted: null,

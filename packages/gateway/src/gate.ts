@@ -8,7 +8,8 @@ import type { EstateLease } from "./exchange.ts";
 import type { IdentifyPorts } from "./identify/identify.ts";
 import type { RateLimiter } from "./limit/gcra.ts";
 import type { Metrics } from "./observe/metrics.ts";
-import type { GatewayIdentity, Logger } from "./ports.ts";
+import type { Tracing } from "./observe/tracing.ts";
+import type { CrossingObserver, GatewayIdentity, Logger } from "./ports.ts";
 import type { Recorder } from "./record/recorder.ts";
 
 /** What is known about the control plane's word at this moment. */
@@ -27,6 +28,11 @@ export interface Gate {
   readonly limiter: RateLimiter;
   readonly recorder: Recorder;
   readonly metrics: Metrics;
+  readonly observers: readonly CrossingObserver[];
+  /** Null without tracing. */
+  readonly tracing: Tracing | null;
+  /** Known callers are told what each stage took. */
+  readonly serverTiming: boolean;
   readonly freshness: Freshness;
   /** Signs hop tokens while its certificate is valid; null without one. */
   hopSigner(): TokenSigner | null;

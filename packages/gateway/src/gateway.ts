@@ -4,15 +4,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { ownAddresses } from "@sallyport/kernel/dial/own-addresses.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
-import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
-import { encodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
-import { hopKeyProofText } from "@sallyport/protocol/token/hop-token.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import type { Source } from "./admit/source-prefix.ts";
 import { bufferedRandom } from "./buffered-random.ts";
+import { answerMessage } from "./channel/answer-message.ts";
 import { HopKey } from "./exchange/hop-key.ts";
 import { createHopTokens } from "./exchange/hop-tokens.ts";
 import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
@@ -27,10 +25,11 @@ import { defaultListenBounds } from "./listen/bounds.ts";
 import { Crossings } from "./listen/crossings.ts";
 import { Listener } from "./listen/listener.ts";
 import { createMetrics } from "./observe/metrics.ts";
+import { StageTimes } from "./observe/stage-times.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
+import { createTracing, type Tracing } from "./observe/tracing.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
-import { answerQuestion } from "./record/answer-question.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
 import { Recorder } from "./record/recorder.ts";
 import { finishDenied } from "./record/settle.ts";
@@ -69,10 +68,6 @@ export function createGateway(options: GatewayOptions): Gateway {
   return new RunningGateway({ ...options, random: bufferedRandom(options.random) });
 }
 
-function proofOfHopKey(hop: TokenSigner, node: string): string {
-  return encodeBase64url(hop.sign(Buffer.from(hopKeyProofText(node, hop.kid))));
-}
-
 class RunningGateway implements Gateway {
   readonly #options: GatewayOptions;
   readonly #ring: TokenRing;
@@ -85,6 +80,9 @@ class RunningGateway implements Gateway {
   readonly #listeners: Listener[];
   readonly #limiter: ReturnType<typeof openRateTable>;
   readonly #gate: Gate;
+  readonly #tracing: Tracing | null;
+  /** Somebody wants to know what each stage took. */
+  readonly #timed: boolean;
   readonly #snapshotKey: VerifyKey;
   readonly #hopKey: HopKey;
   #ownAddresses: ReadonlySet<string> = new Set();
@@ -123,6 +121,9 @@ class RunningGateway implements Gateway {
     this.#listeners = options.listeners.map(
       (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
     );
+    const { traces } = options;
+    this.#tracing = traces === undefined ? null : createTracing({ identity: options, random, traces });
+    this.#timed = options.serverTiming === true || traces !== undefined || (options.observers ?? []).length > 0;
     this.#follower = this.#createFollower(crypto);
     this.#gate = this.#createGate(crypto);
   }
@@ -220,6 +221,7 @@ class RunningGateway implements Gateway {
     await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
     await this.#follower.close();
     this.#recorder.sweep(true);
+    await this.#tracing?.close();
     this.#retire();
     await this.#pools.closed();
   }
@@ -263,7 +265,11 @@ class RunningGateway implements Gateway {
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
         countedLeavesLost: () => this.#recorder.lost,
         tokenCache: () => cache,
+        tracesLost: () => this.#tracing?.lost ?? 0,
       }),
+      tracing: this.#tracing,
+      observers: [...(this.#options.observers ?? []), ...(this.#tracing === null ? [] : [this.#tracing])],
+      serverTiming: this.#options.serverTiming === true,
       freshness: this.#follower,
       hopSigner: () => this.#hopSigner(),
       hopTokens: createHopTokens({ clock, random }),
@@ -293,7 +299,8 @@ class RunningGateway implements Gateway {
         logger.warn({ refusal: refusal.refusal, why: refusal.why }, "a snapshot was refused; the one in force stays");
       },
       attemptFailed: () => this.#gate.metrics.snapshotAttemptFailed(),
-      other: (message, send) => this.#other(message, send),
+      other: (message, send) =>
+        answerMessage(message, send, { options: this.#options, recorder: this.#recorder, hopKey: this.#hopKey }),
     });
   }
 
@@ -326,31 +333,6 @@ class RunningGateway implements Gateway {
     if (lease.users === 0 && this.#retired.delete(lease)) lease.pools.release();
   }
 
-  #other(message: DownMessage, send: (message: UpMessage) => void): void {
-    const { hop, node, openLogKeys, logger } = this.#options;
-    switch (message.t) {
-      case "hello":
-        send({ t: "hop-key", jwk: { ...hop.jwk }, proof: proofOfHopKey(hop, node) });
-        return;
-      case "log-keys":
-        try {
-          this.#recorder.useKeys(openLogKeys(message.keys));
-        } catch (cause) {
-          logger.error({ err: String(cause) }, "log keys could not be opened: they are not sealed to this node");
-        }
-        return;
-      case "hop-certificate":
-        this.#hopKey.take(message);
-        this.#options.keepHopCertificate?.({ kid: message.kid, jws: message.jws });
-        return;
-      case "question":
-        answerQuestion(this.#options.log, message).then(send, (cause) =>
-          logger.warn({ err: String(cause) }, "a question about a crossing could not be answered"),
-        );
-        return;
-    }
-  }
-
   #hopSigner(): TokenSigner | null {
     return this.#hopKey.current(this.#lease?.estate.object.issuer);
   }
@@ -371,10 +353,12 @@ class RunningGateway implements Gateway {
     on: { readonly listener: BoundListener; readonly source: Source },
   ): Exchange {
     const { clock } = this.#options;
+    const startedMonotonicMs = clock.monotonic();
     const exchange = beginExchange({
       id: this.#newId(),
       startedAtMs: clock.now(),
-      startedMonotonicMs: clock.monotonic(),
+      startedMonotonicMs,
+      times: this.#timed ? new StageTimes(startedMonotonicMs) : null,
       incoming,
       response,
       listener: on.listener,

@@ -20,6 +20,8 @@ type Step = (exchange: Exchange, gate: Gate) => Deny | null | Promise<Deny | nul
 
 interface Row {
   readonly stage: StageName;
+  /** Name in `Server-Timing` and traces where the stage's own stands twice in the table. */
+  readonly timed?: string;
   readonly kinds: readonly Kind[];
   /** One sentence a reader can hold the row to. */
   readonly promise: string;
@@ -71,6 +73,7 @@ const pipeline: readonly Row[] = [
   },
   {
     stage: "record",
+    timed: "intent",
     kinds: all,
     run: onlyEffects,
     promise: "the intent of an effect is durable before it is forwarded; cannot record, cannot pass",
@@ -96,23 +99,34 @@ export const pipelineTable: readonly { readonly stage: StageName; readonly promi
   ({ stage, promise }) => ({ stage, promise }),
 );
 
-const steps: readonly Step[] = pipeline.filter((row) => row.kinds.includes("api")).map((row) => row.run);
+const rows = pipeline.filter((row) => row.kinds.includes("api"));
+const steps: readonly Step[] = rows.map((row) => row.run);
+const timed: readonly string[] = rows.map((row) => row.timed ?? row.stage);
 
 /** Runs one crossing to its recorded end. Stages that need not wait do not: a crossing is asynchronous from the first that must. */
 export function runPipeline(exchange: Exchange, gate: Gate, from = 0): Promise<void> | void {
   try {
     for (let i = from; i < steps.length; i++) {
       const verdict = steps[i]?.(exchange, gate) ?? null;
-      if (verdict === null) continue;
-      if (!(verdict instanceof Promise)) return finish(exchange, verdict, gate);
-      return verdict.then(
-        (late) => (late === null ? runPipeline(exchange, gate, i + 1) : finish(exchange, late, gate)),
-        (bug: unknown) => finish(exchange, internal(bug, gate), gate),
-      );
+      if (verdict instanceof Promise)
+        return verdict.then(
+          (late) => {
+            markStage(exchange, gate, i);
+            return late === null ? runPipeline(exchange, gate, i + 1) : finish(exchange, late, gate);
+          },
+          (bug: unknown) => finish(exchange, internal(bug, gate), gate),
+        );
+      markStage(exchange, gate, i);
+      if (verdict !== null) return finish(exchange, verdict, gate);
     }
   } catch (bug) {
     return finish(exchange, internal(bug, gate), gate);
   }
+}
+
+/** The last row marks itself: its time is part of the answer it writes. */
+function markStage(exchange: Exchange, gate: Gate, row: number): void {
+  if (exchange.times !== null && row < steps.length - 1) exchange.times.mark(timed[row] ?? "", gate.clock.monotonic());
 }
 
 function finish(exchange: Exchange, verdict: Deny, gate: Gate): Promise<void> {

@@ -7,6 +7,8 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { LogKeys, SnapshotFeed } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Ended } from "./record/recorder.ts";
 
 /** The part of pino that is used. Messages are ours; fields never hold caller-chosen text. */
 export interface Logger {
@@ -80,6 +82,22 @@ export interface TableSizes {
   readonly rateSlots: number;
 }
 
+/** Told of every crossing when it has ended; must not throw and must not keep the exchange. */
+export interface CrossingObserver {
+  /** `endedMs`: monotonic milliseconds. */
+  crossing(exchange: Exchange, ended: Ended, endedMs: number): void;
+}
+
+/** Spans of ended crossings, one batch a call; a sink that cannot take them loses them, never holds a crossing. */
+export interface TraceOptions {
+  /** Share of crossings that begin a trace of their own, 0 to 1; a sampled trace of a known caller is always continued. */
+  readonly ratio: number;
+  /** `service.version` of the spans' resource. */
+  readonly version: string;
+  /** Sends one batch of OTLP/JSON; rejects when it was not taken. */
+  send(body: string): Promise<void>;
+}
+
 export interface GatewayOptions extends GatewayIdentity {
   /** Folder of this gateway's last-known-good state; created 0700. */
   readonly stateDirectory: string;
@@ -105,6 +123,11 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly bounds?: Partial<ListenBounds>;
   readonly admission?: Partial<AdmissionLimits>;
   readonly tables?: Partial<TableSizes>;
+  readonly observers?: readonly CrossingObserver[];
+  /** Off when absent. */
+  readonly traces?: TraceOptions;
+  /** Answers to known callers carry `Server-Timing`. */
+  readonly serverTiming?: boolean;
 }
 
 /** The world failed in a way an operator can mend. `message` is internal, `public` may be shown to anyone. */

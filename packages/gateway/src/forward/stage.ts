@@ -19,8 +19,10 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
     return deny("forward", "upstream-unreachable", { why: "the system declares no url" });
   if (exchange.aborted) return deny("forward", "client-aborted");
   if (exchange.framingDeny !== null) return exchange.framingDeny;
+  exchange.traceparent =
+    gate.tracing?.continueFor(exchange) ?? continueTrace(request.headers["traceparent"]?.[0], gate.random);
   const own: Record<string, string> = {
-    traceparent: continueTrace(request.headers["traceparent"]?.[0], gate.random),
+    traceparent: exchange.traceparent,
     "sallyport-identity": exchange.hopToken ?? "",
     "sallyport-crossing": exchange.id,
   };

@@ -7,22 +7,28 @@ const parentBytes = 8;
 const traceBytes = 16;
 const zeros = /^0+$/;
 
+export interface ReceivedTrace {
+  /** 32 lower-case hexadecimal digits, not all zero. */
+  readonly traceId: string;
+  /** 16 of them, not all zero. */
+  readonly parentId: string;
+  readonly sampled: boolean;
+}
+
+/** A `traceparent` as it was received; null where it is none that may be continued. */
+export function readTraceparent(received: string | undefined): ReceivedTrace | null {
+  const [, version, traceId, parentId, flags, rest] = (received === undefined ? null : shape.exec(received)) ?? [];
+  if (traceId === undefined || parentId === undefined || version === "ff") return null;
+  if (zeros.test(traceId) || zeros.test(parentId) || (version === "00" && rest !== undefined)) return null;
+  // Only the sampled bit is defined in version 00; other bits are not ours to pass on.
+  return { traceId, parentId, sampled: (Number.parseInt(flags ?? "00", 16) & 1) === 1 };
+}
+
 /** The `traceparent` to send upstream for the one received, if any. */
 export function continueTrace(received: string | undefined, random: Random): string {
-  const match = received === undefined ? null : shape.exec(received);
-  const [, version, trace, span, flags, rest] = match ?? [];
-  const usable =
-    version !== undefined &&
-    trace !== undefined &&
-    span !== undefined &&
-    version !== "ff" &&
-    !zeros.test(trace) &&
-    !zeros.test(span) &&
-    (version !== "00" || rest === undefined);
-  const drawn = Buffer.from(random.bytes(usable ? parentBytes : parentBytes + traceBytes)).toString("hex");
+  const usable = readTraceparent(received);
+  const drawn = Buffer.from(random.bytes(usable === null ? parentBytes + traceBytes : parentBytes)).toString("hex");
   const parent = drawn.slice(0, 2 * parentBytes);
-  if (!usable) return `00-${drawn.slice(2 * parentBytes)}-${parent}-00`;
-  // Only the sampled bit is defined in version 00; other bits are not ours to pass on.
-  const sampled = (Number.parseInt(flags ?? "00", 16) & 1) === 1 ? "01" : "00";
-  return `00-${trace}-${parent}-${sampled}`;
+  if (usable === null) return `00-${drawn.slice(2 * parentBytes)}-${parent}-00`;
+  return `00-${usable.traceId}-${parent}-${usable.sampled ? "01" : "00"}`;
 }

@@ -13,6 +13,7 @@ export interface Gauges {
   logLeaves(): number;
   brokenObjects(): number;
   countedLeavesLost(): number;
+  tracesLost(): number;
   tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
 }
 
@@ -110,5 +111,6 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("token_cache_hits", "Verified tokens found in the cache", () => gauges.tokenCache().hits);
   gauge("token_cache_misses", "Tokens verified anew", () => gauges.tokenCache().misses);
   gauge("token_cache_entries", "Verified tokens held", () => gauges.tokenCache().size);
+  gauge("traces_lost", "Crossings whose spans the collector did not take", gauges.tracesLost);
   gauge("log_counted_leaves_lost", "Counted denial leaves that could not be appended", gauges.countedLeavesLost);
 }

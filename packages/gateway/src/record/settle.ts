@@ -2,7 +2,7 @@
 // Trusts the recorder. Specified in DESIGN §4 Records.
 import { problems } from "@sallyport/protocol/problem.ts";
 import { type Deny, deny, type Outcome } from "@sallyport/protocol/verdict.ts";
-import { pushRate, writeDenial } from "../answer.ts";
+import { pushRate, pushTimes, writeDenial } from "../answer.ts";
 import type { Exchange } from "../exchange.ts";
 import type { AnswerEnd, UpstreamAnswer } from "../forward/upstream-answer.ts";
 import type { Gate } from "../gate.ts";
@@ -41,7 +41,7 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
     return unrecorded(cause, upstream.status);
   }
   exchange.ended = true;
-  gate.metrics.crossing(null, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  finished(exchange, ended, gate);
   const length = body === null ? (upstream.status === 204 ? null : upstream.contentLength) : body.length;
   exchange.response.writeHead(upstream.status, answerHeaders(exchange, upstream, { gate, length }));
   exchange.response.end(body ?? undefined);
@@ -63,7 +63,7 @@ async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Ga
   const end = await flow(exchange, upstream, gate);
   exchange.ended = true;
   const ended = endedOf(exchange, upstream, end);
-  gate.metrics.crossing(null, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  finished(exchange, ended, gate);
   try {
     await gate.recorder.outcome(exchange, ended);
   } catch (cause) {
@@ -78,6 +78,15 @@ async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Ga
   if (end === "complete") exchange.response.end();
   else exchange.response.destroy();
   return null;
+}
+
+/** Counts the end of a crossing and tells whoever observes. Its outcome is durable, or about to be: nothing here can change it. */
+function finished(exchange: Exchange, ended: Ended, gate: Gate): void {
+  const nowMs = gate.clock.monotonic();
+  // What a denial waits for is its own record; a stage that answered has marked itself.
+  if (ended.deny === null) exchange.times?.mark("outcome", nowMs);
+  gate.metrics.crossing(ended.deny?.code ?? null, ended.outcome, nowMs - exchange.startedMonotonicMs);
+  for (const observer of gate.observers) observer.crossing(exchange, ended, nowMs);
 }
 
 function flow(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<AnswerEnd> {
@@ -112,6 +121,7 @@ function answerHeaders(
   if (on.length !== null) headers.push("content-length", String(on.length));
   if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
   pushRate(exchange, headers);
+  pushTimes(exchange, headers, on.gate);
   if (on.gate.draining()) headers.push("connection", "close");
   return headers;
 }
@@ -132,7 +142,7 @@ export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate
     upstreamMs: exchange.upstream?.upstreamMs ?? 0,
     deny: verdict,
   };
-  gate.metrics.crossing(verdict.code, ended.outcome, gate.clock.monotonic() - exchange.startedMonotonicMs);
+  finished(exchange, ended, gate);
   let answered = verdict;
   let id = exchange.id;
   try {
@@ -146,7 +156,7 @@ export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate
     gate.logger.error({ code: verdict.code, err: String(cause) }, "a denial could not be recorded");
   }
   if (isGone) exchange.response.destroy();
-  else writeDenial(exchange, answered, { id, closing: gate.draining() });
+  else writeDenial(exchange, answered, { id, gate });
 }
 
 function outcomeOfDenial(verdict: Deny, isGone: boolean): Outcome {
