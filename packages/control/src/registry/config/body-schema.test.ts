@@ -57,8 +57,8 @@ test("a schema of another dialect is a finding at `$schema`, and never an end of
 });
 
 test("a schema that was found right does not vouch for the next one", () => {
-  assert.ok("schema" in readBodySchema({ $id: "urn:a", type: "object" }));
-  assert.ok("schema" in readBodySchema({ $id: "urn:a", type: "string" }));
-  assert.ok("message" in readBodySchema({ $ref: "urn:a" }));
-  assert.ok("message" in readBodySchema({ $id: "urn:a", type: "object", nonsense: 1 }));
+  assert.ok("schema" in readBodySchema({ $id: "https://acme.example/a", type: "object" }));
+  assert.ok("schema" in readBodySchema({ $id: "https://acme.example/a", type: "string" }));
+  assert.ok("message" in readBodySchema({ $ref: "https://acme.example/a" }));
+  assert.ok("message" in readBodySchema({ $id: "https://acme.example/a", type: "object", nonsense: 1 }));
 });
