@@ -6,6 +6,7 @@ import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
+import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
 
 /** A listening address as given on the command line. */
 export interface Address {
@@ -38,13 +39,16 @@ export interface ServeOptions {
   /** Group of the gateway in role all. */
   readonly group: string | null;
   readonly snapshotLifetimeMs: number;
+  /** Null: no traces are sent. */
+  readonly traces: TraceSettings | null;
+  readonly serverTiming: boolean;
 }
 
 const credentialBytesMax = 64 * 1024;
 
 /** `sallyport serve`. */
 export function serveCommand(program: Command): void {
-  program
+  const serve = program
     .command("serve")
     .description("run Sallyport: control plane, gateway, or both in one process")
     .addOption(new Option("--role <role>", "what to run").choices(["all", "control", "gateway"]).default("all"))
@@ -72,7 +76,8 @@ export function serveCommand(program: Command): void {
       "environment variable that holds the PostgreSQL URL of the control store; default: SQLite under --data",
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
-    .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
+    .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s");
+  addTraceOptions(serve)
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
@@ -92,7 +97,7 @@ Examples:
   sallyport serve --role gateway --join-file token     a gateway, on another host
 `;
 
-interface RawOptions {
+interface RawOptions extends RawTraceOptions {
   readonly role: ServeOptions["role"];
   readonly config?: string;
   readonly watch: boolean;
@@ -113,6 +118,7 @@ interface RawOptions {
   readonly statusListen: string;
   readonly group?: string;
   readonly snapshotLifetime: string;
+  readonly serverTiming: boolean;
 }
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ServeOptions {
@@ -136,6 +142,8 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     status: parseAddress(raw.statusListen),
     group: raw.group ?? null,
     snapshotLifetimeMs: parseDuration(raw.snapshotLifetime),
+    traces: parseTraceOptions(raw, readPrivateText),
+    serverTiming: raw.serverTiming,
   };
 }
 

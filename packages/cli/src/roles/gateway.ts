@@ -16,11 +16,13 @@ import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
+import { version } from "../version.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
 import { openNodeLog, shareCheckpoints } from "./node-log.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
+import { openTraceSender, type TraceSender } from "./trace-sender.ts";
 
 const memoEntriesMax = 10_000;
 /** How often certificates are looked at; they last a day. */
@@ -34,8 +36,9 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
   const identity = await joinOnce(options.joinToken, ports);
   const channel = new NodeChannel(identity, ports, logger);
   const log = await openNodeLog({ ...options, identity, logger });
+  const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
   try {
-    const parts: GatewayParts = { options, identity, channel, log, dialer, logger };
+    const parts: GatewayParts = { options, identity, channel, log, dialer, logger, traces };
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
@@ -51,11 +54,13 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
         stopRenewing();
         await gateway.drain(graceMs);
         await gateway.close();
+        await traces?.close();
         await channel.close();
         await log.close();
       },
     };
   } catch (error) {
+    await traces?.close();
     await channel.close();
     await log.close();
     throw error;
@@ -79,10 +84,11 @@ interface GatewayParts {
   readonly log: LogHandle;
   readonly dialer: Dialer;
   readonly logger: RoleLogger;
+  readonly traces: TraceSender | null;
 }
 
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
-  const { options, identity, channel, log, dialer, logger } = parts;
+  const { options, identity, channel, log, dialer, logger, traces } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
@@ -122,6 +128,10 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     dialer,
     policy: createPolicyEngine({ memoEntriesMax }),
     logger,
+    serverTiming: options.serverTiming,
+    ...(traces === null
+      ? {}
+      : { traces: { ratio: options.traces?.ratio ?? 0, version, send: (body) => traces.send(body) } }),
   });
   return gateway;
 }

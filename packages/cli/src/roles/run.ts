@@ -27,7 +27,11 @@ export async function runRole(options: ServeOptions, json: boolean): Promise<voi
   const role = await startRole(options, logger, hooks).catch((error: unknown) => {
     throw startFault(error);
   });
-  const status = await openStatusListener(options.status, role).catch(async (error: unknown) => {
+  const status = await openStatusListener(options.status, {
+    dataDirectory: options.dataDirectory,
+    readiness: () => role.readiness(),
+    metricsText: () => role.metricsText(),
+  }).catch(async (error: unknown) => {
     await role.stop(0);
     throw startFault(error);
   });

@@ -1,10 +1,16 @@
 // Promises liveness, readiness with detail, and metrics on an address of the node's own, away from every caller.
 // Trusts whoever can reach that address with nothing but reading. Specified in docs/cli/serve.md "Status listener".
+
+import { statfs } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Address } from "../commands/serve.ts";
+import { version } from "../version.ts";
 
 export interface StatusSource {
+  /** Where state lives, for the free space there. */
+  readonly dataDirectory: string;
   readiness(): { readonly ready: boolean } | Promise<{ readonly ready: boolean }>;
   metricsText(): Promise<string>;
 }
@@ -16,13 +22,15 @@ export interface StatusListener {
 
 /** Serves `/livez`, `/readyz` (200 or 503 with the same JSON) and `/metrics` (Prometheus text). Rejects when the port is taken. */
 export async function openStatusListener(address: Address, source: StatusSource): Promise<StatusListener> {
+  const ofProcess = processMetrics(source.dataDirectory);
+  const metrics = async (): Promise<string> => (await source.metricsText()) + (await ofProcess.metrics());
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 5_000 }, (request, response) => {
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
     const serve = async () => {
       if (request.method !== "GET") return answer(405, "text/plain", "only GET\n");
       if (request.url === "/livez") return answer(200, "application/json", '{"live":true}\n');
-      if (request.url === "/metrics") return answer(200, "text/plain; version=0.0.4", await source.metricsText());
+      if (request.url === "/metrics") return answer(200, "text/plain; version=0.0.4", await metrics());
       if (request.url !== "/readyz") return answer(404, "text/plain", "/livez, /readyz, /metrics\n");
       const readiness = await source.readiness();
       return answer(readiness.ready ? 200 : 503, "application/json", `${JSON.stringify(readiness)}\n`);
@@ -43,4 +51,27 @@ export async function openStatusListener(address: Address, source: StatusSource)
         server.closeAllConnections();
       }),
   };
+}
+
+/** Memory, event loop, version, and the disk a node needs to record anything. */
+function processMetrics(dataDirectory: string): Registry {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: "sallyport_build_info",
+    help: "Always 1; the version is its label",
+    labelNames: ["version"],
+    registers,
+  }).set({ version }, 1);
+  new Gauge({
+    name: "sallyport_data_free_bytes",
+    help: "Free space of the disk under --data; without space nothing is recorded, and nothing passes",
+    registers,
+    async collect() {
+      const { bavail, bsize } = await statfs(dataDirectory);
+      this.set(bavail * bsize);
+    },
+  });
+  return registry;
 }

@@ -17,9 +17,21 @@ export interface Gauges {
   tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
 }
 
+export interface CountedCrossing {
+  /** null for an allowed one. */
+  readonly code: ProblemCode | null;
+  readonly outcome: string;
+  /** null where none was bound; else a declared id, never text from outside. */
+  readonly integration: string | null;
+  /** From its first byte to its recorded end. */
+  readonly totalMs: number;
+  /** Until the provider's response fields came; 0 where it was not asked. */
+  readonly upstreamMs: number;
+}
+
 export interface Metrics {
-  /** One finished crossing: null code for an allowed one. `totalMs` from its first byte to its recorded end. */
-  crossing(code: ProblemCode | null, outcome: string, totalMs: number): void;
+  /** One finished crossing. */
+  crossing(ended: CountedCrossing): void;
   /** A TLS handshake or connection that never became a request. */
   connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
   refusedSnapshot(why: string): void;
@@ -33,56 +45,80 @@ const bucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 export function createMetrics(gauges: Gauges): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  // Kept by hand and copied at scrape time: a label look-up per crossing would be a cost of its own.
-  const counts = new Map<string, number>();
-  const crossings = new Counter({
+  const byEnd = counted(registers, {
     name: "sallyport_crossings_total",
     help: "Crossings by code (ok where allowed) and outcome",
-    labelNames: ["code", "outcome"],
+    labels: ["code", "outcome"],
+  });
+  const byIntegration = counted(registers, {
+    name: "sallyport_integration_crossings_total",
+    help: "Crossings bound to an integration, by whether they were let through",
+    labels: ["integration", "verdict"],
+  });
+  const plain = plainCounters(registers);
+  const histogram = (name: string, help: string) =>
+    new Histogram({ name: `sallyport_${name}_duration_seconds`, help, buckets: bucketsSeconds, registers });
+  const upstream = histogram("upstream", "From the start of forwarding to the provider's response fields");
+  const duration = histogram("crossing", "From the first byte of a crossing to its recorded end");
+  defineGauges(gauges, registers);
+  return {
+    crossing({ code, outcome, integration, totalMs, upstreamMs }) {
+      byEnd(code ?? "ok", outcome);
+      duration.observe(totalMs / 1000);
+      if (upstreamMs > 0) upstream.observe(upstreamMs / 1000);
+      if (integration !== null) byIntegration(integration, code === null ? "allow" : "deny");
+    },
+    connectionRefused: (reason) => plain.refusals.inc({ reason }),
+    refusedSnapshot: (why) => plain.snapshots.inc({ why }),
+    snapshotAttemptFailed: () => plain.attempts.inc(),
+    text: () => registry.metrics(),
+  };
+}
+
+/** A counter of two labels, kept by hand and copied at scrape time: a label look-up per crossing would be a cost of its own. */
+function counted(
+  registers: Registry[],
+  on: { readonly name: string; readonly help: string; readonly labels: readonly [string, string] },
+): (first: string, second: string) => void {
+  const counts = new Map<string, number>();
+  new Counter({
+    name: on.name,
+    help: on.help,
+    labelNames: [...on.labels],
     registers,
     collect() {
       this.reset();
       for (const [key, count] of counts) {
-        const [code = "", outcome = ""] = key.split(" ");
-        this.inc({ code, outcome }, count);
+        const [first = "", second = ""] = key.split(" ");
+        this.inc({ [on.labels[0]]: first, [on.labels[1]]: second }, count);
       }
     },
   });
-  const duration = new Histogram({
-    name: "sallyport_crossing_duration_seconds",
-    help: "From the first byte of a crossing to its recorded end",
-    buckets: bucketsSeconds,
-    registers,
-  });
-  const refusals = new Counter({
-    name: "sallyport_connections_refused_total",
-    help: "Connections that never became a request",
-    labelNames: ["reason"],
-    registers,
-  });
-  const snapshots = new Counter({
-    name: "sallyport_snapshots_refused_total",
-    help: "Snapshots refused, by reason",
-    labelNames: ["why"],
-    registers,
-  });
-  const attempts = new Counter({
-    name: "sallyport_snapshot_attempts_failed_total",
-    help: "Attempts to fetch or put in force an accepted snapshot that failed and are made again",
-    registers,
-  });
-  defineGauges(gauges, registers);
-  void crossings;
+  return (first, second) => {
+    const key = `${first} ${second}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  };
+}
+
+function plainCounters(registers: Registry[]) {
   return {
-    crossing(code, outcome, totalMs) {
-      const key = `${code ?? "ok"} ${outcome}`;
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-      duration.observe(totalMs / 1000);
-    },
-    connectionRefused: (reason) => refusals.inc({ reason }),
-    refusedSnapshot: (why) => snapshots.inc({ why }),
-    snapshotAttemptFailed: () => attempts.inc(),
-    text: () => registry.metrics(),
+    refusals: new Counter({
+      name: "sallyport_connections_refused_total",
+      help: "Connections that never became a request",
+      labelNames: ["reason"],
+      registers,
+    }),
+    snapshots: new Counter({
+      name: "sallyport_snapshots_refused_total",
+      help: "Snapshots refused, by reason",
+      labelNames: ["why"],
+      registers,
+    }),
+    attempts: new Counter({
+      name: "sallyport_snapshot_attempts_failed_total",
+      help: "Attempts to fetch or put in force an accepted snapshot that failed and are made again",
+      registers,
+    }),
   };
 }
 

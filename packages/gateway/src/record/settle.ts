@@ -85,7 +85,13 @@ function finished(exchange: Exchange, ended: Ended, gate: Gate): void {
   const nowMs = gate.clock.monotonic();
   // What a denial waits for is its own record; a stage that answered has marked itself.
   if (ended.deny === null) exchange.times?.mark("outcome", nowMs);
-  gate.metrics.crossing(ended.deny?.code ?? null, ended.outcome, nowMs - exchange.startedMonotonicMs);
+  gate.metrics.crossing({
+    code: ended.deny?.code ?? null,
+    outcome: ended.outcome,
+    integration: exchange.grant?.integration.id ?? null,
+    totalMs: nowMs - exchange.startedMonotonicMs,
+    upstreamMs: ended.upstreamMs,
+  });
   for (const observer of gate.observers) observer.crossing(exchange, ended, nowMs);
 }
 

@@ -9,7 +9,8 @@ export interface ChannelClientOptions {
   /** `https://host:port` */
   readonly origin: string;
   readonly rules: DialRules;
-  readonly tls: DialTls;
+  /** Absent: the runtime's public roots, or none for plain http. */
+  readonly tls?: DialTls;
   readonly connectTimeoutMs: number;
   readonly connectionsMax?: number;
 }
@@ -151,7 +152,12 @@ async function runStream(
 /** A client for one origin. New TLS identity or new rules: make a new one and close this. */
 export function createChannelClient(options: ChannelClientOptions): ChannelClient {
   const { dialer, origin, rules, tls, connectTimeoutMs, connectionsMax = 4 } = options;
-  const pool = dialer.pool(origin, { rules, tls, connectTimeoutMs, connectionsMax });
+  const pool = dialer.pool(origin, {
+    rules,
+    ...(tls === undefined ? {} : { tls }),
+    connectTimeoutMs,
+    connectionsMax,
+  });
   return {
     openStream(path, stream) {
       assertPath(path);
