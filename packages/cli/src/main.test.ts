@@ -236,6 +236,7 @@ test(
     const data = join(own, "data");
     const commands = [
       ["check"],
+      ["fmt"],
       ["plan"],
       ["apply"],
       ["policy", "generated"],

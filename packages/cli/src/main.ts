@@ -9,10 +9,13 @@ import { auditCommands } from "./commands/audit.ts";
 import { checkCommand } from "./commands/check.ts";
 import { clientKeyCommands } from "./commands/client-key.ts";
 import { estateCommands } from "./commands/estate.ts";
+import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
+import { initCommand } from "./commands/init.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { policyCommands } from "./commands/policy.ts";
+import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { statusCommand } from "./commands/status.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -57,8 +60,11 @@ export function createProgram(): Command {
       "after",
       "\nExit codes: 0 yes · 1 the answer is no · 2 bad use or configuration · 3 unreachable · 4 not permitted\n",
     );
+  initCommand(program);
   serveCommand(program);
   checkCommand(program);
+  fmtCommand(program);
+  schemaCommand(program);
   statusCommand(program, connect);
   whyCommand(program, connect);
   estateCommands(program, connect);

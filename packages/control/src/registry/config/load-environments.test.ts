@@ -66,8 +66,23 @@ test("an expired integration is reported and keeps its end for the compiler", ()
     ...integration("expires: 2026-01-31\noperations: [invoice.read]\n"),
   };
   const { estate, findings } = load({ ...sound, ...files });
-  assert.deepEqual(findings.map(formatFinding), [
+  assert.deepEqual(findings.filter(({ file }) => file !== "systems/orders.yaml").map(formatFinding), [
     "integrations/second.yaml:5:10 warning $.expires: the integration has expired and is not served. Fix: remove the file, or write a later day",
   ]);
   assert.equal(estate.environments[0]?.integrations[0]?.expiresAtMs, Date.parse("2026-02-01T00:00:00Z"));
+});
+
+test("a client without a key is served as declared, and a warning says that it gets no token and what to do", () => {
+  const client = (identity: string) => ({
+    ...sound,
+    "systems/orders.yaml": `system: orders\nidentity: ${identity}\n`,
+    ...integration("operations: [invoice.read]\n"),
+  });
+  const { estate, findings } = load(client("{ client: orders }"));
+  assert.deepEqual(findings.map(formatFinding), [
+    "systems/orders.yaml:2:21 warning $.identity.client: the client has no key, so it gets no token. Fix: run `sallyport client-key new` and add `keys: [orders.jwks.json]`; `sallyport dev` makes keys itself",
+  ]);
+  assert.deepEqual(estate.environments[0]?.systems.find(({ id }) => id === "orders")?.clients, [
+    { id: "orders", keys: [] },
+  ]);
 });

@@ -311,9 +311,19 @@ function uniqueBroken(broken: readonly BrokenConfig[]): BrokenConfig[] {
 
 function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): Finding[] {
   const { config, tree } = system;
-  if (config === null || tree === null || config.clients.length + config.certificates.length > 0) return [];
+  if (config === null || tree === null) return [];
+  const canProve = config.certificates.length > 0 || config.clients.some(({ keys }) => keys.length > 0);
   const consumes = environment.integrations.some(({ draft }) => draft.config?.from === system.id);
-  if (!consumes) return [];
+  if (canProve || !consumes) return [];
+  const [client] = config.clients;
+  if (client !== undefined)
+    return [
+      warningAt(
+        spotOf(tree, ["identity", "client"]),
+        "the client has no key, so it gets no token",
+        `run \`sallyport client-key new\` and add \`keys: [${client.id}.jwks.json]\`; \`sallyport dev\` makes keys itself`,
+      ),
+    ];
   return [
     warningAt(
       spotOf(tree, ["system"], "key"),

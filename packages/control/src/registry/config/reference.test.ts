@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -7,10 +7,11 @@ import { parse } from "yaml";
 import { memoryEstateIo } from "./estate-io.ts";
 import { laterKeys } from "./later-keys.ts";
 import { loadEstateFrom } from "./load.ts";
-import { jsonSchemas, referenceRows, withReference } from "./reference.ts";
+import { editorSchemas, jsonSchemas, referenceRows, withReference } from "./reference.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../../../../docs/configuration.md"), "utf8");
-const marketplace = join(import.meta.dirname, "../../../../../examples/marketplace/estate");
+const examples = join(import.meta.dirname, "../../../../../examples");
+const marketplace = join(examples, "marketplace/estate");
 
 test("every key of every file has a sentence", () => {
   const rows = referenceRows();
@@ -44,6 +45,27 @@ test("the JSON Schemas accept the documented estate and refuse an unknown key", 
     assert.equal(validate(written), true, `${file}: ${JSON.stringify(validate.errors)}`);
     assert.equal(validate({ ...written, nonsense: 1 }), false);
   }
+});
+
+test("every file of the example estates is valid for its editor schema, and none is with a typo in any of its keys", () => {
+  const ajv = new Ajv2020({ strict: false });
+  let judged = 0;
+  for (const { glob, kind, schema } of editorSchemas()) {
+    const validate = ajv.compile(schema);
+    for (const estate of ["marketplace/estate", "first-crossing/estate"])
+      for (const file of globSync(glob, { cwd: join(examples, estate) })) {
+        const written = parse(readFileSync(join(examples, estate, file), "utf8"));
+        judged += 1;
+        assert.equal(validate(written), true, `${file}: ${JSON.stringify(validate.errors)}`);
+        for (const key of Object.keys(written)) {
+          const { [key]: value, ...rest } = written;
+          assert.equal(validate({ ...rest, [`${key}x`]: value }), false, `${file}: ${key}x`);
+        }
+      }
+    assert.match(String(schema["title"]), /^Sallyport: /);
+    assert.ok(kind.length > 0);
+  }
+  assert.ok(judged >= 10, `${judged}`);
 });
 
 test("the estate on the page loads", () => {

@@ -13,6 +13,17 @@ const files = [
   ["trust/<name>.yaml", trustFileSchema],
 ] as const;
 
+export type FileKind = "estate" | "system" | "integration" | "team" | "trust";
+
+/** The word for each kind of file (`sallyport schema system`), by its pattern. */
+const kinds: Readonly<Record<(typeof files)[number][0], FileKind>> = {
+  "sallyport.yaml": "estate",
+  "systems/<id>.yaml": "system",
+  "integrations/<id>.yaml": "integration",
+  "teams/<id>.yaml": "team",
+  "trust/<name>.yaml": "trust",
+};
+
 /** The members of a JSON Schema that the reference reads. */
 interface Node {
   readonly type?: string;
@@ -30,6 +41,30 @@ interface Node {
 /** JSON Schema 2020-12 of each file, by its pattern, for editors. */
 export function jsonSchemas(): ReadonlyMap<string, unknown> {
   return new Map(files.map(([name, schema]) => [name, z.toJSONSchema(schema, { io: "input" })]));
+}
+
+export interface EditorSchema {
+  readonly kind: FileKind;
+  /** Files of an estate it is for, as editors write patterns: `systems/*.yaml`. */
+  readonly glob: string;
+  /** Name of the schema file: `system.schema.json`. */
+  readonly file: string;
+  readonly schema: Readonly<Record<string, unknown>>;
+}
+
+/** What editors complete and check with, one schema for each kind of file. */
+export function editorSchemas(): readonly EditorSchema[] {
+  return files.map(([pattern, type]) => {
+    const kind = kinds[pattern];
+    const { $schema, ...rest } = z.toJSONSchema(type, { io: "input" });
+    const title = `Sallyport: ${pattern}`;
+    return {
+      kind,
+      glob: pattern.replace(/<\w+>/, "*"),
+      file: `${kind}.schema.json`,
+      schema: { $schema, title, ...rest },
+    };
+  });
 }
 
 export interface ReferenceRow {
