@@ -96,12 +96,12 @@ function measureWith(counts: { reached: number; leaves: number; errors?: number 
     ask: async <T>({ ask }: { ask: string }) => answers[ask]?.() as T, // the names below are the names measure.ts asks
     stop: async () => {},
   });
-  const usage = () => ({ cpuMs: 0, residentBytes: 0, leaves: looks++ === 0 ? 0 : counts.leaves });
+  const usage = () => ({ cpuMs: 0, systemMs: 0, residentBytes: 0, leaves: looks++ === 0 ? 0 : counts.leaves });
   return measureRounds({
     variants: createVariants({ bare: { plain: 1, verifying: 2 }, gateway: 3 }),
     upstream: answering({ requests: () => counts.reached }),
     load: answering({ prepare: () => undefined, run: () => ({ ...tenAnswers, errors: counts.errors ?? 0 }) }),
-    bare: answering({ usage: () => ({ cpuMs: 0, residentBytes: 0, leaves: 0 }) }),
+    bare: answering({ usage: () => ({ cpuMs: 0, systemMs: 0, residentBytes: 0, leaves: 0 }) }),
     gateway: answering({ usage }),
     rounds: 1,
     windowMs: 1,

@@ -109,7 +109,12 @@ answerQuestions(
     },
     usage() {
       const { user, system } = process.cpuUsage();
-      return { cpuMs: (user + system) / 1000, residentBytes: process.memoryUsage.rss(), leaves: 0 };
+      return {
+        cpuMs: (user + system) / 1000,
+        systemMs: system / 1000,
+        residentBytes: process.memoryUsage.rss(),
+        leaves: 0,
+      };
     },
   },
   async () => {

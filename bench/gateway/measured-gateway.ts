@@ -42,7 +42,12 @@ answerQuestions(
     usage() {
       const { user, system } = process.cpuUsage();
       const leaves = running?.log.size() ?? 0;
-      return { cpuMs: (user + system) / 1000, residentBytes: process.memoryUsage.rss(), leaves };
+      return {
+        cpuMs: (user + system) / 1000,
+        systemMs: system / 1000,
+        residentBytes: process.memoryUsage.rss(),
+        leaves,
+      };
     },
   },
   async () => {

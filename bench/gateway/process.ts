@@ -1,7 +1,7 @@
 // Promises a program of this bench as a process of its own, pinned to one core where the system can, that answers questions and ends with its parent.
 // Trusts `taskset` to pin. Questions and answers are JSON over Node's process channel; their names are in roles.ts.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { join } from "node:path";
+import { resolve } from "node:path";
 
 export type Question = { readonly ask: string } & Readonly<Record<string, unknown>>;
 
@@ -29,7 +29,7 @@ export function startProcess(
   file: string,
   on: { readonly core: number | null; readonly flags?: readonly string[] },
 ): RunningProcess {
-  const node = [process.execPath, ...(on.flags ?? []), join(import.meta.dirname, file)];
+  const node = [process.execPath, ...(on.flags ?? []), resolve(import.meta.dirname, file)];
   const [command = "", ...args] = on.core === null ? node : ["taskset", "-c", String(on.core), ...node];
   const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();

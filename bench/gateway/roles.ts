@@ -30,6 +30,8 @@ export interface WindowResult {
 /** What a measured process has used since its start. */
 export interface Usage {
   readonly cpuMs: number;
+  /** Of these, in the kernel. */
+  readonly systemMs: number;
   readonly residentBytes: number;
   /** Durable leaves; 0 where nothing is recorded. */
   readonly leaves: number;
