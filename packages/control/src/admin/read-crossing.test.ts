@@ -1,18 +1,38 @@
 import assert from "node:assert/strict";
+import { hash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
+import {
+  createRecipientKeyPair,
+  createRecipientOpener,
+  createRecipientSealer,
+} from "@sallyport/kernel/seal/recipient.ts";
+import { batchContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlParts } from "../control-parts.ts";
 import type { AdminFault } from "./actions.ts";
 import { readCrossing } from "./read-crossing.ts";
 
+const random = { bytes: (length: number) => randomBytes(length) };
+const pair = createRecipientKeyPair(random);
+
+/** What the node `gw-1` seals for a batch of crossings, and the hash its leaves name. */
+function sealBatch(batch: readonly object[], node = "gw-1"): { reference: string; inputs: string } {
+  const sealer = createRecipientSealer({ recipient: pair.publicKey, random });
+  const context = batchContext({ tenant: "main", environment: "production", node });
+  const sealed = sealer.seal(context, Buffer.from(JSON.stringify(batch)));
+  sealer.forget();
+  return { reference: Buffer.from(sealed).toString("base64url"), inputs: hash("sha256", sealed, "hex") };
+}
+
 /** A control plane whose one node answers every question with these leaves. */
-function partsOf(leaves: readonly Uint8Array[]): ControlParts {
-  const answer = { found: true, leaves: leaves.map((leaf) => Buffer.from(leaf).toString("latin1")), reference: null };
+function partsOf(leaves: readonly Uint8Array[], reference: string | null = null): ControlParts {
+  const answer = { found: true, leaves: leaves.map((leaf) => Buffer.from(leaf).toString("latin1")), reference };
   // Only what the look-up touches is there.
   return {
     tenant: "main",
     store: { run: async () => [{ node: "gw-1" }] },
     hub: { ask: async () => answer },
+    opener: createRecipientOpener(pair.privateKey),
   } as unknown as ControlParts;
 }
 
@@ -34,4 +54,33 @@ test("attack: a node answers a look-up with another crossing, with one more, wit
       assert.match(fault.message, /another record/);
       return true;
     });
+});
+
+test("of a reference that holds a whole batch only the crossing asked for is shown", async () => {
+  const batch = [1, 2, 3].map((n) => ({ v: 1, id: sampleId(n), path: `/private/${n}` }));
+  const { reference, inputs } = sealBatch(batch);
+  const report = await readCrossing(partsOf([sampleLeaf("crossing", 2, inputs)], reference), sampleId(2));
+  assert.deepEqual(report.decision, { v: 1, id: sampleId(2), path: "/private/2" });
+});
+
+test("attack: a node answers with a reference the leaf does not name, with one that does not hold the crossing, or holds it twice", async () => {
+  const one = { v: 1, id: sampleId(1) };
+  const named = sealBatch([one]);
+  const foreign = await readCrossing(
+    partsOf([sampleLeaf("crossing", 1, "5a".repeat(32))], named.reference),
+    sampleId(1),
+  );
+  assert.equal(foreign.decision, null, "another reference than the leaf names");
+  for (const batch of [[], [{ v: 1, id: sampleId(2) }], [one, { ...one, path: "/other" }]]) {
+    const { reference, inputs } = sealBatch(batch);
+    const report = await readCrossing(partsOf([sampleLeaf("crossing", 1, inputs)], reference), sampleId(1));
+    assert.equal(report.decision, null);
+  }
+});
+
+test("attack: a reference that another node sealed does not open", async () => {
+  const { reference, inputs } = sealBatch([{ v: 1, id: sampleId(1) }], "gw-2");
+  await assert.rejects(readCrossing(partsOf([sampleLeaf("crossing", 1, inputs)], reference), sampleId(1)), {
+    code: "envelope-refused",
+  });
 });

@@ -1,8 +1,9 @@
 // Promises the full reason of a crossing to an operator, wherever its record lies. Trusts api.ts, which has recorded the look-up before this is asked,
 // the node's answer for the leaf, which can be proven against its log, and the seal for the reference. DESIGN §12 (Log).
+import { hash } from "node:crypto";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import { batchContext, findInReference } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { AdminFault, type CrossingReport } from "./actions.ts";
 
@@ -62,8 +63,10 @@ function openDecision(
   if (reference === null || first === undefined) return null;
   const leaf: Leaf = parseLeaf(Buffer.from(first, "latin1"));
   if (!("id" in leaf)) return null;
-  const { tenant, environment, id } = leaf;
-  const opened = parts.opener.open(referenceContext({ tenant, environment, id }), Buffer.from(reference, "base64url"));
-  const value: unknown = JSON.parse(Buffer.from(opened).toString("utf8"));
-  return typeof value === "object" && value !== null ? { ...value } : null;
+  const { tenant, environment, node, id } = leaf;
+  const sealed = Buffer.from(reference, "base64url");
+  if (!("inputs" in leaf) || leaf.inputs !== hash("sha256", sealed, "hex")) return null;
+  const opened = parts.opener.open(batchContext({ tenant, environment, node }), sealed);
+  // The node sends the reference of a whole batch: of the others in it nothing is shown.
+  return findInReference(Buffer.from(opened).toString("utf8"), id);
 }

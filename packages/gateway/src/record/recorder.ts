@@ -1,18 +1,17 @@
 // Promises that nothing passes unrecorded: every method resolves only when its leaf is durable and rejects when it cannot be, so that its caller
 // can let nothing go. Trusts the log handle for durability and the log keys for pseudonyms and sealing; puts nothing personal and no text a
 // caller chose into a leaf. Byte-exact in docs/formats/leaf.md.
-import { hash } from "node:crypto";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
-import { createRecipientSealer, type RecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
+import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { DenialWindows } from "./denial-windows.ts";
+import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
 
 /** How the crossing ended, as far as the recorder cannot see it in the exchange. */
 export interface Ended {
@@ -60,7 +59,7 @@ export class Recorder {
     readonly region: string;
     readonly node: string;
   };
-  #keys: { readonly open: OpenLogKeys; readonly sealer: RecipientSealer } | null = null;
+  #keys: { readonly open: OpenLogKeys; readonly records: SealedRecords } | null = null;
   #pseudonyms = noPseudonyms();
   /** Counted leaves that could not be appended; shown by metrics. */
   lost = 0;
@@ -92,33 +91,30 @@ export class Recorder {
 
   /** Takes log keys into use; from now on leaves name their epoch. */
   useKeys(open: OpenLogKeys): void {
-    this.#keys?.sealer.forget();
+    this.#keys?.records.end();
     this.#pseudonyms = noPseudonyms();
-    const { random, clock } = this.#ports;
-    this.#keys = { open, sealer: createRecipientSealer({ recipient: open.referenceRecipient, random, clock }) };
+    const { random, clock, log } = this.#ports;
+    const sealer = createRecipientSealer({ recipient: open.referenceRecipient, random, clock });
+    this.#keys = { open, records: new SealedRecords(log, this.#place, sealer) };
   }
 
   /** One whole crossing: allowed or denied, with its outcome. */
   crossing(exchange: Exchange, ended: Ended): Promise<unknown> {
-    const sealed = this.#seal(exchange, ended.deny);
-    return this.#append(
-      {
-        t: "crossing",
-        ...this.#head(exchange.id),
-        ...this.#decision(exchange, ended.deny, sealed),
-        ...this.#outcome(exchange, ended),
-      },
-      sealed.bytes,
-    );
+    return this.#appendSealed(exchange, ended.deny, {
+      t: "crossing",
+      ...this.#head(exchange.id),
+      ...this.#decision(exchange, ended.deny),
+      ...this.#outcome(exchange, ended),
+    });
   }
 
   /** Durable before an effect is forwarded or a byte of a long answer released. */
   intent(exchange: Exchange): Promise<unknown> {
-    const sealed = this.#seal(exchange, null);
-    return this.#append(
-      { t: "intent", ...this.#head(exchange.id), ...this.#decision(exchange, null, sealed) },
-      sealed.bytes,
-    );
+    return this.#appendSealed(exchange, null, {
+      t: "intent",
+      ...this.#head(exchange.id),
+      ...this.#decision(exchange, null),
+    });
   }
 
   outcome(exchange: Exchange, ended: Ended): Promise<unknown> {
@@ -148,9 +144,16 @@ export class Recorder {
     return { ...this.#place, id, at: this.#ports.clock.now() };
   }
 
-  #append(leaf: Leaf, reference?: Uint8Array): Promise<unknown> {
+  #append(leaf: Leaf): Promise<unknown> {
     if (this.#keys === null) return Promise.reject(new RecordFault("no log keys"));
-    return this.#ports.log.append(printLeaf(leaf), reference);
+    return this.#ports.log.append(printLeaf(leaf));
+  }
+
+  #appendSealed(exchange: Exchange, denied: Deny | null, leaf: UnsealedLeaf): Promise<unknown> {
+    const records = this.#keys?.records;
+    if (records === undefined) return Promise.reject(new RecordFault("no log keys"));
+    const inputs = JSON.stringify(referenceOf(exchange, denied));
+    return new Promise((resolve, reject) => records.add(leaf, inputs, { resolve, reject }));
   }
 
   #pseudonym(domain: Domain, value: string): Pseudonym {
@@ -165,18 +168,7 @@ export class Recorder {
     return fresh;
   }
 
-  #seal(exchange: Exchange, denied: Deny | null): { readonly bytes: Uint8Array; readonly hash: string } {
-    if (this.#keys === null) throw new RecordFault("no log keys");
-    const text = JSON.stringify(referenceOf(exchange, denied));
-    const { tenant, environment } = this.#place;
-    const bytes = this.#keys.sealer.seal(
-      referenceContext({ tenant, environment, id: exchange.id }),
-      Buffer.from(text, "utf8"),
-    );
-    return { bytes, hash: hash("sha256", bytes, "hex") };
-  }
-
-  #decision(exchange: Exchange, denied: Deny | null, sealed: { readonly hash: string }): DecisionFields {
+  #decision(exchange: Exchange, denied: Deny | null): DecisionFields & { inputs: null } {
     const { principal, operation, grant, source } = exchange;
     // A fault of forward or record comes after the verdict: the crossing was allowed.
     const isDenied = denied !== null && !afterVerdict.has(denied.stage);
@@ -193,7 +185,7 @@ export class Recorder {
       stage: denied?.stage ?? null,
       policies: exchange.policies.slice(0, policiesMax),
       policySet: exchange.lease?.estate.object.policySet ?? null,
-      inputs: sealed.hash,
+      inputs: null,
       address: source.address === "" ? null : this.#pseudonym("address", source.address),
       addressClass: source.addressClass,
     };

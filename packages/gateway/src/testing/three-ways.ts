@@ -97,12 +97,7 @@ export async function openBench({ estate = benchEstate, ...options }: BenchOptio
   const openLog = async (directory: string): Promise<LogHandle> => {
     const log = await openTestLog(directory);
     opened.push(log);
-    const append = log.append.bind(log);
-    log.append = async (leaf, reference) => {
-      const at = await append(leaf, reference);
-      appended.push(parseLeaf(leaf));
-      return at;
-    };
+    log.durable = (leaf) => appended.push(parseLeaf(leaf));
     return log;
   };
   const bed = await startTestGateway({ estate: estate(upstream.url), openLog, clock, ...options });

@@ -4,12 +4,21 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { type LeafHead, leafBytesMax } from "@sallyport/protocol/audit/leaf-format.ts";
 import { LogFault, type LogFaultCode } from "./fault.ts";
 import { openIntentsMax } from "./open-intents.ts";
-import { entryBytes, newSpan, readEntrySpan, referenceBytesMax, writeEntry } from "./segment.ts";
+import {
+  entryBytes,
+  isOwner,
+  newSpan,
+  readEntrySpan,
+  referenceBytesMax,
+  writeEntry,
+  writeSharingEntry,
+} from "./segment.ts";
 import { headOf } from "./segments.ts";
 
 export interface LogEntry {
   readonly leaf: Uint8Array;
-  readonly reference?: Uint8Array;
+  /** Stored once where the entry before named this very array. */
+  readonly reference?: Uint8Array | undefined;
 }
 
 /** Records that end or explain what is already in the log; they may use the reserve. */
@@ -19,27 +28,66 @@ const operatorsPlace = ',"environment":"sallyport","region":"';
 /** Only the log itself writes these. */
 const ownTypes: ReadonlySet<Leaf["t"]> = new Set(["origin", "start"]);
 
-/** Throws LogFault `leaf-refused` for sizes that cannot be stored. */
-export function refuseSizes(leaf: Uint8Array, reference: Uint8Array | undefined): void {
-  if (leaf.length === 0 || leaf.length > leafBytesMax) {
-    throw new LogFault("leaf-refused", `a leaf has 1 to ${leafBytesMax} bytes`);
-  }
-  if (reference !== undefined && reference.length > referenceBytesMax) {
-    throw new LogFault("leaf-refused", `a reference has at most ${referenceBytesMax} bytes`);
-  }
+/** Why an entry of these sizes cannot be stored, or null. */
+export function sizeFault(leaf: Uint8Array, reference: Uint8Array | undefined): LogFault | null {
+  if (leaf.length === 0 || leaf.length > leafBytesMax)
+    return new LogFault("leaf-refused", `a leaf has 1 to ${leafBytesMax} bytes`);
+  if (reference !== undefined && reference.length > referenceBytesMax)
+    return new LogFault("leaf-refused", `a reference has at most ${referenceBytesMax} bytes`);
+  return null;
 }
 
 /** Entries in their stored encoding. Throws LogFault `leaf-refused`. */
 export function encodeEntries(entries: readonly LogEntry[]): Buffer {
   let length = 0;
   for (const { leaf, reference } of entries) {
-    refuseSizes(leaf, reference);
+    const fault = sizeFault(leaf, reference);
+    if (fault !== null) throw fault;
     length += entryBytes(leaf, reference);
   }
   const bytes = Buffer.allocUnsafe(length);
-  let at = 0;
-  for (const entry of entries) at = writeEntry(bytes, at, entry);
-  return bytes;
+  const writer = new EntryWriter(bytes);
+  for (const entry of entries) writer.put(entry);
+  return bytes.subarray(0, writer.used);
+}
+
+/** Entries one behind the other in a buffer that has room for them; of neighbours that name the very same reference only the first holds it. */
+export class EntryWriter {
+  #target: Buffer;
+  #held: Uint8Array | undefined;
+  #heldAt = 0;
+  used = 0;
+
+  constructor(target: Buffer) {
+    this.#target = target;
+  }
+
+  /** Goes on in another buffer, which begins with what was written so far (or is empty after `clear`). */
+  moveTo(target: Buffer): void {
+    this.#target = target;
+  }
+
+  clear(): void {
+    this.used = 0;
+    this.#held = undefined;
+  }
+
+  /** How many bytes `put` would take. */
+  sizeOf({ leaf, reference }: LogEntry): number {
+    return entryBytes(leaf, reference === this.#held ? undefined : reference);
+  }
+
+  put({ leaf, reference }: LogEntry): void {
+    const at = this.used;
+    if (reference !== undefined && reference.length > 0 && reference === this.#held) {
+      this.used = writeSharingEntry(this.#target, at, { leaf, holderAt: this.#heldAt });
+      return;
+    }
+    this.used = writeEntry(this.#target, at, { leaf, reference });
+    if (reference === undefined || reference.length === 0) return;
+    this.#held = reference;
+    this.#heldAt = at;
+  }
 }
 
 export interface SiftedBatch {
@@ -58,7 +106,6 @@ export interface SiftRules {
 export function siftBatch(bytes: Buffer, count: number, rules: SiftRules): SiftedBatch {
   const heads: LeafHead[] = [];
   const refused: { place: number; code: LogFaultCode }[] = [];
-  const kept: Buffer[] = [];
   const span = newSpan(0, bytes.length);
   let intentsOpen = rules.intentsOpen;
   for (let place = 0; place < count; place++) {
@@ -74,9 +121,23 @@ export function siftBatch(bytes: Buffer, count: number, rules: SiftRules): Sifte
     }
     if (head.t === "intent") intentsOpen += 1;
     heads.push(head);
-    kept.push(bytes.subarray(span.at, span.end));
   }
-  return { heads, refused, bytes: refused.length === 0 ? bytes : Buffer.concat(kept) };
+  return { heads, refused, bytes: refused.length === 0 ? bytes : without(bytes, count, refused) };
+}
+
+/** The other entries, encoded anew: the one that held a shared reference may be among those refused. */
+function without(bytes: Buffer, count: number, refused: SiftedBatch["refused"]): Buffer {
+  const places = new Set(refused.map(({ place }) => place));
+  const kept: LogEntry[] = [];
+  const span = newSpan(0, bytes.length);
+  let held: Buffer | undefined;
+  for (let place = 0; place < count; place++) {
+    readEntrySpan(bytes, span.end, span);
+    if (isOwner(span)) held = bytes.subarray(span.leafEnd, span.end);
+    const reference = isOwner(span) || span.holderAt !== -1 ? held : undefined;
+    if (!places.has(place)) kept.push({ leaf: bytes.subarray(span.leafAt, span.leafEnd), reference });
+  }
+  return encodeEntries(kept);
 }
 
 /** An operator who is to free the disk needs a token first, so issuances of the operators' environment may use the reserve too. */

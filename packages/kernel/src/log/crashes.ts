@@ -143,7 +143,9 @@ class CrashRun {
   #append(log: Log): void {
     // One tick of a small crowd, up to a batch that fills several tiles' worth now and then.
     const size = this.#random() < 0.05 ? 300 : 1 + Math.floor(this.#random() * 6);
-    const batch = Array.from({ length: size }, () => this.#entry());
+    // Half of the batches seal once for all of their leaves, as a gateway does.
+    const shared = this.#random() < 0.5 ? Buffer.from(`sealed inputs of ${size} from ${this.#next}`) : undefined;
+    const batch = Array.from({ length: size }, () => this.#entry(shared));
     const result = log.append(
       batch.map(({ leaf, reference }) => (reference === undefined ? { leaf } : { leaf, reference })),
     );
@@ -155,12 +157,13 @@ class CrashRun {
     }
   }
 
-  #entry(): { id: string; leaf: Uint8Array; reference: Uint8Array | undefined } {
+  #entry(shared: Buffer | undefined): { id: string; leaf: Uint8Array; reference: Uint8Array | undefined } {
     const choice = this.#random();
     const open = choice < 0.25 ? this.#openIntents.pop() : undefined;
     if (open !== undefined) return { id: sampleId(open), leaf: sampleLeaf("outcome", open), reference: undefined };
     const n = this.#next++;
-    const reference = this.#random() < 0.4 ? Buffer.from(`sealed inputs of ${n} `.repeat(1 + (n % 5))) : undefined;
+    const own = this.#random() < 0.4 ? Buffer.from(`sealed inputs of ${n} `.repeat(1 + (n % 5))) : undefined;
+    const reference = own ?? shared;
     const inputs = reference === undefined ? null : createHash("sha256").update(reference).digest("hex");
     const type = choice < 0.5 ? "intent" : choice < 0.6 ? "admin" : "crossing";
     if (type === "intent") this.#openIntents.push(n);

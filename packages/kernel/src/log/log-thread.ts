@@ -1,11 +1,11 @@
 // Promises the log behind a thread of its own: an append resolves only once a finished fdatasync covers it, and a full queue refuses at once.
 // Trusts the thread (log-worker.ts), which alone touches the files. Port: port.ts; formats: docs/formats/leaf.md.
 import { Worker } from "node:worker_threads";
-import { refuseSizes } from "./batch.ts";
+import { EntryWriter, sizeFault } from "./batch.ts";
 import { LogFault } from "./fault.ts";
 import type { FaultData, LogAnswer, LogRequest, LogThreadOptions } from "./log-messages.ts";
-import type { AppendReceipt, FoundRecord, LogHandle } from "./port.ts";
-import { batchBytesMax, entryBytes, frameEntriesMax, writeEntry } from "./segment.ts";
+import type { AppendReceipt, FoundRecord, LogHandle, PutRecord } from "./port.ts";
+import { batchBytesMax, entryBytes, frameEntriesMax } from "./segment.ts";
 
 /** Records that wait for their fdatasync; beyond either bound an append is refused. */
 export const queuedRecordsMax = 65_536;
@@ -15,6 +15,10 @@ const firstBufferBytes = 65_536;
 const copiedBytesMax = 16_384;
 /** Records of so many bytes are sent even while the thread is busy, so that a flood keeps it fed. */
 const gatheredBytesMax = 262_144;
+/** A batch grows at most this long while the event loop has other work; when the loop is idle it leaves at once. */
+const gatherMsMax = 2;
+/** A turn of the event loop in which nothing happened is shorter than this. */
+const idleTurnMs = 0.04;
 
 export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointIntervalMs"> {
   /** Milliseconds between checkpoints while something is appended; default 1,000, 0: only when asked. */
@@ -73,9 +77,15 @@ class LogClient implements OpenedLog {
   #done = 0;
   #queuedBytes = 0;
   #buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
-  #used = 0;
+  readonly #writer = new EntryWriter(this.#buffer);
   #count = 0;
-  #flushing = false;
+  /** Called when the next batch leaves. */
+  #preparing: ((put: PutRecord) => void)[] = [];
+  /** A look at the batch is due after this turn of the event loop. */
+  #isWatching = false;
+  #isLeaving = false;
+  #gatheringSince = 0;
+  #turnAt = 0;
   readonly #asked = new Map<number, Waiting<never>>();
   #ticket = 0;
   #ended: LogFault | null = null;
@@ -103,54 +113,111 @@ class LogClient implements OpenedLog {
   }
 
   append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt> {
-    if (this.#ended !== null) return Promise.reject(this.#ended);
-    if (this.#closing !== null) return Promise.reject(new LogFault("log-closed", "the log is closing"));
-    const bytes = entryBytes(leaf, reference);
-    try {
-      refuseSizes(leaf, reference);
-    } catch (fault) {
-      return Promise.reject(fault);
+    return new Promise((resolve, reject) => this.#put(leaf, reference, { resolve, reject }));
+  }
+
+  gather(prepare: (put: PutRecord) => void): void {
+    this.#began();
+    this.#preparing.push(prepare);
+    if (this.#ended === null) this.#watch();
+    else this.#prepare();
+  }
+
+  readonly #put: PutRecord = (leaf, reference, { resolve, reject }) => {
+    const fault = this.#refusal(leaf, reference);
+    if (fault !== null) {
+      reject(fault);
+      return;
     }
-    if (this.#appends.length - this.#done >= queuedRecordsMax || this.#queuedBytes + bytes > queuedBytesMax) {
-      return Promise.reject(
-        new LogFault(
-          "log-full",
-          `more than ${queuedRecordsMax} records (or ${queuedBytesMax} bytes) wait for the disk; it is too slow for this load`,
-        ),
-      );
+    let bytes = this.#writer.sizeOf({ leaf, reference });
+    if (this.#count === frameEntriesMax || this.#writer.used + bytes > batchBytesMax) {
+      this.#send();
+      bytes = this.#writer.sizeOf({ leaf, reference });
     }
-    if (this.#count === frameEntriesMax || this.#used + bytes > batchBytesMax) this.#flush();
+    this.#began();
     this.#makeRoom(bytes);
-    this.#used = writeEntry(this.#buffer, this.#used, { leaf, reference });
+    this.#writer.put({ leaf, reference });
     this.#count += 1;
     this.#queuedBytes += bytes;
-    if (!this.#flushing) {
-      this.#flushing = true;
-      // Everything one turn of the event loop appends travels as one message.
-      setImmediate(() => {
-        this.#flushing = false;
-        this.#flushUnlessBusy();
-      });
+    this.#appends.push({ resolve, reject, bytes });
+    this.#watch();
+  };
+
+  #refusal(leaf: Uint8Array, reference: Uint8Array | undefined): LogFault | null {
+    if (this.#ended !== null) return this.#ended;
+    if (this.#closing !== null) return new LogFault("log-closed", "the log is closing");
+    const bytes = entryBytes(leaf, reference);
+    if (this.#appends.length - this.#done >= queuedRecordsMax || this.#queuedBytes + bytes > queuedBytesMax) {
+      return new LogFault(
+        "log-full",
+        `more than ${queuedRecordsMax} records (or ${queuedBytesMax} bytes) wait for the disk; it is too slow for this load`,
+      );
     }
-    return new Promise((resolve, reject) => this.#appends.push({ resolve, reject, bytes }));
+    return sizeFault(leaf, reference);
   }
 
   #makeRoom(bytes: number): void {
-    if (this.#used + bytes <= this.#buffer.length) return;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(this.#used + bytes, this.#buffer.length * 2)));
-    this.#buffer.copy(larger, 0, 0, this.#used);
+    const { used } = this.#writer;
+    if (used + bytes <= this.#buffer.length) return;
+    const larger = Buffer.from(new ArrayBuffer(Math.max(used + bytes, this.#buffer.length * 2)));
+    this.#buffer.copy(larger, 0, 0, used);
     this.#buffer = larger;
+    this.#writer.moveTo(larger);
   }
 
-  /** While the thread is at the disk a message would only wait there; what gathers here meanwhile travels as one. */
-  #flushUnlessBusy(): void {
-    const isIdle = this.#appends.length - this.#done === this.#count;
-    if (isIdle || this.#used >= gatheredBytesMax) this.#flush();
+  get #isEmpty(): boolean {
+    return this.#count === 0 && this.#preparing.length === 0;
   }
 
+  get #isFull(): boolean {
+    return this.#writer.used >= gatheredBytesMax;
+  }
+
+  get #isThreadBusy(): boolean {
+    return this.#appends.length - this.#done > this.#count;
+  }
+
+  #began(): void {
+    if (this.#isEmpty) this.#gatheringSince = performance.now();
+  }
+
+  /** Looks after each turn of the event loop whether the batch should leave. While the thread is at the disk nobody looks: its answer does. */
+  #watch(): void {
+    if (this.#isWatching || this.#isLeaving || (this.#isThreadBusy && !this.#isFull)) return;
+    this.#isWatching = true;
+    this.#turnAt = 0;
+    setImmediate(this.#look);
+  }
+
+  readonly #look = (): void => {
+    const now = performance.now();
+    // The first look tells nothing of a turn.
+    const isIdle = now - this.#turnAt < idleTurnMs;
+    this.#turnAt = now;
+    const isDue = !this.#isThreadBusy && (isIdle || now - this.#gatheringSince >= gatherMsMax);
+    this.#isWatching = !isDue && !this.#isFull && !this.#isThreadBusy && !this.#isEmpty;
+    if (this.#isWatching) setImmediate(this.#look);
+    else if (isDue || this.#isFull) this.#flush();
+  };
+
+  #prepare(): void {
+    const preparing = this.#preparing;
+    if (preparing.length === 0) return;
+    this.#preparing = [];
+    for (const prepare of preparing) prepare(this.#put);
+  }
+
+  /** Everything gathered leaves, with what was to be prepared for it. */
   #flush(): void {
+    this.#isLeaving = true;
+    this.#prepare();
+    this.#isLeaving = false;
+    this.#send();
+  }
+
+  #send(): void {
     if (this.#count === 0 || this.#ended !== null) return;
-    const used = this.#used;
+    const { used } = this.#writer;
     // A few records are copied out, because a fresh buffer of the full size costs more to clear than they cost to copy; a full one is handed over.
     const isSmall = used <= copiedBytesMax && this.#buffer.length === firstBufferBytes;
     // The buffer was made over an ArrayBuffer of its own above.
@@ -159,7 +226,8 @@ class LogClient implements OpenedLog {
     const request: LogRequest = { t: "append", buffer, bytes: used, count: this.#count };
     this.#worker.postMessage(request, [buffer]);
     if (!isSmall) this.#buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
-    this.#used = 0;
+    this.#writer.clear();
+    this.#writer.moveTo(this.#buffer);
     this.#count = 0;
   }
 
@@ -194,7 +262,7 @@ class LogClient implements OpenedLog {
       case "appended":
         this.#state = answer;
         for (const result of answer.results) this.#settle(result);
-        this.#flush();
+        this.#goOn();
         return;
       case "checkpoint":
         this.#reply(answer.ticket, answer.note);
@@ -217,6 +285,13 @@ class LogClient implements OpenedLog {
       default:
         return;
     }
+  }
+
+  /** The thread is free again: what waits leaves now if its time has come, else when nothing more is coming. */
+  #goOn(): void {
+    if (this.#isEmpty) return;
+    if (performance.now() - this.#gatheringSince >= gatherMsMax) this.#flush();
+    else this.#watch();
   }
 
   #reply(ticket: number, value: unknown): void {
@@ -251,6 +326,7 @@ class LogClient implements OpenedLog {
   #end(fault: LogFault): void {
     if (this.#ended !== null) return;
     this.#ended = fault;
+    this.#prepare();
     for (const waiting of this.#appends.slice(this.#done)) waiting.reject(fault);
     this.#appends = [];
     this.#done = 0;

@@ -12,6 +12,13 @@ export interface FoundRecord {
   readonly reference: Uint8Array | null;
 }
 
+/** Appends one record of a batch: like `append`, but told by functions, which costs no promise. */
+export type PutRecord = (
+  leaf: Uint8Array,
+  reference: Uint8Array | undefined,
+  told: { readonly resolve: (receipt: AppendReceipt) => void; readonly reject: (fault: Error) => void },
+) => void;
+
 export interface LogHandle {
   readonly origin: string;
   /**
@@ -19,6 +26,12 @@ export interface LogHandle {
    * Rejects with LogFault `log-full` when the bounded queue is full, `log-closed` after close or a failed disk. Never resolves early.
    */
   append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt>;
+  /**
+   * Calls `prepare` once, in the moment the next batch leaves; what it puts travels in that batch. A batch leaves when the event loop has
+   * nothing else to do, after at most 2 ms, when it is full, or as soon as the disk is done with the one before.
+   * Neighbours that name the very same reference store it once: it must not be changed afterwards.
+   */
+  gather(prepare: (put: PutRecord) => void): void;
   /** Signs and publishes a checkpoint over everything durable now; returns the signed note. */
   checkpoint(): Promise<string>;
   /** All records whose leaf carries this crossing (or event) id, in order. */

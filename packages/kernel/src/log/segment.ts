@@ -57,6 +57,9 @@ export function printFrame(first: number, count: number, entries: Uint8Array): B
   return frame;
 }
 
+/** In the place of a reference's length: the rest of the number says how many bytes before this entry the one begins whose reference it shares. */
+const sharedFlag = 0x8000_0000;
+
 /** Size of one encoded entry. */
 export function entryBytes(leaf: Uint8Array, reference: Uint8Array | undefined): number {
   return entryHeaderBytes + leaf.length + (reference?.length ?? 0);
@@ -69,21 +72,32 @@ export function writeEntry(
   entry: { readonly leaf: Uint8Array; readonly reference?: Uint8Array | undefined },
 ): number {
   const { leaf, reference } = entry;
-  target.writeUInt16BE(leaf.length, at);
-  target.writeUInt32BE(reference?.length ?? 0, at + 2);
-  target.set(leaf, at + entryHeaderBytes);
-  const end = at + entryHeaderBytes + leaf.length;
+  const end = writeHead(target, at, leaf, reference?.length ?? 0);
   if (reference === undefined) return end;
   target.set(reference, end);
   return end + reference.length;
 }
 
-/** Where one entry lies. `at` is its header, the leaf follows it, the reference follows the leaf up to `end`. */
+/** Writes an entry that shares the reference of the one at `holderAt`, the nearest before it that has one of its own. */
+export function writeSharingEntry(target: Buffer, at: number, entry: { leaf: Uint8Array; holderAt: number }): number {
+  return writeHead(target, at, entry.leaf, sharedFlag + (at - entry.holderAt));
+}
+
+function writeHead(target: Buffer, at: number, leaf: Uint8Array, referenceField: number): number {
+  target.writeUInt16BE(leaf.length, at);
+  target.writeUInt32BE(referenceField, at + 2);
+  target.set(leaf, at + entryHeaderBytes);
+  return at + entryHeaderBytes + leaf.length;
+}
+
+/** Where one entry lies. `at` is its header, the leaf follows it, a reference of its own follows the leaf up to `end`. */
 export interface EntrySpan {
   at: number;
   leafAt: number;
   leafEnd: number;
   end: number;
+  /** Header of the entry whose reference this one shares; -1 where it shares none. */
+  holderAt: number;
   /** Entries end here at the latest. */
   limit: number;
 }
@@ -94,17 +108,27 @@ export const newSpan = (start: number, limit: number): EntrySpan => ({
   leafAt: start,
   leafEnd: start,
   end: start,
+  holderAt: -1,
   limit,
 });
 
 /** Reads the span of the entry at `at` into `span`; false when it would pass the span's limit. */
 export function readEntrySpan(bytes: Buffer, at: number, span: EntrySpan): boolean {
   if (at + entryHeaderBytes > span.limit) return false;
+  const field = bytes.readUInt32BE(at + 2);
+  const isSharing = field >= sharedFlag;
   span.at = at;
   span.leafAt = at + entryHeaderBytes;
   span.leafEnd = span.leafAt + bytes.readUInt16BE(at);
-  span.end = span.leafEnd + bytes.readUInt32BE(at + 2);
+  span.end = isSharing ? span.leafEnd : span.leafEnd + field;
+  span.holderAt = isSharing ? at - (field - sharedFlag) : -1;
   return span.end <= span.limit;
+}
+
+/** What an entry's header at `at` says of its reference: its own length, or how far back the one lies that it shares. */
+export function readReferenceField(bytes: Buffer, at: number): { readonly length: number; readonly back: number } {
+  const field = bytes.readUInt32BE(at + 2);
+  return field < sharedFlag ? { length: field, back: 0 } : { length: 0, back: field - sharedFlag };
 }
 
 /** Frame header at `at`, without its checksum being looked at; a text says why there is none. */
@@ -126,10 +150,18 @@ export function readFrame(bytes: Buffer, at: number, first: number): Frame | str
   if (bytes.readUInt32BE(at + 4) !== crc32c(bytes, at + 8, frame.end)) return "the frame does not match its checksum";
   if (frame.first !== first) return `the frame begins with leaf ${frame.first} where ${first} is due`;
   const span = newSpan(frame.entriesAt, frame.end);
+  let holderAt = -1;
   for (let i = 0; i < frame.count; i++) {
     if (!readEntrySpan(bytes, span.end, span)) return "an entry passes the end of its frame";
+    if (isOwner(span)) holderAt = span.at;
+    else if (span.holderAt !== -1 && span.holderAt !== holderAt) return "an entry shares a reference that is not there";
   }
   return span.end === frame.end ? frame : "the frame is longer than its entries";
+}
+
+/** Does the entry have a reference of its own? */
+export function isOwner(span: EntrySpan): boolean {
+  return span.end > span.leafEnd;
 }
 
 /** Is there a whole frame anywhere behind a bad one? Then the bad one is damage, not an interrupted write. */

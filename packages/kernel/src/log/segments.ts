@@ -2,7 +2,7 @@
 // Specified in docs/formats/leaf.md "On disk".
 import { join } from "node:path";
 import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { type Disk, readWhole } from "./disk.ts";
+import { type Disk, type DiskFile, readWhole } from "./disk.ts";
 import { LogFault } from "./fault.ts";
 import type { FoundRecord } from "./port.ts";
 import {
@@ -12,6 +12,7 @@ import {
   newSpan,
   readEntrySpan,
   readFrame,
+  readReferenceField,
   readSegmentHeader,
   segmentHeaderBytes,
 } from "./segment.ts";
@@ -138,15 +139,22 @@ function readRecord(
 ): FoundRecord {
   const file = disk.open(segment.path, "read");
   try {
-    const header = file.read(place.offset, entryHeaderBytes);
-    const leafLength = header.readUInt16BE(0);
-    const referenceLength = header.readUInt32BE(2);
-    const body = file.read(place.offset + entryHeaderBytes, leafLength + referenceLength);
-    const reference = referenceLength === 0 ? null : new Uint8Array(body.subarray(leafLength));
-    return { index: place.index, leaf: new Uint8Array(body.subarray(0, leafLength)), reference };
+    const { leaf, reference, back } = readEntry(file, place.offset);
+    const shared = back === 0 ? null : readEntry(file, place.offset - back).reference;
+    return { index: place.index, leaf, reference: reference ?? shared };
   } finally {
     file.close();
   }
+}
+
+/** The entry whose header is at `at`. Its frame was checked when it was written or when the log was opened. */
+function readEntry(file: DiskFile, at: number) {
+  const header = file.read(at, entryHeaderBytes);
+  const leafLength = header.readUInt16BE(0);
+  const { length, back } = readReferenceField(header, 0);
+  const body = file.read(at + entryHeaderBytes, leafLength + length);
+  const reference = length === 0 ? null : new Uint8Array(body.subarray(leafLength));
+  return { leaf: new Uint8Array(body.subarray(0, leafLength)), reference, back };
 }
 
 /** Records asked for at once are at most this many. */

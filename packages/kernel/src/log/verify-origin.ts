@@ -16,7 +16,7 @@ import {
 } from "@sallyport/protocol/audit/tiles.ts";
 import { readWhole } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
-import { type EntrySpan, newSpan, readEntrySpan, readFrameHeader } from "./segment.ts";
+import { type EntrySpan, isOwner, newSpan, readEntrySpan, readFrameHeader } from "./segment.ts";
 import {
   indexSegment,
   listSegments,
@@ -55,6 +55,8 @@ export class OriginVerifier {
   #published: SignedRoot | null = null;
   #rootsHeld = true;
   #firstLeaf: string | null = null;
+  /** SHA-256 of the last reference read. */
+  #reference = "";
   #reported = 0;
   /** A bad frame ended the reading: what follows could not be judged. */
   #stopped = false;
@@ -157,7 +159,8 @@ export class OriginVerifier {
         this.#problem("chain", `leaf ${index}: an origin leaf is the first leaf and only that`, at);
     }
     if (index === 0) this.#firstLeaf = text;
-    if (span.end > span.leafEnd) this.#checkReference(bytes, span, { text, index, segment });
+    if (isOwner(span)) this.#reference = printHex(sha256(bytes.subarray(span.leafEnd, span.end)));
+    if (isOwner(span) || span.holderAt !== -1) this.#checkReference(span, { text, index, segment });
     const leaf = bytes.subarray(span.leafAt, span.leafEnd);
     this.#add(leaf);
   }
@@ -176,10 +179,10 @@ export class OriginVerifier {
     }
   }
 
-  #checkReference(bytes: Buffer, span: EntrySpan, at: { text: string; index: number; segment: SegmentFile }): void {
+  /** Scanning admits no entry that shares another reference than the last one before it. */
+  #checkReference(span: EntrySpan, at: { text: string; index: number; segment: SegmentFile }): void {
     const named = /"(?:inputs|facts)":"([0-9a-f]{64})"/.exec(at.text)?.[1];
-    const hash = printHex(sha256(bytes.subarray(span.leafEnd, span.end)));
-    if (hash === named) return;
+    if (this.#reference === named) return;
     const message = `leaf ${at.index}: the sealed reference stored with it is not the one it names`;
     this.#problem("reference", message, { file: at.segment.path, index: at.index, offset: span.leafEnd });
   }
