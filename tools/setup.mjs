@@ -123,6 +123,11 @@ if (verb === "run") {
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, "node_modules", ".compile-cache"),
     },
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  // On a terminal Ctrl-C reaches child and parent alike; handed on it would be the second one, which ends a server without its drain.
+  const onTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.on(signal, () => {
+      if (!(onTerminal && signal === "SIGINT")) child.kill(signal);
+    });
   child.on("exit", (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
 }

@@ -52,8 +52,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 
 /** The repository path an import leads to, or undefined for node: and npm modules. */
 export function targetOf(path: string, specifier: string): string | undefined {
-  const own = /^@sallyport\/([^/]+)\/(.+)$/.exec(specifier);
-  if (own !== null) return `packages/${own[1]}/src/${own[2]}`;
+  const own = /^@sallyport\/([^/]+)(?:\/(.+))?$/.exec(specifier);
+  // A package's public file bears the package's name.
+  if (own !== null) return `packages/${own[1]}/src/${own[2] ?? `${own[1]}.ts`}`;
   if (specifier.startsWith("sallyport/")) return `packages/cli/src/${specifier.slice("sallyport/".length)}`;
   return specifier.startsWith(".") ? posix.normalize(posix.join(posix.dirname(path), specifier)) : undefined;
 }

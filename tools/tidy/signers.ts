@@ -35,9 +35,9 @@ export const pens: readonly Pen[] = [
   },
   {
     // A client's assertion about itself is signed with the client's own key: the SDK's, and the operator's in the CLI.
-    names: ["signCompactJws"],
+    names: ["signCompactJws", "jwsSigningInput"],
     from: `${token}/jws.ts`,
-    hands: ["packages/sdk/src/token-client.ts", "packages/cli/src/admin-client.ts"],
+    hands: ["packages/sdk/src/signer.ts", "packages/cli/src/admin-client.ts"],
   },
   {
     // A second reading of tokens would be a second verifier. These two read assertions (RFC 7523), by the same strict parser.

@@ -9,6 +9,8 @@ export interface SdkPorts {
   readonly fetch?: Fetch;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** 0 to 1; spreads renewals, so that a fleet does not ask at the same moment. Never used for a key, an id or a nonce. */
+  readonly random?: () => number;
 }
 
 export const answerBytesMax = 256 * 1024;

@@ -1,10 +1,10 @@
 // Promises keys for clients and services over node:crypto: made here, kept by the caller, published only by their public half.
 // Trusts OpenSSL. It mirrors kernel/token-crypto.ts, which the SDK may not import; Wycheproof judges both. Specified in docs/formats/token.md §1-2.
 import {
+  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
-  hash,
   type KeyObject,
   sign,
   verify,
@@ -16,7 +16,8 @@ import { algorithmOf, type PublicJwk, parsePublicJwk, thumbprint } from "@sallyp
 /** Bytes of an ES256 (R ‖ S) and of an Ed25519 signature. */
 const signatureBytes = 64;
 
-const sha256 = (bytes: Uint8Array): Uint8Array => hash("sha256", bytes, "buffer");
+// The one-shot `hash` came with Node 20.12; this file runs on every 20.
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
 function importKey(jwk: PublicJwk): VerifyKey | null {
   let key: KeyObject;
@@ -38,7 +39,9 @@ function importKey(jwk: PublicJwk): VerifyKey | null {
 
 export const nodeCrypto: TokenCrypto = { sha256, importKey };
 
-function signerOf(key: KeyObject): TokenSigner {
+/** Signer over a private KeyObject. Throws TypeError for any other key than P-256 or Ed25519. */
+export function signerFromKeyObject(key: KeyObject): TokenSigner {
+  if (key.type !== "private") throw new TypeError(`A client key must be a private key; this one is ${key.type}.`);
   const jwk = parsePublicJwk(createPublicKey(key).export({ format: "jwk" }));
   if (jwk === null) throw new TypeError("A client key must be P-256 (ES256) or Ed25519 (EdDSA).");
   const alg = algorithmOf(jwk);
@@ -49,12 +52,12 @@ function signerOf(key: KeyObject): TokenSigner {
 
 /** Signer over a PKCS #8 PEM text. Throws TypeError for any other key than P-256 or Ed25519. */
 export function signerFromPem(pem: string): TokenSigner {
-  return signerOf(createPrivateKey(pem));
+  return signerFromKeyObject(createPrivateKey(pem));
 }
 
 /** Signer over a private JWK; the object is not kept. Throws TypeError for any other key than P-256 or Ed25519. */
 export function signerFromJwk(jwk: Readonly<Record<string, unknown>>): TokenSigner {
-  return signerOf(createPrivateKey({ key: { ...jwk }, format: "jwk" }));
+  return signerFromKeyObject(createPrivateKey({ key: { ...jwk }, format: "jwk" }));
 }
 
 export interface ClientKey {
@@ -67,7 +70,10 @@ export interface ClientKey {
 export function generateClientKey(alg: SigningAlgorithm = "ES256"): ClientKey {
   const { privateKey } =
     alg === "EdDSA" ? generateKeyPairSync("ed25519") : generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return { signer: signerOf(privateKey), pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+  return {
+    signer: signerFromKeyObject(privateKey),
+    pem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+  };
 }
 
 export interface PublicJwks {

@@ -1,22 +1,29 @@
-// Promises a live access token, bound to a key that never leaves this process, with as few round trips as its lifetime allows.
-// Trusts the issuer's TLS identity and its metadata only as far as they name the same issuer.
-// Specified by RFC 6749 §4.4, RFC 7523, RFC 8414, RFC 8707, RFC 9449 and docs/formats/token.md §8.
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { accessTokenHash } from "@sallyport/protocol/token/dpop.ts";
-import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
+// Promises a live access token, bound to a key that never leaves this process or to a client certificate, with as few round trips as its
+// lifetime allows. Trusts the issuer's TLS identity and its metadata only as far as they name the same issuer.
+// Specified by RFC 6749 §4.4, RFC 7523, RFC 8414, RFC 8705, RFC 8707, RFC 9449 and docs/formats/token.md §8.
 import { DpopProofs, freshId } from "./dpop-proofs.ts";
 import { SallyportFault } from "./fault.ts";
 import { type Fetch, fetchJson, type JsonAnswer, type SdkPorts } from "./http.ts";
-import { generateClientKey, nodeCrypto } from "./node-crypto.ts";
+import { type AccessToken, type IssuedToken, parseTokenAnswer } from "./issued-token.ts";
+import { discoverTokenEndpoint } from "./metadata.ts";
+import { generateClientKey } from "./node-crypto.ts";
+import { type KeySource, type Signer, signedJws, signerFrom } from "./signer.ts";
+import { certificateThumbprint, type TlsOptions, tlsFetch } from "./tls-fetch.ts";
+
+export type { AccessToken };
 
 export interface TokenClientOptions extends SdkPorts {
   /** `<identity url>/<tenant>/<environment>` */
   readonly issuer: string;
   readonly clientId: string;
-  /** The key whose public half is declared for the client. */
-  readonly key: TokenSigner;
+  /** The key whose public half is declared for the client: PEM, JWK, KeyObject, CryptoKey or pair, or a call to where it lives. */
+  readonly key: KeySource;
   /** Tokens are bound to this key; default: a fresh one that dies with the process. */
-  readonly dpopKey?: TokenSigner;
+  readonly dpopKey?: KeySource;
+  /** Roots and client certificate; not together with `fetch`. */
+  readonly tls?: TlsOptions;
+  /** `dpop` (default) binds tokens to `dpopKey`, `mtls` to the certificate in `tls`. */
+  readonly proof?: "dpop" | "mtls";
 }
 
 export interface TokenRequest {
@@ -26,64 +33,67 @@ export interface TokenRequest {
   readonly scope?: string;
 }
 
-export interface AccessToken {
-  readonly token: string;
-  /** base64url SHA-256 of `token`, ready for a proof. */
-  readonly ath: string;
-  /** Milliseconds since the epoch; do not use it later. */
-  readonly usableUntil: number;
-}
-
 /** Different (resource, scope) pairs kept at once. */
 const cachedTokensMax = 64;
 const assertionLifetimeSeconds = 60;
-/** A token is renewed in the background from this part of its life on. */
-const refreshAheadPart = 0.75;
-/** A token is not used in the last part of its life, so that it does not end on the way. */
-const reservePart = 0.1;
-const reserveMsMax = 10_000;
-/** After a background renewal failed, the next one waits this long. */
+/** After a renewal failed while the old token still serves, the next one waits this long. */
 const refreshPauseMs = 1_000;
-const tokenForm = /^[A-Za-z0-9._~+/-]{1,8192}$/;
-
-interface CachedToken extends AccessToken {
-  readonly refreshFrom: number;
-}
+/** Differences of clocks below this are the same difference. */
+const skewStepMs = 3_000;
 
 interface Slot {
   readonly request: TokenRequest;
-  current: CachedToken | null;
-  pending: Promise<CachedToken> | null;
+  current: IssuedToken | null;
+  pending: Promise<IssuedToken> | null;
   pausedUntil: number;
   /** A gateway refused the current token for having been issued before a cut-off. */
   doubted: boolean;
 }
 
+/** Makes a TokenClient. Throws TypeError for options that contradict each other. */
+export function tokenClient(options: TokenClientOptions): TokenClient {
+  return new TokenClient(options);
+}
+
 export class TokenClient {
   readonly proofs: DpopProofs;
-  readonly #options: TokenClientOptions;
-  readonly #fetch: Fetch;
+  /** What this client speaks through: a fetch for the gateway that presents the same certificate. */
+  readonly transport: Fetch;
+  readonly #options: Pick<TokenClientOptions, "issuer" | "clientId">;
+  readonly #key: () => Promise<Signer>;
+  /** Thumbprint of the certificate tokens are bound to; null with DPoP. */
+  readonly #x5t: string | null;
   readonly #now: () => number;
+  readonly #random: () => number;
   readonly #slots = new Map<string, Slot>();
   #endpoint: Promise<URL> | null = null;
 
   constructor(options: TokenClientOptions) {
-    this.#options = options;
-    this.#fetch = options.fetch ?? globalThis.fetch;
+    const { tls, fetch, issuer, clientId } = options;
+    if (tls !== undefined && fetch !== undefined) throw new TypeError("Pass `tls` or your own `fetch`, not both.");
+    if (options.proof === "mtls" && tls?.cert === undefined)
+      throw new TypeError('With proof "mtls" a certificate is needed: tls: { cert, key }.');
+    this.#options = { issuer, clientId };
+    this.#key = once(options.key);
+    this.#x5t = options.proof === "mtls" && tls?.cert !== undefined ? certificateThumbprint(tls.cert) : null;
+    this.transport = tls === undefined ? (fetch ?? globalThis.fetch) : tlsFetch(tls);
     this.#now = options.now ?? Date.now;
-    this.proofs = new DpopProofs(options.dpopKey ?? generateClientKey().signer, this.#now);
+    this.#random = options.random ?? Math.random;
+    this.proofs = new DpopProofs(once(options.dpopKey ?? generateClientKey().signer), this.#now);
   }
 
   /**
-   * A token that is good for a while yet. Concurrent calls share one request; a token near its end is renewed in the background.
-   * Throws SallyportFault: metadata-unusable, token-endpoint-unreachable, token-endpoint-refused, token-answer-unusable.
+   * A token that is good for a while yet. Concurrent calls share one request; a token near its end is renewed in the background. `signal` ends
+   * this caller's wait, not the request others share.
+   * Throws SallyportFault: metadata-unusable, token-endpoint-unreachable, token-endpoint-refused, token-answer-unusable, key-unusable.
    */
-  async token(request: TokenRequest): Promise<AccessToken> {
+  async token(request: TokenRequest, wait: { readonly signal?: AbortSignal | null } = {}): Promise<AccessToken> {
+    wait.signal?.throwIfAborted();
     const slot = this.#slotOf(request);
     const now = this.#now();
     const { current } = slot;
-    if (current === null || now >= current.usableUntil) return this.#renew(slot);
-    if (slot.doubted && now >= slot.pausedUntil) return this.#replace(slot, current);
+    if (current === null || now >= current.usableUntil) return unlessAborted(this.#renew(slot), wait.signal);
+    if (slot.doubted && now >= slot.pausedUntil) return unlessAborted(this.#replace(slot, current), wait.signal);
     if (now >= current.refreshFrom && slot.pending === null && now >= slot.pausedUntil) {
       this.#renew(slot).catch(() => {
         // The current token still serves; whoever needs a new one gets the fault.
@@ -107,7 +117,7 @@ export class TokenClient {
     }
   }
 
-  async #replace(slot: Slot, current: CachedToken): Promise<CachedToken> {
+  async #replace(slot: Slot, current: IssuedToken): Promise<IssuedToken> {
     try {
       return await this.#renew(slot);
     } catch {
@@ -132,7 +142,7 @@ export class TokenClient {
     return slot;
   }
 
-  #renew(slot: Slot): Promise<CachedToken> {
+  #renew(slot: Slot): Promise<IssuedToken> {
     if (slot.pending !== null) return slot.pending;
     const pending = this.#request(slot.request)
       .then((token) => {
@@ -147,31 +157,42 @@ export class TokenClient {
     return pending;
   }
 
-  async #request(request: TokenRequest): Promise<CachedToken> {
+  async #request(request: TokenRequest): Promise<IssuedToken> {
     const endpoint = await this.#discover();
-    const askedAt = this.#now();
-    const used = this.proofs.nonceOf(endpoint.origin);
+    const { origin } = endpoint;
+    const at = this.#now();
+    const used = { nonce: this.proofs.nonceOf(origin), skewMs: this.#skewAt(origin) };
     let answer = await this.#ask(endpoint, request);
-    const fresh = this.proofs.learn(endpoint.origin, answer.headers, used);
+    const fresh = this.proofs.learn(origin, answer.headers, used.nonce);
     // RFC 9449 §8: once, and only when the server brought a nonce we have not just used.
-    if (fresh && answer.status === 400 && answer.body?.error === "use_dpop_nonce") {
+    const wantsNonce = fresh && answer.status === 400 && answer.body?.error === "use_dpop_nonce";
+    // Signed by a clock that was wrong: once more by the server's.
+    const wantsTime = (answer.status === 400 || answer.status === 401) && this.#skewAt(origin) !== used.skewMs;
+    if (wantsNonce || wantsTime) {
       answer = await this.#ask(endpoint, request);
-      this.proofs.learn(endpoint.origin, answer.headers, undefined);
+      this.proofs.learn(origin, answer.headers, undefined);
     }
-    return parseTokenAnswer(answer, askedAt);
+    const x5t = this.#x5t === null ? {} : { x5t: this.#x5t };
+    return parseTokenAnswer(answer, { at, jitter: this.#random(), ...x5t });
+  }
+
+  /** What we add to our clock for this server, in whole steps: two answers of one second must not look like two times. */
+  #skewAt(origin: string): number {
+    return Math.round((this.proofs.nowAt(origin) - this.#now()) / skewStepMs);
   }
 
   async #ask(endpoint: URL, { resource, scope }: TokenRequest): Promise<JsonAnswer> {
     const body = new URLSearchParams({
       grant_type: "client_credentials",
       client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-      client_assertion: this.#assertion(),
+      client_assertion: await this.#assertion(endpoint.origin),
       resource,
       ...(scope === undefined ? {} : { scope }),
     });
-    const headers = { accept: "application/json", dpop: this.proofs.make({ method: "POST", url: endpoint }) };
+    const proof = this.#x5t === null ? { dpop: await this.proofs.make({ method: "POST", url: endpoint }) } : {};
     try {
-      return await fetchJson(this.#fetch, endpoint.href, { method: "POST", headers, body });
+      const headers = { accept: "application/json", ...proof };
+      return await fetchJson(this.transport, endpoint.href, { method: "POST", headers, body });
     } catch (cause) {
       throw new SallyportFault("token-endpoint-unreachable", {
         public: "The token endpoint did not answer.",
@@ -182,24 +203,23 @@ export class TokenClient {
   }
 
   /** The audience is the issuer and nothing else: an assertion for one server must be worthless at another. */
-  #assertion(): string {
-    const { issuer, clientId, key } = this.#options;
-    const iat = Math.floor(this.#now() / 1000);
-    const claims = {
-      iss: clientId,
-      sub: clientId,
-      aud: issuer,
-      jti: freshId(),
-      iat,
-      exp: iat + assertionLifetimeSeconds,
-    };
-    return signCompactJws({ alg: key.alg, typ: "JWT", kid: key.kid }, claims, key);
+  async #assertion(origin: string): Promise<string> {
+    const { issuer, clientId } = this.#options;
+    const key = await this.#key();
+    const iat = Math.floor(this.proofs.nowAt(origin) / 1000);
+    const exp = iat + assertionLifetimeSeconds;
+    const claims = { iss: clientId, sub: clientId, aud: issuer, jti: freshId(), iat, exp };
+    return signedJws({ alg: key.alg, typ: "JWT", kid: key.kid }, claims, key);
   }
 
   /** Kept once it succeeded; a failure is not remembered. */
   #discover(): Promise<URL> {
     if (this.#endpoint !== null) return this.#endpoint;
-    const endpoint = discoverTokenEndpoint(this.#fetch, this.#options.issuer);
+    const endpoint = discoverTokenEndpoint(this.transport, this.#options.issuer).then(({ url, headers }) => {
+      // Before the first assertion is signed: a wrong clock would have it refused.
+      if (url.origin === new URL(this.#options.issuer).origin) this.proofs.learn(url.origin, headers, undefined);
+      return url;
+    });
     this.#endpoint = endpoint;
     endpoint.catch(() => {
       this.#endpoint = null;
@@ -208,52 +228,28 @@ export class TokenClient {
   }
 }
 
-/** RFC 8414 §3.1: the well-known part stands between host and path. */
-async function discoverTokenEndpoint(fetch: Fetch, issuer: string): Promise<URL> {
-  const { origin, pathname, protocol } = new URL(issuer);
-  const url = `${origin}/.well-known/oauth-authorization-server${pathname === "/" ? "" : pathname}`;
-  const unusable = (internal: string, cause?: unknown): SallyportFault =>
-    new SallyportFault("metadata-unusable", {
-      public: `The issuer's metadata at ${url} cannot be used.`,
-      internal,
-      cause,
+/** Reads the key at its first use and keeps it; a failure is not remembered. */
+function once(source: KeySource): () => Promise<Signer> {
+  let signer: Promise<Signer> | null = null;
+  return () => {
+    signer ??= signerFrom(source).catch((cause: unknown) => {
+      signer = null;
+      throw cause instanceof SallyportFault
+        ? cause
+        : new SallyportFault("key-unusable", {
+            public: `The client's key cannot be used: ${cause instanceof TypeError ? cause.message : "it cannot be read as a private key"}`,
+            cause,
+          });
     });
-  let answer: JsonAnswer;
-  try {
-    answer = await fetchJson(fetch, url, { headers: { accept: "application/json" } });
-  } catch (cause) {
-    throw unusable("no answer", cause);
-  }
-  if (answer.status !== 200 || answer.body === null) throw unusable(`status ${answer.status}, or no JSON object`);
-  // RFC 8414 §3.3: metadata that names another issuer is a mix-up and must not be used.
-  if (answer.body.issuer !== issuer) throw unusable("it names another issuer");
-  const endpoint = answer.body.token_endpoint;
-  if (typeof endpoint !== "string" || !URL.canParse(endpoint)) throw unusable("token_endpoint is not a URL");
-  const parsed = new URL(endpoint);
-  if (parsed.protocol !== protocol) throw unusable("token_endpoint has another scheme than the issuer");
-  return parsed;
+    return signer;
+  };
 }
 
-function parseTokenAnswer({ status, body }: JsonAnswer, askedAt: number): CachedToken {
-  if (status !== 200) {
-    const error =
-      typeof body?.error === "string" && /^[a-z_]{1,64}$/.test(body.error) ? body.error : `status ${status}`;
-    throw new SallyportFault("token-endpoint-refused", { public: `The issuer gave no token: ${error}.` });
-  }
-  const { access_token: token, token_type: type, expires_in: seconds } = body ?? {};
-  const unusable = (internal: string): SallyportFault =>
-    new SallyportFault("token-answer-unusable", { public: "The issuer's answer cannot be used.", internal });
-  if (typeof token !== "string" || !tokenForm.test(token)) throw unusable("access_token is missing or malformed");
-  // A Bearer answer to a request with a proof would be a token anybody can use.
-  if (typeof type !== "string" || type.toLowerCase() !== "dpop")
-    throw unusable("the token is not bound to our key: token_type is not DPoP");
-  if (typeof seconds !== "number" || !Number.isInteger(seconds) || seconds < 1)
-    throw unusable("expires_in is not a positive whole number");
-  const lifetimeMs = seconds * 1000;
-  return {
-    token,
-    ath: accessTokenHash(token, nodeCrypto),
-    usableUntil: askedAt + lifetimeMs - Math.min(reserveMsMax, lifetimeMs * reservePart),
-    refreshFrom: askedAt + lifetimeMs * refreshAheadPart,
-  };
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (signal === null || signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const end = () => reject(signal.reason);
+    signal.addEventListener("abort", end, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", end));
+  });
 }

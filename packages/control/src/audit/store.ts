@@ -50,7 +50,7 @@ export interface RefusedCheckpoint extends KeptCheckpoint {
   readonly code: CheckpointRefusalCode;
 }
 
-interface JudgedCheckpoint {
+export interface JudgedCheckpoint {
   readonly node: string;
   readonly origin: string;
   /** Signed by `logKey` for this origin: judge-checkpoint.ts has verified it. */

@@ -66,7 +66,7 @@ const insertWrappedKey: Command<WrappedKey, boolean> = {
   },
 };
 
-interface SealedName {
+export interface SealedName {
   readonly tenant: string;
   readonly name: string;
 }

@@ -136,13 +136,18 @@ export interface NewDpopProof {
   readonly nonce?: string;
 }
 
-/** Makes a proof (RFC 9449 §4.2). */
-export function signDpopProof(proof: NewDpopProof, signer: TokenSigner): string {
+/** Header and claims of a proof (RFC 9449 §4.2), for whoever signs it. */
+export function dpopProofParts(
+  proof: NewDpopProof,
+  key: Pick<TokenSigner, "alg" | "jwk">,
+): { readonly header: JsonObject; readonly claims: JsonObject } {
   const htu = proof.url.split(/[?#]/, 1)[0];
   const { jti, method: htm, iat, ath, nonce } = proof;
-  return signCompactJws(
-    { alg: signer.alg, typ: dpopType, jwk: signer.jwk },
-    { jti, htm, htu, iat, ath, nonce },
-    signer,
-  );
+  return { header: { alg: key.alg, typ: dpopType, jwk: key.jwk }, claims: { jti, htm, htu, iat, ath, nonce } };
+}
+
+/** Makes a proof (RFC 9449 §4.2). */
+export function signDpopProof(proof: NewDpopProof, signer: TokenSigner): string {
+  const { header, claims } = dpopProofParts(proof, signer);
+  return signCompactJws(header, claims, signer);
 }

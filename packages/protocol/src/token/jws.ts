@@ -87,8 +87,13 @@ export function checkSignature(jws: CompactJws, key: VerifyKey): "algorithm" | "
   return key.verify(jws.signingInput, jws.signature) ? null : "signature";
 }
 
+/** What a signature is over: both parts as they stand on the wire, keys in the order given. For signers that answer later (KMS, HSM). */
+export function jwsSigningInput(header: JsonObject, claims: JsonObject): string {
+  return `${encodeBase64url(utf8(JSON.stringify(header)))}.${encodeBase64url(utf8(JSON.stringify(claims)))}`;
+}
+
 /** Prints and signs; the key order of `header` and `claims` is the order on the wire. */
 export function signCompactJws(header: JsonObject, claims: JsonObject, signer: TokenSigner): string {
-  const input = `${encodeBase64url(utf8(JSON.stringify(header)))}.${encodeBase64url(utf8(JSON.stringify(claims)))}`;
+  const input = jwsSigningInput(header, claims);
   return `${input}.${encodeBase64url(signer.sign(utf8(input)))}`;
 }
