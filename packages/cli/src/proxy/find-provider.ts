@@ -1,0 +1,30 @@
+// Promises which provider a path on the gateway belongs to, so that the token is for that one alone. Pure.
+// Trusts the estate's public paths. The gateway decides for itself again; a wrong guess here is a refused token, never a wider one.
+import type { SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+
+export interface Provider {
+  readonly id: string;
+  /** The Host the gateway serves it under, where it has one of its own. */
+  readonly host: string | null;
+}
+
+export type FindProvider = (path: string) => Provider | null;
+
+/** The system with the longest public path that leads to `path`, of all or of the only one allowed. */
+export function createFindProvider(
+  systems: readonly Pick<SystemConfig, "id" | "public">[],
+  only: string | null,
+): FindProvider {
+  const able = systems
+    .filter(({ id }) => only === null || id === only)
+    .sort((a, b) => b.public.path.length - a.public.path.length);
+  return (path) => {
+    const found = able.find(({ public: at }) => at.path === "/" || path === at.path || path.startsWith(`${at.path}/`));
+    return found === undefined ? null : { id: found.id, host: found.public.host ?? null };
+  };
+}
+
+/** Without an estate: every path belongs to the one provider that was named. */
+export function onlyProvider(id: string): FindProvider {
+  return () => ({ id, host: null });
+}
