@@ -95,7 +95,7 @@ export class Forwarder {
     const target = request.url ?? "/";
     // Taken before the wait: meanwhile another answer may bring a newer one.
     const used = tokens.proofs.nonceOf(gateway);
-    const proof = tokens.proofs.make({ method, url: new URL(target, gateway), ath: token.ath });
+    const proof = await tokens.proofs.make({ method, url: new URL(target, gateway), ath: token.ath });
     const length = body instanceof Readable ? request.headers["content-length"] : undefined;
     const answer = await pool.request({
       path: target,
