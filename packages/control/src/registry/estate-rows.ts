@@ -27,6 +27,7 @@ export interface EstateRow {
 interface EnvironmentRow {
   readonly approval: EnvironmentConfig["approval"];
   readonly stalenessMs: EnvironmentConfig["stalenessMs"];
+  readonly mode?: NonNullable<EnvironmentConfig["mode"]>;
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
 }
@@ -42,11 +43,12 @@ export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
       id,
       json: Buffer.from(stableJson(value)).toString(),
     });
-    const { approval, stalenessMs, listeners, broken } = environment;
+    const { approval, stalenessMs, mode, listeners, broken } = environment;
     return [
       row("environment", `${environment.name}-by-${estate.name}`, {
         approval,
         stalenessMs,
+        ...(mode === undefined ? {} : { mode }),
         listeners,
         broken,
       } satisfies EnvironmentRow),
@@ -95,6 +97,7 @@ function mergeSettings([first, ...others]: readonly EnvironmentRow[]): Environme
         confidential: Math.min(a.stalenessMs.confidential, b.stalenessMs.confidential),
         restricted: Math.min(a.stalenessMs.restricted, b.stalenessMs.restricted),
       },
+      ...stricterMode(a.mode, b.mode),
       listeners: [
         ...a.listeners,
         ...b.listeners.filter(({ name }) => !a.listeners.some((other) => other.name === name)),
@@ -103,6 +106,12 @@ function mergeSettings([first, ...others]: readonly EnvironmentRow[]): Environme
     }),
     first ?? empty,
   );
+}
+
+/** Only where every estate says `observe` is anything left out, and only to the first end. */
+function stricterMode(a: EnvironmentRow["mode"], b: EnvironmentRow["mode"]): Pick<EnvironmentRow, "mode"> {
+  if (a?.mode !== "observe" || b?.mode !== "observe") return {};
+  return { mode: a.untilMs <= b.untilMs ? a : b };
 }
 
 /** Rows of an environment nobody describes: nothing is served without an operator's word. */

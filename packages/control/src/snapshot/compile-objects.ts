@@ -54,7 +54,7 @@ function compileSystem(
     zone: system.zone,
     region: system.region,
     audience: `${from.issuer}/systems/${system.id}`,
-    ...(upstream === undefined || system.operations.length === 0
+    ...(upstream === undefined || (system.operations.length === 0 && system.passthrough === undefined)
       ? {}
       : { upstream: { url: upstream.url, ...ca, allowPrivate: upstream.allowPrivate } }),
     public: system.public,
@@ -62,6 +62,8 @@ function compileSystem(
     certificates: system.certificates,
     attributes: system.attributes,
     operations: system.operations.map((operation) => compileOperation(system.id, operation, from.blobs)),
+    ...(system.mode === undefined ? {} : { mode: system.mode }),
+    ...(system.passthrough === undefined ? {} : { passthrough: system.passthrough }),
   };
 }
 
@@ -162,6 +164,7 @@ function compileIntegration(integration: IntegrationConfig, decided: Integration
     operations: integration.operations,
     ...(ends === undefined ? {} : { expiresAtMs: ends }),
     declaredAt: place,
+    ...(integration.mode === undefined ? {} : { mode: integration.mode }),
     ...(proof.length === 0
       ? { broken: `${place}: no proof is accepted any more, \`bearer\` has ended. Fix: accept dpop or mtls` }
       : {}),

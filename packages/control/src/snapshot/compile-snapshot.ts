@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
-import type { BrokenObject, EstateObject } from "@sallyport/protocol/snapshot/objects.ts";
+import { type BrokenObject, type EstateObject, snapshotNeeds } from "@sallyport/protocol/snapshot/objects.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
 import type { Finding } from "../registry/config/finding.ts";
 import { compileIntegrations, compileSystems, compileTrust, type IntegrationStates } from "./compile-objects.ts";
@@ -88,6 +88,8 @@ function manifestOf(input: SnapshotInput, objects: ReadonlyMap<string, string>):
 }
 
 function estateObject(input: SnapshotInput, policySet: string): EstateObject {
+  const { mode } = input.environment;
+  const needs = needsOf(input.environment);
   const declared = input.environment.listeners
     .filter(({ serves, region }) => serves === "gateway" && (region === null || region === input.region))
     // No proxy is believed in this version: the address of a crossing is its peer's.
@@ -98,7 +100,19 @@ function estateObject(input: SnapshotInput, policySet: string): EstateObject {
     listeners: input.listeners ?? Object.fromEntries(declared),
     hop: { lifetimeMs: hopLifetimeMs },
     policySet,
+    ...(mode === undefined ? {} : { mode }),
+    ...(needs.length === 0 ? {} : { needs }),
   };
+}
+
+/** An older gateway must refuse what it cannot obey, not leave it out. */
+function needsOf({ mode, systems, integrations }: EnvironmentConfig): EstateObject["needs"] & object {
+  const observes = [mode, ...systems.map((one) => one.mode), ...integrations.map((one) => one.mode)];
+  const used = {
+    observe: observes.some((one) => one !== undefined),
+    passthrough: systems.some((one) => one.passthrough !== undefined),
+  };
+  return snapshotNeeds.filter((need) => used[need]);
 }
 
 /** Hash over all slices: equal exactly when every action is decided by the same bytes. */

@@ -27,6 +27,16 @@ export interface RateLimit {
   readonly burst: number;
 }
 
+/** A way past enforcement that a human declared: it ends by itself, by the gateway's own clock, without a newer snapshot. */
+export interface DatedException {
+  /** Milliseconds since the epoch. */
+  readonly untilMs: number;
+  readonly reason: string;
+}
+
+/** What a denial does. Where an object says nothing, what stands around it decides (integration, system, estate), and in the end `enforce`. */
+export type ModeObject = { readonly mode: "enforce" } | ({ readonly mode: "observe" } & DatedException);
+
 export interface OperationObject {
   /** `invoice.create`; the full name is `<system>:<name>`. */
   readonly name: string;
@@ -83,6 +93,9 @@ export interface SystemObject {
   /** Attributes of the caller as a Cedar principal. */
   readonly attributes: Readonly<Record<string, Scalar>>;
   readonly operations: readonly OperationObject[];
+  readonly mode?: ModeObject;
+  /** Requests that match no operation go on to the provider, recorded, until then. */
+  readonly passthrough?: DatedException;
   /** Why it is not served, with file, line and fix. A broken object is in the snapshot so that its denial is `not-served`, not `no-route`. */
   readonly broken?: string;
 }
@@ -108,6 +121,7 @@ export interface IntegrationObject {
   readonly expiresAtMs?: number;
   /** Where it is declared, for `not-granted` fixes and `why`: `systems/orders.yaml:4`. */
   readonly declaredAt: string;
+  readonly mode?: ModeObject;
   readonly broken?: string;
 }
 
@@ -127,7 +141,13 @@ export interface EstateObject {
   readonly hop: { readonly lifetimeMs: number };
   /** Hash of all policy slices together: `policy-set hash` of the leaf. */
   readonly policySet: string;
+  readonly mode?: ModeObject;
+  /** What a gateway must understand to obey this snapshot; one that does not know a word refuses it. Absent: nothing beyond the first version. */
+  readonly needs?: readonly string[];
 }
+
+/** Every word of `needs` there is. */
+export const snapshotNeeds = ["observe", "passthrough"] as const;
 
 /** What is not served and why; readiness detail and `status` show it. */
 export interface BrokenObject {

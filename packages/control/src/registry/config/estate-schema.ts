@@ -2,6 +2,7 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { modeKeys } from "./mode-schema.ts";
 import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
 const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
@@ -22,6 +23,7 @@ const environment = z.strictObject({
     })
     .prefault({})
     .describe("How long a gateway serves without a heartbeat from the control plane, by classification."),
+  ...modeKeys,
 });
 
 const team = z.strictObject({

@@ -6,7 +6,9 @@ import type {
   AttributeSource,
   CertificateIdentity,
   Classification,
+  DatedException,
   GrantedOperation,
+  ModeObject,
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
@@ -41,6 +43,9 @@ export interface SystemConfig {
   readonly certificates: readonly CertificateIdentity[];
   readonly attributes: Readonly<Record<string, Scalar>>;
   readonly operations: readonly OperationConfig[];
+  /** Absent: the environment decides. */
+  readonly mode?: ModeObject;
+  readonly passthrough?: DatedException;
   readonly declaredAt: Place;
 }
 
@@ -60,6 +65,8 @@ export interface IntegrationConfig {
   readonly reviewMs?: number;
   readonly expiresAtMs?: number;
   readonly onExpiry: "alert" | "suspend";
+  /** Absent: the provider decides. */
+  readonly mode?: ModeObject;
   readonly declaredAt: Place;
 }
 
@@ -98,6 +105,8 @@ export interface EnvironmentConfig {
   readonly name: string;
   readonly approval: "none" | "operator";
   readonly stalenessMs: Readonly<Record<Classification, number>>;
+  /** Absent: `enforce`. */
+  readonly mode?: ModeObject;
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];

@@ -2,6 +2,7 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { modeKeys } from "./mode-schema.ts";
 import { timeout } from "./system-schema.ts";
 import { date, id, operationName, owner, prose, rate, size } from "./words.ts";
 
@@ -62,6 +63,7 @@ const base = z.strictObject({
   operations: z
     .union([z.array(operationName()).min(1).max(1_000), z.record(operationName(), granted.nullable())])
     .describe("Operations of the provider that are granted: a list, or a map with bounds for this consumer."),
+  ...modeKeys,
 });
 
 /** One integration in one environment, after its overrides were applied. */

@@ -50,6 +50,7 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
     for (const [name, spot] of references) findings.push(...checkTrust(name, spot, { environment, names }));
   }
   refusePublicConflicts(environment);
+  refuseSharedPassthrough(environment);
 }
 
 function checkOwner(owner: string, spot: Spot, names: EstateNames): Finding[] {
@@ -79,7 +80,7 @@ function checkTrust(
 function refusePublicConflicts(environment: LinkedEnvironment): void {
   const places = new Map<string, LinkedSystem[]>();
   for (const system of environment.systems.values()) {
-    if (system.config === null || system.config.operations.length === 0) continue;
+    if (system.config === null || !isServed(system.config)) continue;
     const { host, path } = system.config.public;
     const key = `${host ?? "*"} ${path}`;
     places.set(key, [...(places.get(key) ?? []), system]);
@@ -98,6 +99,34 @@ function refusePublicConflicts(environment: LinkedEnvironment): void {
         );
     }
   }
+}
+
+function isServed({ operations, passthrough }: SystemConfig): boolean {
+  return operations.length > 0 || passthrough !== undefined;
+}
+
+/** What passes to one system undeclared would reach the operations that another declares at the same place, past their grants and policies. */
+function refuseSharedPassthrough(environment: LinkedEnvironment): void {
+  const served = [...environment.systems.values()].filter(({ config }) => config !== null && isServed(config));
+  for (const { id, config, tree, findings } of served) {
+    if (config?.passthrough === undefined || config.upstream === undefined || tree === null) continue;
+    const { url } = config.upstream;
+    const others = served.filter((other) => other.id !== id && isSamePlace(url, other.config?.upstream?.url ?? ""));
+    if (others.length === 0) continue;
+    findings.push(
+      errorAt(
+        spotOf(tree, ["passthrough"], "key"),
+        `the url also serves ${others.map((other) => `\`${other.id}\``).join(", ")}: what passes here would reach those operations past their grants`,
+        "remove `passthrough`, or declare all operations of that url in one system",
+      ),
+    );
+  }
+}
+
+/** Is one url the other, or inside it? Host names and origins are lower case already. */
+function isSamePlace(one: string, other: string): boolean {
+  const [a, b] = [`${one.toLowerCase()}/`, `${other.toLowerCase()}/`];
+  return a.startsWith(b) || b.startsWith(a);
 }
 
 /** A client belongs to one system in the whole tenant, and so does a certificate identity: two would be one caller with two names. */

@@ -15,12 +15,13 @@ import {
   teamSchema,
 } from "./estate-schema.ts";
 import { compareText, errorAt, type Finding, fileSpot } from "./finding.ts";
+import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
 import { refuseId } from "./words.ts";
 import { type MapEntry, type MapTree, spotOf } from "./yaml-tree.ts";
 
-export interface EnvironmentRules extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs"> {
+export interface EnvironmentRules extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode"> {
   /** Why nothing may be served in it, or null. */
   readonly broken: Finding | null;
 }
@@ -155,14 +156,18 @@ function readEnvironmentRules(reader: Reader, everything: Finding | null): Envir
       const isBare = own === undefined || (own.value.kind === "scalar" && own.value.value === null);
       const tree = isBare ? { ...emptyRoot(), at: own?.keyAt ?? fileSpot(file) } : own.value;
       const shaped = shape(environmentSchema, tree);
-      breakEntry(reader, `environment/${name}`, shaped.findings);
+      const mode = shaped.value === null || tree.kind !== "map" ? null : readMode(tree, shaped.value, reader.io.now());
+      breakEntry(reader, `environment/${name}`, [...shaped.findings, ...(mode?.findings ?? [])]);
       const text = reader.broken.get(`environment/${name}`);
       const findings = [
         ...(everything === null ? [] : [everything]),
         ...shaped.findings,
+        ...(mode?.findings ?? []),
         ...(text === undefined ? [] : [text]),
       ];
-      return rulesOf(name, { findings, ...(shaped.value === null ? {} : { rules: shaped.value }) });
+      if (shaped.value === null) return rulesOf(name, { findings });
+      const { approval, staleness } = shaped.value;
+      return rulesOf(name, { findings, rules: { approval, staleness, mode: mode?.mode } });
     });
 }
 
@@ -170,15 +175,21 @@ function rulesOf(
   name: string,
   read: {
     readonly findings: readonly Finding[];
-    readonly rules?: { readonly approval: "none" | "operator"; readonly staleness: EnvironmentConfig["stalenessMs"] };
+    readonly rules?: {
+      readonly approval: "none" | "operator";
+      readonly staleness: EnvironmentConfig["stalenessMs"];
+      readonly mode?: EnvironmentConfig["mode"] | undefined;
+    };
   },
 ): EnvironmentRules {
   const strictest = { public: 3_000, internal: 3_000, confidential: 3_000, restricted: 3_000 };
-  const broken = read.findings[0] ?? null;
+  const broken = read.findings.find((finding) => finding.severity === "error") ?? null;
+  const mode = read.rules?.mode;
   return {
     name,
     approval: read.rules?.approval ?? "operator",
     stalenessMs: read.rules?.staleness ?? strictest,
+    ...(mode === undefined ? {} : { mode }),
     broken,
   };
 }

@@ -5,6 +5,7 @@ import type { GrantedOperation, RateLimit } from "@sallyport/protocol/snapshot/o
 import type { IntegrationConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding, placeOf, warningAt } from "./finding.ts";
 import { type IntegrationSource, integrationSchema } from "./integration-schema.ts";
+import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { type MapTree, spotOf, type Tree, textAt } from "./yaml-tree.ts";
 
@@ -41,6 +42,8 @@ export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, n
       burst: limit.burst ?? limit.rate.rate,
     }),
   );
+  const mode = readMode(tree, source, now);
+  findings.push(...mode.findings);
   const config: Omit<IntegrationConfig, "owner"> = {
     id,
     from: source.from,
@@ -52,6 +55,7 @@ export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, n
     ...(source.review === undefined ? {} : { reviewMs: source.review }),
     ...(source.expires === undefined ? {} : { expiresAtMs: source.expires }),
     onExpiry: source.onExpiry,
+    ...(mode.mode === undefined ? {} : { mode: mode.mode }),
     declaredAt: placeOf(tree.entries.has("integration") ? spotOf(tree, ["integration"], "key") : tree.at),
   };
   if (source.from === source.to)

@@ -13,6 +13,7 @@ import type { OperationConfig, PublicJwk, SystemConfig } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
 import { needsPrivateWord } from "./private-hosts.ts";
+import { readMode, readPassthrough } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { type CertificateSource, type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
@@ -54,9 +55,21 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     certificates: readCertificates(reader, source),
     attributes: sortedRecord(source.attributes),
     operations,
+    ...readExceptions(reader, source),
     declaredAt: placeOf(spotOf(tree, ["system"], "key")),
   };
-  return { system: reader.findings.length === 0 ? system : null, findings: reader.findings };
+  const isBroken = reader.findings.some((finding) => finding.severity === "error");
+  return { system: isBroken ? null : system, findings: reader.findings };
+}
+
+function readExceptions(reader: Reader, source: SystemSource): Pick<SystemConfig, "mode" | "passthrough"> {
+  const { mode, findings } = readMode(reader.tree, source, reader.io.now());
+  reader.findings.push(...findings);
+  const said = mode === undefined ? {} : { mode };
+  if (source.passthrough === undefined) return said;
+  const read = readPassthrough(reader.tree, source.passthrough, reader.io.now());
+  reader.findings.push(...read.findings);
+  return { ...said, passthrough: read.passthrough };
 }
 
 function upstreamOf(source: SystemSource, url: string): NonNullable<SystemConfig["upstream"]> {
@@ -76,15 +89,12 @@ function publicOf(source: SystemSource): SystemConfig["public"] {
 function refuseOpenUpstream(reader: Reader, source: SystemSource): void {
   const { tree, findings } = reader;
   if (source.url === undefined) {
-    if (Object.keys(source.operations).length > 0) {
-      findings.push(
-        errorAt(
-          spotOf(tree, ["operations"], "key"),
-          "operations, but no `url` where they are served",
-          "add `url: https://…`",
-        ),
-      );
-    }
+    const served = [
+      ["operations", Object.keys(source.operations).length > 0, "operations, but no `url` where they are served"],
+      ["passthrough", source.passthrough !== undefined, "`passthrough`, but no `url` to pass to"],
+    ] as const;
+    for (const [key, isServed, message] of served)
+      if (isServed) findings.push(errorAt(spotOf(tree, [key], "key"), message, "add `url: https://…`"));
     return;
   }
   const url = new URL(source.url);

@@ -2,6 +2,7 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { modeKeys, passthrough } from "./mode-schema.ts";
 import {
   attributeFrom,
   attributeName,
@@ -187,6 +188,8 @@ const base = z.strictObject({
     .record(operationName(), operation)
     .prefault({})
     .describe("What it offers: business actions by name, as `METHOD /path` or as a map."),
+  ...modeKeys,
+  passthrough: passthrough().optional(),
   uses: z
     .array(uses)
     .max(1_000)
