@@ -69,6 +69,12 @@ export interface Exchange {
   policies: readonly string[];
   /** inspect (or authorize, where the body decides) */
   body: ReadBody | null;
+  /** inspect: what was read of a body that is too large and goes on all the same; the rest is still to come. */
+  bodyBegun: readonly Buffer[] | null;
+  /** pipeline: the first denial that passed (observe/decide-pass.ts); null: none, or it is enforced. */
+  wouldDeny: Deny | null;
+  /** Those that came after it. */
+  alsoDenied: readonly Deny[];
   /** record */
   intentRecorded: boolean;
   /** exchange */
@@ -102,6 +108,8 @@ export interface ExchangeStart {
   readonly times: StageTimes | null;
 }
 
+const noDenials: readonly Deny[] = [];
+
 /** A fresh exchange; all fields are present from the start, so that every one has the same shape to the engine. */
 export function beginExchange(start: ExchangeStart): Exchange {
   return {
@@ -129,6 +137,9 @@ export function beginExchange(start: ExchangeStart): Exchange {
     decision: null,
     policies: [],
     body: null,
+    bodyBegun: null,
+    wouldDeny: null,
+    alsoDenied: noDenials,
     intentRecorded: false,
     hopToken: null,
     upstream: null,

@@ -28,6 +28,7 @@ import { createMetrics } from "./observe/metrics.ts";
 import { StageTimes } from "./observe/stage-times.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
 import { createTracing, type Tracing } from "./observe/tracing.ts";
+import { sayInForce, unenforcedIn } from "./observe/unenforced.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
@@ -181,6 +182,7 @@ class RunningGateway implements Gateway {
       stalenessMs: Number.isFinite(stalenessMs) ? stalenessMs : null,
       ...this.held(),
       broken: estate?.broken ?? [],
+      unenforced: unenforcedIn(estate, clock.now()),
       waiting: this.#follower.waiting(),
       refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
       logOrigin: log.origin,
@@ -263,6 +265,7 @@ class RunningGateway implements Gateway {
         waitingSeconds: () => (this.#follower.waiting()?.waitingMs ?? 0) / 1000,
         logLeaves: () => this.#options.log.size(),
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
+        unenforcedObjects: () => unenforcedIn(this.#lease?.estate ?? null, clock.now()).length,
         countedLeavesLost: () => this.#recorder.lost,
         tokenCache: () => cache,
         tracesLost: () => this.#tracing?.lost ?? 0,
@@ -311,8 +314,7 @@ class RunningGateway implements Gateway {
     this.#lease = lease;
     this.#refused = null;
     for (const listener of this.#listeners) listener.use(estate.roots, estate.object.listeners);
-    const { epoch, version } = estate.manifest;
-    this.#options.logger.info({ epoch, version, broken: estate.broken.length }, "snapshot in force");
+    sayInForce(this.#options.logger, estate, this.#options.clock.now());
   }
 
   #retire(): void {

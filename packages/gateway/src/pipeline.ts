@@ -11,6 +11,7 @@ import type { Gate } from "./gate.ts";
 import { identifyCaller } from "./identify/stage.ts";
 import { inspectRequest } from "./inspect/stage.ts";
 import { limit } from "./limit/stage.ts";
+import { decidePass, keepWouldDeny } from "./observe/decide-pass.ts";
 import { receive } from "./receive/stage.ts";
 import { finishDenied, recordIntent, settle } from "./record/settle.ts";
 import { route } from "./route/stage.ts";
@@ -26,6 +27,8 @@ interface Row {
   /** One sentence a reader can hold the row to. */
   readonly promise: string;
   readonly run: Step;
+  /** Once a denial has passed: does it have what it needs to run? Absent: always. */
+  readonly canRun?: (exchange: Exchange) => boolean;
 }
 
 const all: readonly Kind[] = ["api"];
@@ -56,19 +59,28 @@ const pipeline: readonly Row[] = [
     stage: "bind",
     kinds: all,
     run: bind,
+    canRun: (exchange) => exchange.caller !== null,
     promise: "one active integration grants this operation to this caller, or it ends here with the fix",
   },
-  { stage: "limit", kinds: all, run: limit, promise: "every rate limit of the integration, exact under concurrency" },
+  {
+    stage: "limit",
+    kinds: all,
+    run: limit,
+    canRun: (exchange) => exchange.grant !== null,
+    promise: "every rate limit of the integration, exact under concurrency",
+  },
   {
     stage: "authorize",
     kinds: all,
     run: authorize,
+    canRun: (exchange) => exchange.grant !== null,
     promise: "proof, freshness, scope, attributes and Cedar all say yes; any error is a no",
   },
   {
     stage: "inspect",
     kinds: all,
     run: inspectRequest,
+    canRun: (exchange) => exchange.operation?.undeclared === false,
     promise: "declared content type, size and JSON Schema; the bytes checked are the bytes sent",
   },
   {
@@ -82,6 +94,8 @@ const pipeline: readonly Row[] = [
     stage: "exchange",
     kinds: all,
     run: exchangeToken,
+    // Its token says that we authorised the crossing: of one that would be denied we say nothing.
+    canRun: () => false,
     promise:
       "the caller's token stays here; the provider gets a signed identity, for this one crossing where it has an effect",
   },
@@ -102,22 +116,27 @@ export const pipelineTable: readonly { readonly stage: StageName; readonly promi
 const rows = pipeline.filter((row) => row.kinds.includes("api"));
 const steps: readonly Step[] = rows.map((row) => row.run);
 const timed: readonly string[] = rows.map((row) => row.timed ?? row.stage);
+/** After a denial that passed: each stage as far as it can. */
+const stepsBehindDenial: readonly Step[] = rows.map(({ run, canRun }) =>
+  canRun === undefined ? run : (exchange, gate) => (canRun(exchange) ? run(exchange, gate) : null),
+);
 
 /** Runs one crossing to its recorded end. Stages that need not wait do not: a crossing is asynchronous from the first that must. */
 export function runPipeline(exchange: Exchange, gate: Gate, from = 0): Promise<void> | void {
   try {
-    for (let i = from; i < steps.length; i++) {
-      const verdict = steps[i]?.(exchange, gate) ?? null;
+    const table = exchange.wouldDeny === null ? steps : stepsBehindDenial;
+    for (let i = from; i < table.length; i++) {
+      const verdict = table[i]?.(exchange, gate) ?? null;
       if (verdict instanceof Promise)
         return verdict.then(
           (late) => {
             markStage(exchange, gate, i);
-            return late === null ? runPipeline(exchange, gate, i + 1) : finish(exchange, late, gate);
+            return late === null ? runPipeline(exchange, gate, i + 1) : denied({ exchange, gate, at: i }, late);
           },
           (bug: unknown) => finish(exchange, internal(bug, gate), gate),
         );
       markStage(exchange, gate, i);
-      if (verdict !== null) return finish(exchange, verdict, gate);
+      if (verdict !== null) return denied({ exchange, gate, at: i }, verdict);
     }
   } catch (bug) {
     return finish(exchange, internal(bug, gate), gate);
@@ -127,6 +146,24 @@ export function runPipeline(exchange: Exchange, gate: Gate, from = 0): Promise<v
 /** The last row marks itself: its time is part of the answer it writes. */
 function markStage(exchange: Exchange, gate: Gate, row: number): void {
   if (exchange.times !== null && row < steps.length - 1) exchange.times.mark(timed[row] ?? "", gate.clock.monotonic());
+}
+
+interface Here {
+  readonly exchange: Exchange;
+  readonly gate: Gate;
+  readonly at: number;
+}
+
+/** A denial ends the crossing, unless a word of the configuration lets it pass. */
+function denied({ exchange, gate, at }: Here, verdict: Deny): Promise<void> | void {
+  try {
+    const decided = decidePass(exchange, verdict, gate);
+    if (decided !== "pass") return finish(exchange, decided, gate);
+    keepWouldDeny(exchange, verdict);
+  } catch (bug) {
+    return finish(exchange, internal(bug, gate), gate);
+  }
+  return runPipeline(exchange, gate, at + 1);
 }
 
 function finish(exchange: Exchange, verdict: Deny, gate: Gate): Promise<void> {

@@ -22,7 +22,7 @@ export function decideBinding(inputs: BindInputs): Binding {
   if (caller.object.broken !== undefined) return notServed(`system ${caller.id}`, caller.object.broken);
   if (system === null) return deny("bind", "no-route", { detail: "No system is published under this path" });
   if (system.object.broken !== undefined) return notServed(`system ${system.id}`, system.object.broken);
-  if (operation === null)
+  if (operation === null || operation.undeclared)
     return deny("bind", "no-route", { detail: `System ${system.id} publishes no operation with this method and path` });
   const grant = operation.grants.get(caller.id);
   if (grant === undefined) return notGranted(inputs, operation);
@@ -38,6 +38,7 @@ function decideState(inputs: BindInputs, bound: { operation: CompiledOperation; 
   if (state !== "active") {
     return deny("bind", "not-active", {
       ...where,
+      state,
       detail: `Integration ${integration.id} is ${state}; its owner ${integration.owner} can activate it`,
       fix: `sallyport integration activate ${integration.id}`,
     });

@@ -6,13 +6,18 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { modeOf } from "../observe/decide-pass.ts";
+import { foreignAuthorization } from "../observe/foreign-authorization.ts";
+import { passedBodyBytesMax, passedTimeoutMs } from "../observe/undeclared.ts";
+import type { Grant } from "../snapshot/estate.ts";
 import { continueTrace } from "./traceparent.ts";
 import { UpstreamAnswer } from "./upstream-answer.ts";
 import { classifyUpstreamError } from "./upstream-error.ts";
 
 export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<Deny | null> {
-  const { request, lease, operation, grant } = exchange;
-  if (request === null || lease === null || operation === null || grant === null) return deny("forward", "not-ready");
+  const { request, lease, operation } = exchange;
+  const bounds = boundsOf(exchange);
+  if (request === null || lease === null || operation === null || bounds === null) return deny("forward", "not-ready");
   const { upstream } = operation.system;
   const pool = lease.pools.poolOf(operation.system);
   if (upstream === null || pool === undefined)
@@ -23,7 +28,7 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
     gate.tracing?.continueFor(exchange) ?? continueTrace(request.headers["traceparent"]?.[0], gate.random);
   const own: Record<string, string> = {
     traceparent: exchange.traceparent,
-    "sallyport-identity": exchange.hopToken ?? "",
+    ...(exchange.hopToken === null ? foreignAuthorization(exchange) : { "sallyport-identity": exchange.hopToken }),
     "sallyport-crossing": exchange.id,
   };
   const headers = requestHeadersForUpstream(request.headers, own);
@@ -31,8 +36,8 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
   return new Promise((resolve) => {
     const answer = new UpstreamAnswer({
       method: request.method,
-      timeoutMs: grant.timeoutMs,
-      bodyBytesMax: grant.bodyBytesMax,
+      timeoutMs: bounds.timeoutMs,
+      bodyBytesMax: bounds.bodyBytesMax,
       now: () => gate.clock.monotonic(),
       settled: resolve,
     });
@@ -54,6 +59,14 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
       answer.cancel(classifyUpstreamError(error instanceof Error ? error : new Error(String(error)), true));
     }
   });
+}
+
+/** What is declared for this grant; where nothing is enforced, what protects the gateway itself. Null: the crossing was never let pass. */
+function boundsOf(exchange: Exchange): Pick<Grant, "timeoutMs" | "bodyBytesMax"> | null {
+  if (exchange.wouldDeny === null && exchange.hopToken === null) return null;
+  return modeOf(exchange) === "enforce"
+    ? exchange.grant
+    : { timeoutMs: passedTimeoutMs, bodyBytesMax: passedBodyBytesMax };
 }
 
 /** The canonical path without the public prefix, cut by whole encoded segments, and the query as received. */
@@ -78,9 +91,10 @@ function bodyOf(exchange: Exchange, headers: string[]): Dispatcher.DispatchOptio
   const { request, operation, incoming } = exchange;
   if (exchange.body !== null) return exchange.body.bytes;
   const hasContent = request !== null && (request.chunked || (request.contentLength ?? 0) > 0);
-  if (!hasContent || operation?.object.body === undefined) return null;
+  if (!hasContent || (operation?.object.body === undefined && exchange.wouldDeny === null)) return null;
   exchange.continueWanted?.();
   const stream = new PassThrough();
+  for (const chunk of exchange.bodyBegun ?? []) stream.write(chunk);
   incoming.on("data", (chunk: Buffer) => {
     exchange.bytesIn += chunk.length;
   });

@@ -2,6 +2,7 @@
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { mayPass } from "../observe/decide-pass.ts";
 import { identify } from "./identify.ts";
 
 /** No credentials yet, or an old nonce: a well-meaning caller's first request, not a guess. */
@@ -14,6 +15,8 @@ const innocent: ReadonlySet<Deny["code"]> = new Set([
 
 export function identifyCaller(exchange: Exchange, gate: Gate): Deny | null {
   const verdict = identify(exchange, gate.identify);
-  if (verdict !== null && !innocent.has(verdict.code)) gate.admission.countBadCredential(exchange.source.prefix);
+  // Credentials of another scheme are not guesses where they are let pass.
+  if (verdict !== null && !innocent.has(verdict.code) && !mayPass(exchange, verdict))
+    gate.admission.countBadCredential(exchange.source.prefix);
   return verdict;
 }

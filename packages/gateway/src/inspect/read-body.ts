@@ -1,6 +1,7 @@
 // Promises at most the bound of bytes in memory, and one ending: whole, too large, aborted, or malformed framing. Trusts node:http's parser.
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
+import { modeOf } from "../observe/decide-pass.ts";
 import { tooLarge } from "./content.ts";
 
 export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readonly bytes: Uint8Array } | Deny> {
@@ -19,8 +20,15 @@ export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readon
     };
     const onData = (chunk: Buffer): void => {
       bytes += chunk.length;
-      if (bytes > bytesMax) end(tooLarge(bytesMax));
-      else chunks.push(chunk);
+      if (bytes <= bytesMax) chunks.push(chunk);
+      else {
+        if (modeOf(exchange) !== "enforce") {
+          // It may go on all the same: nothing of it may be lost.
+          incoming.pause();
+          exchange.bodyBegun = [...chunks, chunk];
+        }
+        end(tooLarge(bytesMax));
+      }
     };
     const onEnd = (): void => {
       const [only] = chunks;

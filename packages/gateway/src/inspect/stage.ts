@@ -13,23 +13,26 @@ import { SchemaFault } from "./schema.ts";
 /** Idempotent: where the body decides, `authorize` has run it already. */
 export function inspectRequest(exchange: Exchange, _gate: Gate): Deny | null | Promise<Deny | null> {
   const { request, operation, grant } = exchange;
-  if (request === null || operation === null || grant === null) return deny("inspect", "not-ready");
-  if (exchange.body !== null) return null;
+  if (request === null || operation === null) return deny("inspect", "not-ready");
+  if (grant === null && exchange.wouldDeny === null) return deny("inspect", "not-ready");
+  if (exchange.body !== null || exchange.bodyBegun !== null) return null;
+  const bodyBytesMax = grant?.bodyBytesMax ?? operation.object.bodyBytesMax;
   const verdict = decideContent({
     declared: operation.object.body,
-    bodyBytesMax: grant.bodyBytesMax,
+    bodyBytesMax,
     contentLength: request.chunked ? null : (request.contentLength ?? 0),
     contentType: request.headers["content-type"],
     contentEncoding: request.headers["content-encoding"],
   });
   if (verdict !== null || operation.object.body?.content !== "json") return verdict;
-  return readBody(exchange, grant.bodyBytesMax).then((read) =>
+  return readBody(exchange, bodyBytesMax).then((read) =>
     "kind" in read ? read : judge(exchange, { operation, bytes: read.bytes }),
   );
 }
 
 function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Uint8Array }): Deny | null {
   const reading = readJson(on.bytes);
+  exchange.body = { bytes: on.bytes, value: reading.ok ? reading.value : undefined };
   if (!reading.ok)
     return deny("inspect", "body-malformed", {
       why: reading.why,
@@ -40,7 +43,6 @@ function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Ui
       why: "names that differ in case",
       detail: "The content is JSON with names that differ from an attribute's in case only",
     });
-  exchange.body = { bytes: on.bytes, value: reading.value };
   const schema = on.operation.object.body?.schema;
   if (schema === undefined) return null;
   try {

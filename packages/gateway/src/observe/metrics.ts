@@ -1,5 +1,6 @@
 // Promises counters an operator can alert on, with declared names only as labels. Trusts its callers to pass codes, never text from outside.
 // Format: Prometheus text exposition; names are listed in docs/gateway.md.
+import type { CrossingMode } from "@sallyport/protocol/audit/leaf.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
@@ -12,6 +13,7 @@ export interface Gauges {
   waitingSeconds(): number;
   logLeaves(): number;
   brokenObjects(): number;
+  unenforcedObjects(): number;
   countedLeavesLost(): number;
   tracesLost(): number;
   tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
@@ -32,6 +34,8 @@ export interface CountedCrossing {
 export interface Metrics {
   /** One finished crossing. */
   crossing(ended: CountedCrossing): void;
+  /** A denial that passed, under `observe` or `passthrough`. */
+  wouldDeny(code: ProblemCode, mode: CrossingMode): void;
   /** A TLS handshake or connection that never became a request. */
   connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
   refusedSnapshot(why: string): void;
@@ -55,6 +59,11 @@ export function createMetrics(gauges: Gauges): Metrics {
     help: "Crossings bound to an integration, by whether they were let through",
     labels: ["integration", "verdict"],
   });
+  const passed = counted(registers, {
+    name: "sallyport_would_deny_total",
+    help: "Denials that were recorded and not enforced, by code and mode",
+    labels: ["code", "mode"],
+  });
   const plain = plainCounters(registers);
   const histogram = (name: string, help: string) =>
     new Histogram({ name: `sallyport_${name}_duration_seconds`, help, buckets: bucketsSeconds, registers });
@@ -68,6 +77,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       if (upstreamMs > 0) upstream.observe(upstreamMs / 1000);
       if (integration !== null) byIntegration(integration, code === null ? "allow" : "deny");
     },
+    wouldDeny: passed,
     connectionRefused: (reason) => plain.refusals.inc({ reason }),
     refusedSnapshot: (why) => plain.snapshots.inc({ why }),
     snapshotAttemptFailed: () => plain.attempts.inc(),
@@ -144,6 +154,7 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("snapshot_waiting_seconds", "Time a newer snapshot has been waiting; 0 without one", gauges.waitingSeconds);
   gauge("log_leaves", "Durable leaves of the audit log", gauges.logLeaves);
   gauge("broken_objects", "Objects of the snapshot that are not served", gauges.brokenObjects);
+  gauge("unenforced_objects", "Systems and integrations under observe or passthrough now", gauges.unenforcedObjects);
   gauge("token_cache_hits", "Verified tokens found in the cache", () => gauges.tokenCache().hits);
   gauge("token_cache_misses", "Tokens verified anew", () => gauges.tokenCache().misses);
   gauge("token_cache_entries", "Verified tokens held", () => gauges.tokenCache().size);

@@ -2,6 +2,7 @@
 // Trusts its inputs; holds no secret and no caller's text. Shape: docs/gateway.md (status).
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { WaitingSnapshot } from "../snapshot/newer-offer.ts";
+import type { Unenforced } from "./unenforced.ts";
 
 export interface GatewayStatus {
   readonly node: string;
@@ -27,6 +28,8 @@ export interface GatewayStatus {
   readonly keySeq: number;
   readonly revocationSeq: number;
   readonly broken: readonly BrokenObject[];
+  /** What observe and passthrough leave out now, each with its end. */
+  readonly unenforced: readonly Unenforced[];
   /** The last snapshot that was refused, by name. */
   readonly refused: { readonly refusal: string; readonly why: string } | null;
   /** A newer snapshot that was offered and is not in force yet. */

@@ -9,6 +9,7 @@ import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
+import { modeOf } from "../observe/decide-pass.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { DenialWindows } from "./denial-windows.ts";
 import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
@@ -169,20 +170,24 @@ export class Recorder {
   }
 
   #decision(exchange: Exchange, denied: Deny | null): DecisionFields & { inputs: null } {
-    const { principal, operation, grant, source } = exchange;
+    const { principal, operation, grant, source, wouldDeny } = exchange;
     // A fault of forward or record comes after the verdict: the crossing was allowed.
-    const isDenied = denied !== null && !afterVerdict.has(denied.stage);
+    const isEnforced = denied !== null && !afterVerdict.has(denied.stage);
+    // What ended the crossing was enforced, whatever had passed before.
+    const mode = isEnforced ? "enforce" : modeOf(exchange);
+    const said = isEnforced ? denied : (wouldDeny ?? denied);
     return {
       id: exchange.id,
       kind: "api",
       caller: principal === null ? null : this.#pseudonym("caller", principal.caller),
       subject: principal?.subject === undefined ? null : this.#pseudonym("subject", principal.subject),
       proof: principal?.proof.kind ?? null,
-      operation: principal === null ? null : (operation?.fullName ?? null),
+      operation: principal === null && wouldDeny === null ? null : (operation?.fullName ?? null),
       integration: grant?.integration.id ?? null,
-      verdict: isDenied ? "deny" : "allow",
-      code: denied?.code ?? null,
-      stage: denied?.stage ?? null,
+      mode,
+      verdict: isEnforced || wouldDeny !== null ? "deny" : "allow",
+      code: said?.code ?? null,
+      stage: said?.stage ?? null,
       policies: exchange.policies.slice(0, policiesMax),
       policySet: exchange.lease?.estate.object.policySet ?? null,
       inputs: null,
@@ -209,7 +214,10 @@ const policiesMax = 64;
 
 /** What only control may read: the inputs of the decision, and for a denial what was expected, what was sent and how to mend it. */
 function referenceOf(exchange: Exchange, denied: Deny | null): object {
-  const { principal, request, source, decision } = exchange;
+  const { principal, request, source, decision, wouldDeny } = exchange;
+  const told = ({ stage, code, facts }: Deny) => ({ stage, code, facts });
+  const isEnforced = denied !== null && !afterVerdict.has(denied.stage);
+  const said = isEnforced ? denied : (wouldDeny ?? denied);
   return {
     v: 1,
     id: exchange.id,
@@ -220,6 +228,20 @@ function referenceOf(exchange: Exchange, denied: Deny | null): object {
     principal,
     decision,
     policies: exchange.policies,
-    ...(denied === null ? {} : { stage: denied.stage, code: denied.code, facts: denied.facts }),
+    ...(said === null ? {} : told(said)),
+    ...(wouldDeny === null ? {} : passedOf(exchange)),
+    ...(denied === null || denied === said ? {} : { end: told(denied) }),
+  };
+}
+
+/** Of a denial that passed: under which word, and what else would have been said. */
+function passedOf(exchange: Exchange): object {
+  const { operation, system, grant, alsoDenied } = exchange;
+  const untilMs =
+    operation?.undeclared === true ? system?.undeclared?.untilMs : (grant?.observeUntilMs ?? system?.observeUntilMs);
+  return {
+    mode: modeOf(exchange),
+    until: new Date(untilMs ?? 0).toISOString(),
+    also: alsoDenied.map(({ stage, code, facts }) => ({ stage, code, facts })),
   };
 }

@@ -6,6 +6,8 @@ import { pushRate, pushTimes, writeDenial } from "../answer.ts";
 import type { Exchange } from "../exchange.ts";
 import type { AnswerEnd, UpstreamAnswer } from "../forward/upstream-answer.ts";
 import type { Gate } from "../gate.ts";
+import { tooLarge } from "../inspect/content.ts";
+import { keepWouldDeny, modeOf } from "../observe/decide-pass.ts";
 import type { CompiledOperation } from "../snapshot/estate.ts";
 import type { Ended } from "./recorder.ts";
 
@@ -28,7 +30,17 @@ export async function recordIntent(exchange: Exchange, gate: Gate): Promise<Deny
 export function settle(exchange: Exchange, gate: Gate): Promise<Deny | null> {
   const { upstream, operation } = exchange;
   if (upstream === null || operation === null) return Promise.resolve(deny("forward", "internal"));
+  if (modeOf(exchange) !== "enforce") judgeLate(exchange, upstream);
   return upstream.whole ? settleWhole(exchange, upstream, gate) : settleLong(exchange, upstream, gate);
+}
+
+/** Bounds that enforcement would have held and that only show once the provider has answered. */
+function judgeLate(exchange: Exchange, { upstreamMs }: UpstreamAnswer): void {
+  const { grant, bytesIn } = exchange;
+  if (grant === null || exchange.wouldDeny !== null) return;
+  if (bytesIn > grant.bodyBytesMax) keepWouldDeny(exchange, tooLarge(grant.bodyBytesMax));
+  else if (upstreamMs > grant.timeoutMs)
+    keepWouldDeny(exchange, deny("forward", "upstream-timeout", { bound: `${grant.timeoutMs} ms` }));
 }
 
 async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<Deny | null> {
@@ -92,6 +104,7 @@ function finished(exchange: Exchange, ended: Ended, gate: Gate): void {
     totalMs: nowMs - exchange.startedMonotonicMs,
     upstreamMs: ended.upstreamMs,
   });
+  if (exchange.wouldDeny !== null) gate.metrics.wouldDeny(exchange.wouldDeny.code, modeOf(exchange));
   for (const observer of gate.observers) observer.crossing(exchange, ended, nowMs);
 }
 
@@ -126,7 +139,7 @@ function answerHeaders(
   headers.push("sallyport-crossing", exchange.id);
   if (on.length !== null) headers.push("content-length", String(on.length));
   if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
-  pushRate(exchange, headers);
+  if (exchange.wouldDeny === null) pushRate(exchange, headers);
   pushTimes(exchange, headers, on.gate);
   if (on.gate.draining()) headers.push("connection", "close");
   return headers;
@@ -153,7 +166,9 @@ export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate
   let id = exchange.id;
   try {
     const counted =
-      exchange.principal === null ? gate.recorder.countStranger(exchange.source.prefix, verdict.code) : null;
+      exchange.principal === null && exchange.wouldDeny === null
+        ? gate.recorder.countStranger(exchange.source.prefix, verdict.code)
+        : null;
     if (counted !== null) id = counted;
     else if (exchange.intentRecorded) await gate.recorder.outcome(exchange, ended);
     else await gate.recorder.crossing(exchange, ended);

@@ -3,6 +3,8 @@
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import type { CompiledOperation, CompiledSystem } from "../snapshot/estate.ts";
+import type { Match } from "./router.ts";
 
 export function route(exchange: Exchange, gate: Gate): Deny | null {
   const lease = gate.takeLease();
@@ -12,8 +14,22 @@ export function route(exchange: Exchange, gate: Gate): Deny | null {
   if (request === null) return deny("route", "not-ready");
   const match = lease.estate.router.find(request.host, request.method, request.segments);
   exchange.system = match.system;
-  exchange.operation = match.operation;
+  exchange.operation = match.operation ?? undeclaredOperation(exchange, match);
   exchange.parameters = match.parameters;
   exchange.prefixSegments = match.prefixSegments;
   return null;
 }
+
+/** Where a system lets pass what it does not declare, that is an operation of its own; what comes near a declared one only where nothing is enforced. */
+function undeclaredOperation(
+  { request, startedAtMs }: Exchange,
+  { system, prefixSegments }: Match<CompiledSystem, CompiledOperation>,
+): CompiledOperation | null {
+  const undeclared = system?.undeclared ?? null;
+  if (request === null || system === null || undeclared === null || undeclared.untilMs <= startedAtMs) return null;
+  const isObserved = system.observeUntilMs > startedAtMs;
+  if (!isObserved && undeclared.comesNear(request, request.segments.slice(prefixSegments))) return null;
+  return isReading.has(request.method) ? undeclared.read : undeclared.effect;
+}
+
+const isReading: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);

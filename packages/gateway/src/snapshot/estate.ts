@@ -3,19 +3,22 @@
 import type { LoadedSlice, PolicyEngine, PolicySlice } from "@sallyport/kernel/policy/port.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
-import type {
-  BrokenObject,
-  CertificateIdentity,
-  EstateObject,
-  IntegrationObject,
-  OperationObject,
-  RateLimit,
-  SystemObject,
-  TrustObject,
+import {
+  type BrokenObject,
+  type CertificateIdentity,
+  type EstateObject,
+  type IntegrationObject,
+  type ModeObject,
+  type OperationObject,
+  type RateLimit,
+  type SystemObject,
+  snapshotNeeds,
+  type TrustObject,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import { identityKey } from "../identify/certificate.ts";
 import { createSchemaSet, type SchemaSet } from "../inspect/schema.ts";
 import type { RateLimiter } from "../limit/gcra.ts";
+import { compileUndeclared, type Undeclared } from "../observe/undeclared.ts";
 import { buildRouter, type Router } from "../route/router.ts";
 
 export interface CompiledLimit {
@@ -30,6 +33,8 @@ export interface Grant {
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
   readonly limits: readonly CompiledLimit[];
+  /** Milliseconds since the epoch until which denials of this grant's crossings pass; 0: they never do. */
+  readonly observeUntilMs: number;
 }
 
 export interface CompiledOperation {
@@ -43,6 +48,8 @@ export interface CompiledOperation {
   readonly grants: ReadonlyMap<string, Grant>;
   /** A policy attribute comes from the body, so the body is parsed and checked before `authorize`. */
   readonly bodyDecides: boolean;
+  /** It stands for whatever a system with `passthrough` does not declare; granted to nobody. */
+  readonly undeclared: boolean;
   /** The loaded policy slice, on first use; null when there is none that can be used. */
   policy(): LoadedSlice | null;
 }
@@ -52,6 +59,10 @@ export interface CompiledSystem {
   readonly object: SystemObject;
   readonly public: SystemObject["public"];
   readonly operations: readonly CompiledOperation[];
+  /** Milliseconds since the epoch until which denials pass that come before a grant is found; 0: they never do. */
+  readonly observeUntilMs: number;
+  /** Null: what matches no operation is not served. */
+  readonly undeclared: Undeclared | null;
   /** Origin and base path of the upstream; null when it has none. */
   readonly upstream: { readonly origin: string; readonly basePath: string; readonly host: string } | null;
 }
@@ -94,13 +105,17 @@ export function compileEstate(inputs: EstateInputs): Estate {
       .map(([, id]) => JSON.parse(text(id)) as T); // control's signed output of exactly this shape (objects.ts)
   const object = named<EstateObject>("estate")[0];
   if (object === undefined) throw new Error("the snapshot has no estate object");
+  const unknown = (object.needs ?? []).find((need) => !snapshotNeeds.some((known) => known === need));
+  if (unknown !== undefined) throw new Error(`the snapshot needs ${unknown}, which this version does not know`);
   const integrations = named<IntegrationObject>("integration/");
   const grants = grantsByOperation(integrations, inputs.limiter);
   const blobIds = new Set(Object.values(manifest.objects));
   const loadPolicy = (id: string): LoadedSlice | null =>
     blobIds.has(id) ? inputs.policy.load(JSON.parse(text(id)) as PolicySlice) : null; // signed, as above
   const trust = named<TrustObject>("trust/");
-  const systems = named<SystemObject>("system/").map((system) => compileSystem(system, { grants, loadPolicy }));
+  const systems = named<SystemObject>("system/").map((system) =>
+    compileSystem(system, { grants, loadPolicy, mode: object.mode }),
+  );
   return {
     manifest,
     object,
@@ -125,7 +140,10 @@ export function compileEstate(inputs: EstateInputs): Estate {
     roots: trust.flatMap((one) => one.roots),
     integrations,
     router: buildRouter<CompiledOperation, CompiledSystem>(
-      systems.filter((system) => system.operations.length > 0 || system.object.broken !== undefined),
+      systems.filter(
+        ({ operations, undeclared, object: { broken } }) =>
+          operations.length > 0 || undeclared !== null || broken !== undefined,
+      ),
     ),
     schemas: createSchemaSet((id) => (blobIds.has(id) ? text(id) : undefined)),
   };
@@ -134,6 +152,14 @@ export function compileEstate(inputs: EstateInputs): Estate {
 interface SystemInputs {
   readonly grants: ReadonlyMap<string, Map<string, GrantSource>>;
   loadPolicy(id: string): LoadedSlice | null;
+  /** What the environment says. */
+  readonly mode: ModeObject | undefined;
+}
+
+/** The narrowest that says anything decides. */
+function untilOf(...modes: readonly (ModeObject | undefined)[]): number {
+  const said = modes.find((mode) => mode !== undefined);
+  return said?.mode === "observe" ? said.untilMs : 0;
 }
 
 interface GrantSource {
@@ -190,14 +216,17 @@ function compileLimit(
 
 function compileSystem(object: SystemObject, inputs: SystemInputs): CompiledSystem {
   const operations: CompiledOperation[] = [];
-  const system: CompiledSystem = {
+  const system: { -readonly [K in keyof CompiledSystem]: CompiledSystem[K] } = {
     id: object.id,
     object,
     public: object.public,
     operations,
+    observeUntilMs: untilOf(object.mode, inputs.mode),
+    undeclared: null,
     upstream: upstreamOf(object),
   };
   for (const operation of object.operations) operations.push(compileOperation(system, operation, inputs));
+  system.undeclared = compileUndeclared(system);
   return system;
 }
 
@@ -210,6 +239,7 @@ function compileOperation(system: CompiledSystem, object: OperationObject, input
       limits: source.limits,
       bodyBytesMax: source.bodyBytesMax ?? object.bodyBytesMax,
       timeoutMs: source.timeoutMs ?? object.timeoutMs,
+      observeUntilMs: untilOf(source.integration.mode, system.object.mode, inputs.mode),
     });
   }
   let loaded: LoadedSlice | null | undefined;
@@ -220,6 +250,7 @@ function compileOperation(system: CompiledSystem, object: OperationObject, input
     fullName,
     system,
     grants,
+    undeclared: false,
     bodyDecides: Object.values(object.attributes).some((source) => source.from === "body"),
     policy() {
       if (loaded === undefined) loaded = object.policy === undefined ? null : inputs.loadPolicy(object.policy);

@@ -17,6 +17,7 @@ const decision = {
   proof: "dpop",
   operation: "billing:invoice.read",
   integration: "orders-to-billing",
+  mode: "enforce",
   verdict: "allow",
   code: null,
   stage: null,

@@ -26,7 +26,7 @@ const id = text(word);
 const eventId = text(`(?:${word}-)?${ulid}`);
 const hash = text("[0-9a-f]{64}");
 const pseudonym = text("[0-9]{4}[a-z0-9.-]{0,12}:[A-Za-z0-9_-]{21}[AQgw]");
-const operation = text(atMost(255, `${word}:[a-z][a-z0-9_-]*(?:\\.[a-z][a-z0-9_-]*)*`));
+const operation = text(atMost(255, `${word}:(?:\\(undeclared\\)|[a-z][a-z0-9_-]*(?:\\.[a-z][a-z0-9_-]*)*)`));
 const policyId = text("[A-Za-z0-9][A-Za-z0-9._:/@#-]{0,254}");
 const policies = `\\[(?:${policyId}(?:,${policyId}){0,63})?\\]`;
 const action = text(atMost(127, "[a-z][a-z0-9-]*(?:\\.[a-z][a-z0-9-]*)*"));
@@ -70,6 +70,7 @@ const decision = members({
   proof: orNull(proof),
   operation: orNull(operation),
   integration: orNull(id),
+  mode: oneOf(["enforce", "observe", "passthrough"]),
   verdict,
   code: orNull(code),
   stage: orNull(oneOf(stages)),

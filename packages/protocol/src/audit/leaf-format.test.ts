@@ -17,6 +17,7 @@ const decision = {
   proof: "dpop",
   operation: "billing:invoice.create",
   integration: "orders-to-billing",
+  mode: "enforce",
   verdict: "deny",
   code: "policy-denied",
   stage: "authorize",

@@ -69,6 +69,14 @@ function refuseContradiction(fields: Readonly<Record<string, unknown>>): void {
   if (fields["verdict"] === "deny" && (fields["code"] === null || fields["stage"] === null)) {
     throw new LeafRefused("a deny names its code and its stage");
   }
+  if (
+    fields["verdict"] === "deny" &&
+    fields["outcome"] === "denied" &&
+    fields["mode"] !== undefined &&
+    fields["mode"] !== "enforce"
+  ) {
+    throw new LeafRefused("a denial that ended a crossing was enforced");
+  }
 }
 
 /** The characters of leaf bytes, one per byte; what is not ASCII fails every pattern later. */
@@ -108,13 +116,18 @@ export function peekLeaf(text: string): LeafHead | null {
 }
 
 const denyWithoutReason = /"verdict":"deny","code":(?:null|"[^"]*","stage":null)/;
+const unenforced = /,"mode":"(?:observe|passthrough)",/;
 
 /** Why this text is not a leaf of v1 byte for byte, or null when it is. Does not build the leaf. */
 export function refuseLeafText(text: string, head: LeafHead | null = peekLeaf(text)): string | null {
   if (head === null) return "does not begin like a leaf of v1";
   if (text.length > leafBytesMax) return `is longer than ${leafBytesMax} bytes`;
   if (types.get(head.t)?.whole.test(text) !== true) return `is not the one spelling of a leaf of type ${head.t}`;
-  return text.includes('"verdict":"deny"') && denyWithoutReason.test(text) ? "is a deny without code and stage" : null;
+  if (!text.includes('"verdict":"deny"')) return null;
+  if (denyWithoutReason.test(text)) return "is a deny without code and stage";
+  return text.includes(',"outcome":"denied",') && unenforced.test(text)
+    ? "says denied of a crossing whose verdict was not enforced"
+    : null;
 }
 
 /** Reads one leaf; throws LeafRefused unless printing the result would give exactly these bytes. docs/formats/leaf.md. */

@@ -16,6 +16,8 @@ function printPlainly(leaf: Readonly<Record<string, unknown>>): string | null {
   if (!new RegExp(`^\\{"v":1,"t":"${leaf["t"]}"${body}\\}$`).test(text)) return null;
   if (Object.keys(leaf).length !== members.length + 1) return null;
   if (leaf["verdict"] === "deny" && (leaf["code"] === null || leaf["stage"] === null)) return null;
+  if (leaf["verdict"] === "deny" && leaf["outcome"] === "denied" && /observe|passthrough/.test(String(leaf["mode"])))
+    return null;
   return text;
 }
 
@@ -50,6 +52,7 @@ const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   proof: orNull(fc.constantFrom("mtls", "dpop", "bearer")),
   operation: orNull(operation),
   integration: orNull(word),
+  mode: fc.constantFrom("enforce", "enforce", "observe", "passthrough"),
   verdict: fc.constantFrom("allow", "deny"),
   code: orNull(fc.constantFrom(...Object.keys(problems))),
   stage: orNull(fc.constantFrom("receive", "bind", "forward")),

@@ -10,6 +10,9 @@ export type Pseudonym = string;
 /** Coarse class of an address, never the address. */
 export type AddressClass = "loopback" | "private" | "public-v4" | "public-v6" | "other";
 
+/** Was the verdict carried out? `observe` and `passthrough`: the crossing went on whatever it says. */
+export type CrossingMode = "enforce" | "observe" | "passthrough";
+
 interface LeafCommon {
   readonly tenant: string;
   readonly environment: string;
@@ -27,9 +30,11 @@ export interface DecisionFields {
   readonly caller: Pseudonym | null;
   readonly subject: Pseudonym | null;
   readonly proof: ProofKind | null;
-  /** Declared names only. */
+  /** Declared names only, or `<system>:(undeclared)`. */
   readonly operation: string | null;
   readonly integration: string | null;
+  readonly mode: CrossingMode;
+  /** With another mode than `enforce`: what enforcement would have said. */
   readonly verdict: "allow" | "deny";
   readonly code: ProblemCode | null;
   readonly stage: StageName | null;
