@@ -61,7 +61,7 @@ test("observe without an end or a reason, or an end without observe, breaks the 
     assert.ok(broken.includes("system/billing"));
   }
   assert.ok(said(environment("mode: observe\n")).broken.includes("environment/production"));
-  assert.match(said(billingWith("mode: off\n")).findings[0] ?? "", /not one of `enforce`, `observe`/);
+  assert.match(said(billingWith("mode: ignore\n")).findings[0] ?? "", /not one of `enforce`, `observe`/);
 });
 
 test("observe and passthrough last at most 180 days, and the bound is said with the last day that is allowed", () => {
