@@ -26,6 +26,9 @@ const certificate = obeyed(
   `${gateway}/identify/certificate.ts`,
   "judgePeer({ peer, identity: declared.identity, trust",
 );
+const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
+const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > exchange.startedAtMs");
+const unenforced = forPeople("why enforcement is left out; that it is written is checked");
 const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
 
 const estateReaders: Readonly<Record<string, Reader>> = {
@@ -36,6 +39,9 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "environments.<name>.staleness.internal": staleness,
   "environments.<name>.staleness.confidential": staleness,
   "environments.<name>.staleness.restricted": staleness,
+  "environments.<name>.mode": mode,
+  "environments.<name>.until": until,
+  "environments.<name>.reason": unenforced,
   "teams.<name>.name": forPeople("the name of a team"),
   "teams.<name>.contact": forPeople("where a team is reached"),
   "listeners.<name>.serves": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "serves ==="),
@@ -47,6 +53,11 @@ const estateReaders: Readonly<Record<string, Reader>> = {
 };
 
 const systemReaders: Readonly<Record<string, Reader>> = {
+  mode,
+  until,
+  reason: unenforced,
+  "passthrough.until": obeyed(`${gateway}/route/stage.ts`, "undeclared.untilMs <= startedAtMs"),
+  "passthrough.reason": unenforced,
   system: obeyed(`${gateway}/authorize/stage.ts`, "id: caller.id"),
   owner: obeyed(`${config}/link.ts`, "checkOwner(config.owner"),
   description: forPeople("what the system is"),
@@ -74,7 +85,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "operations.<name>.body.schema": obeyed(`${gateway}/inspect/stage.ts`, "schemas.check(schema"),
   "operations.<name>.body.contentType": obeyed(`${gateway}/inspect/content.ts`, "declared.contentType"),
   "operations.<name>.body.size": obeyed(`${gateway}/inspect/content.ts`, "> inputs.bodyBytesMax"),
-  "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "timeoutMs: grant.timeoutMs"),
+  "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "timeoutMs: bounds.timeoutMs"),
   "operations.<name>.outcome.business-error": obeyed(`${gateway}/record/settle.ts`, "businessErrors.includes(status)"),
   "operations.<name>.offline": obeyed(`${gateway}/authorize/staleness.ts`, "inputs.offline ==="),
   "uses[].to": obeyed(`${config}/read-integration.ts`, "textAt(entry, ["),
@@ -84,6 +95,9 @@ const systemReaders: Readonly<Record<string, Reader>> = {
 };
 
 const integrationReaders: Readonly<Record<string, Reader>> = {
+  mode,
+  until,
+  reason: unenforced,
   integration: obeyed(`${gateway}/bind/decide.ts`, "integration.id"),
   from: linked,
   to: linked,
