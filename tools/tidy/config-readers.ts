@@ -31,6 +31,15 @@ const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > exchange.st
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
 const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
 
+const waivers = `packages/control/src/registry/lint/waivers.ts`;
+const waiverReaders: Readonly<Record<string, Reader>> = {
+  "waivers[].rule": obeyed(waivers, "waiver.rule !== rule"),
+  "waivers[].reason": obeyed(waivers, "waived: { reason"),
+  "waivers[].owner": obeyed(waivers, "known.teams.has(team)"),
+  "waivers[].until": obeyed(waivers, "until > from.now"),
+  "waivers[].at": obeyed(waivers, "path === at"),
+};
+
 const estateReaders: Readonly<Record<string, Reader>> = {
   estate: obeyed("packages/control/src/registry/decide-apply.ts", "there.managedBy !== input.managedBy"),
   tenant: forPeople("one value is accepted, the tenant every installation has in this version"),
@@ -50,6 +59,8 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "listeners.<name>.region": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "region === input.region"),
   "operators.<name>.name": forPeople("the name of a person; rights belong to keys"),
   "operators.<name>.keys": obeyed("packages/control/src/identity/operators-at-work.ts", "keys.flatMap((jwk)"),
+  ...waiverReaders,
+  "waivers[].file": obeyed(waivers, "source.file ?? file"),
 };
 
 const systemReaders: Readonly<Record<string, Reader>> = {
@@ -92,6 +103,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "uses[].purpose": forPeople("the purpose of an integration"),
   "uses[].operations": obeyed(`${config}/read-integration.ts`, "source.operations"),
   environments: sited,
+  ...waiverReaders,
 };
 
 const integrationReaders: Readonly<Record<string, Reader>> = {
@@ -116,6 +128,7 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   "operations.<name>.body": obeyed(`${gateway}/snapshot/estate.ts`, "source.bodyBytesMax ??"),
   "operations.<name>.timeout": obeyed(`${gateway}/snapshot/estate.ts`, "source.timeoutMs ??"),
   environments: sited,
+  ...waiverReaders,
 };
 
 export const configReaders: Readonly<Record<string, Readonly<Record<string, Reader>>>> = {
@@ -132,6 +145,7 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
     description: forPeople("whose certificates a bundle accepts"),
     roots: obeyed(`${gateway}/snapshot/estate.ts`, "one.roots"),
     environments: sited,
+    ...waiverReaders,
   },
 };
 

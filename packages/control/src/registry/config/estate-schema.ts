@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
+import { estateWaiversKey, waiversKey } from "./waiver-schema.ts";
 import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
 const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
@@ -82,6 +83,7 @@ export const estateFileSchema = z.strictObject({
     .record(id(), operator)
     .prefault({})
     .describe("People who may use the admin API, by name, with their public keys."),
+  waivers: estateWaiversKey(),
 });
 
 /** The keys of sallyport.yaml that hold no named objects of their own. */
@@ -111,4 +113,5 @@ export const trustFileSchema = trustBase.extend({
     .describe(
       "Where it is trusted: a list, or a map whose values override any key of the file; every environment by default.",
     ),
+  waivers: waiversKey(),
 });

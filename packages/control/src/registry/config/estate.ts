@@ -13,6 +13,7 @@ import type {
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import type { Finding, Place } from "./finding.ts";
+import type { MapTree, Tree } from "./yaml-tree.ts";
 
 export type PublicJwk = Readonly<Record<string, string>>;
 
@@ -138,9 +139,26 @@ export interface Estate {
   readonly environments: readonly EnvironmentConfig[];
 }
 
+/** The text behind the objects of one environment, its overrides merged in; every value knows its place. */
+export interface EnvironmentSources {
+  readonly systems: ReadonlyMap<string, MapTree>;
+  readonly integrations: ReadonlyMap<string, MapTree>;
+  readonly trust: ReadonlyMap<string, MapTree>;
+}
+
+/** What was written, for whoever has something to say about a key: lint. Never stored and never sent. */
+export interface EstateSources {
+  /** sallyport.yaml; null where there is none. */
+  readonly root: MapTree | null;
+  readonly environments: ReadonlyMap<string, EnvironmentSources>;
+  /** The value of `waivers` in each file that has one. */
+  readonly waivers: readonly { readonly file: string; readonly tree: Tree }[];
+}
+
 export interface LoadedEstate {
   readonly estate: Estate;
   readonly findings: readonly Finding[];
+  readonly sources: EstateSources;
 }
 
 /** What an integration that nobody decided about yet is in: approval rules hold from the first apply on. */

@@ -16,6 +16,8 @@ export interface Finding extends Place {
   readonly path: string;
   readonly message: string;
   readonly fix: string;
+  /** Of a warning: the lint rule it belongs to, by which it can be waived (registry/lint). */
+  readonly rule?: string;
 }
 
 /** What a check has to say about one spot; the spot supplies the place. */
@@ -27,8 +29,12 @@ export function errorAt(spot: Spot, message: string, fix: string): Finding {
   return { severity: "error", ...placeOf(spot), path: spot.path, message, fix };
 }
 
-export function warningAt(spot: Spot, message: string, fix: string): Finding {
-  return { severity: "warning", ...placeOf(spot), path: spot.path, message, fix };
+/** `rule` is an id of the table in registry/lint/rules.ts. */
+export function warningAt(
+  spot: Spot,
+  said: { readonly rule: string; readonly message: string; readonly fix: string },
+): Finding {
+  return { severity: "warning", ...placeOf(spot), path: spot.path, ...said };
 }
 
 /** The first spot of a file, for what concerns all of it. */

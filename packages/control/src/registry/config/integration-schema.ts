@@ -4,6 +4,7 @@ import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
 import { timeout } from "./system-schema.ts";
+import { waiversKey } from "./waiver-schema.ts";
 import { date, id, operationName, owner, prose, rate, size } from "./words.ts";
 
 const limit = z.strictObject({
@@ -79,4 +80,5 @@ export const integrationFileSchema = base.extend({
     .describe(
       "Where it exists: a list, or a map whose values override any key of the file; by default every environment both systems have.",
     ),
+  waivers: waiversKey(),
 });

@@ -27,6 +27,7 @@ export interface LinkedEnvironment {
   readonly integrations: readonly LinkedIntegration[];
   /** Null value: the bundle is broken here. */
   readonly trust: ReadonlyMap<string, TrustConfig | null>;
+  readonly trustTrees: ReadonlyMap<string, MapTree>;
 }
 
 /** Ids that exist anywhere in the estate, for saying "exists, but not here". */

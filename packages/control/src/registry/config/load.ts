@@ -4,7 +4,9 @@ import { findingsMax } from "./bounds.ts";
 import type {
   BrokenConfig,
   EnvironmentConfig,
+  EnvironmentSources,
   Estate,
+  EstateSources,
   IntegrationConfig,
   LoadedEstate,
   TrustConfig,
@@ -28,7 +30,7 @@ import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";
 import { readFolder, type SourceFile } from "./source-files.ts";
 import { findStrays, keepReads } from "./stray-names.ts";
-import { type MapTree, pathOfEnvironment, spotOf, textAt } from "./yaml-tree.ts";
+import { type MapTree, pathOfEnvironment, spotOf, textAt, withoutKey } from "./yaml-tree.ts";
 
 /** The estate in a directory. Throws only when the directory itself cannot be read. */
 export function loadEstate(dir: string, io: { now(): number }): LoadedEstate {
@@ -47,8 +49,8 @@ interface Sited {
 /** The estate behind an io; pure but for its reads. */
 export function loadEstateFrom(io: EstateIo): LoadedEstate {
   const kept = keepReads(io);
-  const { estate, findings } = readEstate(kept.io);
-  return { estate, findings: bounded(sortFindings([...findings, ...findStrays(io, kept.reads)])) };
+  const { estate, findings, sources } = readEstate(kept.io);
+  return { estate, sources, findings: bounded(sortFindings([...findings, ...findStrays(io, kept.reads)])) };
 }
 
 function readEstate(io: EstateIo): LoadedEstate {
@@ -91,7 +93,26 @@ function readEstate(io: EstateIo): LoadedEstate {
     operators: settings.operators,
     environments,
   };
-  return { estate, findings };
+  const sources: EstateSources = {
+    root: settings.root,
+    environments: new Map(linked.map((environment) => [environment.name, sourcesOf(environment)])),
+    waivers: [settings.root, ...folders.flatMap((folder) => folder.sources.map(({ root }) => root))].flatMap(waiversOf),
+  };
+  return { estate, findings, sources };
+}
+
+function waiversOf(root: MapTree | null): EstateSources["waivers"] {
+  const entry = root?.entries.get("waivers");
+  return entry === undefined ? [] : [{ file: entry.keyAt.file, tree: entry.value }];
+}
+
+function sourcesOf(environment: LinkedEnvironment): EnvironmentSources {
+  const systems = [...environment.systems.values()];
+  return {
+    systems: new Map(systems.flatMap(({ id, tree }): [string, MapTree][] => (tree === null ? [] : [[id, tree]]))),
+    integrations: new Map(environment.integrations.map(({ draft }) => [draft.id, draft.tree])),
+    trust: environment.trustTrees,
+  };
 }
 
 function bounded(findings: Finding[]): Finding[] {
@@ -107,7 +128,8 @@ function bounded(findings: Finding[]): Finding[] {
 function site(source: SourceFile, declared: ReadonlySet<string>): Sited {
   if (source.root === null) return { source, names: null, overrides: new Map(), everywhere: [] };
   const { names, overrides, findings } = readEnvironments(source.root, declared);
-  return { source, names, overrides, everywhere: findings };
+  // What is waived changes nothing about the object: lint reads it (sources).
+  return { source: { ...source, root: withoutKey(source.root, "waivers") }, names, overrides, everywhere: findings };
 }
 
 interface Parts {
@@ -132,11 +154,14 @@ function textErrors(sited: Sited, environment: string): Finding[] {
 function readEnvironment(rules: EnvironmentRules, parts: Parts): LinkedEnvironment {
   const name = rules.name;
   const trust = new Map<string, TrustConfig | null>();
+  const trustTrees = new Map<string, MapTree>();
   for (const sited of parts.trust) {
     const { source } = sited;
     // Without `environments` a bundle is trusted wherever something names it.
     if (sited.names !== null && !sited.names.includes(name)) continue;
-    const read = source.root === null ? null : readTrust(parts.io, overlay(source.root, sited.overrides.get(name)));
+    const tree = source.root === null ? null : overlay(source.root, sited.overrides.get(name));
+    if (tree !== null) trustTrees.set(source.id, tree);
+    const read = tree === null ? null : readTrust(parts.io, tree);
     parts.findings.push(...(read?.findings ?? []));
     const isBroken = rules.broken !== null || textErrors(sited, name).length > 0;
     trust.set(source.id, isBroken ? null : (read?.trust ?? null));
@@ -151,7 +176,7 @@ function readEnvironment(rules: EnvironmentRules, parts: Parts): LinkedEnvironme
       readSystemParts(sited, rules, { parts, systems, integrations });
   }
   for (const sited of parts.integrations) readIntegrationParts(sited, rules, { parts, systems, integrations });
-  return { name, systems, integrations, trust };
+  return { name, systems, integrations, trust, trustTrees };
 }
 
 interface Collected {
@@ -326,10 +351,10 @@ function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): F
       ),
     ];
   return [
-    warningAt(
-      spotOf(tree, ["system"], "key"),
-      "the system is granted operations and has no identity, so nobody can call as it",
-      "add `identity` with a `client` or a `certificate`",
-    ),
+    warningAt(spotOf(tree, ["system"], "key"), {
+      rule: "caller-without-identity",
+      message: "the system is granted operations and has no identity, so nobody can call as it",
+      fix: "add `identity` with a `client` or a `certificate`",
+    }),
   ];
 }

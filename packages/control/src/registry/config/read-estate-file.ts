@@ -19,7 +19,7 @@ import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
 import { refuseId } from "./words.ts";
-import { type MapEntry, type MapTree, spotOf } from "./yaml-tree.ts";
+import { type MapEntry, type MapTree, spotOf, withoutKey } from "./yaml-tree.ts";
 
 export interface EnvironmentRules extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode"> {
   /** Why nothing may be served in it, or null. */
@@ -36,6 +36,8 @@ export interface EstateSettings {
   /** Object -> the error that breaks it: `listener/…`, `operator/…`, `team/…`. */
   readonly broken: ReadonlyMap<string, Finding>;
   readonly findings: readonly Finding[];
+  /** sallyport.yaml as it is written; null where there is none. */
+  readonly root: MapTree | null;
 }
 
 const file = "sallyport.yaml";
@@ -45,7 +47,7 @@ const sections = ["environments", "teams", "listeners", "operators"];
 export function readEstateSettings(io: EstateIo): EstateSettings {
   const source = readYamlFile(io, file);
   const findings: Finding[] = [...(source?.findings ?? []), ...misplaced(io)];
-  const root: MapTree = source?.root ?? emptyRoot();
+  const root: MapTree = withoutKey(source?.root ?? emptyRoot(), "waivers");
   const whole = wholeErrors(root, findings);
   const scalars = readScalars(root);
   findings.push(...scalars.findings);
@@ -69,6 +71,7 @@ export function readEstateSettings(io: EstateIo): EstateSettings {
     listeners,
     broken,
     findings,
+    root: source?.root ?? null,
   };
 }
 

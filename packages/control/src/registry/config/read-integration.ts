@@ -110,11 +110,11 @@ function readProof(tree: MapTree, source: IntegrationSource, findings: Finding[]
     return { proof };
   }
   findings.push(
-    warningAt(
-      spotOf(tree, ["proof", "accept"]),
-      "tokens without proof of possession are accepted: whoever steals one can use it",
-      "move the caller to DPoP or mTLS before `until`",
-    ),
+    warningAt(spotOf(tree, ["proof", "accept"]), {
+      rule: "bearer-accepted",
+      message: "tokens without proof of possession are accepted: whoever steals one can use it",
+      fix: "move the caller to DPoP or mTLS before `until`",
+    }),
   );
   return { proof, bearerUntilMs: until, bearerReason: reason };
 }
@@ -123,25 +123,26 @@ function datesPassed(tree: MapTree, config: Omit<IntegrationConfig, "owner">, no
   const findings: Finding[] = [];
   if (config.reviewMs !== undefined && config.reviewMs <= now) {
     findings.push(
-      warningAt(
-        spotOf(tree, ["review"]),
-        "the review is overdue",
-        "look at the integration, then write the day of the next review",
-      ),
+      warningAt(spotOf(tree, ["review"]), {
+        rule: "review-overdue",
+        message: "the review is overdue",
+        fix: "look at the integration, then write the day of the next review",
+      }),
     );
   }
   if (config.expiresAtMs !== undefined && config.expiresAtMs <= now) {
     const message =
       config.onExpiry === "suspend" ? "the integration has expired and is not served" : "the integration has expired";
-    findings.push(warningAt(spotOf(tree, ["expires"]), message, "remove the file, or write a later day"));
+    const fix = "remove the file, or write a later day";
+    findings.push(warningAt(spotOf(tree, ["expires"]), { rule: "integration-expired", message, fix }));
   }
   if (config.bearerUntilMs !== undefined && config.bearerUntilMs <= now) {
     findings.push(
-      warningAt(
-        spotOf(tree, ["proof", "until"]),
-        "`bearer` is no longer accepted",
-        "remove `bearer`, or write a later day",
-      ),
+      warningAt(spotOf(tree, ["proof", "until"]), {
+        rule: "bearer-ended",
+        message: "`bearer` is no longer accepted",
+        fix: "remove `bearer`, or write a later day",
+      }),
     );
   }
   return findings;

@@ -47,7 +47,13 @@ function strayFile(name: string): Finding[] {
     nearest(name, [estateFile]) === null
       ? `move it to systems/${name} or integrations/${name}, or out of the estate`
       : `did you mean \`${estateFile}\`?`;
-  return [warningAt(fileSpot(name), "the file is not read: nothing names it, and no object is at the top", fix)];
+  return [
+    warningAt(fileSpot(name), {
+      rule: "stray-file",
+      message: "the file is not read: nothing names it, and no object is at the top",
+      fix,
+    }),
+  ];
 }
 
 function strayFolder(io: EstateIo, folder: string, reads: ReadonlySet<string>): Finding[] {
@@ -58,7 +64,10 @@ function strayFolder(io: EstateIo, folder: string, reads: ReadonlySet<string>): 
     .map((file) => unreadPolicy(file, `move it to policies/${file.slice(folder.length + 1)}`));
   if (right === null || !files.some((file) => /\.ya?ml$/i.test(file))) return policies;
   const message = `the folder is not read: \`${folder}\` is none of ${[...folders].join(", ")}`;
-  return [...policies, warningAt(fileSpot(folder), message, `did you mean \`${right}/\`? rename it`)];
+  return [
+    ...policies,
+    warningAt(fileSpot(folder), { rule: "stray-file", message, fix: `did you mean \`${right}/\`? rename it` }),
+  ];
 }
 
 function unreadPolicy(file: string, fix: string): Finding {

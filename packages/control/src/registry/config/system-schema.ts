@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys, passthrough } from "./mode-schema.ts";
+import { waiversKey } from "./waiver-schema.ts";
 import {
   attributeFrom,
   attributeName,
@@ -208,4 +209,5 @@ export const systemFileSchema = base.extend({
     .union([z.array(id()), z.record(id(), base.partial().nullable())])
     .optional()
     .describe("Where it exists: a list, or a map whose values override any key of the file; `production` by default."),
+  waivers: waiversKey(),
 });

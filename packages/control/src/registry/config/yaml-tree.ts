@@ -251,6 +251,12 @@ export function spotOf(tree: Tree, path: readonly (string | number)[], part: "ke
   return spot;
 }
 
+/** A map as if one of its keys had not been written. */
+export function withoutKey(root: MapTree, key: string): MapTree {
+  if (!root.entries.has(key)) return root;
+  return { ...root, entries: new Map([...root.entries].filter(([name]) => name !== key)) };
+}
+
 /** The subtree at a path, or undefined. */
 export function treeAt(tree: Tree, path: readonly (string | number)[]): Tree | undefined {
   let current: Tree | undefined = tree;
