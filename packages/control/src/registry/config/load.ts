@@ -344,11 +344,11 @@ function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): F
   const [client] = config.clients;
   if (client !== undefined)
     return [
-      warningAt(
-        spotOf(tree, ["identity", "client"]),
-        "the client has no key, so it gets no token",
-        `run \`sallyport client-key new\` and add \`keys: [${client.id}.jwks.json]\`; \`sallyport dev\` makes keys itself`,
-      ),
+      warningAt(spotOf(tree, ["identity", "client"]), {
+        rule: "client-without-keys",
+        message: "the client has no key, so it gets no token",
+        fix: `run \`sallyport client-key new\` and add \`keys: [${client.id}.jwks.json]\`; \`sallyport dev\` makes keys itself`,
+      }),
     ];
   return [
     warningAt(spotOf(tree, ["system"], "key"), {

@@ -35,16 +35,16 @@ export function readMode(tree: MapTree, source: ModeSource, now: number): ModeRe
   const days = { tree, key: ["until"], what: "`mode: observe`", now };
   const said =
     until <= now
-      ? warningAt(
-          spotOf(tree, ["until"]),
-          "`mode: observe` has ended: denials are denials again",
-          "remove `mode`, `until` and `reason`, or write a later day",
-        )
-      : warningAt(
-          spot,
-          `nothing is enforced here until ${lastDay(until)}: what would be denied is recorded and passes`,
-          "see `sallyport observe` for what enforcement would deny, then remove `mode`",
-        );
+      ? warningAt(spotOf(tree, ["until"]), {
+          rule: "observe-ended",
+          message: "`mode: observe` has ended: denials are denials again",
+          fix: "remove `mode`, `until` and `reason`, or write a later day",
+        })
+      : warningAt(spot, {
+          rule: "observe",
+          message: `nothing is enforced here until ${lastDay(until)}: what would be denied is recorded and passes`,
+          fix: "see `sallyport observe` for what enforcement would deny, then remove `mode`",
+        });
   return { mode: { mode, untilMs: until, reason }, findings: [...tooFar(until, days), said] };
 }
 
@@ -58,16 +58,16 @@ export function readPassthrough(
   const days = { tree, key: ["passthrough", "until"], what: "`passthrough`", now };
   const said =
     until <= now
-      ? warningAt(
-          spotOf(tree, ["passthrough", "until"]),
-          "`passthrough` has ended: only declared operations are served",
-          "remove it, or write a later day",
-        )
-      : warningAt(
-          spotOf(tree, ["passthrough"], "key"),
-          `requests that match no operation pass, from anybody, until ${lastDay(until)}`,
-          "see `sallyport observe` for the operations to declare, then remove it",
-        );
+      ? warningAt(spotOf(tree, ["passthrough", "until"]), {
+          rule: "passthrough-ended",
+          message: "`passthrough` has ended: only declared operations are served",
+          fix: "remove it, or write a later day",
+        })
+      : warningAt(spotOf(tree, ["passthrough"], "key"), {
+          rule: "passthrough",
+          message: `requests that match no operation pass, from anybody, until ${lastDay(until)}`,
+          fix: "see `sallyport observe` for the operations to declare, then remove it",
+        });
   const passthrough: DatedException = { untilMs: until, reason };
   return { passthrough, findings: [...tooFar(until, days), said] };
 }

@@ -9,6 +9,10 @@ function upstream(lines: string): string {
   return `# systems/billing.yaml\nsystem: billing\n${lines}\n${reading}\n${readOnly}`;
 }
 
+function observed(lines: string, more = ""): string {
+  return `# systems/billing.yaml\nsystem: billing\nurl: https://billing.acme.example\n${lines}\noperations:\n  invoice.read:\n    match: GET /v1/invoices/{id}\n${more}${readOnly}`;
+}
+
 function schema(lines: string): string {
   const inner = lines.split("\n").map((line) => `        ${line}`);
   return `${billing(`operations:\n  invoice.create:\n    match: POST /v1/invoices\n    data: [pii]\n    body:\n      schema:\n${inner.join("\n")}`)}\n${create}`;
@@ -167,6 +171,42 @@ export const dataExamples: RuleExamples = {
     bad: '// policies/rules.cedar\nforbid (principal, action == Action::"billing:invoice.read", resource);',
     good: policy('forbid (principal, action == Action::"billing:invoice.read", resource);'),
     waive: "never: an id is quicker than a waiver.",
+  },
+  observe: {
+    bad: observed("mode: observe\nuntil: 2027-01-31\nreason: forty flows move behind the gateway"),
+    good: observed("mode: enforce"),
+    waive: "while flows move behind the gateway, until the day of `until`.",
+  },
+  "observe-ended": {
+    bad: observed("mode: observe\nuntil: 2026-10-31\nreason: forty flows move behind the gateway"),
+    good: observed("mode: enforce"),
+    waive: "hardly ever; take the three keys out.",
+  },
+  "observe-too-long": {
+    bad: observed("mode: observe\nuntil: 2027-04-30\nreason: forty flows move behind the gateway"),
+    good: observed("mode: observe\nuntil: 2027-01-31\nreason: forty flows move behind the gateway"),
+    waive: "for a migration whose plan was agreed with whoever answers for the data.",
+  },
+  "observe-on-restricted": {
+    bad: observed(
+      "mode: observe\nuntil: 2027-01-31\nreason: forty flows move behind the gateway",
+      "    classification: restricted\n",
+    ),
+    good: observed(
+      "mode: observe\nuntil: 2027-01-31\nreason: forty flows move behind the gateway",
+      "    classification: confidential\n",
+    ),
+    waive: "where the provider authenticates and authorises by itself, as before.",
+  },
+  passthrough: {
+    bad: observed("passthrough:\n  until: 2027-01-31\n  reason: its operations are being declared"),
+    good: observed("mode: enforce"),
+    waive: "while operations are declared, until the day of `until`.",
+  },
+  "passthrough-ended": {
+    bad: observed("passthrough:\n  until: 2026-10-31\n  reason: its operations are being declared"),
+    good: observed("mode: enforce"),
+    waive: "hardly ever; take it out.",
   },
   "root-expired": {
     bad: `${rooted("expired.pem")}\n${certified}`,

@@ -105,13 +105,8 @@ export const proofRules: readonly Rule[] = [
     severity: "warning",
     title: "A client has no keys",
     why: "It cannot get a token until somebody adds a key, and then it is not in the review of this file.",
-    fix: "make a pair with `sallyport client-key generate` and name the public half under `identity.keys`",
+    fix: "make a pair with `sallyport client-key new` and name the public half under `identity.keys`",
     waivable: true,
-    check: onSystems(({ system, at }) =>
-      system.clients
-        .filter(({ keys }) => keys.length === 0)
-        .map(({ id }) => ({ at: at("identity", "client"), message: `the client \`${id}\` has no keys` })),
-    ),
   },
   {
     id: "key-shared",

@@ -2,6 +2,7 @@
 import { boundsRules } from "./bounds-rules.ts";
 import { dataRules } from "./data-rules.ts";
 import { estateRules, trustRules } from "./estate-rules.ts";
+import { observeRules } from "./observe-rules.ts";
 import { ownershipRules } from "./ownership-rules.ts";
 import { policyRules } from "./policy-rules.ts";
 import { proofRules } from "./proof-rules.ts";
@@ -87,6 +88,7 @@ export const rules: readonly Rule[] = [
   ...upstreamRules,
   ...dataRules,
   ...policyRules,
+  ...observeRules,
   ...trustRules,
   ...estateRules,
   ...waiverRules,
