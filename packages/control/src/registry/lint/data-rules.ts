@@ -84,7 +84,7 @@ export const dataRules: readonly Rule[] = [
         system.operations.length > 0 &&
         system.operations.every(({ classification }) => classification === "internal") && {
           at: at("operations"),
-          message: `none of the ${system.operations.length} operations of \`${system.id}\` says which data classes cross`,
+          message: `no operation of \`${system.id}\` says which data classes cross`,
         },
     ),
   },
