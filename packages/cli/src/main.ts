@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { Command, CommanderError } from "commander";
 import type { Connect } from "./admin-client.ts";
 import { auditCommands } from "./commands/audit.ts";
+import { backupCommands } from "./commands/backup.ts";
 import { callCommand } from "./commands/call.ts";
 import { checkCommand } from "./commands/check.ts";
 import { clientKeyCommands } from "./commands/client-key.ts";
@@ -17,6 +18,7 @@ import { integrationCommands } from "./commands/integration.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { proxyCommand } from "./commands/proxy.ts";
+import { restoreCommand } from "./commands/restore.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { statusCommand } from "./commands/status.ts";
@@ -78,6 +80,8 @@ export function createProgram(): Command {
   clientKeyCommands(program);
   policyCommands(program);
   auditCommands(program, connect);
+  backupCommands(program);
+  restoreCommand(program);
   return program;
 }
 

@@ -64,7 +64,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
-  if (path.includes("/gateways/")) return JSON.stringify({ reason: "stolen" });
+  if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });
 }
 

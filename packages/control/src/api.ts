@@ -123,6 +123,14 @@ export const adminRoutes: readonly AdminRoute[] = [
   },
   {
     method: "POST",
+    path: "/v1/restore/confirm",
+    action: "restore.confirm",
+    audit: "outbox",
+    handle: async (call) =>
+      call.actions.confirmRestore(call.actor, (await call.body(z.strictObject({ reason }))).reason),
+  },
+  {
+    method: "POST",
     path: "/v1/groups/:id/join-tokens",
     id: ids.word,
     action: "gateway.token",

@@ -4,6 +4,7 @@ import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
+import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
@@ -11,6 +12,7 @@ import { secretCommands, secretMigrations } from "./secrets/store.ts";
 export const commands = {
   ...outboxCommands,
   ...auditCommands,
+  ...backupCommands,
   ...identityCommands,
   ...registryCommands,
   ...secretCommands,
@@ -21,6 +23,7 @@ export const migrations: readonly Migration[] = [
   ...registryMigrations,
   ...secretMigrations,
   ...auditMigrations,
+  ...backupMigrations,
 ];
 
 export type ControlCommands = typeof commands;

@@ -174,9 +174,13 @@ async function originsOf(directory: string): Promise<readonly { readonly origin:
   const { join } = await import("node:path");
   const { yearFolders } = await import("@sallyport/kernel/log/origin.ts");
   const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
+  const { logFolders } = await import("@sallyport/kernel/log/seam.ts");
   const { parseCheckpointBody } = await import("@sallyport/protocol/audit/checkpoint.ts");
   const { parseNote } = await import("@sallyport/protocol/audit/note.ts");
-  const folders = yearFolders(realDisk().list(directory)).map((year) => join(directory, String(year)));
+  const disk = realDisk();
+  const folders = [...logFolders(disk, directory)]
+    .reverse()
+    .flatMap((log) => yearFolders(disk.list(log)).map((year) => join(log, String(year))));
   if (folders.length === 0)
     throw new CommandEnd(
       exitCode.badUse,
@@ -258,7 +262,11 @@ async function ownKey(directory: string): Promise<string> {
   const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
   const { printVerifierKey } = await import("@sallyport/protocol/audit/note.ts");
   const disk = realDisk();
+  const { readVerifierKey } = await import("@sallyport/kernel/log/seam.ts");
   const newest = (await originsOf(directory)).at(-1);
+  const ended = readVerifierKey(disk, directory);
+  // A log that a restore ended has only its public key.
+  if (newest !== undefined && ended !== null) return printVerifierKey(sha256, newest.origin, ended.publicKey);
   if (newest === undefined || !disk.list(directory).includes("log.key"))
     throw new CommandEnd(
       exitCode.badUse,

@@ -2,6 +2,7 @@
 // Trusts control's admin API. Specified in docs/cli.md.
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
+import { CommandEnd, exitCode } from "../exit.ts";
 
 interface IntegrationStatus {
   readonly id: string;
@@ -13,7 +14,7 @@ interface IntegrationStatus {
   readonly declaredAt: string;
 }
 
-/** `sallyport integration list|activate|suspend|retire`. */
+/** `sallyport integration list|confirm|activate|suspend|retire`. */
 export function integrationCommands(program: Command, connect: Connect): void {
   const group = program
     .command("integration")
@@ -31,7 +32,42 @@ export function integrationCommands(program: Command, connect: Connect): void {
         ]),
       );
     });
+  confirmCommand(group, connect);
   for (const verb of ["activate", "suspend", "retire"] as const) stateCommand(group, connect, verb);
+}
+
+interface Confirmed {
+  readonly activated: readonly string[];
+  readonly waiting: readonly { readonly environment: string; readonly id: string; readonly managedBy: string }[];
+}
+
+function confirmCommand(group: Command, connect: Connect): void {
+  group
+    .command("confirm")
+    .description("after a restore: serve again what it put on hold, once you have looked")
+    .requiredOption("--reason <text>", "what you looked at; it is recorded")
+    .addHelpText(
+      "after",
+      `
+A restore cannot know what was suspended or retired after its backup. Suspend those again first:
+  sallyport integration list
+  sallyport integration suspend orders-to-billing --reason "incident 4711, before the restore"
+  sallyport integration confirm --reason "went through the incident list"
+`,
+    )
+    .action(async (flags: { readonly reason: string }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const report = await client.call<Confirmed>("POST", "/v1/restore/confirm", { reason: flags.reason });
+      terminal.result(report, () => [
+        ...report.activated.map((name) => `${name} is active`),
+        ...report.waiting.map(
+          (one) => `${one.environment}/${one.id} waits: ${one.managedBy} was not applied since the restore`,
+        ),
+        `${report.activated.length} confirmed, ${report.waiting.length} waiting`,
+      ]);
+      if (report.waiting.length > 0)
+        throw new CommandEnd(exitCode.no, "", "apply the estate first: sallyport apply <directory>");
+    });
 }
 
 interface StateFlags {

@@ -1,6 +1,7 @@
 // Promises what an operator can do, as values in and out; the routes of api.ts are this list over HTTP.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { ConfirmReport } from "../backup/store.ts";
 
 /** Who acts: an operator's id, or the estate whose files were applied at start. */
 export type Actor = `operator:${string}` | `config:${string}` | "built-in";
@@ -98,6 +99,8 @@ export interface AdminActions {
       readonly absent?: boolean | undefined;
     },
   ): Promise<IntegrationStatus>;
+  /** Serves again what a restore put on hold, as far as its estate was applied since. */
+  confirmRestore(actor: Actor, reason: string): Promise<ConfirmReport>;
   createJoinToken(
     actor: Actor,
     request: { readonly group: string; readonly lifetimeMs: number },

@@ -2,6 +2,7 @@
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
 import { hash, randomBytes } from "node:crypto";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { tokenEndMs } from "../identity/revoke.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
@@ -34,6 +35,11 @@ export function createActions(parts: ControlParts): AdminActions {
     },
     integrations: () => integrations(parts),
     setIntegrationState: (actor, change) => setIntegrationState(parts, actor, change),
+    confirmRestore: async (actor, reason) => {
+      const report = await parts.store.run("confirmRestore", { tenant: parts.tenant, actor, reason });
+      await parts.changed();
+      return report;
+    },
     createJoinToken: (actor, request) => createJoinToken(parts, actor, request),
     gateways: () => gateways(parts),
     revokeGateway: async (actor, node, reason) => {
@@ -300,6 +306,10 @@ async function status(parts: ControlParts): Promise<ControlStatus> {
     inactive: (await integrations(parts))
       .filter(({ state }) => state !== "active")
       .map(({ id, environment, state }) => ({ id, environment, state })),
-    warnings: [...readiness.missing, ...(await parts.store.run("listRefusedCheckpoints", null)).map(checkpointWarning)],
+    warnings: [
+      ...readiness.missing,
+      ...(await restoreWarnings(parts.store, parts.tenant)),
+      ...(await parts.store.run("listRefusedCheckpoints", null)).map(checkpointWarning),
+    ],
   };
 }

@@ -114,7 +114,7 @@ forEachDialect((_dialect, open) => {
       [leaf.action, leaf.object, leaf.environment],
       ["integration.suspend", "integration/orders-to-billing", "production"],
     );
-    assert.doesNotMatch(Buffer.from(record.leaf).toString(), /ada|incident/);
+    assert.doesNotMatch(Buffer.from(record.leaf).toString(), /\bada\b|incident/);
     const opened = opener.open(referenceContext(leaf), record.reference);
     const facts = JSON.parse(Buffer.from(opened).toString());
     assert.deepEqual([facts.actor, facts.facts.reason], ["operator:ada", "incident"]);

@@ -1,6 +1,7 @@
 // Promises the identity commands as a commands module for the tests of this folder. Trusts store.ts. Shape: docs/store.md "A commands module".
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
+import { backupMigrations } from "../backup/store.ts";
 import { identityCommands, identityMigrations } from "./store.ts";
 
 export const commands = { ...outboxCommands, ...identityCommands };
-export const migrations = identityMigrations;
+export const migrations = [...identityMigrations, ...backupMigrations];

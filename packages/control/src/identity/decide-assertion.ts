@@ -28,7 +28,13 @@ export type AssertionCode =
   | "assertion-id";
 
 export type AssertionVerdict =
-  | { readonly kind: "accept"; readonly jti: string; readonly until: number }
+  | {
+      readonly kind: "accept";
+      readonly jti: string;
+      readonly until: number;
+      /** Milliseconds since the epoch; null when it does not say. */
+      readonly issuedAt: number | null;
+    }
   | { readonly kind: "refuse"; readonly code: AssertionCode };
 
 const refuse = (code: AssertionCode): AssertionVerdict => ({ kind: "refuse", code });
@@ -53,7 +59,8 @@ export function decideAssertion(facts: AssertionFacts): AssertionVerdict {
   for (const time of [iat, nbf])
     if (time !== undefined && (!isTime(time) || time > now + clockSkewSeconds)) return refuse("assertion-future");
   if (typeof jti !== "string" || jti.length === 0 || jti.length > jtiBytesMax) return refuse("assertion-id");
-  return { kind: "accept", jti, until: Math.ceil((exp + clockSkewSeconds) * 1000) };
+  const issuedAt = isTime(iat) ? iat * 1000 : null;
+  return { kind: "accept", jti, until: Math.ceil((exp + clockSkewSeconds) * 1000), issuedAt };
 }
 
 function isTime(value: unknown): value is number {

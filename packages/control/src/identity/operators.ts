@@ -190,11 +190,8 @@ async function operatorOf(
     now: place.now,
   });
   if (verdict.kind === "refuse") return verdict.code;
-  const first = await options.replay.claim(
-    "operator",
-    replayKey("assertion", place.issuer, operator.kid, verdict.jti),
-    verdict.until,
-  );
+  const replayed = replayKey("assertion", place.issuer, operator.kid, verdict.jti);
+  const first = await options.replay.claimAssertion("operator", replayed, verdict);
   return first ? { id: operator.id, kid: operator.kid } : "assertion-replayed";
 }
 

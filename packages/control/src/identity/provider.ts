@@ -155,11 +155,8 @@ async function acceptAssertion(
   if (typeof raw !== "string" || !hasOneSpelling(raw)) return refuse("assertion-spelling");
   const verdict = decideAssertion({ claims, header, issuer: parts.issuer, client, now: parts.ports.clock.now() });
   if (verdict.kind === "refuse") return refuse(verdict.code);
-  const first = await parts.ports.replay.claim(
-    "assertion",
-    replayKey(parts.issuer, client, verdict.jti),
-    verdict.until,
-  );
+  const key = replayKey(parts.issuer, client, verdict.jti);
+  const first = await parts.ports.replay.claimAssertion("assertion", key, verdict);
   if (!first) return refuse("assertion-replayed");
   context.state["authenticated"] = client;
 }

@@ -13,6 +13,15 @@ export interface ReplayGuard {
    * Rejects when the store fails: the caller then refuses.
    */
   claim(domain: ReplayDomain, key: string, until: number): Promise<boolean>;
+  /**
+   * The same for an assertion, which no nonce of ours binds to this run: one from before a restore may have been used after the backup,
+   * where its id is not known any more, so it counts as used.
+   */
+  claimAssertion(
+    domain: ReplayDomain,
+    key: string,
+    life: { readonly until: number; readonly issuedAt: number | null },
+  ): Promise<boolean>;
 }
 
 /** SHA-256 over length-prefixed parts, so that ("ab","c") and ("a","bc") differ: without it one client could burn another's id. */
@@ -24,5 +33,8 @@ export function replayKey(...parts: readonly string[]): string {
 
 /** The guard over the control store: durable and shared by all control nodes. */
 export function createReplayGuard(store: Pick<Store<IdentityCommands>, "run">): ReplayGuard {
-  return { claim: (domain, digest, until) => store.run("claimReplayId", { domain, digest, until }) };
+  return {
+    claim: (domain, digest, until) => store.run("claimReplayId", { domain, digest, until }),
+    claimAssertion: (domain, digest, life) => store.run("claimReplayId", { domain, digest, ...life }),
+  };
 }

@@ -4,6 +4,7 @@ import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
+import { assertionLifetimeSecondsMax, clockSkewSeconds } from "./decide-assertion.ts";
 import type { RingEntry, RingState } from "./decide-ring.ts";
 import type { ReplayDomain } from "./replay.ts";
 import { appendRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
@@ -11,6 +12,8 @@ import { appendRevocation, type RevocationOrder, revocationOf } from "./revoke.t
 export const replayPurgeMax = 1_000;
 const revocationsReadMax = 10_000;
 const operatorsMax = 1_000;
+/** An assertion lives at most this long, clocks' difference on both sides included. */
+const assertionSpanMs = (assertionLifetimeSecondsMax + 2 * clockSkewSeconds) * 1_000;
 
 export const identityMigrations: readonly Migration[] = [
   {
@@ -166,13 +169,24 @@ function moveKey(place: Place, move: RingWrite["moved"][number], now: number): S
   };
 }
 
-/** True for the one run that inserted the id. */
+/** True for the one run that inserted the id. With `issuedAt` (null: unknown) only what was issued after the last restore is taken. */
 const claimReplayId: Command<
-  { readonly domain: ReplayDomain; readonly digest: string; readonly until: number },
+  {
+    readonly domain: ReplayDomain;
+    readonly digest: string;
+    readonly until: number;
+    readonly issuedAt?: number | null;
+  },
   boolean
 > = {
   audit: { bookkeeping: "an id seen once; the token it led to is its own record" },
-  *body({ domain, digest, until }) {
+  *body({ domain, digest, until, issuedAt }) {
+    if (issuedAt !== undefined) {
+      const [restore] = yield { sql: "SELECT max(restored_at) AS at FROM backup_restore", params: [] };
+      const restoredAt = Number(restore?.["at"] ?? 0);
+      // What says nothing was issued as early as it could have been.
+      if ((issuedAt ?? until - assertionSpanMs) < restoredAt) return false;
+    }
     const inserted = yield {
       sql: "INSERT INTO identity_replay (domain, digest, until) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING digest",
       params: [domain, digest, until],
@@ -214,7 +228,10 @@ const readOperators: Command<{ readonly tenant: string }, readonly StoredOperato
   },
 };
 
-/** Adds an operator's public key; with `onlyFirst` only while the tenant has none, so that two starts make one. */
+/**
+ * Adds an operator's public key; with `onlyFirst` only while the tenant never had one, so that two starts make one and removing all is no
+ * way back in. A restore ends every operator's key, so after it there is a first one again.
+ */
 const addOperator: Command<
   StoredOperator & { readonly tenant: string; readonly actor: string; readonly onlyFirst: boolean },
   boolean
@@ -222,8 +239,9 @@ const addOperator: Command<
   audit: "operator.add",
   *body({ tenant, id, kid, jwk, actor, onlyFirst }, context) {
     const there = yield {
-      sql: "SELECT kid FROM identity_operator WHERE tenant = ? AND (? = 1 OR kid = ?) LIMIT 1",
-      params: [tenant, onlyFirst ? 1 : 0, kid],
+      sql: `SELECT kid FROM identity_operator WHERE tenant = ? AND (kid = ? OR (? = 1 AND created_at >= (SELECT coalesce(max(restored_at), 0) FROM backup_restore)))
+        LIMIT 1`,
+      params: [tenant, kid, onlyFirst ? 1 : 0],
     };
     if (there.length > 0) return false;
     yield {

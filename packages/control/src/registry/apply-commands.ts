@@ -2,6 +2,7 @@
 // Trusts its caller to have read the estate (registry/config). Decisions: decide-apply.ts. Specified in docs/registry.md, "Apply".
 import { strict as assert } from "node:assert";
 import type { Command, CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { estateApplied } from "../backup/held.ts";
 import {
   type ApplyConflict,
   type ApplyStep,
@@ -72,9 +73,11 @@ const applyObjects: Command<ApplyRequest, ApplyOutcome> = {
     yield* tighten(request, rules, context);
     const named = (...steps: ApplyStep["step"][]) =>
       plan.steps.filter(({ step }) => steps.includes(step)).map(({ object }) => objectKey(object));
+    const created = named("create");
+    yield* estateApplied({ tenant, managedBy, actor: request.actor, created }, context);
     return {
       kind: "applied",
-      created: named("create"),
+      created,
       changed: named("change", "withdraw"),
       removed: named("remove"),
       proposed: named("propose", "propose-change", "propose-removal"),

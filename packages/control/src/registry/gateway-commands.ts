@@ -88,7 +88,10 @@ const ensureGroup: Command<Omit<Group, "epoch" | "version"> & { readonly actor: 
       const group = groupOf(there);
       return group.environment === environment && group.region === region ? group : null;
     }
-    const [epoch] = yield { sql: "SELECT max(epoch) AS epoch FROM registry_group WHERE tenant = ?", params: [tenant] };
+    const [epoch] = yield {
+      sql: "SELECT max(epoch) AS epoch FROM (SELECT epoch FROM registry_group WHERE tenant = ? UNION ALL SELECT epoch FROM backup_restore) AS epochs",
+      params: [tenant],
+    };
     const group: Group = { tenant, id, environment, region, epoch: Number(epoch?.["epoch"] ?? 1), version: 0 };
     yield {
       sql: "INSERT INTO registry_group (tenant, id, environment, region, epoch, version, created_at) VALUES (?, ?, ?, ?, ?, 0, ?)",

@@ -6,6 +6,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { auditCommands } from "../audit/store.ts";
+import { backupCommands } from "../backup/store.ts";
 import { type ControlCommands, commands as table } from "../commands.ts";
 import { identityCommands } from "../identity/store.ts";
 import { secretCommands } from "../secrets/store.ts";
@@ -37,7 +38,14 @@ const applied = (outcome: ApplyOutcome) => {
 const nothing = { created: [], changed: [], removed: [], proposed: [] };
 
 test("no two capabilities have a command of the same name", () => {
-  const capabilities = [outboxCommands, auditCommands, identityCommands, registryCommands, secretCommands];
+  const capabilities = [
+    outboxCommands,
+    auditCommands,
+    backupCommands,
+    identityCommands,
+    registryCommands,
+    secretCommands,
+  ];
   const names = capabilities.flatMap((commands) => Object.keys(commands));
   assert.deepEqual(Object.keys(table).sort(), names.sort());
 });

@@ -2,6 +2,7 @@
 // Trusts api.ts for the actor. Decisions: decide-state.ts. Specified in docs/registry.md, "States".
 import { strict as assert } from "node:assert";
 import type { Command, CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { isHeldByRestore, refuseStale } from "../backup/held.ts";
 import { appendRevocation } from "../identity/revoke.ts";
 import { decideState, isOwnRequest, type ObjectState, type StateEvent } from "./decide-state.ts";
 import { type ObjectName, objectParams, objectRecord, reasonLengthMax, stateOf, whereObject } from "./object-tables.ts";
@@ -35,23 +36,30 @@ function changeIntegration(event: StateEvent): Command<StateRequest, StateOutcom
       const name: ObjectName = { ...request, kind: "integration" };
       assert.ok(reason.length > 0 && reason.length <= reasonLengthMax, "a change of state has a reason");
       const [object] = yield {
-        sql: `SELECT proposed_by, pending FROM registry_object WHERE ${whereObject}`,
+        sql: `SELECT proposed_by, pending, managed_by FROM registry_object WHERE ${whereObject}`,
         params: objectParams(name),
       };
-      const [row] = yield { sql: `SELECT state FROM registry_state WHERE ${whereObject}`, params: objectParams(name) };
+      const [row] = yield {
+        sql: `SELECT state, actor FROM registry_state WHERE ${whereObject}`,
+        params: objectParams(name),
+      };
       const from = stateOf(row);
       const mayBeAbsent = event === "suspend" && request.absent === true;
       if (from === null && object === undefined && !mayBeAbsent) return { kind: "not-found" };
       const verdict = decideState(from ?? "active", event);
       if (verdict.kind === "refused") return verdict;
-      if (verdict.kind === "stays" && from !== null) return { kind: "done", state: from, changed: false };
+      // What a restore suspended is not yet suspended by anybody: an operator who says it means it, also after the confirmation.
+      const isDecided = !isHeldByRestore(row);
+      if (verdict.kind === "stays" && from !== null && isDecided) return { kind: "done", state: from, changed: false };
       const unapproved =
         object !== undefined && object["pending"] === null && object["proposed_by"] !== null
           ? String(object["proposed_by"])
           : null;
       if (event === "activate" && isOwnRequest(unapproved, actor))
         return { kind: "refused", why: "nobody approves their own request: another operator has to activate it" };
-      const to = verdict.kind === "moves" ? verdict.to : "active";
+      const stale = event === "activate" ? yield* refuseStale(heldOf(name, row, object)) : null;
+      if (stale !== null) return { kind: "refused", why: stale };
+      const to = verdict.kind === "moves" ? verdict.to : (from ?? "active");
       // Without an object there is nothing to be active: the id is free again, and approval starts over.
       if (object === undefined && to === "active")
         yield { sql: `DELETE FROM registry_state WHERE ${whereObject}`, params: objectParams(name) };
@@ -63,6 +71,10 @@ function changeIntegration(event: StateEvent): Command<StateRequest, StateOutcom
       return { kind: "done", state: to, changed: true };
     },
   };
+}
+
+function heldOf({ tenant }: ObjectName, state: Row | undefined, object: Row | undefined) {
+  return { tenant, actor: String(state?.["actor"]), managedBy: String(object?.["managed_by"]) };
 }
 
 function* writeState(

@@ -16,6 +16,7 @@ import { defaultOriginPrefix, type LogIdentity, originName, originOfYear, yearFo
 import { OriginLog } from "./origin-log.ts";
 import type { FoundRecord } from "./port.ts";
 import { giveUpReserve, keepReserve } from "./reserve.ts";
+import { logFolders, readSeam, readVerifierKey, type Seam } from "./seam.ts";
 import { frameEntriesMax } from "./segment.ts";
 import { findInSegments } from "./segments.ts";
 import { parseState } from "./state-file.ts";
@@ -145,7 +146,11 @@ export class Log {
   /** Intents left open at the end of the year before end in this one. Its state says which, or, where that is damaged, its leaves. */
   #loadIntentsBefore(years: readonly number[]): void {
     const before = years.at(-2);
-    if (before === undefined) return;
+    if (before === undefined) {
+      // The first year after a restore ends what the log before left open.
+      this.#intents.replace(readSeam(this.#options.disk, this.#options.directory)?.open ?? []);
+      return;
+    }
     const bytes = readWhole(this.#options.disk, join(this.#folder(before), "state"));
     const state = bytes === null ? null : parseState(bytes.toString("utf8"));
     if (state !== null) this.#intents.replace(state.open);
@@ -187,16 +192,15 @@ export class Log {
             origin: this.#origin(before),
             publicKey: this.#key.publicKey,
           });
-    const body = last === null ? null : (parseNote(last.note)?.text ?? "");
-    const previous = body === null ? null : printHex(createHash("sha256").update(body).digest());
+    const seam = last === null ? readSeam(disk, this.#options.directory) : seamOf(last);
     this.#appendOwn([
       {
         t: "origin",
         ...this.#place(),
         origin: this.origin,
-        previous,
-        previousOrigin: last?.origin ?? null,
-        previousSize: last?.size ?? 0,
+        previous: seam === null ? null : printHex(seam.previous),
+        previousOrigin: seam?.origin ?? null,
+        previousSize: seam?.size ?? 0,
       },
     ]);
   }
@@ -326,7 +330,19 @@ export class Log {
     const found = older.flatMap((year) =>
       findInSegments({ disk, directory: this.#folder(year), origin: this.#origin(year) }, id),
     );
-    return [...found, ...this.#log.find(id)];
+    return [...this.#findBefore(id), ...found, ...this.#log.find(id)];
+  }
+
+  /** Records of the logs that ended before this one began. */
+  #findBefore(id: string): FoundRecord[] {
+    const { disk, directory } = this.#options;
+    const [, ...folders] = logFolders(disk, directory);
+    return folders.reverse().flatMap((folder) => {
+      const name = readVerifierKey(disk, folder)?.name ?? "";
+      return yearFolders(disk.list(folder)).flatMap((year) =>
+        findInSegments({ disk, directory: join(folder, String(year)), origin: originOfYear(name, year) }, id),
+      );
+    });
   }
 
   /** A last checkpoint, then the lock is given back. */
@@ -339,6 +355,11 @@ export class Log {
       this.#unlock();
     }
   }
+}
+
+function seamOf({ origin, size, note }: KeptCheckpoint): Pick<Seam, "origin" | "size" | "previous"> {
+  const body = parseNote(note)?.text ?? "";
+  return { origin, size, previous: createHash("sha256").update(body).digest() };
 }
 
 function diskFull(directory: string, cause: unknown): LogFault {

@@ -164,6 +164,19 @@ export class OriginLog {
     return this.#file;
   }
 
+  /** Makes everything derived durable without a new checkpoint: for a log that has ended and whose key is not here. */
+  settle(): void {
+    this.absorb();
+    this.#fold.stage();
+    this.#writeState(this.#fold.root());
+  }
+
+  #writeState(root: Uint8Array): void {
+    const { disk, directory } = this.#options;
+    const state = printState({ size: this.#size, root, open: this.#intents.ids() });
+    replaceDurably(disk, join(directory, "state"), Buffer.from(state));
+  }
+
   /** Stages, signs, swaps and publishes a checkpoint over everything durable; returns the note. The same size is signed once. */
   checkpoint(): string {
     this.absorb();
@@ -172,11 +185,7 @@ export class OriginLog {
     const body = printCheckpointBody(origin, this.#size, root);
     if (this.#head?.startsWith(body) === true) return this.#head;
     this.#fold.stage();
-    replaceDurably(
-      disk,
-      join(directory, "state"),
-      Buffer.from(printState({ size: this.#size, root, open: this.#intents.ids() })),
-    );
+    this.#writeState(root);
     const note = signNote(sha256, body, { name: origin, publicKey: key.publicKey, sign: key.sign });
     compareAndSwap(disk, join(directory, "head"), { expected: this.#head, next: note });
     this.#head = note;

@@ -16,6 +16,7 @@ import { LogFault } from "./fault.ts";
 import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
 import { originOfYear, yearFolders } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
+import { logFolders, readVerifierKey } from "./seam.ts";
 import { OriginVerifier } from "./verify-origin.ts";
 import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
 
@@ -50,24 +51,20 @@ export function verifyLogDirectory(directory: string, options: VerifyOptions): V
   const given = parseVerifierKey(sha256, options.verifierKey);
   if (given === null)
     throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
-  const years = yearFolders(disk.list(directory));
-  if (years.length === 0) throw new LogFault("not-found", `${directory} holds no log: no folder is named by a year`);
-  const kept = sortKept(options.olderCheckpoints ?? [], given);
+  const chain = chainOf(disk, directory, given);
+  const kept = sortKept(options.olderCheckpoints ?? [], chain);
   const completeness = new Completeness();
   const problems: LogProblem[] = [...kept.problems];
   const origins: OriginReport[] = [];
   let leaves = 0;
-  for (const year of years) {
-    const origin = originOfYear(given.name, year);
+  for (const link of chain) {
     const report = new OriginVerifier({
       disk,
-      directory: join(directory, String(year)),
-      origin,
-      key: verifierFor(origin, given.publicKey),
-      kept: kept.roots.filter((root) => root.origin === origin),
+      ...link,
+      kept: kept.roots.filter((root) => root.origin === link.origin),
       completeness,
-      // Every year but the last has ended.
-      live: options.live === true && year === years.at(-1),
+      // Every origin but the last has ended.
+      live: options.live === true && link === chain.at(-1),
       onLeaves: (count) => {
         leaves += count;
         options.onProgress?.(leaves);
@@ -93,6 +90,30 @@ export function verifyLogDirectory(directory: string, options: VerifyOptions): V
   };
 }
 
+interface Link {
+  readonly directory: string;
+  readonly origin: string;
+  readonly key: NoteVerifier;
+}
+
+/** Every origin of a directory, oldest first: the logs before a restore, each under its own key, then this one's years. */
+function chainOf(disk: Disk, directory: string, given: NoteVerifier): readonly Link[] {
+  const folders = logFolders(disk, directory);
+  if (folders.length === 0) throw new LogFault("not-found", `${directory} holds no log: no folder is named by a year`);
+  return [...folders].reverse().flatMap((folder) => {
+    const key = folder === directory ? given : readVerifierKey(disk, folder);
+    if (key === null)
+      throw new LogFault(
+        "log-key",
+        `${folder} has no log.vkey, the key of the log before a restore; put it back from the backup`,
+      );
+    return yearFolders(disk.list(folder)).map((year) => {
+      const origin = originOfYear(key.name, year);
+      return { directory: join(folder, String(year)), origin, key: verifierFor(origin, key.publicKey) };
+    });
+  });
+}
+
 const problemOf = (kind: LogProblem["kind"], origin: string, message: string): LogProblem => ({
   kind,
   origin,
@@ -103,14 +124,15 @@ const problemOf = (kind: LogProblem["kind"], origin: string, message: string): L
 });
 
 /** Checkpoints kept elsewhere: those of this log that its key signed. One that is signed by nobody we know proves nothing and is named. */
-function sortKept(texts: readonly string[], given: NoteVerifier): { roots: SignedRoot[]; problems: LogProblem[] } {
+function sortKept(texts: readonly string[], chain: readonly Link[]): { roots: SignedRoot[]; problems: LogProblem[] } {
   const roots: SignedRoot[] = [];
   const problems: LogProblem[] = [];
   for (const note of texts.flatMap(splitCheckpoints)) {
     const origin = parseCheckpointBody(parseNote(note)?.text ?? "")?.origin ?? "";
     const year = Number(origin.slice(origin.lastIndexOf("/") + 1));
-    const keys =
-      origin !== "" && originOfYear(given.name, year) === origin ? [verifierFor(origin, given.publicKey)] : [];
+    // Also a year whose folder is gone: that is what such a checkpoint shows.
+    const sibling = chain.find((link) => originOfYear(link.origin, year) === origin);
+    const keys = sibling === undefined ? [] : [verifierFor(origin, sibling.key.publicKey)];
     const verdict = verifyCheckpoint(noteCrypto, note, { origin, keys });
     if (verdict.kind === "ok") roots.push({ ...verdict.checkpoint, from: "a checkpoint kept elsewhere" });
     else

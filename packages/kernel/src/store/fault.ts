@@ -21,6 +21,7 @@ export type StoreFaultCode =
   | "read-wrote"
   | "schema-changed"
   | "schema-newer"
+  | "schema-older"
   | "store-busy"
   | "store-closed"
   | "store-corrupt"

@@ -5,6 +5,19 @@ import { StoreFault } from "./fault.ts";
 
 export type Dialect = "sqlite" | "postgres";
 
+/** What becomes of steps that the data has not had yet. */
+export type PendingSteps = "apply" | "refuse";
+
+/** Throws `schema-older` when steps are due and must not be taken. */
+export function assertSteps(pending: readonly PendingMigration[], what: PendingSteps): void {
+  const [first] = pending;
+  if (what === "apply" || first === undefined) return;
+  throw new StoreFault(
+    "schema-older",
+    `the data is behind this program (${first.capability} ${first.version}, ${first.name}): use the program that serves it, or start this one on it once`,
+  );
+}
+
 /** Column types that behave the same on both dialects; `table` ends a CREATE TABLE. */
 export interface ColumnTypes {
   /** Signed 64 bits. */

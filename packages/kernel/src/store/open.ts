@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock, Random } from "../ports.ts";
 import { type DirectoryPorts, systemDirectoryPorts } from "./directory.ts";
+import type { PendingSteps } from "./migration.ts";
 import type { CommandTable, Store } from "./port.ts";
 import { openPostgresStore } from "./postgres.ts";
 import { openSqliteStore } from "./sqlite.ts";
@@ -14,6 +15,8 @@ interface CommonOptions {
   readonly random?: Random;
   /** Commands waiting at once before `store-busy`; default 10,000. */
   readonly pendingMax?: number;
+  /** `refuse`: data that is behind this program is not brought forward; for a command beside a process that may be an older one. Default `apply`. */
+  readonly pendingSteps?: PendingSteps;
 }
 
 export interface SqlitePlace {
@@ -51,6 +54,7 @@ export function openStore<T extends CommandTable>(options: OpenStoreOptions): Pr
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
     pendingMax: options.pendingMax ?? 10_000,
+    pendingSteps: options.pendingSteps ?? "apply",
   };
   if ("path" in options) {
     const bound = options.databaseBytesMax === undefined ? {} : { databaseBytesMax: options.databaseBytesMax };

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { StoreFault } from "./fault.ts";
-import { decideMigrations, type Migration, schemaVersionTable } from "./migration.ts";
+import { assertSteps, decideMigrations, type Migration, type PendingSteps, schemaVersionTable } from "./migration.ts";
 import type { PostgresAddress } from "./postgres-url.ts";
 import { postgresParser } from "./value.ts";
 
@@ -78,7 +78,12 @@ export async function checkServer(pool: pg.Pool, place: string): Promise<void> {
 /** All missing steps in one transaction; of several nodes starting at once one applies them and the others wait and find them done. */
 export async function migratePostgres(
   pool: pg.Pool,
-  options: { readonly schema: string; readonly migrations: readonly Migration[]; readonly now: number },
+  options: {
+    readonly schema: string;
+    readonly migrations: readonly Migration[];
+    readonly now: number;
+    readonly pendingSteps: PendingSteps;
+  },
 ): Promise<void> {
   const client = await pool.connect();
   let done = false;
@@ -89,7 +94,9 @@ export async function migratePostgres(
     await client.query(`CREATE SCHEMA IF NOT EXISTS ${options.schema}`);
     await client.query(schemaVersionTable("postgres"));
     const { rows } = await client.query("SELECT capability, version, checksum FROM schema_version");
-    for (const step of decideMigrations(options.migrations, rows, "postgres")) {
+    const pending = decideMigrations(options.migrations, rows, "postgres");
+    assertSteps(pending, options.pendingSteps);
+    for (const step of pending) {
       for (const statement of step.statements) await client.query(statement);
       await client.query(
         "INSERT INTO schema_version (capability, version, name, checksum, applied_at) VALUES ($1, $2, $3, $4, $5)",

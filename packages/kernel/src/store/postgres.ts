@@ -7,6 +7,7 @@ import { decideAudit } from "./decide-audit.ts";
 import { drive, type ReadyStatement, type Run } from "./drive.ts";
 import { eventIds, idSeedBytes } from "./event-id.ts";
 import { faultOf, StoreFault } from "./fault.ts";
+import type { PendingSteps } from "./migration.ts";
 import { loadCommands } from "./module.ts";
 import type { Command, CommandTable, InputOf, OutputOf, Row, Store } from "./port.ts";
 import { isContention, isDisconnect, postgresFault, sqlState } from "./postgres-fault.ts";
@@ -21,6 +22,7 @@ export interface PostgresOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly pendingMax: number;
+  readonly pendingSteps: PendingSteps;
   readonly limits: PostgresLimits;
 }
 
@@ -40,7 +42,8 @@ export async function openPostgresStore<T extends CommandTable>(options: Postgre
   const pool = makePool(address, options.schema, options.limits);
   try {
     await checkServer(pool, place);
-    await migratePostgres(pool, { schema: options.schema, migrations, now: options.clock.now() });
+    const { schema, pendingSteps } = options;
+    await migratePostgres(pool, { schema, migrations, now: options.clock.now(), pendingSteps });
   } catch (error) {
     await pool.end();
     throw postgresFault(error, place);

@@ -2,7 +2,7 @@
 // Trusts SQLite >= 3.51.3 (the WAL-reset fix) inside Node. Pragmas: sqlite.org/pragma.html.
 import { DatabaseSync } from "node:sqlite";
 import { StoreFault } from "./fault.ts";
-import { decideMigrations, type Migration, schemaVersionTable } from "./migration.ts";
+import { assertSteps, decideMigrations, type Migration, type PendingSteps, schemaVersionTable } from "./migration.ts";
 
 export const busyTimeoutMs = 5_000;
 const pageBytes = 4_096;
@@ -18,6 +18,7 @@ export interface OpenSqlite {
   readonly migrations: readonly Migration[];
   /** Milliseconds since the epoch, written beside applied migrations. */
   readonly now: number;
+  readonly pendingSteps?: PendingSteps;
   /** Upper bound of the file; absent: the disk is the bound. */
   readonly databaseBytesMax?: number;
 }
@@ -58,7 +59,7 @@ function prepareWriter(writer: DatabaseSync, options: OpenSqlite): void {
 }
 
 /** All missing steps in one transaction under the write lock: of two processes starting at once, the second finds them done. */
-function migrate(writer: DatabaseSync, { migrations, now }: OpenSqlite): void {
+function migrate(writer: DatabaseSync, { migrations, now, pendingSteps = "apply" }: OpenSqlite): void {
   writer.exec("BEGIN IMMEDIATE");
   try {
     writer.exec(schemaVersionTable("sqlite"));
@@ -71,7 +72,9 @@ function migrate(writer: DatabaseSync, { migrations, now }: OpenSqlite): void {
     const record = writer.prepare(
       "INSERT INTO schema_version (capability, version, name, checksum, applied_at) VALUES (?, ?, ?, ?, ?)",
     );
-    for (const step of decideMigrations(migrations, rows, "sqlite")) {
+    const pending = decideMigrations(migrations, rows, "sqlite");
+    assertSteps(pending, pendingSteps);
+    for (const step of pending) {
       for (const statement of step.statements) writer.exec(statement);
       record.run(step.capability, step.version, step.name, step.checksum, BigInt(now));
     }

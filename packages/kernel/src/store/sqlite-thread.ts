@@ -4,6 +4,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import type { Run } from "./drive.ts";
 import { eventIds } from "./event-id.ts";
 import { type FaultWire, faultOf, type StoreFault } from "./fault.ts";
+import type { PendingSteps } from "./migration.ts";
 import { loadCommands } from "./module.ts";
 import type { CommandTable } from "./port.ts";
 import { BatchRunner, type Reply } from "./sqlite-batch.ts";
@@ -14,6 +15,7 @@ export interface ThreadOptions {
   readonly path: string;
   readonly commands: string;
   readonly now: number;
+  readonly pendingSteps: PendingSteps;
   readonly databaseBytesMax?: number;
 }
 

@@ -5,6 +5,7 @@ import type { Clock, Random } from "../ports.ts";
 import { type DirectoryPorts, prepareDatabaseFile } from "./directory.ts";
 import { idSeedBytes } from "./event-id.ts";
 import { StoreFault } from "./fault.ts";
+import type { PendingSteps } from "./migration.ts";
 import { loadCommands } from "./module.ts";
 import type { CommandTable, InputOf, OutputOf, Store } from "./port.ts";
 import type { ThreadOptions, ThreadReply, ThreadRequest } from "./sqlite-thread.ts";
@@ -15,6 +16,7 @@ export interface SqliteOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly pendingMax: number;
+  readonly pendingSteps: PendingSteps;
   readonly databaseBytesMax?: number;
   readonly directory: DirectoryPorts;
 }
@@ -32,6 +34,7 @@ export async function openSqliteStore<T extends CommandTable>(options: SqliteOpt
     path: options.path,
     commands: options.commands.href,
     now: options.clock.now(),
+    pendingSteps: options.pendingSteps,
     ...(options.databaseBytesMax === undefined ? {} : { databaseBytesMax: options.databaseBytesMax }),
   };
   // The published package is compiled, and its threads with it.
