@@ -1,13 +1,14 @@
 // `npm test`: promises every check of this repository in one run, one line per stage, non-zero when any of them said no.
 // Trusts the pinned Node that tools/setup.mjs started it with. `npm test -- <word>` runs only the test files whose path holds the word.
 import { spawnSync } from "node:child_process";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
+import { installDebianPackages } from "./debian-packages.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
 
 const root = dirname(import.meta.dirname);
@@ -152,6 +153,11 @@ async function testStage(filter: string): Promise<{ readonly passed: boolean; re
   return { passed, tally };
 }
 
+/** Only where a chosen test needs one: a run of a few files must not wait for packages it does not use. */
+function needsDebianPrograms(filter: string): boolean {
+  return testFiles(filter).some((path) => readFileSync(path, "utf8").includes("debian-packages.ts"));
+}
+
 async function main(): Promise<number> {
   const filter = process.argv[2] ?? "";
   const answers: boolean[] = [];
@@ -171,6 +177,13 @@ async function main(): Promise<number> {
         ? "ok   redis             answers on 127.0.0.1:6379 (no suite needs it yet)"
         : "skip redis             does not answer on 127.0.0.1:6379; no suite needs it yet",
     );
+    if (needsDebianPrograms(filter))
+      answers.push(
+        await stage("debian", () => {
+          const { ok, note, output } = installDebianPackages();
+          return { passed: ok, note, output };
+        }),
+      );
     const { passed, tally } = await testStage(filter);
     answers.push(passed);
     for (const line of [...(tally?.skipped ?? []), ...(tally?.failures ?? []), ...(tally?.summary ?? [])])

@@ -14,7 +14,6 @@ export interface ForwardPorts {
   /** Origin. */
   readonly gateway: string;
   readonly issuer: string;
-  now(): number;
 }
 
 export interface Forwarded {
@@ -24,8 +23,6 @@ export interface Forwarded {
 
 /** A body up to this size is held, so that it can be sent again with another nonce. */
 export const heldBytesMax = 64 * 1024;
-/** A nonce that was good this recently is good now: gateways accept the one before the current for a minute. */
-const nonceFreshMs = 30_000;
 const headersTimeoutMs = 320_000;
 const bodyTimeoutMs = 320_000;
 
@@ -41,10 +38,8 @@ interface Sending {
 /** What goes out besides the head: nothing, held bytes, or a stream that can be sent once. */
 type Body = Uint8Array | Readable | null;
 
-/** One per proxy: it remembers when a nonce last served. */
 export class Forwarder {
   readonly #ports: ForwardPorts;
-  #nonceGoodAt = Number.NEGATIVE_INFINITY;
 
   constructor(ports: ForwardPorts) {
     this.#ports = ports;
@@ -81,8 +76,9 @@ export class Forwarder {
 
   /** A body too long to hold goes once, so a nonce that may be old is replaced first, by a request that carries nothing. */
   async #renewNonce(sending: Sending): Promise<void> {
-    if (this.#ports.now() - this.#nonceGoodAt <= nonceFreshMs) return;
-    const { answer } = await this.#send(sending, "OPTIONS", null);
+    const { tokens, gateway } = this.#ports;
+    if (tokens.proofs.hasFreshNonce(gateway)) return;
+    const { answer } = await this.#send(sending, "OPTIONS", null, true);
     await answer.body.dump();
   }
 
@@ -90,12 +86,18 @@ export class Forwarder {
     { request, provider, token, signal }: Sending,
     method: string,
     body: Body,
+    withoutNonce = false,
   ): Promise<{ readonly answer: Upstream; readonly wantsNonce: boolean }> {
     const { tokens, pool, gateway } = this.#ports;
     const target = request.url ?? "/";
     // Taken before the wait: meanwhile another answer may bring a newer one.
     const used = tokens.proofs.nonceOf(gateway);
-    const proof = await tokens.proofs.make({ method, url: new URL(target, gateway), ath: token.ath });
+    const proof = await tokens.proofs.make({
+      method,
+      url: new URL(target, gateway),
+      ath: token.ath,
+      ...(withoutNonce ? { withoutNonce } : {}),
+    });
     const length = body instanceof Readable ? request.headers["content-length"] : undefined;
     const answer = await pool.request({
       path: target,
@@ -117,10 +119,9 @@ export class Forwarder {
 
   /** Remembers the nonce an answer brought. True when the same request could succeed with it. */
   #learnNonce(answer: Upstream, used: string | undefined): boolean {
-    const { tokens, gateway, now } = this.#ports;
+    const { tokens, gateway } = this.#ports;
     const offered = one(answer.headers["dpop-nonce"]);
     const fresh = offered !== null && tokens.proofs.learn(gateway, new Headers({ "dpop-nonce": offered }), used);
-    if (fresh || answer.statusCode !== 401) this.#nonceGoodAt = now();
     const challenge = one(answer.headers["www-authenticate"]) ?? "";
     return fresh && answer.statusCode === 401 && challenge.includes("use_dpop_nonce");
   }

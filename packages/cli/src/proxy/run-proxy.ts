@@ -49,7 +49,6 @@ export async function runProxy(order: ProxyOrder): Promise<void> {
     pool: gateway.pool(way.gateway),
     gateway: way.gateway,
     issuer: way.issuer,
-    now: () => performance.now(),
   });
   const proxy = await open(order, { provider, forwarder });
   order.log({ event: "ready", url: proxy.url, client, gateway: way.gateway });

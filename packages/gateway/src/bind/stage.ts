@@ -3,6 +3,7 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { decideBinding } from "./decide.ts";
+import { noRouteFacts } from "./no-route.ts";
 
 export function bind(exchange: Exchange, gate: Gate): Deny | null {
   const { lease, caller, system, operation } = exchange;
@@ -17,7 +18,13 @@ export function bind(exchange: Exchange, gate: Gate): Deny | null {
     nowMs: gate.clock.now(),
     isRevoked: (integration) => gate.identify.revocations.revokesIntegration(integration, issuedAtMs),
   });
-  if (binding.kind === "deny") return binding;
+  if (binding.kind === "deny") return withRoute(exchange, binding);
   exchange.grant = binding.grant;
   return null;
+}
+
+function withRoute({ request, lease, system }: Exchange, verdict: Deny): Deny {
+  if (verdict.code !== "no-route" || request === null || lease === null) return verdict;
+  const facts = noRouteFacts(request, { estate: lease.estate, system });
+  return deny(verdict.stage, verdict.code, { ...verdict.facts, ...facts });
 }

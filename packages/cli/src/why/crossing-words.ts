@@ -1,0 +1,94 @@
+// Promises the report of one crossing in words: what decided, for a denial what was expected, what was sent and the fix, then all inputs.
+// Trusts control, which opened them. Pure.
+import { type DenialExplained, explainDenial, type Facts } from "./explain-denial.ts";
+
+export interface CrossingReport {
+  readonly id: string;
+  readonly node: string;
+  readonly leaves: readonly string[];
+  readonly decision: Readonly<Record<string, unknown>> | null;
+}
+
+export type LeafFields = Readonly<Record<string, unknown>>;
+
+export interface CrossingRead {
+  readonly id: string;
+  readonly node: string;
+  readonly leaves: readonly LeafFields[];
+  readonly decision: CrossingReport["decision"];
+  /** Null: allowed, or the node kept no inputs. */
+  readonly denial: DenialExplained | null;
+}
+
+export function readReport(report: CrossingReport): CrossingRead {
+  // A leaf is a JSON object by its format (docs/formats/leaf.md); control has found it in a log.
+  const leaves = report.leaves.map((leaf) => JSON.parse(leaf) as LeafFields);
+  return { ...report, leaves, denial: denialOf(report.decision) };
+}
+
+export function isDenied({ leaves }: Pick<CrossingRead, "leaves">): boolean {
+  return leaves.some((leaf) => leaf["verdict"] === "deny");
+}
+
+function denialOf(decision: CrossingReport["decision"]): DenialExplained | null {
+  const code = decision?.["code"];
+  const facts = decision?.["facts"];
+  if (typeof code !== "string") return null;
+  return explainDenial({ code, stage: text(decision?.["stage"] ?? ""), facts: factsOf(facts) });
+}
+
+function factsOf(value: unknown): Facts {
+  if (typeof value !== "object" || value === null) return {};
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, text(member)]));
+}
+
+export function crossingWords(read: CrossingRead): readonly string[] {
+  const decided = read.leaves.find((leaf) => "verdict" in leaf) ?? {};
+  const lines = [`${read.id} at ${read.node}`, row("verdict", text(decided["verdict"]))];
+  for (const name of ["code", "stage", "operation", "integration", "proof"] as const) {
+    if (decided[name] !== null && decided[name] !== undefined) lines.push(row(name, text(decided[name])));
+  }
+  const policies = decided["policies"];
+  if (Array.isArray(policies) && policies.length > 0) lines.push(row("policies", policies.join(", ")));
+  lines.push(...denialWords(read.denial));
+  for (const leaf of read.leaves) {
+    if ("outcome" in leaf)
+      lines.push(
+        row(
+          "outcome",
+          `${text(leaf["outcome"])}, status ${text(leaf["status"])}, ${Number(leaf["totalUs"]) / 1000} ms`,
+        ),
+      );
+  }
+  if (read.decision === null) return [...lines, "the node kept no decision inputs for this record"];
+  return [...lines, "", ...flatten(read.decision, "")];
+}
+
+function denialWords(denial: DenialExplained | null): readonly string[] {
+  if (denial === null) return [];
+  const rows = [
+    ["expected", denial.expected],
+    ["sent", denial.sent],
+    ["nearest", denial.nearest],
+    ["missing", denial.missing],
+    ["declared", denial.declaredAt],
+    ["fix", denial.fix],
+  ] as const;
+  return rows.flatMap(([name, value]) => (value === null || value === "" ? [] : [row(name, value)]));
+}
+
+const row = (name: string, value: string): string => `${name.padEnd(11)}${value}`;
+
+/** `facts.expected  https://…` lines, in the order they were written. */
+function flatten(value: Readonly<Record<string, unknown>>, prefix: string): readonly string[] {
+  return Object.entries(value).flatMap(([name, member]) => {
+    if (typeof member === "object" && member !== null && !Array.isArray(member)) {
+      return flatten(Object.fromEntries(Object.entries(member)), `${prefix}${name}.`);
+    }
+    return [`${(prefix + name).padEnd(28)} ${text(member)}`];
+  });
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}

@@ -1,0 +1,90 @@
+// Promises the programs from Debian that tests run against, installed where they are missing, or a reason in words why they are not.
+// Trusts apt. One list for the whole repository: a test that needs a program imports `debianProgram` from here, which is also how the run
+// knows to install it.
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+/** Program -> the package that has it. */
+const packageOf = {
+  nginx: "nginx-light",
+  haproxy: "haproxy",
+} as const;
+
+export type DebianProgram = keyof typeof packageOf;
+
+const installTimeoutMs = 300_000;
+/** Packages of servers start them when this says nothing: tests start their own, on ports of their own. */
+const policyFile = "/usr/sbin/policy-rc.d";
+/** Where Debian puts servers is not on everybody's path. */
+const moreFolders = ["/usr/sbin", "/usr/local/sbin"];
+
+/** Path of an installed program. Throws with what to do when there is none. */
+export function debianProgram(program: DebianProgram): string {
+  const found = find(program);
+  if (found !== null) return found;
+  throw new Error(
+    `${program} is not installed: apt-get install ${packageOf[program]}, or run the tests as root on Debian`,
+  );
+}
+
+function find(program: string): string | null {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...moreFolders];
+  return folders.map((folder) => join(folder, program)).find(isProgram) ?? null;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface Installed {
+  readonly ok: boolean;
+  /** One line. */
+  readonly note: string;
+  /** What apt said, when it said no. */
+  readonly output: string;
+}
+
+/** Installs what is missing (as root, on Debian and its relatives). Does nothing where everything is there. */
+export function installDebianPackages(): Installed {
+  const programs = Object.keys(packageOf) as DebianProgram[]; // the keys of a constant
+  const missing = programs.filter((program) => find(program) === null).map((program) => packageOf[program]);
+  if (missing.length === 0) return { ok: true, note: `${programs.join(", ")}: here`, output: "" };
+  const by = `apt-get install --no-install-recommends ${missing.join(" ")}`;
+  if (find("apt-get") === null) return failed(`no apt-get here to install ${missing.join(", ")} with`, "");
+  if (process.getuid?.() !== 0) return failed(`not root: install them once yourself: sudo ${by}`, "");
+  return withoutStarting(() => {
+    const updated = apt(["update"]);
+    const done = apt(["install", "-y", "--no-install-recommends", ...missing]);
+    const left = programs.filter((program) => find(program) === null);
+    if (left.length === 0) return { ok: true, note: `installed ${missing.join(", ")}`, output: "" };
+    return failed(`${by} did not bring ${left.join(", ")}`, `${updated}${done}`);
+  });
+}
+
+const failed = (note: string, output: string): Installed => ({ ok: false, note, output });
+
+function apt(args: readonly string[]): string {
+  const done = spawnSync("apt-get", ["-q", "-o", "DPkg::Lock::Timeout=120", ...args], {
+    encoding: "utf8",
+    timeout: installTimeoutMs,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  return `${done.stdout}${done.stderr}`;
+}
+
+/** Debian's own way to install a server without starting it; what stands there already is left alone. */
+function withoutStarting<T>(install: () => T): T {
+  if (existsSync(policyFile)) return install();
+  writeFileSync(policyFile, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    return install();
+  } finally {
+    rmSync(policyFile, { force: true });
+  }
+}
