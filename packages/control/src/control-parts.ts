@@ -1,4 +1,5 @@
 // Promises the parts of a running control plane, as control.ts wires them and the admin actions use them. Trusts control.ts.
+import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
@@ -27,6 +28,9 @@ export interface ControlParts {
   readonly publisher: Publisher;
   readonly service: ChannelService;
   readonly opener: RecipientOpener;
+  readonly log: Pick<LogHandle, "origin" | "size">;
+  /** Checkpoints of control's own log are also written elsewhere. */
+  readonly checkpointCopy: boolean;
   readonly identities: ReadonlyMap<string, EnvironmentIdentity>;
   /** Where gateways reach the channel, and the pin of its key (base64). */
   readonly channel: { readonly url: string; readonly pin: string };

@@ -5,7 +5,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
-import { AdminFault, type ApplyReport } from "./admin/actions.ts";
+import { AdminFault, type ApplyReport, type ControlStatus } from "./admin/actions.ts";
 import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
 import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./api.ts";
@@ -67,6 +67,8 @@ export interface Control {
   /** A join token for a gateway of this process (role all), made without an operator; null: the group of production. */
   joinToken(group: string | null): Promise<string>;
   readiness(): Promise<ControlReadiness>;
+  /** What an operator sees with `status`. */
+  status(): Promise<ControlStatus>;
   metricsText(): Promise<string>;
   stop(): Promise<void>;
 }
@@ -176,6 +178,7 @@ class ControlAssembly {
         return (await createActions(parts).createJoinToken("built-in", { group, lifetimeMs: ownTokenMs })).token;
       },
       readiness: () => parts.readiness(),
+      status: () => createActions(parts).status(),
       metricsText: () => metrics.text(),
       stop: async () => {
         await stopUpkeep();
@@ -259,8 +262,8 @@ class ControlAssembly {
   }
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
-    const { tenant, clock, random } = this.#options;
-    const { store, opener, snapshotSigner } = this.#foundations;
+    const { tenant, clock, random, checkpointCopy } = this.#options;
+    const { store, opener, snapshotSigner, log } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     return {
       tenant,
@@ -272,6 +275,8 @@ class ControlAssembly {
       publisher: inForce.publisher,
       service,
       opener,
+      log,
+      checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,
       channel,
       snapshotSigner,

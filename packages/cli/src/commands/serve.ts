@@ -76,7 +76,8 @@ export function serveCommand(program: Command): void {
       "environment variable that holds the PostgreSQL URL of the control store; default: SQLite under --data",
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
-    .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s");
+    .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
+    .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve)
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
@@ -86,7 +87,8 @@ export function serveCommand(program: Command): void {
       const options = parseServeOptions(raw, parseDuration);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       const { runRole } = await import("../roles/run.ts");
-      await runRole(options, json);
+      const { createServeReporter } = await import("../start/serve-reporter.ts");
+      await runRole({ serve: options, reporter: createServeReporter({ json, quiet: raw.quiet }) });
     });
 }
 
@@ -119,6 +121,7 @@ interface RawOptions extends RawTraceOptions {
   readonly group?: string;
   readonly snapshotLifetime: string;
   readonly serverTiming: boolean;
+  readonly quiet: boolean;
 }
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ServeOptions {

@@ -10,7 +10,7 @@ import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock } from "./system-ports.ts";
 
 /** Starts control, then the gateway of the group `--group` names (default: the only one, else production's). */
-export async function startAll(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks = {}): Promise<RunningRole> {
+export async function startAll(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks): Promise<RunningRole> {
   const controlDirectory = join(options.dataDirectory, "control");
   const control = await startControlRole({ ...options, dataDirectory: controlDirectory }, logger, hooks);
   try {
@@ -19,7 +19,9 @@ export async function startAll(options: ServeOptions, logger: RoleLogger, hooks:
     const joinToken = needsToken(dataDirectory, systemClock.now())
       ? await control.control.joinToken(options.group)
       : null;
-    const gateway = await startGateway({ ...options, dataDirectory, joinToken }, logger);
+    const gateway = await startGateway({ ...options, dataDirectory, joinToken }, logger, {
+      controlUrl: control.control.addresses.channel,
+    });
     return {
       addresses: { ...control.addresses, ...gateway.addresses },
       details: control.details ?? {},
@@ -29,6 +31,7 @@ export async function startAll(options: ServeOptions, logger: RoleLogger, hooks:
         // With a certificate of your own the local CA proves nothing about the listeners.
         ...(options.tls === null ? {} : { roots: { identity: control.endpoints().roots.identity, gateway: {} } }),
       }),
+      standing: () => control.standing(),
       readiness: async () => {
         const [first, second] = [await control.readiness(), await gateway.readiness()];
         return { ready: first.ready && second.ready, control: first, gateway: second };

@@ -4,11 +4,11 @@ import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
 import { type Control, startControl } from "@sallyport/control/control.ts";
 import { operatorKeyFile } from "@sallyport/control/identity/operators.ts";
-import { formatFinding } from "@sallyport/control/registry/config/finding.ts";
 import { loadEstate } from "@sallyport/control/registry/config/load.ts";
 import { assertEstateDirectory } from "../commands/estate-directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
+import type { Standing } from "./reporter.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
@@ -26,7 +26,7 @@ export interface RunningControl extends RunningRole {
 export async function startControlRole(
   options: ServeOptions,
   logger: RoleLogger,
-  hooks: RoleHooks = {},
+  hooks: RoleHooks,
 ): Promise<RunningControl> {
   const control = await startControl({
     tenant: "main",
@@ -45,16 +45,15 @@ export async function startControlRole(
     rotateEveryMs,
   });
   const { configDirectory } = options;
-  const applying = { logger, hooks };
   let stopWatching = () => {};
   if (configDirectory !== null) {
     try {
-      await applyDirectory(control, configDirectory, applying);
+      await applyDirectory(control, configDirectory, hooks);
     } catch (error) {
       await control.stop();
       throw error;
     }
-    if (options.watch) stopWatching = watchDirectory(control, configDirectory, applying);
+    if (options.watch) stopWatching = watchDirectory(control, configDirectory, hooks);
   }
   if (control.operatorKey !== null) {
     logger.info(
@@ -72,6 +71,7 @@ export async function startControlRole(
       roots: join(options.dataDirectory, "ca"),
     },
     endpoints: () => endpointsOf(control, options),
+    standing: () => standingOf(control),
     readiness: () => control.readiness(),
     metricsText: () => control.metricsText(),
     stop: async () => {
@@ -100,45 +100,41 @@ function endpointsOf(control: Control, options: ServeOptions): RoleEndpoints {
   };
 }
 
-interface Applying {
-  readonly logger: RoleLogger;
-  readonly hooks: RoleHooks;
+async function standingOf(control: Control): Promise<Standing> {
+  const { served, groups, inactive, notices, warnings } = await control.status();
+  const broken = groups.flatMap(({ environment, broken }) =>
+    broken.map(({ object, file, line, why }) => ({ environment, object, place: `${file}:${line}`, why })),
+  );
+  const waiting = inactive.map(({ id, environment, state, declaredAt }) => ({
+    environment,
+    object: `integration/${id}`,
+    place: declaredAt,
+    why: `it is ${state}. Fix: sallyport integration activate ${id} --environment ${environment}`,
+  }));
+  return { served, notServed: unique([...broken, ...waiting]), notices, warnings };
 }
 
-async function applyDirectory(control: Control, directory: string, { logger, hooks }: Applying): Promise<void> {
+/** Groups of one environment share what is broken. */
+function unique(notServed: Standing["notServed"]): Standing["notServed"] {
+  return [...new Map(notServed.map((one) => [`${one.environment}/${one.object}`, one])).values()];
+}
+
+async function applyDirectory(control: Control, directory: string, hooks: RoleHooks): Promise<void> {
   // Also on a change: a directory that was just moved away must not be applied as an empty estate.
   assertEstateDirectory(directory);
-  const loaded = loadEstate(directory, { now: () => systemClock.now() });
-  const report = await control.apply(loaded);
-  for (const finding of report.findings) {
-    const log = finding.severity === "error" ? logger.error.bind(logger) : logger.warn.bind(logger);
-    log(
-      { file: finding.file, line: finding.line, column: finding.column, fix: finding.fix },
-      formatFinding({ ...finding, path: "" }),
-    );
-  }
-  const { created, changed, removed } = report;
-  logger.info(
-    { created: created.length, changed: changed.length, removed: removed.length, findings: report.findings.length },
-    "estate applied",
-  );
-  hooks.applied?.(report, loaded);
+  const loaded = hooks.load?.(directory) ?? loadEstate(directory, { now: () => systemClock.now() });
+  hooks.applied(await control.apply(loaded), loaded);
 }
 
-function watchDirectory(control: Control, directory: string, applying: Applying): () => void {
+function watchDirectory(control: Control, directory: string, hooks: RoleHooks): () => void {
   let timer: NodeJS.Timeout | null = null;
-  let last: Promise<void> = Promise.resolve();
+  let applying: Promise<void> = Promise.resolve();
   const watcher = watch(directory, { recursive: true }, () => {
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
-      last = last.then(() =>
-        applyDirectory(control, directory, applying).catch((error: unknown) =>
-          applying.logger.error(
-            { err: error instanceof Error ? error.message : String(error) },
-            "the estate could not be applied; what was in force stays",
-          ),
-        ),
-      );
+      applying = applying
+        .then(() => applyDirectory(control, directory, hooks))
+        .catch((error: unknown) => hooks.applyFailed(error));
     }, watchQuietMs);
   });
   return () => {

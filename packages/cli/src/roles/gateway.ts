@@ -20,6 +20,8 @@ import { version } from "../version.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
 import { openNodeLog, shareCheckpoints } from "./node-log.ts";
+import { shareState } from "./node-state.ts";
+import type { Standing } from "./reporter.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 import { openTraceSender, type TraceSender } from "./trace-sender.ts";
@@ -28,12 +30,22 @@ const memoEntriesMax = 10_000;
 /** How often certificates are looked at; they last a day. */
 const renewalCheckMs = 60_000;
 
+export interface GatewayExtras {
+  /** Where control's channel is now: role all knows it, and may have moved since the gateway joined. The pin stays the joined one. */
+  readonly controlUrl?: string;
+}
+
 /** Starts the gateway role. Throws the faults of joining, the log, and the listeners, each with its fix. */
-export async function startGateway(options: ServeOptions, logger: RoleLogger): Promise<RunningRole> {
+export async function startGateway(
+  options: ServeOptions,
+  logger: RoleLogger,
+  more: GatewayExtras = {},
+): Promise<RunningRole> {
   preparePrivateDirectory(options.dataDirectory);
   const dialer = createDialer();
   const ports = joinPorts(options.dataDirectory, dialer);
-  const identity = await joinOnce(options.joinToken, ports);
+  const joined = await joinOnce(options.joinToken, ports);
+  const identity = more.controlUrl === undefined ? joined : { ...joined, url: more.controlUrl };
   const channel = new NodeChannel(identity, ports, logger);
   const log = await openNodeLog({ ...options, identity, logger });
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
@@ -42,15 +54,16 @@ export async function startGateway(options: ServeOptions, logger: RoleLogger): P
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
-    const stopSharing = shareCheckpoints(log, channel, logger);
+    const stopSharing = [shareCheckpoints(log, channel, logger), shareState(gateway, channel)];
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
       endpoints: () => endpointsOf(gateway),
+      standing: async () => standingOf(gateway, identity.environment),
       readiness: () => gateway.readiness(),
       metricsText: () => gateway.metricsText(),
       stop: async (graceMs) => {
-        stopSharing();
+        for (const stop of stopSharing) stop();
         stopRenewing();
         await gateway.drain(graceMs);
         await gateway.close();
@@ -75,6 +88,19 @@ function endpointsOf(gateway: Pick<Gateway, "status">): RoleEndpoints {
   }));
   const none = { identityUrl: null, adminUrl: null, channelUrl: null, operatorKey: null };
   return { ...none, issuers: {}, gateway: listeners, roots: { identity: null, gateway: {} } };
+}
+
+/** What is served is what the snapshot in force says; how much it holds, control knows. */
+function standingOf(gateway: Pick<Gateway, "status">, environment: string): Standing {
+  const { broken, refused } = gateway.status();
+  const notServed = broken.map(({ object, file, line, why }) => ({
+    environment,
+    object,
+    place: `${file}:${line}`,
+    why,
+  }));
+  const warnings = refused === null ? [] : [`the newest snapshot was refused as ${refused.refusal}: ${refused.why}`];
+  return { served: [], notServed, notices: [], warnings };
 }
 
 interface GatewayParts {

@@ -1,7 +1,9 @@
 // Promises what an operator can do, as values in and out; the routes of api.ts are this list over HTTP.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
+import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ConfirmReport } from "../backup/store.ts";
+import type { Notice } from "./notices.ts";
 
 /** Who acts: an operator's id, or the estate whose files were applied at start. */
 export type Actor = `operator:${string}` | `config:${string}` | "built-in";
@@ -12,11 +14,44 @@ export interface GatewayStatus {
   readonly group: string;
   readonly state: "active" | "revoked";
   readonly connected: boolean;
+  /** Milliseconds since the epoch; null while away. */
+  readonly connectedSince: number | null;
   /** Null until the node has acknowledged anything in this run of control. */
   readonly snapshot: { readonly epoch: number; readonly version: number } | null;
   readonly heardAt: number | null;
+  /** Also from earlier runs of control. */
+  readonly lastSeenAt: number;
   /** Why the node last refused a snapshot, if it did. */
   readonly refusal: string | null;
+  /** What the node last said of itself in this run of control. */
+  readonly report: NodeReport | null;
+}
+
+/** What one environment holds, in force. */
+export interface ServedCounts {
+  readonly environment: string;
+  readonly approval: "none" | "operator";
+  readonly systems: number;
+  readonly operations: number;
+  /** State -> how many. */
+  readonly integrations: Readonly<Record<string, number>>;
+}
+
+export interface LogStatus {
+  /** Control's own. */
+  readonly origin: string;
+  readonly leaves: number;
+  readonly checkpointCopy: boolean;
+  /** Administrative records on their way into the log, and how long the oldest waits. */
+  readonly waiting: number;
+  readonly waitingMs: number;
+  /** The newest checkpoint of every node's log that control keeps. */
+  readonly kept: readonly {
+    readonly origin: string;
+    readonly node: string;
+    readonly at: number;
+    readonly leaves: number;
+  }[];
 }
 
 export interface GroupStatus {
@@ -31,10 +66,15 @@ export interface GroupStatus {
 export interface ControlStatus {
   readonly version: string;
   readonly ready: boolean;
+  /** Control's clock, milliseconds since the epoch. */
+  readonly now: number;
+  readonly served: readonly ServedCounts[];
   readonly groups: readonly GroupStatus[];
   readonly gateways: readonly GatewayStatus[];
   /** Declared and not in service, because of the state an operator gave them or an approval that is missing. */
-  readonly inactive: readonly Pick<IntegrationStatus, "id" | "environment" | "state">[];
+  readonly inactive: readonly Pick<IntegrationStatus, "id" | "environment" | "state" | "declaredAt">[];
+  readonly log: LogStatus;
+  readonly notices: readonly Notice[];
   readonly warnings: readonly string[];
 }
 

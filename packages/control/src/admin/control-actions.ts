@@ -2,7 +2,6 @@
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
 import { hash, randomBytes } from "node:crypto";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
-import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { tokenEndMs } from "../identity/revoke.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
@@ -11,22 +10,13 @@ import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
-import { version } from "../version.ts";
-import {
-  type Actor,
-  type AdminActions,
-  AdminFault,
-  type ApplyReport,
-  type ControlStatus,
-  type GatewayStatus,
-  type IntegrationStatus,
-} from "./actions.ts";
-import { checkpointWarning } from "./checkpoint-warning.ts";
+import { type Actor, type AdminActions, AdminFault, type ApplyReport, type IntegrationStatus } from "./actions.ts";
 import { readCrossing } from "./read-crossing.ts";
+import { controlStatus, gatewayStatus } from "./status.ts";
 
 export function createActions(parts: ControlParts): AdminActions {
   return {
-    status: () => status(parts),
+    status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {
       const loaded = loadFiles(parts, files);
@@ -41,7 +31,7 @@ export function createActions(parts: ControlParts): AdminActions {
       return report;
     },
     createJoinToken: (actor, request) => createJoinToken(parts, actor, request),
-    gateways: () => gateways(parts),
+    gateways: () => gatewayStatus(parts),
     revokeGateway: async (actor, node, reason) => {
       const { tenant, store, hub } = parts;
       if (!(await store.run("revokeNode", { tenant, node, actor, reason })))
@@ -265,51 +255,4 @@ async function createJoinToken(
     expiresAt: made.expiresAt,
   });
   return { token, expiresAt: made.expiresAt };
-}
-
-async function gateways(parts: ControlParts): Promise<readonly GatewayStatus[]> {
-  const { tenant, store, hub, service } = parts;
-  const connected = new Set(hub.connected().map(({ node }) => node));
-  return (await store.run("listNodes", { tenant })).map(({ node, environment, group, state }) => {
-    const held = hub.acknowledged(node);
-    return {
-      node,
-      environment,
-      group,
-      state,
-      connected: connected.has(node),
-      snapshot: held === null || held.version === 0 ? null : { epoch: held.epoch, version: held.version },
-      heardAt: held?.heardAt ?? null,
-      refusal: service.refusals.get(node) ?? null,
-    };
-  });
-}
-
-async function status(parts: ControlParts): Promise<ControlStatus> {
-  const groups = await parts.store.run("listGroups", { tenant: parts.tenant });
-  const readiness = await parts.readiness();
-  return {
-    version,
-    ready: readiness.ready,
-    groups: groups.map(({ id, environment, epoch, version: newest }) => {
-      const state = parts.publisher.state(id);
-      return {
-        environment,
-        group: id,
-        epoch,
-        version: newest,
-        expiresAt: state?.expiresAt ?? 0,
-        broken: state?.broken ?? [],
-      };
-    }),
-    gateways: await gateways(parts),
-    inactive: (await integrations(parts))
-      .filter(({ state }) => state !== "active")
-      .map(({ id, environment, state }) => ({ id, environment, state })),
-    warnings: [
-      ...readiness.missing,
-      ...(await restoreWarnings(parts.store, parts.tenant)),
-      ...(await parts.store.run("listRefusedCheckpoints", null)).map(checkpointWarning),
-    ],
-  };
 }

@@ -214,6 +214,7 @@ export class ChannelListener {
     if (message === null) return refuse(response, 400, "bad-message", "Not one message of docs/formats/join.md");
     if (message.t === "answer") this.#hub.answer(address.node, message);
     else if (message.t === "ack") this.#hub.acknowledge(address, message, this.#ports.now());
+    else if (message.t === "state") this.#hub.reported(address.node, message, this.#ports.now());
     await this.#ports.receive(address, message);
     response.writeHead(204).end();
   }
@@ -234,7 +235,7 @@ export class ChannelListener {
       send: (message) => (waiting === null ? write(message) : waiting.push(message) <= waitingMax),
       end: () => response.destroy(),
     };
-    this.#hub.connect(link);
+    this.#hub.connect(link, this.#ports.now());
     const heartbeat = setInterval(() => {
       if (this.#ports.now() >= proven.notAfterMs) link.end("its certificate has ended");
       else if (waiting === null) this.#hub.deliver(link, this.#heartbeat(address));

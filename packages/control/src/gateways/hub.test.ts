@@ -31,7 +31,7 @@ const minute = 60_000;
 
 function connected(hub: Hub, node: string, environment = "production"): TestLink {
   const link = new TestLink(node, environment);
-  hub.connect(link);
+  hub.connect(link, 0);
   return link;
 }
 

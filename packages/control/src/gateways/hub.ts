@@ -1,6 +1,6 @@
 // Promises that every message reaches the nodes it concerns in order, that a slow node harms only itself, and who has acknowledged what.
 // Trusts the channel listener, which has proven the node of each link. Specified in docs/formats/join.md.
-import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { DownMessage, NodeReport, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 
 export interface NodeAddress {
   readonly tenant: string;
@@ -40,16 +40,20 @@ const nothingYet = { keySeq: 0, revocationSeq: 0, epoch: 0, version: 0 };
 
 export class Hub {
   readonly #links = new Map<string, NodeLink>();
+  readonly #since = new Map<string, number>();
+  /** What connected nodes said of themselves. */
+  readonly #reports = new Map<string, NodeReport>();
   /** One entry per node that was heard and not evicted: bounded by the registry's nodes. */
   readonly #acknowledged = new Map<string, Acknowledged & NodeAddress>();
   readonly #questions = new Map<string, OpenQuestion>();
   #nextQuestion = 0;
 
   /** Adds a link; a second link of the same node ends the first, so that a half-dead connection never holds a node's place. */
-  connect(link: NodeLink): void {
+  connect(link: NodeLink, now: number): void {
     const { node } = link.address;
     const former = this.#links.get(node);
     this.#links.set(node, link);
+    this.#since.set(node, now);
     former?.end("replaced by a newer connection of the same node");
   }
 
@@ -58,6 +62,7 @@ export class Hub {
     const { address } = link;
     if (this.#links.get(address.node) !== link) return;
     this.#links.delete(address.node);
+    this.#forget(address.node);
     this.#acknowledged.set(address.node, {
       ...(this.#acknowledged.get(address.node) ?? nothingYet),
       ...address,
@@ -84,6 +89,7 @@ export class Hub {
   evict(node: string, why: string): void {
     const link = this.#links.get(node);
     this.#links.delete(node);
+    this.#forget(node);
     this.#acknowledged.delete(node);
     link?.end(why);
     for (const [id, question] of this.#questions) if (question.node === node) this.#settle(id, null);
@@ -104,6 +110,27 @@ export class Hub {
 
   acknowledged(node: string): Acknowledged | null {
     return this.#acknowledged.get(node) ?? null;
+  }
+
+  /** Of a node that is not connected nothing is kept: its words are no news, and the map stays as small as the links. */
+  reported(node: string, message: Extract<UpMessage, { t: "state" }>, now: number): void {
+    if (!this.#links.has(node)) return;
+    const { t: _, ...said } = message;
+    this.#reports.set(node, { ...said, receivedAt: now, skewMs: message.at - now });
+  }
+
+  report(node: string): NodeReport | null {
+    return this.#reports.get(node) ?? null;
+  }
+
+  /** Milliseconds since the epoch since when the node is connected; null while it is away. */
+  connectedSince(node: string): number | null {
+    return this.#since.get(node) ?? null;
+  }
+
+  #forget(node: string): void {
+    this.#since.delete(node);
+    this.#reports.delete(node);
   }
 
   connected(): readonly NodeAddress[] {

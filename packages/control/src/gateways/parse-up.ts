@@ -47,6 +47,19 @@ const upMessage = z.discriminatedUnion("t", [
   }),
   z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk, proof: base64url(86).length(86) }),
   z.strictObject({
+    t: z.literal("state"),
+    at: count,
+    version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+    stalenessMs: count.nullable(),
+    logOrigin: z
+      .string()
+      .max(300)
+      .regex(/^[\x21-\x7e]+$/),
+    logLeaves: count,
+    inFlight: count,
+    waitingMs: count,
+  }),
+  z.strictObject({
     t: z.literal("answer"),
     id: z.string().max(20),
     found: z.boolean(),

@@ -52,6 +52,28 @@ export type DownMessage =
   | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
   | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string };
 
+export interface NodeState {
+  /** The node's clock, milliseconds since the epoch. */
+  readonly at: number;
+  readonly version: string;
+  /** Milliseconds since control was last heard without a gap; null: never. */
+  readonly stalenessMs: number | null;
+  readonly logOrigin: string;
+  readonly logLeaves: number;
+  /** Crossings under way. */
+  readonly inFlight: number;
+  /** How long a newer snapshot has been waiting to come into force; 0: none waits. */
+  readonly waitingMs: number;
+}
+
+/** A node's state as control heard it. */
+export interface NodeReport extends NodeState {
+  /** Control's clock when it came. */
+  readonly receivedAt: number;
+  /** The node's clock less control's, as far as the way between them lets it be known. */
+  readonly skewMs: number;
+}
+
 /** POST /channel/v1/up, one JSON object. */
 export type UpMessage =
   | {
@@ -66,6 +88,8 @@ export type UpMessage =
   | { readonly t: "checkpoint"; readonly origin: string; readonly note: string; readonly key: string }
   /** `proof`: ES256 (base64url) by that key over `hopKeyProofText` of hop-token.ts. */
   | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>>; readonly proof: string }
+  /** What the node says of itself, every few seconds; nothing is decided by it. */
+  | ({ readonly t: "state" } & NodeState)
   | {
       readonly t: "answer";
       readonly id: string;

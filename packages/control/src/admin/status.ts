@@ -1,0 +1,95 @@
+// Promises one picture of the installation: what is served and what is not, who obeys which snapshot, what is due, where the log stands.
+// Trusts the parts of control; nodes' own words only for what they say of themselves. Specified in docs/cli/status.md.
+import type { ControlParts } from "../control-parts.ts";
+import { readEnvironments } from "../registry/estate-state.ts";
+import { version } from "../version.ts";
+import type { ControlStatus, GatewayStatus, IntegrationStatus, LogStatus, ServedCounts } from "./actions.ts";
+import { checkpointWarning } from "./checkpoint-warning.ts";
+import { restoreWarnings } from "../backup/warnings.ts";
+import { decideNotices } from "./notices.ts";
+
+/** Every gateway that ever joined, as control sees it. */
+export async function gatewayStatus(parts: ControlParts): Promise<readonly GatewayStatus[]> {
+  const { tenant, store, hub, service } = parts;
+  const connected = new Set(hub.connected().map(({ node }) => node));
+  return (await store.run("listNodes", { tenant })).map(({ node, environment, group, state, lastSeenAt }) => {
+    const held = hub.acknowledged(node);
+    return {
+      node,
+      environment,
+      group,
+      state,
+      connected: connected.has(node),
+      connectedSince: hub.connectedSince(node),
+      snapshot: held === null || held.version === 0 ? null : { epoch: held.epoch, version: held.version },
+      heardAt: held?.heardAt ?? null,
+      lastSeenAt,
+      refusal: service.refusals.get(node) ?? null,
+      report: hub.report(node),
+    };
+  });
+}
+
+export async function controlStatus(
+  parts: ControlParts,
+  integrations: readonly IntegrationStatus[],
+): Promise<ControlStatus> {
+  const { tenant, store, clock, checkpointCopy } = parts;
+  const groups = await store.run("listGroups", { tenant });
+  const readiness = await parts.readiness();
+  const inForce = [...(await readEnvironments(store, tenant)).values()];
+  const refused = await store.run("listRefusedCheckpoints", null);
+  return {
+    version,
+    ready: readiness.ready,
+    now: clock.now(),
+    served: inForce.map(({ config }): ServedCounts => {
+      const states: Record<string, number> = {};
+      for (const { environment, state } of integrations)
+        if (environment === config.name) states[state] = (states[state] ?? 0) + 1;
+      return {
+        environment: config.name,
+        approval: config.approval,
+        systems: config.systems.length,
+        operations: config.systems.reduce((sum, { operations }) => sum + operations.length, 0),
+        integrations: states,
+      };
+    }),
+    groups: groups.map(({ id, environment, epoch, version: newest }) => {
+      const state = parts.publisher.state(id);
+      return {
+        environment,
+        group: id,
+        epoch,
+        version: newest,
+        expiresAt: state?.expiresAt ?? 0,
+        broken: state?.broken ?? [],
+      };
+    }),
+    gateways: await gatewayStatus(parts),
+    inactive: integrations
+      .filter(({ state }) => state !== "active")
+      .map(({ id, environment, state, declaredAt }) => ({ id, environment, state, declaredAt })),
+    log: await logStatus(parts),
+    notices: decideNotices({ environments: inForce.map(({ config }) => config), now: clock.now(), checkpointCopy }),
+    warnings: [...readiness.missing, ...(await restoreWarnings(store, tenant)), ...refused.map(checkpointWarning)],
+  };
+}
+
+async function logStatus({ store, log, checkpointCopy }: ControlParts): Promise<LogStatus> {
+  const waiting = await store.run("outboxBacklog", null);
+  return {
+    origin: log.origin,
+    leaves: log.size(),
+    checkpointCopy,
+    waiting: waiting.count,
+    waitingMs: waiting.ageMs,
+    kept: (await store.run("listCheckpoints", null)).map(({ origin, node, note, at }) => ({
+      origin,
+      node,
+      at,
+      // Judged before it was kept: the second line is the size (c2sp.org/tlog-checkpoint).
+      leaves: Number(note.split("\n")[1]),
+    })),
+  };
+}
