@@ -221,7 +221,8 @@ export class Installation {
   }
 }
 
-function served(child: ChildProcess): Served {
+/** Reads the JSON lines of a process. */
+export function served(child: ChildProcess): Served {
   const lines: Fields[] = [];
   const watchers = new Set<() => void>();
   let output = "";

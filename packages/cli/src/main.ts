@@ -10,6 +10,7 @@ import { backupCommands } from "./commands/backup.ts";
 import { callCommand } from "./commands/call.ts";
 import { checkCommand } from "./commands/check.ts";
 import { clientKeyCommands } from "./commands/client-key.ts";
+import { devCommand } from "./commands/dev.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
@@ -65,6 +66,7 @@ export function createProgram(): Command {
       "\nExit codes: 0 yes · 1 the answer is no · 2 bad use or configuration · 3 unreachable · 4 not permitted\n",
     );
   initCommand(program);
+  devCommand(program);
   serveCommand(program);
   checkCommand(program);
   fmtCommand(program);

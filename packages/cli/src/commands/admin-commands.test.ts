@@ -20,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), "sallyport-admin-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let folders = 0;
 
+const now = 1_795_219_200_000;
 const group = {
   environment: "production",
   group: "production-eu",
@@ -34,16 +35,33 @@ const gateway = {
   group: "production-eu",
   state: "active",
   connected: true,
+  connectedSince: now - 7_300_000,
   snapshot: { epoch: 1, version: 4 },
-  heardAt: 1,
+  heardAt: now,
+  lastSeenAt: now - 1_000,
   refusal: null,
+  report: {
+    ...{ at: now, receivedAt: now, skewMs: 40, version: "0.1.0", stalenessMs: 400 },
+    ...{ logOrigin: "sallyport.local/main/production/gw-1/gateway/2026", logLeaves: 90_211, inFlight: 2, waitingMs: 0 },
+  },
 };
 const status = {
   version: "0.1.0",
   ready: true,
+  now,
+  served: [{ environment: "production", approval: "none", systems: 2, operations: 3, integrations: { active: 1 } }],
   groups: [group],
   gateways: [gateway],
   inactive: [],
+  log: {
+    origin: "sallyport.local/main/sallyport/c/control/2026",
+    leaves: 9,
+    checkpointCopy: false,
+    waiting: 0,
+    waitingMs: 0,
+    kept: [],
+  },
+  notices: [],
   warnings: ["no witness is configured"],
 };
 const broken = { object: "system/billing", file: "systems/billing.yaml", line: 3, why: "not a URL" };
@@ -88,20 +106,20 @@ const cases: readonly {
     argv: ["status"],
     answers: { "GET /v1/status": status },
     exit: 0,
-    says: /ready[\s\S]*gw-1[\s\S]*warning: no witness/,
+    says: /ready[\s\S]*production: 2 systems, 3 operations, integrations: 1 active[\s\S]*gw-1 .*connected {2}2 h +1\.4 .*0\.4 s .*\+0\.0 s .*90211 leaves[\s\S]*warning: no witness/,
   },
   { argv: ["status"], answers: { "GET /v1/status": { ...status, ready: false } }, exit: 1, says: /not ready/ },
   {
     argv: ["status"],
     answers: { "GET /v1/status": { ...status, groups: [{ ...group, broken: [broken] }] } },
     exit: 1,
-    says: /not served: system\/billing {2}systems\/billing.yaml:3/,
+    says: /NOT SERVED {3}system\/billing \(production\) {2}systems\/billing.yaml:3: not a URL/,
   },
   {
     argv: ["status"],
     answers: { "GET /v1/status": { ...status, gateways: [{ ...gateway, connected: false }] } },
     exit: 1,
-    says: /away/,
+    says: /AWAY +seen 1 s ago/,
   },
   {
     argv: ["status"],
@@ -114,11 +132,41 @@ const cases: readonly {
     answers: {
       "GET /v1/status": {
         ...status,
-        inactive: [{ id: "orders-to-billing", environment: "production", state: "suspended" }],
+        inactive: [
+          {
+            id: "orders-to-billing",
+            environment: "production",
+            state: "suspended",
+            declaredAt: "integrations/x.yaml:1",
+          },
+        ],
       },
     },
     exit: 1,
-    says: /not served: integration\/orders-to-billing \(production\) is suspended/,
+    says: /NOT SERVED {3}integration\/orders-to-billing \(production\) {2}integrations\/x\.yaml:1: it is suspended\n +fix: sallyport integration activate/,
+  },
+  {
+    argv: ["status"],
+    answers: {
+      "GET /v1/status": {
+        ...status,
+        gateways: [{ ...gateway, snapshot: { epoch: 1, version: 3 }, report: { ...gateway.report, skewMs: -4_000 } }],
+        notices: [
+          {
+            ...{
+              urgency: "7 days",
+              object: "integration/x",
+              environment: "production",
+              text: "the time for its review ends on 2026-12-01",
+            },
+            ...{ fix: "review it", at: now, file: "integrations/x.yaml", line: 4 },
+          },
+        ],
+      },
+    },
+    // What is due does not make the answer no.
+    exit: 0,
+    says: /1\.3 \(newest 1\.4\).*-4\.0 s OFF[\s\S]*within 7 days: integration\/x: .*\(integrations\/x\.yaml:4\)\n +fix: review it/,
   },
   {
     argv: ["why", crossing],

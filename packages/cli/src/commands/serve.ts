@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
+import { assertNotDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
 import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
@@ -85,6 +86,7 @@ export function serveCommand(program: Command): void {
       if (raw.config !== undefined) assertEstateDirectory(raw.config);
       const { parseDuration } = await import("../duration.ts");
       const options = parseServeOptions(raw, parseDuration);
+      assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       const { runRole } = await import("../roles/run.ts");
       const { createServeReporter } = await import("../start/serve-reporter.ts");

@@ -1,71 +1,47 @@
-// Promises what is served, what is not and why, and which gateways obey which snapshot.
-// Trusts control's admin API. Specified in docs/cli.md.
+// Promises what is served, what is not and why, which gateways obey which snapshot, what is due, and where the log stands.
+// Trusts control's admin API. Specified in docs/cli/status.md.
+import type { ControlStatus } from "@sallyport/control/admin/actions.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 
-interface ControlStatus {
-  readonly version: string;
-  readonly ready: boolean;
-  readonly groups: readonly {
-    readonly environment: string;
-    readonly group: string;
-    readonly epoch: number;
-    readonly version: number;
-    readonly expiresAt: number;
-    readonly broken: readonly {
-      readonly object: string;
-      readonly file: string;
-      readonly line: number;
-      readonly why: string;
-    }[];
-  }[];
-  readonly gateways: readonly {
-    readonly node: string;
-    readonly group: string;
-    readonly state: string;
-    readonly connected: boolean;
-    readonly snapshot: { readonly epoch: number; readonly version: number } | null;
-    readonly refusal: string | null;
-  }[];
-  readonly inactive: readonly { readonly id: string; readonly environment: string; readonly state: string }[];
-  readonly warnings: readonly string[];
-}
+const watchMs = 2_000;
 
 /** `sallyport status`: exit 1 when something is not served or a gateway is away. */
 export function statusCommand(program: Command, connect: Connect): void {
   program
     .command("status")
-    .description("what is served, what is not and why, and which gateways are connected")
-    .action(async (_options: unknown, command: Command) => {
+    .description("what is served, what is not and why, which gateways are connected, and what is due")
+    .option("--watch", "say it again every two seconds until Ctrl-C", false)
+    .addHelpText("after", "\nExample:\n  sallyport status --json | jq '.notices[] | {object, text, fix}'\n")
+    .action(async ({ watch }: { readonly watch: boolean }, command: Command) => {
       const { client, terminal } = await connect(command);
-      const status = await client.call<ControlStatus>("GET", "/v1/status");
-      terminal.result(status, () => words(status));
-      const troubled =
-        status.groups.some((group) => group.broken.length > 0) ||
-        status.inactive.length > 0 ||
-        status.gateways.some((gateway) => gateway.state === "active" && !gateway.connected);
-      if (!status.ready || troubled) throw new CommandEnd(exitCode.no, "");
+      const { isTroubled, statusLines } = await import("../start/status-words.ts");
+      const show = async () => {
+        const status = await client.call<ControlStatus>("GET", "/v1/status");
+        // One value per line when there are many.
+        if (watch && terminal.json) process.stdout.write(`${JSON.stringify(status)}\n`);
+        else terminal.result(status, () => statusLines(status));
+        return status;
+      };
+      let status = await show();
+      if (watch) status = await repeat(show, () => terminal.line("\n---"), status);
+      if (isTroubled(status)) throw new CommandEnd(exitCode.no, "");
     });
 }
 
-function words(status: ControlStatus): readonly string[] {
-  const lines = [`control ${status.version}: ${status.ready ? "ready" : "not ready"}`];
-  for (const group of status.groups) {
-    lines.push(
-      `group ${group.group} (${group.environment}): snapshot ${group.epoch}.${group.version}, until ${new Date(group.expiresAt).toISOString()}`,
-    );
-    for (const broken of group.broken)
-      lines.push(`  not served: ${broken.object}  ${broken.file}:${broken.line}  ${broken.why}`);
+/** Again and again until Ctrl-C; the last answer. */
+async function repeat<T>(show: () => Promise<T>, between: () => void, first: T): Promise<T> {
+  const ended = Promise.withResolvers<"ended">();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => ended.resolve("ended"));
+  let last = first;
+  for (;;) {
+    const next = Promise.withResolvers<"next">();
+    const timer = setTimeout(() => next.resolve("next"), watchMs);
+    const which = await Promise.race([ended.promise, next.promise]);
+    clearTimeout(timer);
+    if (which === "ended") return last;
+    between();
+    last = await show();
   }
-  for (const { id, environment, state } of status.inactive)
-    lines.push(`not served: integration/${id} (${environment}) is ${state}`);
-  for (const gateway of status.gateways) {
-    const snapshot =
-      gateway.snapshot === null ? "no snapshot yet" : `snapshot ${gateway.snapshot.epoch}.${gateway.snapshot.version}`;
-    lines.push(
-      `gateway ${gateway.node} (${gateway.group}): ${gateway.state}, ${gateway.connected ? "connected" : "away"}, ${snapshot}${gateway.refusal === null ? "" : `, refused: ${gateway.refusal}`}`,
-    );
-  }
-  return [...lines, ...status.warnings.map((warning) => `warning: ${warning}`)];
 }

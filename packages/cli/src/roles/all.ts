@@ -4,15 +4,19 @@ import { join } from "node:path";
 import { needsToken } from "@sallyport/gateway/join/join.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { startControlRole } from "./control.ts";
-import { startGateway } from "./gateway.ts";
+import { type GatewayExtras, startGateway } from "./gateway.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock } from "./system-ports.ts";
 
 /** Starts control, then the gateway of the group `--group` names (default: the only one, else production's). */
-export async function startAll(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks): Promise<RunningRole> {
+export async function startAll(
+  options: ServeOptions,
+  logger: RoleLogger,
+  more: { readonly hooks: RoleHooks; readonly extras: GatewayExtras },
+): Promise<RunningRole> {
   const controlDirectory = join(options.dataDirectory, "control");
-  const control = await startControlRole({ ...options, dataDirectory: controlDirectory }, logger, hooks);
+  const control = await startControlRole({ ...options, dataDirectory: controlDirectory }, logger, more.hooks);
   try {
     const dataDirectory = join(options.dataDirectory, "gateway");
     // A token that nobody uses would stay good for a minute, and in the log for ever.
@@ -20,6 +24,7 @@ export async function startAll(options: ServeOptions, logger: RoleLogger, hooks:
       ? await control.control.joinToken(options.group)
       : null;
     const gateway = await startGateway({ ...options, dataDirectory, joinToken }, logger, {
+      ...more.extras,
       controlUrl: control.control.addresses.channel,
     });
     return {

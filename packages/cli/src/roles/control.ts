@@ -122,8 +122,8 @@ function unique(notServed: Standing["notServed"]): Standing["notServed"] {
 async function applyDirectory(control: Control, directory: string, hooks: RoleHooks): Promise<void> {
   // Also on a change: a directory that was just moved away must not be applied as an empty estate.
   assertEstateDirectory(directory);
-  const loaded = hooks.load?.(directory) ?? loadEstate(directory, { now: () => systemClock.now() });
-  hooks.applied(await control.apply(loaded), loaded);
+  const loaded = hooks.load === undefined ? loadEstate(directory, systemClock) : hooks.load(directory);
+  if (loaded !== null) hooks.applied(await control.apply(loaded), loaded);
 }
 
 function watchDirectory(control: Control, directory: string, hooks: RoleHooks): () => void {

@@ -10,6 +10,7 @@ import { type JoinPorts, joinOnce, renewNode } from "@sallyport/gateway/join/joi
 import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
 import { openLogKeyCache } from "@sallyport/gateway/join/log-key-cache.ts";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import type { GatewayOptions } from "@sallyport/gateway/ports.ts";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
@@ -33,6 +34,7 @@ const renewalCheckMs = 60_000;
 export interface GatewayExtras {
   /** Where control's channel is now: role all knows it, and may have moved since the gateway joined. The pin stays the joined one. */
   readonly controlUrl?: string;
+  readonly observers?: NonNullable<GatewayOptions["observers"]> | undefined;
 }
 
 /** Starts the gateway role. Throws the faults of joining, the log, and the listeners, each with its fix. */
@@ -50,7 +52,7 @@ export async function startGateway(
   const log = await openNodeLog({ ...options, identity, logger });
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
   try {
-    const parts: GatewayParts = { options, identity, channel, log, dialer, logger, traces };
+    const parts: GatewayParts = { options, identity, channel, log, dialer, logger, traces, more };
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
@@ -111,10 +113,11 @@ interface GatewayParts {
   readonly dialer: Dialer;
   readonly logger: RoleLogger;
   readonly traces: TraceSender | null;
+  readonly more: GatewayExtras;
 }
 
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
-  const { options, identity, channel, log, dialer, logger, traces } = parts;
+  const { options, identity, channel, log, dialer, logger, traces, more } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
@@ -154,6 +157,7 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     dialer,
     policy: createPolicyEngine({ memoEntriesMax }),
     logger,
+    observers: more.observers ?? [],
     serverTiming: options.serverTiming,
     ...(traces === null
       ? {}

@@ -4,8 +4,8 @@ import type { ApplyReport } from "@sallyport/control/admin/actions.ts";
 import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
 
 export interface RoleHooks {
-  /** Reads the estate directory; absent: as it stands on disk. */
-  load?(directory: string): LoadedEstate;
+  /** Reads the estate directory; absent: as it stands on disk. Null: what is in force stays. */
+  load?(directory: string): LoadedEstate | null;
   /** After every apply that took, the first and those of changes. */
   applied(report: ApplyReport, loaded: LoadedEstate): void;
   /** A change could not be applied: what was in force stays. */

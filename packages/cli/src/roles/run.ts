@@ -5,6 +5,7 @@ import type { ServeOptions } from "../commands/serve.ts";
 import { measureDisk } from "../doctor/disk.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { removeEndpoints, writeEndpoints } from "./endpoints.ts";
+import type { GatewayExtras } from "./gateway.ts";
 import type { Reporter } from "./reporter.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
@@ -21,10 +22,12 @@ export interface RunOptions {
   readonly reporter: Reporter;
   /** As `dev` reads an estate; absent: as it stands. */
   readonly load?: NonNullable<RoleHooks["load"]>;
+  /** Told of every crossing of the gateway of role all. */
+  readonly observers?: GatewayExtras["observers"];
 }
 
 /** Runs until told to stop; resolves after a clean end. */
-export async function runRole({ serve: options, reporter, load }: RunOptions): Promise<void> {
+export async function runRole({ serve: options, reporter, load, ...extras }: RunOptions): Promise<void> {
   assertEnvironment(process.env);
   // Nothing this process makes is for others on the machine to read.
   process.umask(0o077);
@@ -40,7 +43,7 @@ export async function runRole({ serve: options, reporter, load }: RunOptions): P
     },
     applyFailed: (error) => reporter.applyFailed(error),
   };
-  const role = await startRole(options, reporter.logger, hooks).catch((error: unknown) => {
+  const role = await startRole(options, reporter.logger, { hooks, extras }).catch((error: unknown) => {
     throw startFault(error);
   });
   const status = await openStatusListener(options.status, {
@@ -87,18 +90,36 @@ async function untilReady(role: RunningRole, stopped: Promise<unknown>): Promise
   }
 }
 
-async function startRole(options: ServeOptions, logger: RoleLogger, hooks: RoleHooks): Promise<RunningRole> {
+interface RoleMore {
+  readonly hooks: RoleHooks;
+  readonly extras: GatewayExtras;
+}
+
+async function startRole(options: ServeOptions, logger: RoleLogger, more: RoleMore): Promise<RunningRole> {
   switch (options.role) {
     case "all":
-      return (await import("./all.ts")).startAll(options, logger, hooks);
+      return (await withoutRuntimeNote(() => import("./all.ts"))).startAll(options, logger, more);
     case "control":
-      return (await import("./control.ts")).startControlRole(options, logger, hooks);
+      return (await withoutRuntimeNote(() => import("./control.ts"))).startControlRole(options, logger, more.hooks);
     case "gateway":
-      return (await import("./gateway.ts")).startGateway(options, logger);
+      return (await import("./gateway.ts")).startGateway(options, logger, more.extras);
     default: {
       const never: never = options.role;
       return never;
     }
+  }
+}
+
+/** oidc-provider notes at its import that this Node is no LTS release: the exact one is pinned and tested here, so it is no news to an operator. */
+async function withoutRuntimeNote<T>(load: () => Promise<T>): Promise<T> {
+  const { warn } = console;
+  console.warn = (...said: readonly unknown[]) => {
+    if (!String(said[0]).includes("oidc-provider WARNING: Unsupported runtime")) warn(...said);
+  };
+  try {
+    return await load();
+  } finally {
+    console.warn = warn;
   }
 }
 

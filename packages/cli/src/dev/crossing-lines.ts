@@ -1,0 +1,79 @@
+// Promises one line per crossing, with the fix where it was denied. What a caller sent is printed spelled out (terminal.ts), never as control characters.
+// Trusts the gateway's own record of the crossing. Specified in docs/cli/dev.md "A line per crossing".
+import type { Exchange } from "@sallyport/gateway/exchange.ts";
+import type { Ended } from "@sallyport/gateway/record/recorder.ts";
+import { problems } from "@sallyport/protocol/problem.ts";
+
+export interface SeenCrossing {
+  readonly event: "crossing";
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** The system that was proven; null: nobody was. */
+  readonly caller: string | null;
+  readonly proof: string | null;
+  /** `billing:invoice.read`, or null where no operation matched. */
+  readonly operation: string | null;
+  /** `GET /billing/v1/invoices/7` */
+  readonly request: string;
+  readonly integration: string | null;
+  readonly verdict: "allow" | "deny";
+  readonly code: string | null;
+  readonly stage: string | null;
+  readonly outcome: string;
+  readonly status: number;
+  readonly ms: number;
+  /** How to mend a denial; null where there is nothing to say. */
+  readonly fix: string | null;
+}
+
+const requestCharactersMax = 120;
+
+/** What dev keeps of a crossing. */
+export function seenCrossing(exchange: Exchange, ended: Ended, endedMs: number): SeenCrossing {
+  const { request, operation, principal, grant } = exchange;
+  const { deny } = ended;
+  const asked = `${request?.method ?? exchange.incoming.method ?? ""} ${request?.path ?? ""}`.trim();
+  return {
+    event: "crossing",
+    id: exchange.id,
+    at: exchange.startedAtMs,
+    caller: principal?.caller ?? null,
+    proof: principal?.proof.kind ?? null,
+    operation: operation?.fullName ?? null,
+    request: asked.length > requestCharactersMax ? `${asked.slice(0, requestCharactersMax)}…` : asked,
+    integration: grant?.integration.id ?? null,
+    verdict: deny === null ? "allow" : "deny",
+    code: deny?.code ?? null,
+    stage: deny?.stage ?? null,
+    outcome: ended.outcome,
+    status: ended.status,
+    ms: Math.round((endedMs - exchange.startedMonotonicMs) * 100) / 100,
+    fix: deny === null ? null : fixOf(deny.code, deny.facts),
+  };
+}
+
+function fixOf(code: keyof typeof problems, facts: Readonly<Record<string, string>>): string {
+  const { fix, detail, expected, sent, why, broken } = facts;
+  const compared =
+    expected === undefined ? [] : [`expected ${expected}${sent === undefined ? "" : `, was sent ${sent}`}`];
+  const said = [fix ?? detail ?? why ?? broken ?? problems[code].title, ...compared];
+  return said.join("; ");
+}
+
+/** For people: time, caller, operation, verdict, code, status, milliseconds; what to do on lines of its own. */
+export function crossingLines(seen: SeenCrossing): readonly string[] {
+  const time = new Date(seen.at).toISOString().slice(11, 23);
+  const verdict =
+    seen.verdict === "allow" ? (seen.outcome === "success" ? "allow" : `allow ${seen.outcome}`) : `DENY ${seen.code}`;
+  const line = [
+    time,
+    (seen.caller ?? "-").padEnd(12),
+    (seen.operation ?? seen.request).padEnd(28),
+    verdict.padEnd(20),
+    String(seen.status || "-"),
+    `${seen.ms.toFixed(1)} ms`,
+  ].join("  ");
+  if (seen.verdict === "allow") return [line];
+  return [line, `    fix: ${seen.fix ?? ""}`, `    why: sallyport why ${seen.id}`];
+}

@@ -1,0 +1,31 @@
+// Promises an estate as `dev` serves it: on loopback, at once, in one region; and which listeners that takes. Pure.
+// Trusts the loader. Specified in docs/cli/dev.md "What dev changes".
+import type { EnvironmentConfig, LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
+
+/** The environment dev serves: production where there is one, else the first. */
+export function servedEnvironment(loaded: LoadedEstate): EnvironmentConfig | null {
+  const { environments } = loaded.estate;
+  return environments.find(({ name }) => name === "production") ?? environments[0] ?? null;
+}
+
+/** Names of the gateway listeners to open, at least one. */
+export function listenersOf(loaded: LoadedEstate): readonly string[] {
+  const names = servedEnvironment(loaded)?.listeners.map(({ name }) => name) ?? [];
+  return names.length === 0 ? ["public"] : names;
+}
+
+/** Approval is nobody's on a laptop, and listeners are where they are opened. `urls`: listener -> origin. */
+export function asLocal(loaded: LoadedEstate, urls: ReadonlyMap<string, string>): LoadedEstate {
+  const environments = loaded.estate.environments.map(
+    (environment): EnvironmentConfig => ({
+      ...environment,
+      approval: "none",
+      listeners: environment.listeners.map((listener) => ({
+        ...listener,
+        region: null,
+        url: urls.get(listener.name) ?? listener.url,
+      })),
+    }),
+  );
+  return { ...loaded, estate: { ...loaded.estate, environments } };
+}

@@ -1,0 +1,125 @@
+// Promises `status` for people: what is served, what is not and why, who obeys what, what is due, where the log stands. Pure.
+// Trusts control's answer. Specified in docs/cli/status.md.
+import type { ControlStatus, GatewayStatus } from "@sallyport/control/admin/actions.ts";
+import { formatTable } from "../terminal.ts";
+import { servedLines } from "./serve-reporter.ts";
+
+/** A clock further off than this makes tokens and proofs fail (they allow 5 s less their own age). */
+export const skewMsMax = 2_000;
+
+/** Is something declared not served, or a gateway away? Decides the exit code. */
+export function isTroubled(status: ControlStatus): boolean {
+  return (
+    !status.ready ||
+    status.groups.some((group) => group.broken.length > 0) ||
+    status.inactive.length > 0 ||
+    status.gateways.some((gateway) => gateway.state === "active" && !gateway.connected)
+  );
+}
+
+export function statusLines(status: ControlStatus): readonly string[] {
+  const broken = status.groups.flatMap((group) =>
+    group.broken.map((one) => ({
+      environment: group.environment,
+      object: one.object,
+      place: `${one.file}:${one.line}`,
+      why: one.why,
+    })),
+  );
+  const inactive = status.inactive.map(({ id, environment, state, declaredAt }) => ({
+    environment,
+    object: `integration/${id}`,
+    place: declaredAt,
+    why: `it is ${state}. Fix: sallyport integration activate ${id} --environment ${environment}`,
+  }));
+  const notServed = [
+    ...new Map([...broken, ...inactive].map((one) => [`${one.environment}/${one.object}`, one])).values(),
+  ];
+  const standing = { served: status.served, notServed, notices: status.notices, warnings: status.warnings };
+  return [
+    `control ${status.version}: ${status.ready ? "ready" : "not ready"}`,
+    ...servedLines({ standing }),
+    "",
+    ...gatewayLines(status),
+    "",
+    ...logLines(status),
+    ...status.warnings.map((warning) => `warning: ${warning}`),
+    ...status.notices.flatMap(noticeLines),
+  ];
+}
+
+function noticeLines({ urgency, object, text, fix, file, line }: ControlStatus["notices"][number]): readonly string[] {
+  const when = urgency === "standing" ? "note" : urgency === "over" ? "OVER" : `within ${urgency}`;
+  const where = file === null ? "" : ` (${file}:${line})`;
+  return [`${when}: ${object === "" ? "" : `${object}: `}${text}${where}`, `    fix: ${fix}`];
+}
+
+function gatewayLines(status: ControlStatus): readonly string[] {
+  if (status.gateways.length === 0)
+    return [
+      "no gateway has joined: sallyport gateway token --group <group> --out <file>, then serve --role gateway --join-file <file>",
+    ];
+  const newest = new Map(status.groups.map((group) => [group.group, group]));
+  const rows = status.gateways.map((gateway) => rowOf(gateway, newest.get(gateway.group), status.now));
+  const table = formatTable([
+    ["GATEWAY", "GROUP", "STATE", "SINCE", "SNAPSHOT", "VERSION", "STALE", "CLOCK", "UNDER WAY", "LOG"],
+    ...rows,
+  ]);
+  const refused = status.gateways.flatMap(({ node, refusal }) =>
+    refusal === null ? [] : [`  ${node} refused a snapshot: ${refusal}`],
+  );
+  return [...table, ...refused];
+}
+
+function rowOf(
+  gateway: GatewayStatus,
+  group: ControlStatus["groups"][number] | undefined,
+  now: number,
+): readonly string[] {
+  const { node, state, connected, connectedSince, snapshot, report, lastSeenAt } = gateway;
+  const held = snapshot === null ? "none yet" : `${snapshot.epoch}.${snapshot.version}`;
+  const isOld = snapshot !== null && group !== undefined && snapshot.version < group.version;
+  const isHere = state === "active" && connected;
+  return [
+    node,
+    gateway.group,
+    state === "revoked" ? "revoked" : connected ? "connected" : "AWAY",
+    isHere && connectedSince !== null ? ago(now - connectedSince) : `seen ${ago(now - lastSeenAt)} ago`,
+    isOld ? `${held} (newest ${group.epoch}.${group.version})` : held,
+    report?.version ?? "-",
+    report === null
+      ? "-"
+      : report.stalenessMs === null
+        ? "never heard"
+        : `${(report.stalenessMs / 1_000).toFixed(1)} s`,
+    report === null ? "-" : clockText(report.skewMs),
+    report === null
+      ? "-"
+      : `${report.inFlight}${report.waitingMs > 0 ? `, a snapshot waits ${ago(report.waitingMs)}` : ""}`,
+    report === null ? "-" : `${report.logLeaves} leaves`,
+  ];
+}
+
+function clockText(skewMs: number): string {
+  const text = `${skewMs >= 0 ? "+" : ""}${(skewMs / 1_000).toFixed(1)} s`;
+  return Math.abs(skewMs) > skewMsMax ? `${text} OFF` : text;
+}
+
+function logLines({ log, now }: ControlStatus): readonly string[] {
+  const waiting = log.waiting === 0 ? "nothing waits" : `${log.waiting} records wait, the oldest ${ago(log.waitingMs)}`;
+  const copy = log.checkpointCopy ? "checkpoints copied" : "no copy of checkpoints";
+  return [
+    `log ${log.origin}: ${log.leaves} leaves, ${waiting}, ${copy}`,
+    ...log.kept.map(
+      ({ origin, leaves, at }) => `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago`,
+    ),
+  ];
+}
+
+/** `42 s`, `7 min`, `3 h`, `12 d` */
+export function ago(ms: number): string {
+  const s = Math.max(0, Math.round(ms / 1_000));
+  if (s < 120) return `${s} s`;
+  if (s < 7_200) return `${Math.round(s / 60)} min`;
+  return s < 172_800 ? `${Math.round(s / 3_600)} h` : `${Math.round(s / 86_400)} d`;
+}
