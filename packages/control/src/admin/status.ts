@@ -1,11 +1,12 @@
 // Promises one picture of the installation: what is served and what is not, who obeys which snapshot, what is due, where the log stands.
 // Trusts the parts of control; nodes' own words only for what they say of themselves. Specified in docs/cli/status.md.
+
+import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { readEnvironments } from "../registry/estate-state.ts";
 import { version } from "../version.ts";
 import type { ControlStatus, GatewayStatus, IntegrationStatus, LogStatus, ServedCounts } from "./actions.ts";
 import { checkpointWarning } from "./checkpoint-warning.ts";
-import { restoreWarnings } from "../backup/warnings.ts";
 import { decideNotices } from "./notices.ts";
 
 /** Every gateway that ever joined, as control sees it. */
