@@ -1,5 +1,5 @@
 // Promises what a directory's disk does: how long one durable write takes, what is free, what kind of file system it is. Measured, never assumed.
-// Trusts the clock and statfs. Used by the start banner and `doctor`.
+// Trusts the clock and statfs. Specified in docs/cli/serve.md "The start banner".
 import { closeSync, fdatasyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { networkFileSystem } from "@sallyport/kernel/store/directory.ts";
