@@ -5,13 +5,19 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-/** Program -> the package that has it. */
-const packageOf = {
-  nginx: "nginx-light",
-  haproxy: "haproxy",
-} as const;
+/** Program -> the packages that bring it, and where what it needs besides itself lies. */
+const programs = {
+  nginx: { packages: ["nginx-light"] },
+  haproxy: { packages: ["haproxy"] },
+  "systemd-analyze": { packages: ["systemd"] },
+  // Renders the Helm chart, with the function library of Helm's templates.
+  go: {
+    packages: ["golang-go", "golang-github-masterminds-sprig-dev"],
+    needs: "/usr/share/gocode/src/github.com/Masterminds/sprig",
+  },
+} as const satisfies Record<string, { readonly packages: readonly string[]; readonly needs?: string }>;
 
-export type DebianProgram = keyof typeof packageOf;
+export type DebianProgram = keyof typeof programs;
 
 const installTimeoutMs = 300_000;
 /** Packages of servers start them when this says nothing: tests start their own, on ports of their own. */
@@ -22,15 +28,19 @@ const moreFolders = ["/usr/sbin", "/usr/local/sbin"];
 /** Path of an installed program. Throws with what to do when there is none. */
 export function debianProgram(program: DebianProgram): string {
   const found = find(program);
-  if (found !== null) return found;
-  throw new Error(
-    `${program} is not installed: apt-get install ${packageOf[program]}, or run the tests as root on Debian`,
-  );
+  if (found !== null && isWhole(program)) return found;
+  const packages = programs[program].packages.join(" ");
+  throw new Error(`${program} is not installed: apt-get install ${packages}, or run the tests as root on Debian`);
 }
 
 function find(program: string): string | null {
   const folders = [...(process.env.PATH ?? "").split(delimiter), ...moreFolders];
   return folders.map((folder) => join(folder, program)).find(isProgram) ?? null;
+}
+
+function isWhole(program: DebianProgram): boolean {
+  const one: { readonly packages: readonly string[]; readonly needs?: string } = programs[program];
+  return find(program) !== null && (one.needs === undefined || existsSync(one.needs));
 }
 
 function isProgram(path: string): boolean {
@@ -52,16 +62,16 @@ export interface Installed {
 
 /** Installs what is missing (as root, on Debian and its relatives). Does nothing where everything is there. */
 export function installDebianPackages(): Installed {
-  const programs = Object.keys(packageOf) as DebianProgram[]; // the keys of a constant
-  const missing = programs.filter((program) => find(program) === null).map((program) => packageOf[program]);
-  if (missing.length === 0) return { ok: true, note: `${programs.join(", ")}: here`, output: "" };
+  const names = Object.keys(programs) as DebianProgram[]; // the keys of a constant
+  const missing = names.filter((name) => !isWhole(name)).flatMap((name) => programs[name].packages);
+  if (missing.length === 0) return { ok: true, note: `${names.join(", ")}: here`, output: "" };
   const by = `apt-get install --no-install-recommends ${missing.join(" ")}`;
   if (find("apt-get") === null) return failed(`no apt-get here to install ${missing.join(", ")} with`, "");
   if (process.getuid?.() !== 0) return failed(`not root: install them once yourself: sudo ${by}`, "");
   return withoutStarting(() => {
     const updated = apt(["update"]);
     const done = apt(["install", "-y", "--no-install-recommends", ...missing]);
-    const left = programs.filter((program) => find(program) === null);
+    const left = names.filter((name) => !isWhole(name));
     if (left.length === 0) return { ok: true, note: `installed ${missing.join(", ")}`, output: "" };
     return failed(`${by} did not bring ${left.join(", ")}`, `${updated}${done}`);
   });
