@@ -197,6 +197,31 @@ describe("stolen and replayed", () => {
     assert.equal((await orders.send(`${url}/billing/v1/regions/eu`, { token: scoped })).code, "scope-missing");
   });
 
+  test("a token that a connection presented before is judged anew each time: its proof, its scheme, its signature, its key, its revocation", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const token = orders.token("billing", { jti: "kept-on-a-connection" });
+    const fresh = () => orders.proof("GET", invoice(), token);
+    const send = async (authorization: string, dpop?: string | string[]) => {
+      const headers = { authorization, ...(dpop === undefined ? {} : { dpop }) };
+      const answer = await call(invoice(), { agent, headers });
+      const leaf = await lastLeafOf(answer.id);
+      return leaf?.t === "crossing" ? (leaf.code ?? "allowed") : "no leaf";
+    };
+    const proof = fresh();
+    assert.equal(await send(`DPoP ${token}`, proof), "allowed");
+    assert.equal(await send(`DPoP ${token}`, fresh()), "allowed");
+    assert.equal(await send(`DPoP ${token}`, proof), "dpop-replayed");
+    assert.equal(await send(`DPoP ${token}`), "dpop-missing");
+    assert.equal(await send(`DPoP ${token}`, [fresh(), fresh()]), "duplicate-header");
+    assert.equal(await send(`Bearer ${token}`), "token-bound-as-bearer");
+    const altered = `${token.slice(0, -3)}${token.endsWith("AAA") ? "BBB" : "AAA"}`;
+    assert.notEqual(await send(`DPoP ${altered}`, fresh()), "allowed");
+    assert.equal(await send(`DPoP ${token}`, fresh()), "allowed");
+    bed.feed.revoke("jti", "kept-on-a-connection");
+    assert.equal(await send(`DPoP ${token}`, fresh()), "token-revoked");
+    agent.destroy();
+  });
+
   test("an integration that is cut off is refused for tokens issued before", async () => {
     const portal = new TestCaller(bed.feed, "portal");
     portal.nonce = orders.nonce;

@@ -8,6 +8,7 @@ import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { Source } from "./admit/source-prefix.ts";
 import type { UpstreamAnswer } from "./forward/upstream-answer.ts";
 import type { PoolLease } from "./forward/upstream-pools.ts";
+import type { Presented } from "./identify/presented.ts";
 import type { RateState } from "./limit/gcra.ts";
 import type { StageTimes } from "./observe/stage-times.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
@@ -41,6 +42,7 @@ export interface Exchange {
   readonly response: ServerResponse;
   readonly listener: BoundListener;
   readonly source: Source;
+  readonly presented: Presented;
   /** What each stage took; null where nobody asked. */
   readonly times: StageTimes | null;
   /** admit: whether `leave` is owed. */
@@ -105,6 +107,7 @@ export interface ExchangeStart {
   readonly response: ServerResponse;
   readonly listener: BoundListener;
   readonly source: Source;
+  readonly presented: Presented;
   readonly times: StageTimes | null;
 }
 
@@ -120,6 +123,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     response: start.response,
     listener: start.listener,
     source: start.source,
+    presented: start.presented,
     times: start.times,
     admitted: false,
     request: null,

@@ -8,12 +8,11 @@ import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
-import type { Source } from "./admit/source-prefix.ts";
 import { bufferedRandom } from "./buffered-random.ts";
 import { answerMessage } from "./channel/answer-message.ts";
 import { HopKey } from "./exchange/hop-key.ts";
 import { createHopTokens } from "./exchange/hop-tokens.ts";
-import { type BoundListener, beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
+import { beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
 import { createPeerJudge } from "./identify/certificate.ts";
@@ -352,7 +351,7 @@ class RunningGateway implements Gateway {
   #begin(
     incoming: IncomingMessage,
     response: ServerResponse,
-    on: { readonly listener: BoundListener; readonly source: Source },
+    on: Pick<Exchange, "listener" | "source" | "presented">,
   ): Exchange {
     const { clock } = this.#options;
     const startedMonotonicMs = clock.monotonic();
@@ -365,9 +364,10 @@ class RunningGateway implements Gateway {
       response,
       listener: on.listener,
       source: on.source,
+      presented: on.presented,
     });
     this.#crossings.begin();
-    response.once("close", () => this.#closed(exchange));
+    response.on("close", () => this.#closed(exchange));
     return exchange;
   }
 

@@ -19,25 +19,30 @@ interface Bound {
   readonly operation: CompiledOperation;
   readonly grant: Grant;
   readonly principal: Principal;
+  readonly stalenessMs: number;
 }
 
 export function authorize(exchange: Exchange, gate: Gate): Deny | null | Promise<Deny | null> {
   const { lease, caller, operation, grant, principal } = exchange;
   if (lease === null || caller === null || operation === null || grant === null || principal === null)
     return deny("authorize", "not-ready");
-  const bound: Bound = { estate: lease.estate, caller, operation, grant, principal };
+  const stalenessMs = gate.freshness.stalenessMs();
+  const bound: Bound = { estate: lease.estate, caller, operation, grant, principal, stalenessMs };
   const early = decideProof(principal, grant) ?? decideScope(principal, operation) ?? decideFreshness(bound, gate);
   if (early !== null) return early;
-  if (!operation.bodyDecides) return decideWithAttributes(exchange, bound, gate);
+  if (!operation.bodyDecides) return decideWithAttributes(exchange, bound);
   // A policy reads the body, so the body is read, parsed and checked against its schema first.
   const inspected = inspectRequest(exchange, gate);
-  if (!(inspected instanceof Promise)) return inspected ?? decideWithAttributes(exchange, bound, gate);
-  return inspected.then((verdict) => verdict ?? decideWithAttributes(exchange, bound, gate));
+  if (!(inspected instanceof Promise)) return inspected ?? decideWithAttributes(exchange, bound);
+  // The body may have been long in coming: how stale the snapshot is then, the policies are told.
+  return inspected.then(
+    (verdict) => verdict ?? decideWithAttributes(exchange, { ...bound, stalenessMs: gate.freshness.stalenessMs() }),
+  );
 }
 
-function decideFreshness({ estate, operation }: Bound, gate: Gate): Deny | null {
+function decideFreshness({ estate, operation, stalenessMs }: Bound, gate: Gate): Deny | null {
   return decideStaleness({
-    stalenessMs: gate.freshness.stalenessMs(),
+    stalenessMs,
     boundsMs: estate.object.stalenessMs,
     classification: operation.object.classification,
     offline: operation.object.offline,
@@ -45,7 +50,7 @@ function decideFreshness({ estate, operation }: Bound, gate: Gate): Deny | null 
   });
 }
 
-function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Deny | null {
+function decideWithAttributes(exchange: Exchange, bound: Bound): Deny | null {
   const { request } = exchange;
   if (request === null) return deny("authorize", "not-ready");
   const resolved = resolveAttributes(bound.operation.object.attributes, {
@@ -55,7 +60,7 @@ function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Den
     body: exchange.body === null || !bound.operation.bodyDecides ? undefined : readExactIntegers(exchange.body.bytes),
   });
   if (resolved.kind === "deny") return resolved;
-  const inputs = decisionInputs(bound, resolved.values, gate);
+  const inputs = decisionInputs(bound, resolved.values);
   exchange.decision = inputs;
   let slice: ReturnType<CompiledOperation["policy"]>;
   try {
@@ -71,9 +76,8 @@ function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Den
 const noScopes: readonly string[] = [];
 
 function decisionInputs(
-  { caller, operation, grant, principal }: Bound,
+  { caller, operation, grant, principal, stalenessMs }: Bound,
   attributes: Readonly<Record<string, Scalar>>,
-  gate: Gate,
 ): DecisionInputs {
   return {
     principal: { id: caller.id, attributes: caller.object.attributes },
@@ -87,7 +91,7 @@ function decisionInputs(
       ...(principal.subject === undefined ? {} : { subject: principal.subject }),
       ...(principal.acr === undefined ? {} : { acr: principal.acr }),
       ...(principal.authTime === undefined ? {} : { authTime: principal.authTime }),
-      stalenessMs: Math.round(gate.freshness.stalenessMs()),
+      stalenessMs: Math.round(stalenessMs),
     },
   };
 }

@@ -1,6 +1,6 @@
 // Promises that an upstream's fields go back only when they are well-formed, few, end-to-end and not ours to set.
 // Trusts nothing the upstream sent. Specified by RFC 9110 §5.5 and §7.6.1; names: protocol/canonical/hop-headers.ts.
-import { connectionOptions, isIdentityHeader, keepsResponseHeader } from "@sallyport/protocol/canonical/hop-headers.ts";
+import { connectionOptions, judgeName, keepsResponseHeader } from "@sallyport/protocol/canonical/hop-headers.ts";
 
 export const responseHeadersMax = 128;
 export const responseHeaderBytesMax = 32 * 1024;
@@ -14,7 +14,7 @@ export type ResponseHeaders =
     }
   | { readonly ok: false; readonly why: string };
 
-const tokenName = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+const tokenName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // RFC 9110 §5.5: visible characters, space and tab; obs-text is not ours to pass on.
 const fieldValue = /^[\t\x20-\x7e]*$/;
 const digits = /^(?:0|[1-9][0-9]{0,14})$/;
@@ -29,11 +29,12 @@ export function responseHeadersDownstream(raw: readonly string[]): ResponseHeade
   let chunked = false;
   let bytes = 0;
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = (raw[i] ?? "").toLowerCase();
+    const received = raw[i] ?? "";
     const value = raw[i + 1] ?? "";
-    bytes += name.length + value.length;
+    bytes += received.length + value.length;
     if (bytes > responseHeaderBytesMax) return { ok: false, why: "header section too large" };
-    if (!tokenName.test(name) || !fieldValue.test(value)) return { ok: false, why: "malformed header field" };
+    if (!tokenName.test(received) || !fieldValue.test(value)) return { ok: false, why: "malformed header field" };
+    const { name, isIdentity } = judgeName(received);
     if (name === "content-length") {
       if (contentLength !== null || !digits.test(value)) return { ok: false, why: "ambiguous content-length" };
       contentLength = Number(value);
@@ -46,7 +47,7 @@ export function responseHeadersDownstream(raw: readonly string[]): ResponseHeade
       continue;
     }
     if (name === "content-type" && value.toLowerCase().startsWith("text/event-stream")) eventStream = true;
-    if (keepsResponseHeader(name, named) && !isIdentityHeader(name)) headers.push(name, value);
+    if (!isIdentity && keepsResponseHeader(name, named)) headers.push(name, value);
   }
   if (chunked && contentLength !== null) return { ok: false, why: "both transfer-encoding and content-length" };
   return { ok: true, headers, contentLength, eventStream };

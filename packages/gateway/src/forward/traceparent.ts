@@ -27,8 +27,40 @@ export function readTraceparent(received: string | undefined): ReceivedTrace | n
 /** The `traceparent` to send upstream for the one received, if any. */
 export function continueTrace(received: string | undefined, random: Random): string {
   const usable = readTraceparent(received);
-  const drawn = Buffer.from(random.bytes(usable === null ? parentBytes + traceBytes : parentBytes)).toString("hex");
-  const parent = drawn.slice(0, 2 * parentBytes);
-  if (usable === null) return `00-${drawn.slice(2 * parentBytes)}-${parent}-00`;
+  const digits = digitsOf(random);
+  const parent = digits.take(2 * parentBytes);
+  if (usable === null) return `00-${digits.take(2 * traceBytes)}-${parent}-00`;
   return `00-${usable.traceId}-${parent}-${usable.sampled ? "01" : "00"}`;
+}
+
+const drawnBytes = 3_072;
+
+/** Random hexadecimal digits, drawn and printed for many ids at once. */
+class RandomDigits {
+  readonly #random: Random;
+  #digits = "";
+  #used = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  take(count: number): string {
+    if (this.#used + count > this.#digits.length) {
+      this.#digits = Buffer.from(this.#random.bytes(drawnBytes)).toString("hex");
+      this.#used = 0;
+    }
+    this.#used += count;
+    return this.#digits.slice(this.#used - count, this.#used);
+  }
+}
+
+const digitsByRandom = new WeakMap<Random, RandomDigits>();
+
+function digitsOf(random: Random): RandomDigits {
+  const known = digitsByRandom.get(random);
+  if (known !== undefined) return known;
+  const fresh = new RandomDigits(random);
+  digitsByRandom.set(random, fresh);
+  return fresh;
 }

@@ -3,6 +3,7 @@
 import type { ServerResponse } from "node:http";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Dispatcher } from "undici";
+import { Deadlines, type Due } from "./deadlines.ts";
 import { responseHeadersDownstream } from "./header-hygiene.ts";
 import { classifyUpstreamError } from "./upstream-error.ts";
 
@@ -35,10 +36,14 @@ export interface AnswerOptions {
 
 type State = "waiting" | "holding" | "whole" | "long" | "flowing" | "over";
 
-export class UpstreamAnswer implements Dispatcher.DispatchHandler {
+const deadlines = new Deadlines();
+
+export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
   readonly #options: AnswerOptions;
-  readonly #deadline: NodeJS.Timeout;
-  #hold: NodeJS.Timeout | null = null;
+  #deadlineMs: number;
+  /** When an answer that has begun is passed on as it comes. */
+  #holdMs = Number.POSITIVE_INFINITY;
+  dueAtMs: number;
   #controller: Dispatcher.DispatchController | null = null;
   #state: State = "waiting";
   #held: Buffer[] = [];
@@ -59,7 +64,9 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
   constructor(options: AnswerOptions) {
     this.#options = options;
     this.#startedMs = options.now();
-    this.#deadline = setTimeout(() => this.#timeOut(), options.timeoutMs);
+    this.#deadlineMs = performance.now() + options.timeoutMs;
+    this.dueAtMs = this.#deadlineMs;
+    deadlines.watch(this);
   }
 
   /** True when the whole answer is held. */
@@ -139,7 +146,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     this.#heldBytes += chunk.length;
     if (this.#state === "long") return;
     if (this.#heldBytes > heldBytesMax) this.#becomeLong();
-    else this.#hold ??= setTimeout(() => this.#becomeLong(), holdMs);
+    else if (this.#holdMs === Number.POSITIVE_INFINITY) this.#holdUntil(performance.now() + holdMs);
   }
 
   onResponseEnd(): void {
@@ -162,7 +169,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
   release(flow: Flow): void {
     this.#flow = flow;
     this.#state = "flowing";
-    this.#deadline.refresh();
+    this.#refresh();
     for (const chunk of this.#held) this.#pass(chunk);
     this.#held = [];
     if (this.#endedEarly !== null) this.#finish(this.#endedEarly);
@@ -172,7 +179,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
   #pass(chunk: Buffer): void {
     const flow = this.#flow;
     if (flow === null) return;
-    this.#deadline.refresh();
+    this.#refresh();
     const flowing = flow.response.write(chunk);
     flow.sent(chunk.length);
     if (flowing) return;
@@ -184,7 +191,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
 
   #becomeLong(): void {
     if (this.#state !== "holding") return;
-    if (this.#hold !== null) clearTimeout(this.#hold);
+    this.#holdUntil(Number.POSITIVE_INFINITY);
     this.#state = "long";
     this.#controller?.pause();
     this.#options.settled(null);
@@ -219,8 +226,25 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#deadline);
-    if (this.#hold !== null) clearTimeout(this.#hold);
+    deadlines.end(this);
+  }
+
+  #holdUntil(ms: number): void {
+    this.#holdMs = ms;
+    this.dueAtMs = Math.min(this.#deadlineMs, ms);
+  }
+
+  #refresh(): void {
+    this.#deadlineMs = performance.now() + this.#options.timeoutMs;
+    this.dueAtMs = Math.min(this.#deadlineMs, this.#holdMs);
+  }
+
+  overdue(nowMs: number): void {
+    if (nowMs >= this.#holdMs) this.#becomeLong();
+    if (nowMs < this.#deadlineMs) return;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.dueAtMs = this.#holdMs;
+    this.#timeOut();
   }
 }
 

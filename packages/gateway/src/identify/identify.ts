@@ -20,6 +20,7 @@ import type { PeerJudgement } from "./certificate.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { nothingPresented, withPlace } from "./explain.ts";
 import type { Nonces } from "./nonce.ts";
+import type { Kept } from "./presented.ts";
 import type { ReplaySet } from "./replay-set.ts";
 import { hashToken, type TokenCache, tokenCacheKey } from "./token-cache.ts";
 
@@ -51,8 +52,13 @@ export function identify(exchange: Exchange, ports: IdentifyPorts): Deny | null 
   const { request, lease } = exchange;
   if (request === null || lease === null) return deny("identify", "not-ready");
   const peer = ports.peer(exchange, lease.estate);
-  const credentials = readCredentials(request.headers["authorization"], request.headers["dpop"]);
-  const proven = prove({ exchange, estate: lease.estate, peer, ports }, credentials);
+  const { authorization, dpop } = request.headers;
+  const kept = authorization?.length === 1 ? exchange.presented.find(authorization[0]) : null;
+  const credentials =
+    kept === null || (dpop !== undefined && dpop.length > 1)
+      ? readCredentials(authorization, dpop)
+      : ({ kind: "token", scheme: kept.scheme, token: kept.token, proof: dpop?.[0] ?? null } as const);
+  const proven = prove({ exchange, estate: lease.estate, peer, ports, kept }, credentials);
   if ("kind" in proven) {
     if (proven.stage === "identify") exchange.nonce = ports.nonces.current(ports.now());
     return proven;
@@ -68,6 +74,8 @@ interface Case {
   readonly estate: Estate;
   readonly peer: PeerJudgement | null;
   readonly ports: IdentifyPorts;
+  /** This connection presented the same token before. */
+  readonly kept: Kept | null;
 }
 
 function prove(on: Case, credentials: ReturnType<typeof readCredentials>): Proven | Deny {
@@ -96,9 +104,9 @@ function proveByCertificate({ exchange, peer, ports }: Case): Proven | Deny {
 }
 
 function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
-  const { estate, ports } = on;
-  const tokenHash = hashToken(credentials.token);
-  const signed = readCached(credentials, { tokenHash, estate, ports });
+  const { ports } = on;
+  const tokenHash = on.kept?.tokenHash ?? hashToken(credentials.token);
+  const signed = readCached(credentials, tokenHash, on);
   if (signed.kind === "deny") return signed;
   const proof = credentials.scheme === "DPoP" ? checkProof(on, { credentials, tokenHash }) : null;
   if (proof !== null && proof.kind === "deny") return proof;
@@ -124,26 +132,36 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   );
 }
 
-interface TokenLookup {
-  readonly tokenHash: string;
-  readonly estate: Estate;
-  readonly ports: IdentifyPorts;
+/** Form, signature and issuer, once per token, presentation and state of the key ring. */
+function readCached(credentials: Credentials, tokenHash: string, on: Case): SignedAccessToken | Deny {
+  const { estate, ports, kept } = on;
+  const { issuer } = estate.object;
+  const validator = validatorOf(ports.ring);
+  if (kept !== null && kept.issuer === issuer && kept.validator === validator) {
+    ports.cache.hits++;
+    return kept.signed;
+  }
+  const key = tokenCacheKey({ issuer, validator, tokenHash, binding: credentials.scheme });
+  const known = ports.cache.find(key);
+  const signed = known ?? readAccessToken(credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
+  if (signed.kind === "deny") return signed;
+  if (known === undefined) ports.cache.put(key, signed);
+  const field = on.exchange.request?.headers["authorization"]?.[0] ?? "";
+  const { scheme, token } = credentials;
+  on.exchange.presented.keep({ field, scheme, token, tokenHash, signed, issuer, validator });
+  return signed;
 }
 
-/** Form, signature and issuer, once per token, presentation and state of the key ring. */
-function readCached(credentials: Credentials, { tokenHash, estate, ports }: TokenLookup): SignedAccessToken | Deny {
-  const { issuer } = estate.object;
-  const key = tokenCacheKey({
-    issuer,
-    validator: `${tokenValidatorVersion}.${ports.ring.seq}`,
-    tokenHash,
-    binding: credentials.scheme,
-  });
-  const known = ports.cache.find(key);
-  if (known !== undefined) return known;
-  const read = readAccessToken(credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
-  if (read.kind === "signed") ports.cache.put(key, read);
-  return read;
+let validatorSeq = -1;
+let validatorText = "";
+
+/** Rules and key ring by name. */
+function validatorOf(ring: TokenRing): string {
+  if (ring.seq !== validatorSeq) {
+    validatorSeq = ring.seq;
+    validatorText = `${tokenValidatorVersion}.${ring.seq}`;
+  }
+  return validatorText;
 }
 
 interface CheckedProof {

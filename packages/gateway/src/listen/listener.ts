@@ -9,6 +9,7 @@ import { type AddressInfo, createServer as createPlainServer, Server as PlainSer
 import { deny } from "@sallyport/protocol/verdict.ts";
 import { type Source, sourceOf } from "../admit/source-prefix.ts";
 import type { BoundListener, Exchange } from "../exchange.ts";
+import { Presented } from "../identify/presented.ts";
 import { GatewayFault, type ListenBounds, type ListenerOptions } from "../ports.ts";
 import { refusalOf } from "./parse-error.ts";
 
@@ -17,7 +18,7 @@ export interface ListenerHandler {
   begin(
     incoming: IncomingMessage,
     response: ServerResponse,
-    on: { readonly listener: BoundListener; readonly source: Source },
+    on: { readonly listener: BoundListener } & Pick<Connection, "source" | "presented">,
   ): Exchange;
   /** Runs the pipeline. */
   serve(exchange: Exchange): void;
@@ -28,6 +29,7 @@ export interface ListenerHandler {
 
 interface Connection {
   readonly source: Source;
+  readonly presented: Presented;
   /** Not a Set: with entries coming and going it keeps a chain of its former tables, and with them old exchanges, alive. */
   readonly running: Exchange[];
 }
@@ -211,14 +213,15 @@ export class Listener {
   #connectionOf(socket: Socket): Connection {
     const known = this.#connections.get(socket);
     if (known !== undefined) return known;
-    const fresh: Connection = { source: sourceOf(socket.remoteAddress), running: [] };
+    const fresh: Connection = { source: sourceOf(socket.remoteAddress), presented: new Presented(), running: [] };
     this.#connections.set(socket, fresh);
     return fresh;
   }
 
   #serve(incoming: IncomingMessage, response: ServerResponse, waitsForContinue: boolean): void {
     const connection = this.#connectionOf(incoming.socket);
-    const exchange = this.#handler.begin(incoming, response, { listener: this.#bound, source: connection.source });
+    const { source, presented } = connection;
+    const exchange = this.#handler.begin(incoming, response, { listener: this.#bound, source, presented });
     connection.running.push(exchange);
     if (waitsForContinue) {
       exchange.continueWanted = () => {
@@ -260,7 +263,7 @@ export class Listener {
     incoming.complete = true;
     const response = new ServerResponse(incoming);
     response.shouldKeepAlive = false;
-    const connection = this.#connectionOf(socket);
+    const { source, presented } = this.#connectionOf(socket);
     socket.on("error", () => socket.destroy());
     try {
       response.assignSocket(socket);
@@ -271,7 +274,7 @@ export class Listener {
     }
     response.once("finish", () => socket.destroySoon());
     this.#handler.refuse(
-      this.#handler.begin(incoming, response, { listener: this.#bound, source: connection.source }),
+      this.#handler.begin(incoming, response, { listener: this.#bound, source, presented }),
       verdict,
     );
   }

@@ -2,7 +2,8 @@
 // Format: Prometheus text exposition; names are listed in docs/gateway.md.
 import type { CrossingMode } from "@sallyport/protocol/audit/leaf.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
+import { QuickHistogram } from "./quick-histogram.ts";
 
 /** What is read at scrape time. */
 export interface Gauges {
@@ -66,15 +67,15 @@ export function createMetrics(gauges: Gauges): Metrics {
   });
   const plain = plainCounters(registers);
   const histogram = (name: string, help: string) =>
-    new Histogram({ name: `sallyport_${name}_duration_seconds`, help, buckets: bucketsSeconds, registers });
+    new QuickHistogram({ name: `sallyport_${name}_duration_seconds`, help, buckets: bucketsSeconds }, registers);
   const upstream = histogram("upstream", "From the start of forwarding to the provider's response fields");
   const duration = histogram("crossing", "From the first byte of a crossing to its recorded end");
   defineGauges(gauges, registers);
   return {
     crossing({ code, outcome, integration, totalMs, upstreamMs }) {
       byEnd(code ?? "ok", outcome);
-      duration.observe(totalMs / 1000);
-      if (upstreamMs > 0) upstream.observe(upstreamMs / 1000);
+      duration.count(totalMs / 1000);
+      if (upstreamMs > 0) upstream.count(upstreamMs / 1000);
       if (integration !== null) byIntegration(integration, code === null ? "allow" : "deny");
     },
     wouldDeny: passed,

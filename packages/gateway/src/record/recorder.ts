@@ -12,6 +12,7 @@ import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { DenialWindows } from "./denial-windows.ts";
+import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
 import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
 
 /** How the crossing ended, as far as the recorder cannot see it in the exchange. */
@@ -54,12 +55,7 @@ export class RecordFault extends Error {
 export class Recorder {
   readonly #ports: RecorderPorts;
   readonly #windows: DenialWindows;
-  readonly #place: {
-    readonly tenant: string;
-    readonly environment: string;
-    readonly region: string;
-    readonly node: string;
-  };
+  readonly #place: LeafPlace;
   #keys: { readonly open: OpenLogKeys; readonly records: SealedRecords } | null = null;
   #pseudonyms = noPseudonyms();
   /** Counted leaves that could not be appended; shown by metrics. */
@@ -101,21 +97,17 @@ export class Recorder {
 
   /** One whole crossing: allowed or denied, with its outcome. */
   crossing(exchange: Exchange, ended: Ended): Promise<unknown> {
-    return this.#appendSealed(exchange, ended.deny, {
-      t: "crossing",
-      ...this.#head(exchange.id),
-      ...this.#decision(exchange, ended.deny),
-      ...this.#outcome(exchange, ended),
+    const leaf = wholeLeaf(this.#place, this.#ports.clock.now(), {
+      decision: this.#decision(exchange, ended.deny),
+      outcome: this.#outcome(exchange, ended),
     });
+    return this.#appendSealed(exchange, ended.deny, leaf);
   }
 
   /** Durable before an effect is forwarded or a byte of a long answer released. */
   intent(exchange: Exchange): Promise<unknown> {
-    return this.#appendSealed(exchange, null, {
-      t: "intent",
-      ...this.#head(exchange.id),
-      ...this.#decision(exchange, null),
-    });
+    const leaf = intentLeaf(this.#place, this.#ports.clock.now(), this.#decision(exchange, null));
+    return this.#appendSealed(exchange, null, leaf);
   }
 
   outcome(exchange: Exchange, ended: Ended): Promise<unknown> {
@@ -188,7 +180,7 @@ export class Recorder {
       verdict: isEnforced || wouldDeny !== null ? "deny" : "allow",
       code: said?.code ?? null,
       stage: said?.stage ?? null,
-      policies: exchange.policies.slice(0, policiesMax),
+      policies: exchange.policies.length > policiesMax ? exchange.policies.slice(0, policiesMax) : exchange.policies,
       policySet: exchange.lease?.estate.object.policySet ?? null,
       inputs: null,
       address: source.address === "" ? null : this.#pseudonym("address", source.address),

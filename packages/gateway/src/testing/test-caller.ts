@@ -1,7 +1,7 @@
 // Promises a caller that does what a good one does (token, fresh proof, nonce) and, on request, exactly one thing wrong.
 // Trusts the test feed's ring key. Formats: docs/formats/token.md.
 import { hash, randomBytes } from "node:crypto";
-import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { type Agent, request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
@@ -23,10 +23,12 @@ export interface CallOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Buffer;
+  /** Whose connections are used; absent: one of its own. */
+  readonly agent?: Agent;
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
 }
 
-/** One plain HTTP exchange over its own connection. */
+/** One plain HTTP exchange, over its own connection where no agent is named. */
 export function call(url: string, options: CallOptions = {}): Promise<Answer> {
   const target = new URL(url);
   const send = target.protocol === "https:" ? httpsRequest : httpRequest;
@@ -36,7 +38,7 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
       {
         method: options.method ?? "GET",
         headers: { ...options.headers },
-        agent: false,
+        agent: options.agent ?? false,
         ...options.tls,
         ...(options.tls ? { servername: "localhost" } : {}),
       },

@@ -82,10 +82,15 @@ function loadSlice({ slice, number, evaluator, memo }: Loading): LoadedSlice {
       if (known !== undefined) return known;
       const { decision, remember } = evaluator.evaluate(slice, number, request(slice, inputs, projection));
       // Frozen, because the next crossing gets this very object.
-      if (remember) memo.set(key, Object.freeze(decision));
+      if (remember) memo.set(key, freezeDecision(decision));
       return decision;
     },
   };
+}
+
+function freezeDecision(decision: PolicyDecision): PolicyDecision {
+  Object.freeze(decision.policies);
+  return Object.freeze(decision);
 }
 
 function loadShapes(slice: PolicySlice): SliceShapes | string {

@@ -36,7 +36,9 @@ const version = text(atMost(64, "[0-9]+\\.[0-9]+\\.[0-9]+(?:-[0-9A-Za-z.-]+)?"))
 const origin = text(atMost(512, "[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9-]*)+"));
 const code = oneOf(Object.keys(problems));
 const reason = text("[a-z][a-z0-9_-]{0,63}");
-const number = "(?:0|[1-9][0-9]{0,14})";
+/** Whole numbers of up to fifteen digits. */
+export const numberForm = "(?:0|[1-9][0-9]{0,14})";
+const number = numberForm;
 const status = "(?:0|[1-9][0-9]{2})";
 const proof = oneOf(["mtls", "dpop", "bearer"]);
 const verdict = oneOf(["allow", "deny"]);

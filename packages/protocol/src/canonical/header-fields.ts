@@ -1,7 +1,7 @@
 // Promises header fields with one reading: known characters, bounded, and no second value where the first could be believed.
 // Trusts nothing. Specified in docs/formats/canonical-request.md (RFC 9110 §5, RFC 9112 §5; CVE-2026-26308, CVE-2025-64484).
 import { type Deny, deny } from "../verdict.ts";
-import { isIdentityHeader } from "./hop-headers.ts";
+import { judgeName } from "./hop-headers.ts";
 import type { CanonicalHeaders, CanonicalLimits } from "./request.ts";
 
 /** Two of them are two requests in one; which counts depends on who reads. */
@@ -60,11 +60,11 @@ export function parseHeaderFields(rawHeaders: readonly string[], limits: Canonic
     if (received.length > limits.headerNameBytesMax) return no("header-too-large", "a header field name is too long");
     if (!fieldName.test(received))
       return no("bad-header", "a header field name holds other characters than letters, digits and hyphens");
-    const name = received.toLowerCase();
+    const { name, isIdentity } = judgeName(received);
     if (value.length > limits.headerValueBytesMax) return no("header-too-large", `the value of ${name} is too long`);
     if (!fieldValue.test(value))
       return no("bad-header", `the value of ${name} holds a control character or a byte above 0x7e`);
-    if (isIdentityHeader(name)) continue;
+    if (isIdentity) continue;
     const values = headers[name];
     if (values === undefined) headers[name] = Object.freeze([value]);
     else if (singletons.has(name)) return refuseSecond(name);

@@ -69,6 +69,42 @@ export function isIdentityHeader(name: string): boolean {
   return identityNames.has(name) || identityPrefixes.test(name);
 }
 
+/** What a received field name is, whoever sends it: judged once, because callers send the same few names again and again. */
+export interface JudgedName {
+  /** In lower case. */
+  readonly name: string;
+  /** Only Sallyport may say this. */
+  readonly isIdentity: boolean;
+  /** Goes on to the provider, unless a Connection field names it. */
+  readonly goesUp: boolean;
+  /** Goes back to the caller, unless a Connection field names it. */
+  readonly goesDown: boolean;
+}
+
+/** Names remembered; when they are too many, remembering begins anew. */
+const judgedNamesMax = 1024;
+const judgedNameLengthMax = 64;
+let judgedNames = new Map<string, JudgedName>();
+
+/** Judges a name in any case. It must have been found to be a field name; nothing here looks at its characters. */
+export function judgeName(received: string): JudgedName {
+  const known = judgedNames.get(received);
+  if (known !== undefined) return known;
+  const name = received.toLowerCase();
+  const isIdentity = isIdentityHeader(name);
+  const isHopByHop = hopByHop.has(name);
+  const judged: JudgedName = {
+    name,
+    isIdentity,
+    goesUp: !isHopByHop && !endsHere.has(name) && !isIdentity,
+    goesDown: !isHopByHop && !oursInResponses.test(name),
+  };
+  if (received.length > judgedNameLengthMax) return judged;
+  if (judgedNames.size >= judgedNamesMax) judgedNames = new Map();
+  judgedNames.set(received, judged);
+  return judged;
+}
+
 /** Lower-case option names of all Connection fields (RFC 9110 §7.6.1). */
 export function connectionOptions(values: readonly string[] | undefined): ReadonlySet<string> {
   if (values === undefined) return nothing;
@@ -103,7 +139,7 @@ export function reachesProvider(name: string): boolean {
 
 /** Does this request field of the caller go on to the provider? `named`: connectionOptions of the same request. */
 export function keepsRequestHeader(name: string, named: ReadonlySet<string>): boolean {
-  return !hopByHop.has(name) && !endsHere.has(name) && !named.has(name) && !isIdentityHeader(name);
+  return judgeName(name).goesUp && !named.has(name);
 }
 
 /**
@@ -113,14 +149,19 @@ export function keepsRequestHeader(name: string, named: ReadonlySet<string>): bo
 export function requestHeadersForUpstream(headers: CanonicalHeaders, own: Readonly<Record<string, string>>): string[] {
   const named = connectionOptions(headers["connection"]);
   const ownNames = Object.keys(own);
-  const replaced = new Set(ownNames.map((name) => name.toLowerCase()));
   const kept: string[] = [];
   for (const name of Object.keys(headers)) {
-    if (replaced.has(name) || !keepsRequestHeader(name, named)) continue;
+    if (!keepsRequestHeader(name, named) || isOneOf(ownNames, name)) continue;
     for (const value of headers[name] ?? []) kept.push(name, value);
   }
   for (const name of ownNames) kept.push(name, own[name] ?? "");
   return kept;
+}
+
+/** `names` are few and in any case, `name` is in lower case. */
+function isOneOf(names: readonly string[], name: string): boolean {
+  for (const one of names) if (one === name || (one.length === name.length && one.toLowerCase() === name)) return true;
+  return false;
 }
 
 /**
@@ -131,5 +172,5 @@ const oursInResponses = /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|ratelimit
 
 /** Does this response field of the provider go back to the caller? `named`: connectionOptions of the same response. */
 export function keepsResponseHeader(name: string, named: ReadonlySet<string>): boolean {
-  return !hopByHop.has(name) && !named.has(name) && !oursInResponses.test(name);
+  return judgeName(name).goesDown && !named.has(name);
 }
