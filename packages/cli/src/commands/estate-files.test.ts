@@ -231,3 +231,60 @@ test(
     assert.match(unknown.err, /no kind of file `sistem`[\s\S]*estate, system, integration/);
   },
 );
+
+test(
+  "init --from imports a description: the estate passes check, the report is written, shown and in --json",
+  bounded,
+  async () => {
+    const source = fresh();
+    const api = join(source, "api.yaml");
+    writeFileSync(
+      api,
+      "openapi: 3.1.0\ninfo: { title: Stock }\nservers: [{ url: http://127.0.0.1:9 }]\npaths:\n  /items/{id}: { get: { operationId: readItem } }\n  /x/{y*}: { get: {} }\n",
+    );
+    const directory = join(source, "estate");
+    const { exit, out, err } = await runBinary(["init", directory, "--from", api, "--consumer", "shop", "--json"]);
+    assert.equal(exit, 0, err);
+    const { report } = JSON.parse(out);
+    assert.deepEqual([report.kind, report.mapped, report.changed, report.notMapped], ["openapi", 2, 1, 1]);
+    const lost = report.entries.find((entry: { outcome: string }) => entry.outcome === "not-mapped");
+    assert.deepEqual([lost.file, lost.line, lost.what], ["api.yaml", 6, "path /x/{y*}"]);
+    assert.match(
+      readFileSync(join(directory, "import-report.md"), "utf8"),
+      /^## Not mapped[\s\S]*- `api\.yaml:6` path/m,
+    );
+    const [check, again] = await Promise.all([
+      runBinary(["check", directory]),
+      runBinary(["init", directory, "--from", api, "--consumer", "shop"]),
+    ]);
+    assert.equal(check.exit, 0, check.out);
+    assert.equal(again.exit, 2);
+    assert.match(again.err, /stock\.yaml.*shop\.yaml.*import-report\.md/);
+  },
+);
+
+test("init --from says with file and line why a source is refused (exit 2), and makes nothing", bounded, async () => {
+  const source = fresh();
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(source, name), text);
+    return join(source, name);
+  };
+  const kong = '_format_version: "3.0"\nservices: []\n';
+  const cases: readonly [readonly string[], RegExp][] = [
+    [[write("swagger.yaml", 'swagger: "2.0"\n')], /swagger\.yaml:1:1 .*Swagger 2 is not read[\s\S]*fix: convert/],
+    [[write("broken.yaml", "openapi: 3.0.0\n\tpaths: {}\n")], /broken\.yaml:2:\d+ /],
+    [[write("other.json", "{}")], /neither OpenAPI nor a declarative Kong file/],
+    [[join(source, "absent.yaml")], /no such file/],
+    [[join(source, "absent", "api.yaml")], /cannot be read/],
+    [[write("empty-kong.yaml", kong)], /nothing to import/],
+    [[write("kong.yaml", kong), "--name", "x"], /`name` says nothing of a Kong file/],
+  ];
+  const directory = join(source, "estate");
+  const ended = await Promise.all(cases.map(([flags]) => runBinary(["init", directory, "--from", ...flags])));
+  for (const [i, { exit, out, err }] of ended.entries()) {
+    assert.deepEqual([exit, out], [2, ""], err);
+    assert.match(err, cases[i]?.[1] ?? /never/);
+    assert.match(err, /fix: /);
+  }
+  assert.equal(existsSync(directory), false);
+});

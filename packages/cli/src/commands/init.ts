@@ -1,6 +1,7 @@
 // Promises an estate that runs at once, in a folder where nothing is ever overwritten, and the next three commands.
 // Trusts the loader that `serve` uses: what init writes has no error there. Specified in docs/cli/init.md.
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import {
@@ -17,12 +18,15 @@ interface InitFlags {
   readonly name?: string;
   readonly upstream?: string;
   readonly consumer?: string;
+  readonly from?: string;
 }
 
 const examples = `
 Examples:
   sallyport init
   sallyport init gateway --name billing --upstream http://127.0.0.1:8080 --consumer orders
+  sallyport init gateway --from openapi.yaml --consumer orders
+  sallyport init gateway --from kong.yaml
 
 Nothing is ever overwritten: when one of the files exists, none is written (exit 2).
 `;
@@ -33,43 +37,113 @@ export function initCommand(program: Command): void {
     .command("init")
     .argument("[directory]", "where the estate goes; made when it is not there", ".")
     .description("write an estate that runs at once: your API, one caller, what the caller may do")
-    .option("--name <id>", "id of the system behind the gateway (default: billing)")
-    .option("--upstream <url>", "where it is served (default: http://127.0.0.1:8080)")
-    .option("--consumer <id>", "id of the system that calls it (default: orders)")
+    .option("--name <id>", "id of the system behind the gateway (default: billing; with --from, the title's)")
+    .option("--upstream <url>", "where it is served (default: http://127.0.0.1:8080; with --from, the first server's)")
+    .option("--consumer <id>", "id of the system that calls it (default: orders; with --from, none)")
+    .option("--from <file>", "import an OpenAPI 3.0 or 3.1 description, or a declarative Kong file, with a report")
     .addHelpText("after", examples)
     .action(async (directory: string, flags: InitFlags, command: Command) => {
-      const choice = await readChoice(flags);
-      const files = starterEstate(choice);
-      const { written, notes } = writeEstate(directory, files);
-      const [operation] = starterOperations(choice.name).slice(-1);
-      const next = nextCommands(command, directory, {
-        operation: `${choice.name}:${operation?.name ?? ""} id=1`,
-        consumer: choice.consumer,
-      });
       const terminal = createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
-      terminal.result({ directory, written, notes, next }, () => [
-        ...written,
-        ...notes,
-        "",
-        "Next:",
-        ...next.map((line) => `  ${line}`),
-      ]);
+      const { from } = flags;
+      const made = from === undefined ? await starter(flags) : await imported(from, flags);
+      const { written, notes } = writeEstate(directory, made.files);
+      const next = nextCommands(command, directory, made.call);
+      terminal.result(
+        { directory, written, notes, next, ...(made.report === null ? {} : { report: made.report }) },
+        () => [
+          ...made.lines,
+          ...(made.lines.length === 0 ? written : [`${written.length} files in ${directory}`]),
+          ...notes,
+          "",
+          "Next:",
+          ...next.map((line) => `  ${line}`),
+        ],
+      );
     });
 }
 
-async function readChoice(flags: InitFlags): Promise<StarterChoice> {
-  const { id, upstreamUrl } = await import("@sallyport/control/registry/config/words.ts");
+interface Made {
+  readonly files: readonly NewFile[];
+  /** What of the source became what; null without a source. */
+  readonly report: object | null;
+  /** The report for a terminal. */
+  readonly lines: readonly string[];
+  /** A call that would be allowed. */
+  readonly call: string | null;
+}
+
+async function starter(flags: InitFlags): Promise<Made> {
   const { needsPrivateWord } = await import("@sallyport/control/registry/config/private-hosts.ts");
-  const name = judge("--name", id().safeParse(flags.name ?? "billing"));
-  const consumer = judge("--consumer", id().safeParse(flags.consumer ?? "orders"));
-  const upstream = judge("--upstream", upstreamUrl().safeParse(flags.upstream ?? "http://127.0.0.1:8080"));
+  const { name = "billing", upstream = "http://127.0.0.1:8080", consumer = "orders" } = await readFlags(flags);
+  refuseOneSystem(name, consumer);
+  const choice: StarterChoice = { name, upstream, consumer, isPrivate: needsPrivateWord(new URL(upstream).hostname) };
+  const [operation] = starterOperations(name).slice(-1);
+  const call = `${name}:${operation?.name ?? ""} id=1 --as ${consumer}`;
+  return { files: starterEstate(choice), report: null, lines: [], call };
+}
+
+async function imported(from: string, flags: InitFlags): Promise<Made> {
+  const { diskEstateIo } = await import("@sallyport/control/registry/config/estate-io.ts");
+  const { formatFinding } = await import("@sallyport/control/registry/config/finding.ts");
+  const { importSource } = await import("@sallyport/control/registry/import/import-source.ts");
+  const { countOf, reportLines, reportMarkdown } = await import("@sallyport/control/registry/import/import-report.ts");
+  const choice = await readFlags(flags);
+  const folder = dirname(resolve(from));
+  if (!existsSync(folder))
+    throw new CommandEnd(exitCode.badUse, `${folder} cannot be read`, "correct the path of --from");
+  const io = diskEstateIo(folder, () => Date.now());
+  const result = importSource({ io, file: basename(from), choice });
+  if ("finding" in result)
+    throw new CommandEnd(
+      exitCode.badUse,
+      formatFinding(result.finding).replace(/\. Fix: .*$/s, ""),
+      result.finding.fix,
+    );
+  const { files, report } = result;
+  if (files.length === 0)
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${from} has nothing to import`,
+      reportLines(report)[0] ?? "name a file with services or paths",
+    );
+  refuseTwice(files);
+  const counts = {
+    mapped: countOf(report, "mapped"),
+    changed: countOf(report, "changed"),
+    notMapped: countOf(report, "not-mapped"),
+  };
+  return {
+    files: [...files, { file: "import-report.md", text: reportMarkdown(report) }],
+    report: { kind: report.kind, source: report.source, ...counts, entries: report.entries },
+    lines: [...reportLines(report), "the whole report is in import-report.md"],
+    call: null,
+  };
+}
+
+function refuseOneSystem(name: string, consumer: string): void {
   if (name === consumer)
     throw new CommandEnd(
       exitCode.badUse,
       "--name and --consumer are the same system",
       "give the caller an id of its own",
     );
-  return { name, upstream, consumer, isPrivate: needsPrivateWord(new URL(upstream).hostname) };
+}
+
+function refuseTwice(files: readonly NewFile[]): void {
+  const names = files.map(({ file }) => file);
+  const twice = names.find((file, index) => names.indexOf(file) !== index);
+  if (twice === undefined) return;
+  throw new CommandEnd(exitCode.badUse, `${twice} would be written twice`, "give --name or --consumer another id");
+}
+
+async function readFlags(flags: InitFlags): Promise<{ name?: string; upstream?: string; consumer?: string }> {
+  const { id, upstreamUrl } = await import("@sallyport/control/registry/config/words.ts");
+  const { name, upstream, consumer } = flags;
+  return {
+    ...(name === undefined ? {} : { name: judge("--name", id().safeParse(name)) }),
+    ...(upstream === undefined ? {} : { upstream: judge("--upstream", upstreamUrl().safeParse(upstream)) }),
+    ...(consumer === undefined ? {} : { consumer: judge("--consumer", id().safeParse(consumer)) }),
+  };
 }
 
 type Judged =
@@ -101,14 +175,10 @@ function writeEstate(
 }
 
 /** What to type next, of the commands this program has. */
-function nextCommands(
-  command: Command,
-  directory: string,
-  call: { readonly operation: string; readonly consumer: string },
-): readonly string[] {
+function nextCommands(command: Command, directory: string, call: string | null): readonly string[] {
   const has = (name: string): boolean => command.parent?.commands.some((other) => other.name() === name) === true;
   const shown = /^[\w./-]+$/.test(directory) ? directory : `'${directory.replaceAll("'", "'\\''")}'`;
   const run = has("dev") ? `sallyport dev ${shown}` : `sallyport serve --config ${shown}`;
-  const third = has("call") ? `sallyport call ${call.operation} --as ${call.consumer}` : "sallyport status";
+  const third = has("call") && call !== null ? `sallyport call ${call}` : "sallyport status";
   return [`sallyport check ${shown}`, run, third];
 }

@@ -21,7 +21,7 @@ export interface SchemaRefusal {
 }
 
 /** Members whose values are schemas by name, schemas in a list, or one schema. The rest is data and is left alone. */
-const schemaMaps = new Set([
+export const schemaMaps: ReadonlySet<string> = new Set([
   "properties",
   "patternProperties",
   "$defs",
@@ -29,7 +29,7 @@ const schemaMaps = new Set([
   "dependentSchemas",
   "dependencies",
 ]);
-const schemaMembers = new Set([
+export const schemaMembers: ReadonlySet<string> = new Set([
   "allOf",
   "anyOf",
   "oneOf",
@@ -47,9 +47,9 @@ const schemaMembers = new Set([
 ]);
 const schemaDepthMax = 64;
 /** Items of which each is held against each other. */
-const uniqueItemsMax = 256;
+export const uniqueItemsMax = 256;
 /** Formats a gateway checks in a time that grows with the text. Of ajv-formats `url`, `email`, `hostname`, `uri`, `uri-reference` and `regex` are left out, as their expressions are not of that kind or compile what the caller sends. */
-const formats = [
+export const formats = [
   "date",
   "time",
   "date-time",

@@ -125,7 +125,7 @@ function refuseSharedPassthrough(environment: LinkedEnvironment): void {
 }
 
 /** Is one url the other, or inside it? Host names and origins are lower case already. */
-function isSamePlace(one: string, other: string): boolean {
+export function isSamePlace(one: string, other: string): boolean {
   const [a, b] = [`${one.toLowerCase()}/`, `${other.toLowerCase()}/`];
   return a.startsWith(b) || b.startsWith(a);
 }

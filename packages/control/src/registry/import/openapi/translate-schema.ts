@@ -1,0 +1,204 @@
+// Promises the schema of a request as one self-contained JSON Schema 2020-12 that the estate accepts, and what it checks less than the source.
+// Trusts body-schema.ts to judge the result. Sources: OpenAPI 3.0.4 and 3.1.1 "Schema Object", JSON Schema 2020-12.
+import { formats, readBodySchema, schemaMaps, schemaMembers, uniqueItemsMax } from "../../config/body-schema.ts";
+import { attachmentBytesMax } from "../../config/bounds.ts";
+import type { Place } from "../../config/finding.ts";
+import { patternTextMax, refusePattern } from "../../config/linear-pattern.ts";
+import { type MapTree, plainOf, type Tree } from "../../config/yaml-tree.ts";
+import { createNames, type Names } from "../ids.ts";
+import { flagOf, itemsOf, mapOf, member, numberOf, placeOfKey, scalarText, textOf, textsOf } from "../tree-members.ts";
+import { type References, referenceOf } from "./references.ts";
+
+/** Definitions of one body. */
+const definitionsMax = 2_000;
+
+export interface Loss {
+  readonly at: Place;
+  readonly why: string;
+}
+
+export interface TranslatedSchema {
+  /** Null: no schema that the estate accepts; the last loss says why. */
+  readonly schema: object | null;
+  readonly losses: readonly Loss[];
+}
+
+/** `isOld`: OpenAPI 3.0, whose schemas are a dialect of their own. */
+export function translateSchema(tree: Tree, on: { references: References; isOld: boolean }): TranslatedSchema {
+  const translation = new Translation(on.references, on.isOld);
+  const schema = translation.whole(tree);
+  const { losses } = translation;
+  const lost = (why: string): TranslatedSchema => ({ schema: null, losses: [...losses, { at: tree.at, why }] });
+  if (translation.failed !== null) return { schema: null, losses: [...losses, translation.failed] };
+  if (schema === true || typeof schema !== "object") return lost("a schema that allows everything, or nothing");
+  const read = readBodySchema(schema);
+  if ("message" in read) return lost(`the schema is not kept: ${read.message} at /${read.path.join("/")}`);
+  if (JSON.stringify(schema, null, 2).length > attachmentBytesMax) return lost("the schema is larger than 1 MiB");
+  return { schema, losses };
+}
+
+/** Members that say something of a value and mean the same in 2020-12. */
+const kept = new Set([
+  ...["type", "enum", "const", "required", "properties", "patternProperties", "additionalProperties"],
+  ...["propertyNames", "minProperties", "maxProperties", "dependentRequired", "dependentSchemas"],
+  ...["unevaluatedProperties", "unevaluatedItems", "items", "prefixItems", "contains", "minContains", "maxContains"],
+  ...["minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern", "format", "multipleOf"],
+  ...["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "allOf", "anyOf", "oneOf", "not"],
+  ...["if", "then", "else", "x-data-class"],
+]);
+/** Members that change what other members mean in a way that is not followed. */
+const unfollowed = new Set(["$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef"]);
+/** Members for readers; the rest of what is not kept is said. */
+const silent =
+  /^(x-.*|title|description|examples?|externalDocs|xml|deprecated|readOnly|writeOnly|default|discriminator|nullable|content(MediaType|Encoding|Schema)|\$defs|definitions|\$comment|\$schema)$/;
+
+class Translation {
+  readonly losses: Loss[] = [];
+  failed: Loss | null = null;
+  readonly #references: References;
+  readonly #isOld: boolean;
+  readonly #names: Names = createNames(120);
+  /** Key of a target -> its name under `$defs`. */
+  readonly #definitions = new Map<string, string>();
+  readonly #waiting: { readonly name: string; readonly tree: Tree }[] = [];
+
+  constructor(references: References, isOld: boolean) {
+    this.#references = references;
+    this.#isOld = isOld;
+  }
+
+  whole(tree: Tree): unknown {
+    const root = this.#schema(tree);
+    const definitions: Record<string, unknown> = {};
+    // A definition may ask for others: each is made once, so cycles end.
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
+      definitions[next.name] = this.#schema(next.tree);
+    if (typeof root !== "object" || root === null || Object.keys(definitions).length === 0) return root;
+    return { ...root, $defs: definitions };
+  }
+
+  #schema(tree: Tree): unknown {
+    if (tree.kind === "scalar" && typeof tree.value === "boolean") return tree.value;
+    if (tree.kind !== "map") return this.#fail(tree.at, "a schema that is not a map");
+    const result: Record<string, unknown> = {};
+    const reference = referenceOf(tree);
+    if (reference !== undefined) {
+      result["$ref"] = this.#define(tree, reference);
+      // OpenAPI 3.0 ignores what stands beside a `$ref`.
+      if (this.#isOld) return result;
+    }
+    for (const [key, entry] of tree.entries) {
+      if (unfollowed.has(key)) this.#fail(entry.keyAt, `\`${key}\` is not followed`);
+      else if (kept.has(key)) this.#keep(result, key, { tree, value: entry.value });
+      else if (key !== "$ref" && !silent.test(key))
+        this.losses.push({
+          at: entry.keyAt,
+          why: `\`${key.slice(0, 40)}\` is not of JSON Schema 2020-12 and is not checked`,
+        });
+    }
+    this.#requireWritable(result, tree);
+    this.#loosenFalse(result, tree);
+    return this.#isOld ? oldMeaning(result, tree) : result;
+  }
+
+  #keep(result: Record<string, unknown>, key: string, at: { readonly tree: MapTree; readonly value: Tree }): void {
+    const unchecked = whyUnchecked(key, at.tree, at.value);
+    if (unchecked === null) result[key] = this.#value(key, at.value);
+    else if (unchecked !== "") this.losses.push({ at: placeOfKey(at.tree, key), why: unchecked });
+  }
+
+  #value(key: string, value: Tree): unknown {
+    if (schemaMaps.has(key) && value.kind === "map")
+      return Object.fromEntries([...value.entries].map(([name, entry]) => [name, this.#schema(entry.value)]));
+    if (!schemaMembers.has(key)) return plain(value);
+    return value.kind === "list" ? value.items.map((item) => this.#schema(item)) : this.#schema(value);
+  }
+
+  /** What only answers carry is not asked of a request (OpenAPI 3.0.4 "readOnly"). */
+  #requireWritable(result: Record<string, unknown>, tree: MapTree): void {
+    const names = textsOf(tree, "required");
+    const properties = mapOf(tree, "properties");
+    if (names.length === 0 || itemsOf(tree, "required").length === 0) return;
+    const writable = names.filter((name) => {
+      const property = member(properties, name);
+      const found = property === undefined ? undefined : this.#references.follow(property);
+      return found === undefined || "unresolved" in found || flagOf(found, "readOnly") !== true;
+    });
+    if (writable.length > 0) result["required"] = writable;
+    else delete result["required"];
+  }
+
+  /** Without its `patternProperties` a closed map would refuse what the source allows. */
+  #loosenFalse(result: Record<string, unknown>, tree: MapTree): void {
+    if (!tree.entries.has("patternProperties")) return;
+    delete result["additionalProperties"];
+    delete result["unevaluatedProperties"];
+  }
+
+  #define(tree: MapTree, reference: string): string {
+    const target = this.#references.target(tree.at.file, reference);
+    if ("unresolved" in target) return this.#fail(placeOfKey(tree, "$ref"), target.unresolved);
+    const known = this.#definitions.get(target.key);
+    if (known !== undefined) return `#/$defs/${known}`;
+    if (this.#definitions.size >= definitionsMax) return this.#fail(tree.at, `more than ${definitionsMax} definitions`);
+    const { name } = this.#names.take(target.name.replaceAll(/[^A-Za-z0-9_.-]/g, "_").slice(0, 100) || "schema");
+    this.#definitions.set(target.key, name);
+    this.#waiting.push({ name, tree: target.tree });
+    return `#/$defs/${name}`;
+  }
+
+  #fail(at: Place, why: string): string {
+    this.failed ??= { at, why };
+    return "";
+  }
+}
+
+/** Why a gateway would not check this member (body-schema.ts refuses it), or null; empty where it says nothing. */
+function whyUnchecked(key: string, tree: MapTree, value: Tree): string | null {
+  const most = (name: string): number => numberOf(tree, name) ?? Number.POSITIVE_INFINITY;
+  if (key === "format") {
+    const format = scalarText(value) ?? "";
+    return formats.some((known) => known === format) ? null : `the format \`${format.slice(0, 40)}\` is not checked`;
+  }
+  if (key === "pattern") {
+    if (most("maxLength") > patternTextMax)
+      return `a pattern without \`maxLength\` of at most ${patternTextMax} is not checked`;
+    return refusePattern(scalarText(value) ?? "") === null
+      ? null
+      : "a pattern that could stop a gateway is not checked";
+  }
+  if (key === "uniqueItems" && most("maxItems") > uniqueItemsMax)
+    return flagOf(tree, key) === true
+      ? `\`uniqueItems\` without \`maxItems\` of at most ${uniqueItemsMax} is not checked`
+      : "";
+  return key === "patternProperties" ? "`patternProperties` are not checked" : null;
+}
+
+/** OpenAPI 3.0: `nullable` beside `type`, and bounds that a flag makes exclusive. */
+function oldMeaning(result: Record<string, unknown>, tree: MapTree): unknown {
+  for (const [bound, exclusive] of [
+    ["minimum", "exclusiveMinimum"],
+    ["maximum", "exclusiveMaximum"],
+  ] as const) {
+    const flag = flagOf(tree, exclusive);
+    if (flag === undefined) continue;
+    delete result[exclusive];
+    if (!flag || result[bound] === undefined) continue;
+    result[exclusive] = result[bound];
+    delete result[bound];
+  }
+  if (flagOf(tree, "nullable") !== true) return result;
+  const type = textOf(tree, "type");
+  if (type === undefined) return Object.keys(result).length === 0 ? result : { anyOf: [result, { type: "null" }] };
+  const options: unknown = result["enum"];
+  return {
+    ...result,
+    type: [type, "null"],
+    ...(Array.isArray(options) && !options.includes(null) ? { enum: [...options, null] } : {}),
+  };
+}
+
+/** Data of a schema with ordinary objects, so that it prints and compares as JSON. */
+function plain(tree: Tree): unknown {
+  return JSON.parse(JSON.stringify(plainOf(tree)));
+}
