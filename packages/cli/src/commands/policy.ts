@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
 import { loadDirectory } from "./check.ts";
+import { policyTestCommand } from "./policy-test.ts";
 
 interface GeneratedPermit {
   readonly environment: string;
@@ -45,6 +46,7 @@ export function policyCommands(program: Command): void {
           "sallyport check <directory> says what is declared",
         );
     });
+  policyTestCommand(group);
 }
 
 type Environments = Awaited<ReturnType<typeof loadDirectory>>["estate"]["environments"];

@@ -1,8 +1,6 @@
 // Promises that the order is the cheap certain checks, then freshness, then attributes, then policies, and that the inputs of the decision are kept
 // for the record. Trusts decide.ts, attributes.ts and staleness.ts. Specified in DESIGN §4.
-import type { DecisionInputs } from "@sallyport/kernel/policy/port.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
-import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
@@ -11,6 +9,7 @@ import { inspectRequest } from "../inspect/stage.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
 import { resolveAttributes } from "./attributes.ts";
 import { decidePolicy, decideProof, decideScope } from "./decide.ts";
+import { decisionInputs } from "./decision-inputs.ts";
 import { decideStaleness } from "./staleness.ts";
 
 interface Bound {
@@ -71,27 +70,4 @@ function decideWithAttributes(exchange: Exchange, bound: Bound): Deny | null {
   const decided = decidePolicy(slice, inputs);
   exchange.policies = decided.policies;
   return decided.deny;
-}
-
-const noScopes: readonly string[] = [];
-
-function decisionInputs(
-  { caller, operation, grant, principal, stalenessMs }: Bound,
-  attributes: Readonly<Record<string, Scalar>>,
-): DecisionInputs {
-  return {
-    principal: { id: caller.id, attributes: caller.object.attributes },
-    resource: { system: operation.system.id, attributes },
-    context: {
-      integration: grant.integration.id,
-      environment: principal.environment,
-      zone: caller.object.zone,
-      proof: principal.proof.kind,
-      scopes: principal.scopes ?? noScopes,
-      ...(principal.subject === undefined ? {} : { subject: principal.subject }),
-      ...(principal.acr === undefined ? {} : { acr: principal.acr }),
-      ...(principal.authTime === undefined ? {} : { authTime: principal.authTime }),
-      stalenessMs: Math.round(stalenessMs),
-    },
-  };
 }

@@ -1,0 +1,106 @@
+// Promises the cases of an estate's policy tests, each with its place, or findings that say what is wrong with a table.
+// Trusts the io to stay inside the directory and parseYaml to bound what it builds. Specified in docs/policy-tests.md.
+import { z } from "zod";
+import { entriesMax } from "../registry/config/bounds.ts";
+import { type EstateIo, explainList } from "../registry/config/estate-io.ts";
+import { errorAt, type Finding, fileSpot, type Place, placeOf } from "../registry/config/finding.ts";
+import { shape } from "../registry/config/shape.ts";
+import { readYamlFile } from "../registry/config/source-files.ts";
+import { attributeName, duration, id, prose } from "../registry/config/words.ts";
+import { spotOf } from "../registry/config/yaml-tree.ts";
+
+export const testsFolder = "tests";
+const casesMax = 1_000;
+
+const policyCase = z.strictObject({
+  name: prose().optional(),
+  environment: id().optional(),
+  caller: id(),
+  operation: z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9_.-]*$/),
+  attributes: z.record(attributeName(), z.union([z.string().max(1_024), z.int(), z.boolean()])).prefault({}),
+  scopes: z.array(z.string().max(256)).max(256).optional(),
+  proof: z.enum(["dpop", "mtls", "bearer"]).prefault("dpop"),
+  subject: z.string().max(256).optional(),
+  acr: z.string().max(256).optional(),
+  authTime: z.int().optional(),
+  staleness: duration({ minMs: 0, maxMs: 86_400_000, says: "`0s` to `24h`" }).prefault("0s"),
+  expect: z.enum(["allow", "deny"]),
+  code: z.string().max(64).optional(),
+  policies: z.array(z.string().max(128)).max(64).optional(),
+});
+
+const testFile = z.strictObject({
+  environment: id().optional(),
+  cases: z.array(policyCase).min(1).max(casesMax),
+});
+
+export type PolicyCaseSource = z.output<typeof policyCase>;
+
+export interface PolicyCase extends Omit<PolicyCaseSource, "environment">, Place {
+  /** Null: neither the case nor its file names one. */
+  readonly environment: string | null;
+  /** Where a key of the case stands. */
+  placeOf(key: keyof PolicyCaseSource): Place & { readonly path: string };
+}
+
+export interface PolicyTests {
+  readonly files: number;
+  readonly cases: readonly PolicyCase[];
+  readonly findings: readonly Finding[];
+}
+
+/** Every table of `tests/*.yaml`, in order of name. */
+export function readPolicyTests(io: EstateIo): PolicyTests {
+  const names = io.list(testsFolder);
+  if (typeof names === "string") {
+    const why = explainList(names);
+    return {
+      files: 0,
+      cases: [],
+      findings: why === null ? [] : [errorAt(fileSpot(testsFolder), why.message, why.fix)],
+    };
+  }
+  const cases: PolicyCase[] = [];
+  const findings: Finding[] = [];
+  let files = 0;
+  for (const name of names.slice(0, entriesMax)) {
+    const file = `${testsFolder}/${name}`;
+    if (!name.endsWith(".yaml")) {
+      if (/\.ya?ml$/i.test(name))
+        findings.push(errorAt(fileSpot(file), "the file is not read: its name does not end in `.yaml`", "rename it"));
+      continue;
+    }
+    files += 1;
+    const read = readTable(io, file);
+    cases.push(...read.cases);
+    findings.push(...read.findings);
+  }
+  return { files, cases, findings };
+}
+
+function readTable(io: EstateIo, file: string): Pick<PolicyTests, "cases" | "findings"> {
+  const source = readYamlFile(io, file);
+  if (source === null)
+    return { cases: [], findings: [errorAt(fileSpot(file), "the file went away while it was read", "run it again")] };
+  const { root } = source;
+  // A trap in a table is a case that tests something else than it says.
+  if (root === null || source.findings.length > 0) return { cases: [], findings: source.findings };
+  const shaped = shape(testFile, root);
+  if (shaped.value === null) return { cases: [], findings: shaped.findings };
+  const { environment = null, cases } = shaped.value;
+  const findings = cases.flatMap((one, index) => {
+    const needless = one.expect === "allow" && one.code !== undefined;
+    const spot = spotOf(root, ["cases", index, "code"]);
+    return needless ? [errorAt(spot, "`code` says why something is denied", "remove it, or write `expect: deny`")] : [];
+  });
+  if (findings.length > 0) return { cases: [], findings };
+  return {
+    findings,
+    cases: cases.map((one, index) => ({
+      ...one,
+      environment: one.environment ?? environment,
+      ...placeOf(spotOf(root, ["cases", index])),
+      placeOf: (key) => spotOf(root, ["cases", index, key]),
+    })),
+  };
+}
