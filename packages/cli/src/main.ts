@@ -17,6 +17,7 @@ import { gatewayCommands } from "./commands/gateway.ts";
 import { initCommand } from "./commands/init.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { keyCommands } from "./commands/keys.ts";
+import { observeCommand } from "./commands/observe.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { proxyCommand } from "./commands/proxy.ts";
 import { restoreCommand } from "./commands/restore.ts";
@@ -75,6 +76,7 @@ export function createProgram(): Command {
   proxyCommand(program);
   statusCommand(program, connect);
   whyCommand(program, connect);
+  observeCommand(program, connect);
   estateCommands(program, connect);
   integrationCommands(program, connect);
   gatewayCommands(program, connect);

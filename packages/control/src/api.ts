@@ -210,6 +210,15 @@ export const adminRoutes: readonly AdminRoute[] = [
     handle: ({ actions, actor, id }) => actions.crossing(actor, id),
   },
   {
+    method: "POST",
+    path: "/v1/observed",
+    action: "observe.read",
+    audit: "appended",
+    object: () => "observe",
+    handle: async (call) =>
+      call.actions.observed((await call.body(z.strictObject({ sinceMs: z.int().min(0) }))).sinceMs),
+  },
+  {
     method: "GET",
     path: "/v1/checkpoints",
     action: "checkpoint.list",

@@ -24,6 +24,7 @@ import { defaultListenBounds } from "./listen/bounds.ts";
 import { Crossings } from "./listen/crossings.ts";
 import { Listener } from "./listen/listener.ts";
 import { createMetrics } from "./observe/metrics.ts";
+import { ObservedTable } from "./observe/observed-table.ts";
 import { StageTimes } from "./observe/stage-times.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
 import { createTracing, type Tracing } from "./observe/tracing.ts";
@@ -81,6 +82,7 @@ class RunningGateway implements Gateway {
   readonly #limiter: ReturnType<typeof openRateTable>;
   readonly #gate: Gate;
   readonly #tracing: Tracing | null;
+  readonly #observed: ObservedTable;
   /** Somebody wants to know what each stage took. */
   readonly #timed: boolean;
   readonly #snapshotKey: VerifyKey;
@@ -115,6 +117,8 @@ class RunningGateway implements Gateway {
     this.#newId = createCrossingIds(options.node, clock, random);
     this.#recorder = new Recorder({ identity: options, log, clock, random, newId: this.#newId });
     if (options.logKeys !== null) this.#recorder.useKeys(options.logKeys);
+    const directory = openStateDirectory(options.stateDirectory);
+    this.#observed = new ObservedTable({ clock, directory, recorder: this.#recorder, logger: options.logger });
     this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses);
     this.#admission = new Admission({ ...defaultAdmissionLimits, ...options.admission }, clock);
     this.#limiter = openRateTable(allocateRateTable(options.tables?.rateSlots ?? rateTableSlots), random.bytes(32));
@@ -144,7 +148,7 @@ class RunningGateway implements Gateway {
       await this.close();
       throw cause;
     }
-    this.#sweep = setInterval(() => this.#recorder.sweep(), sweepMs);
+    this.#sweep = setInterval(() => this.#sweepTables(), sweepMs);
     this.#sweep.unref();
     return this.#addresses;
   }
@@ -221,10 +225,15 @@ class RunningGateway implements Gateway {
     // Cut crossings still record their outcome; the log outlives us.
     await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
     await this.#follower.close();
-    this.#recorder.sweep(true);
+    this.#sweepTables(true);
     await this.#tracing?.close();
     this.#retire();
     await this.#pools.closed();
+  }
+
+  #sweepTables(all = false): void {
+    this.#recorder.sweep(all);
+    this.#observed.sweep(all);
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
@@ -270,7 +279,7 @@ class RunningGateway implements Gateway {
         tracesLost: () => this.#tracing?.lost ?? 0,
       }),
       tracing: this.#tracing,
-      observers: [...(this.#options.observers ?? []), ...(this.#tracing === null ? [] : [this.#tracing])],
+      observers: [this.#observed, ...(this.#options.observers ?? []), ...(this.#tracing ? [this.#tracing] : [])],
       serverTiming: this.#options.serverTiming === true,
       freshness: this.#follower,
       hopSigner: () => this.#hopSigner(),
@@ -302,7 +311,12 @@ class RunningGateway implements Gateway {
       },
       attemptFailed: () => this.#gate.metrics.snapshotAttemptFailed(),
       other: (message, send) =>
-        answerMessage(message, send, { options: this.#options, recorder: this.#recorder, hopKey: this.#hopKey }),
+        answerMessage(message, send, {
+          options: this.#options,
+          recorder: this.#recorder,
+          hopKey: this.#hopKey,
+          observed: this.#observed,
+        }),
     });
   }
 

@@ -3,6 +3,7 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ConfirmReport } from "../backup/store.ts";
+import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
 
 /** Who acts: an operator's id, or the estate whose files were applied at start. */
@@ -120,6 +121,8 @@ export interface CheckpointReport {
 }
 
 export interface AdminActions {
+  /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
+  observed(sinceMs: number): Promise<ObservedReport>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   status(): Promise<ControlStatus>;

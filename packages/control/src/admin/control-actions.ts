@@ -4,6 +4,7 @@ import { hash, randomBytes } from "node:crypto";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { tokenEndMs } from "../identity/revoke.ts";
+import { readObserved } from "../observe/observed-report.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
 import { loadEstateFrom } from "../registry/config/load.ts";
@@ -44,6 +45,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...keyActions(parts),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
+    observed: (sinceMs) => readObserved(parts, sinceMs),
   };
 }
 

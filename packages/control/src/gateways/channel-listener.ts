@@ -212,7 +212,7 @@ export class ChannelListener {
     if (text === null) return;
     const message = parseUpMessage(text);
     if (message === null) return refuse(response, 400, "bad-message", "Not one message of docs/formats/join.md");
-    if (message.t === "answer") this.#hub.answer(address.node, message);
+    if (message.t === "answer" || message.t === "observed") this.#hub.answer(address.node, message);
     else if (message.t === "ack") this.#hub.acknowledge(address, message, this.#ports.now());
     else if (message.t === "state") this.#hub.reported(address.node, message, this.#ports.now());
     await this.#ports.receive(address, message);

@@ -26,13 +26,19 @@ export interface Acknowledged {
 }
 
 export type CrossingAnswer = Extract<UpMessage, { t: "answer" }>;
+export type ObservedAnswer = Extract<UpMessage, { t: "observed" }>;
+type Answer = CrossingAnswer | ObservedAnswer;
+type Question =
+  | { readonly ask: "crossing"; readonly crossing: string }
+  | { readonly ask: "observed"; readonly sinceMs: number };
 
 /** Questions open at once over all nodes. */
 export const openQuestionsMax = 256;
 
 interface OpenQuestion {
   readonly node: string;
-  readonly answer: (answer: CrossingAnswer | null) => void;
+  readonly wants: Answer["t"];
+  readonly answer: (answer: Answer | null) => void;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -160,23 +166,36 @@ export class Hub {
   }
 
   /** Asks one node for the record of a crossing; null when it is away, is asked too much at once, or does not answer within `timeoutMs`. */
-  ask(node: string, crossing: string, timeoutMs: number): Promise<CrossingAnswer | null> {
+  async ask(node: string, crossing: string, timeoutMs: number): Promise<CrossingAnswer | null> {
+    const answer = await this.#ask(node, { ask: "crossing", crossing }, timeoutMs);
+    return answer?.t === "answer" ? answer : null;
+  }
+
+  /** Asks one node what it observed since then (milliseconds since the epoch); null as `ask`. */
+  async askObserved(node: string, sinceMs: number, timeoutMs: number): Promise<ObservedAnswer | null> {
+    const answer = await this.#ask(node, { ask: "observed", sinceMs }, timeoutMs);
+    return answer?.t === "observed" ? answer : null;
+  }
+
+  #ask(node: string, question: Question, timeoutMs: number): Promise<Answer | null> {
     const link = this.#links.get(node);
     if (link === undefined || this.#questions.size >= openQuestionsMax) return Promise.resolve(null);
     const id = String(this.#nextQuestion++);
+    const wants = question.ask === "crossing" ? "answer" : "observed";
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(id, null), timeoutMs);
-      this.#questions.set(id, { node, answer: resolve, timer });
-      if (!this.deliver(link, { t: "question", id, ask: "crossing", crossing })) this.#settle(id, null);
+      this.#questions.set(id, { node, wants, answer: resolve, timer });
+      if (!this.deliver(link, { t: "question", id, ...question })) this.#settle(id, null);
     });
   }
 
-  /** An answer counts only from the node that was asked. */
-  answer(node: string, answer: CrossingAnswer): void {
-    if (this.#questions.get(answer.id)?.node === node) this.#settle(answer.id, answer);
+  /** An answer counts only from the node that was asked, to what it was asked. */
+  answer(node: string, answer: Answer): void {
+    const question = this.#questions.get(answer.id);
+    if (question?.node === node && question.wants === answer.t) this.#settle(answer.id, answer);
   }
 
-  #settle(id: string, answer: CrossingAnswer | null): void {
+  #settle(id: string, answer: Answer | null): void {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     clearTimeout(question.timer);

@@ -1,6 +1,6 @@
 // Promises that nothing a gateway or a stranger sends to the channel listener is used before its shape was proven.
 // Trusts nothing. Shapes: packages/protocol/src/channel/messages.ts; specified in docs/formats/join.md.
-import type { UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { observedExamplesMax, observedGroupsMax, type UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import { z } from "zod";
 import type { JoinRequest, RenewRequest } from "./joining.ts";
@@ -24,6 +24,41 @@ const joinRequest = z.strictObject({
 const renewRequest = z.strictObject({ spki: base64url(200), proof: base64url(86).length(86) });
 
 const publicJwk = z.partialRecord(z.enum(["kty", "crv", "x", "y", "alg", "use", "kid"]), z.string().max(128));
+
+const pseudonym = z
+  .string()
+  .max(64)
+  .regex(/^[0-9]{4}[a-z0-9.-]{0,12}:[A-Za-z0-9_-]{22}$/)
+  .nullable();
+const event = z
+  .string()
+  .max(160)
+  .regex(/^[a-z][a-z0-9-]*-[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
+
+const observedGroup = z.strictObject({
+  mode: z.enum(["observe", "passthrough"]),
+  operation: z
+    .string()
+    .max(255)
+    .regex(/^[a-z][a-z0-9-]*:(?:\(undeclared\)|[a-z][a-z0-9_.-]*)$/),
+  caller: pseudonym,
+  addressClass: z.enum(["loopback", "private", "public-v4", "public-v6", "other"]),
+  code: z
+    .string()
+    .max(64)
+    .regex(/^[a-z][a-z-]*$/)
+    .nullable(),
+  stage: z
+    .string()
+    .max(16)
+    .regex(/^[a-z]+$/)
+    .nullable(),
+  shape: pseudonym,
+  count,
+  firstMs: count,
+  lastMs: count,
+  examples: z.array(event).max(observedExamplesMax),
+});
 
 const upMessage = z.discriminatedUnion("t", [
   z.strictObject({ t: z.literal("ack"), keySeq: count, revocationSeq: count, epoch: count, version: count }),
@@ -65,6 +100,13 @@ const upMessage = z.discriminatedUnion("t", [
     found: z.boolean(),
     leaves: z.array(z.string().max(65_535)).max(64),
     reference: z.string().max(700_000).nullable(),
+  }),
+  z.strictObject({
+    t: z.literal("observed"),
+    id: z.string().max(20),
+    sinceMs: count,
+    uncounted: count,
+    groups: z.array(observedGroup).max(observedGroupsMax),
   }),
 ]);
 

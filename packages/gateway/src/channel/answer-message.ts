@@ -5,6 +5,7 @@ import { encodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText } from "@sallyport/protocol/token/hop-token.ts";
 import type { HopKey } from "../exchange/hop-key.ts";
+import type { ObservedTable } from "../observe/observed-table.ts";
 import type { GatewayOptions } from "../ports.ts";
 import { answerQuestion } from "../record/answer-question.ts";
 import type { Recorder } from "../record/recorder.ts";
@@ -13,6 +14,7 @@ export interface AnswerPorts {
   readonly options: GatewayOptions;
   readonly recorder: Recorder;
   readonly hopKey: HopKey;
+  readonly observed: ObservedTable;
 }
 
 export function answerMessage(message: DownMessage, send: (message: UpMessage) => void, ports: AnswerPorts): void {
@@ -33,6 +35,10 @@ export function answerMessage(message: DownMessage, send: (message: UpMessage) =
       keepHopCertificate?.({ kid: message.kid, jws: message.jws });
       return;
     case "question":
+      if (message.ask === "observed") {
+        send(ports.observed.answer(message));
+        return;
+      }
       answerQuestion(log, message).then(send, (cause) =>
         logger.warn({ err: String(cause) }, "a question about a crossing could not be answered"),
       );

@@ -1,6 +1,9 @@
 // Promises that `passthrough` opens what a system does not declare and nothing else: a request that its provider could take for a declared
 // operation (another case, an extension, an overridden method) is not undeclared. Trusts the canonical request. Specified in docs/observe.md.
+
+import { guessTemplate } from "@sallyport/protocol/canonical/path-template.ts";
 import type { CanonicalRequest } from "@sallyport/protocol/canonical/request.ts";
+import type { Exchange } from "../exchange.ts";
 import { buildRouter, type Router } from "../route/router.ts";
 import type { CompiledOperation, CompiledSystem } from "../snapshot/estate.ts";
 
@@ -15,6 +18,13 @@ export interface Undeclared {
   readonly effect: CompiledOperation;
   /** Could the provider take it for an operation that is declared? `segments`: after the public prefix. */
   comesNear(request: CanonicalRequest, segments: readonly string[]): boolean;
+}
+
+/** `GET /v1/things/{id}`: what might be declared for it. For operators' eyes only: it holds what a caller wrote. */
+export function shapeOf({ request, prefixSegments, system }: Exchange): string {
+  if (request === null) return "";
+  const cut = system?.public.strip === false ? 0 : prefixSegments;
+  return `${request.method} ${guessTemplate(request.segments.slice(cut))}`;
 }
 
 interface Folded {

@@ -6,7 +6,7 @@ import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/message
 /** Rejects when the log cannot be read. */
 export async function answerQuestion(
   log: LogHandle,
-  question: Extract<DownMessage, { t: "question" }>,
+  question: Extract<DownMessage, { t: "question"; ask: "crossing" }>,
 ): Promise<UpMessage> {
   const found = await log.find(question.crossing);
   const reference = found.find((record) => record.reference !== null)?.reference ?? null;

@@ -10,6 +10,7 @@ import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
+import { shapeOf } from "../observe/undeclared.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { DenialWindows } from "./denial-windows.ts";
 import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
@@ -37,7 +38,7 @@ export interface RecorderPorts {
 /** Pseudonyms kept of each domain, so that a busy caller costs one HMAC and not one per crossing. */
 const pseudonymsMax = 2_500;
 
-type Domain = "caller" | "subject" | "address" | "prefix";
+type Domain = "caller" | "subject" | "address" | "prefix" | "path";
 type Pseudonyms = Readonly<Record<Domain, Map<string, Pseudonym>>>;
 
 const noPseudonyms = (): Pseudonyms => ({
@@ -45,6 +46,7 @@ const noPseudonyms = (): Pseudonyms => ({
   subject: new Map(),
   address: new Map(),
   prefix: new Map(),
+  path: new Map(),
 });
 
 export class RecordFault extends Error {
@@ -74,7 +76,7 @@ export class Recorder {
           t: "denials",
           ...this.#head(id),
           code,
-          prefix: this.#pseudonym("prefix", counted.prefix),
+          prefix: this.pseudonym("prefix", counted.prefix),
           count,
           windowMs,
         }).catch(() => this.lost++);
@@ -149,7 +151,8 @@ export class Recorder {
     return new Promise((resolve, reject) => records.add(leaf, inputs, { resolve, reject }));
   }
 
-  #pseudonym(domain: Domain, value: string): Pseudonym {
+  /** As leaves hold it. Throws RecordFault without log keys. */
+  pseudonym(domain: Domain, value: string): Pseudonym {
     if (this.#keys === null) throw new RecordFault("no log keys");
     const known = this.#pseudonyms[domain];
     const found = known.get(value);
@@ -171,8 +174,8 @@ export class Recorder {
     return {
       id: exchange.id,
       kind: "api",
-      caller: principal === null ? null : this.#pseudonym("caller", principal.caller),
-      subject: principal?.subject === undefined ? null : this.#pseudonym("subject", principal.subject),
+      caller: principal === null ? null : this.pseudonym("caller", principal.caller),
+      subject: principal?.subject === undefined ? null : this.pseudonym("subject", principal.subject),
       proof: principal?.proof.kind ?? null,
       operation: principal === null && wouldDeny === null ? null : (operation?.fullName ?? null),
       integration: grant?.integration.id ?? null,
@@ -183,7 +186,7 @@ export class Recorder {
       policies: exchange.policies.length > policiesMax ? exchange.policies.slice(0, policiesMax) : exchange.policies,
       policySet: exchange.lease?.estate.object.policySet ?? null,
       inputs: null,
-      address: source.address === "" ? null : this.#pseudonym("address", source.address),
+      address: source.address === "" ? null : this.pseudonym("address", source.address),
       addressClass: source.addressClass,
     };
   }
@@ -234,6 +237,7 @@ function passedOf(exchange: Exchange): object {
   return {
     mode: modeOf(exchange),
     until: new Date(untilMs ?? 0).toISOString(),
+    ...(operation?.undeclared === true ? { undeclared: shapeOf(exchange) } : {}),
     also: alsoDenied.map(({ stage, code, facts }) => ({ stage, code, facts })),
   };
 }

@@ -1,5 +1,8 @@
 // Promises the messages between control and a gateway. Trusts the mTLS connection they travel on. Specified in docs/formats/join.md.
+import type { AddressClass, CrossingMode, Pseudonym } from "../audit/leaf.ts";
+import type { ProblemCode } from "../problem.ts";
 import type { SignedManifest } from "../snapshot/manifest.ts";
+import type { StageName } from "../verdict.ts";
 
 /** Public key of the token ring, as pushed to gateways. `seq` grows by one per change of the ring of one (tenant, environment). */
 export interface RingKey {
@@ -35,6 +38,31 @@ export interface LogKeys {
   readonly referenceKeyId: string;
 }
 
+/**
+ * Crossings under observe or passthrough that are alike, counted by the node they went through. Holds what their leaves hold and no more.
+ */
+export interface ObservedGroup {
+  readonly mode: Exclude<CrossingMode, "enforce">;
+  readonly operation: string;
+  readonly caller: Pseudonym | null;
+  readonly addressClass: AddressClass;
+  /** Null: enforcement would have allowed them. */
+  readonly code: ProblemCode | null;
+  readonly stage: StageName | null;
+  /** Of an undeclared operation: tells method and path template apart without saying them; null once there were too many. */
+  readonly shape: Pseudonym | null;
+  readonly count: number;
+  /** Milliseconds since the epoch. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+  /** Crossing ids, the newest first. */
+  readonly examples: readonly string[];
+}
+
+/** Groups in one answer. */
+export const observedGroupsMax = 1_024;
+export const observedExamplesMax = 3;
+
 /** Down the channel: one JSON object per line. */
 export type DownMessage =
   | { readonly t: "hello"; readonly node: string; readonly epoch: number; readonly at: number }
@@ -50,7 +78,9 @@ export type DownMessage =
     }
   | { readonly t: "log-keys"; readonly keys: LogKeys }
   | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
-  | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string };
+  | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string }
+  /** `sinceMs`: milliseconds since the epoch. */
+  | { readonly t: "question"; readonly id: string; readonly ask: "observed"; readonly sinceMs: number };
 
 export interface NodeState {
   /** The node's clock, milliseconds since the epoch. */
@@ -96,6 +126,14 @@ export type UpMessage =
       readonly found: boolean;
       readonly leaves: readonly string[];
       readonly reference: string | null;
+    }
+  /** `sinceMs`: what is counted begins here, or with the UTC day of what was asked; `uncounted`: crossings that found no room in the table. */
+  | {
+      readonly t: "observed";
+      readonly id: string;
+      readonly sinceMs: number;
+      readonly uncounted: number;
+      readonly groups: readonly ObservedGroup[];
     };
 
 /** What a gateway asks of whoever feeds it: the channel in every role; a test-bed feeds it in process. */
