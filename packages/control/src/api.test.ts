@@ -61,6 +61,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (method === "GET") return null;
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
+  if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
@@ -121,7 +122,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan"],
+    ["estate.plan", "observe.read"],
   );
 });
 

@@ -44,7 +44,7 @@ function factsOf(value: unknown): Facts {
 
 export function crossingWords(read: CrossingRead): readonly string[] {
   const decided = read.leaves.find((leaf) => "verdict" in leaf) ?? {};
-  const lines = [`${read.id} at ${read.node}`, row("verdict", text(decided["verdict"]))];
+  const lines = [`${read.id} at ${read.node}`, row("verdict", verdictOf(decided))];
   for (const name of ["code", "stage", "operation", "integration", "proof"] as const) {
     if (decided[name] !== null && decided[name] !== undefined) lines.push(row(name, text(decided[name])));
   }
@@ -91,4 +91,13 @@ function flatten(value: Readonly<Record<string, unknown>>, prefix: string): read
 
 function text(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Of a crossing that was let pass, what enforcement would have done. */
+function verdictOf(decided: Readonly<Record<string, unknown>>): string {
+  const { mode, verdict, stage, code } = decided;
+  if (mode === undefined || mode === "enforce") return text(verdict);
+  const word = mode === "observe" ? "observed, not enforced" : "passed undeclared";
+  if (verdict !== "deny") return `${text(verdict)}: ${word}; enforcement would have allowed it`;
+  return `deny: ${word}; enforcement would have ended it at ${text(stage)} with ${text(code)}`;
 }

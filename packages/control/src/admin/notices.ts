@@ -44,7 +44,10 @@ interface Dated {
 
 /** Everything to say, the nearest date first, what has no date last. */
 export function decideNotices({ environments, now, checkpointCopy }: NoticeInputs): readonly Notice[] {
-  const dated = environments.flatMap((environment) => datesOf(environment, now));
+  const dated = environments.flatMap((environment) => [
+    ...datesOf(environment, now),
+    ...unenforcedOf(environment, now),
+  ]);
   const standing = [...environments.flatMap(openApproval), ...(checkpointCopy ? [] : [noCopy])];
   return [...dated.sort((a, b) => (a.at ?? 0) - (b.at ?? 0)), ...standing];
 }
@@ -66,6 +69,32 @@ function datesOf(environment: EnvironmentConfig, now: number): readonly Notice[]
   for (const { name, roots, declaredAt } of environment.trust)
     for (const pem of roots) say(`trust/${name}`, declaredAt, rootDate(pem));
   return notices;
+}
+
+/** What observe and passthrough leave out is said however far its end is. */
+function unenforcedOf(environment: EnvironmentConfig, now: number): readonly Notice[] {
+  const { name, mode, systems, integrations } = environment;
+  const say = (object: string, until: number, on: Pick<Notice, "text" | "fix" | "file" | "line">): Notice => {
+    const urgency = urgencyOf(until, now) ?? "standing";
+    const when = new Date(until - 1).toISOString().slice(0, 10);
+    const text = urgency === "over" ? `${on.text}: that ended on ${when}, and it is enforced` : `${on.text} until ${when}`;
+    return { ...on, urgency, object, environment: name, text, at: until };
+  };
+  const nowhere = { file: null, line: null };
+  const observed = (object: string, one: EnvironmentConfig["mode"], at: Pick<Notice, "file" | "line">): readonly Notice[] =>
+    one?.mode !== "observe"
+      ? []
+      : [say(object, one.untilMs, { ...at, text: "observed, not enforced", fix: "sallyport observe says what enforcement would deny; mend it, then remove `mode`" })];
+  return [
+    ...observed(`environment/${name}`, mode, nowhere),
+    ...systems.flatMap(({ id, mode: own, passthrough, declaredAt: { file, line } }) => [
+      ...observed(`system/${id}`, own, { file, line }),
+      ...(passthrough === undefined
+        ? []
+        : [say(`system/${id}`, passthrough.untilMs, { file, line, text: "undeclared requests pass, from anybody", fix: "sallyport observe proposes the operations to declare; then remove `passthrough`" })]),
+    ]),
+    ...integrations.flatMap(({ id, mode: own, declaredAt: { file, line } }) => observed(`integration/${id}`, own, { file, line })),
+  ];
 }
 
 function datesOfIntegration(one: EnvironmentConfig["integrations"][number]): readonly Dated[] {

@@ -85,6 +85,19 @@ test("a question is answered by the node that was asked and by no other", async 
   assert.deepEqual(await answer, answerTo(id));
 });
 
+test("an answer of another kind than was asked for is no answer", async () => {
+  const hub = new Hub();
+  const asked = connected(hub, "gw-1");
+  const observed = hub.askObserved("gw-1", 5, minute);
+  const [question] = asked.sent;
+  assert.ok(question?.t === "question");
+  assert.deepEqual(question, { t: "question", id: question.id, ask: "observed", sinceMs: 5 });
+  hub.answer("gw-1", answerTo(question.id));
+  const answer = { t: "observed", id: question.id, sinceMs: 5, uncounted: 0, groups: [] } as const;
+  hub.answer("gw-1", answer);
+  assert.deepEqual(await observed, answer);
+});
+
 test("a question to a node that is away, is evicted or never answers is answered with nothing", async () => {
   const hub = new Hub();
   assert.equal(await hub.ask("gw-1", "x", minute), null, "away");
