@@ -55,6 +55,42 @@ test("a review, an end and the time of bearer tokens are named with file, line a
   assert.deepEqual(notices({ reviewMs: now + 365 * day }), []);
 });
 
+test("what observe and passthrough leave out is named however far its end is, and once it is over", () => {
+  const mode = { mode: "observe", untilMs: now + 170 * day, reason: "forty live flows" } as const;
+  const system = {
+    id: "billing",
+    mode,
+    passthrough: { untilMs: now - day, reason: "x" },
+    declaredAt: { file: "systems/billing.yaml", line: 1, column: 1 },
+  };
+  // Only what notices read of a system.
+  const systems = [system] as unknown as NoticeInputs["environments"][number]["systems"];
+  const said = decideNotices({
+    environments: [
+      {
+        ...emptyEnvironment("staging"),
+        mode: { ...mode, untilMs: now + 5 * day },
+        systems,
+        integrations: [{ ...integration, mode: { mode: "enforce" } }],
+      },
+    ],
+    now,
+    checkpointCopy: true,
+  });
+  assert.deepEqual(
+    said.map(({ urgency, object, text }) => [urgency, object, text]),
+    [
+      [
+        "over",
+        "system/billing",
+        "undeclared requests pass, from anybody: that ended on 2026-11-27, and it is enforced",
+      ],
+      ["7 days", "environment/staging", "observed, not enforced until 2026-12-03"],
+      ["standing", "system/billing", "observed, not enforced until 2027-05-17"],
+    ],
+  );
+});
+
 test("a root certificate that ends is named by its bundle", () => {
   const { certificatePem } = testAuthority();
   const trust = [

@@ -77,23 +77,43 @@ function unenforcedOf(environment: EnvironmentConfig, now: number): readonly Not
   const say = (object: string, until: number, on: Pick<Notice, "text" | "fix" | "file" | "line">): Notice => {
     const urgency = urgencyOf(until, now) ?? "standing";
     const when = new Date(until - 1).toISOString().slice(0, 10);
-    const text = urgency === "over" ? `${on.text}: that ended on ${when}, and it is enforced` : `${on.text} until ${when}`;
+    const text =
+      urgency === "over" ? `${on.text}: that ended on ${when}, and it is enforced` : `${on.text} until ${when}`;
     return { ...on, urgency, object, environment: name, text, at: until };
   };
   const nowhere = { file: null, line: null };
-  const observed = (object: string, one: EnvironmentConfig["mode"], at: Pick<Notice, "file" | "line">): readonly Notice[] =>
+  const observed = (
+    object: string,
+    one: EnvironmentConfig["mode"],
+    at: Pick<Notice, "file" | "line">,
+  ): readonly Notice[] =>
     one?.mode !== "observe"
       ? []
-      : [say(object, one.untilMs, { ...at, text: "observed, not enforced", fix: "sallyport observe says what enforcement would deny; mend it, then remove `mode`" })];
+      : [
+          say(object, one.untilMs, {
+            ...at,
+            text: "observed, not enforced",
+            fix: "sallyport observe says what enforcement would deny; mend it, then remove `mode`",
+          }),
+        ];
   return [
     ...observed(`environment/${name}`, mode, nowhere),
     ...systems.flatMap(({ id, mode: own, passthrough, declaredAt: { file, line } }) => [
       ...observed(`system/${id}`, own, { file, line }),
       ...(passthrough === undefined
         ? []
-        : [say(`system/${id}`, passthrough.untilMs, { file, line, text: "undeclared requests pass, from anybody", fix: "sallyport observe proposes the operations to declare; then remove `passthrough`" })]),
+        : [
+            say(`system/${id}`, passthrough.untilMs, {
+              file,
+              line,
+              text: "undeclared requests pass, from anybody",
+              fix: "sallyport observe proposes the operations to declare; then remove `passthrough`",
+            }),
+          ]),
     ]),
-    ...integrations.flatMap(({ id, mode: own, declaredAt: { file, line } }) => observed(`integration/${id}`, own, { file, line })),
+    ...integrations.flatMap(({ id, mode: own, declaredAt: { file, line } }) =>
+      observed(`integration/${id}`, own, { file, line }),
+    ),
   ];
 }
 
