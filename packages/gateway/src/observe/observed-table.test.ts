@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { observedGroupsMax } from "@sallyport/protocol/channel/messages.ts";
 import { deny } from "@sallyport/protocol/verdict.ts";
-import { beginExchange, type Exchange } from "../exchange.ts";
+import { beginExchange, type Exchange, type ExchangeStart } from "../exchange.ts";
 import { openStateDirectory } from "../snapshot/state-directory.ts";
 import { ObservedTable, shapedGroupsMax } from "./observed-table.ts";
 
@@ -40,14 +40,11 @@ function crossing(
   about: { operation?: string; path?: string; code?: "not-granted" | null; untilMs?: number } = {},
 ): Exchange {
   const { operation = "invoice.read", path, code = "not-granted", untilMs = start + 400 * dayMs } = about;
-  // Only what the table reads: no sockets, no snapshot.
-  const bare = { incoming: {}, response: {}, listener: {} } as unknown as Pick<
-    Exchange,
-    "incoming" | "response" | "listener"
-  >;
   const source = { address: "10.0.0.1", prefix: "v4:10.0.0", addressClass: "private" as const };
   const id = `gw-1-01KAMZZZZZ${String(ids++).padStart(16, "0")}`;
-  const exchange = beginExchange({ ...bare, id, startedAtMs: start, startedMonotonicMs: 0, source, times: null });
+  // Only what the table reads: no sockets, no snapshot.
+  const bare = { id, startedAtMs: start, startedMonotonicMs: 0, source } as unknown as ExchangeStart;
+  const exchange = beginExchange(bare);
   const name = path === undefined ? operation : "(undeclared)";
   const system = { observeUntilMs: untilMs, public: { strip: true } };
   return Object.assign(exchange, {
