@@ -59,6 +59,7 @@ function pathOf({ path }: Pick<AdminRoute, "path">): string {
 /** A body that any route that changes something takes. */
 function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string | null {
   if (method === "GET") return null;
+  if (path === "/v1/explain") return JSON.stringify({ from: "orders", operation: "billing:invoice.read" });
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
@@ -122,7 +123,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan", "observe.read"],
+    ["estate.plan", "observe.read", "crossing.explain"],
   );
 });
 

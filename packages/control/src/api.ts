@@ -53,6 +53,14 @@ const files = z.strictObject({
     .record(z.string().max(300), z.string().max(1_000_000))
     .refine((given) => Object.keys(given).length <= filesMax, `more than ${filesMax} files`),
 });
+const question = z.strictObject({
+  environment,
+  from: word,
+  operation: z.string().min(1).max(300),
+  attributes: z.record(z.string().max(128), z.string().max(1_024)).default({}),
+  proof: z.enum(["dpop", "mtls", "bearer"]).optional(),
+  scopes: z.array(z.string().max(300)).max(256).optional(),
+});
 const change = z.strictObject({ environment, reason });
 
 /** An id may be cut off before it exists, where that is said. */
@@ -217,6 +225,14 @@ export const adminRoutes: readonly AdminRoute[] = [
     object: () => "observe",
     handle: async (call) =>
       call.actions.observed((await call.body(z.strictObject({ sinceMs: z.int().min(0) }))).sinceMs),
+  },
+  {
+    method: "POST",
+    path: "/v1/explain",
+    action: "crossing.explain",
+    audit: "appended",
+    object: () => "crossing",
+    handle: async (call) => call.actions.explain(await call.body(question)),
   },
   {
     method: "GET",

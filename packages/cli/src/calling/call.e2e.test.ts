@@ -113,6 +113,25 @@ test(
   },
 );
 
+test("why --from --op asks control what would be, with the states operators decided", bounded, async () => {
+  const operator = ["--operator", join(data(), "control", "operator.key.json")];
+  const ask = (...words: string[]) => runBinary([...operator, "why", "--from", "orders", "--op", ...words]);
+  const allowed = await ask("billing:invoice.read");
+  assert.deepEqual([allowed.exit, allowed.err], [0, ""]);
+  const reason = ["--reason", "a test"];
+  await runBinary([...operator, "integration", "suspend", "orders-to-billing", ...reason]);
+  const suspended = await ask("billing:invoice.read");
+  await runBinary([...operator, "integration", "activate", "orders-to-billing", ...reason]);
+  assert.equal(suspended.exit, 1);
+  assert.match(
+    suspended.out,
+    /denied at bind: not-active[\s\S]*fix: integrations\/orders-to-billing.yaml:1: sallyport integration activate/,
+  );
+  const wrong = await ask("billing:invoice.raed");
+  assert.deepEqual([wrong.exit, wrong.out], [2, ""]);
+  assert.match(wrong.err, /invoice.read/);
+});
+
 test("what the provider refuses is the provider's answer, and says so", bounded, async () => {
   const { exit, out, err } = await call("billing:invoice.read", "id=absent");
   assert.deepEqual([exit, JSON.parse(out).body], [1, "no such"]);

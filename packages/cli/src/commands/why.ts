@@ -1,21 +1,52 @@
 // Promises the full reason of a denial to an operator: stage, code, what was expected and what was sent, and the fix.
 // Trusts control, which opens the sealed decision inputs and records the look-up. Specified in docs/audit.md and docs/cli/why.md.
-import type { Command } from "commander";
+import type { Question } from "@sallyport/control/explain/explanation.ts";
+import { type Command, Option } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { createTerminal } from "../terminal.ts";
 import { type CrossingRead, type CrossingReport, crossingWords, isDenied, readReport } from "../why/crossing-words.ts";
 
 const idsMax = 100;
+
+interface WhyOptions {
+  readonly from?: string;
+  readonly op?: string;
+  readonly attr?: readonly string[];
+  readonly environment: string;
+  readonly proof?: string;
+  readonly scope?: readonly string[];
+  readonly config?: string;
+}
 
 /** `sallyport why <id>`: exit 0 for an allowed crossing, 1 for a denied one, 3 when the node that holds the record is away. */
 export function whyCommand(program: Command, connect: Connect): void {
   program
     .command("why [ids...]")
-    .description("why a crossing was allowed or denied, by the correlation id in its answer")
+    .description("why a crossing was allowed or denied, by the correlation id in its answer; or whether one would be")
+    .option("--from <system>", "ask without a crossing: the calling system")
+    .option("--op <operation>", "the operation it would call, for example billing:invoice.refund")
+    .option("--attr <name=value...>", "attributes the request would carry, for policies that read them")
+    .option("--environment <environment>", "environment of the question", "production")
+    .addOption(
+      new Option("--proof <proof>", "how the caller would prove itself; default: what its identity can give").choices([
+        "dpop",
+        "mtls",
+        "bearer",
+      ]),
+    )
+    .option("--scope <scope...>", "scopes of its token; default: a token without, which leaves it to the grant")
+    .option("--config <directory>", "answer offline over this estate instead of what control has in force")
     .addHelpText("after", examples)
-    .action(async (ids: readonly string[], _options: unknown, command: Command) => {
+    .action(async (ids: readonly string[], options: WhyOptions, command: Command) => {
+      if (options.from !== undefined || options.op !== undefined)
+        return answerQuestion(ids, options, { command, connect });
       if (ids.length === 0 || ids.length > idsMax)
-        throw new CommandEnd(exitCode.badUse, "why of what?", `name 1 to ${idsMax} crossing ids`);
+        throw new CommandEnd(
+          exitCode.badUse,
+          "why of what?",
+          `name 1 to ${idsMax} crossing ids, or ask with --from <system> --op <operation>`,
+        );
       await explainCrossings(ids, await connect(command));
     });
 }
@@ -25,7 +56,51 @@ The id is the correlationId of the problem document and the Sallyport-Crossing h
 
 Examples:
   sallyport why gw-1-01KAMZZZZZ0000000000000000
+  sallyport why --from orders --op billing:invoice.refund
+  sallyport why --from orders --op billing:invoice.read --attr region=eu --config estate
 `;
+
+async function answerQuestion(
+  ids: readonly string[],
+  options: WhyOptions,
+  { command, connect }: { readonly command: Command; readonly connect: Connect },
+): Promise<void> {
+  const question = parseQuestion(ids, options);
+  const { explainOffline, explainRunning, explanationWords } = await import("../why/question.ts");
+  const { client, terminal } =
+    options.config === undefined
+      ? await connect(command)
+      : { client: null, terminal: createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true) };
+  const explanation =
+    client === null ? await explainOffline(options.config ?? "", question) : await explainRunning(client, question);
+  terminal.result(explanation, () => explanationWords(explanation));
+  if (!explanation.allowed && explanation.observed === null) throw new CommandEnd(exitCode.no, "");
+}
+
+function parseQuestion(
+  ids: readonly string[],
+  { from, op, attr = [], environment, proof, scope }: WhyOptions,
+): Question {
+  if (from === undefined || op === undefined || ids.length > 0)
+    throw new CommandEnd(
+      exitCode.badUse,
+      ids.length > 0 ? "a crossing id and a question" : "half a question",
+      "write --from <system> --op <operation>, or a crossing id alone",
+    );
+  const attributes = attr.map((text) => {
+    const at = text.indexOf("=");
+    if (at > 0) return [text.slice(0, at), text.slice(at + 1)] as const;
+    throw new CommandEnd(exitCode.badUse, `--attr ${text} has no value`, "write --attr name=value");
+  });
+  return {
+    environment,
+    from,
+    operation: op,
+    attributes: Object.fromEntries(attributes),
+    ...(proof === "dpop" || proof === "mtls" || proof === "bearer" ? { proof } : {}),
+    ...(scope === undefined ? {} : { scopes: scope.flatMap((text) => text.split(" ")) }),
+  };
+}
 
 async function explainCrossings(
   ids: readonly string[],

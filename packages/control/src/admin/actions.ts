@@ -3,6 +3,7 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ConfirmReport } from "../backup/store.ts";
+import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
 
@@ -123,6 +124,8 @@ export interface CheckpointReport {
 export interface AdminActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
+  /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
+  explain(question: Question): Promise<Explanation>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   status(): Promise<ControlStatus>;

@@ -12,6 +12,7 @@ import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { type Actor, type AdminActions, AdminFault, type ApplyReport, type IntegrationStatus } from "./actions.ts";
+import { explainInForce } from "./explain-in-force.ts";
 import { readCrossing } from "./read-crossing.ts";
 import { controlStatus, gatewayStatus } from "./status.ts";
 
@@ -46,6 +47,7 @@ export function createActions(parts: ControlParts): AdminActions {
     checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),
+    explain: (question) => explainInForce(parts, question),
   };
 }
 

@@ -16,26 +16,33 @@ export interface CompiledPolicies {
  * Slices hold every whole integration whatever its state: `bind` refuses what is not active, and a suspension changes one blob only.
  */
 export function compilePolicies(environment: EnvironmentConfig, compiler: SliceCompiler): CompiledPolicies {
-  const callers = environment.systems.map(({ id, attributes }) => ({ id, attributes }));
   const slices = new Map<string, PolicySlice>();
   const findings: Finding[] = [];
   for (const system of environment.systems) {
     for (const operation of system.operations) {
-      const action = `${system.id}:${operation.name}`;
-      const compiled = compiler.compileSlice({
-        action,
-        system: system.id,
-        resourceAttributes: typesOf(operation),
-        callers,
-        grants: grantsOf(environment, system, operation),
-        authorize: operation.authorize,
-        policies: environment.policies,
-      });
-      slices.set(action, compiled.slice);
+      const compiled = compileOperationPolicy(environment, { system, operation }, compiler);
+      slices.set(compiled.slice.action, compiled.slice);
       findings.push(...compiled.findings.map(asFinding));
     }
   }
   return { slices, findings: sortFindings(findings) };
+}
+
+/** The slice of one operation, as it stands in the snapshot. */
+export function compileOperationPolicy(
+  environment: EnvironmentConfig,
+  { system, operation }: { readonly system: SystemConfig; readonly operation: OperationConfig },
+  compiler: SliceCompiler,
+): ReturnType<SliceCompiler["compileSlice"]> {
+  return compiler.compileSlice({
+    action: `${system.id}:${operation.name}`,
+    system: system.id,
+    resourceAttributes: typesOf(operation),
+    callers: environment.systems.map(({ id, attributes }) => ({ id, attributes })),
+    grants: grantsOf(environment, system, operation),
+    authorize: operation.authorize,
+    policies: environment.policies,
+  });
 }
 
 function typesOf(operation: OperationConfig): Record<string, "string" | "long" | "boolean"> {

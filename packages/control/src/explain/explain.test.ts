@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
+import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
+import { memoryEstateIo } from "../registry/config/estate-io.ts";
+import { loadEstateFrom } from "../registry/config/load.ts";
+import type { IntegrationState } from "../snapshot/compile-objects.ts";
+import { explain } from "./explain.ts";
+import { type Explanation, type Question, QuestionFault } from "./explanation.ts";
+
+const now = Date.UTC(2026, 10, 22, 12);
+const jwks = () => JSON.stringify({ keys: [generateSigner("ES256").signer.jwk] });
+const files: Readonly<Record<string, string>> = {
+  "systems/billing.yaml": `system: billing
+url: https://billing.example
+operations:
+  invoice.create: POST /v1/invoices
+  invoice.read: GET /v1/invoices/{id}
+  report.read:
+    match: GET /v1/reports/{region}
+    attributes: { region: "path:region" }
+`,
+  "systems/orders.yaml": `system: orders
+identity: { client: orders, keys: [orders.jwks.json] }
+attributes: { region: eu }
+uses:
+  - to: billing
+    purpose: Charge a customer when an order ships
+    operations: [invoice.read, report.read]
+`,
+  "systems/orders.jwks.json": jwks(),
+  "systems/portal.yaml": "system: portal\n",
+  "policies/regions.cedar": `// reports stay
+@id("own-region")
+forbid (principal, action == Action::"billing:report.read", resource) unless { principal.region == resource.region };
+`,
+};
+
+function ask(
+  question: Partial<Question>,
+  on: { files?: Readonly<Record<string, string>>; state?: IntegrationState } = {},
+): Explanation {
+  const { estate } = loadEstateFrom(memoryEstateIo({ ...files, ...on.files }, () => now));
+  const [environment] = estate.environments;
+  assert.ok(environment);
+  return explain(
+    { environment: "production", from: "orders", operation: "billing:invoice.read", attributes: {}, ...question },
+    {
+      environment,
+      states: new Map(on.state === undefined ? [] : [["orders-to-billing", on.state]]),
+      now,
+      compiler: createSliceCompiler(),
+      engine: createPolicyEngine({ memoEntriesMax: 0 }),
+    },
+  );
+}
+
+const verdict = ({ allowed, code, stage }: Explanation) => (allowed ? "allowed" : `${stage} ${code}`);
+const place = ({ fix }: Explanation) => (fix?.file === null || fix === null ? null : `${fix.file}:${fix.line}`);
+
+test("what would pass is allowed, with every stage said and what only a request can tell marked", () => {
+  const answer = ask({});
+  assert.equal(verdict(answer), "allowed");
+  assert.deepEqual(
+    answer.steps.map(({ stage, passes }) => [stage, passes]),
+    [
+      ["route", true],
+      ["identify", true],
+      ["bind", true],
+      ["limit", null],
+      ["authorize", true],
+      ["inspect", null],
+    ],
+  );
+  assert.equal(answer.integration, "orders-to-billing");
+});
+
+test("not granted: the nearest grant, and the line with the operation added", () => {
+  const answer = ask({ operation: "billing:invoice.create" });
+  assert.deepEqual([verdict(answer), place(answer)], ["bind not-granted", "systems/orders.yaml:5"]);
+  assert.deepEqual(
+    answer.nearest.map(({ integration, why }) => [integration, why]),
+    [["orders-to-billing", "same caller, other operations"]],
+  );
+  assert.equal(answer.fix?.yaml, "operations: [invoice.read, report.read, invoice.create]");
+});
+
+test("no integration at all: another consumer's grant is nearest, and a uses entry is what to write", () => {
+  const bare = ask({ from: "portal" });
+  assert.deepEqual([verdict(bare), place(bare)], ["identify client-unknown", "systems/portal.yaml:1"]);
+  const identity = "system: portal\nidentity: { client: portal, keys: [portal.jwks.json] }\n";
+  const answer = ask(
+    { from: "portal" },
+    { files: { "systems/portal.yaml": identity, "systems/portal.jwks.json": jwks() } },
+  );
+  assert.deepEqual([verdict(answer), place(answer)], ["bind not-granted", "systems/portal.yaml:1"]);
+  assert.equal(answer.nearest[0]?.why, "same operation, other caller");
+  assert.deepEqual(answer.fix?.yaml?.split("\n").slice(0, 2), ["uses:", "  - to: billing"]);
+});
+
+test("the state that operators decided counts, not what the file says", () => {
+  const answer = ask({}, { state: "suspended" });
+  assert.deepEqual([verdict(answer), place(answer)], ["bind not-active", "systems/orders.yaml:5"]);
+  assert.match(answer.fix?.says ?? "", /^sallyport integration activate orders-to-billing --environment production/);
+});
+
+test("proof and scope are held against the grant", () => {
+  assert.equal(verdict(ask({ proof: "bearer" })), "authorize proof-not-accepted");
+  assert.match(ask({ proof: "bearer" }).fix?.yaml ?? "", /accept: \[mtls, dpop, bearer\]/);
+  assert.equal(verdict(ask({ proof: "mtls" })), "identify certificate-unknown");
+  assert.equal(verdict(ask({ scopes: ["billing:report.read"] })), "authorize scope-missing");
+  assert.equal(verdict(ask({ scopes: ["billing:invoice.read"] })), "allowed");
+});
+
+test("policies are decided by the engine itself: the attribute they read must be named, and a forbid says its line", () => {
+  const unnamed = ask({ operation: "billing:report.read" });
+  assert.equal(verdict(unnamed), "authorize attribute-missing");
+  assert.deepEqual(unnamed.missing, ["region (string, from path region)"]);
+  assert.equal(verdict(ask({ operation: "billing:report.read", attributes: { region: "eu" } })), "allowed");
+  const other = ask({ operation: "billing:report.read", attributes: { region: "us" } });
+  assert.deepEqual([verdict(other), place(other)], ["authorize policy-denied", "policies/regions.cedar:2"]);
+  assert.deepEqual(other.policies, [{ id: "own-region", place: "policies/regions.cedar:2" }]);
+});
+
+test("a broken object says file, line and why; nothing is guessed about it", () => {
+  const answer = ask(
+    {},
+    { files: { "systems/billing.yaml": "system: billing\nurl: nonsense\noperations:\n  invoice.read: GET /x\n" } },
+  );
+  assert.deepEqual([verdict(answer), place(answer)], ["bind not-served", "systems/billing.yaml:2"]);
+});
+
+test("where nothing is enforced yet, a denial says that it would pass", () => {
+  const observe = "mode: observe\nuntil: 2027-01-31\nreason: forty live flows\n";
+  const answer = ask(
+    { operation: "billing:invoice.create" },
+    { files: { "systems/billing.yaml": `${files["systems/billing.yaml"]}${observe}` } },
+  );
+  assert.equal(answer.allowed, false);
+  assert.match(answer.observed ?? "", /until 2027-02-01/);
+});
+
+test("a name that is not there is answered with the nearest", () => {
+  const wrong: readonly (readonly [Partial<Question>, RegExp])[] = [
+    [{ from: "ordres" }, /`orders`/],
+    [{ operation: "biling:invoice.read" }, /`billing`/],
+    [{ operation: "billing:invoice.raed" }, /`billing:invoice.read`/],
+    [{ operation: "billing" }, /use one of/],
+    [{ attributes: { __proto__x: "1" } }, /none/],
+  ];
+  for (const [question, fix] of wrong)
+    assert.throws(
+      () => ask(question),
+      (error) => error instanceof QuestionFault && fix.test(error.fix),
+      JSON.stringify(question),
+    );
+});

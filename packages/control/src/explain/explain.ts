@@ -1,0 +1,309 @@
+// Promises whether a crossing would be allowed now, without one: the stages of the gateway over the estate in force, in their order, each with
+// its reason. Trusts the objects the snapshot is compiled from and the policy engine gateways run. Specified in docs/cli/why.md.
+import type { ProofKind } from "@sallyport/protocol/principal.ts";
+import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import type { IntegrationObject, ModeObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { StageName } from "@sallyport/protocol/verdict.ts";
+import type { EnvironmentConfig, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
+import { suggest } from "../registry/config/nearest.ts";
+import { compileIntegrations, type IntegrationStates } from "../snapshot/compile-objects.ts";
+import { explainPolicy, type PolicyPorts, placeOfPolicy } from "./explain-policy.ts";
+import { type Explanation, type Fix, type Question, QuestionFault, type Step } from "./explanation.ts";
+import { grantFix, nearestGrants } from "./nearest-grant.ts";
+
+export interface ExplainOver extends PolicyPorts {
+  readonly environment: EnvironmentConfig;
+  readonly states: IntegrationStates;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+type Draft = Omit<Explanation, "question" | "allowed" | "steps" | "stage" | "code" | "observed">;
+interface No extends Partial<Draft> {
+  readonly code: ProblemCode;
+  readonly stage: StageName;
+  readonly says: string;
+}
+
+interface Asked {
+  readonly question: Question;
+  readonly over: ExplainOver;
+  readonly caller: SystemConfig;
+  readonly provider: SystemConfig;
+  readonly operation: OperationConfig;
+}
+
+/** Throws QuestionFault when the question names what is not there. */
+export function explain(question: Question, over: ExplainOver): Explanation {
+  const steps: Step[] = [];
+  const pass = (stage: StageName, says: string, passes: boolean | null = true): void =>
+    void steps.push({ stage, passes, says });
+  const broken = brokenSystem(question, over.environment);
+  if (broken !== null) return denied(question, steps, broken);
+  const asked = findAsked(question, over);
+  const { provider, operation } = asked;
+  pass("route", `${operation.method} ${addressOf(provider, operation)} is ${question.operation}`);
+  const proof = proofOf(asked);
+  if (typeof proof !== "string") return denied(question, steps, proof);
+  pass("identify", `${question.from} can prove itself with ${proof}`);
+  const bound = bindOf(asked);
+  if ("code" in bound) return observedOr(asked, denied(question, steps, bound));
+  pass("bind", `${bound.id} (${bound.declaredAt}) grants it and is ${bound.state}`);
+  pass("limit", limitsOf(bound), null);
+  const no = authorizeOf(asked, { bound, proof });
+  if ("code" in no) return observedOr(asked, { ...denied(question, steps, no), integration: bound.id });
+  pass("authorize", no.says);
+  pass("inspect", bodyOf(operation), null);
+  return {
+    ...draft,
+    question,
+    allowed: true,
+    observed: null,
+    code: null,
+    stage: null,
+    integration: bound.id,
+    steps,
+    policies: no.policies,
+  };
+}
+
+const draft: Draft = { integration: null, nearest: [], missing: [], policies: [], fix: null };
+
+function denied(question: Question, steps: readonly Step[], no: No): Explanation {
+  const { says, code, stage, ...more } = no;
+  return {
+    ...draft,
+    ...more,
+    question,
+    allowed: false,
+    observed: null,
+    code,
+    stage,
+    steps: [...steps, { stage, passes: false, says }],
+  };
+}
+
+/** The innermost of integration, provider and environment that says anything decides (docs/observe.md). */
+function observedOr({ over, provider, question }: Asked, no: Explanation): Explanation {
+  const integration = over.environment.integrations.find(
+    (one) => one.from === question.from && one.to === provider.id && one.id === no.integration,
+  );
+  const mode: ModeObject | undefined = integration?.mode ?? provider.mode ?? over.environment.mode;
+  if (mode?.mode !== "observe" || mode.untilMs <= over.now) return no;
+  return {
+    ...no,
+    observed: `nothing is enforced there until ${new Date(mode.untilMs).toISOString()}: it passes and is recorded`,
+  };
+}
+
+function brokenSystem({ from, operation }: Question, environment: EnvironmentConfig): No | null {
+  const ids = [operation.split(":", 1)[0] ?? "", from];
+  const entry = environment.broken.find(({ object }) => ids.some((id) => object === `system/${id}`));
+  if (entry === undefined) return null;
+  const fix: Fix = { says: entry.why, file: entry.file, line: entry.line, yaml: null };
+  return { code: "not-served", stage: "bind", says: `${entry.object} is broken and not served: ${entry.why}`, fix };
+}
+
+function findAsked(question: Question, over: ExplainOver): Asked {
+  const { systems, name: environment } = over.environment;
+  const find = (id: string): SystemConfig => {
+    const system = systems.find((one) => one.id === id);
+    if (system !== undefined) return system;
+    throw new QuestionFault(
+      `there is no system ${id} in ${environment}`,
+      suggest(
+        id,
+        systems.map((one) => one.id),
+      ),
+    );
+  };
+  const caller = systems.find(({ clients }) => clients.some(({ id }) => id === question.from)) ?? find(question.from);
+  const [to = "", ...rest] = question.operation.split(":");
+  const provider = find(to);
+  const operation = provider.operations.find(({ name }) => name === rest.join(":"));
+  if (operation !== undefined) return { question: { ...question, from: caller.id }, over, caller, provider, operation };
+  const all = provider.operations.map(({ name }) => `${to}:${name}`);
+  throw new QuestionFault(
+    `${to} has no operation ${rest.join(":") || "(none named)"}`,
+    suggest(question.operation, all),
+  );
+}
+
+function addressOf({ public: at }: SystemConfig, { path }: OperationConfig): string {
+  return `${at.host ?? ""}${at.path === "/" ? "" : at.path}${path}`;
+}
+
+function proofOf({ question, caller }: Asked): ProofKind | No {
+  const able: ProofKind[] = [
+    ...(caller.clients.length > 0 ? (["dpop", "bearer"] as const) : []),
+    ...(caller.certificates.length > 0 ? (["mtls"] as const) : []),
+  ];
+  const wanted = question.proof ?? able[0];
+  if (wanted !== undefined && able.includes(wanted)) return wanted;
+  const { file, line } = caller.declaredAt;
+  const yaml =
+    wanted === "mtls"
+      ? "identity:\n  certificate: { trust: <bundle>, uri: <the certificate's URI name> }"
+      : `identity: { client: ${caller.id}, keys: [${caller.id}.jwks.json] }`;
+  return {
+    code: wanted === "mtls" ? "certificate-unknown" : "client-unknown",
+    stage: "identify",
+    says: `${caller.id} has no identity that could prove itself${wanted === undefined ? "" : ` with ${wanted}`}`,
+    fix: { says: "declare how it proves itself", file, line, yaml },
+  };
+}
+
+function bindOf({ question, over, caller, provider, operation }: Asked): IntegrationObject | No {
+  const wanted = { environment: over.environment, from: caller, to: provider.id, operation: operation.name };
+  const grant = compileIntegrations(over).find(
+    (one) =>
+      one.from === caller.id && one.to === provider.id && one.operations.some(({ name }) => name === operation.name),
+  );
+  if (grant === undefined)
+    return {
+      code: "not-granted",
+      stage: "bind",
+      says: `no integration grants ${question.operation} to ${caller.id}`,
+      nearest: nearestGrants(wanted),
+      fix: grantFix(wanted),
+    };
+  const [file = "", line = ""] = grant.declaredAt.split(/:(?=\d+$)/);
+  const at = { file, line: Number(line), yaml: null };
+  if (grant.broken !== undefined)
+    return {
+      code: "not-served",
+      stage: "bind",
+      says: `integration ${grant.id} is broken and not served: ${grant.broken}`,
+      fix: { says: grant.broken, ...at },
+    };
+  if (grant.state === "active") return grant;
+  const says =
+    grant.state === "expired"
+      ? "write a later day under expires"
+      : `sallyport integration activate ${grant.id} --environment ${over.environment.name} --reason "…"`;
+  return {
+    code: "not-active",
+    stage: "bind",
+    integration: grant.id,
+    says: `integration ${grant.id} is ${grant.state}; ${grant.owner} answers for it`,
+    fix: { says, ...at },
+  };
+}
+
+function limitsOf({ limits }: IntegrationObject): string {
+  return limits
+    .map(({ per, rate, periodMs, burst }) => `${rate} per ${periodMs / 1000} s and ${per}, burst ${burst}`)
+    .join("; ");
+}
+
+interface Yes {
+  readonly says: string;
+  readonly policies: Explanation["policies"];
+}
+
+function authorizeOf(asked: Asked, by: { readonly bound: IntegrationObject; readonly proof: ProofKind }): Yes | No {
+  const { question, operation, over } = asked;
+  const { bound, proof } = by;
+  const [file = "", line = ""] = bound.declaredAt.split(/:(?=\d+$)/);
+  const at = { file, line: Number(line) };
+  if (!bound.proof.includes(proof))
+    return {
+      code: "proof-not-accepted",
+      stage: "authorize",
+      says: `${bound.id} accepts ${bound.proof.join(" or ")}, not ${proof}`,
+      fix: {
+        says: `call with ${bound.proof.join(" or ")}, or accept it`,
+        ...at,
+        yaml: `proof: { accept: [${[...bound.proof, proof].join(", ")}] }`,
+      },
+    };
+  if (question.scopes !== undefined && !question.scopes.includes(question.operation))
+    return {
+      code: "scope-missing",
+      stage: "authorize",
+      says: `the token carries ${question.scopes.join(" ") || "no scope"}, not ${question.operation}`,
+      fix: {
+        says: `ask for a token with the scope ${question.operation}, or without one`,
+        file: null,
+        line: null,
+        yaml: null,
+      },
+    };
+  const answer = explainPolicy(
+    {
+      environment: over.environment,
+      system: asked.provider,
+      operation,
+      given: question.attributes,
+      principal: { id: asked.caller.id, attributes: asked.caller.attributes },
+      context: {
+        integration: bound.id,
+        environment: over.environment.name,
+        zone: asked.caller.zone,
+        proof,
+        scopes: question.scopes ?? [],
+        stalenessMs: 0,
+      },
+    },
+    over,
+  );
+  if (answer.kind === "missing") return missingAttributes(operation, answer.names);
+  return policyVerdict(answer.decision, over.environment);
+}
+
+function missingAttributes(operation: OperationConfig, names: readonly string[]): No {
+  const described = names.map((name) => {
+    const source = operation.attributes[name];
+    return source === undefined ? name : `${name} (${source.type}, from ${source.from} ${source.name})`;
+  });
+  return {
+    code: "attribute-missing",
+    stage: "authorize",
+    says: `policies read ${described.join(", ")}, which a request must carry`,
+    missing: described,
+    fix: {
+      says: `name it here: ${names.map((name) => `--attr ${name}=<value>`).join(" ")}`,
+      file: null,
+      line: null,
+      yaml: null,
+    },
+  };
+}
+
+function policyVerdict(
+  {
+    kind,
+    policies,
+    errors,
+  }: { readonly kind: string; readonly policies: readonly string[]; readonly errors: readonly string[] },
+  environment: EnvironmentConfig,
+): Yes | No {
+  const decided = policies.map((id) => ({ id, place: placeOfPolicy(id, environment.policies) }));
+  const named = decided.map(({ id, place }) => (place === null ? id : `${id} (${place})`)).join(", ");
+  if (kind === "allow") return { says: `proof, scope and policies say yes: ${named}`, policies: decided };
+  const says =
+    kind === "error"
+      ? `the policies fail: ${errors.join("; ")}`
+      : named === ""
+        ? "no policy permits it"
+        : `${named} forbids it`;
+  const [file = null, line] = decided.find(({ place }) => place !== null)?.place?.split(":") ?? [];
+  return {
+    code: kind === "error" ? "policy-error" : "policy-denied",
+    stage: "authorize",
+    says,
+    policies: decided,
+    fix: {
+      says: named === "" ? "write a permit for it in policies/" : "change the policy, or what the request carries",
+      file,
+      line: line === undefined ? null : Number(line),
+      yaml: null,
+    },
+  };
+}
+
+function bodyOf({ body, bodyBytesMax }: OperationConfig): string {
+  if (body === undefined) return "it takes no body";
+  const schema = body.schema === undefined ? "" : ", and fits its schema";
+  return `a body is ${body.contentType}, at most ${bodyBytesMax} bytes${schema}`;
+}
