@@ -215,7 +215,9 @@ forEachDialect((dialect, open) => {
     await bench.apply(sound);
     assert.equal(await bench.state(), "suspended");
     const inactive = async () => (await bench.call<Status>("GET", "/v1/status")).inactive;
-    assert.deepEqual(await inactive(), [{ id: integration, environment: "production", state: "suspended" }]);
+    assert.deepEqual(await inactive(), [
+      { id: integration, environment: "production", state: "suspended", declaredAt: "systems/orders.yaml:4" },
+    ]);
     const without = {
       ...sound,
       "systems/orders.yaml": "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\n",

@@ -11,6 +11,7 @@ import { callCommand } from "./commands/call.ts";
 import { checkCommand } from "./commands/check.ts";
 import { clientKeyCommands } from "./commands/client-key.ts";
 import { devCommand } from "./commands/dev.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
@@ -75,6 +76,7 @@ export function createProgram(): Command {
   callCommand(program);
   proxyCommand(program);
   statusCommand(program, connect);
+  doctorCommand(program, connect);
   whyCommand(program, connect);
   observeCommand(program, connect);
   estateCommands(program, connect);

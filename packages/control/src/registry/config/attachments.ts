@@ -4,7 +4,7 @@ import { createPublicKey, X509Certificate } from "node:crypto";
 import { itemsMax } from "./bounds.ts";
 import { holdsPrivateKey } from "./clear-secrets.ts";
 import type { PublicJwk } from "./estate.ts";
-import { type EstateIo, readNamed } from "./estate-io.ts";
+import { type EstateIo, noSuchFile, readNamed } from "./estate-io.ts";
 import { errorAt, type Finding, type Spot } from "./finding.ts";
 import { parseYaml, plainOf } from "./yaml-tree.ts";
 
@@ -20,7 +20,11 @@ const rotateFix =
 /** The public keys of a JWKS file. `spot` is where the file is named. */
 export function readJwks(io: EstateIo, spot: Spot, named: string): Attachment<PublicJwk[]> {
   const read = readNamed(io, spot.file, named);
-  if ("message" in read) return { value: [], findings: [errorAt(spot, read.message, read.fix)] };
+  if ("message" in read) {
+    const make = `; \`sallyport client-key new --private <file> --public ${named}\` makes a pair`;
+    const fix = read.message === noSuchFile ? `${read.fix}${make}` : read.fix;
+    return { value: [], findings: [errorAt(spot, read.message, fix)] };
+  }
   const say = (message: string, fix: string): Attachment<PublicJwk[]> => ({
     value: [],
     findings: [errorAt(spot, `${read.file}: ${message}`, fix)],

@@ -179,6 +179,8 @@ export function isMountEntry(name: string): boolean {
   return /^\.\.(data|data_tmp|\d{4}(_\d\d){5}\.\d+)$/.test(name);
 }
 
+export const noSuchFile = "no such file";
+
 /** Reads a file another file names, as text; a refusal comes with the sentence for the finding. */
 export function readNamed(
   io: EstateIo,
@@ -195,7 +197,7 @@ export function readNamed(
   if (bytes === "outside")
     return { message: "the file is a symbolic link out of the estate directory", fix: "copy the file into the estate" };
   if (bytes === "absent")
-    return { message: "no such file", fix: `create ${file}, or correct the path (it is relative to ${from})` };
+    return { message: noSuchFile, fix: `create ${file}, or correct the path (it is relative to ${from})` };
   if (bytes === "not-a-file") return { message: "not a regular file", fix: "name a file" };
   if (bytes === "too-large")
     return { message: `the file is larger than ${attachmentBytesMax} bytes`, fix: "make it smaller" };

@@ -5,6 +5,7 @@ import type { GrantedOperation, RateLimit } from "@sallyport/protocol/snapshot/o
 import type { IntegrationConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding, placeOf, warningAt } from "./finding.ts";
 import { type IntegrationSource, integrationSchema } from "./integration-schema.ts";
+import { nearest } from "./nearest.ts";
 import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { type MapTree, spotOf, type Tree, textAt } from "./yaml-tree.ts";
@@ -148,6 +149,9 @@ function datesPassed(tree: MapTree, config: Omit<IntegrationConfig, "owner">, no
   return findings;
 }
 
+/** What an entry of `uses` may say. */
+const shortKeys: readonly string[] = ["to", "purpose", "operations"];
+
 /** A `uses` entry as the integration `<from>-to-<to>`: the entry's own keys, plus `from` and the id, placed at the entry. */
 export function integrationOfUse(from: string, entry: Tree): IntegrationSourceTree | { readonly finding: Finding } {
   if (entry.kind !== "map")
@@ -161,8 +165,10 @@ export function integrationOfUse(from: string, entry: Tree): IntegrationSourceTr
   const to = textAt(entry, ["to"]);
   if (to === null) return { finding: errorAt(spotOf(entry, ["to"]), "`to` is missing", "name the providing system") };
   for (const [key, { keyAt }] of entry.entries) {
-    if (!["to", "purpose", "operations"].includes(key)) {
-      const fix = `move the entry to integrations/${from}-to-${to.slice(0, 63)}.yaml, where every key may stand`;
+    if (!shortKeys.includes(key)) {
+      const meant = nearest(key, shortKeys);
+      const slip = meant === null ? "" : `did you mean \`${meant}\`? Else `;
+      const fix = `${slip}move the entry to integrations/${from}-to-${to.slice(0, 63)}.yaml, where every key may stand`;
       return { finding: errorAt(keyAt, `\`${key.slice(0, 64)}\` is not a key of the short form`, fix) };
     }
   }
