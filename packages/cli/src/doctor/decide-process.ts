@@ -1,11 +1,10 @@
 // Promises whether the process and its machine are set up to keep secrets and hold connections. Pure.
 // Trusts gather-process.ts. Specified in docs/cli/doctor.md "Checks".
-import { assertEnvironment } from "@sallyport/kernel/dial/environment.ts";
 import { type CheckResult, fail, good, warn } from "./check-result.ts";
 
 export interface ProcessFacts {
   readonly version: string;
-  /** NODE_TLS_REJECT_UNAUTHORIZED; null: not set. */
+  /** Why the environment would be refused by every start; null: it would not. */
   readonly verification: string | null;
   readonly nodeOptions: string;
   /** Soft limits; null: not known here. */
@@ -43,16 +42,8 @@ function decideNode({ version }: ProcessFacts): CheckResult {
 }
 
 function decideVerification({ verification }: ProcessFacts): CheckResult {
-  try {
-    assertEnvironment({ NODE_TLS_REJECT_UNAUTHORIZED: verification ?? undefined });
-    return good("node.verification", "no variable weakens the verification of certificates");
-  } catch (error) {
-    return fail(
-      "node.verification",
-      `NODE_TLS_REJECT_UNAUTHORIZED=${verification}`,
-      error instanceof Error ? error.message : "unset it",
-    );
-  }
+  if (verification === null) return good("node.verification", "no variable weakens the verification of certificates");
+  return fail("node.verification", "a variable switches the verification of certificates off", verification);
 }
 
 function decideOptions({ nodeOptions }: ProcessFacts): CheckResult {
