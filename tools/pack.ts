@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { editorSchemas } from "@sallyport/control/registry/config/reference.ts";
 import { stagePackages } from "./pack/stage.ts";
 
 export interface Tarball {
@@ -54,20 +55,23 @@ export function packFolders(folders: readonly string[], out: string): readonly T
 }
 
 /** Compiles, lays out, checks and packs every package. Throws naming what is wrong. */
-export async function packAll(root: string, build: string, out: string): Promise<readonly Tarball[]> {
-  const staged = stagePackages({ root, build, schemas: new Map() });
+export function packAll(root: string, build: string, out: string): readonly Tarball[] {
+  const schemas = new Map(
+    editorSchemas().map(({ file, schema }) => [file, `${JSON.stringify(schema, null, 2)}\n`] as const),
+  );
+  const staged = stagePackages({ root, build, schemas });
   return packFolders(
     staged.map(({ directory }) => directory),
     out,
   );
 }
 
-async function main(): Promise<void> {
+function main(): void {
   const root = dirname(import.meta.dirname);
   const build = join(root, "build");
   rmSync(build, { recursive: true, force: true });
   const out = resolve(root, process.argv[2] ?? join("build", "tarballs"));
-  for (const { name, version, bytes, unpackedBytes, path } of await packAll(root, build, out))
+  for (const { name, version, bytes, unpackedBytes, path } of packAll(root, build, out))
     console.log(`${name}@${version}  ${kib(bytes)} packed, ${kib(unpackedBytes)} unpacked  ${path}`);
 }
 
@@ -75,4 +79,4 @@ function kib(bytes: number): string {
   return `${(bytes / 1024).toFixed(0)} KiB`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
