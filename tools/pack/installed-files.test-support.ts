@@ -1,14 +1,29 @@
-// Promises the files of a stranger's first folder: an estate, a key, a service and a caller in plain JavaScript, a consumer in TypeScript.
+// Promises the files of a stranger's first folder: an estate, a key, the service and the caller of docs/sdk.md, a consumer in TypeScript.
 // Trusts its caller for free ports; for tests.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { generateClientKey, publicJwks } from "@sallyport/sdk/node-crypto.ts";
 
 type Ports = Readonly<Record<"identity" | "channel" | "admin" | "gateway" | "service", number>>;
 
-export async function installedFiles(folder: string, ports: Ports): Promise<{ readonly serve: readonly string[] }> {
+const page = readFileSync(join(import.meta.dirname, "../../docs/sdk.md"), "utf8");
+
+/** The block of docs/sdk.md that begins with its file's name, at these ports instead of the default ones. */
+function fromPage(name: string, ports: Ports): string {
+  const block = page.split("```js\n").find((text) => text.startsWith(`// ${name}\n`));
+  if (block === undefined) throw new Error(`docs/sdk.md has no block that begins with // ${name}`);
+  return block
+    .slice(0, block.indexOf("```"))
+    .replaceAll(":7440", `:${ports.identity}`)
+    .replaceAll(":8443", `:${ports.gateway}`)
+    .replace("listen(8080", `listen(${ports.service}`);
+}
+
+export async function installedFiles(
+  folder: string,
+  ports: Ports,
+): Promise<{ readonly serve: readonly string[]; readonly service: string }> {
   const { signer, pem } = generateClientKey();
-  const issuer = `https://127.0.0.1:${ports.identity}/main/production`;
   const gateway = `https://127.0.0.1:${ports.gateway}`;
   const billing = `system: billing\nurl: http://127.0.0.1:${ports.service}\nallowPrivate: true\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read: GET /v1/invoices/{id}\n`;
   const files: Readonly<Record<string, string>> = {
@@ -19,8 +34,8 @@ export async function installedFiles(folder: string, ports: Ports): Promise<{ re
     "estate/systems/orders.jwks.json": JSON.stringify(publicJwks([signer])),
     "broken/systems/billing.yaml": billing.replace("url:", "urll:"),
     "orders.pem": pem,
-    "service.js": service(issuer, ports.service),
-    "caller.js": caller(issuer, gateway, ports.service),
+    "service.js": fromPage("service.js", ports),
+    "caller.js": fromPage("caller.js", ports),
     "consumer.ts": consumer,
   };
   for (const [path, text] of Object.entries(files)) {
@@ -30,44 +45,11 @@ export async function installedFiles(folder: string, ports: Ports): Promise<{ re
   const at = (port: number) => `127.0.0.1:${port}`;
   const listen = ["--identity-listen", at(ports.identity), "--channel-listen", at(ports.channel)];
   const more = ["--admin-listen", at(ports.admin), "--status-listen", at(0), "--listen", `public=${at(ports.gateway)}`];
-  return { serve: ["--json", "serve", "--config", "estate", "--grace", "1s", ...listen, ...more] };
+  return {
+    service: `http://${at(ports.service)}`,
+    serve: ["--json", "serve", "--config", "estate", "--grace", "1s", ...listen, ...more],
+  };
 }
-
-const service = (issuer: string, port: number): string => `
-import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequestVerifier, principalOf, sallyportMiddleware } from "@sallyport/sdk";
-
-const issuer = "${issuer}";
-const verify = createRequestVerifier({
-  issuer,
-  audience: issuer + "/systems/billing",
-  tls: { ca: readFileSync(".sallyport/control/ca/control.pem", "utf8") },
-});
-const guard = sallyportMiddleware(verify);
-createServer((request, response) =>
-  guard(request, response, () => {
-    const { caller, operation } = principalOf(request);
-    response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ caller, operation }));
-  }),
-).listen(${port}, "127.0.0.1", () => console.log("listening"));
-`;
-
-const caller = (issuer: string, gateway: string, port: number): string => `
-import { readFileSync } from "node:fs";
-import { denialOf, sallyportFetch, tokenClient } from "@sallyport/sdk";
-
-const issuer = "${issuer}";
-const roots = ["control", "production"].map((name) => readFileSync(".sallyport/control/ca/" + name + ".pem", "utf8"));
-const client = tokenClient({ issuer, clientId: "orders", key: readFileSync("orders.pem", "utf8"), tls: { ca: roots } });
-const call = sallyportFetch({ client, gateway: "${gateway}", resource: issuer + "/systems/billing" });
-const allowed = await call("/billing/v1/invoices/7");
-const denied = await denialOf(await call("/billing/v1/invoices", { method: "POST", body: "{}" }));
-const direct = await fetch("http://127.0.0.1:${port}/v1/invoices/7", { headers: { "sallyport-identity": "forged" } });
-console.log(JSON.stringify({ allowed: { status: allowed.status, ...(await allowed.json()) }, denied, direct: direct.status }));
-process.exit(0);
-`;
 
 const consumer = `
 import {

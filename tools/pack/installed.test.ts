@@ -109,16 +109,18 @@ test("check accepts an estate, and says where a broken one is wrong, with the pr
   assert.equal((await sallyport("check", "nowhere")).code, 2);
 });
 
-test("serve starts; a caller and a service in plain JavaScript cross it; the log verifies", async () => {
+test("serve starts; the caller and the service of docs/sdk.md cross it; the log verifies", async () => {
   // Not through npx, whose shell keeps signals to itself.
   const served = await start(join(folder, "node_modules/.bin/sallyport"), names.serve, /"event":"ready"/);
   await start(nodeOnPath(), ["service.js"], /listening/);
   const called = await run(nodeOnPath(), ["caller.js"]);
   assert.equal(called.code, 0, called.err);
-  const told = JSON.parse(called.out);
-  assert.deepEqual(told.allowed, { status: 200, caller: "orders", operation: "billing:invoice.read" });
-  assert.deepEqual(told.denied.code, "not-granted");
-  assert.equal(told.direct, 401, "around the gateway there is no way to the service");
+  const [allowed = "", denied = ""] = called.out.split("\n");
+  assert.deepEqual(JSON.parse(allowed), { status: 200, caller: "orders", operation: "billing:invoice.read" });
+  const { code, by, status } = JSON.parse(denied);
+  assert.deepEqual([status, code, by], [403, "not-granted", "gateway"]);
+  const around = await fetch(`${names.service}/v1/invoices/7`, { headers: { "sallyport-identity": "forged" } });
+  assert.equal(around.status, 401, "around the gateway there is no way to the service");
   const gone = new Promise((resolve) => served.once("close", resolve));
   served.kill("SIGTERM");
   await gone;
