@@ -7,6 +7,7 @@ import { join } from "node:path";
 const benches: Readonly<Record<string, string>> = {
   gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
   audit: "durable appends and offline verification of the audit log",
+  estate: "loading, checking and compiling 300 integrations over 40 systems",
 };
 
 const usage = `usage: npm run bench -- <name> [--help | options of the bench]

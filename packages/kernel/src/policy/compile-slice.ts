@@ -111,7 +111,8 @@ function compile(compiling: Compiling, input: SliceInput, parsed: ParsedPolicies
     ...badNames(input),
     ...contested.map((name) => contestedFinding(name, kept, parsed)),
   ];
-  if (findings.length === 0) {
+  // Permits that we generate fit the schema by their form; only what somebody wrote can be wrong.
+  if (findings.length === 0 && kept.length > 0) {
     const validation: Validation = { schema, policies, kept, parsed, action: input.action };
     const key = sameValidation({ input, shapes, kept, mentioned });
     if (compiling.valid.get(key) === undefined) findings.push(...validated(compiling.ask, validation));

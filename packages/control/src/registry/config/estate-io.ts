@@ -70,7 +70,7 @@ function isThere(path: string): boolean {
 
 function openDirectory(dir: string): string {
   try {
-    const root = realpathSync(dir);
+    const root = realpathSync.native(dir);
     readdirSync(root);
     return root;
   } catch (cause) {
@@ -80,7 +80,7 @@ function openDirectory(dir: string): string {
 
 function realOf(path: string): string | null {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch {
     return null;
   }
