@@ -20,7 +20,7 @@ import { importLogKey, noteCrypto, sha256 } from "../log/log-crypto.ts";
 import type { Random } from "../ports.ts";
 import { createRecipientKeyPair, createRecipientOpener } from "../seal/recipient.ts";
 import { Secret } from "../seal/secret.ts";
-import { chunkBytes, chunkTagBytes } from "./chunks.ts";
+import { ChunkSealer, chunkBytes, chunkTagBytes, openChunks } from "./chunks.ts";
 import { BackupFault } from "./fault.ts";
 import type { BackupHead } from "./manifest.ts";
 import { readBackup } from "./read-backup.ts";
@@ -181,6 +181,36 @@ test("attack: two chunks swapped, one repeated, one left out, one of another bac
   };
   for (const [what, pieces] of Object.entries(variants))
     await assert.rejects(readBytes(Buffer.concat(pieces)), refused, what);
+});
+
+test("attack: the chunks alone, without hashes behind them, tell a cut, a swap and a repetition", async () => {
+  const key = () => new Uint8Array(32).fill(7);
+  const pieces: Uint8Array[] = [];
+  const sealer = new ChunkSealer(key(), async (bytes) => void pieces.push(bytes));
+  await sealer.write(randomBytes(3 * chunkBytes));
+  await sealer.finish();
+  const opened = async (chunks: readonly Uint8Array[]) => {
+    const bytes = Buffer.concat(chunks);
+    let position = 0;
+    const source = {
+      get position() {
+        return position;
+      },
+      read: async (length: number) => {
+        const from = position;
+        position = Math.min(bytes.length, from + length);
+        return bytes.subarray(from, position);
+      },
+    };
+    let size = 0;
+    for await (const plain of openChunks(source, key())) size += plain.length;
+    return size;
+  };
+  const [a, b, c] = pieces;
+  assert.ok(a !== undefined && b !== undefined && c !== undefined && pieces.length === 3);
+  assert.equal(await opened([a, b, c]), 3 * chunkBytes);
+  for (const chunks of [[a, b], [a], [], [b, a, c], [a, a, c], [a, c], [a, b, c, c], [c]])
+    await assert.rejects(opened(chunks), { code: "backup-damaged" }, String(chunks.length));
 });
 
 test("another's key does not open it, and neither does a passphrase; the refusal names the key it was made for", async () => {
