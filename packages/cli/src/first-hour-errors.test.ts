@@ -1,5 +1,6 @@
 // Every mistake a newcomer makes in the first hour, as the real binary answers it: the promised exit code, the file and line, and the fix.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -290,7 +291,47 @@ const mistakes: readonly Mistake[] = [
     says: [/has not joined yet/, /sallyport gateway token/],
     run: () => runBinary(["serve", "--role", "gateway", "--data", join(root, "unjoined")]),
   },
+  {
+    mistake: "an id that is no crossing's",
+    exit: 2,
+    says: [/"404" is not the id of a crossing/, /fix: copy the correlationId .*Sallyport-Crossing/],
+    run: () => runBinary(["why", "404", "--operator", operatorKey(0o600)]),
+  },
+  {
+    mistake: "an operator key file that is no operator key",
+    exit: 2,
+    says: [/operator-600\.json/],
+    run: () => runBinary(["status", "--operator", operatorKey(0o600)]),
+  },
+  {
+    mistake: "an older Node without the runtime that belongs to the package",
+    exit: 2,
+    says: [/needs Node 24\.12 or newer; this is v20\.11\.0/, /fix: .*(npm install|install Node)/],
+    run: oldNode,
+  },
 ];
+
+/** The packaged launcher alone in a folder, as an npm that left out optional packages leaves it, under a Node that says it is 20. */
+function oldNode(): Promise<Ended> {
+  const folder = join(root, "package");
+  const source = join(import.meta.dirname, "..");
+  mkdirSync(join(folder, "bin"), { recursive: true });
+  cpSync(join(source, "bin/sallyport.mjs"), join(folder, "bin/sallyport.mjs"));
+  cpSync(join(source, "package.json"), join(folder, "package.json"));
+  const versions = "{ ...process.versions, node: '20.11.0' }";
+  const pretend = `Object.defineProperty(process, 'versions', { value: ${versions} }); Object.defineProperty(process, 'version', { value: 'v20.11.0' });`;
+  const argv = [
+    "--import",
+    `data:text/javascript,${encodeURIComponent(pretend)}`,
+    join(folder, "bin/sallyport.mjs"),
+    "--version",
+  ];
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, argv, { timeout: 20_000 }, (_error, out, err) =>
+      resolve({ exit: child.exitCode ?? -1, out, err }),
+    );
+  });
+}
 
 for (const { mistake, exit, says, run } of mistakes)
   test(`${mistake}: exit ${exit}, and the message says where it is and what to do`, bounded, async () => {

@@ -21,13 +21,13 @@ export interface Ended {
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
-/** One run of the binary in a process of its own; ended after 20 s. */
+/** One run of the binary in a process of its own; ended after 50 s. */
 export function runBinary(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [main, ...argv],
-      { env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 20_000 },
+      { env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 50_000 },
       // -1: ended by a signal.
       (_error, out, err) => resolve({ exit: child.exitCode ?? -1, out, err }),
     );

@@ -43,7 +43,8 @@ export function devCommand(program: Command): void {
       // Compiled code is kept in the private data directory: one that others can write would let them run theirs.
       const cache = join(dataDirectory, "compile-cache");
       enableCompileCache(cache);
-      process.env["NODE_COMPILE_CACHE"] = cache;
+      // Worker threads read it there; the launcher and npm scripts have chosen one already.
+      process.env["NODE_COMPILE_CACHE"] ??= cache;
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       const { runDev } = await import("../dev/run-dev.ts");
       try {

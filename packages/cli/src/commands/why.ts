@@ -8,6 +8,8 @@ import { createTerminal } from "../terminal.ts";
 import { type CrossingRead, type CrossingReport, crossingWords, isDenied, readReport } from "../why/crossing-words.ts";
 
 const idsMax = 100;
+/** `<node>-<ulid>`, as control takes it (api.ts). */
+const crossingId = /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
 
 interface WhyOptions {
   readonly from?: string;
@@ -46,6 +48,13 @@ export function whyCommand(program: Command, connect: Connect): void {
           exitCode.badUse,
           "why of what?",
           `name 1 to ${idsMax} crossing ids, or ask with --from <system> --op <operation>`,
+        );
+      const odd = ids.find((id) => !crossingId.test(id));
+      if (odd !== undefined)
+        throw new CommandEnd(
+          exitCode.badUse,
+          `"${odd.slice(0, 64)}" is not the id of a crossing`,
+          "copy the correlationId of the problem document, or the Sallyport-Crossing header, for example gw-1-01KAMZZZZZ0000000000000000",
         );
       await explainCrossings(ids, await connect(command));
     });
