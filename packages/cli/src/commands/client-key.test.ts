@@ -20,3 +20,16 @@ test("a client key is made once: private half for its owner alone, public half w
   assert.equal(await run(["client-key", "new", "--private", secret, "--public", open]), 2);
   assert.equal(JSON.parse(readFileSync(open, "utf8")).keys[0].kid, jwks.keys[0].kid);
 });
+
+test("the folder of a private key is made when it is not there, for its owner alone", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-key-"));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.mock.method(process.stdout, "write", () => true);
+  const secret = join(directory, ".sallyport/clients/orders.key.pem");
+  assert.equal(
+    await run(["client-key", "new", "--private", secret, "--public", join(directory, "orders.jwks.json")]),
+    0,
+  );
+  assert.equal(statSync(join(directory, ".sallyport/clients")).mode & 0o777, 0o700);
+  assert.equal(statSync(join(directory, ".sallyport")).mode & 0o777, 0o700);
+});

@@ -1,6 +1,7 @@
 // Promises a client key made on the spot: the private half in a file of its owner alone, the public half as the JWKS an estate declares.
 // Trusts node:crypto. Specified in docs/identity.md "Clients" and docs/cli.md.
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
@@ -34,6 +35,8 @@ export function clientKeyCommands(program: Command): void {
 
 function write(path: string, text: string, mode: number): void {
   try {
+    // A folder made for a private key is for its owner alone.
+    mkdirSync(dirname(path), { recursive: true, mode: mode === 0o600 ? 0o700 : 0o755 });
     writeFileSync(path, text, { mode, flag: "wx" });
   } catch (error) {
     const exists = error instanceof Error && "code" in error && error.code === "EEXIST";

@@ -335,6 +335,9 @@ function uniqueBroken(broken: readonly BrokenConfig[]): BrokenConfig[] {
   return [...first.values()].sort((a, b) => compareText(a.object, b.object));
 }
 
+/** Said of a client that was declared without a key; `dev`, which makes keys, leaves it out. */
+export const clientWithoutKey = "the client has no key, so it gets no token";
+
 function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): Finding[] {
   const { config, tree } = system;
   if (config === null || tree === null) return [];
