@@ -206,6 +206,12 @@ describe("credentials: the caller's own go on, ours never do", () => {
     }
   });
 
+  test("a token of another issuer at the same origin is not ours, and goes on", async () => {
+    const payload = Buffer.from(JSON.stringify({ iss: new URL("/legacy", issuer).href })).toString("base64url");
+    const seen = await authorizationSeen({ authorization: `Bearer e30.${payload}.c2ln` });
+    assert.equal(seen?.authorization, `Bearer e30.${payload}.c2ln`);
+  });
+
   test("leaked token attack: an expired, a foreign-audience or a staging token of ours never reaches the provider, however it is wrapped", async () => {
     const iat = Math.floor(now() / 1000);
     const staging = issuer.replace("production", "staging");
@@ -372,6 +378,21 @@ describe("what holds under observe all the same", () => {
     bench.bed.feed.heartbeat();
     await until(() => (bench.bed.gateway.status().stalenessMs ?? Number.POSITIVE_INFINITY) < 1_000, "a heartbeat");
     assert.equal((await call(bench.invoice)).status, 200);
+  });
+
+  test("a body over the last bound is refused, and the record of its effect ends as denied", async () => {
+    const reached = bench.upstream.seen.length;
+    const { host } = new URL(bench.url);
+    const head = `PUT /billing/v1/invoices/1/scan HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 1073741825\r\n\r\n`;
+    const answer = await sendRaw(bench.url, head, 40);
+    assert.deepEqual(problemsOf(answer), ["413 body-too-large"]);
+    assert.equal(bench.upstream.seen.length, reached);
+    const [, id = ""] = /sallyport-crossing: (\S+)/i.exec(answer.text) ?? [];
+    const leaves = await bench.bed.leaves(id);
+    assert.deepEqual(
+      leaves.map((leaf) => ("outcome" in leaf ? leaf.outcome : leaf.t)),
+      ["intent", "denied"],
+    );
   });
 
   test("the caps of a source network hold", async () => {

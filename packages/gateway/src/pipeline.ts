@@ -11,7 +11,7 @@ import type { Gate } from "./gate.ts";
 import { identifyCaller } from "./identify/stage.ts";
 import { inspectRequest } from "./inspect/stage.ts";
 import { limit } from "./limit/stage.ts";
-import { decidePass, keepWouldDeny } from "./observe/decide-pass.ts";
+import { decidePass, decidingStages, keepWouldDeny } from "./observe/decide-pass.ts";
 import { receive } from "./receive/stage.ts";
 import { finishDenied, recordIntent, settle } from "./record/settle.ts";
 import { route } from "./route/stage.ts";
@@ -157,7 +157,8 @@ interface Here {
 /** A denial ends the crossing, unless a word of the configuration lets it pass. */
 function denied({ exchange, gate, at }: Here, verdict: Deny): Promise<void> | void {
   try {
-    const decided = decidePass(exchange, verdict, gate);
+    // What forward finds out (a body over the last bound) comes after the intent and ends the crossing, whatever it is about.
+    const decided = decidingStages.has(rows[at]?.stage ?? "forward") ? decidePass(exchange, verdict, gate) : verdict;
     if (decided !== "pass") return finish(exchange, decided, gate);
     keepWouldDeny(exchange, verdict);
   } catch (bug) {

@@ -6,6 +6,7 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Dispatcher } from "undici";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { tooLarge } from "../inspect/content.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { foreignAuthorization } from "../observe/foreign-authorization.ts";
 import { passedBodyBytesMax, passedTimeoutMs } from "../observe/undeclared.ts";
@@ -26,6 +27,7 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
   if (exchange.framingDeny !== null) return exchange.framingDeny;
   exchange.traceparent =
     gate.tracing?.continueFor(exchange) ?? continueTrace(request.headers["traceparent"]?.[0], gate.random);
+  if ((request.contentLength ?? 0) > bounds.bodyBytesMax) return tooLarge(bounds.bodyBytesMax);
   const own: Record<string, string> = {
     traceparent: exchange.traceparent,
     ...(exchange.hopToken === null ? foreignAuthorization(exchange) : { "sallyport-identity": exchange.hopToken }),

@@ -99,7 +99,8 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "upstream-protocol": false,
 };
 
-const decidingStages: ReadonlySet<StageName> = new Set(["identify", "bind", "limit", "authorize", "inspect"]);
+/** The stages that judge a caller or its request. */
+export const decidingStages: ReadonlySet<StageName> = new Set(["identify", "bind", "limit", "authorize", "inspect"]);
 
 /** States that nobody chose to end access with: waiting for an approval, and a declared end. */
 const undecidedStates: ReadonlySet<string> = new Set(["proposed", "expired"]);

@@ -13,12 +13,12 @@ export function foreignAuthorization({ principal, request, lease, wouldDeny }: E
 }
 
 /**
- * Does any part of it name an issuer of this installation? Not only of this environment: a token of staging is somebody's as well.
+ * Does any part of it name an issuer of this installation? Of any environment: a token of staging is somebody's as well.
  * What we sign names its issuer, or as an assertion its audience, in plain JSON; whoever alters that has no credential of ours any more.
  */
 function isOurs(value: string, issuer: string): boolean {
-  // `<identity url>/<tenant>/<environment>`
-  const home = issuer.split("/").slice(0, -2).join("/");
+  // `<identity url>/<tenant>/<environment>`; another issuer may live at the same origin.
+  const home = issuer.slice(0, issuer.lastIndexOf("/") + 1);
   if (value.includes(home)) return true;
   const parts = value.split(/[^A-Za-z0-9_+/=-]+/);
   return parts.some((part) => {
