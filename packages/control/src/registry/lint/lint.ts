@@ -5,7 +5,7 @@ import type { LoadedEstate } from "../config/estate.ts";
 import { compareText, type Finding } from "../config/finding.ts";
 import { type LintFinding, severityRank } from "./lint-finding.ts";
 import { type Rule, subjectOf } from "./rule.ts";
-import { rules } from "./rules.ts";
+import { ruleById, rules } from "./rules.ts";
 import { applyWaivers } from "./waivers.ts";
 
 export interface LintQuestion {
@@ -32,7 +32,10 @@ export function lint({ loaded, policies, now }: LintQuestion): readonly LintFind
 }
 
 function asLint(finding: Finding, unnamed: string): LintFinding {
-  const { file, line, column, severity, path, message, fix, rule = unnamed } = finding;
+  const { file, line, column, path, message, fix, rule = unnamed } = finding;
+  // At a start something may deserve a warning that is only worth knowing in a review: the table has the last word, downwards.
+  const own = ruleById(rule)?.severity ?? finding.severity;
+  const severity = severityRank(own) > severityRank(finding.severity) ? own : finding.severity;
   return { rule, severity, file, line, column, path, message, fix };
 }
 

@@ -102,7 +102,7 @@ export const proofRules: readonly Rule[] = [
   },
   {
     id: "client-without-keys",
-    severity: "warning",
+    severity: "info",
     title: "A client has no keys",
     why: "It cannot get a token until somebody adds a key, and then it is not in the review of this file.",
     fix: "make a pair with `sallyport client-key new` and name the public half under `identity.keys`",
