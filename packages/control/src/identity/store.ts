@@ -183,7 +183,8 @@ const claimReplayId: Command<
   *body({ domain, digest, until, issuedAt }) {
     if (issuedAt !== undefined) {
       const [restore] = yield { sql: "SELECT max(restored_at) AS at FROM backup_restore", params: [] };
-      const restoredAt = Number(restore?.["at"] ?? 0);
+      // Assertions count whole seconds.
+      const restoredAt = Math.floor(Number(restore?.["at"] ?? 0) / 1_000) * 1_000;
       // What says nothing was issued as early as it could have been.
       if ((issuedAt ?? until - assertionSpanMs) < restoredAt) return false;
     }
