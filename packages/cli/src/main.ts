@@ -24,6 +24,7 @@ import { proxyCommand } from "./commands/proxy.ts";
 import { restoreCommand } from "./commands/restore.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { showCommand } from "./commands/show.ts";
 import { statusCommand } from "./commands/status.ts";
 import { whyCommand } from "./commands/why.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
@@ -75,6 +76,7 @@ export function createProgram(): Command {
   schemaCommand(program);
   callCommand(program);
   proxyCommand(program);
+  showCommand(program);
   statusCommand(program, connect);
   doctorCommand(program, connect);
   whyCommand(program, connect);
