@@ -62,13 +62,12 @@ export function checkCommand(program: Command): void {
       const terminal = createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
       if (flags.listRules === true) return listRules(terminal);
       if (flags.explain !== undefined) return explainRule(flags.explain, terminal);
-      if (directories.length === 0)
-        throw new CommandEnd(exitCode.badUse, "no directory is named", "sallyport check <directory>");
       if (terminal.json && flags.format !== undefined && flags.format !== "json")
         throw new CommandEnd(exitCode.badUse, `--json and --format ${flags.format} contradict each other`, "name one");
       for (const rule of flags.rule ?? []) await assertRule(rule);
       const checked: CheckedDirectory[] = [];
-      for (const directory of directories) checked.push(await checkDirectory(directory, flags.rule));
+      for (const directory of directories.length === 0 ? ["."] : directories)
+        checked.push(await checkDirectory(directory, flags.rule));
       await print(checked, flags, terminal);
       const { fails } = await import("@sallyport/control/registry/lint/lint-finding.ts");
       if (checked.some(({ findings }) => findings.some((finding) => fails(finding, flags.failOn))))
