@@ -7,7 +7,7 @@ import type { Reporter, StartFacts } from "../roles/reporter.ts";
 import { servedLines } from "../start/serve-reporter.ts";
 import { printable } from "../terminal.ts";
 import { crossingLines, type SeenCrossing } from "./crossing-lines.ts";
-import type { TestIdentity } from "./test-identities.ts";
+import type { TestIdentity } from "./client-identities.ts";
 import type { Upstream } from "./upstream-watch.ts";
 
 export interface DevFacts {

@@ -14,7 +14,7 @@ import { seenCrossing } from "./crossing-lines.ts";
 import { createDevReporter, type DevFacts } from "./dev-reporter.ts";
 import { freePorts } from "./free-ports.ts";
 import { asLocal, listenersOf, servedEnvironment } from "./local-estate.ts";
-import { type TestIdentity, withTestIdentities } from "./test-identities.ts";
+import { type TestIdentity, withTestIdentities } from "./client-identities.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
 export interface DevOptions {
