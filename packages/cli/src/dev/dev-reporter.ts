@@ -6,8 +6,8 @@ import type { ProbeReport } from "@sallyport/kernel/dial/probe.ts";
 import type { Reporter, StartFacts } from "../roles/reporter.ts";
 import { servedLines } from "../start/serve-reporter.ts";
 import { printable } from "../terminal.ts";
-import { crossingLines, type SeenCrossing } from "./crossing-lines.ts";
 import type { TestIdentity } from "./client-identities.ts";
+import { crossingLines, type SeenCrossing } from "./crossing-lines.ts";
 import type { Upstream } from "./upstream-watch.ts";
 
 export interface DevFacts {

@@ -10,11 +10,11 @@ import { assertEstateDirectory } from "../commands/estate-directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { runRole } from "../roles/run.ts";
 import { systemClock } from "../roles/system-ports.ts";
+import { type TestIdentity, withTestIdentities } from "./client-identities.ts";
 import { seenCrossing } from "./crossing-lines.ts";
 import { createDevReporter, type DevFacts } from "./dev-reporter.ts";
 import { freePorts } from "./free-ports.ts";
 import { asLocal, listenersOf, servedEnvironment } from "./local-estate.ts";
-import { type TestIdentity, withTestIdentities } from "./client-identities.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
 export interface DevOptions {
