@@ -1,6 +1,6 @@
 // Promises the control plane role: an estate applied at start and on change, operators' first key, everything said at start.
 // Trusts packages/control. Specified in docs/control.md.
-import { existsSync, watch } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Control, startControl } from "@sallyport/control/control.ts";
 import { operatorKeyFile } from "@sallyport/control/identity/operators.ts";
@@ -12,11 +12,10 @@ import type { Standing } from "./reporter.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
+import { watchEstate } from "./watch-estate.ts";
 
 const heartbeatMs = 1_000;
 const rotateEveryMs = 30 * 86_400_000;
-/** Editors write a file in several steps; one apply follows the last of them. */
-const watchQuietMs = 200;
 
 export interface RunningControl extends RunningRole {
   readonly control: Control;
@@ -127,18 +126,14 @@ async function applyDirectory(control: Control, directory: string, hooks: RoleHo
 }
 
 function watchDirectory(control: Control, directory: string, hooks: RoleHooks): () => void {
-  let timer: NodeJS.Timeout | null = null;
   let applying: Promise<void> = Promise.resolve();
-  const watcher = watch(directory, { recursive: true }, () => {
-    if (timer !== null) clearTimeout(timer);
-    timer = setTimeout(() => {
+  return watchEstate(
+    directory,
+    () => {
       applying = applying
         .then(() => applyDirectory(control, directory, hooks))
         .catch((error: unknown) => hooks.applyFailed(error));
-    }, watchQuietMs);
-  });
-  return () => {
-    if (timer !== null) clearTimeout(timer);
-    watcher.close();
-  };
+    },
+    (error) => hooks.applyFailed(error),
+  );
 }
