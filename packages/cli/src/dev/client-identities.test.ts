@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { clientWithoutKey, loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
 import { starterEstate } from "../init/starter-estate.ts";
-import { withTestIdentities } from "./test-identities.ts";
+import { withTestIdentities } from "./client-identities.ts";
 
 test("the estate that init writes has one warning, the missing key; under dev, which makes the key, it has none", (t) => {
   const data = mkdtempSync(join(tmpdir(), "sallyport-identities-"));
