@@ -145,8 +145,7 @@ function readMatch(text: string): Read<Match> {
       ? refuse("the method is not in upper case", `write ${method.toUpperCase()}`)
       : refuse("not a method that is served", `use one of ${[...methods].join(", ")}`);
   }
-  // `/invoices/` is another path than `/invoices`, here as at the provider: whoever serves the one may not serve the other.
-  const refused = refusePath(path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path);
+  const refused = refusePath(path);
   return refused ?? { value: { method, path } };
 }
 
@@ -160,7 +159,7 @@ function refusePath(path: string): { refused: string; fix: string } | null {
   const parameters = new Set<string>();
   for (const [index, segment] of path.slice(1).split("/").entries()) {
     if (segment === "" && !(index === 0 && path === "/"))
-      return refuse("an empty path segment", "remove the second `/`");
+      return refuse("an empty path segment", "remove `//` and a `/` at the end");
     if (segment === "." || segment === "..") return refuse("a dot segment in the path", "write the path it leads to");
     const parameter = /^\{([A-Za-z_][A-Za-z0-9_]{0,62})\}$/.exec(segment)?.[1];
     if (parameter !== undefined) {

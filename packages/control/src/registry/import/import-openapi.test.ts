@@ -81,7 +81,7 @@ paths:
     get:
       operationId: invoices/list
       responses: { "200": { content: { application/json: { schema: { $ref: "#/components/schemas/Invoice" } } } } }
-  /v1/invoices/{invoice-id}/:
+  /v1/invoices/{invoice-id}:
     delete: { x-data-class: payment }
 components:
   schemas:
@@ -105,7 +105,7 @@ operations:
     match: GET /v1/invoices
     data: [pii]
   v1.invoices.by-invoice-id.delete:
-    match: DELETE /v1/invoices/{invoice_id}/
+    match: DELETE /v1/invoices/{invoice_id}
     data: [payment]
 `,
   );
@@ -124,7 +124,7 @@ operations:
     "3 server https://invoices.example/api/: url https://invoices.example/api",
     "6 POST /v1/invoices: operation create-invoice",
     "10 GET /v1/invoices: operation invoices.list",
-    "14 DELETE /v1/invoices/{invoice_id}/: operation v1.invoices.by-invoice-id.delete",
+    "14 DELETE /v1/invoices/{invoice_id}: operation v1.invoices.by-invoice-id.delete",
   ]);
   assert.deepEqual(said(imported, "not-mapped"), []);
 });
@@ -186,7 +186,6 @@ test("paths: a parameter inside a segment is widened only onto what no other pat
     "GET /pair/{a_b}",
     "GET /same/{id}/{id_2}",
     "GET /slash",
-    "GET /slash/",
     "GET /users/{id}",
   ]);
   const lost = said(imported, "not-mapped").join("\n");
@@ -197,6 +196,7 @@ test("paths: a parameter inside a segment is widened only onto what no other pat
     "/q?action=x",
     "no-slash",
     "/a//b",
+    "/slash/",
     "/caf%C3%A9",
   ])
     assert.ok(lost.includes(`path ${path}:`), path);

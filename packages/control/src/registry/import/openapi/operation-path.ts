@@ -9,6 +9,12 @@ export type OperationPath =
 export function operationPath(written: string): OperationPath {
   if (!written.startsWith("/"))
     return { refused: "the path does not begin with `/`", fix: "correct the source and import again" };
+  // The canonical request refuses such a path for everybody: some servers read it as the path without the `/`.
+  if (written.length > 1 && written.endsWith("/"))
+    return {
+      refused: "a path that ends in `/` is refused at the door, as it can be read in two ways",
+      fix: "have the provider serve it without the `/`, and declare that",
+    };
   if (/[?#]/.test(written))
     return { refused: "the path holds a query or a fragment", fix: "declare the path without it, as one operation" };
   const given = new Set<string>();
