@@ -10,11 +10,12 @@ import type { BarePorts, Usage, WindowResult } from "./gateway/roles.ts";
 import { createVariants, type Variant } from "./gateway/variants.ts";
 import { describeMachine } from "./machine.ts";
 
-const usage = `usage: npm run bench -- cost [--variants name,name] [--rounds n] [--window-ms n] [--warm-up n] [--against folder] [--profile dir]
+const usage = `usage: npm run bench -- cost [--variants name,name] [--rounds n] [--window-ms n] [--warm-up n] [--against folder] [--estate n] [--profile dir]
 
   --variants     of bare_get, gateway_get, bare_verify, gateway_cold, gateway_dpop, bare_post, gateway_post (default: gateway_get)
   --warm-up      windows per variant before the first counts (default 4)
   --against dir  another checkout, whose gateway is measured in turns with this one
+  --estate n     a third gateway of this checkout, which serves n systems and integrations more
   --profile dir  write a CPU profile of this checkout's gateway there
 `;
 
@@ -62,7 +63,7 @@ function print(rows: ReadonlyMap<string, readonly Figures[]>): void {
 
 async function startGateway(
   file: string,
-  on: { upstream: number; issuer: object; directory: string; flags: string[] },
+  on: { upstream: number; issuer: object; directory: string; flags: string[]; estate: number },
 ) {
   const { flags, ...start } = on;
   const gateway = startProcess(file, { core: canPin(describeMachine().cores) ? 0 : null, flags });
@@ -77,6 +78,7 @@ async function bench(): Promise<void> {
       "window-ms": { type: "string", default: "700" },
       "warm-up": { type: "string", default: "4" },
       against: { type: "string" },
+      estate: { type: "string" },
       profile: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -103,19 +105,19 @@ async function bench(): Promise<void> {
         ? []
         : ["--cpu-prof", "--cpu-prof-interval", "250", "--cpu-prof-dir", resolve(values.profile)];
     const sides: Side[] = [{ name: "bare", process: bare, variants: createVariants({ bare: ports, gateway: 0 }) }];
-    const checkouts = [["this", null], ...(values.against === undefined ? [] : [["that", values.against]])] as const;
-    for (const [name, checkout] of checkouts) {
-      const file =
-        checkout === null ? "measured-gateway.ts" : resolve(checkout ?? "", "bench/gateway/measured-gateway.ts");
-      const on = {
-        upstream: port,
-        issuer,
-        directory: join(directory, name ?? ""),
-        flags: checkout === null ? flags : [],
-      };
-      const { gateway, port: at } = await startGateway(file, on);
+    const own = "measured-gateway.ts";
+    const gateways = [
+      { name: "this", file: own, flags, estate: 0 },
+      ...(values.estate === undefined ? [] : [{ name: "large", file: own, flags: [], estate: Number(values.estate) }]),
+      ...(values.against === undefined
+        ? []
+        : [{ name: "that", file: resolve(values.against, "bench/gateway", own), flags: [], estate: 0 }]),
+    ];
+    for (const { name, file, ...on } of gateways) {
+      const where = { upstream: port, issuer, directory: join(directory, name) };
+      const { gateway, port: at } = await startGateway(file, { ...on, ...where });
       started.push(gateway);
-      sides.push({ name: name ?? "", process: gateway, variants: createVariants({ bare: ports, gateway: at }) });
+      sides.push({ name, process: gateway, variants: createVariants({ bare: ports, gateway: at }) });
     }
     const rows = await rounds(load, sides, {
       names: values.variants.split(","),

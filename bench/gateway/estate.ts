@@ -17,36 +17,41 @@ const limits = [
 ];
 const operations = [{ name: "invoice.read" }, { name: "invoice.create" }];
 
-/** billing at `url`; one caller with unbound tokens, one with DPoP. */
-export function benchEstate(url: string): TestEstate {
+function provider(id: string, url: string): TestEstate["systems"][number] {
+  return {
+    id,
+    url,
+    operations: [
+      {
+        name: "invoice.read",
+        method: "GET",
+        path: "/v1/invoices/{id}",
+        cedar: `forbid(principal, action == Action::"${id}:invoice.read", resource) unless { principal.region == "eu" };`,
+      },
+      {
+        name: "invoice.create",
+        method: "POST",
+        path: "/v1/invoices",
+        attributes: { amount: { from: "body", name: "$.amount", type: "long" } },
+        body: { content: "json", contentType: "application/json", schema: invoiceSchema },
+        cedar: `forbid(principal, action == Action::"${id}:invoice.create", resource) when { resource.amount > 100000 };`,
+      },
+    ],
+  };
+}
+
+/** billing at `url`; one caller with unbound tokens, one with DPoP; and `more` providers of the same shape, each with a consumer of its own. */
+export function benchEstate(url: string, more = 0): TestEstate {
+  const others = Array.from({ length: more }, (_, n) => `other-${n}`);
   return {
     systems: [
-      {
-        id: "billing",
-        url,
-        operations: [
-          {
-            name: "invoice.read",
-            method: "GET",
-            path: "/v1/invoices/{id}",
-            cedar:
-              'forbid(principal, action == Action::"billing:invoice.read", resource) unless { principal.region == "eu" };',
-          },
-          {
-            name: "invoice.create",
-            method: "POST",
-            path: "/v1/invoices",
-            attributes: { amount: { from: "body", name: "$.amount", type: "long" } },
-            body: { content: "json", contentType: "application/json", schema: invoiceSchema },
-            cedar:
-              'forbid(principal, action == Action::"billing:invoice.create", resource) when { resource.amount > 100000 };',
-          },
-        ],
-      },
+      ...others.flatMap((id) => [provider(id, url), { id: `${id}-user`, clients: [`${id}-client`] }]),
+      provider("billing", url),
       { id: "orders", clients: [bearerClient], attributes: { region: "eu" } },
       { id: "shop", clients: [dpopClient], attributes: { region: "eu" } },
     ],
     integrations: [
+      ...others.map((id) => ({ id: `${id}-user-to-${id}`, from: `${id}-user`, to: id, limits, operations })),
       { id: "orders-to-billing", from: "orders", to: "billing", proof: ["bearer"], limits, operations },
       { id: "shop-to-billing", from: "shop", to: "billing", proof: ["dpop"], limits, operations },
     ],

@@ -3,7 +3,7 @@
 // Specified in RESULTS.md.
 import type { RunningProcess } from "./process.ts";
 import type { Usage, WindowResult } from "./roles.ts";
-import type { Variant, VariantName } from "./variants.ts";
+import type { OptionalVariant, Variant, VariantName } from "./variants.ts";
 
 export interface Measured extends WindowResult {
   /** Milliseconds of processor time the measured process spent in the window, all threads. */
@@ -12,7 +12,9 @@ export interface Measured extends WindowResult {
 
 const warmUpWindowsMax = 3;
 
-export type Round = Readonly<Record<VariantName, Measured>>;
+export type Round = Readonly<
+  Record<Exclude<VariantName, OptionalVariant>, Measured> & Partial<Record<OptionalVariant, Measured>>
+>;
 
 export interface Rounds {
   readonly rounds: readonly Round[];
@@ -25,6 +27,7 @@ export interface MeasureOptions {
   readonly load: RunningProcess;
   readonly bare: RunningProcess;
   readonly gateway: RunningProcess;
+  readonly haproxy?: RunningProcess;
   readonly rounds: number;
   readonly windowMs: number;
   readonly warmUpMs: number;
@@ -78,9 +81,11 @@ async function measureWindow(
 ): Promise<Measured> {
   const window = { target, durationMs, connections: options.connections };
   await options.load.ask({ ask: "prepare", ...window });
-  const before = await options[side].ask<Usage>({ ask: "usage" });
+  const measured = options[side];
+  if (measured === undefined) throw new Error(`${name}: there is no ${side}`);
+  const before = await measured.ask<Usage>({ ask: "usage" });
   const result = await options.load.ask<WindowResult>({ ask: "run", ...window });
-  const after = await options[side].ask<Usage>({ ask: "usage" });
+  const after = await measured.ask<Usage>({ ask: "usage" });
   if (result.errors > 0 || result.answers === 0)
     throw new Error(
       `${name}: ${result.errors} of ${result.answers + result.errors} failed, first: ${result.firstError}`,

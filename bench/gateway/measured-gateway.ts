@@ -21,9 +21,11 @@ async function start(on: {
   upstream: number;
   directory: string;
   issuer: { kid: string; jwk: Record<string, string> };
+  /** Systems and integrations beside those that are asked for. */
+  estate?: number;
 }): Promise<number> {
   running = await startTestGateway({
-    estate: benchEstate(`http://127.0.0.1:${on.upstream}`),
+    estate: benchEstate(`http://127.0.0.1:${on.upstream}`, on.estate),
     openLog: openRealLog,
     directory: on.directory,
   });

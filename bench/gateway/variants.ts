@@ -10,16 +10,23 @@ export const variantNames = [
   "gateway_dpop",
   "bare_post",
   "gateway_post",
+  "haproxy_jwt",
 ] as const;
 export type VariantName = (typeof variantNames)[number];
+/** Measured only where HAProxy is installed. */
+export type OptionalVariant = "haproxy_jwt";
 
 export interface Variant {
   readonly name: VariantName;
-  readonly side: "bare" | "gateway";
+  readonly side: "bare" | "gateway" | "haproxy";
   readonly target: Target;
 }
 
-export function createVariants(at: { readonly bare: BarePorts; readonly gateway: number }): readonly Variant[] {
+export function createVariants(at: {
+  readonly bare: BarePorts;
+  readonly gateway: number;
+  readonly haproxy?: number;
+}): readonly Variant[] {
   const { plain, verifying } = at.bare;
   const get = { method: "GET", credential: "cached-bearer" } as const;
   const post = { method: "POST", credential: "cached-bearer" } as const;
@@ -31,5 +38,8 @@ export function createVariants(at: { readonly bare: BarePorts; readonly gateway:
     { name: "gateway_dpop", side: "gateway", target: { ...get, credential: "fresh-dpop", port: at.gateway } },
     { name: "bare_post", side: "bare", target: { ...post, port: plain } },
     { name: "gateway_post", side: "gateway", target: { ...post, port: at.gateway } },
+    ...(at.haproxy === undefined
+      ? []
+      : [{ name: "haproxy_jwt", side: "haproxy", target: { ...get, port: at.haproxy } } as const]),
   ];
 }
