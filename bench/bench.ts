@@ -6,8 +6,12 @@ import { join } from "node:path";
 
 const benches: Readonly<Record<string, string>> = {
   gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
+  cost: "processor time per request of the gateway, also beside another checkout; no floors",
   audit: "durable appends and offline verification of the audit log",
   estate: "loading, checking and compiling 300 integrations over 40 systems",
+  token: "the token endpoint beside a stock oidc-provider with its memory adapter",
+  start: "from the start of a gateway's process to its first answer, without the control plane",
+  memory: "role all when nobody calls, and the growth of a gateway over a million crossings",
 };
 
 const usage = `usage: npm run bench -- <name> [--help | options of the bench]

@@ -1,0 +1,111 @@
+// `npm run bench -- memory`: promises what `serve` in role all holds in memory when nobody calls, and how much a gateway's memory grows over a
+// million crossings. Trusts the operating system's count of resident pages. Specified in RESULTS.md.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Installation } from "sallyport/installation.test-support.ts";
+import { rounded } from "./figures.ts";
+import { startProcess } from "./gateway/process.ts";
+import type { Usage, WindowResult } from "./gateway/roles.ts";
+import { createVariants } from "./gateway/variants.ts";
+import { describeMachine } from "./machine.ts";
+
+const usage = `usage: npm run bench -- memory [--quick] [--crossings n] [--enforce]
+
+  --quick        60,000 crossings (default 1,000,000)
+  --crossings n
+  --enforce      exit 1 over 220 MB idle or 10 % of growth
+`;
+const floors = { idleMb: 220, growth: 0.1 };
+const idleForMs = 8_000;
+const megabyte = 1_048_576;
+
+function residentMb(pid: number): number {
+  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+  return (Number(kilobytes) * 1024) / megabyte;
+}
+
+async function measureIdle(): Promise<number> {
+  const installation = await Installation.open();
+  try {
+    const { identity, channel, admin, gateway } = installation.ports;
+    const all = installation.serve("all", [
+      ...["--config", installation.estate, "--data", installation.data("all")],
+      ...["--identity-listen", `127.0.0.1:${identity}`, "--channel-listen", `127.0.0.1:${channel}`],
+      ...["--admin-listen", `127.0.0.1:${admin}`, "--listen", `public=127.0.0.1:${gateway}`],
+    ]);
+    await all.line((line) => JSON.stringify(line).includes("ready"));
+    await new Promise((resolve) => setTimeout(resolve, idleForMs));
+    return residentMb(all.pid);
+  } finally {
+    await installation.close();
+  }
+}
+
+/** Resident memory after the first tenth of the crossings, and after all of them. */
+async function measureGrowth(crossings: number): Promise<{ earlyMb: number; lateMb: number; crossings: number }> {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-memory-"));
+  const [upstream, load, gateway] = ["upstream.ts", "load.ts", "measured-gateway.ts"].map((file) =>
+    startProcess(file, { core: null }),
+  );
+  if (upstream === undefined || load === undefined || gateway === undefined)
+    throw new Error("three programs were started");
+  try {
+    const port = await upstream.ask<number>({ ask: "port" });
+    const issuer = await load.ask<object>({ ask: "issuer" });
+    const at = await gateway.ask<number>({ ask: "start", upstream: port, directory, issuer });
+    const target = createVariants({ bare: { plain: 0, verifying: 0 }, gateway: at }).find(
+      ({ name }) => name === "gateway_get",
+    )?.target;
+    let done = 0;
+    let earlyMb = 0;
+    while (done < crossings) {
+      const window = { target, connections: 64, durationMs: 2_000 };
+      await load.ask({ ask: "prepare", ...window });
+      const result = await load.ask<WindowResult>({ ask: "run", ...window });
+      if (result.errors > 0) throw new Error(result.firstError ?? "a crossing failed");
+      done += result.answers;
+      const { residentBytes } = await gateway.ask<Usage>({ ask: "usage" });
+      if (earlyMb === 0 && done >= crossings / 10) earlyMb = residentBytes / megabyte;
+    }
+    const { residentBytes } = await gateway.ask<Usage>({ ask: "usage" });
+    return { earlyMb, lateMb: residentBytes / megabyte, crossings: done };
+  } finally {
+    await Promise.all([upstream, load, gateway].map((one) => one.stop()));
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function bench(crossings: number): Promise<boolean> {
+  const idleMb = await measureIdle();
+  const grown = await measureGrowth(crossings);
+  const growth = grown.lateMb / grown.earlyMb - 1;
+  const figures = {
+    machine: describeMachine(),
+    all_idle_mb: rounded(idleMb, 0),
+    crossings: grown.crossings,
+    gateway_early_mb: rounded(grown.earlyMb, 0),
+    gateway_late_mb: rounded(grown.lateMb, 0),
+    growth: rounded(growth, 3),
+  };
+  process.stdout.write(
+    `role all, idle: ${figures.all_idle_mb} MB (floor ${floors.idleMb}); growth from a tenth of ${grown.crossings} crossings to the end: ` +
+      `${rounded(growth * 100, 1)} % (floor ${floors.growth * 100} %)\n${JSON.stringify({ bench: "memory", figures })}\n`,
+  );
+  return idleMb <= floors.idleMb && growth <= floors.growth;
+}
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    crossings: { type: "string" },
+    enforce: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+if (values.help) process.stdout.write(usage);
+else {
+  const isGood = await bench(Number(values.crossings ?? (values.quick ? 60_000 : 1_000_000)));
+  process.exitCode = values.enforce && !isGood ? 1 : 0;
+}
