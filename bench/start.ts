@@ -36,12 +36,19 @@ async function untilAnswer(port: number): Promise<number> {
   }
 }
 
+/** As the launcher starts it: with a place for compiled code. */
+function serveGateway(installation: Installation) {
+  const listen = `public=127.0.0.1:${installation.ports.gateway}`;
+  const args = ["--data", installation.data("gateway"), "--listen", listen, "--grace", "100ms"];
+  return installation.serve("gateway", args, { NODE_COMPILE_CACHE: installation.data("compile-cache") });
+}
+
 async function startOnce(
   installation: Installation,
   caller: Caller,
 ): Promise<{ answerMs: number; crossingMs: number }> {
   const startedMs = performance.now();
-  const gateway = installation.serveGateway();
+  const gateway = serveGateway(installation);
   const answeredMs = await untilAnswer(installation.ports.gateway);
   const response = await caller.fetch("/billing/v1/invoices/in-1");
   if (response.status !== 200)
@@ -64,6 +71,8 @@ async function bench(starts: number): Promise<number> {
     await first.text();
     await gateway.signal("SIGTERM");
     await control.signal("SIGTERM");
+    // Fills the place for compiled code.
+    await startOnce(installation, caller);
     const all: { answerMs: number; crossingMs: number }[] = [];
     for (let n = 0; n < starts; n++) all.push(await startOnce(installation, caller));
     return report(all);
