@@ -70,7 +70,7 @@ async function startGateway(
   return { gateway, port: await gateway.ask<number>({ ask: "start", ...start }) };
 }
 
-async function bench(): Promise<void> {
+function readOptions() {
   const { values } = parseArgs({
     options: {
       variants: { type: "string", default: "gateway_get" },
@@ -83,6 +83,11 @@ async function bench(): Promise<void> {
       help: { type: "boolean", short: "h", default: false },
     },
   });
+  return values;
+}
+
+async function bench(): Promise<void> {
+  const values = readOptions();
   if (values.help) {
     process.stdout.write(usage);
     return;
