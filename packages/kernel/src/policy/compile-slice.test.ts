@@ -405,6 +405,9 @@ test("a slice is never found right because another one was: a compiler that has 
     "forbid(principal, action, resource) when { resource.amount > 1 };",
     'forbid(principal, action, resource) when { action == Action::"billing:invoice.read" && resource.nothing == 1 };',
     'forbid(principal, action, resource) when { principal.team == "x" };',
+    'forbid(principal, action == Action::"billing:invoice.read", resource) when { resource.amount > 1 };',
+    'forbid(principal, action == Action::"billing:invoice.create", resource) when { resource.amount > 1 };',
+    'forbid(principal, action in [Action::"billing:invoice.read", Action::"billing:invoice.create"], resource) when { action == Action::"billing:other" || resource.nothing == 1 };',
     'permit(principal in System::"orders", action == Action::"billing:invoice.create", resource) when { context.acr == "x" };',
   ];
   const policies = texts.map((text) => [{ file: "policies/p.cedar", text }]);

@@ -128,9 +128,9 @@ function compile(compiling: Compiling, input: SliceInput, parsed: ParsedPolicies
 }
 
 /**
- * Equal for slices that validate alike: the same attributes, the same policies, generated permits or none. The name of the action is
- * part of it only where a policy names an action, because nothing else in a type check depends on the name; and neither do the ids in
- * generated permits, which are plain texts there.
+ * Equal for slices that validate alike: the same attributes, the same policies, generated permits or none. A type check does not depend on how
+ * things are called, so the slice's own action stands as a nameless one, and annotations (@id) and the ids in generated permits do not count.
+ * Where a policy names other actions too, all names count: then it matters which of them is the slice's own.
  */
 function sameValidation(of: {
   readonly input: SliceInput;
@@ -138,11 +138,16 @@ function sameValidation(of: {
   readonly kept: readonly ParsedPolicy[];
   readonly mentioned: readonly string[];
 }): string {
+  const { action } = of.input;
   const hasPermits = of.input.authorize === "grant" && of.input.grants.length > 0;
-  const action = of.mentioned.length === 0 ? null : [of.input.action, ...of.mentioned];
-  const texts = of.kept.map(({ text }) => text);
+  const namesOthers = of.mentioned.some((name) => name !== action);
+  const policies = of.kept.map(({ json: { annotations: _, ...rest } }) => {
+    const text = JSON.stringify(rest);
+    // No JSON holds a bare NUL, so nothing that somebody wrote is taken for the nameless action.
+    return namesOthers ? text : text.replaceAll(JSON.stringify(action), "\u0000");
+  });
   return createHash("sha256")
-    .update(JSON.stringify([of.shapes, action, hasPermits, texts]))
+    .update(JSON.stringify([of.shapes, namesOthers ? [action, ...of.mentioned] : null, hasPermits, policies]))
     .digest("base64");
 }
 
