@@ -85,6 +85,11 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
   *body(request, context) {
     const { tenant, epoch, backup, backupAt, states, actor } = request;
     assert.ok(Number.isSafeInteger(epoch) && epoch > 0, "an epoch is a whole number");
+    // First: sequences that begin from now on begin above it (identity/revoke.ts, identity/store.ts).
+    yield {
+      sql: "INSERT INTO backup_restore (epoch, restored_at, backup, backup_at, states) VALUES (?, ?, ?, ?, ?)",
+      params: [epoch, context.now, backup, backupAt, states],
+    };
     yield* raiseSequences(epoch);
     const keys = yield* endKeys(context);
     const nodes = yield* endNodes(context);
@@ -99,10 +104,6 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       yield { sql: `DELETE FROM ${table}`, params: [] };
     yield { sql: "UPDATE registry_group SET epoch = ?, version = 0", params: [epoch] };
     const integrations = yield* holdIntegrations(request, context);
-    yield {
-      sql: "INSERT INTO backup_restore (epoch, restored_at, backup, backup_at, states) VALUES (?, ?, ?, ?, ?)",
-      params: [epoch, context.now, backup, backupAt, states],
-    };
     const report: FenceReport = {
       nodes,
       keys,

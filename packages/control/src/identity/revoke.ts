@@ -30,7 +30,8 @@ export function* appendRevocation(order: RevocationOrder): Generator<Statement, 
   );
   assert.ok(order.until >= order.notBefore, "a revocation does not end before it begins");
   const [row] = yield {
-    sql: `INSERT INTO identity_revocation_seq (tenant, environment, seq) VALUES (?, ?, 1)
+    // After a restore above its epoch, so that no gateway takes a new entry for one it held before.
+    sql: `INSERT INTO identity_revocation_seq (tenant, environment, seq) VALUES (?, ?, 1 + coalesce((SELECT max(epoch) FROM backup_restore), 0))
       ON CONFLICT (tenant, environment) DO UPDATE SET seq = identity_revocation_seq.seq + 1 RETURNING seq`,
     params: [order.tenant, order.environment],
   };

@@ -106,7 +106,10 @@ const writeKeyRing: Command<
   audit: "identity.ring",
   *body(write, context) {
     const { tenant, environment, expectedSeq } = write;
-    const seq = expectedSeq + 1;
+    // A ring that begins after a restore begins above its epoch: a gateway may hold a later one of the same environment from before.
+    const [restore] =
+      expectedSeq === 0 ? yield { sql: "SELECT max(epoch) AS epoch FROM backup_restore", params: [] } : [];
+    const seq = expectedSeq + Number(restore?.["epoch"] ?? 0) + 1;
     const advanced = yield expectedSeq === 0
       ? {
           sql: "INSERT INTO identity_ring (tenant, environment, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq",
