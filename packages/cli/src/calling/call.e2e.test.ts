@@ -57,7 +57,7 @@ before(async () => {
   mkdirSync(join(data(), "clients"), { recursive: true, mode: 0o700 });
   writeFileSync(keyFile(), installation.clientKey.pem, { mode: 0o600 });
   const { gateway } = installation.ports;
-  const listen = ["--data", data(), "--listen", `public=127.0.0.1:${gateway}`, "--grace", "0s"];
+  const listen = ["--data", data(), "--listen", `public=127.0.0.1:${gateway}`, "--grace", "0s", "--server-timing"];
   await installation.serve("all", [...installation.controlArguments(), ...listen]).line(isReady);
 }, bounded);
 after(async () => {
@@ -78,6 +78,11 @@ test("call finds the operation, proves the only client that could, and shows eve
   const steps: string[] = report.steps.map(({ step }: { step: string }) => step);
   for (const step of ["issuer metadata", "token", "nonce of the gateway", "crossing: first byte", "crossing: body"])
     assert.ok(steps.includes(step), `${step} in ${steps.join(", ")}`);
+  const stages = report.steps
+    .filter(({ at }: { at: string }) => at === "gateway")
+    .map(({ step }: { step: string }) => step);
+  for (const stage of ["receive", "identify", "forward"])
+    assert.ok(stages.includes(stage), `${stage} in ${stages.join(", ")}`);
   assert.ok(!JSON.stringify(report).includes("eyJ"), "no token is shown");
 });
 
