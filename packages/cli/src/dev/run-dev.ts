@@ -3,7 +3,7 @@
 
 import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
 import { sortFindings } from "@sallyport/control/registry/config/finding.ts";
-import { loadEstate } from "@sallyport/control/registry/config/load.ts";
+import { clientWithoutKey, loadEstate } from "@sallyport/control/registry/config/load.ts";
 import { checkPolicies } from "@sallyport/control/snapshot/compile-policies.ts";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { assertEstateDirectory } from "../commands/estate-directory.ts";
@@ -102,7 +102,8 @@ class DevEstate {
   /** Takes what was saved; what is wrong with it, when it has errors and is not taken. */
   reload(loaded: LoadedEstate): LoadedEstate["findings"] | null {
     const findings = sortFindings([...loaded.findings, ...checkPolicies(loaded.estate, createSliceCompiler())]);
-    if (findings.some(({ severity }) => severity === "error")) return findings;
+    if (findings.some(({ severity }) => severity === "error"))
+      return findings.filter(({ message }) => message !== clientWithoutKey);
     this.loaded = loaded;
     return null;
   }
