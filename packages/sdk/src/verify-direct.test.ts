@@ -139,13 +139,17 @@ test("replay-table-full: when the set is full nothing passes, and it empties wit
   assert.equal(guard.insert("k", "one more", 125_001), "new");
 });
 
-test("the middleware answers a refusal with a nonce and no reason; a route without it answers nobody", async () => {
+test("the middleware answers a refusal with a nonce and no reason; a route without it answers nobody", async (t) => {
   const refusals: string[] = [];
   const guarded = sallyportMiddleware(verify, { onRefused: ({ code }) => refusals.push(code) });
   const server = createServer((incoming, response) =>
     guarded(incoming, response, () => response.end(principalOf(incoming).caller)),
   );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
   // As above.
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   // All headers of `request` are text.
@@ -161,7 +165,6 @@ test("the middleware answers a refusal with a nonce and no reason; a route witho
   assert.ok(!problem.includes("malformed"));
   assert.deepEqual(refusals, ["credentials-malformed"]);
   assert.throws(() => principalOf({}), /did not pass the guard/);
-  await new Promise((resolve) => server.close(resolve));
 });
 
 test("the guard of a fetch handler refuses with a Response and lets the rest pass", async () => {
