@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { tellAllowed } from "./chapter-allowed.ts";
 import { tellControlBack, tellControlKilled, tellStale } from "./chapter-away.ts";
 import { tellForged } from "./chapter-forged.ts";
+import { tellJoined } from "./chapter-joined.ts";
 import { tellLog } from "./chapter-log.ts";
 import { tellRefused, tellSpoofed } from "./chapter-refused.ts";
 import { readManifest, tellSnapshots } from "./chapter-snapshots.ts";
@@ -35,6 +36,7 @@ async function tell(telling: Telling): Promise<"told"> {
     await tellStale(telling, killedMs);
   });
   await story.attempt(() => tellControlBack(telling));
+  await story.attempt(() => tellJoined(telling));
   await story.attempt(() => tellLog(telling));
   await story.attempt(() => tellWalls(telling));
   await story.attempt(() => tellCanary(telling));

@@ -23,6 +23,9 @@ export class Planted {
     return value;
   }
 
+  /** What a provider saw that is gone by the time of the search. */
+  seenElsewhere = "";
+
   /** A value that was made elsewhere: a token, a join token. */
   remember(what: string, value: string): string {
     this.markers.push({ what, value });
