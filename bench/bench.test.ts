@@ -155,7 +155,7 @@ test("a ratio below its floor is named", () => {
     sync: { p50Ms: 1, p99Ms: 1 },
     rounds: { rounds: [slow, round, slow], residentBytes: { bare: 1, gateway: 1 } },
   });
-  assert.deepEqual(below, ["vs_bare"]);
+  assert.deepEqual(below, ["vs_bare", "vs_haproxy_jwt"]);
   assert.equal(ratios.vs_bare, 0.4);
   assert.equal(ratios.effect_vs_bare, 1);
 });
@@ -172,7 +172,7 @@ test("a run in which something else held the gateway back is judged by processor
   assert.equal(ratios.vs_bare, 1);
   assert.equal(figures.cpu_ratios.vs_bare, 0.333);
   assert.deepEqual(figures.disturbed, [...variantNames]);
-  assert.deepEqual(below, ["vs_bare"]);
+  assert.deepEqual(below, ["vs_bare", "vs_haproxy_jwt"]);
 });
 
 test("medians and percentiles are those of the sorted values", () => {
