@@ -1,6 +1,7 @@
 // Promises that a body which passes matches the JSON Schema of its operation. Schemas compile on first use and are kept by hash, because
-// three hundred of them at once would stop the world for most of a second. Trusts the snapshot's blobs. Specified by JSON Schema 2020-12.
-
+// three hundred of them at once would stop the world for most of a second; definitions that several schemas share compile once for all of them.
+// Trusts the snapshot's blobs. Specified by JSON Schema 2020-12.
+import { placeInSchema, shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 
@@ -21,22 +22,26 @@ export class SchemaFault extends Error {
 }
 
 export const schemasMax = 1024;
+/** Shared definitions held compiled. */
+export const definitionsMax = 4096;
 const complaintCharactersMax = 300;
 
 /** Lazily compiled schemas; `source` gives the JSON text of a hash, or undefined. */
 export function createSchemaSet(source: (id: string) => string | undefined): SchemaSet {
   const compiled = new Map<string, ValidateFunction>();
+  let shared = createSharedSchemas();
   const compile = (id: string): ValidateFunction => {
     const text = source(id);
     if (text === undefined) throw new SchemaFault(`schema ${id} is not in the snapshot`);
-    if (compiled.size >= schemasMax) compiled.clear();
-    // One instance per schema: an `$id` in one file must not be reachable from another.
-    const ajv = new Ajv2020({ strict: false, allErrors: false, validateSchema: false, logger: false });
-    // ajv-formats is CommonJS: under this module system its function is the `default` member.
-    (addFormats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
+    if (compiled.size >= schemasMax || shared.size() >= definitionsMax) {
+      compiled.clear();
+      shared = createSharedSchemas();
+    }
     let check: ValidateFunction;
     try {
-      check = ajv.compile(JSON.parse(text));
+      const schema: object = JSON.parse(text);
+      // One instance for a schema that is not taken apart: an `$id` in one file must not be reachable from another.
+      check = shared.compile(schema) ?? createAjv().compile(schema);
     } catch (cause) {
       throw new SchemaFault(`schema ${id} does not compile`, { cause });
     }
@@ -48,8 +53,48 @@ export function createSchemaSet(source: (id: string) => string | undefined): Sch
       const validate = compiled.get(id) ?? compile(id);
       if (validate(value)) return { valid: true, why: "" };
       const first = validate.errors?.[0];
-      const place = first?.schemaPath ?? "#";
+      const place = placeInSchema(first?.schemaPath ?? "#");
       return { valid: false, why: `${place}: ${first?.keyword ?? "schema"}`.slice(0, complaintCharactersMax) };
     },
   };
+}
+
+interface SharedSchemas {
+  /** Null: the schema is not one whose definitions can be shared. */
+  compile(schema: object): ValidateFunction | null;
+  size(): number;
+}
+
+function createSharedSchemas(): SharedSchemas {
+  let ajv = createAjv();
+  const known = new Set<string>();
+  return {
+    size: () => known.size,
+    compile(schema) {
+      const parts = shareDefinitions(schema);
+      if (parts === null) return null;
+      const added = parts.definitions.filter(({ id }) => !known.has(id));
+      try {
+        for (const { id, schema: definition } of added) {
+          ajv.addSchema(definition as object, id);
+          known.add(id);
+        }
+        // The ones referred to first, so that a long chain does not compile as one nest.
+        for (const { id } of added) ajv.getSchema(id);
+        return ajv.compile(parts.root);
+      } catch (cause) {
+        // What did not compile stays half done in there.
+        ajv = createAjv();
+        known.clear();
+        throw cause;
+      }
+    },
+  };
+}
+
+function createAjv(): Ajv2020 {
+  const ajv = new Ajv2020({ strict: false, allErrors: false, validateSchema: false, logger: false });
+  // ajv-formats is CommonJS: under this module system its function is the `default` member.
+  (addFormats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
+  return ajv;
 }

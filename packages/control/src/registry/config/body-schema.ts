@@ -1,6 +1,7 @@
 // Promises a JSON Schema that a gateway can compile, and the data classes it marks. Trusts ajv for the 2020-12 meaning of schemas.
 // `x-data-class` is ours: it labels a field, decides nothing at the gateway, and is taken out of what is sent there.
 
+import { shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
 import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { default as addFormats } from "ajv-formats";
@@ -94,6 +95,14 @@ function refuseUncompilable(schema: object): SchemaRefusal | null {
   const dialect = Object.hasOwn(schema, "$schema") ? (schema as Members)["$schema"] : draft;
   if (dialect !== draft)
     return { path: ["$schema"], message: "not the dialect that is checked here", fix: `write ${draft}, or remove it` };
+  const refused = compilesShared(schema) ? null : refuseWhole(schema);
+  if (refused !== null) return refused;
+  if (compilable.size >= sameSchemasMax) compilable.clear();
+  compilable.add(text);
+  return null;
+}
+
+function refuseWhole(schema: object): SchemaRefusal | null {
   const judge = metaJudge();
   if (!judge.validateSchema(schema)) {
     const [error] = judge.errors ?? [];
@@ -105,13 +114,49 @@ function refuseUncompilable(schema: object): SchemaRefusal | null {
   }
   try {
     // An instance of its own: the `$id` of one schema must not be known to the next.
-    createAjv({ meta: false, validateSchema: false, code: { optimize: false } }).compile(schema);
+    createStrict().compile(schema);
+    return null;
   } catch (cause) {
     return explainCompile(cause);
   }
-  if (compilable.size >= sameSchemasMax) compilable.clear();
-  compilable.add(text);
-  return null;
+}
+
+const sharedMax = 4096;
+let sharing: { readonly ajv: Ajv2020; readonly known: Set<string> } | undefined;
+
+/**
+ * Whether a schema compiles whose definitions do not depend on where they stand: each of those is judged once, whichever schemas it is
+ * in. False also where that cannot be said of it; then it is judged whole, which finds the words for what is wrong.
+ */
+function compilesShared(schema: object): boolean {
+  const parts = shareDefinitions(schema);
+  if (parts === null || parts.hasUnused) return false;
+  if (sharing === undefined || sharing.known.size >= sharedMax) sharing = { ajv: createStrict(), known: new Set() };
+  const { ajv, known } = sharing;
+  const judge = metaJudge();
+  const added = parts.definitions.filter(({ id }) => !known.has(id));
+  // ajv's own types leave out that a schema may be a boolean.
+  if (![parts.root, ...added.map((one) => one.schema)].every((one) => judge.validateSchema(one as object)))
+    return false;
+  try {
+    for (const { id, schema: definition } of added) {
+      ajv.addSchema(definition as object, id);
+      known.add(id);
+    }
+    // The ones referred to first, so that a long chain does not compile as one nest.
+    for (const { id } of added) ajv.getSchema(id);
+    ajv.compile(parts.root);
+    ajv.removeSchema(parts.root);
+    return true;
+  } catch {
+    // What did not compile stays half done in there.
+    sharing = undefined;
+    return false;
+  }
+}
+
+function createStrict(): Ajv2020 {
+  return createAjv({ meta: false, validateSchema: false, code: { optimize: false } });
 }
 
 let judging: Ajv2020 | undefined;

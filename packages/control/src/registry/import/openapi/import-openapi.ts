@@ -10,6 +10,7 @@ import { sentenceOf, textOf } from "../tree-members.ts";
 import { type WrittenFile, writeObject } from "../written-estate.ts";
 import { consumerOf } from "./consumer.ts";
 import { operationPath, requestShape } from "./operation-path.ts";
+import { OperationSchemas } from "./operation-schemas.ts";
 import { type OperationReading, type ReadOperation, readPath } from "./read-operations.ts";
 import { References } from "./references.ts";
 import { readServer } from "./servers.ts";
@@ -42,7 +43,7 @@ export function importOpenApi(input: ImportInput): Imported {
   const reading: OperationReading = {
     references,
     report,
-    isOld: (textOf(root, "openapi") ?? "").startsWith("3.0"),
+    schemas: new OperationSchemas({ references, isOld: (textOf(root, "openapi") ?? "").startsWith("3.0") }),
     names: createNames(operationNameMax),
     shapes: new Map(),
     exact: exactShapes(root),
@@ -56,11 +57,8 @@ export function importOpenApi(input: ImportInput): Imported {
   const written = systemFile({ system, title: sentenceOf(info, "title"), operations, server });
   const consumer =
     choice.consumer === undefined ? [] : consumerOf({ id: choice.consumer, system, operations, report, at: root.at });
-  const schemas = operations.flatMap(({ name, schema }): WrittenFile[] =>
-    schema === null ? [] : [{ file: `schemas/${name}.json`, text: `${JSON.stringify(schema, null, 2)}\n` }],
-  );
   return {
-    files: [written, ...consumer, ...schemas],
+    files: [written, ...consumer, ...OperationSchemas.files(operations)],
     report: { kind: "openapi", source: input.file, entries: sortEntries(report.entries) },
   };
 }

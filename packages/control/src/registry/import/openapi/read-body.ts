@@ -3,24 +3,22 @@
 import type { MapTree, Tree } from "../../config/yaml-tree.ts";
 import type { Reporter } from "../import-report.ts";
 import { flagOf, mapOf, placeOfKey } from "../tree-members.ts";
+import type { OperationSchema, OperationSchemas } from "./operation-schemas.ts";
 import type { References } from "./references.ts";
-import { translateSchema } from "./translate-schema.ts";
 
 export interface BodyDeclaration {
   /** For `body`; undefined: the default of the method says the same. */
   readonly body: "none" | Readonly<Record<string, unknown>> | undefined;
   /** For a file beside the system. */
-  readonly schema: object | null;
+  readonly schema: OperationSchema | null;
 }
 
 export interface BodyInput {
   readonly references: References;
-  readonly isOld: boolean;
+  readonly schemas: OperationSchemas;
   readonly method: string;
   /** Name of the operation, for the report. */
   readonly name: string;
-  /** Where the schema's file will be, relative to the system's. */
-  readonly schemaPath: string;
   readonly report: Reporter;
 }
 
@@ -63,12 +61,11 @@ function none({ method }: BodyInput): BodyDeclaration {
 }
 
 function declare(content: MapTree, chosen: string, input: BodyInput): BodyDeclaration {
-  const what = `operation ${input.name}`;
   const contentType = bare(chosen);
   const at = placeOfKey(content, chosen);
   if (!mediaType.test(contentType) || contentType.includes("*")) {
     const why = `the media type ${contentType} is not one type, so JSON is taken`;
-    input.report.changed(at, what, { why, fix: "write `contentType`" });
+    input.report.changed(at, `operation ${input.name}`, { why, fix: "write `contentType`" });
     return { body: takesJson.includes(input.method) ? undefined : {}, schema: null };
   }
   if (!jsonType.test(contentType)) return { body: { contentType }, schema: null };
@@ -77,15 +74,17 @@ function declare(content: MapTree, chosen: string, input: BodyInput): BodyDeclar
   const plain = takesJson.includes(input.method) && contentType === "application/json" ? undefined : typed;
   if (written === undefined || (written.kind === "map" && written.entries.size === 0))
     return { body: plain, schema: null };
-  const { schema, losses } = translateSchema(written, input);
-  const fix = "leave that check to the provider, or write it in the schema's file";
-  for (const { at, why } of schema === null ? losses.slice(-1) : losses) {
-    const schemaOf = `schema of ${input.name}`;
-    if (schema !== null) input.report.changed(at, schemaOf, { why, fix });
-    else input.report.lost(at, schemaOf, { why, fix: "write a schema by hand; until then JSON of any shape passes" });
+  const { schema, losses } = input.schemas.translate(written);
+  const what = `schema of ${input.name}`;
+  if (schema === null) {
+    const fix = "write a schema by hand; until then JSON of any shape passes";
+    for (const { at, why } of losses.slice(-1)) input.report.lost(at, what, { why, fix });
+    return { body: plain, schema: null };
   }
-  if (schema === null) return { body: plain, schema: null };
-  return { body: { schema: input.schemaPath, ...typed }, schema };
+  const fix = "leave that check to the provider, or write it in the schema's file";
+  for (const { at, why } of input.schemas.unsaid(losses)) input.report.changed(at, what, { why, fix });
+  const name = input.schemas.nameOf(schema, input.name);
+  return { body: { schema: `../schemas/${name}.json`, ...typed }, schema: { name, value: schema } };
 }
 
 /** JSON first, then what is like it; the rest in the order of the source. */

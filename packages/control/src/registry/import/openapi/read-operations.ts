@@ -7,6 +7,7 @@ import type { Reporter } from "../import-report.ts";
 import { sentenceOf, textOf } from "../tree-members.ts";
 import { dataClassesOf } from "./data-classes.ts";
 import { operationPath, requestShape } from "./operation-path.ts";
+import type { OperationSchema, OperationSchemas } from "./operation-schemas.ts";
 import { readBody } from "./read-body.ts";
 import type { References } from "./references.ts";
 
@@ -14,7 +15,7 @@ import type { References } from "./references.ts";
 export interface OperationReading {
   readonly references: References;
   readonly report: Reporter;
-  readonly isOld: boolean;
+  readonly schemas: OperationSchemas;
   readonly names: Names;
   /** Shape of the requests -> the operation that takes them. */
   readonly shapes: Map<string, string>;
@@ -26,7 +27,7 @@ export interface ReadOperation {
   readonly name: string;
   readonly method: string;
   readonly declaration: Readonly<Record<string, unknown>>;
-  readonly schema: object | null;
+  readonly schema: OperationSchema | null;
 }
 
 const methods: readonly string[] = ["get", "head", "options", "post", "put", "patch", "delete"];
@@ -78,7 +79,7 @@ interface OperationInput {
 }
 
 function readOperation(reading: OperationReading, at: OperationInput): readonly ReadOperation[] {
-  const { report, references, isOld } = reading;
+  const { report, references, schemas } = reading;
   const method = at.method.toUpperCase();
   const match = `${method} ${at.path}`;
   if (at.tree.kind !== "map") return [];
@@ -91,13 +92,11 @@ function readOperation(reading: OperationReading, at: OperationInput): readonly 
   }
   const name = nameOf(reading, at, match);
   reading.shapes.set(shape, name);
-  const schemaPath = `../schemas/${name}.json`;
   const { body, schema } = readBody(at.tree.entries.get("requestBody")?.value, {
     references,
-    isOld,
+    schemas,
     method,
     name,
-    schemaPath,
     report,
   });
   sayParameters(reading, at, name);

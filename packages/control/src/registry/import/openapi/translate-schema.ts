@@ -9,8 +9,12 @@ import { createNames, type Names } from "../ids.ts";
 import { flagOf, itemsOf, mapOf, member, numberOf, placeOfKey, scalarText, textOf, textsOf } from "../tree-members.ts";
 import { type References, referenceOf } from "./references.ts";
 
-/** Definitions of one body. */
-const definitionsMax = 2_000;
+/** Definitions of one body that are all checked. A gateway compiles them while others wait, and a circle of some hundreds not at all. */
+export const definitionsMax = 256;
+/** Of a body with more: those nearest to it that are checked. Few, as schemas cut off at different places share nothing. */
+export const nearestMax = 32;
+/** Names of what is not checked that the report gives. */
+const uncheckedNamesMax = 8;
 
 export interface Loss {
   readonly at: Place;
@@ -25,16 +29,48 @@ export interface TranslatedSchema {
 
 /** `isOld`: OpenAPI 3.0, whose schemas are a dialect of their own. */
 export function translateSchema(tree: Tree, on: { references: References; isOld: boolean }): TranslatedSchema {
-  const translation = new Translation(on.references, on.isOld);
+  const whole = translateNear(tree, { ...on, limit: definitionsMax });
+  if (!whole.isCut && whole.schema !== null) return whole;
+  const near = whole.isCut || whole.isTooMuch ? translateNear(tree, { ...on, limit: nearestMax }) : whole;
+  return near.schema === null ? whole : near;
+}
+
+interface NearSchema extends TranslatedSchema {
+  /** Definitions were left out. */
+  readonly isCut: boolean;
+  /** With fewer definitions it might be accepted. */
+  readonly isTooMuch: boolean;
+}
+
+function translateNear(tree: Tree, on: { references: References; isOld: boolean; limit: number }): NearSchema {
+  const translation = new Translation(on);
   const schema = translation.whole(tree);
-  const { losses } = translation;
-  const lost = (why: string): TranslatedSchema => ({ schema: null, losses: [...losses, { at: tree.at, why }] });
-  if (translation.failed !== null) return { schema: null, losses: [...losses, translation.failed] };
-  if (schema === true || typeof schema !== "object") return lost("a schema that allows everything, or nothing");
+  const isCut = translation.unchecked.size > 0;
+  const losses = isCut ? [...translation.losses, uncheckedLoss(tree.at, translation)] : translation.losses;
+  const lost = (loss: Loss, isTooMuch: boolean): NearSchema => ({
+    schema: null,
+    losses: [...losses, loss],
+    isCut,
+    isTooMuch,
+  });
+  if (translation.failed !== null) return lost(translation.failed, false);
+  if (schema === true || typeof schema !== "object")
+    return lost({ at: tree.at, why: "a schema that allows everything, or nothing" }, false);
+  if (JSON.stringify(schema, null, 2).length > attachmentBytesMax)
+    return lost({ at: tree.at, why: "the schema is larger than 1 MiB" }, true);
   const read = readBodySchema(schema);
-  if ("message" in read) return lost(`the schema is not kept: ${read.message} at /${read.path.join("/")}`);
-  if (JSON.stringify(schema, null, 2).length > attachmentBytesMax) return lost("the schema is larger than 1 MiB");
-  return { schema, losses };
+  if ("message" in read)
+    return lost({ at: tree.at, why: `the schema is not kept: ${read.message} at /${read.path.join("/")}` }, true);
+  return { schema, losses, isCut, isTooMuch: false };
+}
+
+function uncheckedLoss(at: Place, { unchecked, checked }: Translation): Loss {
+  const names = [...unchecked].slice(0, uncheckedNamesMax).map((name) => `\`${name.slice(0, 60)}\``);
+  const more = unchecked.size > names.length ? ` and ${unchecked.size - names.length} more` : "";
+  return {
+    at,
+    why: `the schema has more definitions than are checked, so what lies deeper than the ${checked} nearest is not: where it refers to ${names.join(", ")}${more}, anything passes`,
+  };
 }
 
 /** Members that say something of a value and mean the same in 2020-12. */
@@ -55,16 +91,24 @@ const silent =
 class Translation {
   readonly losses: Loss[] = [];
   failed: Loss | null = null;
+  /** Names of definitions past the limit that something refers to. */
+  readonly unchecked = new Set<string>();
   readonly #references: References;
   readonly #isOld: boolean;
+  readonly #limit: number;
   readonly #names: Names = createNames(120);
   /** Key of a target -> its name under `$defs`. */
   readonly #definitions = new Map<string, string>();
   readonly #waiting: { readonly name: string; readonly tree: Tree }[] = [];
 
-  constructor(references: References, isOld: boolean) {
-    this.#references = references;
-    this.#isOld = isOld;
+  constructor(on: { readonly references: References; readonly isOld: boolean; readonly limit: number }) {
+    this.#references = on.references;
+    this.#isOld = on.isOld;
+    this.#limit = on.limit;
+  }
+
+  get checked(): number {
+    return this.#definitions.size;
   }
 
   whole(tree: Tree): unknown {
@@ -83,7 +127,8 @@ class Translation {
     const result: Record<string, unknown> = {};
     const reference = referenceOf(tree);
     if (reference !== undefined) {
-      result["$ref"] = this.#define(tree, reference);
+      const definition = this.#define(tree, reference);
+      if (definition !== null) result["$ref"] = definition;
       // OpenAPI 3.0 ignores what stands beside a `$ref`.
       if (this.#isOld) return result;
     }
@@ -135,12 +180,16 @@ class Translation {
     delete result["unevaluatedProperties"];
   }
 
-  #define(tree: MapTree, reference: string): string {
+  /** Null: past the limit. */
+  #define(tree: MapTree, reference: string): string | null {
     const target = this.#references.target(tree.at.file, reference);
     if ("unresolved" in target) return this.#fail(placeOfKey(tree, "$ref"), target.unresolved);
     const known = this.#definitions.get(target.key);
     if (known !== undefined) return `#/$defs/${known}`;
-    if (this.#definitions.size >= definitionsMax) return this.#fail(tree.at, `more than ${definitionsMax} definitions`);
+    if (this.#definitions.size >= this.#limit) {
+      this.unchecked.add(target.name);
+      return null;
+    }
     const { name } = this.#names.take(target.name.replaceAll(/[^A-Za-z0-9_.-]/g, "_").slice(0, 100) || "schema");
     this.#definitions.set(target.key, name);
     this.#waiting.push({ name, tree: target.tree });
