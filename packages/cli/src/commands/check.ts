@@ -6,7 +6,6 @@ import type { LintFinding } from "@sallyport/control/registry/lint/lint-finding.
 import type { Severity } from "@sallyport/control/registry/lint/rule.ts";
 import { type Command, Option } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
-import { checkWords } from "../reports/check-words.ts";
 import { type CheckedDirectory, countBySeverity, located } from "../reports/findings-report.ts";
 import { githubLines } from "../reports/github.ts";
 import { junitXml } from "../reports/junit.ts";
@@ -107,6 +106,7 @@ async function print(checked: readonly CheckedDirectory[], flags: CheckFlags, te
       findings,
       directories: checked.map(({ findings: own, ...one }) => ({ ...one, ...countBySeverity(own) })),
     };
+    const { checkWords } = await import("../reports/check-words.ts");
     createTerminal(format === "json").result(value, () => checkWords(checked));
   }
 }
