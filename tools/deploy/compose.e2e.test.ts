@@ -15,6 +15,7 @@ import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import pg from "pg";
 import { parse } from "yaml";
 import { freePorts, until } from "../../packages/cli/src/installation.test-support.ts";
+import { inheritedEnvironment } from "../../packages/cli/src/program.test-support.ts";
 import { testServer } from "../../packages/kernel/src/store/for-each-dialect.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -79,6 +80,7 @@ function start(service: string): ChildProcess {
   const [binary = "", ...rest] = service === "tokens" ? ["/bin/sh", "-euc"] : [join(folder, "bin", "sallyport")];
   const child = spawn(binary, [...rest, ...command.map((text) => local(text.replaceAll("$$", "$"), service))], {
     env: {
+      ...inheritedEnvironment(),
       PATH: [join(folder, "bin"), process.env["PATH"]].join(delimiter),
       ...Object.fromEntries(Object.keys(environment).map((name) => [name, database.url])),
     },

@@ -13,6 +13,7 @@ import { type SallyportFetch, sallyportFetch } from "@sallyport/sdk/sallyport-fe
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { openAdminClient } from "./admin-connection.ts";
+import { inheritedEnvironment } from "./program.test-support.ts";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const waitMsMax = 30_000;
@@ -184,7 +185,7 @@ export class Installation {
     const argv = ["--disable-warning=ExperimentalWarning", main, "--json", "serve", "--role", role, ...args];
     const child = spawn(process.execPath, [...argv, "--status-listen", "127.0.0.1:0"], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { PATH: process.env["PATH"] ?? "", ...env },
+      env: { ...inheritedEnvironment(), ...env },
     });
     this.#children.add(child);
     child.once("close", () => this.#children.delete(child));

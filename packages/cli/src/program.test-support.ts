@@ -21,13 +21,19 @@ export interface Ended {
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
+/** What a process of the binary inherits in tests: where programs are, and where its compiled code is kept between starts, as its launcher has it. */
+export function inheritedEnvironment(): Readonly<Record<string, string>> {
+  const kept = ["PATH", "NODE_COMPILE_CACHE"].map((name) => [name, process.env[name]] as const);
+  return Object.fromEntries(kept.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
 /** One run of the binary in a process of its own; ended after 50 s. */
 export function runBinary(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [main, ...argv],
-      { env: { PATH: process.env["PATH"] ?? "", ...env }, timeout: 50_000 },
+      { env: { ...inheritedEnvironment(), ...env }, timeout: 50_000 },
       // -1: ended by a signal.
       (_error, out, err) => resolve({ exit: child.exitCode ?? -1, out, err }),
     );
