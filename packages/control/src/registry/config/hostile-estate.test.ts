@@ -56,6 +56,23 @@ test("many values: a file of sixty thousand items is refused by count", () => {
   );
 });
 
+/** Seconds of the processor: whatever else runs on the machine counts for nothing. */
+function secondsOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  return process.cpuUsage(before).user / 1e6;
+}
+
+test("attack: a file of twenty thousand keys is read in seconds, in block style and in flow style, and a key that comes back is found", () => {
+  const keys = Array.from({ length: 20_000 }, (_, i) => i.toString(36));
+  for (const text of [`${keys.join(":\n")}:\n`, `x: { ${keys.join(": 1, ")}: 1 }\n`]) {
+    const seconds = secondsOf(() => assert.notEqual(parseYaml("keys.yaml", text).root, null));
+    assert.ok(seconds < 6, `${seconds} s: each key is compared with all before it`);
+  }
+  for (const text of ["x: { a: 1, b: 2, 'a': 3 }\n", "x:\n  1: a\n  '1': b\n"])
+    assert.match(parseYaml("twice.yaml", text).findings.map(formatFinding).join(), /the key occurs twice in one map/);
+});
+
 for (const [name, text, expected] of [
   ["`__proto__` as a key", "system: evil\n__proto__: { polluted: true }\n", /`__proto__` is not accepted as a key/],
   [

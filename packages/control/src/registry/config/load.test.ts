@@ -235,7 +235,7 @@ const goldens: readonly Golden[] = [
   {
     says: "a key written twice",
     files: billingWith("url: http://other\n"),
-    findings: ["systems/billing.yaml:6:1 error $: the key occurs twice in one map. Fix: keep one of them"],
+    findings: ["systems/billing.yaml:6:1 error $.url: the key occurs twice in one map. Fix: keep one of them"],
     broken: all,
   },
   {

@@ -8,9 +8,12 @@ export interface SyntaxExplanation {
   readonly offset: number;
 }
 
+/** Message and fix. */
+export const duplicateKey = ["the key occurs twice in one map", "keep one of them"] as const;
+
 const sentences: Readonly<Partial<Record<ErrorCode, readonly [message: string, fix: string]>>> = {
   TAB_AS_INDENT: ["a tab is used to indent", "use spaces: YAML does not allow tabs here"],
-  DUPLICATE_KEY: ["the key occurs twice in one map", "keep one of them"],
+  DUPLICATE_KEY: duplicateKey,
   MULTIPLE_DOCS: ["the file holds more than one YAML document (`---`)", "put each object into a file of its own"],
   BAD_INDENT: ["the indentation does not fit the lines above", "align the key with its neighbours"],
   MULTILINE_IMPLICIT_KEY: [

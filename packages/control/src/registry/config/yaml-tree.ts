@@ -4,7 +4,7 @@
 import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
 import { depthMax, nodesMax, syntaxFindingsMax, yamlBytesMax } from "./bounds.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "./finding.ts";
-import { explainSyntax } from "./yaml-syntax.ts";
+import { duplicateKey, explainSyntax } from "./yaml-syntax.ts";
 
 export type ScalarValue = string | number | boolean | null;
 
@@ -64,7 +64,8 @@ export function parseYaml(file: string, text: string): ParsedYaml {
       schema: "core",
       merge: false,
       strict: true,
-      uniqueKeys: true,
+      // The parser looks through the whole map for each key, which takes minutes for a large one: `#map` looks.
+      uniqueKeys: false,
       prettyErrors: false,
       logLevel: "silent",
       lineCounter: lines,
@@ -168,6 +169,10 @@ class TreeBuilder {
       }
       if (key.anchor !== undefined || this.#hasWrittenTag(key)) {
         this.#refuse(keyAt, "YAML anchors and tags are not accepted", "write the key out");
+        continue;
+      }
+      if (entries.has(name)) {
+        this.#refuse(keyAt, ...duplicateKey);
         continue;
       }
       const built = isNode(value) ? this.build(value, keyAt.path, depth + 1) : this.#absent(keyAt);

@@ -93,6 +93,8 @@ function print(text: string, kind: FileKind): string {
     version: "1.2",
     schema: "core",
     merge: false,
+    // Looked for before this, by a reader that is not slow at it.
+    uniqueKeys: false,
     logLevel: "silent",
     keepSourceTokens: true,
   });

@@ -8,6 +8,7 @@ import { loadEstateFrom } from "../config/load.ts";
 import { formatYaml } from "../format/format-yaml.ts";
 import { importSource } from "./import-source.ts";
 import type { ImportChoice, Imported } from "./openapi/import-openapi.ts";
+import { parseSource } from "./source-document.ts";
 
 type Files = Readonly<Record<string, string>>;
 
@@ -357,6 +358,17 @@ test("attack: an alias bomb, deep nesting, `__proto__` and an alias inside its o
   assert.match(refusal("openapi: 3.0.0\n__proto__: { a: 1 }\n"), /not accepted/);
   assert.match(refusal("openapi: 3.0.0\na: &a [*a]\n"), /nested deeper|an alias of nothing|alias/);
   assert.ok(process.hrtime.bigint() - started < 20_000_000_000n);
+});
+
+test("attack: a description of twenty thousand keys is read in seconds, and one that comes back is found, a merge key too", () => {
+  const before = process.cpuUsage();
+  const keys = Array.from({ length: 20_000 }, (_, i) => `k${i}: 1\n`).join("");
+  assert.ok("root" in parseSource("keys.yaml", keys));
+  assert.ok(process.cpuUsage(before).user < 6_000_000, "each key is compared with all before it");
+  for (const text of ["a: 1\n'a': 2\n", "x: { 1: a, '1': b }\n", "a: &a { b: 1 }\nc:\n  <<: *a\n  <<: *a\n"]) {
+    const parsed = parseSource("twice.yaml", text);
+    assert.ok("finding" in parsed && /twice/.test(parsed.finding.message), text);
+  }
 });
 
 test("attack: texts of a description cannot become keys, comments, secrets or lines of the report", () => {

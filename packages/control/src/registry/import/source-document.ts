@@ -3,7 +3,7 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type Scalar } from "yaml";
 import { decodeText, type EstateIo, resolveInside } from "../config/estate-io.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "../config/finding.ts";
-import { explainSyntax } from "../config/yaml-syntax.ts";
+import { duplicateKey, explainSyntax } from "../config/yaml-syntax.ts";
 import type { MapEntry, MapTree, Tree } from "../config/yaml-tree.ts";
 
 /** One file. Descriptions of large public APIs have some ten megabytes. */
@@ -48,7 +48,8 @@ export function parseSource(file: string, text: string): SourceDocument {
       schema: "core",
       merge: false,
       strict: false,
-      uniqueKeys: true,
+      // The parser looks through the whole map for each key, which takes hours for a large one: `#map` looks.
+      uniqueKeys: false,
       prettyErrors: false,
       logLevel: "silent",
       lineCounter: lines,
@@ -137,6 +138,8 @@ class SourceBuilder {
       const keyAt = this.#spot(isNode(key) ? (key.range?.[0] ?? 0) : 0, pathInto(at.path, name ?? "?"));
       if (name === null || name === "__proto__")
         throw new SourceBoundError(errorAt(keyAt, "a key that is not accepted", "use a plain word"));
+      if (entries.has(name) || (name === "<<" && merged.length > 0))
+        throw new SourceBoundError(errorAt(keyAt, ...duplicateKey));
       const built = this.build(isNode(value) ? value : null, keyAt.path, depth + 1);
       if (name === "<<") merged.push(...(built.kind === "list" ? built.items : [built]));
       else entries.set(name, { keyAt, plainKey: true, value: isNode(value) ? built : { ...built, at: keyAt } });
