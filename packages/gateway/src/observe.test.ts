@@ -345,6 +345,14 @@ describe("what holds under observe all the same", () => {
     }
   });
 
+  test("attack: an integration that says enforce does not pass in a system that observes because it waits for its approval, or because it ended", async () => {
+    for (const state of ["proposed", "expired"] as const) {
+      const integrations = { "portal-to-billing": { mode: "enforce" } } as const;
+      await use({ billing: observe(now() + dayMs), states: { "portal-to-billing": state }, integrations });
+      await assertEnforced(() => bench.portal.send(bench.invoice), "not-active");
+    }
+  });
+
   test("a cut-off that came as a revocation holds, also after its integration was taken out of the configuration", async () => {
     await observeBilling();
     bench.bed.feed.revoke("integration", "analytics-to-billing");

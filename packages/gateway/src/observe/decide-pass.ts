@@ -115,8 +115,15 @@ export function decidePass(exchange: Exchange, verdict: Deny, gate: Gate): "pass
 export function mayPass(exchange: Exchange, { code, stage, facts }: Deny): boolean {
   const { operation } = exchange;
   if (operation === null || !passes[code] || !decidingStages.has(stage)) return false;
-  if (code === "not-active" && !undecidedStates.has(facts["state"] ?? "")) return false;
+  if (code === "not-active" && (!undecidedStates.has(facts["state"] ?? "") || isBoundToEnforced(exchange)))
+    return false;
   return modeOf(exchange) !== "enforce";
+}
+
+/** An integration that is not active grants nothing, but its own word that it is enforced stands. */
+function isBoundToEnforced({ operation, caller, startedAtMs }: Exchange): boolean {
+  const grant = caller === null ? undefined : operation?.grants.get(caller.id);
+  return grant !== undefined && grant.observeUntilMs <= startedAtMs;
 }
 
 /** The switch of a human holds for all that its caller sends there, also for what its integration never granted. */

@@ -91,7 +91,7 @@ function foldPath(path: string): string {
 
 const decodesMax = 3;
 
-/** What is one name to a server that ignores case, width, trailing dots and blanks, or decodes more than once. */
+/** What is one name to a server that ignores case (of lower or of upper letters), width, trailing dots and blanks, or decodes more than once. */
 function foldSegment(segment: string): string {
   let text = segment;
   for (let i = 0; i < decodesMax && text.includes("%"); i++) {
@@ -103,18 +103,22 @@ function foldSegment(segment: string): string {
   }
   return text
     .normalize("NFKC")
+    .toUpperCase()
     .toLowerCase()
     .replace(/[. ]+$/, "");
 }
 
-/** As it stands folded, and without the extension that some frameworks read as a format. */
+/** Declared names have few dots; of a name with more the first so many count. */
+const dotsMax = 8;
+
+/** As it stands folded, and without what follows a dot: some frameworks read a format there, whatever its letters and however many dots it has. */
 function readingsOf(segments: readonly string[]): string[][] {
   const folded = segments.map(foldSegment);
-  const last = folded.at(-1);
-  const bare = last?.replace(/\.[a-z0-9]{1,8}$/, "");
-  return last === undefined || bare === undefined || bare === last || bare === ""
-    ? [folded]
-    : [folded, [...folded.slice(0, -1), bare]];
+  const last = folded.at(-1) ?? "";
+  const readings = [folded];
+  for (let dot = last.indexOf(".", 1); dot > 0 && readings.length <= dotsMax; dot = last.indexOf(".", dot + 1))
+    readings.push([...folded.slice(0, -1), foldSegment(last.slice(0, dot))]);
+  return readings;
 }
 
 const overrideNames: ReadonlySet<string> = new Set([
