@@ -1,8 +1,7 @@
 // Promises an estate served on this machine while it is being written: loopback only, test identities, every save applied, every crossing shown.
 // Trusts the directory. Its own imports are few and late: it has to be up at once. Specified in docs/cli/dev.md.
 import { existsSync } from "node:fs";
-import { enableCompileCache } from "node:module";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { openDevData, removeDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -40,11 +39,6 @@ export function devCommand(program: Command): void {
       const dataDirectory = resolve(raw.data);
       process.umask(0o077);
       openDevData(dataDirectory, raw.fresh);
-      // Compiled code is kept in the private data directory: one that others can write would let them run theirs.
-      const cache = join(dataDirectory, "compile-cache");
-      enableCompileCache(cache);
-      // Worker threads read it there; the launcher and npm scripts have chosen one already.
-      process.env["NODE_COMPILE_CACHE"] ??= cache;
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       const { runDev } = await import("../dev/run-dev.ts");
       try {

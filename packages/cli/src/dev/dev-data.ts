@@ -1,6 +1,6 @@
 // Promises that test identities stay where they were made: dev marks its data directory, serve refuses a marked one, dev refuses serve's.
 // Trusts the file system. Specified in docs/cli/dev.md "What dev keeps".
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { CommandEnd, exitCode } from "../exit.ts";
 
@@ -22,7 +22,14 @@ export function assertNotDevData(dataDirectory: string): void {
 
 /** Makes and marks dev's directory; `fresh` empties one that an earlier dev made. Throws CommandEnd (bad use) when it is somebody else's. */
 export function openDevData(dataDirectory: string, fresh: boolean): void {
-  const isOurs = existsSync(join(dataDirectory, markFile));
+  const mark = markOf(dataDirectory);
+  if (mark === "foreign")
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${join(dataDirectory, markFile)} is not a file that \`sallyport dev\` wrote here: it came with the folder, and so may what lies beside it`,
+      `look at it, then remove it: rm -r ${dataDirectory}; or name another directory with --data`,
+    );
+  const isOurs = mark === "ours";
   if (!isOurs && existsSync(dataDirectory) && readdirSync(dataDirectory).length > 0)
     throw new CommandEnd(
       exitCode.badUse,
@@ -31,10 +38,20 @@ export function openDevData(dataDirectory: string, fresh: boolean): void {
     );
   if (fresh && isOurs) rmSync(dataDirectory, { recursive: true });
   mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-  writeFileSync(join(dataDirectory, markFile), markText, { mode: 0o600 });
+  if (isOurs && !fresh) return;
+  // Never through a link, and never over anything.
+  writeFileSync(join(dataDirectory, markFile), markText, { mode: 0o600, flag: "wx" });
+}
+
+/** What comes with a repository or an archive is a link, or has the modes of a file that is checked out: dev's own mark is its owner's alone. */
+function markOf(dataDirectory: string): "ours" | "foreign" | null {
+  const found = lstatSync(join(dataDirectory, markFile), { throwIfNoEntry: false });
+  if (found === undefined) return null;
+  const isMine = process.getuid === undefined || (found.uid === process.getuid() && (found.mode & 0o077) === 0);
+  return found.isFile() && isMine ? "ours" : "foreign";
 }
 
 /** Removes what openDevData made. */
 export function removeDevData(dataDirectory: string): void {
-  if (existsSync(join(dataDirectory, markFile))) rmSync(dataDirectory, { recursive: true });
+  if (markOf(dataDirectory) === "ours") rmSync(dataDirectory, { recursive: true });
 }
