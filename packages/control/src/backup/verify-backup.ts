@@ -108,9 +108,10 @@ export function importOf(head: BackupHead, content: AsyncIterable<Uint8Array>, c
   return { commands: commandsModule, from: { dialect, schema }, now: clock.now(), content };
 }
 
-/** `control-log`, and `gateway-log` where there is one. */
-export function logsOf({ logs }: BackupManifest): readonly string[] {
-  return [...new Set(logs.map(({ folder }) => folder.slice(0, folder.indexOf("/"))))];
+/** `control-log`, and `gateway-log` where there is one: what the manifest says of and what there are parts of. Either without the other is refused. */
+export function logsOf({ logs, parts }: Pick<BackupManifest, "logs" | "parts">): readonly string[] {
+  const folders = [...logs.map(({ folder }) => folder), ...parts.map(({ name }) => name)];
+  return [...new Set(folders.flatMap((path) => /^(?:control|gateway)-log(?=\/)/.exec(path)?.[0] ?? []))];
 }
 
 function compareCounts(manifest: BackupManifest, counts: Readonly<Record<string, number>>): void {

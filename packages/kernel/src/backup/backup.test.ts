@@ -292,6 +292,26 @@ test("attack: a part whose name leads out of the target is neither written nor r
   );
 });
 
+test("attack: a log whose place leads out of the target is refused before anybody looks there", async () => {
+  const end = { origin: "x", size: 1, root: "AA==" };
+  for (const place of [
+    "../2026",
+    "..",
+    "/etc/2026",
+    "control-log/../../2026",
+    "control-log/2026/",
+    "node-log/2026",
+    "",
+  ]) {
+    files += 1;
+    const path = join(folder, `${files}.backup`);
+    const writer = await writeBackup({ path, locks: [lock], head, random, sign });
+    await writer.part("store", [randomBytes(1)]);
+    await writer.finish({ ...more, logs: [{ ...end, folder: place }] });
+    await assert.rejects(read(path), { code: "backup-malformed" }, place);
+  }
+});
+
 test("the file is its owner's alone, has its name only when it is whole, and is never written over", async () => {
   const path = await make([randomBytes(10)]);
   assert.equal(statSync(path).mode & 0o777, 0o600);

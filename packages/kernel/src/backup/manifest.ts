@@ -59,6 +59,9 @@ export interface BackupManifest extends BackupHead {
 export const partForm =
   /^(?:store|kek\.key|(?:control|gateway)-log\/(?:before\/){0,16}(?:log\.vkey|[1-9][0-9]{3}\/(?:checkpoint|wal\/[0-9]{16}\.wal)))$/;
 
+/** Where an origin lies; it becomes part of a path too. */
+export const logFolderForm = /^(?:control|gateway)-log\/(?:before\/){0,16}[1-9][0-9]{3}$/;
+
 const isText = (value: unknown): value is string =>
   typeof value === "string" && value.length > 0 && value.length <= 1_024;
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
@@ -100,7 +103,15 @@ export function parseManifest(text: string): BackupManifest {
     tables !== null &&
     Object.values(tables).every(isCount) &&
     each(parts, ({ name, size, sha256 }) => isText(name) && partForm.test(name) && isCount(size) && isText(sha256)) &&
-    each(logs, (end) => isText(end["folder"]) && isText(end["origin"]) && isCount(end["size"]) && isText(end["root"]));
+    each(
+      logs,
+      ({ folder, ...end }) =>
+        isText(folder) &&
+        logFolderForm.test(folder) &&
+        isText(end["origin"]) &&
+        isCount(end["size"]) &&
+        isText(end["root"]),
+    );
   if (!ok) throw new BackupFault("backup-malformed", "the manifest is not one of format 1");
   // as: every member was looked at above.
   return value as unknown as BackupManifest;
