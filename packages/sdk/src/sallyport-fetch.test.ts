@@ -161,6 +161,18 @@ test("while the issuer gives no token for a suspended integration the caller goe
   assert.equal((await call("/billing/x")).status, 200, "as soon as the issuer gives one again");
 });
 
+test("attack: a provider's Date, an hour ahead, does not move the time of the proofs for its gateway", async () => {
+  const estate = await new Estate().start();
+  const call = gatewayFetch(estate);
+  estate.provider = (_request, _body, response) => {
+    response.writeHead(200, { date: new Date(estate.now + 3_600_000).toUTCString() }).end("{}");
+  };
+  assert.equal((await call("/billing/x")).status, 200);
+  estate.seen = [];
+  assert.equal((await call("/billing/x")).status, 200);
+  assert.deepEqual(estate.seen, ["GET /billing/x"], "the proof was of the right time at once");
+});
+
 test("credentials go to the gateway and nowhere else", async () => {
   const estate = await new Estate().start();
   const call = gatewayFetch(estate);

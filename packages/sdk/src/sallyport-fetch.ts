@@ -96,8 +96,16 @@ async function attempt(
   const used = client.proofs.nonceOf(origin);
   if (token.scheme === "DPoP") headers.set("dpop", await client.proofs.make({ method, url, ath: token.ath }));
   const response = await fetch(url, { ...init, method, headers, redirect: init.redirect ?? "error" });
-  const fresh = client.proofs.learn(origin, response.headers, used);
+  const fresh = client.proofs.learn(origin, ownHeaders(response), used);
   return { response, wantsNonce: fresh && isNonceChallenge(response) };
+}
+
+/** Only the gateway's own answer tells its time: a `Date` that a provider wrote would make every proof for this gateway one of another hour. */
+function ownHeaders(response: Response): Headers {
+  if (isDeniedByGateway(response)) return response.headers;
+  const headers = new Headers(response.headers);
+  headers.delete("date");
+  return headers;
 }
 
 /** A stream can be sent once, so the nonce must be there before it is. A proof without one never passes: this has no effect. */
@@ -107,7 +115,7 @@ async function learnNonce(fetch: Fetch, { client, origin, token, sending: { url,
     dpop: await client.proofs.make({ method: "HEAD", url, ath: token.ath, withoutNonce: true }),
   };
   const response = await fetch(url, { method: "HEAD", headers, redirect: "manual", signal: init.signal ?? null });
-  client.proofs.learn(origin, response.headers, undefined);
+  client.proofs.learn(origin, ownHeaders(response), undefined);
   await response.body?.cancel();
 }
 
