@@ -12,7 +12,7 @@ import {
   starterOperations,
 } from "../init/starter-estate.ts";
 import { filesThere, writeNewFiles } from "../init/write-new-files.ts";
-import { createTerminal } from "../terminal.ts";
+import { createTerminal, type Terminal } from "../terminal.ts";
 
 interface InitFlags {
   readonly name?: string;
@@ -45,7 +45,7 @@ export function initCommand(program: Command): void {
     .action(async (directory: string, flags: InitFlags, command: Command) => {
       const terminal = createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
       const { from } = flags;
-      const made = from === undefined ? await starter(flags) : await imported(from, flags);
+      const made = from === undefined ? await starter(flags) : await imported(from, flags, terminal);
       const { written, notes } = writeEstate(directory, made.files);
       const next = nextCommands(command, directory, made.call);
       terminal.result(
@@ -82,7 +82,7 @@ async function starter(flags: InitFlags): Promise<Made> {
   return { files: starterEstate(choice), report: null, lines: [], call };
 }
 
-async function imported(from: string, flags: InitFlags): Promise<Made> {
+async function imported(from: string, flags: InitFlags, terminal: Terminal): Promise<Made> {
   const { diskEstateIo } = await import("@sallyport/control/registry/config/estate-io.ts");
   const { formatFinding } = await import("@sallyport/control/registry/config/finding.ts");
   const { importSource } = await import("@sallyport/control/registry/import/import-source.ts");
@@ -92,7 +92,9 @@ async function imported(from: string, flags: InitFlags): Promise<Made> {
   if (!existsSync(folder))
     throw new CommandEnd(exitCode.badUse, `${folder} cannot be read`, "correct the path of --from");
   const io = diskEstateIo(folder, () => Date.now());
-  const result = importSource({ io, file: basename(from), choice });
+  const shown = progressLine(terminal);
+  const result = importSource({ io, file: basename(from), choice, progress: shown.at });
+  shown.end();
   if ("finding" in result)
     throw new CommandEnd(
       exitCode.badUse,
@@ -117,6 +119,23 @@ async function imported(from: string, flags: InitFlags): Promise<Made> {
     report: { kind: report.kind, source: report.source, ...counts, entries: report.entries },
     lines: [...reportLines(report), "the whole report is in import-report.md"],
     call: null,
+  };
+}
+
+const shownEveryMs = 100;
+
+/** What the import is doing, on one line of standard error, for people only. */
+function progressLine(terminal: Terminal): { readonly at: (doing: string) => void; readonly end: () => void } {
+  if (terminal.json || process.stderr.isTTY !== true) return { at: () => {}, end: () => {} };
+  let shownMs = 0;
+  return {
+    at: (doing) => {
+      if (/^path /.test(doing) && performance.now() - shownMs < shownEveryMs) return;
+      shownMs = performance.now();
+      // The name of a file comes from outside: nothing in it moves the cursor.
+      process.stderr.write(`\r\u001b[K${doing.replaceAll(/\p{C}/gu, "?").slice(0, 72)}`);
+    },
+    end: () => void process.stderr.write("\r\u001b[K"),
   };
 }
 

@@ -54,11 +54,17 @@ export function compileSnapshot(input: SnapshotInput, compiler: SliceCompiler): 
     objects.set(name ?? `schema/${id}`, id);
     return id;
   };
+  /** Operations may hold the very same schema. */
+  const schemaIds = new Map<unknown, string>();
   const policies = compilePolicies(environment, compiler);
   const policyBlobs = new Map([...policies.slices].map(([action, slice]) => [action, put(`policy/${action}`, slice)]));
   const systems = compileSystems(environment, input.issuer, {
     policy: (system, operation) => policyBlobs.get(`${system}:${operation}`),
-    schema: (schema) => put(null, schema),
+    schema: (schema) => {
+      const id = schemaIds.get(schema) ?? put(null, schema);
+      schemaIds.set(schema, id);
+      return id;
+    },
   });
   for (const system of systems) put(`system/${system.id}`, system);
   for (const integration of compileIntegrations({ environment, states: input.states, now: input.now }))

@@ -280,7 +280,7 @@ function walk(schema: unknown, path: readonly (string | number)[], found: Found)
     });
     return true;
   }
-  found.schemas.add(path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join(""));
+  found.schemas.add(pointerOf(path));
   if (Array.isArray(schema)) return schema.map((item, index) => walk(item, [...path, index], found));
   if (typeof schema !== "object" || schema === null) return schema;
   // An object that is no array: its members by name.
@@ -298,6 +298,13 @@ function walk(schema: unknown, path: readonly (string | number)[], found: Found)
     else result[key] = schemaMembers.has(key) ? walk(value, here, found) : value;
   }
   return result;
+}
+
+function pointerOf(path: readonly (string | number)[]): string {
+  let pointer = "";
+  for (const part of path)
+    pointer += `/${typeof part === "number" ? part : part.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+  return pointer;
 }
 
 function walkNamed(schemas: object, path: readonly (string | number)[], found: Found): Record<string, unknown> {

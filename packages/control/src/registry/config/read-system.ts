@@ -8,7 +8,7 @@ import type {
   DataClass,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import { readJwks, readSchemaFile } from "./attachments.ts";
-import { readBodySchema } from "./body-schema.ts";
+import { type BodySchema, readBodySchema } from "./body-schema.ts";
 import type { OperationConfig, PublicJwk, SystemConfig } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
@@ -169,6 +169,9 @@ function readBody(reader: Reader, at: readonly string[], source: OperationSource
     return none;
   }
   const isFile = typeof schema === "string";
+  const known = isFile ? knownSchemas(reader).get(schema) : undefined;
+  if (known !== undefined)
+    return { body: { content, contentType, schema: known.schema }, bytesMax: size, classes: known.classes };
   const attached = isFile ? readSchemaFile(reader.io, spot, schema) : { value: schema, findings: [] };
   reader.findings.push(...attached.findings);
   if (attached.findings.length > 0) return none;
@@ -179,7 +182,17 @@ function readBody(reader: Reader, at: readonly string[], source: OperationSource
     reader.findings.push(errorAt(place, `${read.message}${inFile}`, read.fix));
     return none;
   }
+  if (isFile) knownSchemas(reader).set(schema, read);
   return { body: { content, contentType, schema: read.schema }, bytesMax: size, classes: read.classes };
+}
+
+/** Schemas in order by the name of their file, for each load: many operations and every environment may name the same one. */
+const loads = new WeakMap<EstateIo, Map<string, BodySchema>>();
+
+function knownSchemas({ io }: Reader): Map<string, BodySchema> {
+  const known = loads.get(io) ?? new Map<string, BodySchema>();
+  loads.set(io, known);
+  return known;
 }
 
 const ranks: readonly Classification[] = ["public", "internal", "confidential", "restricted"];

@@ -6,6 +6,7 @@ import { memoryEstateIo } from "../config/estate-io.ts";
 import { formatFinding } from "../config/finding.ts";
 import { loadEstateFrom } from "../config/load.ts";
 import { formatYaml } from "../format/format-yaml.ts";
+import { reportLines } from "./import-report.ts";
 import { importSource } from "./import-source.ts";
 import type { ImportChoice, Imported } from "./openapi/import-openapi.ts";
 import { parseSource } from "./source-document.ts";
@@ -426,4 +427,40 @@ test("what would make the file of a system too large is left out and said, opera
   const kept = Object.keys(operationsOf(imported)).length;
   const lost = said(imported, "not-mapped").filter((line) => line.includes("operation read")).length;
   assert.ok(kept > 1_000 && kept + lost === 5_000, `${kept} kept, ${lost} said`);
+});
+
+test("paths that end in a slash are counted in one line that says why and what to do, and nothing else is lost by them", () => {
+  const imported = importFrom(
+    described({ "/a/": { get: {} }, "/b/": { get: {} }, "/c/{d}/": { post: {} }, "/e": { get: {} } }),
+  );
+  assert.deepEqual(Object.values(operationsOf(imported)), ["GET /e"]);
+  const lines = reportLines(imported.report).filter((line) => line.includes("ends in"));
+  assert.deepEqual(lines, [
+    "api.yaml:8 not-mapped path /a/ and 2 more: a path that ends in `/` is refused at the door, as it can be read in two ways." +
+      " Fix: have the provider serve it without the `/` (frameworks have a setting for that), and declare that",
+  ]);
+});
+
+test("operations with the same schema share a file, and what its definitions lose is said once", () => {
+  const body = { required: true, content: { "application/json": { schema: { $ref: "#/components/schemas/Note" } } } };
+  const imported = importFrom(
+    described(
+      {
+        "/a": { post: { operationId: "makeNote", requestBody: body } },
+        "/b": { put: { operationId: "setNote", requestBody: body } },
+      },
+      {
+        components: { schemas: { Note: { type: "object", properties: { at: { type: "string", format: "email" } } } } },
+      },
+    ),
+  );
+  assert.deepEqual(
+    imported.files.map(({ file }) => file),
+    ["systems/billing.yaml", "schemas/make-note.json"],
+  );
+  assert.equal(textOf(imported, "systems/billing.yaml").match(/schema: \.\.\/schemas\/make-note\.json/g)?.length, 2);
+  assert.deepEqual(
+    said(imported, "changed").map((line) => line.replace(/^\d+ /, "")),
+    ["schema of make-note: the format `email` is not checked"],
+  );
 });

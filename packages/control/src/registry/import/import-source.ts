@@ -15,11 +15,15 @@ export interface SourceInput {
   readonly io: EstateIo;
   readonly file: string;
   readonly choice: ImportChoice;
+  /** What is being done, for whoever waits; said often. */
+  readonly progress?: (doing: string) => void;
 }
 
 export type ImportedSource = Imported | { readonly finding: Finding };
 
 export function importSource(input: SourceInput): ImportedSource {
+  const { progress = () => {} } = input;
+  progress(`reading ${input.file}`);
   const document = readSourceFile(input.io, input.file);
   if ("finding" in document) return document;
   const kind = kindOf(document.root, input.file);
@@ -35,8 +39,9 @@ export function importSource(input: SourceInput): ImportedSource {
     };
   const imported =
     kind === "openapi"
-      ? importOpenApi({ ...input, root: document.root })
-      : importKong({ ...input, root: document.root });
+      ? importOpenApi({ ...input, root: document.root, progress })
+      : importKong({ ...input, root: document.root, progress });
+  progress(`checking ${imported.files.length} files`);
   return { ...imported, report: judged(imported, input.io.now()) };
 }
 

@@ -29,6 +29,7 @@ export interface ImportInput {
   readonly file: string;
   readonly root: MapTree;
   readonly choice: ImportChoice;
+  readonly progress: (doing: string) => void;
 }
 
 export interface Imported {
@@ -50,7 +51,11 @@ export function importOpenApi(input: ImportInput): Imported {
   };
   const info = root.entries.get("info")?.value;
   const system = choice.name ?? idFrom(textOf(info, "title") ?? "", "api");
-  const read = [...pathItems(root)].flatMap(([path, item]) => readPath(reading, path, item));
+  const paths = [...pathItems(root)];
+  const read = paths.flatMap(([path, item], index) => {
+    input.progress(`path ${index + 1} of ${paths.length}`);
+    return readPath(reading, path, item);
+  });
   const operations = fitting(read, root.at, report);
   sayUnread(root, report);
   const server = readServer(root, { upstream: choice.upstream, report });

@@ -13,7 +13,7 @@ export function operationPath(written: string): OperationPath {
   if (written.length > 1 && written.endsWith("/"))
     return {
       refused: "a path that ends in `/` is refused at the door, as it can be read in two ways",
-      fix: "have the provider serve it without the `/`, and declare that",
+      fix: "have the provider serve it without the `/` (frameworks have a setting for that), and declare that",
     };
   if (/[?#]/.test(written))
     return { refused: "the path holds a query or a fragment", fix: "declare the path without it, as one operation" };

@@ -68,6 +68,16 @@ export interface OperationSchema {
   readonly value: object;
 }
 
+/** Nobody reads a larger one from top to bottom: it has a line for each definition, which is what changes one at a time. */
+const spreadCharactersMax = 64 * 1024;
+
 function textOf(schema: object): string {
-  return `${JSON.stringify(schema, null, 2)}\n`;
+  const spread = JSON.stringify(schema, null, 2);
+  if (spread.length <= spreadCharactersMax || !("$defs" in schema)) return `${spread}\n`;
+  const { $defs, ...root } = schema;
+  const lines = Object.entries($defs ?? {}).map(
+    ([name, definition]) => `    ${JSON.stringify(name)}: ${JSON.stringify(definition)}`,
+  );
+  const members = Object.entries(root).map(([key, value]) => `  ${JSON.stringify(key)}: ${JSON.stringify(value)},\n`);
+  return `{\n${members.join("")}  "$defs": {\n${lines.join(",\n")}\n  }\n}\n`;
 }
