@@ -4,6 +4,7 @@
 import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
 import { depthMax, nodesMax, syntaxFindingsMax, yamlBytesMax } from "./bounds.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "./finding.ts";
+import { parsePlainYaml } from "./plain-yaml.ts";
 import { duplicateKey, explainSyntax } from "./yaml-syntax.ts";
 
 export type ScalarValue = string | number | boolean | null;
@@ -49,10 +50,17 @@ export interface ParsedYaml {
 
 /** Parses one estate file. `file` is the name that findings show. Never throws on any input. */
 export function parseYaml(file: string, text: string): ParsedYaml {
-  const whole = fileSpot(file);
   if (text.length > yamlBytesMax) {
-    return failed(errorAt(whole, `the file is larger than ${yamlBytesMax} bytes`, "split it: one file per object"));
+    const message = `the file is larger than ${yamlBytesMax} bytes`;
+    return failed(errorAt(fileSpot(file), message, "split it: one file per object"));
   }
+  const plain = parsePlainYaml(file, text);
+  return plain === null ? parseAnyYaml(file, text) : { root: plain, findings: [] };
+}
+
+/** The same with the package alone, whatever the text: the measure of `parsePlainYaml`. */
+export function parseAnyYaml(file: string, text: string): ParsedYaml {
+  const whole = fileSpot(file);
   // `%YAML 1.1` would make `no` a boolean again; `%TAG` names other types.
   if (/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%/.test(text))
     return failed(errorAt(whole, "YAML directives (`%`) are not accepted", "remove the line"));
