@@ -1,11 +1,12 @@
 // Promises a JSON Schema that a gateway can compile, and the data classes it marks. Trusts ajv for the 2020-12 meaning of schemas.
 // `x-data-class` is ours: it labels a field, decides nothing at the gateway, and is taken out of what is sent there.
 
+import { createRequire } from "node:module";
 import { shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
 import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
-import { Ajv2020 } from "ajv/dist/2020.js";
-import { default as addFormats } from "ajv-formats";
+import type { Ajv2020 } from "ajv/dist/2020.js";
 import { patternTextMax, refusePattern } from "./linear-pattern.ts";
+import { isPlainSchema } from "./plain-schema.ts";
 import { dataClasses } from "./system-schema.ts";
 
 export interface BodySchema {
@@ -79,7 +80,7 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   if (refusal !== undefined) return refusal;
   if (typeof stripped !== "object" || stripped === null)
     return { path: [], message: "not a JSON Schema", fix: "write a map" };
-  const refused = refuseUncompilable(stripped);
+  const refused = isPlainSchema(stripped, formats) ? null : refuseUncompilable(stripped);
   return refused ?? { schema: stripped, classes: [...classes].sort() };
 }
 
@@ -89,7 +90,7 @@ const sameSchemasMax = 512;
 const compilable = new Set<string>();
 
 /** The check by ajv. Made for every load: the one instance that holds the meta-schema compiled is kept, as that alone costs more than most schemas. */
-function refuseUncompilable(schema: object): SchemaRefusal | null {
+export function refuseUncompilable(schema: object): SchemaRefusal | null {
   const text = JSON.stringify(schema);
   if (compilable.has(text)) return null;
   const dialect = Object.hasOwn(schema, "$schema") ? (schema as Members)["$schema"] : draft;
@@ -159,6 +160,7 @@ function createStrict(): Ajv2020 {
   return createAjv({ meta: false, validateSchema: false, code: { optimize: false } });
 }
 
+const load = createRequire(import.meta.url);
 let judging: Ajv2020 | undefined;
 
 function metaJudge(): Ajv2020 {
@@ -166,8 +168,12 @@ function metaJudge(): Ajv2020 {
   return judging;
 }
 
+/** Loaded when the first schema needs it: most estates have none that does. */
 function createAjv(options: ConstructorParameters<typeof Ajv2020>[0]): Ajv2020 {
-  const ajv = new Ajv2020({
+  // What the two packages declare of themselves; `require` is untyped.
+  const ajvModule = load("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js");
+  const install = load("ajv-formats") as (target: Ajv2020, names: readonly string[]) => void;
+  const ajv = new ajvModule.Ajv2020({
     strict: true,
     strictTypes: false,
     strictRequired: false,
@@ -176,9 +182,7 @@ function createAjv(options: ConstructorParameters<typeof Ajv2020>[0]): Ajv2020 {
     logger: false,
     ...options,
   });
-  // ajv-formats is CommonJS: under Node its function is the default member of the default import.
-  const install = (addFormats as unknown as { default?: typeof addFormats }).default ?? addFormats;
-  (install as unknown as (target: Ajv2020, names: readonly string[]) => void)(ajv, formats);
+  install(ajv, formats);
   return ajv;
 }
 

@@ -53,7 +53,11 @@ class PlainReader {
     this.#toContent();
     if (this.#column !== 0) return null;
     const root = this.#blockMap({ path: "$", depth: 0 });
-    return this.#column === -1 ? root : null;
+    return this.#isAtEnd() ? root : null;
+  }
+
+  #isAtEnd(): boolean {
+    return this.#column === -1;
   }
 
   /** From the start of a line to the next thing that is no comment. */

@@ -1,11 +1,18 @@
 // Promises a YAML file as a bounded tree in which every key and value knows its place, or findings that say why not.
 // Trusts the `yaml` package to parse; refuses what it would resolve for us (aliases, anchors, tags, several documents).
 // Specified by YAML 1.2.2 with the core schema, and docs/configuration.md "YAML we accept".
-import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
+import { createRequire } from "node:module";
+import type { LineCounter, Node } from "yaml";
 import { depthMax, nodesMax, syntaxFindingsMax, yamlBytesMax } from "./bounds.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "./finding.ts";
 import { parsePlainYaml } from "./plain-yaml.ts";
 import { duplicateKey, explainSyntax } from "./yaml-syntax.ts";
+
+/** Loaded when the first file needs it: most are plain. */
+function loadPackage(): typeof import("yaml") {
+  // What the package declares of itself; `require` is untyped.
+  return createRequire(import.meta.url)("yaml") as typeof import("yaml");
+}
 
 export type ScalarValue = string | number | boolean | null;
 
@@ -64,10 +71,11 @@ export function parseAnyYaml(file: string, text: string): ParsedYaml {
   // `%YAML 1.1` would make `no` a boolean again; `%TAG` names other types.
   if (/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%/.test(text))
     return failed(errorAt(whole, "YAML directives (`%`) are not accepted", "remove the line"));
-  const lines = new LineCounter();
-  const builder = new TreeBuilder(file, text, lines);
+  const yaml = loadPackage();
+  const lines = new yaml.LineCounter();
+  const builder = new TreeBuilder(file, text, { yaml, lines });
   try {
-    const documents = parseAllDocuments(text, {
+    const documents = yaml.parseAllDocuments(text, {
       version: "1.2",
       schema: "core",
       merge: false,
@@ -118,13 +126,15 @@ class TreeBuilder {
   readonly findings: Finding[] = [];
   readonly #file: string;
   readonly #text: string;
+  readonly #yaml: typeof import("yaml");
   readonly #lines: LineCounter;
   #nodes = 0;
 
-  constructor(file: string, text: string, lines: LineCounter) {
+  constructor(file: string, text: string, by: { readonly yaml: typeof import("yaml"); readonly lines: LineCounter }) {
     this.#file = file;
     this.#text = text;
-    this.#lines = lines;
+    this.#yaml = by.yaml;
+    this.#lines = by.lines;
   }
 
   spot(offset: number, path: string): Spot {
@@ -146,6 +156,7 @@ class TreeBuilder {
     if ("anchor" in node && node.anchor !== undefined) {
       return this.#refuse(at, "YAML anchors and aliases are not accepted", "write the value out where it is needed");
     }
+    const { isMap, isNode, isScalar, isSeq } = this.#yaml;
     if (isMap(node)) return this.#map(node.items, at, depth);
     if (isSeq(node)) {
       const items = node.items.map((item, index) =>
@@ -158,6 +169,7 @@ class TreeBuilder {
   }
 
   #map(pairs: readonly { readonly key: unknown; readonly value: unknown }[], at: Spot, depth: number): MapTree {
+    const { isNode, isScalar } = this.#yaml;
     const entries = new Map<string, MapEntry>();
     for (const { key, value } of pairs) {
       if (!isScalar(key)) {
