@@ -38,8 +38,7 @@ export function compileOperationPolicy(
     action: `${system.id}:${operation.name}`,
     system: system.id,
     resourceAttributes: typesOf(operation),
-    callers: environment.systems.map(({ id, attributes }) => ({ id, attributes })),
-    grants: grantsOf(environment, system, operation),
+    ...partiesOf(environment, `${system.id}:${operation.name}`),
     authorize: operation.authorize,
     policies: environment.policies,
   });
@@ -49,14 +48,33 @@ function typesOf(operation: OperationConfig): Record<string, "string" | "long" |
   return Object.fromEntries(Object.entries(operation.attributes).map(([name, { type }]) => [name, type]));
 }
 
-function grantsOf(
-  environment: EnvironmentConfig,
-  system: SystemConfig,
-  operation: OperationConfig,
-): { integration: string; from: string }[] {
-  return environment.integrations
-    .filter(({ to, operations }) => to === system.id && operations.some(({ name }) => name === operation.name))
-    .map(({ id, from }) => ({ integration: id, from }));
+type Parties = Pick<Parameters<SliceCompiler["compileSlice"]>[0], "callers" | "grants">;
+
+interface PartiesOfEnvironment {
+  readonly callers: Parties["callers"];
+  /** By action, in the order of the integrations. */
+  readonly grants: ReadonlyMap<string, Parties["grants"]>;
+}
+
+/** An environment never changes once it is loaded, and has hundreds of operations that ask the same. */
+const knownParties = new WeakMap<EnvironmentConfig, PartiesOfEnvironment>();
+
+function partiesOf(environment: EnvironmentConfig, action: string): Parties {
+  const known = knownParties.get(environment) ?? gatherParties(environment);
+  knownParties.set(environment, known);
+  return { callers: known.callers, grants: known.grants.get(action) ?? [] };
+}
+
+function gatherParties({ systems, integrations }: EnvironmentConfig): PartiesOfEnvironment {
+  const grants = new Map<string, { integration: string; from: string }[]>();
+  for (const { id, from, to, operations } of integrations) {
+    for (const action of new Set(operations.map(({ name }) => `${to}:${name}`))) {
+      const granted = grants.get(action);
+      if (granted === undefined) grants.set(action, [{ integration: id, from }]);
+      else granted.push({ integration: id, from });
+    }
+  }
+  return { callers: systems.map(({ id, attributes }) => ({ id, attributes })), grants };
 }
 
 /**

@@ -147,10 +147,12 @@ export function resolveInside(from: string, named: string): string | null {
   return resolved === ".." || resolved.startsWith("../") || resolved.startsWith("/") ? null : resolved;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** Bytes as UTF-8 text, or null when they are not. */
 export function decodeText(bytes: Uint8Array): string | null {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return null;
   }

@@ -28,9 +28,22 @@ class Refused extends Error {
   readonly code = "pattern-refused";
 }
 
+/** Answers by pattern: an estate puts the same few to hundreds of members, and weighing one is no small work. */
+const weighed = new Map<string, string | null>();
+const weighedMax = 512;
+
 /** Null when the pattern is safe; else why it is not, for a finding. */
 export function refusePattern(pattern: string): string | null {
   if (pattern.length > patternCharactersMax) return `it is longer than ${patternCharactersMax} characters`;
+  const known = weighed.get(pattern);
+  if (known !== undefined) return known;
+  if (weighed.size >= weighedMax) weighed.clear();
+  const refused = weighPattern(pattern);
+  weighed.set(pattern, refused);
+  return refused;
+}
+
+function weighPattern(pattern: string): string | null {
   try {
     new RegExp(pattern, "u");
   } catch {

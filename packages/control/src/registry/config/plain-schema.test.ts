@@ -125,7 +125,9 @@ test("what is called a plain schema is one that ajv takes: keywords together", (
     (name) => [name, values.filter((value) => isPlainSchema({ [name]: value }, formats))] as const,
   );
   const made = (): Record<string, unknown> =>
-    Object.fromEntries([1, 2, 3, 4].map(() => of(fitting) ?? (["title", []] as const)).map(([name, fits]) => [name, of(fits)]));
+    Object.fromEntries(
+      [1, 2, 3, 4].map(() => of(fitting) ?? (["title", []] as const)).map(([name, fits]) => [name, of(fits)]),
+    );
   let taken = 0;
   for (let round = 0; round < 300; round += 1)
     if (assertTaken({ ...made(), properties: { a: made(), b: { items: made() } } })) taken += 1;
