@@ -1,7 +1,7 @@
 // Promises that a large estate stays bearable, with bounds that a busy machine keeps: processor time, and sizes. RESULTS.md has the figures.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { measureParts, withEstate } from "./estate.ts";
+import { measureCheck, measureParts, withEstate } from "./estate.ts";
 import { estateFiles, large } from "./estates.ts";
 
 const bounded = { timeout: 180_000 };
@@ -20,12 +20,23 @@ test(
   () => {
     const parts = withEstate(large, measureParts);
     assert.ok(parts.snapshot_bytes < 2_000_000, `${parts.snapshot_bytes} bytes`);
-    // Processor time of loading, policies and lint; some 1.5 s on two quiet cores, and other work on the machine makes it longer.
+    // Processor time of loading, policies and lint; below one second on two quiet cores, and other work on the machine makes it longer.
     assert.ok(parts.cpu_ms < 8_000, `${parts.cpu_ms.toFixed(0)} ms of processor time`);
-    // Rules are linear in the estate: next to loading it they are nothing.
-    assert.ok(
-      parts.lint_ms < parts.load_ms,
-      `lint ${parts.lint_ms.toFixed(0)} ms, load ${parts.load_ms.toFixed(0)} ms`,
-    );
+    // Rules are linear in the estate: next to loading it they are little.
+    const { lint_cpu_ms, cpu_ms } = parts;
+    assert.ok(2 * lint_cpu_ms < cpu_ms, `lint ${lint_cpu_ms.toFixed(0)} ms, all ${cpu_ms.toFixed(0)} ms`);
+  },
+);
+
+test(
+  "300 integrations over 40 systems: `sallyport check` takes less than 3 s of processor time as a process",
+  bounded,
+  () => {
+    withEstate(large, (directory) => {
+      // The first run may have to compile the program; then it takes some 0.9 s, on a crowded machine half as much again.
+      const runs = [1, 2, 3].map(() => measureCheck(directory).cpuMs);
+      const best = Math.min(...runs);
+      assert.ok(best > 10 && best < 3_000, `${runs.map((ms) => ms.toFixed(0)).join(", ")} ms of processor time`);
+    });
   },
 );

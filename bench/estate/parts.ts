@@ -18,9 +18,11 @@ const findings = checkPolicies(loaded.estate, compiler);
 const { environments } = loaded.estate;
 const parsed = new Map(environments.map(({ name, policies }) => [name, compiler.parse(policies)]));
 const isCompiled = performance.now();
+const beforeLint = process.cpuUsage();
 const found = lint({ loaded, policies: { findings, parsed }, now });
 const isChecked = performance.now();
 const { user, system } = process.cpuUsage(cpuBefore);
+const ofLint = process.cpuUsage(beforeLint);
 
 let bytes = 0;
 for (const environment of environments) {
@@ -55,5 +57,6 @@ const parts: EstateParts = {
   snapshot_bytes: bytes,
   findings: found.length,
   cpu_ms: (user + system) / 1000,
+  lint_cpu_ms: (ofLint.user + ofLint.system) / 1000,
 };
 process.stdout.write(`${JSON.stringify(parts)}\n`);
