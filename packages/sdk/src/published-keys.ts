@@ -39,7 +39,8 @@ export class PublishedKeys {
   /** True when the keys were renewed by this call or the one it joined. Never rejects. */
   refresh(now: number): Promise<boolean> {
     if (this.#pending !== null) return this.#pending;
-    if (now - this.#askedAt < keysPauseMs) return Promise.resolve(false);
+    // A clock that was set back must not stop the asking for as long as it was ahead.
+    if (now >= this.#askedAt && now - this.#askedAt < keysPauseMs) return Promise.resolve(false);
     this.#askedAt = now;
     this.#pending = this.#load(now).finally(() => {
       this.#pending = null;

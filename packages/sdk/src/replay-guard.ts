@@ -13,14 +13,15 @@ export class ReplayGuard {
   readonly #secret = randomBytes(32);
   /** Key of a proof to the time it may be forgotten, oldest first. */
   readonly #seen = new Map<string, number>();
+  #step = 0;
 
   /** The nonce to hand out now. */
   nonce(now: number): string {
-    return this.#nonceOf(Math.floor(now / nonceStepMs));
+    return this.#nonceOf(this.#stepAt(now));
   }
 
   isCurrent(nonce: string, now: number): boolean {
-    const step = Math.floor(now / nonceStepMs);
+    const step = this.#stepAt(now);
     return isSame(nonce, this.#nonceOf(step)) || isSame(nonce, this.#nonceOf(step - 1));
   }
 
@@ -35,6 +36,12 @@ export class ReplayGuard {
     if (this.#seen.size >= seenMax) return "full";
     this.#seen.set(key, now + seenMs);
     return "new";
+  }
+
+  /** Never an earlier one again: after a clock was set back, what was forgotten would be new. */
+  #stepAt(now: number): number {
+    this.#step = Math.max(this.#step, Math.floor(now / nonceStepMs));
+    return this.#step;
   }
 
   #nonceOf(step: number): string {

@@ -131,6 +131,16 @@ test("a proof cannot come back after its id was forgotten: its nonce has ended b
   assert.match(await code(one), /dpop-expired|dpop-nonce/);
 });
 
+test("attack: a proof does not come back when the clock of the service is set back to its time", async () => {
+  const one = request();
+  assert.equal(await code(one), "verified");
+  now += 600_000;
+  assert.equal(await code(request()), "verified");
+  now -= 600_000;
+  assert.match(await code(one), /dpop-nonce|dpop-replayed/);
+  assert.equal(await code(request()), "verified", "whoever asks for the nonce now is served");
+});
+
 test("replay-table-full: when the set is full nothing passes, and it empties with time", () => {
   const guard = new ReplayGuard();
   for (let i = 0; i < 100_000; i++) guard.insert("k", String(i), 0);
