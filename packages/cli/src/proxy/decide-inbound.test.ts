@@ -48,7 +48,16 @@ test("attack: another user of the machine without the shared secret", () => {
 });
 
 test("attack: the proxy as a forward proxy, a tunnel or for a method that does not cross", () => {
-  for (const target of ["http://evil.example/", "//evil.example/", "evil.example:443", "*", "/a b", "/a#b", ""])
+  for (const target of [
+    "http://evil.example/",
+    "//evil.example/",
+    "evil.example:443",
+    "*",
+    "/a b",
+    "/a#b",
+    "",
+    "/\\evil.example/",
+  ])
     assert.equal(status({}, { target }), 400, target);
   for (const method of ["CONNECT", "TRACE", "get"]) assert.equal(status({}, { method }), 405, method);
 });

@@ -71,7 +71,8 @@ function decideSecret(headers: Inbound["headers"], { secretHash }: InboundRules)
 function decideForm(method: string, target: string): Refusal | null {
   if (!methods.has(method))
     return no(405, "the method is not one that crosses", `use one of ${[...methods].join(", ")}`);
-  if (/^\/(?!\/)[\x21-\x7e]*$/.test(target) && !target.includes("#")) return null;
+  // URL parsers read a backslash as a slash, and then a host behind two of them.
+  if (/^\/(?!\/)[\x21-\x7e]*$/.test(target) && !/[#\\]/.test(target)) return null;
   return no(
     400,
     "the target is not a path",
