@@ -225,6 +225,35 @@ const goldens: readonly Golden[] = [
     broken: all,
   },
   {
+    says: "a path parameter as other programs write it",
+    files: { "systems/billing.yaml": (sound["systems/billing.yaml"] ?? "").replace("{id}", ":id") },
+    findings: [
+      "systems/billing.yaml:5:17 error $.operations['invoice.read']: a parameter is not written with `:`. Fix: write `{id}`",
+    ],
+    broken: all,
+  },
+  {
+    says: "a tab, and nothing of what the parser makes of the rest of that line",
+    files: {
+      "systems/billing.yaml": "system: billing\noperations:\n  a: GET /a\n\tinvoice.read: GET /x\n  c: GET /c\n",
+    },
+    findings: [
+      "systems/billing.yaml:4:1 error $: a tab is used to indent. Fix: use spaces: YAML does not allow tabs here",
+    ],
+    broken: all,
+  },
+  {
+    says: "a key one blank too far left in a list",
+    files: {
+      "systems/orders.yaml":
+        "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\nuses:\n  - to: billing\n   purpose: Charge a customer\n    operations: [invoice.read]\n",
+    },
+    findings: [
+      "systems/orders.yaml:5:13 error $: a key is not followed by `: `, or a text goes on over several lines. Fix: check the colon and the indentation of this line and the one above",
+    ],
+    broken: ["system/orders"],
+  },
+  {
     says: "a tab",
     files: { "systems/billing.yaml": "system: billing\noperations:\n\tinvoice.read: GET /x\n" },
     findings: [

@@ -145,6 +145,9 @@ function readMatch(text: string): Read<Match> {
       ? refuse("the method is not in upper case", `write ${method.toUpperCase()}`)
       : refuse("not a method that is served", `use one of ${[...methods].join(", ")}`);
   }
+  const colon = /\/:([A-Za-z_]\w*)/.exec(path)?.[1];
+  // As a literal it would be served to nobody, and the caller's `no-route` would not say why.
+  if (colon !== undefined) return refuse("a parameter is not written with `:`", `write \`{${colon}}\``);
   const refused = refusePath(path);
   return refused ?? { value: { method, path } };
 }

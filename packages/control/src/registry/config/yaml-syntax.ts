@@ -20,6 +20,10 @@ const sentences: Readonly<Partial<Record<ErrorCode, readonly [message: string, f
     "a key is not followed by `: `, or a text goes on over several lines",
     "check the colon and the indentation of this line and the one above",
   ],
+  MISSING_CHAR: [
+    "a `:`, a `-`, a quote or a bracket is missing",
+    "check this line and the one above, also how far they are indented",
+  ],
   BLOCK_AS_IMPLICIT_KEY: ["a `: ` inside a text without quotes", "put the text in double quotes"],
   BAD_DQ_ESCAPE: [
     "an escape that YAML does not know, in a text in double quotes",
@@ -33,6 +37,38 @@ const sentences: Readonly<Partial<Record<ErrorCode, readonly [message: string, f
 };
 
 const aliasCodes = new Set<ErrorCode>(["BAD_ALIAS", "ALIAS_PROPS", "MULTIPLE_ANCHORS"]);
+
+/** What says most about a line that is wrong; the others on it are what the parser made of the rest. */
+const causes: readonly ErrorCode[] = ["RESOURCE_EXHAUSTION", "TAB_AS_INDENT", "BAD_INDENT", "MULTILINE_IMPLICIT_KEY"];
+
+interface ParserError {
+  readonly code: ErrorCode;
+  readonly pos: readonly [number, number];
+}
+
+/** One explanation for each line with errors, from the top down, of `linesMax` lines. */
+export function explainErrors(
+  errors: readonly ParserError[],
+  text: string,
+  linesMax: number,
+): readonly SyntaxExplanation[] {
+  const rank = ({ code }: ParserError): number => {
+    const at = causes.indexOf(code);
+    return at === -1 ? causes.length : at;
+  };
+  const said: ParserError[] = [];
+  let lineEnd = -1;
+  for (const error of [...errors].sort((a, b) => a.pos[0] - b.pos[0])) {
+    const last = said.at(-1);
+    if (last === undefined || error.pos[0] > lineEnd) {
+      if (said.length === linesMax) break;
+      said.push(error);
+      const end = text.indexOf("\n", error.pos[0]);
+      lineEnd = end === -1 ? text.length : end;
+    } else if (rank(error) < rank(last)) said[said.length - 1] = error;
+  }
+  return said.map(({ code, pos }) => explainSyntax(code, text, pos[0]));
+}
 
 /** Explains one parser error at `offset` of `text`; the offset of the answer is where the reader should look. */
 export function explainSyntax(code: ErrorCode, text: string, offset: number): SyntaxExplanation {

@@ -6,7 +6,7 @@ import type { LineCounter, Node } from "yaml";
 import { depthMax, nodesMax, syntaxFindingsMax, yamlBytesMax } from "./bounds.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "./finding.ts";
 import { parsePlainYaml } from "./plain-yaml.ts";
-import { duplicateKey, explainSyntax } from "./yaml-syntax.ts";
+import { duplicateKey, explainErrors } from "./yaml-syntax.ts";
 
 /** Loaded when the first file needs it: most are plain. */
 function loadPackage(): typeof import("yaml") {
@@ -90,10 +90,9 @@ export function parseAnyYaml(file: string, text: string): ParsedYaml {
       return failed(errorAt(whole, "the file is empty", "delete it, or write the object"));
     const errors = documents.flatMap((document) => [...document.errors, ...document.warnings]);
     if (errors.length > 0) {
-      const findings = errors.slice(0, syntaxFindingsMax).map((error) => {
-        const explained = explainSyntax(error.code, text, error.pos[0]);
-        return errorAt(builder.spot(explained.offset, "$"), explained.message, explained.fix);
-      });
+      const findings = explainErrors(errors, text, syntaxFindingsMax).map(({ offset, message, fix }) =>
+        errorAt(builder.spot(offset, "$"), message, fix),
+      );
       return { root: null, findings };
     }
     const [first, second] = documents;
