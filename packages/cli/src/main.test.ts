@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -131,6 +131,14 @@ test(
     assert.match(ended[0]?.err ?? "", /Did you mean serve/);
   },
 );
+
+test("a reader that has read enough (`| head`) ends a command without a stack trace", bounded, () => {
+  const shell = '("$0" "$1" check --list-rules; echo "status $?" >&2) | true';
+  const main = join(repository, "packages/cli/src/main.ts");
+  // `true` has ended long before the program can print.
+  const { stderr } = spawnSync("sh", ["-c", shell, process.execPath, main], { encoding: "utf8" });
+  assert.equal(stderr, "status 141\n");
+});
 
 test("--version is the version of the package, and the packages have one version", bounded, async () => {
   const manifest = JSON.parse(readFileSync(join(repository, "packages/cli/package.json"), "utf8"));

@@ -126,4 +126,16 @@ function faultEnd(error: unknown): CommandEnd {
   );
 }
 
-if (import.meta.main) process.exitCode = await run(process.argv.slice(2));
+/** The status a shell reports of a program that SIGPIPE ended; Node ignores that signal. */
+const readerGone = 141;
+
+/** `sallyport check --list-rules | head`: the reader has what it wanted. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(readerGone);
+}
+
+if (import.meta.main) {
+  process.stdout.on("error", endWithReader);
+  process.exitCode = await run(process.argv.slice(2));
+}
