@@ -17,7 +17,10 @@ export interface SeenCrossing {
   /** `GET /billing/v1/invoices/7` */
   readonly request: string;
   readonly integration: string | null;
+  /** What enforcement says of it. */
   readonly verdict: "allow" | "deny";
+  /** It was denied and went on all the same: observe or passthrough. */
+  readonly letPass: boolean;
   readonly code: string | null;
   readonly stage: string | null;
   readonly outcome: string;
@@ -32,7 +35,8 @@ const requestCharactersMax = 120;
 /** What dev keeps of a crossing. */
 export function seenCrossing(exchange: Exchange, ended: Ended, endedMs: number): SeenCrossing {
   const { request, operation, principal, grant } = exchange;
-  const { deny } = ended;
+  const letPass = ended.deny === null && exchange.wouldDeny !== null;
+  const deny = ended.deny ?? exchange.wouldDeny;
   const asked = `${request?.method ?? exchange.incoming.method ?? ""} ${request?.path ?? ""}`.trim();
   return {
     event: "crossing",
@@ -44,6 +48,7 @@ export function seenCrossing(exchange: Exchange, ended: Ended, endedMs: number):
     request: asked.length > requestCharactersMax ? `${asked.slice(0, requestCharactersMax)}…` : asked,
     integration: grant?.integration.id ?? null,
     verdict: deny === null ? "allow" : "deny",
+    letPass,
     code: deny?.code ?? null,
     stage: deny?.stage ?? null,
     outcome: ended.outcome,
@@ -64,8 +69,9 @@ function fixOf(code: keyof typeof problems, facts: Readonly<Record<string, strin
 /** For people: time, caller, operation, verdict, code, status, milliseconds; what to do on lines of its own. */
 export function crossingLines(seen: SeenCrossing): readonly string[] {
   const time = new Date(seen.at).toISOString().slice(11, 23);
-  const verdict =
-    seen.verdict === "allow" ? (seen.outcome === "success" ? "allow" : `allow ${seen.outcome}`) : `DENY ${seen.code}`;
+  const denied = seen.letPass ? `WOULD DENY ${seen.code}` : `DENY ${seen.code}`;
+  const allowed = seen.outcome === "success" ? "allow" : `allow ${seen.outcome}`;
+  const verdict = seen.verdict === "allow" ? allowed : denied;
   const line = [
     time,
     (seen.caller ?? "-").padEnd(12),
@@ -75,5 +81,8 @@ export function crossingLines(seen: SeenCrossing): readonly string[] {
     `${seen.ms.toFixed(1)} ms`,
   ].join("  ");
   if (seen.verdict === "allow") return [line];
+  // How every client begins (RFC 9449 §8); a fix would send the reader after nothing.
+  if (seen.code === "dpop-nonce" && !seen.letPass)
+    return [line, "    no fault: the caller was told the nonce and asks again"];
   return [line, `    fix: ${seen.fix ?? ""}`, `    why: sallyport why ${seen.id}`];
 }

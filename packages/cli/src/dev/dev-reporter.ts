@@ -41,8 +41,9 @@ export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
   const log = (level: "warn" | "error") => (fields: object, message: string) => {
     // What breaks because it is being ended is no news.
     if (isEnding) return;
+    const about = "object" in fields ? ` (${String(fields.object)})` : "";
     const detail = "err" in fields ? `: ${String(fields.err)}` : "";
-    say({ event: level, ...fields, msg: message }, [`${clock()}  ${level}  ${message}${detail}`]);
+    say({ event: level, ...fields, msg: message }, [`${clock()}  ${level}  ${message}${about}${detail}`]);
   };
   return {
     // What a part does for itself is no news to who tries an estate; what it cannot do is.

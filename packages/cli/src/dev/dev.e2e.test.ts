@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { signerFromPem } from "@sallyport/sdk/node-crypto.ts";
 import { sallyportFetch } from "@sallyport/sdk/sallyport-fetch.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
-import { type Fields, freePorts, type Served, served } from "../installation.test-support.ts";
+import { type Fields, freePorts, type Served, served, until } from "../installation.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 import { readEndpoints } from "../roles/endpoints.ts";
 
@@ -156,6 +156,34 @@ test(
     put("systems/orders.yaml", orders("invoice.read, invoice.create"));
     const applied = await dev.line(event("applied"));
     assert.deepEqual(applied["changed"], ["production/integration/orders-to-billing"]);
+  },
+);
+
+test(
+  "under observe a crossing that enforcement would deny is not called allowed, though the provider answered",
+  bounded,
+  async () => {
+    const end = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
+    const upstream = createServer((_request, response) => response.writeHead(200).end());
+    await new Promise<void>((resolve) => upstream.listen(upstreamPort, "127.0.0.1", resolve));
+    try {
+      const applied = dev.lines.filter(event("applied")).length;
+      const billing = readFileSync(join(estate, "systems/billing.yaml"), "utf8");
+      put("systems/billing.yaml", `${billing}mode: observe\nuntil: ${end}\nreason: flows that live already\n`);
+      await dev.line(event("applied", () => dev.lines.filter(event("applied")).length > applied));
+      const { gateway } = readEndpoints(data) ?? assert.fail("no endpoints");
+      await until("the observing snapshot", async () => {
+        const answer = await fetch(`${gateway[0]?.url}/billing/v1/invoices/9`);
+        return answer.status === 200;
+      });
+      const seen = await dev.line(event("crossing", ({ letPass }) => letPass === true));
+      assert.deepEqual([seen["verdict"], seen["code"], seen["status"]], ["deny", "credentials-missing", 200]);
+      put("systems/billing.yaml", billing);
+      await dev.line(event("applied", () => dev.lines.filter(event("applied")).length > applied + 1));
+    } finally {
+      upstream.closeAllConnections();
+      await new Promise((resolve) => upstream.close(resolve));
+    }
   },
 );
 

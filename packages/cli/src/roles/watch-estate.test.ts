@@ -39,11 +39,23 @@ test("a save is one change, also in a folder that came later, and of a file at t
   await until("a file at the top", () => changes === 4);
 });
 
-test("state, dependencies and hidden folders beside the estate are no change, or serving would save itself for ever", async () => {
-  for (const folder of [".sallyport", ".git", "node_modules"]) for (let i = 0; i < 5; i++) write(`${folder}/x`);
-  write(".hidden");
-  // Events come in order: when this one has been heard, the others would have been.
-  write("systems/billing.yaml");
-  await until("the save", () => changes > 0);
-  assert.equal(changes, 1);
+test("state, dependencies, logs and hidden folders beside the estate are no change, or serving would save itself for ever", async () => {
+  const other = mkdtempSync(join(tmpdir(), "sallyport-watch-"));
+  let heard = 0;
+  const fail = (error: unknown): void => assert.fail(String(error));
+  const stopOther = watchEstate(other, () => heard++, fail);
+  try {
+    for (const folder of [".sallyport", ".git", "node_modules"]) for (let i = 0; i < 5; i++) write(`${folder}/x`);
+    for (const name of [".hidden", "dev.log", "nohup.out", "api.mjs", "README.md", "systems/x.yaml~", "systems/x.log"])
+      write(name);
+    // One queue has the events of both: when this save has been heard and waited for, the others would have been.
+    writeFileSync(join(other, "sallyport.yaml"), "");
+    await until("the save beside it", () => heard > 0);
+    assert.equal(changes, 0);
+    write("systems/billing.yaml");
+    await until("the save", () => changes === 1);
+  } finally {
+    stopOther();
+    rmSync(other, { recursive: true, force: true });
+  }
 });

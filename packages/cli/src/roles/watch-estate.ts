@@ -8,9 +8,12 @@ const quietMs = 200;
 /** Folders at the top of an estate that are watched; more are not. */
 const foldersMax = 256;
 
+/** What programs write beside an estate, their logs first: serving that logs into its own folder would hear itself for ever. */
+const besideEstate = /\.(log|out|err|pid|tmp|swp|bak|before|orig|md|js|mjs|cjs|ts)$|~$/;
+
 /** Can a change of this name at the top of an estate change the estate? */
-export function isOfEstate(name: string): boolean {
-  return !name.startsWith(".") && name !== "node_modules";
+function isOfEstate(name: string): boolean {
+  return !name.startsWith(".") && name !== "node_modules" && !besideEstate.test(name);
 }
 
 /** Calls `changed` after each burst; returns how to stop. `failed` is told when the watching itself fails. */
@@ -23,6 +26,9 @@ export function watchEstate(directory: string, changed: () => void, failed: (err
   };
   const open = (path: string, recursive: boolean, heard: (name: string | null) => void): FSWatcher =>
     watch(path, { recursive }, (_event, name) => heard(name)).on("error", failed);
+  const inFolder = (name: string | null): void => {
+    if (name === null || !besideEstate.test(name)) touch();
+  };
   /** Folders that came are watched, those that went are not. */
   const follow = (): void => {
     const found = new Set(
@@ -31,7 +37,7 @@ export function watchEstate(directory: string, changed: () => void, failed: (err
         .slice(0, foldersMax)
         .map(({ name }) => name),
     );
-    for (const name of found) if (!folders.has(name)) folders.set(name, open(join(directory, name), true, touch));
+    for (const name of found) if (!folders.has(name)) folders.set(name, open(join(directory, name), true, inFolder));
     for (const [name, watcher] of folders) {
       if (found.has(name)) continue;
       watcher.close();
