@@ -104,6 +104,8 @@ test(
     assert.equal(shown.exit, 1);
     assert.match(shown.out, /3 × billing:invoice\.create by orders: not-granted \(bind\)/);
     assert.match(shown.out, /billing .* no .*8 crossings would be denied/);
+    assert.match(shown.out, /^mended\? .*sallyport observe --since 15m$/m);
+    assert.doesNotMatch(shown.out, /dpop-nonce/, "callers answer it by themselves: nobody has to mend it");
   },
 );
 
@@ -158,6 +160,10 @@ test(
     assert.equal(installation.upstreamRequests, before + 2);
     assert.equal((await fetch(`${origin()}/billing/v1/customers/17`)).status, 401);
     assert.equal((await caller.fetch("/billing/v1/other")).status, 404);
+    const shown = await observe();
+    assert.match(shown.out, /billing .* yes .*enforced now; this was seen before$/m);
+    assert.match(shown.out, /systems\/billing\.yaml declares it by now/);
+    assert.equal(shown.exit, 0);
     assert.equal(installation.upstreamRequests, before + 2);
   },
 );

@@ -68,7 +68,8 @@ export function observeCommand(program: Command, connect: Connect): void {
         (options.environment === undefined || options.environment === one.environment);
       const report = { ...whole, systems: whole.systems.filter(isAsked), groups: whole.groups.filter(isAsked) };
       terminal.result(report, () => words(report, terminal.table));
-      if (report.groups.length > 0 || report.systems.some(({ ready }) => !ready)) throw new CommandEnd(exitCode.no, "");
+      // Groups of what is no system any more are nothing to enforce.
+      if (report.systems.some(({ ready }) => !ready)) throw new CommandEnd(exitCode.no, "");
     });
 }
 
@@ -94,7 +95,13 @@ function words(report: ObservedReport, table: Table): readonly string[] {
     one.why,
   ]);
   const heading = ["system", "observe until", "passthrough until", "allowed", "would deny", "ready to enforce", ""];
-  return [...lines, "", ...table([heading, ...rows]), ...byFix(report.groups)];
+  return [...lines, "", ...table([heading, ...rows]), ...byFix(report.groups), ...afterwards(report)];
+}
+
+/** Counts go on: without this a reader who mended everything would wait for a yes until the old ones are out of sight. */
+function afterwards({ systems, groups }: ObservedReport): readonly string[] {
+  if (groups.length === 0 || systems.every(({ ready }) => ready)) return [];
+  return ["", "mended? ask for what came after it, for example: sallyport observe --since 15m"];
 }
 
 /** What one change mends stands together, the change below it. */

@@ -87,7 +87,7 @@ export async function readObserved(parts: ControlParts, sinceMs: number): Promis
   );
   const declared = await readDeclared(parts);
   const merged = mergeAlike(all);
-  const denied = merged.filter(({ code }) => code !== null);
+  const denied = merged.filter(({ code }) => code !== null && !answeredByCaller.has(code));
   const opened = await openExamples(parts, denied);
   const nodes = answers.map(({ node, environment, answer }) => ({
     node,
@@ -149,6 +149,7 @@ async function decisionOf(parts: ControlParts, id: string | undefined): Promise<
 
 interface Declared {
   readonly systems: readonly { readonly environment: string; readonly config: SystemConfig }[];
+  readonly integrations: readonly { readonly environment: string; readonly config: IntegrationConfig }[];
   readonly modes: ReadonlyMap<string, ModeObject>;
   parts(environment: string): DeclaredParts;
 }
@@ -165,6 +166,7 @@ async function readDeclared(parts: ControlParts): Promise<Declared> {
   const rules = of<{ readonly mode?: ModeObject }>("environment");
   return {
     systems,
+    integrations,
     modes: new Map(rules.flatMap(({ environment, config: { mode } }) => (mode ? [[environment, mode] as const] : []))),
     parts: (environment) => ({
       integrations: integrations
@@ -176,9 +178,7 @@ async function readDeclared(parts: ControlParts): Promise<Declared> {
           declaredAt: `${declaredAt.file}:${declaredAt.line}`,
         })),
       operations: new Map(
-        systems
-          .filter((one) => one.environment === environment)
-          .map(({ config }) => [config.id, config.operations.map(({ name }) => name)]),
+        systems.filter((one) => one.environment === environment).map(({ config }) => [config.id, config.operations]),
       ),
     }),
   };
@@ -206,6 +206,12 @@ function systemsOf({ declared, merged, nodes, nowMs }: Systems): ObservedSystem[
     const allowed = sum(seen.filter(({ code }) => code === null || answeredByCaller.has(code)));
     const wouldDeny = sum(seen.filter(({ code }) => code !== null && !answeredByCaller.has(code)));
     const here = nodes.filter((one) => one.environment === environment);
+    const isLetPass =
+      observeUntilMs !== null ||
+      passthroughUntilMs !== null ||
+      declared.integrations.some(
+        (one) => one.environment === environment && one.config.to === config.id && untilOf(one.config.mode) !== null,
+      );
     return [
       {
         environment,
@@ -214,7 +220,9 @@ function systemsOf({ declared, merged, nodes, nowMs }: Systems): ObservedSystem[
         passthroughUntilMs,
         allowed,
         wouldDeny,
-        ...decideReady({ allowed, wouldDeny, nodes: here }),
+        ...(isLetPass
+          ? decideReady({ allowed, wouldDeny, nodes: here })
+          : { ready: true, why: "enforced now; this was seen before" }),
       },
     ];
   });

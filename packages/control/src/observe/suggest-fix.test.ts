@@ -12,7 +12,13 @@ const estate = soundEstate();
 const declared: DeclaredParts = {
   integrations: [{ id: "orders-to-billing", from: "orders", to: "billing", declaredAt: "systems/orders.yaml:4" }],
   operations: new Map([
-    ["billing", ["invoice.create", "invoice.read"]],
+    [
+      "billing",
+      [
+        { name: "invoice.create", method: "POST", path: "/v1/invoices" },
+        { name: "invoice.read", method: "GET", path: "/v1/invoices/{number}" },
+      ],
+    ],
     ["orders", []],
   ]),
 };
@@ -51,6 +57,16 @@ test("a caller nobody can name gets a file with an identity and its grants, whic
     "systems/new-caller.jwks.json": estate["systems/orders.jwks.json"] ?? "",
   };
   assert.deepEqual(errors(files), []);
+});
+
+test("what was undeclared when it was seen and is declared by now is not proposed a second time", () => {
+  const seen = { ...denied, operation: "(undeclared)", caller: null };
+  const shapes = ["HEAD /v1/invoices/{id}", "GET /v1/invoices/{id}"];
+  const mended = suggestFix({ ...seen, shapes }, declared);
+  assert.equal(mended.yaml, undefined);
+  assert.match(mended.says, /systems\/billing\.yaml declares it by now/);
+  const left = suggestFix({ ...seen, shapes: [...shapes, "GET /v1/refunds"] }, declared);
+  assert.equal(left.yaml, "  refunds.list: GET /v1/refunds");
 });
 
 test("undeclared paths become operations that load below those that are there, and in a file that has none", () => {
@@ -130,7 +146,9 @@ test("injection attack: nothing a caller put into a path reaches the YAML but wo
     .map(([method, parts]) => `${method} /${parts.join("/")}`);
   fc.assert(
     fc.property(fc.array(shape, { minLength: 1, maxLength: 12 }), (shapes) => {
-      const lines = operationLines(proposeOperations(shapes, new Set(declared.operations.get("billing"))));
+      const lines = operationLines(
+        proposeOperations(shapes, new Set(declared.operations.get("billing")?.map(({ name }) => name))),
+      );
       assert.deepEqual(
         errors({ "systems/billing.yaml": `${estate["systems/billing.yaml"]}${lines.join("\n")}\n` }),
         [],

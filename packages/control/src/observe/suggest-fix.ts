@@ -17,8 +17,11 @@ export interface DeclaredParts {
     readonly to: string;
     readonly declaredAt: string;
   }[];
-  /** System -> names of its operations. */
-  readonly operations: ReadonlyMap<string, readonly string[]>;
+  /** System -> its operations. */
+  readonly operations: ReadonlyMap<
+    string,
+    readonly { readonly name: string; readonly method: string; readonly path: string }[]
+  >;
 }
 
 export interface Denied {
@@ -51,12 +54,21 @@ export function suggestFix(denied: Denied, declared: DeclaredParts): Fix {
 function declareOperations({ system, shapes }: Denied, { operations }: DeclaredParts): Fix {
   const file = `systems/${system}.yaml`;
   const taken = operations.get(system) ?? [];
-  const proposed = proposeOperations(shapes, new Set(taken));
+  const isDeclared = new Set(taken.map(({ method, path }) => templateOf(`${method} ${path}`)));
+  const open = shapes.filter((shape) => !isDeclared.has(templateOf(shape.replace(/^HEAD /, "GET "))));
+  if (shapes.length > 0 && open.length === 0)
+    return { says: `${file} declares it by now; ask with --since for what came after` };
+  const proposed = proposeOperations(open, new Set(taken.map(({ name }) => name)));
   if (proposed.length === 0)
     return { says: `declare the operation in ${file}; the records of its examples say what was called` };
   const lines = operationLines(proposed);
   if (taken.length > 0) return { says: `declare in ${file}, below its \`operations:\`:`, file, yaml: lines.join("\n") };
   return { says: `declare in ${file}:`, file, yaml: ["operations:", ...lines].join("\n") };
+}
+
+/** What a parameter is called makes no other path. */
+function templateOf(match: string): string {
+  return match.replaceAll(/\{[^}]*\}/g, "{}");
 }
 
 /** A new file, so that it can be pasted whatever the others hold. */
