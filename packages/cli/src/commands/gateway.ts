@@ -22,7 +22,7 @@ export function gatewayCommands(program: Command, connect: Connect): void {
   group
     .command("token")
     .description("make a one-time join token and write it to a file that only you can read")
-    .requiredOption("--group <group>", "group the gateway will belong to, for example production-eu")
+    .requiredOption("--group <group>", "group the gateway will belong to, for example production-default")
     .requiredOption("--out <file>", "where to write the token (created with mode 0600, never overwritten)")
     .option("--lifetime <duration>", "how long it may be used", "1h")
     .addHelpText("after", "\nThen, on the gateway's host:\n  sallyport serve --role gateway --join-file <file>\n")

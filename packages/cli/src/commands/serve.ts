@@ -132,7 +132,10 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     dataDirectory: resolve(raw.data),
     configDirectory: raw.config === undefined ? null : resolve(raw.config),
     watch: raw.watch,
-    joinToken: raw.joinFile === undefined ? null : readPrivateText(raw.joinFile),
+    joinToken:
+      raw.joinFile === undefined
+        ? null
+        : readPrivateText(raw.joinFile, "make one at control: sallyport gateway token --group <group> --out <file>"),
     listen: parseListen(raw.listen ?? []),
     tls: parseTls(raw),
     identity: parseAddress(raw.identityListen),
@@ -147,7 +150,7 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     status: parseAddress(raw.statusListen),
     group: raw.group ?? null,
     snapshotLifetimeMs: parseDuration(raw.snapshotLifetime),
-    traces: parseTraceOptions(raw, readPrivateText),
+    traces: parseTraceOptions(raw, (path) => readPrivateText(path)),
     serverTiming: raw.serverTiming,
   };
 }
@@ -216,9 +219,9 @@ function readText(path: string): string {
 }
 
 /** A file that holds a credential: its owner's alone, judged on the opened file. */
-function readPrivateText(path: string): string {
+function readPrivateText(path: string, fix = "check the path"): string {
   const bytes = readCredential(path);
-  if (bytes === null) throw new CommandEnd(exitCode.badUse, `there is no file ${path}`, "check the path");
+  if (bytes === null) throw new CommandEnd(exitCode.badUse, `there is no file ${path}`, fix);
   return new TextDecoder().decode(bytes);
 }
 

@@ -10,7 +10,8 @@ export function checkWords(checked: readonly CheckedDirectory[]): readonly strin
     ...checked.flatMap((one) => {
       const heading = checked.length > 1 ? [`${one.directory}:`] : [];
       const counts = one.environments.map(
-        ({ name, systems, integrations }) => `${name}: ${systems} systems, ${integrations} integrations`,
+        ({ name, systems, integrations }) =>
+          `${name}: ${counted(systems, "system") || "no systems"}, ${counted(integrations, "integration") || "no integrations"}`,
       );
       return [...heading, ...findingLines(one.findings), ...counts];
     }),

@@ -57,6 +57,8 @@ function sayReady(facts: StartFacts, how: ServeReporterOptions & { readonly logg
   process.stdout.write(`${printable(bannerLines(facts).join("\n"))}\n`);
 }
 
+const nothingYet = "nothing yet: apply an estate (sallyport apply <directory>, or serve --config <directory>)";
+
 /** The banner for people. Pure. */
 export function bannerLines(facts: StartFacts): readonly string[] {
   const { endpoints, addresses, details, readiness, standing, dataDirectory } = facts;
@@ -64,7 +66,7 @@ export function bannerLines(facts: StartFacts): readonly string[] {
   for (const [name, url] of Object.entries(addresses)) lines.push(`  ${name.padEnd(12)} ${url}`);
   for (const [name, path] of Object.entries(details)) lines.push(`  ${name.padEnd(12)} ${path}`);
   lines.push(`  ${"data".padEnd(12)} ${dataDirectory}  ${diskText(facts)}`);
-  lines.push(...servedLines(facts));
+  lines.push(...servedLines(facts, endpoints.role === "gateway" ? gatewayServes(readiness.ready) : nothingYet));
   if ("missing" in readiness && Array.isArray(readiness.missing))
     for (const missing of readiness.missing) lines.push(`  waits: ${String(missing)}`);
   for (const warning of standing.warnings) lines.push(`  warning: ${warning}`);
@@ -77,7 +79,10 @@ export function bannerLines(facts: StartFacts): readonly string[] {
 }
 
 /** What is served and what is not, with the reason. */
-export function servedLines({ standing }: Pick<StartFacts, "standing">): readonly string[] {
+export function servedLines(
+  { standing }: Pick<StartFacts, "standing">,
+  withoutCount: string = nothingYet,
+): readonly string[] {
   const lines: string[] = [];
   for (const { environment, systems, operations, integrations } of standing.served) {
     const states = Object.entries(integrations).map(([state, count]) => `${count} ${state}`);
@@ -86,16 +91,20 @@ export function servedLines({ standing }: Pick<StartFacts, "standing">): readonl
       `  serves       ${environment}: ${count(systems, "system")}, ${count(operations, "operation")}, ${granted}`,
     );
   }
-  if (standing.served.length === 0 && standing.notServed.length === 0)
-    lines.push(
-      "  serves       nothing yet: apply an estate (sallyport apply <directory>, or serve --config <directory>)",
-    );
+  if (standing.served.length === 0 && standing.notServed.length === 0) lines.push(`  serves       ${withoutCount}`);
   for (const { environment, object, place, why } of standing.notServed) {
     const [reason = "", fix] = why.split(". Fix: ");
     lines.push(`  NOT SERVED   ${object} (${environment})${place === "" ? "" : `  ${place}`}: ${reason}`);
     if (fix !== undefined) lines.push(`      fix: ${fix}`);
   }
   return lines;
+}
+
+/** A gateway knows its snapshot; how much it holds, control counts. */
+function gatewayServes(isReady: boolean): string {
+  return isReady
+    ? "what control compiled for it; `sallyport status` at control counts it"
+    : "nothing yet: it waits for a snapshot of control";
 }
 
 function count(number: number, what: string): string {
@@ -111,10 +120,12 @@ function jsonLogger(quiet: boolean): RoleLogger {
   return pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, level: quiet ? "warn" : "info" });
 }
 
+const shownFields: ReadonlySet<string> = new Set(["err", "fix", "operatorKey", "object", "mode", "until"]);
+
 /** One readable line per event. No field ever holds a secret or a caller's text: the callers see to it. */
 function wordLogger(quiet: boolean): RoleLogger {
   const write = (level: string) => (fields: object, message: string) => {
-    const extra = Object.entries(fields).filter(([name]) => name === "err" || name === "fix" || name === "operatorKey");
+    const extra = Object.entries(fields).filter(([name]) => shownFields.has(name));
     const detail = extra.map(([name, value]) => `\n    ${name}: ${String(value)}`).join("");
     process.stdout.write(`${new Date().toISOString().slice(11, 23)} ${level} ${message}${detail}\n`);
   };
