@@ -141,6 +141,23 @@ test("where nothing is enforced yet, a denial says that it would pass", () => {
   assert.match(answer.observed ?? "", /until 2027-02-01/);
 });
 
+test("attack: why does not say that a caller passes under observe whom a human cut off, nor one of an integration that says enforce", () => {
+  const observe = "mode: observe\nuntil: 2027-01-31\nreason: forty live flows\n";
+  const billing = { "systems/billing.yaml": `${files["systems/billing.yaml"]}${observe}` };
+  for (const state of ["suspended", "retired"] as const)
+    for (const operation of ["billing:invoice.read", "billing:invoice.create"])
+      assert.equal(ask({ operation }, { files: billing, state }).observed, null, `${state} ${operation}`);
+  assert.match(ask({}, { files: billing, state: "proposed" }).observed ?? "", /until 2027-02-01/);
+  const integration = (mode: string) => ({
+    "systems/orders.yaml": "system: orders\nidentity: { client: orders, keys: [orders.jwks.json] }\n",
+    "integrations/orders-to-billing.yaml": `integration: orders-to-billing\nfrom: orders\nto: billing\npurpose: Charge a customer\noperations: [invoice.read]\n${mode}`,
+  });
+  const enforced = { ...billing, ...integration("mode: enforce\n") };
+  assert.equal(verdict(ask({}, { files: enforced })), "allowed");
+  assert.equal(ask({}, { files: enforced, state: "proposed" }).observed, null);
+  assert.equal(ask({}, { files: integration(observe), state: "proposed" }).observed, null, "its provider enforces");
+});
+
 test("a name that is not there is answered with the nearest", () => {
   const wrong: readonly (readonly [Partial<Question>, RegExp])[] = [
     [{ from: "ordres" }, /`orders`/],

@@ -83,17 +83,29 @@ function denied(question: Question, steps: readonly Step[], no: No): Explanation
   };
 }
 
-/** The innermost of integration, provider and environment that says anything decides (docs/observe.md). */
-function observedOr({ over, provider, question }: Asked, no: Explanation): Explanation {
-  const integration = over.environment.integrations.find(
-    (one) => one.from === question.from && one.to === provider.id && one.id === no.integration,
-  );
-  const mode: ModeObject | undefined = integration?.mode ?? provider.mode ?? over.environment.mode;
-  if (mode?.mode !== "observe" || mode.untilMs <= over.now) return no;
+/** As gateways decide what passes (docs/observe.md): once granted the innermost word, before that the provider's, which an integration can only narrow. */
+function observedOr(asked: Asked, no: Explanation): Explanation {
+  const { over, provider } = asked;
+  if (no.code === "not-served" || (no.stage === "bind" && isCutOff(asked))) return no;
+  const ofProvider = provider.mode ?? over.environment.mode;
+  const innermost = over.environment.integrations.find(({ id }) => id === no.integration)?.mode ?? ofProvider;
+  const untilMs = Math.min(untilOf(innermost), no.stage === "bind" ? untilOf(ofProvider) : Number.POSITIVE_INFINITY);
+  if (untilMs <= over.now) return no;
   return {
     ...no,
-    observed: `nothing is enforced there until ${new Date(mode.untilMs).toISOString()}: it passes and is recorded`,
+    observed: `nothing is enforced there until ${new Date(untilMs).toISOString()}: it passes and is recorded`,
   };
+}
+
+function untilOf(mode: ModeObject | undefined): number {
+  return mode?.mode === "observe" ? mode.untilMs : 0;
+}
+
+/** The switch of a human holds for all that the caller sends there. */
+function isCutOff({ over, caller, provider }: Asked): boolean {
+  return compileIntegrations(over).some(
+    ({ from, to, state }) => from === caller.id && to === provider.id && (state === "suspended" || state === "retired"),
+  );
 }
 
 function brokenSystem({ from, operation }: Question, environment: EnvironmentConfig): No | null {
