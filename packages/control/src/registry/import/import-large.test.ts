@@ -1,7 +1,10 @@
 // Descriptions of a size that real ones have, and of shapes that make a small one a large work.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { OperationConfig } from "../config/estate.ts";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { snapshotManifestBytesMax, snapshotObjectsMax } from "@sallyport/protocol/snapshot/manifest.ts";
+import { compileSnapshot } from "../../snapshot/compile-snapshot.ts";
+import type { EnvironmentConfig, OperationConfig } from "../config/estate.ts";
 import { memoryEstateIo } from "../config/estate-io.ts";
 import { loadEstateFrom } from "../config/load.ts";
 import { sentBytesMax } from "../config/sent-files.ts";
@@ -54,19 +57,38 @@ function imported({ operations, definitions, isRing }: Shape): Imported {
 }
 
 function loaded({ files }: Imported): readonly OperationConfig[] {
+  return environmentOf(files)?.systems[0]?.operations ?? [];
+}
+
+function environmentOf(files: Imported["files"]): EnvironmentConfig | undefined {
   const io = memoryEstateIo(Object.fromEntries(files.map(({ file, text }) => [file, text])), () => 0);
   const { estate, findings } = loadEstateFrom(io);
   assert.deepEqual(
     findings.filter(({ severity }) => severity === "error"),
     [],
   );
-  return estate.environments[0]?.systems[0]?.operations ?? [];
+  return estate.environments[0];
 }
 
 function definitionsOf(operation: OperationConfig | undefined): Readonly<Record<string, unknown>> {
   const schema = operation?.body?.schema;
   const $defs = typeof schema === "object" && schema !== null && "$defs" in schema ? schema.$defs : null;
   return { ...(typeof $defs === "object" ? $defs : null) };
+}
+
+/** A gateway takes the snapshot: its own bounds, with room. */
+function assertAccepted(environment: EnvironmentConfig): void {
+  const { manifest } = compileSnapshot(
+    {
+      ...{ environment, states: new Map(), tenant: "main", region: "default", group: "edge", epoch: 1, version: 1 },
+      ...{ issuer: "https://id.example/main/production", now: 0, lifetimeMs: 1_000, minKeySeq: 0, minRevocationSeq: 0 },
+    },
+    createSliceCompiler(),
+  );
+  const objects = Object.keys(manifest.objects);
+  assert.ok(objects.length < snapshotObjectsMax / 10);
+  assert.ok(JSON.stringify(manifest).length < snapshotManifestBytesMax / 10);
+  assert.equal(objects.filter((name) => name.startsWith("schema/")).length, 200);
 }
 
 function secondsOf<T>(work: () => T): { readonly value: T; readonly seconds: number } {
@@ -76,7 +98,7 @@ function secondsOf<T>(work: () => T): { readonly value: T; readonly seconds: num
   return { value, seconds: (user + system) / 1e6 };
 }
 
-test("1,000 operations on a ring of 200 definitions are imported and loaded in seconds, every one checked whole, small enough to apply", () => {
+test("1,000 operations on a ring of 200 definitions are imported, loaded and compiled in seconds, every one checked whole, small enough to apply and to serve", () => {
   const { value: operations, seconds } = secondsOf(() => {
     const result = imported({ operations: 1_000, definitions: 200, isRing: true });
     assert.deepEqual(
@@ -85,7 +107,10 @@ test("1,000 operations on a ring of 200 definitions are imported and loaded in s
     );
     assert.equal(result.files.length, 201, "equal schemas share a file");
     assert.ok(Buffer.byteLength(JSON.stringify(result.files)) < sentBytesMax);
-    return loaded(result);
+    const environment = environmentOf(result.files);
+    assert.ok(environment !== undefined);
+    assertAccepted(environment);
+    return environment.systems[0]?.operations ?? [];
   });
   assert.equal(operations.length, 1_000);
   for (const operation of operations) assert.equal(Object.keys(definitionsOf(operation)).length, 200);
