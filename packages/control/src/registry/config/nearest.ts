@@ -1,6 +1,9 @@
 // Promises the name somebody probably meant. Trusts nothing. Restricted Damerau-Levenshtein distance.
 import { suggestionMax } from "./bounds.ts";
 
+/** Every key of an object is shown; a list of the estate's own names may be long. */
+const shownMax = 24;
+
 /** The closest of `names` within a third of the length of `name` (at least one edit), or null. Ties go to the first in order. */
 export function nearest(name: string, names: Iterable<string>): string | null {
   if (name.length > suggestionMax) return null;
@@ -24,7 +27,7 @@ export function suggest(name: string, names: Iterable<string>): string {
   const near = nearest(name, all);
   if (near !== null) return `did you mean \`${near}\`?`;
   if (all.length === 0) return "there is none yet";
-  const shown = all.slice(0, 12).map((known) => `\`${known}\``);
+  const shown = all.slice(0, shownMax).map((known) => `\`${known}\``);
   return `use one of ${shown.join(", ")}${all.length > shown.length ? ", …" : ""}`;
 }
 

@@ -47,7 +47,10 @@ export function readFolder(io: EstateIo, folder: string, key: string): Folder {
         errorAt(
           fileSpot(file),
           `the file is not read: its name ${name.startsWith(".") ? "begins with a dot" : "does not end in `.yaml`"}`,
-          `rename it to ${name.replace(/^\.+/, "").replace(/\.\w+$/, ".yaml")}`,
+          `rename it to ${name
+            .replace(/^\.+/, "")
+            .replace(/\.\w+$/, ".yaml")
+            .toLowerCase()}`,
         ),
       );
     if (!name.endsWith(".yaml") && !name.startsWith(".")) findings.push(...unreadFolder(io, file));

@@ -31,7 +31,8 @@ export function expressionPath(written: string, strip: boolean): ExpressionPath 
 
 function literalOf(segment: string): string | null {
   const isLiteral = !/[\\^$.|?*+()[\]{}]/.test(segment.replaceAll(/\\[^A-Za-z0-9]/g, ""));
-  return isLiteral ? segment.replaceAll(/\\(.)/g, "$1") : null;
+  // Here `:name` would be a parameter somebody meant otherwise: a match that begins a segment so is refused.
+  return isLiteral && !segment.startsWith(":") ? segment.replaceAll(/\\(.)/g, "$1") : null;
 }
 
 function parameterOf(segment: string, index: number): string | null {
