@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 
 export interface DiskFile {
   size(): number;
-  /** Up to `length` bytes from `position`; fewer at the end of the file. */
-  read(position: number, length: number): Buffer;
+  /** Up to `length` bytes from `position`; fewer at the end of the file. They may lie in `memory` when that is large enough. */
+  read(position: number, length: number, memory?: Buffer): Buffer;
   /** Writes all bytes or throws. Durable only after `sync`. */
   write(position: number, bytes: Uint8Array): void;
   truncate(size: number): void;
@@ -34,8 +34,8 @@ export interface Disk {
 /** Largest file read in one piece; the log has none that is larger. */
 const wholeFileBytesMax = 1_073_741_824;
 
-/** The content of a file, or null when there is none. */
-export function readWhole(disk: Disk, path: string): Buffer | null {
+/** The content of a file, or null when there is none. It may lie in `memory`, where it lasts until that is used again. */
+export function readWhole(disk: Disk, path: string, memory?: Buffer): Buffer | null {
   let file: DiskFile;
   try {
     file = disk.open(path, "read");
@@ -44,7 +44,7 @@ export function readWhole(disk: Disk, path: string): Buffer | null {
     throw error;
   }
   try {
-    return file.read(0, Math.min(file.size(), wholeFileBytesMax));
+    return file.read(0, Math.min(file.size(), wholeFileBytesMax), memory);
   } finally {
     file.close();
   }

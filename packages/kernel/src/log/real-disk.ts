@@ -49,8 +49,8 @@ export function realDisk(): Disk {
 function openFile(fd: number): DiskFile {
   return {
     size: () => fstatSync(fd).size,
-    read: (position, length) => {
-      const bytes = Buffer.allocUnsafe(length);
+    read: (position, length, memory) => {
+      const bytes = memory !== undefined && memory.length >= length ? memory : Buffer.allocUnsafe(length);
       let done = 0;
       while (done < length) {
         const count = readSync(fd, bytes, done, length - done, position + done);

@@ -6,6 +6,8 @@ import type { DiskFile } from "./disk.ts";
 const magic = Buffer.from("sallyport-idx/v1\n", "latin1");
 const headerBytes = 33;
 const idBytes = 12;
+/** 32 bits of a hash and 21 of a place fit in the 53 of an exact number. */
+const sortedAsNumbersMax = 2_097_152;
 
 /** Two 32-bit FNV-1a halves of an event id. */
 export function idHash(id: string): readonly [number, number] {
@@ -64,9 +66,7 @@ export class GrowingIndex implements SegmentIndex {
 
   /** The bytes of the `.idx` file. */
   print(first: number): Buffer {
-    const order = Array.from({ length: this.#idCount }, (_, i) => i * 3);
-    const at = (i: number) => this.#ids[i] ?? 0;
-    order.sort((a, b) => at(a) - at(b) || at(a + 1) - at(b + 1) || at(a + 2) - at(b + 2));
+    const order = this.#order();
     const bytes = Buffer.alloc(headerBytes + this.count * 4 + this.#idCount * idBytes + 4);
     magic.copy(bytes);
     bytes.writeBigUInt64BE(BigInt(first), 17);
@@ -74,13 +74,40 @@ export class GrowingIndex implements SegmentIndex {
     bytes.writeUInt32BE(this.#idCount, 29);
     let to = headerBytes;
     for (let i = 0; i < this.count; i++) to = bytes.writeUInt32BE(this.offsetOf(i), to);
-    for (const i of order) {
-      to = bytes.writeUInt32BE(at(i), to);
-      to = bytes.writeUInt32BE(at(i + 1), to);
-      to = bytes.writeUInt32BE(at(i + 2), to);
+    for (const place of order) {
+      to = bytes.writeUInt32BE(this.#at(3 * place), to);
+      to = bytes.writeUInt32BE(this.#at(3 * place + 1), to);
+      to = bytes.writeUInt32BE(this.#at(3 * place + 2), to);
     }
     bytes.writeUInt32BE(crc32c(bytes, 0, to), to);
     return bytes;
+  }
+
+  #at(i: number): number {
+    return this.#ids[i] ?? 0;
+  }
+
+  /** Places of the triples, ascending by hash and then by leaf. They were added in the order of the leaves. */
+  #order(): Uint32Array {
+    const order = new Uint32Array(this.#idCount);
+    const compare = (a: number, b: number) =>
+      this.#at(3 * a) - this.#at(3 * b) || this.#at(3 * a + 1) - this.#at(3 * b + 1) || a - b;
+    if (this.#idCount > sortedAsNumbersMax) return order.map((_, place) => place).sort(compare);
+    // Half of the hash and the place as one number: the engine sorts those without calling back, ten times as fast.
+    const keys = Float64Array.from(order, (_, place) => this.#at(3 * place) * sortedAsNumbersMax + place).sort();
+    for (let i = 0; i < keys.length; i++) order[i] = (keys[i] ?? 0) % sortedAsNumbersMax;
+    this.#sortEqualHalves(order, compare);
+    return order;
+  }
+
+  #sortEqualHalves(order: Uint32Array, compare: (a: number, b: number) => number): void {
+    for (let from = 0; from < order.length; ) {
+      const high = this.#at(3 * (order[from] ?? 0));
+      let to = from + 1;
+      while (to < order.length && this.#at(3 * (order[to] ?? 0)) === high) to++;
+      if (to - from > 1) order.subarray(from, to).sort(compare);
+      from = to;
+    }
   }
 }
 

@@ -17,14 +17,8 @@ import {
 import { readWhole } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
 import { type EntrySpan, isOwner, newSpan, readEntrySpan, readFrameHeader } from "./segment.ts";
-import {
-  indexSegment,
-  listSegments,
-  type ScanEnd,
-  type ScannedEntry,
-  type SegmentFile,
-  scanSegment,
-} from "./segments.ts";
+import { GrowingIndex } from "./segment-index.ts";
+import { listSegments, type ScanEnd, type ScannedEntry, type SegmentFile, scanSegment } from "./segments.ts";
 import { parseState } from "./state-file.ts";
 import {
   type LogProblem,
@@ -58,6 +52,10 @@ export class OriginVerifier {
   /** SHA-256 of the last reference read. */
   #reference = "";
   #reported = 0;
+  /** For one tile or bundle at a time: fresh pages for each would cost more than reading them. */
+  readonly #memory = Buffer.allocUnsafeSlow(262_144);
+  /** What the index of the segment that is read must say; null where it has none. */
+  #growing: GrowingIndex | null = null;
   /** A bad frame ended the reading: what follows could not be judged. */
   #stopped = false;
 
@@ -129,15 +127,17 @@ export class OriginVerifier {
         return;
       }
       const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
+      const last = i === segments.length - 1;
+      const index = last ? null : readWhole(disk, segment.indexPath);
+      this.#growing = index === null ? null : new GrowingIndex();
       const end = scanSegment({ bytes, segment, origin }, (entry) => this.#leaf(entry, segment));
       next = end.next;
-      const last = i === segments.length - 1;
       if (end.bad !== null && !(last && this.#isExpectedTail(end))) {
         this.#stopped = true;
         this.#badFrame(bytes, segment, end);
         return;
       }
-      this.#checkIndex(bytes, segment, last);
+      if (index !== null) this.#checkIndex(index, segment);
     }
   }
 
@@ -150,6 +150,7 @@ export class OriginVerifier {
     const text = bytes.toString("latin1", span.leafAt, span.leafEnd);
     const at = { file: segment.path, index, offset: span.leafAt };
     const head = peekLeaf(text);
+    this.#growing?.add(span.at, head?.id ?? null);
     const refusal = refuseLeafText(text, head);
     if (refusal !== null) this.#problem("leaf", `leaf ${index} ${refusal}`, at);
     if (head !== null) {
@@ -270,7 +271,7 @@ export class OriginVerifier {
     due: Uint8Array,
     indexAt: (offset: number) => number,
   ): void {
-    const found = readWhole(this.#rules.disk, join(this.#rules.directory, path));
+    const found = readWhole(this.#rules.disk, join(this.#rules.directory, path), this.#memory);
     if (found !== null && Buffer.compare(found, due) === 0) return;
     if (this.#differences.length >= problemsMax) return;
     const offset = found === null ? 0 : firstDifference(found, due);
@@ -344,10 +345,8 @@ export class OriginVerifier {
     });
   }
 
-  #checkIndex(bytes: Buffer, segment: SegmentFile, last: boolean): void {
-    const found = readWhole(this.#rules.disk, segment.indexPath);
-    if (found === null || last) return;
-    if (indexSegment({ bytes, segment, origin: this.#rules.origin }).print(segment.first).equals(found)) return;
+  #checkIndex(found: Buffer, segment: SegmentFile): void {
+    if (this.#growing?.print(segment.first).equals(found) === true) return;
     this.#problem(
       "derived",
       "the index of this segment is not what the segment gives; remove it and it is made again",

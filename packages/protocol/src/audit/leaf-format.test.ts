@@ -129,6 +129,20 @@ test("a leaf with an unknown, missing or moved member, a space, an escape or ano
   }
 });
 
+test("attack: what was judged in one leaf does not carry a wrong beginning, end or reason through in the next", () => {
+  const whole = Buffer.from(printLeaf(leaves.crossing)).toString();
+  const refuse = (text: string) => assert.throws(() => parseLeaf(Buffer.from(text)), LeafRefused, text);
+  parseLeaf(Buffer.from(whole));
+  refuse(whole.replace(id, id.toLowerCase()));
+  refuse(whole.replace('"upstreamUs":0', '"upstreamUs":00'));
+  refuse(whole.replace(',"inputs":', ',"inputs":null,"inputs":'));
+  const unreasoned = whole.replace('"stage":"authorize"', '"stage":null');
+  for (let again = 0; again < 2; again++) refuse(unreasoned);
+  const observed = whole.replace('"mode":"enforce"', '"mode":"observe"');
+  parseLeaf(Buffer.from(observed.replace('"outcome":"denied"', '"outcome":"success"')));
+  refuse(observed);
+});
+
 test("every single-byte change of a leaf is either refused or another leaf that prints to exactly those bytes", () => {
   const bytes = printLeaf(leaves.crossing);
   for (let at = 0; at < bytes.length; at++) {

@@ -1,7 +1,7 @@
 // Promises leaf v1 in bytes: parse of print gives the same leaf, print of parse the same bytes, and no text chosen by a caller gets in.
 // Trusts nothing: every field is held against its closed form, by the writer and by the reader. Specified in docs/formats/leaf.md.
 import type { Leaf } from "./leaf.ts";
-import { type LeafType, leafMembers, type Member } from "./leaf-form.ts";
+import { type LeafType, leafMembers, type Member, numberForm } from "./leaf-form.ts";
 import { createMemberPrinter, type MemberPrinter } from "./member-printer.ts";
 
 /** C2SP tlog-tiles: entries carry a uint16 length. */
@@ -20,8 +20,19 @@ interface CompiledType {
   readonly head: string;
   readonly members: readonly Member[];
   readonly printers: readonly MemberPrinter[];
-  readonly whole: RegExp;
+  /** What a leaf begins with, up to where its leaves begin to look alike. */
+  readonly start: RegExp;
+  readonly middle: RegExp;
+  readonly end: RegExp;
+  /** The member that `end` begins with. */
+  readonly endMark: string;
+  /** Middles that have their form, and whether they deny. */
+  readonly known: Map<string, boolean>;
 }
+
+/** Leaves of one caller and operation have one middle: it is judged once, not per leaf. */
+const knownMiddlesMax = 1_024;
+const middleMark = ',"tenant":';
 
 const utf8 = new TextEncoder();
 
@@ -31,12 +42,22 @@ const types: ReadonlyMap<string, CompiledType> = new Map(
 
 function compile(t: string, list: readonly Member[]): CompiledType {
   const head = `{"v":1,"t":"${t}"`;
-  const body = list.map((member) => `,"${member.name}":${member.value}`).join("");
+  const middleAt = list.findIndex(({ name }) => name === "tenant");
+  const endAt = list.findIndex(({ unique, value }, i) => i > middleAt && (unique || value === numberForm));
+  const form = (from: number, to?: number) =>
+    list
+      .slice(from, to)
+      .map((member) => `,"${member.name}":${member.value}`)
+      .join("");
   return {
     head,
     members: list,
     printers: list.map(createMemberPrinter),
-    whole: new RegExp(`^\\{"v":1,"t":"${t}"${body}\\}$`),
+    start: new RegExp(`^\\{"v":1,"t":"${t}"${form(0, middleAt)}$`),
+    middle: new RegExp(`^${form(middleAt, endAt)}$`),
+    end: new RegExp(`^${form(endAt)}\\}$`),
+    endMark: `,"${list[endAt]?.name}":`,
+    known: new Map(),
   };
 }
 
@@ -115,6 +136,22 @@ export function peekLeaf(text: string): LeafHead | null {
   return text.startsWith(',"at":', end) ? { t: t as LeafType, id } : null;
 }
 
+/** Null when the text does not have the form of its type; else whether it denies. No value holds a quote, so the marks stand where they seem to. */
+function readForm(type: CompiledType, text: string): boolean | null {
+  const middleAt = text.indexOf(middleMark);
+  const endAt = text.indexOf(type.endMark, middleAt);
+  if (middleAt < 0 || endAt < 0) return null;
+  if (!type.start.test(text.slice(0, middleAt)) || !type.end.test(text.slice(endAt))) return null;
+  const middle = text.slice(middleAt, endAt);
+  const known = type.known.get(middle);
+  if (known !== undefined) return known;
+  if (!type.middle.test(middle)) return null;
+  const denies = middle.includes('"verdict":"deny"');
+  if (type.known.size === knownMiddlesMax) type.known.clear();
+  type.known.set(middle, denies);
+  return denies;
+}
+
 const denyWithoutReason = /"verdict":"deny","code":(?:null|"[^"]*","stage":null)/;
 const unenforced = /,"mode":"(?:observe|passthrough)",/;
 
@@ -122,8 +159,10 @@ const unenforced = /,"mode":"(?:observe|passthrough)",/;
 export function refuseLeafText(text: string, head: LeafHead | null = peekLeaf(text)): string | null {
   if (head === null) return "does not begin like a leaf of v1";
   if (text.length > leafBytesMax) return `is longer than ${leafBytesMax} bytes`;
-  if (types.get(head.t)?.whole.test(text) !== true) return `is not the one spelling of a leaf of type ${head.t}`;
-  if (!text.includes('"verdict":"deny"')) return null;
+  const type = types.get(head.t);
+  const denies = type === undefined ? null : readForm(type, text);
+  if (denies === null) return `is not the one spelling of a leaf of type ${head.t}`;
+  if (!denies) return null;
   if (denyWithoutReason.test(text)) return "is a deny without code and stage";
   return text.includes(',"outcome":"denied",') && unenforced.test(text)
     ? "says denied of a crossing whose verdict was not enforced"
