@@ -39,6 +39,11 @@ export function printable(text: string): string {
   );
 }
 
+/** Somebody else's text that is part of a line: a line feed in it must not begin a line that looks like ours. */
+export function oneLine(text: string): string {
+  return text.replaceAll("\n", "\\u000a");
+}
+
 /** Left-aligned columns, two spaces apart; the first row is the heading. */
 export function formatTable(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

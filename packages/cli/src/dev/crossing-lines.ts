@@ -3,6 +3,7 @@
 import type { Exchange } from "@sallyport/gateway/exchange.ts";
 import type { Ended } from "@sallyport/gateway/record/recorder.ts";
 import { problems } from "@sallyport/protocol/problem.ts";
+import { oneLine } from "../terminal.ts";
 
 export interface SeenCrossing {
   readonly event: "crossing";
@@ -63,7 +64,8 @@ function fixOf(code: keyof typeof problems, facts: Readonly<Record<string, strin
   const compared =
     expected === undefined ? [] : [`expected ${expected}${sent === undefined ? "" : `, was sent ${sent}`}`];
   const said = [fix ?? detail ?? why ?? broken ?? problems[code].title, ...compared];
-  return said.join("; ");
+  // Part of a line, and some of it a caller may have written.
+  return oneLine(said.join("; "));
 }
 
 /** For people: time, caller, operation, verdict, code, status, milliseconds; what to do on lines of its own. */

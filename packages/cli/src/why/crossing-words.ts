@@ -1,5 +1,6 @@
 // Promises the report of one crossing in words: what decided, for a denial what was expected, what was sent and the fix, then all inputs.
 // Trusts control, which opened them. Pure.
+import { oneLine } from "../terminal.ts";
 import { type DenialExplained, explainDenial, type Facts } from "./explain-denial.ts";
 
 export interface CrossingReport {
@@ -77,7 +78,7 @@ function denialWords(denial: DenialExplained | null): readonly string[] {
   return rows.flatMap(([name, value]) => (value === null || value === "" ? [] : [row(name, value)]));
 }
 
-const row = (name: string, value: string): string => `${name.padEnd(11)}${value}`;
+const row = (name: string, value: string): string => `${name.padEnd(11)}${oneLine(value)}`;
 
 /** `facts.expected  https://…` lines, in the order they were written. */
 function flatten(value: Readonly<Record<string, unknown>>, prefix: string): readonly string[] {
@@ -85,7 +86,7 @@ function flatten(value: Readonly<Record<string, unknown>>, prefix: string): read
     if (typeof member === "object" && member !== null && !Array.isArray(member)) {
       return flatten(Object.fromEntries(Object.entries(member)), `${prefix}${name}.`);
     }
-    return [`${(prefix + name).padEnd(28)} ${text(member)}`];
+    return [oneLine(`${(prefix + name).padEnd(28)} ${text(member)}`)];
   });
 }
 
