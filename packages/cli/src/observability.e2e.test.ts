@@ -1,13 +1,14 @@
 // What an installation tells those who watch it: metrics as documented, traces to the collector that was named, timings to callers it knows.
 import assert from "node:assert/strict";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, request, type Server } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { Installation, isReady, type Served, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
+import { isMeant } from "./roles/status-listener.ts";
 
 const bounded = { timeout: 60_000 };
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
@@ -77,6 +78,36 @@ test(
     assert.match(readable.err, /open\.key/);
     assert.equal(inUrl.exit, 2);
     assert.match(inUrl.err, /--trace-headers/);
+  },
+);
+
+/** Status of the status listener for a request that names `host`. */
+function statusFor(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(status);
+    request({ hostname, port, path: "/readyz", headers: { host } }, (answer) =>
+      resolve(answer.resume().statusCode ?? 0),
+    )
+      .once("error", reject)
+      .end();
+  });
+}
+
+test(
+  "attack: a page whose name was made to resolve to loopback reads nothing of the status listener",
+  bounded,
+  async () => {
+    const { port } = new URL(status);
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, "[::1]"])
+      assert.equal(await statusFor(host), 200, host);
+    for (const host of [
+      `evil.example:${port}`,
+      `localhost.evil.example:${port}`,
+      `127.0.0.1.evil.example`,
+      "x@127.0.0.1",
+    ])
+      assert.equal(await statusFor(host), 403, host);
+    assert.equal(isMeant("prometheus.internal:7443", "0.0.0.0"), true);
   },
 );
 

@@ -27,6 +27,8 @@ const spoofed: Readonly<Record<string, string>> = {
   "x-ms-client-principal": canary,
   "ssl-client-s-dn": canary,
   "client-cert": canary,
+  "x-endpoint-api-userinfo": canary,
+  "x-apigateway-api-userinfo": canary,
 };
 
 let bench: Bench;

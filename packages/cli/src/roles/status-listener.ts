@@ -29,6 +29,8 @@ export async function openStatusListener(address: Address, source: StatusSource)
       response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
     const serve = async () => {
       if (request.method !== "GET") return answer(405, "text/plain", "only GET\n");
+      if (!isMeant(request.headers.host, address.host))
+        return answer(403, "text/plain", "this address answers to loopback names only\n");
       if (request.url === "/livez") return answer(200, "application/json", '{"live":true}\n');
       if (request.url === "/metrics") return answer(200, "text/plain; version=0.0.4", await metrics());
       if (request.url !== "/readyz") return answer(404, "text/plain", "/livez, /readyz, /metrics\n");
@@ -51,6 +53,17 @@ export async function openStatusListener(address: Address, source: StatusSource)
         server.closeAllConnections();
       }),
   };
+}
+
+const loopbackName = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/i;
+
+/**
+ * A page in a browser of this machine can have its own name resolve to 127.0.0.1 and read what answers there (DNS rebinding): a listener on
+ * loopback answers to loopback's names alone. One that was opened to a network is asked under names we cannot know.
+ */
+export function isMeant(host: string | undefined, bound: string): boolean {
+  const isLoopback = bound === "localhost" || bound === "::1" || bound.startsWith("127.");
+  return !isLoopback || (host !== undefined && loopbackName.test(host));
 }
 
 /** Memory, event loop, version, and the disk a node needs to record anything. */

@@ -48,6 +48,8 @@ const identityNames: ReadonlySet<string> = new Set([
   "x-user",
   "x-user-id",
   "x-userinfo",
+  "x-endpoint-api-userinfo",
+  "x-apigateway-api-userinfo",
   "x-id-token",
   "x-access-token",
   "x-original-url",
