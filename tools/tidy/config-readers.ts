@@ -27,7 +27,7 @@ const certificate = obeyed(
   "judgePeer({ peer, identity: declared.identity, trust",
 );
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
-const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > exchange.startedAtMs");
+const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
 const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
 
@@ -67,7 +67,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   mode,
   until,
   reason: unenforced,
-  "passthrough.until": obeyed(`${gateway}/route/stage.ts`, "undeclared.untilMs <= startedAtMs"),
+  "passthrough.until": obeyed(`${gateway}/route/stage.ts`, "undeclared.untilMs <= atMs"),
   "passthrough.reason": unenforced,
   system: obeyed(`${gateway}/authorize/decision-inputs.ts`, "id: caller.id"),
   owner: obeyed(`${config}/link.ts`, "checkOwner(config.owner"),

@@ -269,6 +269,24 @@ describe("where observe ends", () => {
     assert.deepEqual(bench.bed.gateway.status().unenforced, []);
   });
 
+  test("attack: a clock set back behind `until` does not open again what control knew to be over", async () => {
+    const untilMs = now() + 500;
+    const exceptions = { billing: observe(untilMs), passthrough: { untilMs, reason: "a test" } };
+    await use(exceptions);
+    assert.equal((await call(bench.invoice)).status, 200);
+    bench.bed.clock.shiftMs += 1_000;
+    await use(exceptions);
+    bench.bed.clock.shiftMs -= 1_000;
+    try {
+      await assertEnforced(() => call(bench.invoice), "credentials-missing");
+      await assertEnforced(() => call(`${bench.url}/billing/v1/nobody-declared-this`), "credentials-missing");
+    } finally {
+      // Into the next window of strangers' denials: only the first eight of one have a leaf of their own.
+      bench.bed.clock.shiftMs += 12_000;
+      bench.bed.feed.heartbeat();
+    }
+  });
+
   test("an `until` that has passed when the snapshot comes is enforced from the start", async () => {
     await use({ environment: observe(now() - 1), billing: observe(now() - 1) });
     await assertEnforced(() => call(bench.invoice), "credentials-missing");

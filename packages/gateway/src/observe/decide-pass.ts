@@ -8,12 +8,20 @@ import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
 
+/**
+ * The instant by which an end is judged: when the crossing began, but never before control made the snapshot in force. A clock that is set
+ * back behind an end does not open what control knows to be over.
+ */
+export function judgedAtMs({ startedAtMs, lease }: Pick<Exchange, "startedAtMs" | "lease">): number {
+  return Math.max(startedAtMs, lease?.estate.manifest.issuedAt ?? 0);
+}
+
 /** Under which mode a crossing goes: decided once, by the instant it began. */
 export function modeOf(exchange: Exchange): CrossingMode {
   const { operation, grant, system } = exchange;
   if (operation?.undeclared === true) return "passthrough";
   const untilMs = grant !== null ? grant.observeUntilMs : (system?.observeUntilMs ?? 0);
-  return untilMs > exchange.startedAtMs ? "observe" : "enforce";
+  return untilMs > judgedAtMs(exchange) ? "observe" : "enforce";
 }
 
 /** A new code must be decided on here before it compiles. */
@@ -121,9 +129,10 @@ export function mayPass(exchange: Exchange, { code, stage, facts }: Deny): boole
 }
 
 /** An integration that is not active grants nothing, but its own word that it is enforced stands. */
-function isBoundToEnforced({ operation, caller, startedAtMs }: Exchange): boolean {
+function isBoundToEnforced(exchange: Exchange): boolean {
+  const { operation, caller } = exchange;
   const grant = caller === null ? undefined : operation?.grants.get(caller.id);
-  return grant !== undefined && grant.observeUntilMs <= startedAtMs;
+  return grant !== undefined && grant.observeUntilMs <= judgedAtMs(exchange);
 }
 
 /** The switch of a human holds for all that its caller sends there, also for what its integration never granted. */

@@ -3,6 +3,7 @@
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { judgedAtMs } from "../observe/decide-pass.ts";
 import type { CompiledOperation, CompiledSystem } from "../snapshot/estate.ts";
 import type { Match } from "./router.ts";
 
@@ -22,12 +23,14 @@ export function route(exchange: Exchange, gate: Gate): Deny | null {
 
 /** Where a system lets pass what it does not declare, that is an operation of its own; what comes near a declared one only where nothing is enforced. */
 function undeclaredOperation(
-  { request, startedAtMs }: Exchange,
+  exchange: Exchange,
   { system, prefixSegments }: Match<CompiledSystem, CompiledOperation>,
 ): CompiledOperation | null {
+  const { request } = exchange;
+  const atMs = judgedAtMs(exchange);
   const undeclared = system?.undeclared ?? null;
-  if (request === null || system === null || undeclared === null || undeclared.untilMs <= startedAtMs) return null;
-  const isObserved = system.observeUntilMs > startedAtMs;
+  if (request === null || system === null || undeclared === null || undeclared.untilMs <= atMs) return null;
+  const isObserved = system.observeUntilMs > atMs;
   if (!isObserved && undeclared.comesNear(request, request.segments.slice(prefixSegments))) return null;
   return isReading.has(request.method) ? undeclared.read : undeclared.effect;
 }
