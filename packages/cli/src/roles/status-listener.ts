@@ -2,8 +2,8 @@
 // Trusts whoever can reach that address with nothing but reading. Specified in docs/cli/serve.md "Status listener".
 
 import { statfs } from "node:fs/promises";
-import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createServer } from "@sallyport/kernel/http-server.ts";
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Address } from "../commands/serve.ts";
 import { version } from "../version.ts";

@@ -4,5 +4,22 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 
 export const systemClock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
-/** Plain arrays with memory of their own: the `slice` of a Buffer would share it. */
-export const systemRandom: Random = { bytes: (length) => getRandomValues(new Uint8Array(length)) };
+/** Asking the system costs the same for 10 bytes as for a page of them. */
+const pool = new Uint8Array(4_096);
+const pooledMax = 32;
+let used = pool.length;
+
+/** Plain arrays with memory of their own: the `slice` of a Buffer would share it. What was given out is erased here. */
+export const systemRandom: Random = {
+  bytes: (length) => {
+    if (length > pooledMax) return getRandomValues(new Uint8Array(length));
+    if (used + length > pool.length) {
+      getRandomValues(pool);
+      used = 0;
+    }
+    const bytes = pool.slice(used, used + length);
+    pool.fill(0, used, used + length);
+    used += length;
+    return bytes;
+  },
+};

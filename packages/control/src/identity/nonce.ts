@@ -22,18 +22,29 @@ export interface NonceOptions {
 
 /** Builds the nonce book of one domain. A nonce is accepted for 60 to 120 seconds. */
 export function createNonceBook(options: NonceOptions): NonceBook {
-  const at = (step: number): string => {
+  const make = (step: number): string => {
     const digest = createHmac("sha256", options.secret)
       .update(`sallyport-nonce/v1\n${options.domain}\n${step}`)
       .digest();
     return `${step.toString(36)}.${digest.subarray(0, 16).toString("base64url")}`;
   };
+  // Every request asks for the nonces of one or two steps: each is made once.
+  let made: { readonly step: number; readonly now: string; readonly before: string } | null = null;
+  const current = () => {
+    const now = step();
+    if (made?.step !== now) made = { step: now, now: make(now), before: make(now - 1) };
+    return made;
+  };
   const step = (): number => Math.floor(options.clock.now() / nonceStepMs);
   const same = (a: string, b: string): boolean =>
     a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
   return {
-    issue: () => at(step()),
+    issue: () => current().now,
     // The length check comes first and the text is ASCII, so both buffers always have the same size.
-    accepts: (nonce) => /^[\x21-\x7e]{1,64}$/.test(nonce) && (same(nonce, at(step())) || same(nonce, at(step() - 1))),
+    accepts: (nonce) => {
+      if (!/^[\x21-\x7e]{1,64}$/.test(nonce)) return false;
+      const { now, before } = current();
+      return same(nonce, now) || same(nonce, before);
+    },
   };
 }

@@ -3,9 +3,9 @@
 // Trusts llhttp in its strict form and OpenSSL. Specified in RFC 9112 and docs/gateway.md (listen).
 
 import { constants } from "node:crypto";
-import { createServer, IncomingMessage, type Server, ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { type AddressInfo, createServer as createPlainServer, Server as PlainServer, type Socket } from "node:net";
+import { createServer, IncomingMessage, type Server, ServerResponse } from "@sallyport/kernel/http-server.ts";
 import { deny } from "@sallyport/protocol/verdict.ts";
 import { type Source, sourceOf } from "../admit/source-prefix.ts";
 import type { BoundListener, Exchange } from "../exchange.ts";
