@@ -198,12 +198,26 @@ export class Installation {
     setDefaultCACertificates([...getCACertificates("bundled"), ...roots]);
   }
 
-  caller(key = this.clientKey.signer, environment = "production"): Caller {
+  /** `answered` is told of each answer as it came, also of those the SDK does not hand on because it asks again. */
+  caller(
+    key = this.clientKey.signer,
+    environment = "production",
+    answered: (response: Response) => void = () => {},
+  ): Caller {
     const issuer = `https://127.0.0.1:${this.ports.identity}/main/${environment}`;
     const resource = `${issuer}/systems/billing`;
     const client = new TokenClient({ issuer, clientId: "orders", key });
     return {
-      fetch: sallyportFetch({ client, gateway: `https://127.0.0.1:${this.ports.gateway}`, resource }),
+      fetch: sallyportFetch({
+        client,
+        gateway: `https://127.0.0.1:${this.ports.gateway}`,
+        resource,
+        fetch: async (url, init) => {
+          const response = await fetch(url, init);
+          answered(response);
+          return response;
+        },
+      }),
       token: async () => (await client.token({ resource })).token,
     };
   }
