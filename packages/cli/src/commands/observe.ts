@@ -1,48 +1,10 @@
 // Promises what enforcement would deny of what was let pass, grouped, with the fix for each group, and a yes or no for each system.
 // Trusts control's admin API, which opens the records and records the look-up. Specified in docs/observe.md and docs/cli/observe.md.
+import type { ObservedReport, ObservedRow } from "@sallyport/control/observe/observed-report.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
-
-interface ObservedRow {
-  readonly environment: string;
-  readonly system: string;
-  readonly operation: string;
-  readonly mode: string;
-  readonly caller: string | null;
-  readonly addressClass: string;
-  readonly code: string;
-  readonly stage: string;
-  readonly count: number;
-  readonly firstMs: number;
-  readonly lastMs: number;
-  readonly examples: readonly string[];
-  readonly next: readonly string[];
-  readonly shapes: readonly string[];
-  readonly fix: { readonly says: string; readonly file?: string; readonly yaml?: string };
-}
-
-interface ObservedReport {
-  readonly sinceMs: number;
-  readonly nodes: readonly {
-    readonly node: string;
-    readonly environment: string;
-    readonly sinceMs: number | null;
-    readonly uncounted: number;
-  }[];
-  readonly systems: readonly {
-    readonly environment: string;
-    readonly system: string;
-    readonly observeUntilMs: number | null;
-    readonly passthroughUntilMs: number | null;
-    readonly allowed: number;
-    readonly wouldDeny: number;
-    readonly ready: boolean;
-    readonly why: string;
-  }[];
-  readonly groups: readonly ObservedRow[];
-}
 
 interface Options {
   readonly since: string;
