@@ -244,7 +244,8 @@ test(
     const directory = join(source, "estate");
     const { exit, out, err } = await runBinary(["init", directory, "--from", api, "--consumer", "shop", "--json"]);
     assert.equal(exit, 0, err);
-    const { report } = JSON.parse(out);
+    const { report, next } = JSON.parse(out);
+    assert.equal(next.at(-1), "sallyport call stock:read-item id=1 --as shop");
     assert.deepEqual([report.kind, report.mapped, report.changed, report.notMapped], ["openapi", 2, 1, 1]);
     const lost = report.entries.find((entry: { outcome: string }) => entry.outcome === "not-mapped");
     assert.deepEqual([lost.file, lost.line, lost.what], ["api.yaml", 6, "path /x/{y*}"]);

@@ -118,7 +118,7 @@ async function imported(from: string, flags: InitFlags, terminal: Terminal): Pro
     files: [...files, { file: "import-report.md", text: reportMarkdown(report) }],
     report: { kind: report.kind, source: report.source, ...counts, entries: report.entries },
     lines: [...reportLines(report), "the whole report is in import-report.md"],
-    call: null,
+    call: result.call,
   };
 }
 

@@ -23,6 +23,7 @@ export function importKong(input: ImportInput): Imported {
   return {
     files: [...systems.map(systemFile), ...callerFiles(consumers, grants)],
     report: { kind: "kong", source: input.file, entries: sortEntries(report.entries) },
+    call: null,
   };
 }
 

@@ -15,9 +15,23 @@ export interface ConsumerInput {
   readonly at: Place;
 }
 
+function readsOf(operations: readonly ReadOperation[]): readonly ReadOperation[] {
+  return operations.filter(({ method }) => ["GET", "HEAD", "OPTIONS"].includes(method)).slice(0, grantedMax);
+}
+
+/** `billing:invoice.read id=1 --as orders`: of the reads that the caller may use, the one with the fewest path parameters; null without one. */
+export function exampleCall(system: string, caller: string, operations: readonly ReadOperation[]): string | null {
+  const calls = readsOf(operations)
+    .filter(({ method }) => method === "GET")
+    .map(({ name, declaration }) => ({ name, parameters: String(declaration["match"]).match(/(?<=\{)[^{}]+(?=\})/g) ?? [] }));
+  const [easiest] = calls.sort((one, other) => one.parameters.length - other.parameters.length);
+  if (easiest === undefined) return null;
+  const given = easiest.parameters.map((parameter) => `${parameter}=1`);
+  return [`${system}:${easiest.name}`, ...given, "--as", caller].join(" ");
+}
+
 export function consumerOf({ id, system, operations, report, at }: ConsumerInput): readonly WrittenFile[] {
-  const reads = operations.filter(({ method }) => ["GET", "HEAD", "OPTIONS"].includes(method)).map(({ name }) => name);
-  const granted = reads.slice(0, grantedMax);
+  const granted = readsOf(operations).map(({ name }) => name);
   report.changed(at, `caller ${id}`, {
     why: `it may use the ${granted.length} operations that only read`,
     fix: "grant what it needs and no more, and say why under `purpose`",

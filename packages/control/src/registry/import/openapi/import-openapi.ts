@@ -8,7 +8,7 @@ import { createNames, idFrom, operationNameMax } from "../ids.ts";
 import { createReporter, type ImportReport, type Reporter, sortEntries } from "../import-report.ts";
 import { sentenceOf, textOf } from "../tree-members.ts";
 import { type WrittenFile, writeObject } from "../written-estate.ts";
-import { consumerOf } from "./consumer.ts";
+import { consumerOf, exampleCall } from "./consumer.ts";
 import { operationPath, requestShape } from "./operation-path.ts";
 import { OperationSchemas } from "./operation-schemas.ts";
 import { type OperationReading, type ReadOperation, readPath } from "./read-operations.ts";
@@ -35,6 +35,8 @@ export interface ImportInput {
 export interface Imported {
   readonly files: readonly WrittenFile[];
   readonly report: ImportReport;
+  /** Arguments of `sallyport call` that would be allowed; null where nobody was granted a read. */
+  readonly call: string | null;
 }
 
 export function importOpenApi(input: ImportInput): Imported {
@@ -65,6 +67,7 @@ export function importOpenApi(input: ImportInput): Imported {
   return {
     files: [written, ...consumer, ...OperationSchemas.files(operations)],
     report: { kind: "openapi", source: input.file, entries: sortEntries(report.entries) },
+    call: choice.consumer === undefined ? null : exampleCall(system, choice.consumer, operations),
   };
 }
 
