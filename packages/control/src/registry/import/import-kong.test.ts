@@ -216,9 +216,29 @@ test("who may call: acl allow and deny, the old names of both, and the credentia
   ]);
   assert.match(said(imported, "changed"), /plugin acl of service denied: a consumer that comes later is not let in/);
   assert.match(said(imported, "changed"), /route anyone: any consumer with a credential could call it/);
+  assert.match(said(imported, "changed"), /consumer none: no route of the file knows it/);
+  assert.doesNotMatch(said(imported, "changed"), /consumer (gold|silver): no route/);
   assert.match(said(imported, "changed"), /route basic: no consumer of the file may call it/);
   assert.match(said(imported, "not-mapped"), /route nobody: anybody could call it without a proof/);
   assert.match(said(imported, "not-mapped"), /plugin key-auth of service off: it is disabled/);
+});
+
+test("a prefix that is not left open says which plugin of which line closed it", () => {
+  const text = `_format_version: "3.0"
+services:
+  - name: billing
+    url: http://billing.internal
+    routes:
+      - name: all
+        paths: [/billing]
+    plugins:
+      - name: prometheus
+      - name: key-auth
+`;
+  assert.match(
+    said(importText(text), "changed"),
+    /route all: Kong served everything below \/billing; .* \(not left open, because of plugin key-auth of service billing at line 10\)/,
+  );
 });
 
 test("the most specific plugin is in force: consumer and route, consumer, route, service, global", () => {

@@ -6,9 +6,9 @@ import { createReporter, type Reporter, sortEntries } from "../import-report.ts"
 import type { Imported, ImportInput } from "../openapi/import-openapi.ts";
 import { type WrittenFile, writeObject } from "../written-estate.ts";
 import { type Grant, grantsOf } from "./kong-grants.ts";
-import { sayOtherObjects, sayPlugins } from "./kong-plugins.ts";
+import { describePlugin, sayOtherObjects, sayPlugins } from "./kong-plugins.ts";
 import { type KongSource, readKong } from "./kong-source.ts";
-import { type ImportedSystem, systemsOf } from "./kong-systems.ts";
+import { closingPlugin, type ImportedSystem, systemsOf } from "./kong-systems.ts";
 
 export function importKong(input: ImportInput): Imported {
   const report = createReporter();
@@ -17,6 +17,8 @@ export function importKong(input: ImportInput): Imported {
   const systems = systemsOf({ source, report, names, now: input.io.now() });
   const consumers = consumerIds(source, names, report);
   const grants = grantsOf(source, systems, report);
+  sayClosedPrefixes(source, systems, report);
+  sayUngranted(source, grants, report);
   sayDefaults(source, { systems, grants, report });
   sayPlugins(source, report);
   sayOtherObjects(source, report);
@@ -116,16 +118,35 @@ interface Taken {
   readonly report: Reporter;
 }
 
+/** A route served everything below its path; what is not left open serves what is declared. Says which plugin closed it. */
+function sayClosedPrefixes(source: KongSource, systems: readonly ImportedSystem[], report: Reporter): void {
+  for (const { id, service, place, openUntil } of systems)
+    for (const { route, at, isPrefix } of place.routes) {
+      if (!isPrefix || openUntil !== null) continue;
+      const closing = closingPlugin(source, service, route.name);
+      const because =
+        closing === null
+          ? ""
+          : ` (not left open, because of ${describePlugin(closing)} at line ${closing.tree.at.line})`;
+      report.changed(at, `route ${route.name}`, {
+        why: `Kong served everything below ${place.path}; of \`${id}\` only the paths that are declared are served${because}`,
+        fix: "declare its operations, for example from its OpenAPI description (`sallyport init --from`)",
+      });
+    }
+}
+
+function sayUngranted({ consumers }: KongSource, grants: readonly Grant[], report: Reporter): void {
+  for (const { name, tree } of consumers)
+    if (!grants.some(({ consumer }) => consumer === name))
+      report.changed(tree.at, `consumer ${name}`, {
+        why: "no route of the file knows it by its credentials and lets it in, so it is granted nothing",
+        fix: "add `uses` to its system, or remove the system if nobody calls with it any more",
+      });
+}
+
 /** What holds for the whole file is said once, at its beginning. */
 function sayDefaults({ root }: KongSource, { systems, grants, report }: Taken): void {
   const say = (what: string, why: string, fix: string): void => report.changed(root.at, what, { why, fix });
-  for (const { id, place, openUntil } of systems)
-    for (const { route, at, isPrefix } of place.routes)
-      if (isPrefix && openUntil === null)
-        report.changed(at, `route ${route.name}`, {
-          why: `Kong served everything below ${place.path}; of \`${id}\` only the paths that are declared are served`,
-          fix: "declare its operations, for example from its OpenAPI description (`sallyport init --from`)",
-        });
   if (systems.length === 0) return;
   say(
     "paths",

@@ -7,7 +7,7 @@ import { requestShape } from "../openapi/operation-path.ts";
 import { scalarText } from "../tree-members.ts";
 import { type PlacedRoute, placesOf, type ServedPlace } from "./kong-places.ts";
 import { describePlugin, onlyWatches } from "./kong-plugins.ts";
-import { type KongService, type KongSource, pluginFor, pluginsAt, settingOf } from "./kong-source.ts";
+import { type KongPlugin, type KongService, type KongSource, pluginFor, pluginsAt, settingOf } from "./kong-source.ts";
 import { type KongUpstream, upstreamOf } from "./kong-upstream.ts";
 
 export interface ImportedOperation {
@@ -65,10 +65,14 @@ function wasOpen(source: KongSource, system: PlacedSystem, all: readonly PlacedS
   const { service, place, upstream, id } = system;
   const isShared = all.some((other) => other.id !== id && isSamePlace(other.upstream.url, upstream.url));
   const isOpen = ({ route, isPrefix, anyMethod }: PlacedRoute): boolean =>
-    isPrefix &&
-    anyMethod &&
-    pluginsAt(source.plugins, { service: service.name, route: route.name }).every(({ name }) => onlyWatches(name));
+    isPrefix && anyMethod && closingPlugin(source, service, route.name) === null;
   return !isShared && place.routes.every(isOpen);
+}
+
+/** The first plugin that may keep somebody away from a route; null where none does. */
+export function closingPlugin(source: KongSource, service: KongService, route: string): KongPlugin | null {
+  const inForce = pluginsAt(source.plugins, { service: service.name, route });
+  return inForce.find(({ name }) => !onlyWatches(name)) ?? null;
 }
 
 function placeSystems({ source, report, names }: SystemsInput): readonly PlacedSystem[] {

@@ -23,7 +23,10 @@ function readsOf(operations: readonly ReadOperation[]): readonly ReadOperation[]
 export function exampleCall(system: string, caller: string, operations: readonly ReadOperation[]): string | null {
   const calls = readsOf(operations)
     .filter(({ method }) => method === "GET")
-    .map(({ name, declaration }) => ({ name, parameters: String(declaration["match"]).match(/(?<=\{)[^{}]+(?=\})/g) ?? [] }));
+    .map(({ name, declaration }) => ({
+      name,
+      parameters: String(declaration["match"]).match(/(?<=\{)[^{}]+(?=\})/g) ?? [],
+    }));
   const [easiest] = calls.sort((one, other) => one.parameters.length - other.parameters.length);
   if (easiest === undefined) return null;
   const given = easiest.parameters.map((parameter) => `${parameter}=1`);
