@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { type Actor, type AdminActions, AdminFault } from "./admin/actions.ts";
-import { type AdminApiPorts, type AdminRoute, adminRoutes, createAdminApi } from "./api.ts";
+import type { AdminRoute } from "./admin/route.ts";
+import { type AdminApiPorts, createAdminApi } from "./admin/serve-api.ts";
+import { adminRoutes } from "./api.ts";
 
 interface Seen {
   readonly calls: string[];

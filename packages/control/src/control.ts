@@ -8,7 +8,7 @@ import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
 import { AdminFault, type ApplyReport, type ControlStatus } from "./admin/actions.ts";
 import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
 import { applyLoaded, createActions } from "./admin/control-actions.ts";
-import { createAdminApi } from "./api.ts";
+import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";

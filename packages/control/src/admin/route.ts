@@ -1,0 +1,49 @@
+// Promises the shape of an admin route, and the words that routes share: what a name, a kid, a reason may be.
+// Trusts nothing. The routes are the table of ../api.ts; specified in docs/admin-api.md.
+import { z } from "zod";
+import type { Actor, AdminActions } from "./actions.ts";
+
+/**
+ * `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer, under the
+ * object named here (docs/formats/leaf.md `object`).
+ */
+type AuditWay = { readonly audit: "outbox" } | { readonly audit: "appended"; readonly object: (id: string) => string };
+
+export type AdminRoute = AuditWay & {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  /** What is recorded, and what an operator must be allowed to do. */
+  readonly action: string;
+  /** What `:id` in the path may be; nothing else is passed on or recorded. */
+  readonly id?: RegExp;
+  readonly handle: (call: AdminCall) => Promise<unknown>;
+};
+
+export interface AdminCall {
+  readonly actions: AdminActions;
+  readonly actor: Actor;
+  /** The `:id` of the path; an empty text where the route has none. */
+  readonly id: string;
+  body<T>(schema: z.ZodType<T>): Promise<T>;
+}
+
+export const ids = {
+  word: /^[a-z][a-z0-9-]{0,126}$/,
+  kid: /^[A-Za-z0-9_-]{43}$/,
+  /** A crossing or event id of docs/formats/leaf.md. */
+  event: /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
+} as const;
+/** What each looks like, and where to find one. */
+export const forms = {
+  word: ["a name", "a name is small letters, digits and hyphens, and begins with a letter"],
+  kid: ["the kid of a key", "a kid is 43 characters of base64url; the keys are in the issuer's jwks"],
+  event: [
+    "the id of a crossing or an event",
+    "it looks like gw-1-01KAMZZZZZ0000000000000000: the correlationId of the problem document, or the Sallyport-Crossing header of any answer",
+  ],
+} as const;
+export const word = z.string().regex(ids.word);
+export const environment = word.default("production");
+export const reason = z.string().min(1).max(500);
+/** What a change of one environment says. */
+export const change = z.strictObject({ environment, reason });
