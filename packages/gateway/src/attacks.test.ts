@@ -197,6 +197,20 @@ describe("stolen and replayed", () => {
     assert.equal((await orders.send(`${url}/billing/v1/regions/eu`, { token: scoped })).code, "scope-missing");
   });
 
+  test("a token exchanged from a grant dies with that grant, and one of another grant does not", async () => {
+    const token = orders.token("billing", { jti: "exchanged-once", gid: ["grt_stolen", "grt_exchange"] });
+    const other = orders.token("billing", { jti: "another-grant", gid: ["grt_kept"] });
+    assert.equal((await orders.send(invoice(), { token })).status, 200);
+    const reached = upstream.seen.length;
+    bed.feed.revoke("grant", "grt_stolen");
+    const answer = await orders.send(invoice(), { token });
+    assert.equal(answer.status, 401);
+    assert.equal(upstream.seen.length, reached);
+    const leaf = await lastLeafOf(answer.id);
+    assert.ok(leaf?.t === "crossing" && leaf.code === "token-revoked");
+    assert.equal((await orders.send(invoice(), { token: other })).status, 200);
+  });
+
   test("a token that a connection presented before is judged anew each time: its proof, its scheme, its signature, its key, its revocation", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const token = orders.token("billing", { jti: "kept-on-a-connection" });

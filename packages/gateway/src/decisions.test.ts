@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
+import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import type { AttributeSource } from "@sallyport/protocol/snapshot/objects.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
 import { sourceOf } from "./admit/source-prefix.ts";
@@ -393,6 +394,21 @@ describe("small parts", () => {
     assert.equal(refusalOf(error("ECONNRESET")), null);
     assert.equal(refusalOf(error("HPE_SOMETHING_NEW"))?.code, "bad-framing");
     assert.equal(refusalOf(error("HPE_HEADER_OVERFLOW"))?.code, "header-too-large");
+  });
+
+  test("revocations: a grant and a session are dead by their id, a subject by the time of issue; a kind of a newer control is not passed over", () => {
+    const revocations = new Revocations();
+    const entry = (seq: number, kind: RevocationKind) => ({ seq, kind, value: "x", notBefore: 1_000, until: 9_000 });
+    const entries = [entry(1, "grant"), entry(2, "session"), entry(3, "subject")];
+    assert.equal(revocations.take({ from: 1, through: 3 }, entries, 0), "taken");
+    assert.equal(revocations.isRevoked("grant", "x", 5_000), true);
+    assert.equal(revocations.isRevoked("session", "x", 5_000), true);
+    assert.equal(revocations.isRevoked("subject", "x", 1_000), true);
+    assert.equal(revocations.isRevoked("subject", "x", 1_001), false);
+    // What JSON may hold and the type does not.
+    const newer = { ...entry(4, "grant"), kind: "moon-phase" as RevocationKind };
+    assert.equal(revocations.take({ from: 4, through: 4 }, [newer], 0), "unknown-kind");
+    assert.equal(revocations.seq, 3);
   });
 
   test("revocations: ranges without a gap, kept until their end", () => {

@@ -4,14 +4,14 @@ import { strict as assert } from "node:assert";
 import type { Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 
-/** Longest life of a token (five minutes) and the clock skew verifiers allow: no revocation matters longer. */
-export const tokenEndMs = 300_000 + 60_000;
+/** Longest life of a token (a user's, ten minutes) and the clock skew verifiers allow: no revocation matters longer. */
+export const tokenEndMs = 600_000 + 60_000;
 
 export interface RevocationOrder {
   readonly tenant: string;
   readonly environment: string;
   readonly kind: RevocationKind;
-  /** `jti`, client id, integration id, `kid` or node id. */
+  /** `jti`, client id, integration id, `kid`, node id, grant id, session id or the subject's id at this issuer. */
   readonly value: string;
   /** Milliseconds since the epoch: what was issued at or before it is dead. */
   readonly notBefore: number;

@@ -197,6 +197,11 @@ export class SnapshotFollower {
     if (taken === "gap") this.#resync("a revocation is missing");
     else if (taken === "full")
       logger.error({ held: revocations.size }, "too many revocations to hold; the gateway goes stale until some end");
+    else if (taken === "unknown-kind")
+      logger.error(
+        { held: revocations.seq },
+        "control revokes what this version does not know; the gateway goes stale until it is updated",
+      );
     if (taken !== "taken") return;
     disk.writeRevocations(revocations.state());
     this.#ack();

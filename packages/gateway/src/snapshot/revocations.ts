@@ -1,6 +1,7 @@
 // Promises that what was revoked stays revoked here: ranges of the sequence are taken without a gap, a gap is named and asked for again, and an entry is
 // only forgotten after the last token it could concern has ended. Trusts the channel for order and content. Specified in docs/formats/join.md.
 import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
+import type { TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
 
 /** Entries held at once; more than this and the gateway must not pretend to know them all. */
 export const revocationsMax = 200_000;
@@ -10,7 +11,10 @@ export interface RevocationState {
   readonly entries: readonly Revocation[];
 }
 
-export type Taken = "taken" | "gap" | "full";
+export type Taken = "taken" | "gap" | "full" | "unknown-kind";
+
+/** An id that was revoked once never comes back, so no time is compared. */
+const byIdAlone: ReadonlySet<RevocationKind> = new Set(["jti", "grant", "session"]);
 
 export class Revocations {
   #seq = 0;
@@ -20,6 +24,9 @@ export class Revocations {
     integration: new Map(),
     kid: new Map(),
     node: new Map(),
+    grant: new Map(),
+    session: new Map(),
+    subject: new Map(),
   };
   #size = 0;
 
@@ -49,6 +56,8 @@ export class Revocations {
     for (const entry of entries) {
       if (entry.seq <= this.#seq) continue;
       if (entry.seq <= last || entry.seq > range.through) return "gap";
+      // Written by a newer control: what it ends is not known here, so this gateway must not go on as if it were.
+      if (!Object.hasOwn(this.#byKind, entry.kind)) return "unknown-kind";
       if (this.#size >= revocationsMax) return "full";
       this.#put(entry);
       last = entry.seq;
@@ -58,10 +67,10 @@ export class Revocations {
     return "taken";
   }
 
-  /** Was a token of this id, client or key, issued at `issuedAtMs`, revoked? For `jti` the id alone decides. */
-  isRevoked(kind: "jti" | "client" | "kid", value: string, issuedAtMs: number): boolean {
+  /** Was a token of this id, client, key, grant, session or subject, issued at `issuedAtMs`, revoked? */
+  isRevoked(kind: TokenRevocationKind, value: string, issuedAtMs: number): boolean {
     if (this.#size === 0) return false;
-    return kind === "jti" ? this.#byKind.jti.has(value) : this.#covers(kind, value, issuedAtMs);
+    return byIdAlone.has(kind) ? this.#byKind[kind].has(value) : this.#covers(kind, value, issuedAtMs);
   }
 
   /** Was the integration cut off after this moment (a token's `iat`, or the snapshot's issue time where there is no token)? */

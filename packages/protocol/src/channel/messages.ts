@@ -14,13 +14,13 @@ export interface RingKey {
   readonly state: "next" | "active" | "retiring";
 }
 
-export type RevocationKind = "jti" | "client" | "integration" | "kid" | "node";
+export type RevocationKind = "jti" | "client" | "integration" | "kid" | "node" | "grant" | "session" | "subject";
 
 export interface Revocation {
   readonly seq: number;
   readonly kind: RevocationKind;
   readonly value: string;
-  /** Milliseconds since the epoch: tokens issued at or before it are dead (`client`, `integration`, `kid`); for `jti` the id alone decides. */
+  /** Milliseconds since the epoch: tokens issued at or before it are dead (`client`, `integration`, `kid`, `subject`); for `jti`, `grant` and `session` the id alone decides. */
   readonly notBefore: number;
   /** Milliseconds since the epoch after which the entry may be forgotten (end of the longest token it could concern). */
   readonly until: number;

@@ -277,6 +277,13 @@ const typed: readonly (readonly [string, Readonly<Record<string, unknown>>, stri
     "token-claims",
   ],
   ["acr as a number", { acr: 1 }, "token-claims"],
+  ["gid as a string", { gid: "grt_1" }, "token-claims"],
+  ["an empty gid", { gid: [] }, "token-claims"],
+  ["ten grants", { gid: Array.from({ length: 10 }, (_, at) => `grt_${at}`) }, "token-claims"],
+  ["nine grants", { gid: Array.from({ length: 9 }, (_, at) => `grt_${at}`) }, "bearer"],
+  ["one grant twice", { gid: ["grt_1", "grt_1"] }, "token-claims"],
+  ["a grant id with a space", { gid: ["grt 1"] }, "token-claims"],
+  ["a numeric sid", { sid: 1 }, "token-claims"],
   ["amr as a string", { amr: "pwd" }, "token-claims"],
   ["an unknown claim", { extra: { nested: [1] } }, "bearer"],
 ];
@@ -347,17 +354,19 @@ for (const [kind, value] of [
   ["jti", claims.jti],
   ["client", "orders"],
   ["kid", signer.kid],
+  ["subject", claims.sub],
+  ["session", "ses_1"],
+  ["grant", "grt_root"],
+  ["grant", "grt_exchanged"],
 ] as const) {
   test(`a token revoked by ${kind} is refused, also when its signature was cached, and others pass`, () => {
     const revocations: TokenRevocations = { isRevoked: (k, v, at) => k === kind && v === value && at <= now };
-    const signed = readAccessToken(token(), rules);
+    const descent = { gid: ["grt_root", "grt_exchanged"], sid: "ses_1" };
+    const signed = readAccessToken(token(descent), rules);
     assert.ok(signed.kind === "signed");
     const result = acceptAccessToken(signed, { ...bearer, revocations });
     assert.equal(result.kind === "deny" ? result.code : result.kind, "token-revoked");
-    assert.equal(
-      answer(token({ iat: seconds + 1 }), { ...bearer, revocations }),
-      kind === "jti" || kind === "client" || kind === "kid" ? "bearer" : "",
-    );
+    assert.equal(answer(token({ ...descent, iat: seconds + 1 }), { ...bearer, revocations }), "bearer");
   });
 }
 
@@ -470,6 +479,8 @@ test("parse then print gives the same token, for any claims", () => {
       scope: fc.array(word, { minLength: 1, maxLength: 5 }).map((words) => words.join(" ")),
       cnf: fc.constantFrom({ jkt }, { "x5t#S256": x5t }, { jkt, "x5t#S256": x5t }),
       act: fc.constantFrom({ sub: "a" }, { sub: "a", act: { sub: "b" } }),
+      gid: fc.uniqueArray(fc.stringMatching(/^[\x21-\x7e]{1,40}$/), { minLength: 1, maxLength: 9 }),
+      sid: fc.stringMatching(/^[\x21-\x7e]{1,40}$/),
       acr: word,
       amr: fc.array(word, { maxLength: 4 }),
       auth_time: fc.integer({ min: 1, max: seconds }),

@@ -3,14 +3,14 @@
 import type { Proof } from "../principal.ts";
 import { compared, type Deny, deny, instant } from "../verdict.ts";
 import { isBase64urlOf32 } from "./base64url.ts";
-import { claimActor, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
+import { claimActor, claimGrants, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
 import type { AccessTokenClaims } from "./claims.ts";
 import type { TokenKeys, TokenSigner } from "./crypto.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
 import { checkSignature, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
 
 /** Part of every cache key over verified tokens; raised whenever these rules change. */
-export const tokenValidatorVersion = "1";
+export const tokenValidatorVersion = "2";
 export const accessTokenType = "at+jwt";
 export const accessTokenBytesMax = 8192;
 /** Clock skew allowed unless a rule says otherwise, and the most any rule can allow. */
@@ -33,9 +33,12 @@ export interface SignedAccessToken {
   readonly kid: string;
 }
 
+/** What a token can be revoked by. */
+export type TokenRevocationKind = "jti" | "client" | "kid" | "grant" | "session" | "subject";
+
 export interface TokenRevocations {
-  /** Was a token of this id, client or key, issued at `issuedAtMs`, revoked? */
-  isRevoked(kind: "jti" | "client" | "kid", value: string, issuedAtMs: number): boolean;
+  /** Was a token of this id, client, key, grant, session or subject, issued at `issuedAtMs`, revoked? */
+  isRevoked(kind: TokenRevocationKind, value: string, issuedAtMs: number): boolean;
 }
 
 /** One presentation of a token; judged anew for each request. */
@@ -109,13 +112,8 @@ export function acceptAccessToken(signed: SignedAccessToken, use: TokenUse): Ver
     return no("token-audience", `aud is not ${use.audience}`, compared(use.audience, claims.aud));
   const clock = checkTimes(claims, use.now, use.skewMs);
   if (clock !== null) return clock;
-  const issuedAtMs = claims.iat * 1000;
-  const { revocations } = use;
-  if (revocations.isRevoked("jti", claims.jti, issuedAtMs))
-    return no("token-revoked", "the token was revoked by its id");
-  if (revocations.isRevoked("client", claims.client_id, issuedAtMs))
-    return no("token-revoked", "the tokens of this client were revoked");
-  if (revocations.isRevoked("kid", kid, issuedAtMs)) return no("token-revoked", "the signing key was revoked");
+  const revoked = checkRevocations(signed, use.revocations);
+  if (revoked !== null) return revoked;
   const proof = checkBinding(claims, use);
   if (proof.kind === "deny") return proof;
   return {
@@ -136,8 +134,8 @@ export function verifyAccessToken(token: string, rules: AccessTokenRules, use: T
 
 /** Prints and signs with keys in the order of the format page. Claims are not judged here: that is `mint`'s duty. */
 export function signAccessToken(claims: AccessTokenClaims, signer: TokenSigner): string {
-  const { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, acr, amr, auth_time } = claims;
-  const ordered = { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, acr, amr, auth_time };
+  const { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, gid, sid, acr, amr, auth_time } = claims;
+  const ordered = { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, gid, sid, acr, amr, auth_time };
   return signCompactJws({ alg: signer.alg, typ: accessTokenType, kid: signer.kid }, ordered, signer);
 }
 
@@ -159,6 +157,22 @@ export function checkTimes(
     const facts = compared(`iat and nbf up to ${instant(now)}`, `from ${instant(fromMs)}`);
     return no("token-not-yet-valid", "iat or nbf lies in the future", facts);
   }
+  return null;
+}
+
+/** Lineage included: the grant a token came from and every exchange after it, its session, and whom it speaks for. */
+function checkRevocations({ claims, kid }: SignedAccessToken, revocations: TokenRevocations): Deny | null {
+  const issuedAtMs = claims.iat * 1000;
+  const isRevoked = (kind: TokenRevocationKind, value: string): boolean =>
+    revocations.isRevoked(kind, value, issuedAtMs);
+  if (isRevoked("jti", claims.jti)) return no("token-revoked", "the token was revoked by its id");
+  if (isRevoked("client", claims.client_id)) return no("token-revoked", "the tokens of this client were revoked");
+  if (isRevoked("kid", kid)) return no("token-revoked", "the signing key was revoked");
+  if (isRevoked("subject", claims.sub)) return no("token-revoked", "the tokens of this subject were revoked");
+  if (claims.sid !== undefined && isRevoked("session", claims.sid))
+    return no("token-revoked", "the login session has ended");
+  for (const grant of claims.gid ?? [])
+    if (isRevoked("grant", grant)) return no("token-revoked", "a grant this token descends from was revoked");
   return null;
 }
 
@@ -237,6 +251,8 @@ const optionalClaims: readonly (readonly [keyof AccessTokenClaims, (value: unkno
   ["scope", claimScope],
   ["cnf", parseConfirmation],
   ["act", (value) => claimActor(value)],
+  ["gid", claimGrants],
+  ["sid", (value) => claimId(value)],
   ["acr", claimText],
   ["amr", parseMethods],
   ["auth_time", numericDate],

@@ -8,6 +8,8 @@ const numericDateMax = 253_402_300_799;
 const textUnitsMax = 512;
 const tokenIdMax = 128;
 const actorDepthMax = 8;
+/** One grant and at most eight exchanges after it: as deep as an `act` chain may be. */
+export const grantsMax = 9;
 const scopeUnitsMax = 4096;
 const scopeTokensMax = 256;
 
@@ -36,6 +38,18 @@ export function claimId(value: unknown, unitsMax = tokenIdMax): string | undefin
 export function claimScope(value: unknown): string | undefined {
   if (typeof value !== "string" || value.length > scopeUnitsMax || !scopeTokens.test(value)) return undefined;
   return value.split(" ", scopeTokensMax + 1).length <= scopeTokensMax ? value : undefined;
+}
+
+/** Ids of the grants a token descends from: 1 to 9, none twice. */
+export function claimGrants(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > grantsMax) return undefined;
+  const ids: string[] = [];
+  for (const one of value) {
+    const id = claimId(one);
+    if (id === undefined || ids.includes(id)) return undefined;
+    ids.push(id);
+  }
+  return ids;
 }
 
 /** RFC 8693 §4.1 chain, at most eight deep, with no members but `sub` and `act`. */

@@ -19,6 +19,10 @@ export interface AccessTokenClaims {
   readonly scope?: string;
   readonly cnf?: { readonly jkt?: string; readonly "x5t#S256"?: string };
   readonly act?: Actor;
+  /** 1 to 9 grant ids: the grant it came from first, then one per exchange. Revoking any of them kills the token. */
+  readonly gid?: readonly string[];
+  /** The login session it came from; when that ends, so does the token. */
+  readonly sid?: string;
   readonly acr?: string;
   readonly amr?: readonly string[];
   readonly auth_time?: number;
