@@ -37,6 +37,8 @@ export interface JwsForm {
   readonly bytesMax: number;
   /** `kid` for our own tokens, `jwk` for DPoP proofs: the one way the key is named. */
   readonly keyMember: "kid" | "jwk";
+  /** Members that issuers outside Sallyport are known to add: allowed and never read. Default none. */
+  readonly unread?: readonly string[];
 }
 
 const malformed = (why: MalformedJws["why"]): MalformedJws => ({ kind: "malformed", why });
@@ -55,15 +57,16 @@ export function parseCompactJws(text: string, form: JwsForm): CompactJws | Malfo
   if (head === null || payload === null || signature === null) return malformed("not canonical base64url");
   const members = parseJsonObject(head);
   if (members === null) return malformed("header is not one JSON object");
-  const header = parseHeader(members, form.keyMember);
+  const header = parseHeader(members, form);
   if (header === null) return malformed("header member not allowed");
   return { kind: "jws", header, payload, signature, signingInput: utf8(text.slice(0, second)) };
 }
 
 /** Anything beyond the known members is refused, which covers crit, jku, x5u, x5c, b64 and zip (RFC 8725 §3.10, RFC 7797). */
-function parseHeader(members: JsonObject, keyMember: "kid" | "jwk"): JoseHeader | null {
+function parseHeader(members: JsonObject, form: JwsForm): JoseHeader | null {
   for (const name of Object.keys(members)) {
-    if (name !== "alg" && name !== "typ" && name !== keyMember) return null;
+    if (name !== "alg" && name !== "typ" && name !== form.keyMember && form.unread?.includes(name) !== true)
+      return null;
   }
   const { alg, typ, kid, jwk } = members;
   if (typeof alg !== "string") return null;
