@@ -10,6 +10,8 @@ const programs = {
   nginx: { packages: ["nginx-light"] },
   haproxy: { packages: ["haproxy"] },
   "systemd-analyze": { packages: ["systemd"] },
+  // Signs in as a person would: the pages of the authorization server, with a passkey of a virtual authenticator.
+  chromium: { packages: ["chromium"] },
   // Renders the Helm chart, with the function library of Helm's templates.
   go: {
     packages: ["golang-go", "golang-github-masterminds-sprig-dev"],

@@ -5,6 +5,7 @@ import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
+import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
@@ -14,12 +15,14 @@ export const commands = {
   ...auditCommands,
   ...backupCommands,
   ...identityCommands,
+  ...peopleCommands,
   ...registryCommands,
   ...secretCommands,
 } satisfies CommandTable;
 
 export const migrations: readonly Migration[] = [
   ...identityMigrations,
+  ...peopleMigrations,
   ...registryMigrations,
   ...secretMigrations,
   ...auditMigrations,
