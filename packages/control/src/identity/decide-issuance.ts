@@ -5,6 +5,7 @@ import type { IdentityClient, IdentityGrant } from "./directory.ts";
 import type { MintDecision } from "./mint.ts";
 
 export const machineLifetimeSecondsMax = 300;
+export const userLifetimeSecondsMax = 600;
 export const scopeBytesMax = 4096;
 export const scopesMax = 128;
 

@@ -18,6 +18,8 @@ export interface IdentityClient {
   /** The one system it belongs to. */
   readonly system: string;
   readonly keys: readonly ClientKey[];
+  /** What it may send as `grant_type`. */
+  readonly grantTypes: readonly string[];
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -47,7 +49,12 @@ export interface DirectoryParts {
   /** Served systems only: a broken one gets no tokens. Keys are bare public JWKs from the declared files. */
   readonly systems: readonly {
     readonly id: string;
-    readonly clients: readonly { readonly id: string; readonly keys: readonly object[] }[];
+    readonly clients: readonly {
+      readonly id: string;
+      readonly keys: readonly object[];
+      /** Default: client_credentials alone. */
+      readonly grantTypes?: readonly string[];
+    }[];
     readonly certificates: readonly CertificateIdentity[];
   }[];
   readonly integrations: readonly {
@@ -69,11 +76,12 @@ export interface DirectoryParts {
 export function directoryOf(parts: DirectoryParts): Directory {
   const clients = new Map<string, IdentityClient>();
   for (const system of parts.systems) {
-    for (const { id, keys } of system.clients) {
+    for (const { id, keys, grantTypes } of system.clients) {
       const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
       clients.set(id, {
         id,
         system: system.id,
+        grantTypes: grantTypes ?? ["client_credentials"],
         keys: [...declared, ...(parts.rows?.get(id) ?? [])],
         certificates: system.certificates,
       });

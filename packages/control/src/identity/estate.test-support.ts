@@ -22,7 +22,7 @@ import {
   type TestSend,
   testKey,
 } from "./issuer.test-support.ts";
-import { createIssuer, issuerUrl } from "./issuer.ts";
+import { createIssuer, type IssuerOptions, issuerUrl } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
@@ -147,8 +147,11 @@ export function directoryWith(name: string, keys: ReadonlyMap<string, readonly C
   });
 }
 
+/** Grants, endpoints, routes and authentication beyond the built-in ones, for both issuers. */
+export type TestParts = Pick<IssuerOptions, "authentication" | "grants" | "endpoints" | "routes" | "metadata">;
+
 /** Starts everything on 127.0.0.1; the caller closes it. */
-export async function startEstate(store: Store<IdentityCommands>): Promise<TestEstate> {
+export async function startEstate(store: Store<IdentityCommands>, parts: TestParts = {}): Promise<TestEstate> {
   const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const faults: unknown[] = [];
   const listener = await listenIdentity({ host: "127.0.0.1", port: 0, tls, onFault: (fault) => faults.push(fault) });
@@ -197,6 +200,7 @@ export async function startEstate(store: Store<IdentityCommands>): Promise<TestE
         checkCertificate,
       },
       onFault: (fault) => faults.push(fault),
+      ...parts,
     });
     return Object.assign(state, { issuer, served, ring, record });
   };

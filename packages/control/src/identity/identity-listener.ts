@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { boundSources } from "../source-places.ts";
-import { metadataOf } from "./metadata.ts";
 import type { TokenHandler } from "./provider.ts";
+import type { IssuerRoute } from "./seams.ts";
 
 export const headerBytesMax = 8 * 1024;
 export const bodyBytesMax = 16 * 1024;
@@ -20,7 +20,12 @@ export interface ServedIssuer {
   readonly tenant: string;
   readonly environment: string;
   readonly issuer: string;
-  readonly token: TokenHandler;
+  /** Paths below the issuer that take a form from a client: `/token` and the endpoints. */
+  readonly forms: readonly string[];
+  /** Serves a form; `req.url` is one of `forms`. */
+  readonly form: TokenHandler;
+  readonly routes: readonly IssuerRoute[];
+  metadata(): unknown;
   /** Records a request that is refused before it reaches the issuer; resolves as the recorder does. */
   refused(code: string, address: string): Promise<void>;
   /** RFC 7517 set of the keys in the ring. */
@@ -50,10 +55,7 @@ export interface IdentityListener {
   close(): Promise<void>;
 }
 
-type Route = {
-  readonly method: "GET" | "POST";
-  readonly serve: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
-};
+type Route = Omit<IssuerRoute, "path">;
 
 /** Starts listening; resolves once the port is bound, rejects when it cannot be. */
 export async function listenIdentity(options: IdentityListenerOptions): Promise<IdentityListener> {
@@ -99,37 +101,62 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
   };
 }
 
-/** Exact request targets, nothing decoded, nothing prefixed: whatever is not here is 404, authorize and interaction pages included. */
+/** Exact paths, nothing decoded: whatever is not here is 404. Keys are `METHOD path`; one that ends in `/` stands for one more segment. */
 function routesOf(issuers: readonly ServedIssuer[]): ReadonlyMap<string, Route> {
   const routes = new Map<string, Route>();
   for (const issuer of issuers) {
     const path = `/${issuer.tenant}/${issuer.environment}`;
-    const document = (body: () => unknown): Route => ({
-      method: "GET",
-      serve: async (_req, res) => reply(res, 200, body(), { "Cache-Control": "public, max-age=60" }),
-    });
-    const metadata = document(() => metadataOf(issuer.issuer));
-    routes.set(`/.well-known/oauth-authorization-server${path}`, metadata);
-    routes.set(`/.well-known/openid-configuration${path}`, metadata);
-    routes.set(`${path}/.well-known/openid-configuration`, metadata);
-    routes.set(
-      `${path}/jwks`,
-      document(() => issuer.jwks()),
-    );
-    for (const [name, body] of Object.entries(issuer.documents)) routes.set(`${path}/${name}`, document(body));
-    routes.set(`${path}/token`, { method: "POST", serve: (req, res) => serveToken(issuer, req, res) });
+    const document = (at: string, body: () => unknown): void => {
+      const serve = async (_req: IncomingMessage, res: ServerResponse) =>
+        reply(res, 200, body(), { "Cache-Control": "public, max-age=60" });
+      routes.set(`GET ${at}`, { method: "GET", query: false, serve });
+    };
+    document(`/.well-known/oauth-authorization-server${path}`, () => issuer.metadata());
+    document(`/.well-known/openid-configuration${path}`, () => issuer.metadata());
+    document(`${path}/.well-known/openid-configuration`, () => issuer.metadata());
+    document(`${path}/jwks`, () => issuer.jwks());
+    for (const [name, body] of Object.entries(issuer.documents)) document(`${path}/${name}`, body);
+    for (const form of issuer.forms) {
+      const serve = (req: IncomingMessage, res: ServerResponse) => serveForm(issuer, form, { req, res });
+      routes.set(`POST ${path}${form}`, { method: "POST", query: false, serve });
+    }
+    for (const route of issuer.routes) routes.set(`${route.method} ${path}${route.path}`, route);
   }
   return routes;
 }
 
-async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const route = routes.get(req.url ?? "");
-  if (route === undefined) return reply(res, 404, { error: "not_found" });
-  if (req.method !== route.method) return reply(res, 405, { error: "method_not_allowed" }, { Allow: route.method });
-  await route.serve(req, res);
+const lastSegment = /^(.*\/)([A-Za-z0-9_-]{1,128})$/;
+const methods = ["GET", "POST"] as const;
+
+function routeOf(
+  routes: ReadonlyMap<string, Route>,
+  method: string,
+  target: string,
+): { readonly route: Route; readonly below: string } | null {
+  const at = target.indexOf("?");
+  const path = at < 0 ? target : target.slice(0, at);
+  const split = lastSegment.exec(path);
+  const exact = routes.get(`${method} ${path}`);
+  const route = exact ?? (split === null ? undefined : routes.get(`${method} ${split[1]}`));
+  // A prefix is no place of its own.
+  if (route === undefined || (at >= 0 && !route.query) || (exact !== undefined && path.endsWith("/"))) return null;
+  return { route, below: exact === undefined ? (split?.[2] ?? "") : "" };
 }
 
-async function serveToken(issuer: ServedIssuer, req: IncomingMessage, res: ServerResponse): Promise<void> {
+async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const target = req.url ?? "";
+  const found = routeOf(routes, req.method ?? "", target);
+  if (found !== null) return found.route.serve(req, res, found.below);
+  const allowed = methods.filter((method) => routeOf(routes, method, target) !== null);
+  if (allowed.length === 0) return reply(res, 404, { error: "not_found" });
+  return reply(res, 405, { error: "method_not_allowed" }, { Allow: allowed.join(", ") });
+}
+
+async function serveForm(
+  issuer: ServedIssuer,
+  path: string,
+  { req, res }: { readonly req: IncomingMessage; readonly res: ServerResponse },
+): Promise<void> {
   const refusal = decideForm(req);
   if (refusal !== null) {
     await issuer.refused(refusal.code, req.socket.remoteAddress ?? "");
@@ -140,10 +167,10 @@ async function serveToken(issuer: ServedIssuer, req: IncomingMessage, res: Serve
       { Connection: "close" },
     );
   }
-  req.url = "/token";
+  req.url = path;
   // The name the client used decides nothing: behind this line there is only the issuer's own.
   req.headers.host = new URL(issuer.issuer).host;
-  await issuer.token(req, res);
+  await issuer.form(req, res);
 }
 
 interface FormRefusal {
@@ -152,7 +179,7 @@ interface FormRefusal {
   readonly fix: string;
 }
 
-/** What is wrong with the fields of a token request before its body is read; null when nothing is. */
+/** What is wrong with the fields of a form before its body is read; null when nothing is. */
 function decideForm({ headers }: IncomingMessage): FormRefusal | null {
   const length = headers["content-length"];
   // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.

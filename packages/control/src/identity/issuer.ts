@@ -5,9 +5,12 @@ import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { nextKeyChange } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
+import { metadataOf } from "./metadata.ts";
+import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute } from "./seams.ts";
 import { answerOf } from "./token-answer.ts";
-import type { GrantPorts } from "./token-grant.ts";
+import { clientCredentials, type GrantPorts } from "./token-grant.ts";
 
 /** What an issuer sees of its key ring: always the newest state this process knows. */
 export interface RingView {
@@ -26,6 +29,14 @@ export interface IssuerOptions {
   readonly ring: () => RingView;
   readonly ports: Omit<GrantPorts, "signer">;
   readonly documents?: Readonly<Record<string, () => unknown>>;
+  /** Default: private_key_jwt. */
+  readonly authentication?: ClientAuthentication;
+  /** Beside client_credentials. */
+  readonly grants?: readonly ((ports: GrantPorts) => GrantHandler)[];
+  readonly endpoints?: readonly ((ports: GrantPorts) => ClientEndpoint)[];
+  readonly routes?: readonly IssuerRoute[];
+  /** Members that the capabilities add to the metadata document (RFC 8414 §2). */
+  readonly metadata?: () => Readonly<Record<string, unknown>>;
   readonly onFault: (fault: unknown) => void;
 }
 
@@ -38,6 +49,9 @@ export function issuerUrl(identityUrl: string, tenant: string, environment: stri
 export function createIssuer(options: IssuerOptions): ServedIssuer {
   const issuer = issuerUrl(options.identityUrl, options.tenant, options.environment);
   const ports: GrantPorts = { ...options.ports, signer: () => options.ring().signer };
+  const authentication = options.authentication ?? privateKeyJwt;
+  const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
+  const endpoints = (options.endpoints ?? []).map((make) => make(ports));
   let current: { readonly version: string; readonly until: number; readonly handler: TokenHandler } | null = null;
 
   const handlerFor = (now: number): TokenHandler | null => {
@@ -52,6 +66,9 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         publicKey: { ...publicKey.jwk, kid: publicKey.kid, alg: publicKey.alg },
         directory,
         ports,
+        authentication,
+        grants,
+        endpoints,
         onFault: options.onFault,
       });
       current = { version, until: nextKeyChange(directory, now), handler };
@@ -63,7 +80,9 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     tenant: options.tenant,
     environment: options.environment,
     issuer,
-    token: async (req: IncomingMessage, res: ServerResponse) => {
+    forms: ["/token", ...endpoints.map(({ path }) => path)],
+    routes: options.routes ?? [],
+    form: async (req: IncomingMessage, res: ServerResponse) => {
       const handler = handlerFor(ports.clock.now());
       if (handler === null) {
         await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });
@@ -73,6 +92,12 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     },
     refused: (code, address) => ports.record.refused({ client: null, code, address }),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
+    metadata: () =>
+      metadataOf(issuer, {
+        grantTypes: grants.map(({ grantType }) => grantType),
+        methods: authentication.methods,
+        more: options.metadata?.() ?? {},
+      }),
     documents: options.documents ?? {},
   };
 }

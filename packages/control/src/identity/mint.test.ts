@@ -48,6 +48,35 @@ test("mint refuses as a bug: no grant, scope beyond it, a long life, a foreign a
     await assert.rejects(mint(decision(bug), signer, ports), { code: "ERR_ASSERTION" }, JSON.stringify(bug));
 });
 
+test("a token for a subject names its grant, may live ten minutes and carries how the subject was authenticated", async () => {
+  const subject = {
+    id: "usr_1",
+    session: "ses_1",
+    acr: "urn:sallyport:acr:mfa",
+    amr: ["pwd", "otp"],
+    authTime: 1_700_000_000,
+  };
+  const good = { subject, grants: ["grt_1"], act: { sub: "orders" }, lifetimeSeconds: 600 };
+  const { claims } = await mint(decision(good), signer, ports);
+  const { sub, client_id, gid, sid, acr, amr, auth_time, act, exp, iat } = claims;
+  assert.deepEqual(
+    { sub, client_id, gid, sid, acr, amr, auth_time, act, life: exp - iat },
+    {
+      sub: "usr_1",
+      client_id: "orders",
+      gid: ["grt_1"],
+      sid: "ses_1",
+      acr: subject.acr,
+      amr: subject.amr,
+      auth_time: subject.authTime,
+      act: { sub: "orders" },
+      life: 600,
+    },
+  );
+  for (const bug of [{ ...good, lifetimeSeconds: 601 }, { subject }, { lifetimeSeconds: 301, grants: ["grt_1"] }])
+    await assert.rejects(mint(decision(bug), signer, ports), { code: "ERR_ASSERTION" }, JSON.stringify(bug));
+});
+
 test("no token leaves before its record is durable, and none at all when the record fails", async () => {
   const order: string[] = [];
   const durable = Promise.withResolvers<void>();
@@ -104,7 +133,13 @@ test("whatever is granted and asked: scope stays inside live grants, the token e
       binding,
       fc.option(fc.array(word, { maxLength: 3 })),
       async (grants: IdentityGrant[], bound, asked) => {
-        const client = { id: "orders", system: "orders", keys: [], certificates: [] };
+        const client = {
+          id: "orders",
+          system: "orders",
+          keys: [],
+          grantTypes: ["client_credentials"],
+          certificates: [],
+        };
         const scope =
           asked === null || asked.length === 0 ? undefined : asked.map((name) => `billing:${name}`).join(" ");
         const verdict = decideIssuance({

@@ -2,10 +2,11 @@
 // Trusts the decision it is handed only after asserting it again, and the active key of the ring. Format: docs/formats/token.md (RFC 9068, RFC 7800).
 import assert from "node:assert/strict";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { Actor } from "@sallyport/protocol/principal.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { type Binding, machineLifetimeSecondsMax } from "./decide-issuance.ts";
+import { type Binding, machineLifetimeSecondsMax, userLifetimeSecondsMax } from "./decide-issuance.ts";
 import type { IssuanceRecorder } from "./issuance-record.ts";
 
 /** Everything about a token that was decided; mint adds time, id and signature. */
@@ -21,6 +22,24 @@ export interface MintDecision {
   readonly lifetimeSeconds: number;
   /** Milliseconds since the epoch; must be there, and later than the token's end, for an unbound token. */
   readonly bearerUntilMs?: number;
+  /** Absent: the client acts for itself, and the token lives at most five minutes instead of ten. */
+  readonly subject?: SubjectFacts;
+  /** Who acts for the subject (RFC 8693 §4.1), the newest outermost. */
+  readonly act?: Actor;
+  /** Ids of the grants it descends from, the root first, 1 to 9; every token for a subject has one. */
+  readonly grants?: readonly string[];
+}
+
+/** Whom a token speaks for and how that was established. */
+export interface SubjectFacts {
+  /** The subject's id at this issuer, never an e-mail address. */
+  readonly id: string;
+  /** The login session, where there was one. */
+  readonly session?: string;
+  readonly acr?: string;
+  readonly amr?: readonly string[];
+  /** Seconds since the epoch. */
+  readonly authTime?: number;
 }
 
 export interface MintedToken {
@@ -40,15 +59,30 @@ export interface MintPorts {
  */
 export async function mint(decision: MintDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
   const claims = claimsOf(decision, ports);
-  const token = signAccessToken(claims, signer);
+  const minted = { token: signAccessToken(claims, signer), claims };
+  await recordMinted(minted, ports);
+  return minted;
+}
+
+/**
+ * Signs without recording, for a caller that has to store the answer before it may leave: nothing leaves before `recordMinted` has resolved.
+ * Throws AssertionError as `mint` does.
+ */
+export function prepare(decision: MintDecision, signer: TokenSigner, ports: MintPorts): MintedToken {
+  const claims = claimsOf(decision, ports);
+  return { token: signAccessToken(claims, signer), claims };
+}
+
+/** Resolves once the issuance of a token is durable in the log; rejects when it cannot be: then the token must not leave. */
+export async function recordMinted({ claims }: Pick<MintedToken, "claims">, ports: MintPorts): Promise<void> {
+  const { cnf } = claims;
   await ports.record.issued({
-    client: decision.client,
-    audience: decision.audience,
+    client: claims.client_id,
+    audience: claims.aud,
     tokenId: claims.jti,
-    proof: decision.binding.kind === "none" ? "bearer" : decision.binding.kind,
+    proof: cnf?.jkt !== undefined ? "dpop" : cnf === undefined ? "bearer" : "mtls",
     expiresAt: claims.exp * 1000,
   });
-  return { token, claims };
 }
 
 /** The claims of a decision, with every promise of this file asserted. */
@@ -57,14 +91,17 @@ function claimsOf(decision: MintDecision, ports: MintPorts): AccessTokenClaims {
   const iat = Math.floor(now / 1000);
   const exp = iat + decision.lifetimeSeconds;
   assert.ok(Number.isInteger(decision.lifetimeSeconds) && decision.lifetimeSeconds >= 1, "a token lives whole seconds");
-  assert.ok(decision.lifetimeSeconds <= machineLifetimeSecondsMax, "a machine token lives at most five minutes");
+  const { subject, act, grants } = decision;
+  const most = subject === undefined ? machineLifetimeSecondsMax : userLifetimeSecondsMax;
+  assert.ok(decision.lifetimeSeconds <= most, "a machine token lives at most five minutes, a user's ten");
+  assert.ok(subject === undefined || grants !== undefined, "a token for a subject names its grant");
   assert.ok(decision.audience.startsWith(`${decision.issuer}/systems/`), "the audience is a system of this issuer");
   assert.ok(decision.client.length > 0 && decision.ceiling.size > 0, "a token has a client and a grant");
   for (const scope of decision.scopes ?? []) assert.ok(decision.ceiling.has(scope), "no scope beyond the grant");
   const cnf = confirmationOf(decision, exp);
   return {
     iss: decision.issuer,
-    sub: decision.client,
+    sub: subject?.id ?? decision.client,
     aud: decision.audience,
     exp,
     iat,
@@ -72,6 +109,12 @@ function claimsOf(decision: MintDecision, ports: MintPorts): AccessTokenClaims {
     client_id: decision.client,
     ...(decision.scopes === null ? {} : { scope: decision.scopes.join(" ") }),
     ...(cnf === null ? {} : { cnf }),
+    ...(act === undefined ? {} : { act }),
+    ...(grants === undefined ? {} : { gid: grants }),
+    ...(subject?.session === undefined ? {} : { sid: subject.session }),
+    ...(subject?.acr === undefined ? {} : { acr: subject.acr }),
+    ...(subject?.amr === undefined ? {} : { amr: subject.amr }),
+    ...(subject?.authTime === undefined ? {} : { auth_time: subject.authTime }),
   };
 }
 

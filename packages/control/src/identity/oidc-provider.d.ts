@@ -9,6 +9,7 @@ declare module "oidc-provider" {
     readonly res: ServerResponse;
     status: number;
     body: unknown;
+    path: string;
     readonly state: Record<string, unknown>;
     set(name: string, value: string): void;
     remove(name: string): void;
@@ -42,6 +43,7 @@ declare module "oidc-provider" {
 
   export const errors: {
     readonly InvalidClientAuth: new (detail: string) => Error;
+    readonly UnsupportedGrantType: new () => Error;
     readonly CustomOIDCProviderError: new (error: string, description: string) => Error;
   };
 }

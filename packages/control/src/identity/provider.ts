@@ -1,21 +1,21 @@
-// Promises the token endpoint of one issuer: private_key_jwt, client_credentials and nothing else that oidc-provider could do.
+// Promises the form endpoints of one issuer, with the grants, endpoints and client authentication it is handed, and nothing else oidc-provider could do.
 // Trusts oidc-provider for request parsing and client authentication only; tokens, proofs, replay, targets and texts are ours. docs/identity.md, RFC 6749, RFC 7523.
 // This is the only file that imports oidc-provider.
 import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
-import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
-import { algorithmOf, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { ExternalSigningKey, errors, Provider, type ProviderContext } from "oidc-provider";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
-import { type ClientKey, type Directory, keysInForce } from "./directory.ts";
+import type { Directory } from "./directory.ts";
+import { endpointGrantType, readEndpointForm } from "./endpoint-form.ts";
 import type { RefusedFacts } from "./issuance-record.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { replayKey } from "./replay.ts";
-import { answerOf, type PublicAnswer, refusalCode } from "./token-answer.ts";
-import { type GrantPorts, type GrantRequest, grantClientCredentials } from "./token-grant.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, GrantRequest } from "./seams.ts";
+import { answerOf, answerOfRefusal, type PublicAnswer, refusalCode } from "./token-answer.ts";
+import type { GrantPorts } from "./token-grant.ts";
 
 export interface IssuerParts {
   /** `<identity url>/<tenant>/<environment>`, without a trailing slash. */
@@ -25,11 +25,20 @@ export interface IssuerParts {
   /** The directory this provider is built for; grants are read from the live one. */
   readonly directory: Directory;
   readonly ports: GrantPorts;
+  readonly authentication: ClientAuthentication;
+  readonly grants: readonly GrantHandler[];
+  readonly endpoints: readonly ClientEndpoint[];
   /** Told about failures of our own (store, log); never about refused requests. */
   readonly onFault: (fault: unknown) => void;
 }
 
 export type TokenHandler = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
+interface ProviderRefusal {
+  readonly message: string;
+  readonly error_description?: string;
+  readonly error_detail?: string;
+}
 
 /** The public half only: nothing inside oidc-provider can sign. */
 class PublicHalf extends ExternalSigningKey {
@@ -57,17 +66,17 @@ class NoStorage {
 
 const off = { enabled: false };
 
-/** Builds the handler for `POST <issuer>/token`; takes under a millisecond, so a change of keys or clients builds a new one. */
+/** Builds the handler for `POST <issuer>/token` and for each endpoint, by `req.url`; takes under a millisecond, so a change of keys or clients builds a new one. */
 export function buildIssuer(parts: IssuerParts): TokenHandler {
-  const { issuer, ports } = parts;
+  const { issuer } = parts;
   const provider = new Provider(issuer, {
     adapter: NoStorage,
-    clients: clientMetadata(parts.directory, ports.clock.now()),
+    clients: clientMetadata(parts),
     jwks: { keys: [new PublicHalf(parts.publicKey)] },
     scopes: [],
     claims: { openid: [] },
     responseTypes: [],
-    clientAuthMethods: ["private_key_jwt"],
+    clientAuthMethods: [...parts.authentication.methods],
     clientDefaults: {
       grant_types: ["client_credentials"],
       response_types: [],
@@ -99,44 +108,78 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
     },
     ttl: {},
   });
-  provider.registerGrantType(
-    "client_credentials",
-    (context) => answerGrant(context, parts),
-    ["scope", "resource"],
-    ["resource"],
-  );
+  for (const grant of parts.grants) registerGrant(provider, grant, parts);
+  for (const endpoint of parts.endpoints) registerEndpoint(provider, endpoint, parts);
   provider.on("error", parts.onFault);
   provider.on("server_error", (_context: ProviderContext, fault: unknown) => parts.onFault(fault));
-  provider.on("grant.error", (context: ProviderContext, refusal: { error_detail?: string; message: string }) => {
-    context.state["refusal"] ??= refusalCode(refusal.message, refusal.error_detail);
+  provider.on("grant.error", (context: ProviderContext, refusal: ProviderRefusal) => {
+    context.state["refusal"] ??= refusalCode(refusal.message, refusal.error_detail ?? refusal.error_description);
   });
-  provider.use((context, next) => settle(context, next, parts));
+  provider.use((context, next) => settle(context, () => enter(context, next, parts), parts));
   return provider.callback();
 }
 
-/** Client metadata for oidc-provider. A client without a usable key is left out: it could not authenticate anyway. */
-function clientMetadata(directory: Directory, now: number): readonly Record<string, unknown>[] {
+/** Client metadata for oidc-provider. A client that cannot authenticate now is left out. */
+function clientMetadata({ directory, ports, authentication, endpoints }: IssuerParts): Record<string, unknown>[] {
   const metadata: Record<string, unknown>[] = [];
   for (const client of directory.clients.values()) {
-    const keys = keysInForce(client, now).flatMap(usableKey);
-    if (keys.length === 0) continue;
-    metadata.push({
-      client_id: client.id,
-      token_endpoint_auth_method: "private_key_jwt",
-      redirect_uris: [],
-      jwks: { keys },
-    });
+    const own = authentication.metadataOf(client, ports.clock.now());
+    if (own === null) continue;
+    const grant_types = [...client.grantTypes, ...endpoints.map(endpointGrantType)];
+    metadata.push({ redirect_uris: [], ...own, client_id: client.id, grant_types });
   }
   return metadata;
 }
 
-/** The bare public members with the algorithm pinned by the key, or nothing: one bad key may not take its neighbours along. */
-function usableKey(key: ClientKey): readonly Record<string, unknown>[] {
-  const jwk = parsePublicJwk(key.jwk);
-  if (jwk === null) return [];
-  // A key registered without a name goes by its RFC 7638 thumbprint, which is what most libraries send as kid.
-  const kid = typeof key.jwk["kid"] === "string" ? key.jwk["kid"] : thumbprint(jwk, { sha256 });
-  return [{ ...jwk, kid, alg: algorithmOf(jwk), use: "sig" }];
+function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerParts): void {
+  const handle = async (context: ProviderContext) => {
+    const answer = await grant.handle(requestOf(context, parts.issuer, grant.parameters));
+    context.set("DPoP-Nonce", parts.ports.nonces.issue());
+    if (answer.kind === "token") context.body = answer.body;
+    else refuse(context, answer);
+  };
+  provider.registerGrantType(grant.grantType, handle, ["scope", "resource", ...grant.parameters], ["resource"]);
+}
+
+/** An endpoint is a grant type that can only be reached by its own path, so that it shares the token endpoint's client authentication. */
+function registerEndpoint(provider: Provider, endpoint: ClientEndpoint, parts: IssuerParts): void {
+  const handle = async (context: ProviderContext) => {
+    if (context.state["endpoint"] !== endpoint) throw new errors.UnsupportedGrantType();
+    const answer = await endpoint.handle(requestOf(context, parts.issuer, endpoint.parameters, endpoint.path));
+    context.set("DPoP-Nonce", parts.ports.nonces.issue());
+    if (answer.kind === "error") {
+      refuse(context, answer);
+      return;
+    }
+    context.status = answer.status;
+    if (answer.contentType !== undefined) context.set("Content-Type", answer.contentType);
+    context.body = answer.body;
+  };
+  const parameters = ["scope", "resource", ...endpoint.parameters];
+  provider.registerGrantType(endpointGrantType(endpoint), handle, parameters, ["resource"]);
+}
+
+/** Sends a request for an endpoint the way of the token endpoint. */
+async function enter(context: ProviderContext, next: () => Promise<void>, parts: IssuerParts): Promise<void> {
+  const endpoint = parts.endpoints.find((one) => one.path === context.path);
+  if (endpoint !== undefined) {
+    const form = await readEndpointForm(context.req, endpoint);
+    if (form === null) {
+      context.status = 400;
+      context.body = { error: "invalid_request" };
+      return;
+    }
+    Object.assign(context.req, { body: form });
+    context.state["endpoint"] = endpoint;
+    context.path = "/token";
+  }
+  await next();
+}
+
+function refuse(context: ProviderContext, refusal: GrantRefusal): void {
+  context.state["refusal"] = refusal.code;
+  context.state["answer"] = answerOfRefusal(refusal);
+  context.status = 400;
 }
 
 /** Called by oidc-provider after it verified the signature: our stricter rules, then the one insert that decides about replay. */
@@ -167,29 +210,24 @@ function hasOneSpelling(assertion: string): boolean {
   return parsed.kind === "jws" && parseJsonObject(parsed.payload) !== null;
 }
 
-async function answerGrant(context: ProviderContext, parts: IssuerParts): Promise<void> {
-  const answer = await grantClientCredentials(grantRequest(context, parts.issuer), parts.ports);
-  context.set("DPoP-Nonce", parts.ports.nonces.issue());
-  if (answer.kind === "token") {
-    context.body = answer.body;
-    return;
-  }
-  context.state["refusal"] = answer.code;
-  throw new errors.CustomOIDCProviderError(answer.error, answer.description);
-}
-
-function grantRequest(context: ProviderContext, issuer: string): GrantRequest {
+function requestOf(context: ProviderContext, issuer: string, names: readonly string[], path = "/token"): GrantRequest {
   const parameters = context.oidc.params ?? {};
-  const resource = parameters["resource"];
-  const scope = parameters["scope"];
+  const { resource, scope } = parameters;
   const { rawHeaders, socket } = context.req;
+  const own = names.flatMap((name) => {
+    const value = parameters[name];
+    return typeof value === "string" ? [[name, value] as const] : [];
+  });
   return {
     issuer,
     clientId: context.oidc.client?.clientId ?? "",
     resources: resource === undefined ? [] : typeof resource === "string" ? [resource] : resource,
     scope: typeof scope === "string" ? scope : undefined,
+    parameters: Object.fromEntries(own),
+    url: `${issuer}${path}`,
     proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
     certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
+    address: socket.remoteAddress ?? "",
   };
 }
 
@@ -198,15 +236,15 @@ async function settle(context: ProviderContext, next: () => Promise<void>, parts
   await next();
   // No browser may use this endpoint, so nothing invites one.
   for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
-  if (context.status === 200) return;
-  const authenticated = context.state["authenticated"];
   const code = context.state["refusal"];
+  if (code === undefined && (context.status === 200 || context.status === 201)) return;
+  const authenticated = context.state["authenticated"];
   const facts: RefusedFacts = {
     client: typeof authenticated === "string" ? authenticated : null,
     code: typeof code === "string" ? code : "request-malformed",
     address: context.req.socket.remoteAddress ?? "",
   };
-  let answer: PublicAnswer = answerOf(context.status, context.body);
+  let answer = answerOfContext(context);
   try {
     await parts.ports.record.refused(facts);
   } catch (fault) {
@@ -216,4 +254,13 @@ async function settle(context: ProviderContext, next: () => Promise<void>, parts
   context.status = answer.status;
   for (const [name, value] of Object.entries(answer.headers)) context.set(name, value);
   context.body = answer.body;
+}
+
+function answerOfContext(context: ProviderContext): PublicAnswer {
+  const ours = context.state["answer"];
+  // Set by `refuse` above and by nobody else.
+  if (ours !== undefined) return ours as PublicAnswer;
+  // RFC 6749 §5.2 has a code of its own for what oidc-provider calls a malformed request.
+  if (context.state["refusal"] === "grant-type-not-allowed") return answerOf(400, { error: "unauthorized_client" });
+  return answerOf(context.status, context.body);
 }

@@ -1,14 +1,13 @@
 // Promises that an error of the token endpoint says what to fix and nothing about who exists. Trusts only the error codes listed here.
 // Codes: RFC 6749 §5.2, RFC 8707 §2, RFC 9449 §5 and §8.
 
+import type { GrantRefusal } from "./seams.ts";
+
 export interface PublicAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Readonly<Record<string, string | number>>;
 }
-
-/** Errors whose text comes from us (the client is authenticated by then) or is one fixed sentence. */
-const ours = new Set(["invalid_target", "invalid_scope", "invalid_dpop_proof", "use_dpop_nonce"]);
 
 const fixed: Readonly<Record<string, PublicAnswer>> = {
   // One face for unknown client, wrong key, wrong audience, expired, replayed: nobody learns which clients exist.
@@ -20,7 +19,7 @@ const fixed: Readonly<Record<string, PublicAnswer>> = {
   unsupported_grant_type: {
     status: 400,
     headers: {},
-    body: { error: "unsupported_grant_type", error_description: "only client_credentials is served here" },
+    body: { error: "unsupported_grant_type", error_description: "this grant_type is not served here" },
   },
   temporarily_unavailable: {
     status: 503,
@@ -35,30 +34,38 @@ const malformed: PublicAnswer = {
   body: {
     error: "invalid_request",
     error_description:
-      "send one client_assertion, client_assertion_type, grant_type=client_credentials and resource, each once, form-encoded",
+      "send client_assertion, client_assertion_type, grant_type and what the grant needs, each once, form-encoded",
   },
 };
 
-/** The answer to give for an error of oidc-provider or of the grant. Everything unknown becomes 503. */
-export function answerOf(status: number, body: unknown): PublicAnswer {
-  const { error, error_description: description } =
-    typeof body === "object" && body !== null ? (body as { error?: unknown; error_description?: unknown }) : {};
-  const unavailable = fixed["temporarily_unavailable"] ?? malformed;
-  if (typeof error !== "string" || status >= 500) return unavailable;
-  if (ours.has(error) && typeof description === "string")
-    return { status: 400, headers: {}, body: { error, error_description: description } };
-  if (
-    error === "invalid_request" &&
-    typeof description === "string" &&
-    spoken.some((start) => description.startsWith(start))
-  ) {
-    return { status: 400, headers: {}, body: { error, error_description: description } };
-  }
-  return fixed[error] ?? (error === "invalid_request" ? malformed : unavailable);
+/** Errors of oidc-provider that are the request's fault; what it says about them is not passed on. */
+const fromRequest: Readonly<Record<string, PublicAnswer>> = {
+  invalid_request: malformed,
+  invalid_scope: {
+    status: 400,
+    headers: {},
+    body: { error: "invalid_scope", error_description: "scope must be operation names separated by single spaces" },
+  },
+  unauthorized_client: {
+    status: 400,
+    headers: {},
+    body: { error: "unauthorized_client", error_description: "this client may not use this grant_type" },
+  },
+};
+
+/** The answer to give for a refusal by one of our handlers, whose text may be shown. */
+export function answerOfRefusal(refusal: GrantRefusal): PublicAnswer {
+  const { error, description } = refusal;
+  return fixed[error] ?? { status: 400, headers: {}, body: { error, error_description: description } };
 }
 
-/** Sentences of our own grant that may be passed on with invalid_request. */
-const spoken = ["the token must be bound", "the integration accepts no proof", "the TLS client certificate is not"];
+/** The answer to give for an error of oidc-provider. Everything unknown becomes 503. */
+export function answerOf(status: number, body: unknown): PublicAnswer {
+  const { error } = typeof body === "object" && body !== null ? (body as { error?: unknown }) : {};
+  const unavailable = fixed["temporarily_unavailable"] ?? malformed;
+  if (typeof error !== "string" || status >= 500) return unavailable;
+  return fixed[error] ?? fromRequest[error] ?? unavailable;
+}
 
 /** What oidc-provider says in a refusal's detail, in the words of our records. */
 const details: readonly (readonly [RegExp, string])[] = [
@@ -71,6 +78,7 @@ const details: readonly (readonly [RegExp, string])[] = [
   [/audience|^aud /, "assertion-audience"],
   [/^iss /, "assertion-issuer"],
   [/^(expiration|unique jti|invalid (nbf|iat|exp|jti|iss|aud|sub))/, "assertion-malformed"],
+  [/grant type is not allowed/, "grant-type-not-allowed"],
   [/mechanism does not match/, "client-authentication-method"],
 ];
 
@@ -78,5 +86,7 @@ const details: readonly (readonly [RegExp, string])[] = [
 export function refusalCode(error: string, detail: string | undefined): string {
   const known = details.find(([pattern]) => detail !== undefined && pattern.test(detail));
   if (known !== undefined) return known[1];
-  return error in fixed || ours.has(error) ? error.replaceAll("_", "-") : "request-malformed";
+  return error in fixed || (error in fromRequest && error !== "invalid_request")
+    ? error.replaceAll("_", "-")
+    : "request-malformed";
 }

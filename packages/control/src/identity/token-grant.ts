@@ -8,6 +8,7 @@ import type { Directory } from "./directory.ts";
 import { type MintPorts, mint } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
+import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "./seams.ts";
 
 /** A proof whose signature, method, URL and time were verified; nonce and id are ours to judge. */
 export interface VerifiedProof {
@@ -37,47 +38,27 @@ export interface GrantPorts extends MintPorts {
   readonly checkCertificate: CertificateCheck;
 }
 
-export interface GrantRequest {
-  readonly issuer: string;
-  readonly clientId: string;
-  readonly resources: readonly string[];
-  readonly scope: string | undefined;
-  /** Every DPoP field value of the request. */
-  readonly proofs: readonly string[];
-  /** DER of the TLS client certificate. */
-  readonly certificate: Uint8Array | null;
+export interface Possession {
+  readonly kind: "possession";
+  readonly binding: Binding;
+  readonly proof: VerifiedProof | null;
 }
 
-export type TokenError =
-  | "invalid_request"
-  | "invalid_client"
-  | "invalid_target"
-  | "invalid_scope"
-  | "invalid_dpop_proof"
-  | "use_dpop_nonce"
-  | "temporarily_unavailable";
-
-export type GrantAnswer =
-  | { readonly kind: "token"; readonly body: Readonly<Record<string, string | number>> }
-  | { readonly kind: "error"; readonly error: TokenError; readonly description: string; readonly code: string };
-
-const fail = (error: TokenError, code: string, description: string): GrantAnswer => ({
-  kind: "error",
-  error,
-  code,
-  description,
+/** The machine grant: a client for itself. */
+export const clientCredentials = (ports: GrantPorts): GrantHandler => ({
+  grantType: "client_credentials",
+  parameters: [],
+  handle: (request) => grantClientCredentials(request, ports),
 });
 
-type Possession = { readonly binding: Binding; readonly proof: VerifiedProof | null } | GrantAnswer;
-
 /** Answers one authenticated client_credentials request. Rejects only when the store or the log fails: then no token leaves. */
-export async function grantClientCredentials(request: GrantRequest, ports: GrantPorts): Promise<GrantAnswer> {
+async function grantClientCredentials(request: GrantRequest, ports: GrantPorts): Promise<GrantAnswer> {
   const now = ports.clock.now();
   const directory = ports.directory();
   const client = directory.clients.get(request.clientId);
-  if (client === undefined) return fail("invalid_client", "client-unknown", "client authentication failed");
+  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
   const possession = checkPossession(request, client.certificates, now, ports);
-  if ("kind" in possession) return possession;
+  if (possession.kind === "error") return possession;
   const verdict = decideIssuance({
     issuer: request.issuer,
     client,
@@ -87,21 +68,12 @@ export async function grantClientCredentials(request: GrantRequest, ports: Grant
     grants: directory.grants,
     now,
   });
-  if (verdict.kind === "refuse") return fail(verdict.error, verdict.code, verdict.description);
+  if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
   const signer = ports.signer();
   if (signer === null)
-    return fail("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
-  // Burnt last, so that a refused request does not cost the client its proof, and keyed by key and id, so that nobody burns another's.
-  if (
-    possession.proof !== null &&
-    !(await ports.replay.claim(
-      "dpop",
-      replayKey(request.issuer, possession.proof.jkt, possession.proof.jti),
-      possession.proof.replayableUntil,
-    ))
-  ) {
-    return fail("invalid_dpop_proof", "dpop-replayed", "the DPoP proof is not acceptable");
-  }
+    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
+  const burnt = await burnProof(request.issuer, possession, ports);
+  if (burnt !== null) return burnt;
   const minted = await mint(verdict.decision, signer, ports);
   return {
     kind: "token",
@@ -114,17 +86,32 @@ export async function grantClientCredentials(request: GrantRequest, ports: Grant
   };
 }
 
-function checkPossession(
+/**
+ * Uses up the id of a proof; null when it was fresh. Call it last, so that a refused request does not cost the client its proof; the id is kept
+ * under its key, so that nobody burns another's.
+ */
+export async function burnProof(
+  issuer: string,
+  { proof }: Possession,
+  ports: Pick<GrantPorts, "replay">,
+): Promise<GrantRefusal | null> {
+  if (proof === null) return null;
+  const fresh = await ports.replay.claim("dpop", replayKey(issuer, proof.jkt, proof.jti), proof.replayableUntil);
+  return fresh ? null : refuseGrant("invalid_dpop_proof", "dpop-replayed", "the DPoP proof is not acceptable");
+}
+
+/** What the request proves to hold: a DPoP key, the certificate of its system, or nothing. The proof's id is not used up yet: burnProof. */
+export function checkPossession(
   request: GrantRequest,
   identities: readonly CertificateIdentity[],
   now: number,
-  ports: GrantPorts,
-): Possession {
+  ports: Pick<GrantPorts, "checkProof" | "checkCertificate" | "nonces">,
+): Possession | GrantRefusal {
   const [proof, ...others] = request.proofs;
-  if (others.length > 0) return fail("invalid_dpop_proof", "dpop-many", "the DPoP proof is not acceptable");
+  if (others.length > 0) return refuseGrant("invalid_dpop_proof", "dpop-many", "the DPoP proof is not acceptable");
   if (proof !== undefined) {
-    const checked = ports.checkProof(proof, `${request.issuer}/token`, now);
-    const challenge = fail(
+    const checked = ports.checkProof(proof, request.url, now);
+    const challenge = refuseGrant(
       "use_dpop_nonce",
       "dpop-nonce",
       "repeat the request with a proof over the nonce in the DPoP-Nonce field",
@@ -132,20 +119,20 @@ function checkPossession(
     if ("code" in checked)
       return checked.code === "dpop-nonce"
         ? challenge
-        : fail("invalid_dpop_proof", checked.code, "the DPoP proof is not acceptable");
+        : refuseGrant("invalid_dpop_proof", checked.code, "the DPoP proof is not acceptable");
     if (!ports.nonces.accepts(checked.nonce)) return challenge;
-    return { binding: { kind: "dpop", jkt: checked.jkt }, proof: checked };
+    return { kind: "possession", binding: { kind: "dpop", jkt: checked.jkt }, proof: checked };
   }
   if (request.certificate !== null && identities.length > 0) {
     const checked = ports.checkCertificate(request.certificate, identities, now);
     // A certificate that is not the declared one is never quietly ignored: the client would get a weaker token than it asked for.
     if ("code" in checked)
-      return fail(
+      return refuseGrant(
         "invalid_request",
         checked.code,
         "the TLS client certificate is not the one declared for this client's system",
       );
-    return { binding: { kind: "mtls", x5t: checked.x5t }, proof: null };
+    return { kind: "possession", binding: { kind: "mtls", x5t: checked.x5t }, proof: null };
   }
-  return { binding: { kind: "none" }, proof: null };
+  return { kind: "possession", binding: { kind: "none" }, proof: null };
 }

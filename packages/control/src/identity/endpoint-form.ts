@@ -1,0 +1,31 @@
+// Promises the form of an endpoint, bounded and unjudged, with the internal grant type that names the endpoint put in by us and never by the caller.
+// Trusts the listener for the length of the body. Format: application/x-www-form-urlencoded, RFC 6749 appendix B.
+import type { IncomingMessage } from "node:http";
+import { parse } from "node:querystring";
+import type { ClientEndpoint } from "./seams.ts";
+
+/** Nobody but us sends this as `grant_type`: the endpoint's handler is only reached by its own path. */
+export function endpointGrantType({ path }: Pick<ClientEndpoint, "path">): string {
+  return `urn:sallyport:endpoint:${path.slice(1)}`;
+}
+
+const formBytesMax = 16 * 1024;
+const parametersMax = 200;
+
+/** The parameters by name, those that came twice as arrays; null when the request is no form or names a grant type. */
+export async function readEndpointForm(
+  req: IncomingMessage,
+  endpoint: Pick<ClientEndpoint, "path">,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(req.headers["content-type"] ?? "")) return null;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  // Without an encoding set on the stream every chunk is a Buffer.
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > formBytesMax) return null;
+    chunks.push(chunk);
+  }
+  const form = parse(Buffer.concat(chunks).toString("utf8"), "&", "=", { maxKeys: parametersMax });
+  return form["grant_type"] === undefined ? { ...form, grant_type: endpointGrantType(endpoint) } : null;
+}
