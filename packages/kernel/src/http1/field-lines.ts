@@ -2,6 +2,7 @@
 // No repair: no fold, no bare CR or LF, no NUL, no space before the colon. Trusts its caller to bound the octets it is shown.
 // Specified in RFC 9112 §5 and RFC 9110 §5.5, §5.6.2.
 import { internedName } from "./interned-names.ts";
+import { framesMessage } from "./message-framing.ts";
 import { colon, cr, lf, space, tab, tokenOctets, valueOctets } from "./octets.ts";
 
 /** Why a section is refused. */
@@ -123,13 +124,23 @@ export class FieldLines {
     for (let i = 0; i < end; i += marksPerField) {
       const begun = marks[i] ?? 0;
       const nameEnd = marks[i + 1] ?? 0;
-      raw.push(
-        internedName(octets, begun, nameEnd) ?? text.slice(begun - from, nameEnd - from),
-        text.slice((marks[i + 2] ?? 0) - from, (marks[i + 3] ?? 0) - from),
-      );
+      const name = internedName(octets, begun, nameEnd) ?? text.slice(begun - from, nameEnd - from);
+      const valueEnd = marks[i + 3] ?? 0;
+      // Behind most values the line ends at once.
+      const isPlain = octets[valueEnd] === cr || !framesMessage(name);
+      raw.push(name, text.slice((marks[i + 2] ?? 0) - from, (isPlain ? valueEnd : behindTab(octets, valueEnd)) - from));
     }
     return raw;
   }
+}
+
+/**
+ * A tab behind a value that says how long a message is stays, and the value is none: llhttp takes no white space but spaces there, and what
+ * decides where a message ends must have one reading for everyone.
+ */
+function behindTab(octets: Uint8Array, valueEnd: number): number {
+  const lineEnd = octets.indexOf(cr, valueEnd);
+  return octets.subarray(valueEnd, lineEnd).includes(tab) ? lineEnd : valueEnd;
 }
 
 function isWhite(octet: number | undefined): boolean {

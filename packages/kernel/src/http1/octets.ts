@@ -16,6 +16,11 @@ export const valueOctets: Uint8Array = Uint8Array.from({ length: 256 }, (_, octe
   octet === tab || (octet >= space && octet !== 0x7f) ? 1 : 0,
 );
 
+/** 1 for a visible ASCII character: what a request target is made of. */
+export const targetOctets: Uint8Array = Uint8Array.from({ length: 256 }, (_, octet) =>
+  octet > space && octet < 0x7f ? 1 : 0,
+);
+
 function classOf(members: string): Uint8Array {
   const table = new Uint8Array(256);
   for (const member of members) table[member.charCodeAt(0)] = 1;
