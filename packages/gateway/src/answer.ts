@@ -1,14 +1,11 @@
 // Promises one way to say no: RFC 9457, who said it, a code, an id, and nothing a stranger could learn from. Trusts problem.ts for the public face.
 // Specified by RFC 9457, DESIGN §6 Denials and §7.13.
-import type { ServerResponse } from "node:http";
 import { type ProblemType, problemDocument, problems, publicCode } from "@sallyport/protocol/problem.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
 import { challenge } from "./identify/challenge.ts";
-
-/** An unread body up to this size is read and thrown away, so that the connection can go on; a larger one ends it. */
-const drainBytesMax = 64 * 1024;
+import { unwantedBytesMax } from "./listen/connection.ts";
 
 /** Writes a denial. `id` is what the caller may quote: the crossing's own id, or that of the leaf it was counted in. */
 export function writeDenial(
@@ -43,12 +40,8 @@ export function writeDenial(
   pushTimes(exchange, headers, on.gate);
   if (problem.retryable && problem.status !== 401 && exchange.rate === null) headers.push("retry-after", "1");
   if (on.gate.draining() || endsConnection(exchange, verdict)) headers.push("connection", "close");
-  send(response, { status: problem.status, headers, body: exchange.incoming.method === "HEAD" ? "" : body });
-}
-
-function send(response: ServerResponse, answer: { status: number; headers: string[]; body: string }): void {
-  response.writeHead(answer.status, answer.headers);
-  response.end(answer.body);
+  response.writeHead(problem.status, headers);
+  response.end(body);
 }
 
 /** After a refusal by `receive` nobody can be sure where the next request begins; after a refused certificate only a new handshake can help. */
@@ -57,11 +50,8 @@ function endsConnection(exchange: Exchange, verdict: Deny): boolean {
   if (exchange.incoming.complete) return false;
   // RFC 9110 §10.1.1: told no before `100 Continue`, a caller may leave the body out; what comes next would be read as that body.
   if (exchange.continueWanted !== null) return true;
-  const { request } = exchange;
-  // A request without content is whole with its head; node:http says so a moment after a denial that waits for nothing.
-  if (request !== null && !request.chunked && (request.contentLength ?? 0) === 0) return false;
-  const length = request?.contentLength ?? null;
-  return length === null || length > drainBytesMax || exchange.framingDeny !== null;
+  const length = exchange.request?.contentLength ?? null;
+  return length === null || length > unwantedBytesMax || exchange.framingDeny !== null;
 }
 
 /** RateLimit fields of the tightest limit (draft-ietf-httpapi-ratelimit-headers), and Retry-After where it is used up. */

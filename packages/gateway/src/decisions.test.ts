@@ -14,7 +14,7 @@ import { allocateReplaySet, openReplaySet } from "./identify/replay-set.ts";
 import { TokenCache } from "./identify/token-cache.ts";
 import { readJson } from "./inspect/json.ts";
 import { allocateRateTable, decideRate, openRateTable } from "./limit/gcra.ts";
-import { refusalOf } from "./listen/parse-error.ts";
+import { contentRefusal, headRefusal, timeoutRefusal } from "./listen/parse-error.ts";
 import { pipelineTable } from "./pipeline.ts";
 import { createCrossingIds } from "./record/crossing-id.ts";
 import { outcomeOf } from "./record/settle.ts";
@@ -389,11 +389,14 @@ describe("small parts", () => {
     assert.equal(cache.find("cold-0"), undefined);
   });
 
-  test("parser errors: a peer that is gone gets no answer, an unknown code is bad framing", () => {
-    const error = (code: string) => Object.assign(new Error("x"), { code });
-    assert.equal(refusalOf(error("ECONNRESET")), null);
-    assert.equal(refusalOf(error("HPE_SOMETHING_NEW"))?.code, "bad-framing");
-    assert.equal(refusalOf(error("HPE_HEADER_OVERFLOW"))?.code, "header-too-large");
+  test("parser errors: each part of a head has its own refusal, and inside content every fault is bad framing", () => {
+    assert.equal(headRefusal("target").code, "bad-request-line");
+    assert.equal(headRefusal("version").code, "bad-version");
+    assert.equal(headRefusal("field-name").code, "bad-header");
+    assert.equal(headRefusal("both-framings").code, "bad-framing");
+    assert.equal(headRefusal("too-many-fields").code, "header-too-large");
+    assert.equal(contentRefusal("trailer").code, "bad-framing");
+    assert.equal(timeoutRefusal("content").code, "request-timeout");
   });
 
   test("revocations: a grant and a session are dead by their id, a subject by the time of issue; a kind of a newer control is not passed over", () => {

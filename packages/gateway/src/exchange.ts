@@ -1,6 +1,5 @@
 // Promises the one value that travels down the pipeline: each field is written by the one stage named beside it, and read by later ones.
 // Trusts the stages' order (pipeline.ts). Words: DESIGN §2 (crossing, principal, verdict, outcome).
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { DecisionInputs } from "@sallyport/kernel/policy/port.ts";
 import type { CanonicalRequest } from "@sallyport/protocol/canonical/request.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
@@ -10,6 +9,8 @@ import type { UpstreamAnswer } from "./forward/upstream-answer.ts";
 import type { PoolLease } from "./forward/upstream-pools.ts";
 import type { Presented } from "./identify/presented.ts";
 import type { RateState } from "./limit/gcra.ts";
+import type { CallerAnswer } from "./listen/caller-answer.ts";
+import type { Incoming } from "./listen/incoming.ts";
 import type { StageTimes } from "./observe/stage-times.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
 
@@ -38,8 +39,8 @@ export interface Exchange {
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
   readonly startedMonotonicMs: number;
-  readonly incoming: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly incoming: Incoming;
+  readonly response: CallerAnswer;
   readonly listener: BoundListener;
   readonly source: Source;
   readonly presented: Presented;
@@ -103,8 +104,8 @@ export interface ExchangeStart {
   readonly id: string;
   readonly startedAtMs: number;
   readonly startedMonotonicMs: number;
-  readonly incoming: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly incoming: Incoming;
+  readonly response: CallerAnswer;
   readonly listener: BoundListener;
   readonly source: Source;
   readonly presented: Presented;

@@ -1,6 +1,5 @@
 // Promises a running data plane from what it is given: listeners, the pipeline behind them, the newest snapshot in force, and an end without a
 // lost crossing. Trusts its options (ports.ts). Specified in DESIGN §4-5 and docs/gateway.md.
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { ownAddresses } from "@sallyport/kernel/dial/own-addresses.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
@@ -21,7 +20,10 @@ import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/rep
 import { TokenCache, tokenCacheEntriesMax } from "./identify/token-cache.ts";
 import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
 import { defaultListenBounds } from "./listen/bounds.ts";
+import type { CallerAnswer } from "./listen/caller-answer.ts";
+import type { ListenerHandler } from "./listen/connection.ts";
 import { Crossings } from "./listen/crossings.ts";
+import type { Incoming } from "./listen/incoming.ts";
 import { Listener } from "./listen/listener.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { ObservedTable } from "./observe/observed-table.ts";
@@ -352,19 +354,20 @@ class RunningGateway implements Gateway {
     return this.#hopKey.current(this.#lease?.estate.object.issuer);
   }
 
-  #handler(): ConstructorParameters<typeof Listener>[2] {
+  #handler(): ListenerHandler {
     return {
       begin: (incoming, response, on) => this.#begin(incoming, response, on),
       serve: (exchange) => void runPipeline(exchange, this.#gate),
       refuse: (exchange, verdict: Deny) =>
         void finishDenied(exchange, verdict, this.#gate).catch(() => exchange.response.destroy()),
+      closed: (exchange) => this.#closed(exchange),
       connectionRefused: (reason) => this.#gate.metrics.connectionRefused(reason),
     };
   }
 
   #begin(
-    incoming: IncomingMessage,
-    response: ServerResponse,
+    incoming: Incoming,
+    response: CallerAnswer,
     on: Pick<Exchange, "listener" | "source" | "presented">,
   ): Exchange {
     const { clock } = this.#options;
@@ -381,7 +384,6 @@ class RunningGateway implements Gateway {
       presented: on.presented,
     });
     this.#crossings.begin();
-    response.on("close", () => this.#closed(exchange));
     return exchange;
   }
 
@@ -391,7 +393,6 @@ class RunningGateway implements Gateway {
       exchange.aborted = true;
       exchange.upstream?.cancel({ kind: "deny", stage: "forward", code: "client-aborted", facts: {}, policies: [] });
     }
-    for (const listener of this.#listeners) listener.forget(exchange);
     if (exchange.admitted) this.#admission.leave(exchange.source.prefix);
     if (exchange.lease !== null) this.#giveBack(exchange.lease);
     this.#crossings.end();

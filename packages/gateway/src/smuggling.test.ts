@@ -158,8 +158,8 @@ describe("every mutation has one defined answer, and a refused one never reaches
   });
 
   const line: Readonly<Record<string, string>> = {
-    "lf-first": "401 unauthenticated",
-    "double-space": "401 unauthenticated",
+    "lf-first": "400 bad-request-line",
+    "double-space": "400 bad-request-line",
     "trailing-dot": "401 unauthenticated",
   };
   test("request lines: the table of docs/gateway.md, everything not in it is refused by `receive`", async () => {

@@ -38,7 +38,7 @@ export function seenCrossing(exchange: Exchange, ended: Ended, endedMs: number):
   const { request, operation, principal, grant } = exchange;
   const letPass = ended.deny === null && exchange.wouldDeny !== null;
   const deny = ended.deny ?? exchange.wouldDeny;
-  const asked = `${request?.method ?? exchange.incoming.method ?? ""} ${request?.path ?? ""}`.trim();
+  const asked = `${request?.method ?? exchange.incoming.method} ${request?.path ?? ""}`.trim();
   return {
     event: "crossing",
     id: exchange.id,

@@ -97,14 +97,13 @@ function bodyOf(exchange: Exchange, headers: string[]): Dispatcher.DispatchOptio
   exchange.continueWanted?.();
   const stream = new PassThrough();
   for (const chunk of exchange.bodyBegun ?? []) stream.write(chunk);
-  incoming.on("data", (chunk: Buffer) => {
+  const content = incoming.stream();
+  content.on("data", (chunk: Buffer) => {
     exchange.bytesIn += chunk.length;
   });
   // A caller that goes away mid-body must not look like one that ended: pipe() alone would leave the stream open.
-  incoming.once("close", () => {
-    if (!incoming.complete) stream.destroy(new Error("client-aborted"));
-  });
-  incoming.pipe(stream);
+  content.once("error", (gone) => stream.destroy(gone));
+  content.pipe(stream);
   if (request.contentLength !== null) headers.push("content-length", String(request.contentLength));
   return stream;
 }

@@ -1,8 +1,8 @@
 // Promises that an upstream's answer is either held whole (at most 64 KiB) or passed on as it comes with back-pressure, and that an answer cut
 // short never looks complete. Trusts undici's parser for framing; judges every field itself. Specified in DESIGN §4 Records, RFC 9112 §8.
-import type { ServerResponse } from "node:http";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Dispatcher } from "undici";
+import type { CallerAnswer } from "../listen/caller-answer.ts";
 import { Deadlines, type Due } from "./deadlines.ts";
 import { responseHeadersDownstream } from "./header-hygiene.ts";
 import { classifyUpstreamError } from "./upstream-error.ts";
@@ -17,7 +17,7 @@ export type AnswerEnd = "complete" | "truncated" | "caller-gone" | "timeout";
 
 /** What becomes of a long answer once its intent is durable. */
 export interface Flow {
-  readonly response: ServerResponse;
+  readonly response: CallerAnswer;
   /** Called with each piece's size after it was handed to the caller's socket. */
   sent(bytes: number): void;
   ended(end: AnswerEnd): void;

@@ -37,7 +37,8 @@ export function withPlace(verdict: Deny, exchange: Exchange): Deny {
 }
 
 function proxyFieldsOf({ incoming }: Exchange): string {
-  return Object.keys(incoming.headers)
+  return incoming
+    .fieldNames()
     .filter((name) => proxyFields.test(name))
     .slice(0, fieldsShownMax)
     .join(", ");

@@ -1,4 +1,4 @@
-// Promises at most the bound of bytes in memory, and one ending: whole, too large, aborted, or malformed framing. Trusts node:http's parser.
+// Promises at most the bound of bytes in memory, and one ending: whole, too large, aborted, or malformed framing. Trusts kernel/http1.
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
@@ -13,7 +13,7 @@ export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readon
     const chunks: Buffer[] = [];
     let bytes = 0;
     const end = (result: { readonly bytes: Uint8Array } | Deny): void => {
-      incoming.off("data", onData).off("end", onEnd).off("close", onClose).off("error", onClose);
+      incoming.leave();
       exchange.bytesIn = bytes;
       exchange.onFramingError = null;
       resolve(result);
@@ -34,8 +34,7 @@ export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readon
       const [only] = chunks;
       end({ bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes) });
     };
-    const onClose = (): void => end(deny("inspect", "client-aborted"));
     exchange.onFramingError = (verdict) => end(verdict);
-    incoming.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
+    incoming.take({ data: onData, end: onEnd, gone: () => end(deny("inspect", "client-aborted")) });
   });
 }

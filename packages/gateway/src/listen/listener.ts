@@ -1,40 +1,15 @@
 // Promises HTTP/1.1 and nothing else on one address: no upgrade, no tunnel, no HTTP/2, every bound set, every refusal answered once and recorded.
 // A client certificate is asked for and judged later (`identify`), so that a bad one is a recorded denial and not a silent handshake failure.
-// Trusts llhttp in its strict form and OpenSSL. Specified in RFC 9112 and docs/gateway.md (listen).
+// Trusts kernel/http1 for what is a request, and OpenSSL. Specified in RFC 9112, docs/gateway.md (listen), docs/decisions/0020-own-http-front.md.
 
 import { constants } from "node:crypto";
-import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import { type AddressInfo, createServer as createPlainServer, Server as PlainServer, type Socket } from "node:net";
-import { createServer, IncomingMessage, type Server, ServerResponse } from "@sallyport/kernel/http-server.ts";
-import { deny } from "@sallyport/protocol/verdict.ts";
-import { type Source, sourceOf } from "../admit/source-prefix.ts";
-import type { BoundListener, Exchange } from "../exchange.ts";
-import { Presented } from "../identify/presented.ts";
+import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:tls";
+import type { BoundListener } from "../exchange.ts";
 import { GatewayFault, type ListenBounds, type ListenerOptions } from "../ports.ts";
-import { refusalOf } from "./parse-error.ts";
+import { Connection, type ConnectionHost, type ListenerHandler } from "./connection.ts";
 
-/** What the gateway does with what arrives. */
-export interface ListenerHandler {
-  begin(
-    incoming: IncomingMessage,
-    response: ServerResponse,
-    on: { readonly listener: BoundListener } & Pick<Connection, "source" | "presented">,
-  ): Exchange;
-  /** Runs the pipeline. */
-  serve(exchange: Exchange): void;
-  /** Ends an exchange that never became a request. */
-  refuse(exchange: Exchange, verdict: ReturnType<typeof deny>): void;
-  connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
-}
-
-interface Connection {
-  readonly source: Source;
-  readonly presented: Presented;
-  /** Not a Set: with entries coming and going it keeps a chain of its former tables, and with them old exchanges, alive. */
-  readonly running: Exchange[];
-}
-
-/** Milliseconds between looks at slow requests: a tenth of the shortest bound, at least 50. */
+/** Milliseconds between looks at waits that last too long: a tenth of the shortest bound, at least 50. */
 const checkEvery = (bounds: ListenBounds): number =>
   Math.max(50, Math.min(1_000, Math.floor(Math.min(bounds.headersTimeoutMs, bounds.requestTimeoutMs) / 10)));
 
@@ -48,7 +23,10 @@ export class Listener {
   readonly #bounds: ListenBounds;
   readonly #handler: ListenerHandler;
   readonly #server: Server | TlsServer;
-  readonly #connections = new WeakMap<object, Connection>();
+  readonly #host: ConnectionHost;
+  /** First of a linked list. Not a Set: with entries coming and going it keeps a chain of its former tables, and with them connections, alive. */
+  #first: Connection | null = null;
+  #looks: NodeJS.Timeout | null = null;
   #bound: BoundListener;
   #tls: ListenerOptions["tls"];
   #roots: readonly string[] = [];
@@ -60,6 +38,13 @@ export class Listener {
     this.#handler = handler;
     this.#bound = { name: options.name, url: options.url ?? "", tls: options.tls !== undefined };
     this.#tls = options.tls;
+    this.#host = {
+      bounds,
+      handler,
+      keepAliveLines: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(bounds.keepAliveTimeoutMs / 1_000)}\r\n`,
+      bound: () => this.#bound,
+      ended: (connection) => this.#remove(connection),
+    };
     this.#server = this.#createServer();
     this.#listenToServer();
   }
@@ -79,6 +64,7 @@ export class Listener {
         else resolve(at);
       });
     });
+    this.#looks = setInterval(() => this.#endOverdue(), checkEvery(this.#bounds)).unref();
     const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
     const scheme = this.#options.tls === undefined ? "http" : "https";
     const url = this.#options.url ?? `${scheme}://${host}:${address.port}`;
@@ -117,13 +103,6 @@ export class Listener {
       this.#server.setSecureContext(tlsContext(this.#tls, this.#roots));
   }
 
-  /** A crossing has ended: its connection forgets it. */
-  forget(exchange: Exchange): void {
-    const running = this.#connections.get(exchange.incoming.socket)?.running;
-    const at = running?.indexOf(exchange) ?? -1;
-    if (at >= 0) running?.splice(at, 1);
-  }
-
   /** Accepts no connection from now on, and goes on serving those it has; resolves when the last one has ended. */
   async stop(): Promise<void> {
     await this.#untilQueueIsEmpty();
@@ -153,130 +132,71 @@ export class Listener {
   /** Ends everything at once. */
   async close(): Promise<void> {
     const ended = this.#end();
-    // Also ends the looks at slow requests.
-    this.#server.close();
-    this.#server.closeAllConnections();
+    if (this.#looks !== null) clearInterval(this.#looks);
+    this.#each((connection) => connection.cut());
     await ended;
   }
 
   #end(): Promise<void> {
-    // The close of node:http would cut connections that are idle in its eyes: also those that were just made and are about to ask.
-    this.#ended ??= new Promise((resolve) => PlainServer.prototype.close.call(this.#server, () => resolve()));
+    this.#ended ??= new Promise((resolve) => this.#server.close(() => resolve()));
     return this.#ended;
   }
 
   #createServer(): Server | TlsServer {
-    const bounds = this.#bounds;
-    const common = {
-      maxHeaderSize: bounds.headerBytesMax,
-      headersTimeout: bounds.headersTimeoutMs,
-      requestTimeout: bounds.requestTimeoutMs,
-      keepAliveTimeout: bounds.keepAliveTimeoutMs,
-      connectionsCheckingInterval: checkEvery(bounds),
-      insecureHTTPParser: false,
-      requireHostHeader: false, // canonicalize answers it, as a problem and on the record
-      joinDuplicateHeaders: false,
-    };
     const { tls } = this.#options;
     const server =
       tls === undefined
-        ? createServer(common)
+        ? createPlainServer({ noDelay: true })
         : createTlsServer({
-            ...common,
             ...tlsContext(tls, []),
+            noDelay: true,
             requestCert: true,
             rejectUnauthorized: false,
             ALPNProtocols: ["http/1.1"],
-            handshakeTimeout: bounds.headersTimeoutMs,
+            handshakeTimeout: this.#bounds.headersTimeoutMs,
           });
-    // 0 is "all": with a limit here node:http would silently drop the rest, and the guard would see other fields than were sent.
-    server.maxHeadersCount = 0;
-    server.maxConnections = bounds.connectionsMax;
-    server.maxRequestsPerSocket = bounds.requestsPerSocketMax;
+    server.maxConnections = this.#bounds.connectionsMax;
     return server;
   }
 
   #listenToServer(): void {
     const server = this.#server;
-    server.on("request", (incoming, response) => this.#serve(incoming, response, false));
-    server.on("checkContinue", (incoming, response) => this.#serve(incoming, response, true));
-    server.on("checkExpectation", (incoming, response) => this.#serve(incoming, response, false));
-    server.on("connect", (_incoming, socket) =>
-      this.#refuseRaw(socket as Socket, deny("receive", "method-not-supported", { why: "CONNECT" })),
-    ); // http servers emit net sockets
-    server.on("clientError", (error, socket) => this.#parseError(error, socket as Socket)); // as above
+    const isTls = this.#options.tls !== undefined;
+    server.on(isTls ? "secureConnection" : "connection", (socket: Socket) => this.#add(socket));
     server.on("drop", () => this.#handler.connectionRefused("connections"));
-    server.on("dropRequest", () => this.#handler.connectionRefused("requests-per-socket"));
     server.on("tlsClientError", () => this.#handler.connectionRefused("tls"));
   }
 
-  #connectionOf(socket: Socket): Connection {
-    const known = this.#connections.get(socket);
-    if (known !== undefined) return known;
-    const fresh: Connection = { source: sourceOf(socket.remoteAddress), presented: new Presented(), running: [] };
-    this.#connections.set(socket, fresh);
-    return fresh;
+  #add(socket: Socket): void {
+    const connection = new Connection(socket, this.#host);
+    connection.behind = this.#first;
+    if (this.#first !== null) this.#first.before = connection;
+    this.#first = connection;
   }
 
-  #serve(incoming: IncomingMessage, response: ServerResponse, waitsForContinue: boolean): void {
-    const connection = this.#connectionOf(incoming.socket);
-    const { source, presented } = connection;
-    const exchange = this.#handler.begin(incoming, response, { listener: this.#bound, source, presented });
-    connection.running.push(exchange);
-    if (waitsForContinue) {
-      exchange.continueWanted = () => {
-        exchange.continueWanted = null;
-        response.writeContinue();
-      };
-    }
-    this.#handler.serve(exchange);
+  #remove(connection: Connection): void {
+    const { before, behind } = connection;
+    if (before === null) this.#first = behind;
+    else before.behind = behind;
+    if (behind !== null) behind.before = before;
+    connection.before = null;
+    connection.behind = null;
   }
 
-  /** The parser gave up on this socket. What is under way keeps its one answer; nothing is answered twice. */
-  #parseError(error: Error, socket: Socket): void {
-    const verdict = refusalOf(error);
-    const { running } = this.#connectionOf(socket);
-    if (verdict === null || !socket.writable) {
-      socket.destroy();
-      return;
+  #each(act: (connection: Connection) => void): void {
+    for (let each = this.#first; each !== null; ) {
+      const next = each.behind;
+      act(each);
+      each = next;
     }
-    const unread = running.find((exchange) => !exchange.incoming.complete);
-    if (unread !== undefined) {
-      // Inside a body every parser error is one of framing, whatever llhttp calls it.
-      const inBody = verdict.code === "request-timeout" ? verdict : deny("receive", "bad-framing", verdict.facts);
-      unread.framingDeny = inBody;
-      unread.onFramingError?.(inBody);
-      return;
-    }
-    if (running.length === 0) {
-      this.#refuseRaw(socket, verdict);
-      return;
-    }
-    // Garbage behind good requests: those are answered, then the connection ends.
-    for (const exchange of running) exchange.response.shouldKeepAlive = false;
-    const last = running.at(-1);
-    last?.response.once("close", () => socket.destroySoon());
   }
 
-  #refuseRaw(socket: Socket, verdict: ReturnType<typeof deny>): void {
-    const incoming = new IncomingMessage(socket);
-    incoming.complete = true;
-    const response = new ServerResponse(incoming);
-    response.shouldKeepAlive = false;
-    const { source, presented } = this.#connectionOf(socket);
-    socket.on("error", () => socket.destroy());
-    try {
-      response.assignSocket(socket);
-    } catch {
-      // An answer is still under way on this socket; two at once would be read as one.
-      socket.destroy();
-      return;
-    }
-    response.once("finish", () => socket.destroySoon());
-    this.#handler.refuse(
-      this.#handler.begin(incoming, response, { listener: this.#bound, source, presented }),
-      verdict,
-    );
+  /** One look at all of them instead of a timer for each request. */
+  #endOverdue(): void {
+    const nowMs = performance.now();
+    this.#each((connection) => {
+      if (nowMs >= connection.dueAtMs) connection.overdue();
+    });
   }
 }
 

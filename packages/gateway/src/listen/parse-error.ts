@@ -1,32 +1,35 @@
-// Promises one defined refusal for every way a message can fail to be HTTP. Trusts llhttp's error codes.
+// Promises one defined refusal for every way a message can fail to be HTTP. Trusts the faults of kernel/http1.
 // Specified in docs/gateway.md (listen); statuses by RFC 9110 §15, RFC 6585 §5.
+import type { ContentFault } from "@sallyport/kernel/http1/content-reader.ts";
+import type { HeadFault } from "@sallyport/kernel/http1/request-reader.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 
-const byCode: Readonly<Record<string, Deny["code"]>> = {
-  HPE_HEADER_OVERFLOW: "header-too-large",
-  ERR_HTTP_REQUEST_TIMEOUT: "request-timeout",
-  HPE_INVALID_METHOD: "bad-request-line",
-  HPE_INVALID_URL: "bad-request-line",
-  HPE_INVALID_CONSTANT: "bad-request-line",
-  HPE_INVALID_VERSION: "bad-version",
-  HPE_PAUSED_H2_UPGRADE: "bad-version",
-  HPE_INVALID_HEADER_TOKEN: "bad-header",
-  HPE_LF_EXPECTED: "bad-header",
-  HPE_CR_EXPECTED: "bad-header",
+const codes: Readonly<Record<HeadFault, Deny["code"]>> = {
+  method: "bad-request-line",
+  target: "bad-request-line",
+  version: "bad-version",
+  "head-too-large": "header-too-large",
+  "too-many-fields": "header-too-large",
+  "field-name": "bad-header",
+  "field-value": "bad-header",
+  "field-end": "bad-header",
+  "content-length": "bad-framing",
+  "transfer-encoding": "bad-framing",
+  "both-framings": "bad-framing",
+  "framing-of-1.0": "bad-framing",
 };
 
-/** Codes that mean the peer went away: there is nobody to answer and nothing crossed. */
-const gone: ReadonlySet<string> = new Set([
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-  "HPE_INVALID_EOF_STATE",
-  "ECONNABORTED",
-]);
+/** The refusal of a head. */
+export function headRefusal(fault: HeadFault): Deny {
+  return deny("receive", codes[fault], { parser: fault });
+}
 
-/** The refusal for a parser or socket error; null when the peer is simply gone. Anything unknown is `bad-framing`. */
-export function refusalOf(error: Error): Deny | null {
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  if (gone.has(code)) return null;
-  return deny("receive", byCode[code] ?? "bad-framing", { parser: code || error.name });
+/** Inside content every fault is one of framing: nobody knows where the next request begins. */
+export function contentRefusal(fault: ContentFault): Deny {
+  return deny("receive", "bad-framing", { parser: fault });
+}
+
+/** What did not come in time. */
+export function timeoutRefusal(what: "head" | "content"): Deny {
+  return deny("receive", "request-timeout", { parser: `${what}-timeout` });
 }

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { connect } from "node:tls";
 import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import { defaultListenBounds } from "./bounds.ts";
-import { Listener, type ListenerHandler } from "./listener.ts";
+import type { ListenerHandler } from "./connection.ts";
+import { Listener } from "./listener.ts";
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const life = { notBeforeMs: Date.now(), notAfterMs: Date.now() + 86_400_000 };

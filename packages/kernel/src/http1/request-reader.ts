@@ -67,6 +67,11 @@ export class RequestReader {
     return this.#at;
   }
 
+  /** More has come of it than the empty line that may stand before a request. */
+  get hasBegun(): boolean {
+    return this.#phase !== "start" && this.#phase !== "start-line-feed";
+  }
+
   /** The octets of the head lie `by` further on from now, in the same or in another buffer. */
   moved(by: number): void {
     this.#from += by;

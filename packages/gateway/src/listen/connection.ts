@@ -1,0 +1,359 @@
+// Promises one request after another on one connection, each begun only when the one before it has been answered and its answer taken: nothing is
+// answered out of order or twice. Every wait has its bound. Trusts kernel/http1 for where messages begin and end.
+// Specified in RFC 9112 §9 and docs/gateway.md (listen).
+import type { Socket } from "node:net";
+import { ContentReader } from "@sallyport/kernel/http1/content-reader.ts";
+import { type RequestHead, RequestReader } from "@sallyport/kernel/http1/request-reader.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
+import { type Source, sourceOf } from "../admit/source-prefix.ts";
+import type { BoundListener, Exchange } from "../exchange.ts";
+import { Presented } from "../identify/presented.ts";
+import type { ListenBounds } from "../ports.ts";
+import { type AnswerOwner, CallerAnswer } from "./caller-answer.ts";
+import { type ContentSource, Incoming } from "./incoming.ts";
+import { contentRefusal, headRefusal, timeoutRefusal } from "./parse-error.ts";
+import { UnreadInput } from "./unread-input.ts";
+
+/** What the gateway does with what arrives. */
+export interface ListenerHandler {
+  begin(incoming: Incoming, answer: CallerAnswer, on: ConnectionFacts & { readonly listener: BoundListener }): Exchange;
+  /** Runs the pipeline. */
+  serve(exchange: Exchange): void;
+  /** Ends an exchange that never became a request. */
+  refuse(exchange: Exchange, verdict: Deny): void;
+  /** Its answer has left, or never will: exactly once for each that began. */
+  closed(exchange: Exchange): void;
+  connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
+}
+
+export interface ConnectionFacts {
+  readonly source: Source;
+  readonly presented: Presented;
+}
+
+/** What the connections of one listener have in common. */
+export interface ConnectionHost {
+  readonly bounds: ListenBounds;
+  readonly handler: ListenerHandler;
+  readonly keepAliveLines: string;
+  bound(): BoundListener;
+  ended(connection: Connection): void;
+}
+
+/** Octets behind the request under way; beyond it the connection is read no further until that one is answered. */
+export const pipelinedBytesMax = 16 * 1024;
+/** Content that nobody wanted and that is still to come when its request was answered: so much is thrown away, more ends the connection. */
+export const unwantedBytesMax = 64 * 1024;
+/** A keep-alive connection lives so much longer than its caller was told, so that a request sent in the last moment arrives. */
+const keepAliveGraceMs = 1_000;
+/** How long and how much a connection is still read after its last answer: closed at once, what was sent meanwhile would reset it and the answer. */
+const lingerMs = 1_000;
+const lingerBytesMax = 1024 * 1024;
+
+type State =
+  /** Nothing has come yet. */
+  | "fresh"
+  /** Between two requests. */
+  | "idle"
+  | "head"
+  /** A request is under way, or the rest of its content is thrown away. */
+  | "serving"
+  /** Answered for the last time. */
+  | "lingering"
+  | "closed";
+
+export class Connection implements AnswerOwner, ContentSource {
+  readonly socket: Socket;
+  readonly keepAliveLines: string;
+  readonly whenFlushed: (error?: Error | null) => void;
+  /** Of the list of its listener. */
+  before: Connection | null = null;
+  behind: Connection | null = null;
+  /** Monotonic milliseconds at which the wait under way is over. */
+  dueAtMs: number;
+  readonly #host: ConnectionHost;
+  readonly #facts: ConnectionFacts;
+  readonly #input = new UnreadInput();
+  readonly #heads: RequestReader;
+  #contents: ContentReader | null = null;
+  #state: State = "fresh";
+  #headSinceMs = 0;
+  #requests = 0;
+  #incoming: Incoming | null = null;
+  #answer: CallerAnswer | null = null;
+  #exchange: Exchange | null = null;
+  /** What comes now was sent before the last answer left. */
+  #isPipelined = false;
+  /** Where the next request begins is not known any more. */
+  #isLost = false;
+  #isPaused = false;
+  #isReading = false;
+  /** Thrown away since the last answer. */
+  #unwantedBytes = 0;
+
+  constructor(socket: Socket, host: ConnectionHost) {
+    this.socket = socket;
+    this.keepAliveLines = host.keepAliveLines;
+    this.#host = host;
+    this.#facts = { source: sourceOf(socket.remoteAddress), presented: new Presented() };
+    this.#heads = new RequestReader({ headBytesMax: host.bounds.headerBytesMax, fieldsMax: host.bounds.headersMax });
+    this.dueAtMs = performance.now() + host.bounds.headersTimeoutMs;
+    this.whenFlushed = (error) => this.#flushed(error ?? null);
+    socket.on("data", (octets: Buffer) => this.#read(octets));
+    socket.on("drain", () => this.#answer?.drained());
+    socket.on("end", () => this.#ended());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#closed());
+  }
+
+  /** Ends the connection at once. */
+  cut(): void {
+    this.socket.destroy();
+  }
+
+  pauseContent(): void {
+    this.#pause();
+  }
+
+  resumeContent(): void {
+    this.#resume();
+  }
+
+  /** An answer that nobody takes does not hold its connection for ever. */
+  waitsForFlush(): void {
+    this.dueAtMs = Math.min(this.dueAtMs, performance.now() + this.#host.bounds.requestTimeoutMs);
+  }
+
+  /** The wait under way has lasted too long. */
+  overdue(): void {
+    this.dueAtMs = Number.POSITIVE_INFINITY;
+    if (this.#state === "head" && this.#heads.hasBegun) this.#refuse(timeoutRefusal("head"));
+    // A request whose content does not end is answered; an answer that nobody takes, and any other wait, just ends.
+    else if (this.#exchange !== null && this.#answer?.writableEnded === false)
+      this.#loseContent(timeoutRefusal("content"));
+    else this.cut();
+  }
+
+  #read(octets: Buffer): void {
+    if (this.#state === "lingering" || this.#isLost) {
+      this.#unwantedBytes += octets.length;
+      if (this.#unwantedBytes > lingerBytesMax) this.cut();
+      return;
+    }
+    const moved = this.#input.add(octets);
+    if (moved !== 0 && this.#state === "head") this.#heads.moved(moved);
+    this.#goOn();
+  }
+
+  /** Reads as far as it may: what an answer within this call makes possible is read by the loop that is running already. */
+  #goOn(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#step()) {
+      // Each step has read a head or the end of a message.
+    }
+    this.#isReading = false;
+    if (this.#state === "serving" && this.#input.size > pipelinedBytesMax) this.#pause();
+  }
+
+  #step(): boolean {
+    switch (this.#state) {
+      case "fresh":
+      case "idle":
+        if (this.#input.size === 0) return false;
+        this.#headSinceMs = performance.now();
+        this.dueAtMs = this.#headSinceMs + this.#host.bounds.headersTimeoutMs;
+        this.#heads.begin(this.#input.from);
+        this.#state = "head";
+        return this.#readHead();
+      case "head":
+        return this.#readHead();
+      case "serving":
+        return this.#incoming?.complete === false && !this.#isLost && this.#readContent();
+      default:
+        return false;
+    }
+  }
+
+  #readHead(): boolean {
+    const head = this.#heads.read(this.#input.octets, this.#input.end);
+    if (head === null) return false;
+    if (typeof head === "string") {
+      this.#refuse(headRefusal(head));
+      return false;
+    }
+    this.#input.readTo(this.#heads.at);
+    this.#begin(head);
+    return true;
+  }
+
+  #begin(head: RequestHead): void {
+    const { handler, bounds } = this.#host;
+    const { framing } = head;
+    const complete = framing.contentLength === 0;
+    const { method, target: url, rawHeaders } = head;
+    const incoming = new Incoming({ method, url, httpVersion: `1.${head.minorVersion}`, rawHeaders, complete }, this);
+    const answer = new CallerAnswer(this, { toHead: method === "HEAD" });
+    answer.shouldKeepAlive = ++this.#requests < bounds.requestsPerSocketMax && !framing.closes;
+    const exchange = this.#start(incoming, answer);
+    if (framing.expectsContinue)
+      exchange.continueWanted = () => {
+        exchange.continueWanted = null;
+        answer.writeContinue();
+      };
+    if (!complete) {
+      this.dueAtMs = this.#headSinceMs + bounds.requestTimeoutMs;
+      this.#contents ??= new ContentReader();
+      this.#contents.begin(framing.contentLength);
+      // What came with the head: a request that is broken already is none.
+      this.#readContent();
+    }
+    if (exchange.framingDeny === null) handler.serve(exchange);
+    else handler.refuse(exchange, exchange.framingDeny);
+  }
+
+  #start(incoming: Incoming, answer: CallerAnswer): Exchange {
+    this.#state = "serving";
+    this.dueAtMs = Number.POSITIVE_INFINITY;
+    this.#incoming = incoming;
+    this.#answer = answer;
+    const { source, presented } = this.#facts;
+    const exchange = this.#host.handler.begin(incoming, answer, { listener: this.#host.bound(), source, presented });
+    this.#exchange = exchange;
+    return exchange;
+  }
+
+  /** True at the end of the request. */
+  #readContent(): boolean {
+    const [input, contents, incoming] = [this.#input, this.#contents, this.#incoming];
+    if (contents === null || incoming === null || input.size === 0) return false;
+    const read = contents.read(input.octets, input.from, input.end);
+    const piece = contents.take(input.octets);
+    input.readTo(contents.at);
+    if (piece !== null) this.#give(incoming, piece);
+    if (read === "more") return false;
+    if (read !== "over") {
+      this.#loseContent(contentRefusal(read));
+      return false;
+    }
+    if (this.#exchange === null) this.#becomeIdle();
+    else if (this.#answer?.writableEnded === false) this.dueAtMs = Number.POSITIVE_INFINITY;
+    incoming.finish();
+    return true;
+  }
+
+  #give(incoming: Incoming, piece: Buffer): void {
+    if (this.#exchange !== null) {
+      incoming.push(piece);
+      return;
+    }
+    this.#unwantedBytes += piece.length;
+    if (this.#unwantedBytes > unwantedBytesMax) this.#linger();
+  }
+
+  /** The rest of the request is not HTTP, or does not come: what is under way has its one answer, and then the connection ends. */
+  #loseContent(verdict: Deny): void {
+    this.#isLost = true;
+    this.#input.clear();
+    this.dueAtMs = Number.POSITIVE_INFINITY;
+    const exchange = this.#exchange;
+    if (exchange === null || this.#answer === null) {
+      this.#linger();
+      return;
+    }
+    this.#answer.shouldKeepAlive = false;
+    exchange.framingDeny = verdict;
+    exchange.onFramingError?.(verdict);
+  }
+
+  /** Answers what never became a request. Behind a good one that was sent with it nothing is answered: the connection just ends. */
+  #refuse(verdict: Deny): void {
+    if (this.#isPipelined && verdict.code !== "request-timeout") {
+      this.#linger();
+      return;
+    }
+    this.#isLost = true;
+    this.#input.clear();
+    const incoming = new Incoming({ method: "", url: "", httpVersion: "", rawHeaders: [], complete: true }, this);
+    const answer = new CallerAnswer(this, { toHead: false });
+    answer.shouldKeepAlive = false;
+    this.#host.handler.refuse(this.#start(incoming, answer), verdict);
+  }
+
+  /** The last octet of the answer was taken by the system, or will not be. */
+  #flushed(error: Error | null): void {
+    const [answer, incoming] = [this.#answer, this.#incoming];
+    if (error !== null || answer === null || incoming === null || this.#state !== "serving") return;
+    answer.writableFinished = true;
+    this.#endExchange();
+    if (!answer.shouldKeepAlive || this.#isLost) {
+      if (this.#requests >= this.#host.bounds.requestsPerSocketMax && this.#input.size > 0)
+        this.#host.handler.connectionRefused("requests-per-socket");
+      this.#linger();
+      return;
+    }
+    if (incoming.complete) this.#becomeIdle();
+    else {
+      // Whoever still takes it (a provider that answered early) must not wait for the rest.
+      this.#unwantedBytes = 0;
+      incoming.lose();
+    }
+    this.#resume();
+    this.#goOn();
+  }
+
+  #endExchange(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (exchange !== null) this.#host.handler.closed(exchange);
+  }
+
+  #becomeIdle(): void {
+    this.#incoming = null;
+    this.#answer = null;
+    this.#isPipelined = this.#input.size > 0;
+    this.#state = "idle";
+    this.dueAtMs = performance.now() + this.#host.bounds.keepAliveTimeoutMs + keepAliveGraceMs;
+  }
+
+  /** RFC 9112 §9.6: our side ends, and the other is read a little longer. */
+  #linger(): void {
+    this.#state = "lingering";
+    this.#input.clear();
+    this.#unwantedBytes = 0;
+    this.dueAtMs = performance.now() + lingerMs;
+    this.socket.end();
+    this.#resume();
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.socket.pause();
+  }
+
+  #resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.socket.resume();
+  }
+
+  /** The caller has ended its side: with a request under way that is a caller that went away. */
+  #ended(): void {
+    if (this.#exchange === null) return;
+    if (this.#answer?.writableEnded === true) this.#answer.shouldKeepAlive = false;
+    else this.cut();
+  }
+
+  #closed(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#input.clear();
+    this.#host.ended(this);
+    if (this.#answer !== null) this.#answer.destroyed = true;
+    this.#endExchange();
+    this.#incoming?.lose();
+    this.#incoming = null;
+    this.#answer = null;
+  }
+}

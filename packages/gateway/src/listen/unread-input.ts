@@ -1,0 +1,55 @@
+// Promises the octets of a connection that nobody has read yet in one buffer, copied only where they came in several reads, each at most twice.
+// Octets once given out are never written again. Trusts its caller to bound how much it adds.
+
+const none = Buffer.alloc(0);
+const grownBytesMin = 1_024;
+
+export class UnreadInput {
+  octets: Buffer = none;
+  /** The unread ones are octets[from..end). */
+  from = 0;
+  end = 0;
+  /** The buffer is ours, and octets may be added behind the end. */
+  #isOwn = false;
+
+  get size(): number {
+    return this.end - this.from;
+  }
+
+  /** Adds octets behind the end. By how much those that were there have moved: 0, or below. */
+  add(octets: Buffer): number {
+    const { size } = this;
+    if (size === 0) {
+      this.octets = octets;
+      this.from = 0;
+      this.end = octets.length;
+      this.#isOwn = false;
+      return 0;
+    }
+    let moved = 0;
+    if (!this.#isOwn || this.octets.length - this.end < octets.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(grownBytesMin, 2 * (size + octets.length)));
+      this.octets.copy(grown, 0, this.from, this.end);
+      moved = -this.from;
+      this.octets = grown;
+      this.from = 0;
+      this.end = size;
+      this.#isOwn = true;
+    }
+    this.end += octets.copy(this.octets, this.end);
+    return moved;
+  }
+
+  /** Everything before index `at` has been read. */
+  readTo(at: number): void {
+    if (at >= this.end) this.clear();
+    else this.from = at;
+  }
+
+  clear(): void {
+    this.octets = none;
+    this.from = 0;
+    this.end = 0;
+    this.#isOwn = false;
+  }
+}
