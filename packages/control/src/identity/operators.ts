@@ -21,8 +21,9 @@ import { dpopAlgorithms } from "./metadata.ts";
 import { mintOperator } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
+import { refuseGrant } from "./seams.ts";
 import type { IdentityCommands, StoredOperator } from "./store.ts";
-import { answerOf, type PublicAnswer } from "./token-answer.ts";
+import { answerOfRefusal, type PublicAnswer } from "./token-answer.ts";
 
 /** The operators' ring lives beside the environments' rings under a word no environment can have. */
 export const operatorEnvironment = "sallyport";
@@ -88,10 +89,8 @@ export function createOperatorIssuer(options: OperatorIssuerOptions): OperatorIs
       const result = await issueOperatorToken(issuer, request, options);
       if ("body" in result) return result;
       await options.record.refused({ client: result.operator, code: result.code, address: request.address });
-      const answer = answerOf(400, {
-        error: result.error,
-        error_description: "the request is not acceptable; see docs/identity.md, Operators",
-      });
+      const description = "the request is not acceptable; see docs/identity.md, Operators";
+      const answer = answerOfRefusal(refuseGrant(result.error, result.code, description));
       return { ...answer, headers: { ...answer.headers, "DPoP-Nonce": options.nonces.issue() } };
     },
     authenticate: async (request) => {
