@@ -44,6 +44,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
   /** When an answer that has begun is passed on as it comes. */
   #holdMs = Number.POSITIVE_INFINITY;
   dueAtMs: number;
+  place = -1;
   #controller: Dispatcher.DispatchController | null = null;
   #state: State = "waiting";
   #held: Buffer[] = [];
