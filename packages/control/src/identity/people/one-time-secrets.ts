@@ -16,7 +16,10 @@ export function makeSecret(random: Random): string {
 export const secretForm = /^[A-Za-z0-9_-]{43}$/;
 
 /** What is stored of a secret. `kind` keeps a digest of one kind from ever being taken for one of another. */
-export function digestOf(kind: "session" | "enrolment" | "recovery" | "device" | "source", secret: string): string {
+export function digestOf(
+  kind: "session" | "browser" | "enrolment" | "recovery" | "device" | "source",
+  secret: string,
+): string {
   return createHash("sha256").update(`sallyport-people/v1\n${kind}\n${secret}`).digest("base64url");
 }
 

@@ -4,7 +4,7 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 
 /** What a value is for; one made for another purpose does not open. */
-export type Purpose = "form" | "step" | "seed" | "registration" | "assertion" | "outside";
+export type Purpose = "form" | "step" | "seed" | "consent" | "logout" | "registration" | "assertion" | "outside";
 
 export interface Binding {
   readonly purpose: Purpose;

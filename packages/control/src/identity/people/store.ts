@@ -4,6 +4,7 @@
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { attemptCommands } from "./attempt-commands.ts";
+import { consentCommands } from "./consent-commands.ts";
 import { credentialCommands } from "./credential-commands.ts";
 import { sessionCommands } from "./session-commands.ts";
 import { userCommands } from "./user-commands.ts";
@@ -49,6 +50,15 @@ export const peopleMigrations: readonly Migration[] = [
       ];
     },
   },
+  {
+    capability: "people",
+    version: 2,
+    name: "consents",
+    up: (t) => [
+      `CREATE TABLE people_consent (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, user_id ${t.text} NOT NULL, client ${t.text} NOT NULL,
+        providers ${t.text} NOT NULL, scopes ${t.text} NOT NULL, created_at ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, user_id, client)) ${t.table}`,
+    ],
+  },
 ];
 
 export const peopleCommands = {
@@ -56,6 +66,7 @@ export const peopleCommands = {
   ...credentialCommands,
   ...sessionCommands,
   ...attemptCommands,
+  ...consentCommands,
 } satisfies CommandTable;
 
 export type PeopleCommands = typeof peopleCommands;
