@@ -3,6 +3,7 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
+import type { ExchangeRule } from "./exchange/decide-exchange.ts";
 
 /** A public key a client may sign assertions with. */
 export interface ClientKey {
@@ -34,6 +35,8 @@ export interface IdentityGrant {
   readonly bearerUntilMs?: number;
   /** Milliseconds since the epoch at which the integration ends by itself. */
   readonly expiresAtMs?: number;
+  /** Absent: nothing is exchanged for tokens of this integration. */
+  readonly exchange?: readonly ExchangeRule[];
 }
 
 export interface Directory {
