@@ -131,6 +131,30 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   ...waiverReaders,
 };
 
+const outside = "packages/protocol/src/token/outside-token.ts";
+const trusted = "packages/control/src/identity/trust/trusted-issuers.ts";
+const fetched = "packages/control/src/identity/trust/fetch-jwks.ts";
+const issuerReaders: Readonly<Record<string, Reader>> = {
+  issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(issuer)"),
+  description: forPeople("whose tokens these are"),
+  url: obeyed(outside, "members.iss !== rules.issuer"),
+  preset: obeyed(`${config}/read-issuer.ts`, "presets[source.preset]"),
+  algorithms: obeyed(outside, "rules.algorithms.some("),
+  audiences: obeyed(outside, "rules.audiences.includes(one)"),
+  companions: obeyed(outside, "rules.companions.includes(one)"),
+  parties: obeyed(outside, "rules.parties.includes(claims.party)"),
+  lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
+  jwks: obeyed(trusted, "importOutsideKeys(keys.keys)"),
+  jwksUri: obeyed(fetched, "new URL(uri)"),
+  allowPrivate: obeyed(fetched, "allowPrivate ? [host]"),
+  "tls.ca": obeyed(trusted, "name === keys.trust"),
+  "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
+  "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
+  "systems[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),
+  environments: obeyed(`${config}/load.ts`, "includes(rules.name)"),
+  ...waiverReaders,
+};
+
 export const configReaders: Readonly<Record<string, Readonly<Record<string, Reader>>>> = {
   "sallyport.yaml": estateReaders,
   "systems/<id>.yaml": systemReaders,
@@ -147,6 +171,7 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
     environments: sited,
     ...waiverReaders,
   },
+  "issuers/<id>.yaml": issuerReaders,
 };
 
 /** The keys that hold a value: those below which no other key stands. */

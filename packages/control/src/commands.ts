@@ -7,6 +7,7 @@ import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
 
@@ -18,6 +19,7 @@ export const commands = {
   ...peopleCommands,
   ...registryCommands,
   ...secretCommands,
+  ...trustCommands,
 } satisfies CommandTable;
 
 export const migrations: readonly Migration[] = [
@@ -25,6 +27,7 @@ export const migrations: readonly Migration[] = [
   ...peopleMigrations,
   ...registryMigrations,
   ...secretMigrations,
+  ...trustMigrations,
   ...auditMigrations,
   ...backupMigrations,
 ];

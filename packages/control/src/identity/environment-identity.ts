@@ -19,6 +19,9 @@ import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
+import { jwtBearer } from "./trust/assertion-grant.ts";
+import type { FetchJwks } from "./trust/fetch-jwks.ts";
+import { createTrustedIssuers, type TrustedIssuers } from "./trust/trusted-issuers.ts";
 
 export interface EnvironmentIdentityOptions {
   readonly tenant: string;
@@ -36,6 +39,8 @@ export interface EnvironmentIdentityOptions {
   readonly random: Random;
   readonly rotateEveryMs: number;
   readonly acknowledgedKeySeq: () => number;
+  /** The only way to the keys of issuers outside. */
+  readonly fetchJwks: FetchJwks;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -60,6 +65,7 @@ export class EnvironmentIdentity {
   readonly served: ServedIssuer;
   readonly recorder: IssuanceRecorder;
   readonly #options: EnvironmentIdentityOptions;
+  readonly trusted: TrustedIssuers;
   readonly #hopKeys = new Map<string, HopKey>();
   #ring: KeyRing | null = null;
   #directory = noClients;
@@ -80,6 +86,7 @@ export class EnvironmentIdentity {
       pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
       nextId: options.nextId,
     });
+    this.trusted = createTrustedIssuers(this.issuer, options);
     this.served = createIssuer({
       tenant,
       environment,
@@ -95,6 +102,7 @@ export class EnvironmentIdentity {
         checkProof: createProofCheck(createTokenCrypto()),
         checkCertificate,
       },
+      openGrants: [jwtBearer(this.trusted)],
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
     });
@@ -139,6 +147,7 @@ export class EnvironmentIdentity {
 
   useEstate({ config, states }: EnvironmentInForce): void {
     this.#directory = directoryOf({ ...config, isActive: (id) => states.get(id) === "active" });
+    this.trusted.use(config.issuers, config.trust);
   }
 
   /** What is still in force after `from`, for one gateway. */

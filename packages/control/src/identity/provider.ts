@@ -3,17 +3,24 @@
 // This is the only file that imports oidc-provider.
 import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { TLSSocket } from "node:tls";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
 import { parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { ExternalSigningKey, errors, Provider, type ProviderContext } from "oidc-provider";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
-import { endpointGrantType, readEndpointForm } from "./endpoint-form.ts";
+import { endpointGrantType, readEndpointForm, readForm } from "./endpoint-form.ts";
+import { grantRequestOf, openRequest } from "./grant-request.ts";
 import type { RefusedFacts } from "./issuance-record.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { replayKey } from "./replay.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, GrantRequest } from "./seams.ts";
+import type {
+  ClientAuthentication,
+  ClientEndpoint,
+  GrantHandler,
+  GrantRefusal,
+  GrantRequest,
+  OpenGrant,
+} from "./seams.ts";
 import { answerOf, answerOfRefusal, type PublicAnswer, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
 
@@ -28,6 +35,7 @@ export interface IssuerParts {
   readonly authentication: ClientAuthentication;
   readonly grants: readonly GrantHandler[];
   readonly endpoints: readonly ClientEndpoint[];
+  readonly openGrants: readonly OpenGrant[];
   /** Told about failures of our own (store, log); never about refused requests. */
   readonly onFault: (fault: unknown) => void;
 }
@@ -172,8 +180,36 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     Object.assign(context.req, { body: form });
     context.state["endpoint"] = endpoint;
     context.path = "/token";
-  }
+  } else if (parts.openGrants.some((grant) => grant.isServed()) && (await enterOpenly(context, parts))) return;
   await next();
+}
+
+/** Answers a token request that needs no client authentication; false: it is another one, its form read and put aside for oidc-provider. */
+async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promise<boolean> {
+  const form = await readForm(context.req);
+  const grant = parts.openGrants.find(({ grantType }) => grantType === form?.["grant_type"]);
+  if (form !== null && grant === undefined) {
+    Object.assign(context.req, { body: form });
+    return false;
+  }
+  const request =
+    form === null || grant === undefined ? null : openRequest(context.req, form, { grant, issuer: parts.issuer });
+  if (request === null || grant === undefined) {
+    context.status = 400;
+    context.body = { error: "invalid_request" };
+    return true;
+  }
+  const answer = await grant.handle(request);
+  context.set("DPoP-Nonce", parts.ports.nonces.issue());
+  context.set("Cache-Control", "no-store");
+  if (answer.kind === "token") {
+    context.status = 200;
+    context.body = answer.body;
+    return true;
+  }
+  refuse(context, answer);
+  if (answer.client !== undefined) context.state["authenticated"] = answer.client;
+  return true;
 }
 
 function refuse(context: ProviderContext, refusal: GrantRefusal): void {
@@ -211,24 +247,8 @@ function hasOneSpelling(assertion: string): boolean {
 }
 
 function requestOf(context: ProviderContext, issuer: string, names: readonly string[], path = "/token"): GrantRequest {
-  const parameters = context.oidc.params ?? {};
-  const { resource, scope } = parameters;
-  const { rawHeaders, socket } = context.req;
-  const own = names.flatMap((name) => {
-    const value = parameters[name];
-    return typeof value === "string" ? [[name, value] as const] : [];
-  });
-  return {
-    issuer,
-    clientId: context.oidc.client?.clientId ?? "",
-    resources: resource === undefined ? [] : typeof resource === "string" ? [resource] : resource,
-    scope: typeof scope === "string" ? scope : undefined,
-    parameters: Object.fromEntries(own),
-    url: `${issuer}${path}`,
-    proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
-    certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
-    address: socket.remoteAddress ?? "",
-  };
+  const clientId = context.oidc.client?.clientId ?? "";
+  return grantRequestOf(context.req, context.oidc.params ?? {}, { issuer, names, clientId, url: `${issuer}${path}` });
 }
 
 /** Runs around everything: records a refusal before it is answered and replaces the answer by one of ours. */

@@ -16,7 +16,7 @@ const issuer = "https://id.example/main/production";
 const now = 1_800_000_000_500;
 const jkt = "A".repeat(43);
 const otherJkt = "B".repeat(43);
-const portal = { id: "portal", system: "shop", keys: [], certificates: [] };
+const portal = { id: "portal", system: "shop", keys: [], grantTypes: [], certificates: [] };
 
 const rule: ExchangeRule = {
   subject: "own",

@@ -12,6 +12,9 @@ import type {
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
+import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
+import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
 import type { Finding, Place } from "./finding.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
@@ -78,6 +81,25 @@ export interface TrustConfig {
   readonly declaredAt: Place;
 }
 
+/** One trusted outside issuer in one environment. */
+export interface IssuerConfig {
+  readonly id: string;
+  /** `iss` of its tokens. */
+  readonly url: string;
+  readonly kind: OutsideKind;
+  readonly algorithms: readonly OutsideAlgorithm[];
+  /** Empty: the environment's own issuer. */
+  readonly audiences: readonly string[];
+  readonly companions: readonly string[];
+  readonly parties: readonly string[] | null;
+  readonly lifetimeSecondsMax: number;
+  readonly keys:
+    | { readonly from: "file"; readonly keys: readonly OutsideJwk[] }
+    | { readonly from: "uri"; readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
+  readonly systems: readonly (OutsidePins & { readonly system: string })[];
+  readonly declaredAt: Place;
+}
+
 export interface PolicyFile {
   /** `policies/regions.cedar`, relative to the estate. */
   readonly file: string;
@@ -111,6 +133,7 @@ export interface EnvironmentConfig {
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];
+  readonly issuers: readonly IssuerConfig[];
   readonly policies: readonly PolicyFile[];
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
@@ -144,6 +167,7 @@ export interface EnvironmentSources {
   readonly systems: ReadonlyMap<string, MapTree>;
   readonly integrations: ReadonlyMap<string, MapTree>;
   readonly trust: ReadonlyMap<string, MapTree>;
+  readonly issuers: ReadonlyMap<string, MapTree>;
 }
 
 /** What was written, for whoever has something to say about a key: lint. Never stored and never sent. */
