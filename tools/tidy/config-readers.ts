@@ -26,6 +26,8 @@ const certificate = obeyed(
   `${gateway}/identify/certificate.ts`,
   "judgePeer({ peer, identity: declared.identity, trust",
 );
+const clients = "packages/control/src/identity/clients";
+const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer, identity, trust");
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
 const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
@@ -81,6 +83,12 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "public.strip": obeyed(`${gateway}/forward/stage.ts`, "system.public.strip"),
   "identity.client": obeyed(`${gateway}/identify/identify.ts`, "estate.systemOfClient.get("),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
+  "identity.tls.trust": obeyed(`${clients}/tls-client.ts`, "bundles.get(identity.trust)"),
+  "identity.tls.uri": tlsName,
+  "identity.tls.dns": tlsName,
+  "identity.tls.selfSigned": obeyed(`${clients}/tls-client.ts`, "authentication.x5t.includes(peer.peer.x5t)"),
+  "identity.secrets.reason": forPeople("why a secret is accepted; that it is written is checked"),
+  "identity.secrets.until": obeyed(`${clients}/secret.ts`, "way.untilMs <= now"),
   "identity.certificate.trust": obeyed(`${gateway}/identify/certificate.ts`, "bundles.get(declared.identity.trust)"),
   "identity.certificate.uri": certificate,
   "identity.certificate.dns": certificate,
@@ -131,30 +139,6 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   ...waiverReaders,
 };
 
-const outside = "packages/protocol/src/token/outside-token.ts";
-const trusted = "packages/control/src/identity/trust/trusted-issuers.ts";
-const fetched = "packages/control/src/identity/trust/fetch-jwks.ts";
-const issuerReaders: Readonly<Record<string, Reader>> = {
-  issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(issuer)"),
-  description: forPeople("whose tokens these are"),
-  url: obeyed(outside, "members.iss !== rules.issuer"),
-  preset: obeyed(`${config}/read-issuer.ts`, "presets[source.preset]"),
-  algorithms: obeyed(outside, "rules.algorithms.some("),
-  audiences: obeyed(outside, "rules.audiences.includes(one)"),
-  companions: obeyed(outside, "rules.companions.includes(one)"),
-  parties: obeyed(outside, "rules.parties.includes(claims.party)"),
-  lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
-  jwks: obeyed(trusted, "importOutsideKeys(keys.keys)"),
-  jwksUri: obeyed(fetched, "new URL(uri)"),
-  allowPrivate: obeyed(fetched, "allowPrivate ? [host]"),
-  "tls.ca": obeyed(trusted, "name === keys.trust"),
-  "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
-  "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
-  "systems[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),
-  environments: obeyed(`${config}/load.ts`, "includes(rules.name)"),
-  ...waiverReaders,
-};
-
 export const configReaders: Readonly<Record<string, Readonly<Record<string, Reader>>>> = {
   "sallyport.yaml": estateReaders,
   "systems/<id>.yaml": systemReaders,
@@ -171,7 +155,6 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
     environments: sited,
     ...waiverReaders,
   },
-  "issuers/<id>.yaml": issuerReaders,
 };
 
 /** The keys that hold a value: those below which no other key stands. */

@@ -9,6 +9,7 @@ import { auditCommands } from "./commands/audit.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { callCommand } from "./commands/call.ts";
 import { checkCommand } from "./commands/check.ts";
+import { clientCommands } from "./commands/client.ts";
 import { clientKeyCommands } from "./commands/client-key.ts";
 import { devCommand } from "./commands/dev.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -85,6 +86,7 @@ export function createProgram(): Command {
   integrationCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
+  clientCommands(program, connect);
   clientKeyCommands(program);
   policyCommands(program);
   auditCommands(program, connect);

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { AdminClient, Connect } from "./admin-client.ts";
 import { auditCommands } from "./commands/audit.ts";
+import { clientCommands } from "./commands/client.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
@@ -74,6 +75,7 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
     integrationCommands,
     gatewayCommands,
     keyCommands,
+    clientCommands,
     auditCommands,
   ])
     add(program, connect);

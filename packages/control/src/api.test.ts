@@ -54,7 +54,7 @@ const kid = "k".repeat(43);
 const crossing = "gw-1-01KAMZZZZZ0000000000000000";
 
 function pathOf({ path }: Pick<AdminRoute, "path">): string {
-  const id = path.includes("/keys/") ? kid : path.includes("/crossings/") ? crossing : "orders-to-billing";
+  const id = path.includes("/keys/:id") ? kid : path.includes("/crossings/") ? crossing : "orders-to-billing";
   return `https://admin.test${path.replace(":id", id)}`;
 }
 
@@ -67,6 +67,9 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
+  if (path.endsWith("/clients/:id/keys")) return JSON.stringify({ jwk: { kty: "EC" }, reason: "new host" });
+  if (path.endsWith("/keys/end")) return JSON.stringify({ kid, reason: "host gone" });
+  if (path.endsWith("/secrets/end")) return JSON.stringify({ secret: "3f9a01c2d4", reason: "host gone" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });

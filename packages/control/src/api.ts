@@ -3,6 +3,8 @@
 import { z } from "zod";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
+import { clientRoutes } from "./identity/clients/routes.ts";
+
 const filesMax = 5_000;
 const files = z.strictObject({
   files: z
@@ -197,4 +199,5 @@ export const adminRoutes: readonly AdminRoute[] = [
     object: () => "checkpoint",
     handle: ({ actions }) => actions.checkpoints(),
   },
+  ...clientRoutes,
 ];

@@ -5,9 +5,9 @@ import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
+import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
-import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
 
@@ -15,19 +15,19 @@ export const commands = {
   ...outboxCommands,
   ...auditCommands,
   ...backupCommands,
+  ...clientsCommands,
   ...identityCommands,
   ...peopleCommands,
   ...registryCommands,
   ...secretCommands,
-  ...trustCommands,
 } satisfies CommandTable;
 
 export const migrations: readonly Migration[] = [
   ...identityMigrations,
   ...peopleMigrations,
+  ...clientsMigrations,
   ...registryMigrations,
   ...secretMigrations,
-  ...trustMigrations,
   ...auditMigrations,
   ...backupMigrations,
 ];

@@ -145,7 +145,11 @@ class ControlAssembly {
       compiler: this.#compiler,
       nonceSecret,
       fault: this.#fault,
-      issuersChanged: (identities) => identityListener.setIssuers([...identities.values()].map(({ served }) => served)),
+      issuersChanged: (identities) => {
+        const served = [...identities.values()].map((identity) => identity.served);
+        identityListener.setIssuers(served);
+        identityListener.setRoots(served.flatMap((issuer) => issuer.roots?.() ?? []));
+      },
       recordsWaiting: () => void adminLog.drain(),
     });
     const service = this.#channelService(inForce);

@@ -1,7 +1,6 @@
 // Promises that what the store says is what issuers, gateways and snapshots are told, in the order that closes access first.
 // Trusts the registry and the parts it drives. Specified in docs/control.md "A change".
 
-import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
@@ -11,7 +10,6 @@ import type { Hub } from "./gateways/hub.ts";
 import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
-import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
@@ -29,7 +27,7 @@ export interface InForceOptions {
   readonly rotateEveryMs: number;
   readonly nonceSecret: Uint8Array;
   readonly fault: (error: unknown) => void;
-  /** The set of issuers changed. */
+  /** The set of issuers changed, or what one of them trusts. */
   readonly issuersChanged: (identities: ReadonlyMap<string, EnvironmentIdentity>) => void;
   /** State changes were written: their records may be drained. */
   readonly recordsWaiting: () => void;
@@ -42,7 +40,6 @@ export class InForce {
   readonly publisher: Publisher;
   readonly identities = new Map<string, EnvironmentIdentity>();
   readonly #options: InForceOptions;
-  readonly #fetchJwks = createFetchJwks(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
   #running: Promise<boolean> = Promise.resolve(true);
   #queued: Promise<boolean> | null = null;
@@ -89,6 +86,7 @@ export class InForce {
     for (const identity of this.identities.values()) {
       await this.#tried(() => identity.ring.tick());
       await this.#tried(() => identity.turnOfYear());
+      await this.#tried(() => identity.refreshClients());
     }
     if (this.#options.clock.now() >= this.#dueMs) await this.changed();
     // What another control node of this store revoked reaches our gateways too.
@@ -121,6 +119,7 @@ export class InForce {
       // One environment or group that fails must not keep the others from what is new.
       for (const [name, inForce] of environments)
         isWhole = (await this.#tried(async () => (await this.#identity(name)).useEstate(inForce))) && isWhole;
+      this.#options.issuersChanged(this.identities);
       for (const group of groups) {
         this.#epoch = Math.max(this.#epoch, group.epoch);
         const inForce = environments.get(group.environment);
@@ -173,7 +172,6 @@ export class InForce {
     const here = (address: { readonly tenant: string; readonly environment: string }) =>
       address.tenant === tenant && address.environment === environment;
     const identity = await EnvironmentIdentity.open({
-      fetchJwks: this.#fetchJwks,
       tenant,
       environment,
       region,

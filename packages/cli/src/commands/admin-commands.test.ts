@@ -96,6 +96,16 @@ function estateFolder(): string {
 
 const directory = estateFolder();
 /** Every command that speaks to control, with an answer and the exit code it deserves. */
+const clientStatus = {
+  client: "shop",
+  system: "shop",
+  environment: "production",
+  method: "client_secret_basic",
+  until: Date.parse("2027-01-01T00:00:00Z"),
+  keys: [],
+  secrets: [{ id: "3f9a01c2d4", createdAt: 1, notAfter: null, usedAt: null, state: "live" }],
+};
+
 const cases: readonly {
   readonly argv: readonly string[];
   readonly answers: Answers;
@@ -262,6 +272,24 @@ const cases: readonly {
     exit: 0,
     says: /entry 8/,
   },
+  {
+    argv: ["client", "list"],
+    answers: { "GET /v1/clients": [clientStatus] },
+    exit: 0,
+    says: /shop +production +client_secret_basic +secret 3f9a01c2d4 +live +2027-01-01T00:00 +-/,
+  },
+  {
+    argv: ["client", "secret", "end", "shop", "3f9a01c2d4", "--reason", "leaked", "--leaked"],
+    answers: { "POST /v1/clients/shop/secrets/end": {} },
+    exit: 0,
+    says: /secret 3f9a01c2d4 of shop is refused, and so is every token it holds/,
+  },
+  {
+    argv: ["client", "key", "end", "orders", "k1", "--reason", "host gone"],
+    answers: { "POST /v1/clients/orders/keys/end": {} },
+    exit: 0,
+    says: /key k1 of orders is refused\n/,
+  },
 ];
 
 for (const { argv, answers, exit, says } of cases) {
@@ -321,4 +349,52 @@ test("what is sent of an estate are its configuration files, by relative path; o
   symlinkSync(join(folder, "outside.yaml"), join(own, "systems/linked.yaml"));
   await assert.rejects(readEstateFiles(own), { exit: 2, message: /systems\/linked\.yaml is a symbolic link out/ });
   await assert.rejects(readEstateFiles(join(folder, "none")), { exit: 2 });
+});
+
+const makingSecret = (out: string) => ["client", "secret", "add", "shop", "--out", out, "--reason", "rotation"];
+const secretText = "sps1_bm90IGEgc2VjcmV0";
+const madeSecret = {
+  "POST /v1/clients/shop/secrets": {
+    client: "shop",
+    id: "3f9a01c2d4",
+    secret: secretText,
+    notAfter: null,
+    follows: null,
+  },
+};
+
+test("a client secret is written to a file of its owner alone and is printed nowhere; a refused one leaves no file", async () => {
+  const path = join(folder, "shop.secret");
+  for (const json of [false, true]) {
+    const { exit, out } = await runAgainst(madeSecret, makingSecret(`${path}${json}`), json);
+    assert.equal(exit, 0);
+    assert.equal(out.join("").includes(secretText), false);
+    assert.equal(readFileSync(`${path}${json}`, "utf8"), `${secretText}\n`);
+    assert.equal(statSync(`${path}${json}`).mode & 0o777, 0o600);
+  }
+  await assert.rejects(runAgainst({}, makingSecret(path)), /no answer/);
+  assert.equal(existsSync(path), false);
+});
+
+test("a key is added from a JWKS of exactly one public key", async () => {
+  const path = join(folder, "orders.jwks.json");
+  writeFileSync(path, JSON.stringify({ keys: [{ kty: "EC" }] }));
+  const answers = { "POST /v1/clients/orders/keys": { client: "orders", kid: "k1" } };
+  const { exit, out } = await runAgainst(answers, [
+    "client",
+    "key",
+    "add",
+    "orders",
+    "--file",
+    path,
+    "--reason",
+    "new host",
+  ]);
+  assert.equal(exit, 0);
+  assert.match(out.join(""), /key k1 speaks for orders/);
+  writeFileSync(path, JSON.stringify({ keys: [] }));
+  assert.equal(
+    (await runAgainst(answers, ["client", "key", "add", "orders", "--file", path, "--reason", "x y"])).exit,
+    2,
+  );
 });

@@ -4,6 +4,7 @@ import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
+import type { ClientActions } from "../identity/clients/client-actions.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
 
@@ -121,7 +122,7 @@ export interface CheckpointReport {
   readonly at: number;
 }
 
-export interface AdminActions {
+export interface AdminActions extends ClientActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

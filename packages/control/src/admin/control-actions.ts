@@ -3,6 +3,7 @@
 import { hash, randomBytes } from "node:crypto";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import type { ControlParts } from "../control-parts.ts";
+import { createClientActions } from "../identity/clients/client-actions.ts";
 import { tokenEndMs } from "../identity/revoke.ts";
 import { readObserved } from "../observe/observed-report.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
@@ -18,6 +19,7 @@ import { controlStatus, gatewayStatus } from "./status.ts";
 
 export function createActions(parts: ControlParts): AdminActions {
   return {
+    ...createClientActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { endRestoredCredentials } from "../identity/clients/store.ts";
 import { appendRevocation, tokenEndMs } from "../identity/revoke.ts";
 import { cutOffMs } from "../registry/state-commands.ts";
 import {
@@ -97,6 +98,7 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       sql: "UPDATE identity_operator SET revoked_at = ? WHERE revoked_at IS NULL RETURNING kid",
       params: [context.now],
     };
+    yield* endRestoredCredentials(context.now);
     const joinTokens = yield { sql: "DELETE FROM registry_join_token RETURNING secret_hash", params: [] };
     for (const name of renewedSecrets) yield { sql: "DELETE FROM secret_sealed WHERE name = ?", params: [name] };
     yield { sql: "DELETE FROM secret_sealed WHERE name LIKE 'snapshot-%'", params: [] };

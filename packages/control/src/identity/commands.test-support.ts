@@ -2,7 +2,6 @@
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import { backupMigrations } from "../backup/store.ts";
 import { identityCommands, identityMigrations } from "./store.ts";
-import { trustCommands, trustMigrations } from "./trust/store.ts";
 
-export const commands = { ...outboxCommands, ...identityCommands, ...trustCommands };
-export const migrations = [...identityMigrations, ...trustMigrations, ...backupMigrations];
+export const commands = { ...outboxCommands, ...identityCommands };
+export const migrations = [...identityMigrations, ...backupMigrations];

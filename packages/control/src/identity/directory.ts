@@ -3,13 +3,22 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { ExchangeRule } from "./exchange/decide-exchange.ts";
+import type { ClientAuthentication } from "../registry/config/estate.ts";
 
 /** A public key a client may sign assertions with. */
 export interface ClientKey {
   readonly jwk: Readonly<Record<string, unknown>>;
   /** Milliseconds since the epoch; absent: no bound. */
   readonly notBeforeMs?: number;
+  readonly notAfterMs?: number;
+}
+
+/** A secret of a client, as far as it can be checked: two are live while one follows the other. */
+export interface ClientSecret {
+  readonly id: string;
+  /** SHA-256 of its ASCII text, base64url. */
+  readonly digest: string;
+  /** Milliseconds since the epoch; absent: no end of its own. */
   readonly notAfterMs?: number;
 }
 
@@ -21,6 +30,10 @@ export interface IdentityClient {
   readonly keys: readonly ClientKey[];
   /** What it may send as `grant_type`. */
   readonly grantTypes: readonly string[];
+  /** The one way it may prove itself; absent: `private_key_jwt` with `keys`. */
+  readonly authentication?: ClientAuthentication;
+  /** Those that were not ended by an operator. */
+  readonly secrets?: readonly ClientSecret[];
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -35,8 +48,6 @@ export interface IdentityGrant {
   readonly bearerUntilMs?: number;
   /** Milliseconds since the epoch at which the integration ends by itself. */
   readonly expiresAtMs?: number;
-  /** Absent: nothing is exchanged for tokens of this integration. */
-  readonly exchange?: readonly ExchangeRule[];
 }
 
 export interface Directory {
@@ -57,6 +68,7 @@ export interface DirectoryParts {
       readonly keys: readonly object[];
       /** Default: client_credentials alone. */
       readonly grantTypes?: readonly string[];
+      readonly authentication?: ClientAuthentication;
     }[];
     readonly certificates: readonly CertificateIdentity[];
   }[];
@@ -73,19 +85,23 @@ export interface DirectoryParts {
   readonly isActive: (integration: string) => boolean;
   /** Client id -> keys from rows (`client keys add`), with their dates; verification uses the union. */
   readonly rows?: ReadonlyMap<string, readonly ClientKey[]>;
+  /** Client id -> secrets that were not ended (`client secret add`). */
+  readonly secrets?: ReadonlyMap<string, readonly ClientSecret[]>;
 }
 
 /** Builds the directory of one (tenant, environment); build a new one after every apply and every change of a state. */
 export function directoryOf(parts: DirectoryParts): Directory {
   const clients = new Map<string, IdentityClient>();
   for (const system of parts.systems) {
-    for (const { id, keys, grantTypes } of system.clients) {
+    for (const { id, keys, grantTypes, authentication } of system.clients) {
       const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
       clients.set(id, {
         id,
         system: system.id,
         grantTypes: grantTypes ?? ["client_credentials"],
         keys: [...declared, ...(parts.rows?.get(id) ?? [])],
+        ...(authentication === undefined ? {} : { authentication }),
+        secrets: parts.secrets?.get(id) ?? [],
         certificates: system.certificates,
       });
     }
@@ -103,11 +119,9 @@ export function directoryOf(parts: DirectoryParts): Directory {
     };
     grants.set(edge, [...(grants.get(edge) ?? []), grant]);
   }
-  const version = hash(
-    "sha256",
-    JSON.stringify([...clients.values()].sort((a, b) => (a.id < b.id ? -1 : 1))),
-    "base64url",
-  );
+  // Secrets are looked up at each request, so that a change of one builds nothing anew.
+  const shapes = [...clients.values()].map(({ secrets: _, ...shape }) => shape);
+  const version = hash("sha256", JSON.stringify(shapes.sort((a, b) => (a.id < b.id ? -1 : 1))), "base64url");
   return { version, clients, grants: (from, to) => grants.get(`${from} ${to}`) ?? [] };
 }
 

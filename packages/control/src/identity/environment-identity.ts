@@ -6,12 +6,15 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { DownMessage, Revocation } from "@sallyport/protocol/channel/messages.ts";
 import type { PublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
-import { type Directory, directoryOf } from "./directory.ts";
+import { createClientAuthentication } from "./clients/authentication.ts";
+import { ClientCredentials } from "./clients/credentials.ts";
+import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
@@ -19,9 +22,6 @@ import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
-import { jwtBearer } from "./trust/assertion-grant.ts";
-import type { FetchJwks } from "./trust/fetch-jwks.ts";
-import { createTrustedIssuers, type TrustedIssuers } from "./trust/trusted-issuers.ts";
 
 export interface EnvironmentIdentityOptions {
   readonly tenant: string;
@@ -39,8 +39,6 @@ export interface EnvironmentIdentityOptions {
   readonly random: Random;
   readonly rotateEveryMs: number;
   readonly acknowledgedKeySeq: () => number;
-  /** The only way to the keys of issuers outside. */
-  readonly fetchJwks: FetchJwks;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -65,8 +63,11 @@ export class EnvironmentIdentity {
   readonly served: ServedIssuer;
   readonly recorder: IssuanceRecorder;
   readonly #options: EnvironmentIdentityOptions;
-  readonly trusted: TrustedIssuers;
   readonly #hopKeys = new Map<string, HopKey>();
+  readonly #credentials: ClientCredentials;
+  #inForce: EnvironmentInForce | null = null;
+  #bundles: ReadonlyMap<string, TrustBundle> = new Map();
+  #roots: readonly string[] = [];
   #ring: KeyRing | null = null;
   #directory = noClients;
   #revocationSeq = 0;
@@ -74,6 +75,7 @@ export class EnvironmentIdentity {
   private constructor(options: EnvironmentIdentityOptions) {
     const { tenant, environment, clock, random } = options;
     this.#options = options;
+    this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
     this.environment = environment;
     this.issuer = issuerUrl(options.identityUrl, tenant, environment);
     this.recorder = createIssuanceRecorder({
@@ -86,7 +88,6 @@ export class EnvironmentIdentity {
       pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
       nextId: options.nextId,
     });
-    this.trusted = createTrustedIssuers(this.issuer, options);
     this.served = createIssuer({
       tenant,
       environment,
@@ -102,7 +103,13 @@ export class EnvironmentIdentity {
         checkProof: createProofCheck(createTokenCrypto()),
         checkCertificate,
       },
-      openGrants: [jwtBearer(this.trusted)],
+      authentication: createClientAuthentication({
+        clock,
+        directory: () => this.#directory,
+        bundles: () => this.#bundles,
+        secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
+      }),
+      roots: () => this.#roots,
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
     });
@@ -145,9 +152,23 @@ export class EnvironmentIdentity {
     return { t: "keys", seq, keys };
   }
 
-  useEstate({ config, states }: EnvironmentInForce): void {
-    this.#directory = directoryOf({ ...config, isActive: (id) => states.get(id) === "active" });
-    this.trusted.use(config.issuers, config.trust);
+  async useEstate(inForce: EnvironmentInForce): Promise<void> {
+    await this.#credentials.refresh();
+    this.#inForce = inForce;
+    const { trust } = inForce.config;
+    this.#bundles = new Map(trust.map((bundle) => [bundle.name, compileTrust(bundle)]));
+    this.#roots = trust.flatMap(({ roots }) => roots);
+    this.#renewDirectory();
+  }
+
+  /** Takes up what other control nodes wrote about clients; call it about once a second. */
+  async refreshClients(): Promise<void> {
+    if (await this.#credentials.refresh()) this.#renewDirectory();
+  }
+
+  /** By client id. */
+  clients(): ReadonlyMap<string, IdentityClient> {
+    return this.#directory.clients;
   }
 
   /** What is still in force after `from`, for one gateway. */
@@ -187,6 +208,17 @@ export class EnvironmentIdentity {
 
   hopKey(node: string): HopKey | null {
     return this.#hopKeys.get(node) ?? null;
+  }
+
+  #renewDirectory(): void {
+    if (this.#inForce === null) return;
+    const { config, states } = this.#inForce;
+    this.#directory = directoryOf({
+      ...config,
+      isActive: (id) => states.get(id) === "active",
+      rows: this.#credentials.keys(),
+      secrets: this.#credentials.secrets(),
+    });
   }
 
   #hopJwks(): unknown {

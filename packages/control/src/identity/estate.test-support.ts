@@ -148,16 +148,10 @@ export function directoryWith(name: string, keys: ReadonlyMap<string, readonly C
 }
 
 /** Grants, endpoints, routes and authentication beyond the built-in ones, for both issuers. */
-export type TestParts = Pick<
-  IssuerOptions,
-  "authentication" | "grants" | "openGrants" | "endpoints" | "routes" | "metadata"
->;
+export type TestParts = Pick<IssuerOptions, "authentication" | "grants" | "endpoints" | "routes" | "metadata">;
 
 /** Starts everything on 127.0.0.1; the caller closes it. */
-export async function startEstate(
-  store: Store<IdentityCommands>,
-  parts: TestParts | ((issuer: string) => TestParts) = {},
-): Promise<TestEstate> {
+export async function startEstate(store: Store<IdentityCommands>, parts: TestParts = {}): Promise<TestEstate> {
   const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const faults: unknown[] = [];
   const listener = await listenIdentity({ host: "127.0.0.1", port: 0, tls, onFault: (fault) => faults.push(fault) });
@@ -206,7 +200,7 @@ export async function startEstate(
         checkCertificate,
       },
       onFault: (fault) => faults.push(fault),
-      ...(typeof parts === "function" ? parts(issuer) : parts),
+      ...parts,
     });
     return Object.assign(state, { issuer, served, ring, record });
   };

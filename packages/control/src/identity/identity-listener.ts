@@ -1,5 +1,6 @@
 // Promises one HTTPS listener for all issuers of an installation: exact paths, bounded requests, no route that is not in the table below.
 // Trusts the issuers registered with it. Path forms: RFC 8414 §3, OpenID Connect Discovery 1.0 §4, docs/identity.md.
+import { constants } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -28,6 +29,8 @@ export interface ServedIssuer {
   metadata(): unknown;
   /** Records a request that is refused before it reaches the issuer; resolves as the recorder does. */
   refused(code: string, address: string): Promise<void>;
+  /** Roots (PEM) of the environment's bundles. */
+  roots?(): readonly string[];
   /** RFC 7517 set of the keys in the ring. */
   jwks(): unknown;
   /** Further public JSON documents by name under the issuer, for example `hop-jwks`. */
@@ -49,6 +52,8 @@ export interface IdentityListener {
   readonly address: AddressInfo;
   /** Replaces what is served; requests in flight end on the issuer they began with. Before the first call every path is 404. */
   setIssuers(issuers: readonly ServedIssuer[]): void;
+  /** Roots (PEM) that chains of client certificates may end in, for new connections; which of them counts for whom is judged later. */
+  setRoots(roots: readonly string[]): void;
   /** Replaces the served certificate for new connections. */
   setCertificate(tls: { readonly cert: string; readonly key: string }): void;
   /** Stops accepting, lets requests in flight end, within a bound. */
@@ -60,13 +65,14 @@ type Route = Omit<IssuerRoute, "path">;
 /** Starts listening; resolves once the port is bound, rejects when it cannot be. */
 export async function listenIdentity(options: IdentityListenerOptions): Promise<IdentityListener> {
   let routes: ReadonlyMap<string, Route> = new Map();
+  let roots: readonly string[] = [];
+  let certificate = options.tls;
   const server = createServer(
     {
-      ...options.tls,
+      ...contextOf(options.tls, roots),
       // The certificate is asked for and judged later: a wrong one is a recorded refusal, not a broken handshake.
       requestCert: true,
       rejectUnauthorized: false,
-      minVersion: "TLSv1.2",
       ALPNProtocols: ["http/1.1"],
       handshakeTimeout: handshakeTimeoutMs,
       maxHeaderSize: headerBytesMax,
@@ -96,8 +102,28 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
     setIssuers: (issuers) => {
       routes = routesOf(issuers);
     },
-    setCertificate: (tls) => server.setSecureContext(tls),
+    setRoots: (given) => {
+      const next = [...new Set(given)].sort();
+      if (next.join() === roots.join()) return;
+      roots = next;
+      server.setSecureContext(contextOf(certificate, roots));
+    },
+    setCertificate: (tls) => {
+      certificate = tls;
+      server.setSecureContext(contextOf(certificate, roots));
+    },
     close: () => closeServer(server),
+  };
+}
+
+function contextOf(tls: IdentityListenerOptions["tls"], roots: readonly string[]) {
+  return {
+    ...tls,
+    // Without a root of ours no chain verifies: the runtime's public roots say nothing about clients.
+    ca: [...roots],
+    minVersion: "TLSv1.2" as const,
+    // A resumed session brings a certificate that was judged under other roots, without its chain: every connection shows its own.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }
 
@@ -173,6 +199,8 @@ async function serveForm(
   await issuer.form(req, res);
 }
 
+const basicForm = /^Basic [A-Za-z0-9+/]+={0,2}$/;
+
 interface FormRefusal {
   readonly status: number;
   readonly code: string;
@@ -180,7 +208,7 @@ interface FormRefusal {
 }
 
 /** What is wrong with the fields of a form before its body is read; null when nothing is. */
-function decideForm({ headers }: IncomingMessage): FormRefusal | null {
+function decideForm({ headers, rawHeaders }: IncomingMessage): FormRefusal | null {
   const length = headers["content-length"];
   // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.
   if (length === undefined || headers["transfer-encoding"] !== undefined) {
@@ -190,11 +218,13 @@ function decideForm({ headers }: IncomingMessage): FormRefusal | null {
     return { status: 413, code: "body-too-large", fix: `the form may have at most ${bodyBytesMax} bytes` };
   }
   if (headers.origin !== undefined) return { status: 400, code: "browser", fix: "this endpoint is not for browsers" };
-  if (headers.authorization !== undefined) {
+  // Exactly one field of exactly one scheme: Node keeps the first of two, and somebody else may read the other (CVE-2026-0707's class).
+  const fields = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === "authorization");
+  if (fields.length > 1 || (headers.authorization !== undefined && !basicForm.test(headers.authorization))) {
     return {
       status: 400,
       code: "authorization-field",
-      fix: "authenticate with private_key_jwt, not with an Authorization field",
+      fix: "an Authorization field is for `Basic` alone, once, with one space; other clients send what their registration says",
     };
   }
   return null;

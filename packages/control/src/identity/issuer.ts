@@ -8,7 +8,7 @@ import type { ServedIssuer } from "./identity-listener.ts";
 import { metadataOf } from "./metadata.ts";
 import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute } from "./seams.ts";
 import { answerOf } from "./token-answer.ts";
 import { clientCredentials, type GrantPorts } from "./token-grant.ts";
 
@@ -34,11 +34,11 @@ export interface IssuerOptions {
   /** Beside client_credentials. */
   readonly grants?: readonly ((ports: GrantPorts) => GrantHandler)[];
   readonly endpoints?: readonly ((ports: GrantPorts) => ClientEndpoint)[];
-  /** Grants without client authentication. */
-  readonly openGrants?: readonly ((ports: GrantPorts) => OpenGrant)[];
   readonly routes?: readonly IssuerRoute[];
   /** Members that the capabilities add to the metadata document (RFC 8414 §2). */
   readonly metadata?: () => Readonly<Record<string, unknown>>;
+  /** Roots (PEM) that chains of client certificates may end in. */
+  readonly roots?: () => readonly string[];
   readonly onFault: (fault: unknown) => void;
 }
 
@@ -54,7 +54,6 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
   const authentication = options.authentication ?? privateKeyJwt;
   const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
   const endpoints = (options.endpoints ?? []).map((make) => make(ports));
-  const openGrants = (options.openGrants ?? []).map((make) => make(ports));
   let current: { readonly version: string; readonly until: number; readonly handler: TokenHandler } | null = null;
 
   const handlerFor = (now: number): TokenHandler | null => {
@@ -72,7 +71,6 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         authentication,
         grants,
         endpoints,
-        openGrants,
         onFault: options.onFault,
       });
       current = { version, until: nextKeyChange(directory, now), handler };
@@ -94,11 +92,12 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
       }
       await handler(req, res);
     },
+    roots: () => options.roots?.() ?? [],
     refused: (code, address) => ports.record.refused({ client: null, code, address }),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
     metadata: () =>
       metadataOf(issuer, {
-        grantTypes: [...grants, ...openGrants.filter((grant) => grant.isServed())].map(({ grantType }) => grantType),
+        grantTypes: grants.map(({ grantType }) => grantType),
         methods: authentication.methods,
         more: options.metadata?.() ?? {},
       }),

@@ -29,6 +29,9 @@ declare module "oidc-provider" {
       dupes?: readonly string[],
     ): void;
     use(middleware: (context: ProviderContext, next: () => Promise<void>) => Promise<void>): this;
+    readonly Client: {
+      readonly prototype: { compareClientSecret: (this: { readonly clientId: string }, text: string) => boolean };
+    };
     callback(): (req: IncomingMessage, res: ServerResponse) => Promise<void>;
   }
 

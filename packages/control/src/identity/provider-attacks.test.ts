@@ -379,6 +379,7 @@ forEachDialect((_dialect, open) => {
     );
     assert.equal((await estate.post(issuer, "{}", { headers: { "content-type": "application/json" } })).status, 400);
     assert.equal((await estate.post(issuer, "a=b", { headers: { origin: "https://evil.example" } })).status, 400);
+    assert.equal((await estate.post(issuer, "a=b", { headers: { authorization: "Bearer x" } })).status, 400);
     const many = "a=b&".repeat(3_000);
     assert.equal((await estate.post(issuer, many)).status, 400);
     assert.equal(await headerBomb(`${issuer}/token`, estate.ca), 431);

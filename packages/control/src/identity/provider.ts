@@ -1,26 +1,19 @@
 // Promises the form endpoints of one issuer, with the grants, endpoints and client authentication it is handed, and nothing else oidc-provider could do.
 // Trusts oidc-provider for request parsing and client authentication only; tokens, proofs, replay, targets and texts are ours. docs/identity.md, RFC 6749, RFC 7523.
 // This is the only file that imports oidc-provider.
-import { createPublicKey, type KeyObject, type webcrypto } from "node:crypto";
+import { createPublicKey, type KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { TLSSocket } from "node:tls";
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
 import { parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { ExternalSigningKey, errors, Provider, type ProviderContext } from "oidc-provider";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
-import { endpointGrantType, readEndpointForm, readForm } from "./endpoint-form.ts";
-import { grantRequestOf, openRequest } from "./grant-request.ts";
+import { endpointGrantType, readEndpointForm } from "./endpoint-form.ts";
 import type { RefusedFacts } from "./issuance-record.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { replayKey } from "./replay.ts";
-import type {
-  ClientAuthentication,
-  ClientEndpoint,
-  GrantHandler,
-  GrantRefusal,
-  GrantRequest,
-  OpenGrant,
-} from "./seams.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, GrantRequest } from "./seams.ts";
 import { answerOf, answerOfRefusal, type PublicAnswer, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
 
@@ -35,7 +28,6 @@ export interface IssuerParts {
   readonly authentication: ClientAuthentication;
   readonly grants: readonly GrantHandler[];
   readonly endpoints: readonly ClientEndpoint[];
-  readonly openGrants: readonly OpenGrant[];
   /** Told about failures of our own (store, log); never about refused requests. */
   readonly onFault: (fault: unknown) => void;
 }
@@ -110,12 +102,16 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
         ].map((name) => [name, off]),
       ),
       externalSigningSupport: { enabled: true, ack: "experimental-01" },
+      mTLS: tlsClients(parts),
     },
     renderError: (context: ProviderContext, out: unknown) => {
       context.body = out;
     },
     ttl: {},
   });
+  provider.Client.prototype.compareClientSecret = function compare(text) {
+    return parts.authentication.isSecret?.(this.clientId, text) ?? false;
+  };
   for (const grant of parts.grants) registerGrant(provider, grant, parts);
   for (const endpoint of parts.endpoints) registerEndpoint(provider, endpoint, parts);
   provider.on("error", parts.onFault);
@@ -127,6 +123,29 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
   return provider.callback();
 }
 
+/** Certificates come from the TLS layer alone; whether one is the client's is asked of the parts. */
+function tlsClients({ authentication }: IssuerParts): Readonly<Record<string, unknown>> {
+  return {
+    enabled: true,
+    tlsClientAuth: true,
+    selfSignedTlsClientAuth: true,
+    getCertificate: ({ req: { socket } }: ProviderContext) =>
+      socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.toString() : undefined,
+    certificateAuthorized: (context: ProviderContext) => {
+      const { socket } = context.req;
+      const client = context.oidc.client?.clientId ?? "";
+      const code =
+        socket instanceof TLSSocket ? authentication.judgeConnection?.(client, socket) : "certificate-missing";
+      if (code !== null) context.state["refusal"] = code ?? "client-authentication-method";
+      return code === null;
+    },
+    certificateSubjectMatches: () => true,
+  };
+}
+
+/** Never compared: `isSecret` decides. oidc-provider wants a client that authenticates by a secret to have one. */
+const noSecret = randomBytes(32).toString("base64url");
+
 /** Client metadata for oidc-provider. A client that cannot authenticate now is left out. */
 function clientMetadata({ directory, ports, authentication, endpoints }: IssuerParts): Record<string, unknown>[] {
   const metadata: Record<string, unknown>[] = [];
@@ -134,13 +153,15 @@ function clientMetadata({ directory, ports, authentication, endpoints }: IssuerP
     const own = authentication.metadataOf(client, ports.clock.now());
     if (own === null) continue;
     const grant_types = [...client.grantTypes, ...endpoints.map(endpointGrantType)];
-    metadata.push({ redirect_uris: [], ...own, client_id: client.id, grant_types });
+    const secret = own["token_endpoint_auth_method"] === "client_secret_basic" ? { client_secret: noSecret } : {};
+    metadata.push({ redirect_uris: [], ...own, ...secret, client_id: client.id, grant_types });
   }
   return metadata;
 }
 
 function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerParts): void {
   const handle = async (context: ProviderContext) => {
+    context.state["authenticated"] = context.oidc.client?.clientId;
     const answer = await grant.handle(requestOf(context, parts.issuer, grant.parameters));
     context.set("DPoP-Nonce", parts.ports.nonces.issue());
     if (answer.kind === "token") context.body = answer.body;
@@ -153,6 +174,7 @@ function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerPar
 function registerEndpoint(provider: Provider, endpoint: ClientEndpoint, parts: IssuerParts): void {
   const handle = async (context: ProviderContext) => {
     if (context.state["endpoint"] !== endpoint) throw new errors.UnsupportedGrantType();
+    context.state["authenticated"] = context.oidc.client?.clientId;
     const answer = await endpoint.handle(requestOf(context, parts.issuer, endpoint.parameters, endpoint.path));
     context.set("DPoP-Nonce", parts.ports.nonces.issue());
     if (answer.kind === "error") {
@@ -180,36 +202,8 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     Object.assign(context.req, { body: form });
     context.state["endpoint"] = endpoint;
     context.path = "/token";
-  } else if (parts.openGrants.some((grant) => grant.isServed()) && (await enterOpenly(context, parts))) return;
+  }
   await next();
-}
-
-/** Answers a token request that needs no client authentication; false: it is another one, its form read and put aside for oidc-provider. */
-async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promise<boolean> {
-  const form = await readForm(context.req);
-  const grant = parts.openGrants.find(({ grantType }) => grantType === form?.["grant_type"]);
-  if (form !== null && grant === undefined) {
-    Object.assign(context.req, { body: form });
-    return false;
-  }
-  const request =
-    form === null || grant === undefined ? null : openRequest(context.req, form, { grant, issuer: parts.issuer });
-  if (request === null || grant === undefined) {
-    context.status = 400;
-    context.body = { error: "invalid_request" };
-    return true;
-  }
-  const answer = await grant.handle(request);
-  context.set("DPoP-Nonce", parts.ports.nonces.issue());
-  context.set("Cache-Control", "no-store");
-  if (answer.kind === "token") {
-    context.status = 200;
-    context.body = answer.body;
-    return true;
-  }
-  refuse(context, answer);
-  if (answer.client !== undefined) context.state["authenticated"] = answer.client;
-  return true;
 }
 
 function refuse(context: ProviderContext, refusal: GrantRefusal): void {
@@ -247,8 +241,24 @@ function hasOneSpelling(assertion: string): boolean {
 }
 
 function requestOf(context: ProviderContext, issuer: string, names: readonly string[], path = "/token"): GrantRequest {
-  const clientId = context.oidc.client?.clientId ?? "";
-  return grantRequestOf(context.req, context.oidc.params ?? {}, { issuer, names, clientId, url: `${issuer}${path}` });
+  const parameters = context.oidc.params ?? {};
+  const { resource, scope } = parameters;
+  const { rawHeaders, socket } = context.req;
+  const own = names.flatMap((name) => {
+    const value = parameters[name];
+    return typeof value === "string" ? [[name, value] as const] : [];
+  });
+  return {
+    issuer,
+    clientId: context.oidc.client?.clientId ?? "",
+    resources: resource === undefined ? [] : typeof resource === "string" ? [resource] : resource,
+    scope: typeof scope === "string" ? scope : undefined,
+    parameters: Object.fromEntries(own),
+    url: `${issuer}${path}`,
+    proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
+    certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
+    address: socket.remoteAddress ?? "",
+  };
 }
 
 /** Runs around everything: records a refusal before it is answered and replaces the answer by one of ours. */
@@ -273,6 +283,9 @@ async function settle(context: ProviderContext, next: () => Promise<void>, parts
   }
   context.status = answer.status;
   for (const [name, value] of Object.entries(answer.headers)) context.set(name, value);
+  // RFC 6749 §5.2: whoever tried an Authorization field is told the scheme it is for.
+  if (answer.status === 401 && context.req.headers.authorization !== undefined)
+    context.set("WWW-Authenticate", 'Basic realm="sallyport"');
   context.body = answer.body;
 }
 

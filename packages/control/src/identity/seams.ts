@@ -1,6 +1,7 @@
 // Promises the seams of an issuer: what a grant, an endpoint of authenticated clients, a way to authenticate and a route look like, so that each
 // capability brings its own file and provider.ts stays the only one that knows oidc-provider. Trusts nothing. Specified in docs/identity.md "Parts".
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
 import type { Directory, IdentityClient } from "./directory.ts";
 
 /** What a handler learns of one form sent by a client that has proven who it is. */
@@ -46,8 +47,6 @@ export interface GrantRefusal {
   readonly description: string;
   /** For the record, never sent: lower case words with hyphens. */
   readonly code: string;
-  /** Of an open grant: whom it found, for the record. */
-  readonly client?: string;
 }
 
 export type GrantAnswer =
@@ -60,19 +59,6 @@ export const refuseGrant = (error: TokenError, code: string, description: string
   code,
   description,
 });
-
-/**
- * A grant that proves who asks by what it brings, so that no client authentication goes before it (RFC 7521 §4.1). Its refusals name the client once
- * it is known; `clientId` of its request is empty, and a request that authenticates a client besides is refused before it is asked.
- */
-export interface OpenGrant {
-  readonly grantType: string;
-  /** Parameters it reads beside `grant_type`, `scope` and `resource`. */
-  readonly parameters: readonly string[];
-  /** Whether anybody could use it now; else it is not there. */
-  isServed(): boolean;
-  handle(request: GrantRequest): Promise<GrantAnswer>;
-}
 
 /** One grant type of the token endpoint; a type that oidc-provider has built in is replaced. */
 export interface GrantHandler {
@@ -110,6 +96,10 @@ export interface ClientAuthentication {
    * Part of the directory's version: what changes here must change `Directory.version`.
    */
   metadataOf(client: IdentityClient, now: number): Readonly<Record<string, unknown>> | null;
+  /** Is this the secret of that client? Asked for `client_secret_basic`; absent: no client has one. */
+  isSecret?(client: string, text: string): boolean;
+  /** Null: who holds this connection is that client; else the code for the record. Asked for `tls_client_auth`; absent: nobody is. */
+  judgeConnection?(client: string, socket: TLSSocket): string | null;
 }
 
 /** A route that is not a form of an authenticated client: a page, a redirect, a document. */

@@ -80,6 +80,8 @@ const details: readonly (readonly [RegExp, string])[] = [
   [/^(expiration|unique jti|invalid (nbf|iat|exp|jti|iss|aud|sub))/, "assertion-malformed"],
   [/grant type is not allowed/, "grant-type-not-allowed"],
   [/mechanism does not match/, "client-authentication-method"],
+  [/^invalid secret/, "client-secret-wrong"],
+  [/^client certificate was not provided/, "certificate-missing"],
 ];
 
 /** The code of oidc-provider's refusal for the record: a known detail translated, anything else by its error. Never text of the request. */

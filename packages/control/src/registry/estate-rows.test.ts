@@ -94,7 +94,6 @@ function withSettings(name: string, approval: "none" | "operator", staleMs: numb
         systems: [],
         integrations: [],
         trust: [],
-        issuers: [],
         policies: [],
         listeners: [
           {

@@ -9,7 +9,6 @@ import { auditCommands } from "../audit/store.ts";
 import { backupCommands } from "../backup/store.ts";
 import { type ControlCommands, commands as table } from "../commands.ts";
 import { identityCommands } from "../identity/store.ts";
-import { trustCommands } from "../identity/trust/store.ts";
 import { secretCommands } from "../secrets/store.ts";
 import type { ApplyOutcome, ApplyRequest } from "./apply-commands.ts";
 import type { WantedObject } from "./decide-apply.ts";
@@ -46,7 +45,6 @@ test("no two capabilities have a command of the same name", () => {
     identityCommands,
     registryCommands,
     secretCommands,
-    trustCommands,
   ];
   const names = capabilities.flatMap((commands) => Object.keys(commands));
   assert.deepEqual(Object.keys(table).sort(), names.sort());

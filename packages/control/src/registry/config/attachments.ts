@@ -1,6 +1,6 @@
 // Promises the files that an object names (JWKS, PEM roots, JSON Schema) as checked, public values.
 // Trusts node:crypto to parse keys and certificates. Sources: RFC 7517, RFC 7518, RFC 8037, RFC 5280, JSON Schema 2020-12.
-import { createPublicKey, X509Certificate } from "node:crypto";
+import { createPublicKey, hash, X509Certificate } from "node:crypto";
 import { itemsMax } from "./bounds.ts";
 import { holdsPrivateKey } from "./clear-secrets.ts";
 import type { PublicJwk } from "./estate.ts";
@@ -14,6 +14,7 @@ export interface Attachment<T> {
 }
 
 const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+const pemCertificate = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
 const rotateFix =
   "this key is now known to everyone who can read the estate: make a new pair, put only its public half here, and revoke the old one";
 
@@ -85,7 +86,7 @@ export function readRoots(io: EstateIo, spot: Spot, named: string): Attachment<s
     findings: [errorAt(spot, `${read.file}: ${message}`, fix)],
   });
   if (holdsPrivateKey(read.text)) return say("a private key", rotateFix);
-  const blocks = read.text.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g) ?? [];
+  const blocks = read.text.match(pemCertificate) ?? [];
   if (blocks.length === 0) return say("no PEM certificate", "name a file with `-----BEGIN CERTIFICATE-----` blocks");
   if (blocks.length > itemsMax) return say(`more than ${itemsMax} certificates`, "trust fewer roots");
   const value: string[] = [];
@@ -99,6 +100,31 @@ export function readRoots(io: EstateIo, spot: Spot, named: string): Attachment<s
     // RFC 5280 §4.2.1.9: only a CA may end a chain; a leaf here would make its holder a root.
     if (!certificate.ca) return say(`certificate ${index} is not a CA certificate`, "name the CA that issued it");
     value.push(certificate.toString().trim());
+  }
+  return { value, findings: [] };
+}
+
+/** SHA-256 (base64url) of every certificate of a PEM file. */
+export function readCertificates(io: EstateIo, spot: Spot, named: string): Attachment<string[]> {
+  const read = readNamed(io, spot.file, named);
+  if ("message" in read) return { value: [], findings: [errorAt(spot, read.message, read.fix)] };
+  const say = (message: string, fix: string): Attachment<string[]> => ({
+    value: [],
+    findings: [errorAt(spot, `${read.file}: ${message}`, fix)],
+  });
+  if (holdsPrivateKey(read.text)) return say("a private key", rotateFix);
+  const blocks = read.text.match(pemCertificate) ?? [];
+  if (blocks.length === 0) return say("no PEM certificate", "name a file with `-----BEGIN CERTIFICATE-----` blocks");
+  if (blocks.length > itemsMax) return say(`more than ${itemsMax} certificates`, "keep those that are in use");
+  const value: string[] = [];
+  for (const [index, block] of blocks.entries()) {
+    try {
+      // Compared whole, so what it says of itself (a CA, as openssl makes them by default) gives nobody anything.
+      const certificate = new X509Certificate(block);
+      value.push(hash("sha256", certificate.raw, "base64url"));
+    } catch {
+      return say(`certificate ${index} cannot be read`, "export it again as PEM");
+    }
   }
   return { value, findings: [] };
 }

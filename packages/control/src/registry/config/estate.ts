@@ -12,9 +12,6 @@ import type {
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
-import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
-import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
-import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
 import type { Finding, Place } from "./finding.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
@@ -35,6 +32,22 @@ export interface OperationConfig {
   readonly offline: "bound" | "until-expiry";
 }
 
+/** How a client proves itself at the issuer: one way, and no other is accepted from it. */
+export type ClientAuthentication =
+  /** `uri` or `dns`. */
+  | { readonly method: "tls_client_auth"; readonly identity: CertificateIdentity }
+  /** SHA-256 of each certificate, base64url. */
+  | { readonly method: "self_signed_tls_client_auth"; readonly x5t: readonly string[] }
+  /** Until then, milliseconds since the epoch. */
+  | { readonly method: "client_secret_basic"; readonly reason: string; readonly untilMs: number };
+
+export interface ClientConfig {
+  readonly id: string;
+  readonly keys: readonly PublicJwk[];
+  /** Absent: `private_key_jwt` with `keys` and those in rows. */
+  readonly authentication?: ClientAuthentication;
+}
+
 /** One system in one environment. */
 export interface SystemConfig {
   readonly id: string;
@@ -43,7 +56,7 @@ export interface SystemConfig {
   readonly region: string;
   readonly upstream?: { readonly url: string; readonly allowPrivate: boolean; readonly trust?: string };
   readonly public: { readonly host?: string; readonly path: string; readonly strip: boolean };
-  readonly clients: readonly { readonly id: string; readonly keys: readonly PublicJwk[] }[];
+  readonly clients: readonly ClientConfig[];
   readonly certificates: readonly CertificateIdentity[];
   readonly attributes: Readonly<Record<string, Scalar>>;
   readonly operations: readonly OperationConfig[];
@@ -81,25 +94,6 @@ export interface TrustConfig {
   readonly declaredAt: Place;
 }
 
-/** One trusted outside issuer in one environment. */
-export interface IssuerConfig {
-  readonly id: string;
-  /** `iss` of its tokens. */
-  readonly url: string;
-  readonly kind: OutsideKind;
-  readonly algorithms: readonly OutsideAlgorithm[];
-  /** Empty: the environment's own issuer. */
-  readonly audiences: readonly string[];
-  readonly companions: readonly string[];
-  readonly parties: readonly string[] | null;
-  readonly lifetimeSecondsMax: number;
-  readonly keys:
-    | { readonly from: "file"; readonly keys: readonly OutsideJwk[] }
-    | { readonly from: "uri"; readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
-  readonly systems: readonly (OutsidePins & { readonly system: string })[];
-  readonly declaredAt: Place;
-}
-
 export interface PolicyFile {
   /** `policies/regions.cedar`, relative to the estate. */
   readonly file: string;
@@ -133,7 +127,6 @@ export interface EnvironmentConfig {
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];
-  readonly issuers: readonly IssuerConfig[];
   readonly policies: readonly PolicyFile[];
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
@@ -167,7 +160,6 @@ export interface EnvironmentSources {
   readonly systems: ReadonlyMap<string, MapTree>;
   readonly integrations: ReadonlyMap<string, MapTree>;
   readonly trust: ReadonlyMap<string, MapTree>;
-  readonly issuers: ReadonlyMap<string, MapTree>;
 }
 
 /** What was written, for whoever has something to say about a key: lint. Never stored and never sent. */

@@ -1,8 +1,7 @@
 // Promises that what objects say of each other holds, within one environment and over all of them: references, uniqueness, grants.
 // Trusts each object's own shape (read-system.ts, read-integration.ts). Every conflict is said at both places and breaks both.
-import type { IntegrationConfig, SystemConfig, TrustConfig } from "./estate.ts";
+import type { ClientAuthentication, IntegrationConfig, SystemConfig, TrustConfig } from "./estate.ts";
 import { errorAt, type Finding, type Spot } from "./finding.ts";
-import type { LinkedIssuer } from "./link-issuers.ts";
 import { suggest } from "./nearest.ts";
 import type { IntegrationDraft } from "./read-integration.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
@@ -29,7 +28,6 @@ export interface LinkedEnvironment {
   /** Null value: the bundle is broken here. */
   readonly trust: ReadonlyMap<string, TrustConfig | null>;
   readonly trustTrees: ReadonlyMap<string, MapTree>;
-  readonly issuers: ReadonlyMap<string, LinkedIssuer>;
 }
 
 /** Ids that exist anywhere in the estate, for saying "exists, but not here". */
@@ -49,6 +47,7 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
       trust,
       spotOf(tree, many ? ["identity", "certificate", index, "trust"] : ["identity", "certificate", "trust"]),
     ]);
+    references.push(...clientTrust(config).map(([name, ...path]): [string, Spot] => [name, spotOf(tree, path)]));
     if (config.upstream?.trust !== undefined) references.push([config.upstream.trust, spotOf(tree, ["tls", "ca"])]);
     for (const [name, spot] of references) findings.push(...checkTrust(name, spot, { environment, names }));
   }
@@ -56,12 +55,21 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
   refuseSharedPassthrough(environment);
 }
 
+/** Bundles that clients name, each with its path in the file. */
+function clientTrust({ clients }: SystemConfig): [string, ...string[]][] {
+  return clients.flatMap(({ authentication }): [string, ...string[]][] => {
+    if (authentication?.method === "tls_client_auth")
+      return [[authentication.identity.trust, "identity", "tls", "trust"]];
+    return [];
+  });
+}
+
 function checkOwner(owner: string, spot: Spot, names: EstateNames): Finding[] {
   const team = owner.slice("team:".length);
   return names.teams.has(team) ? [] : [errorAt(spot, `there is no team \`${team}\``, suggest(team, names.teams))];
 }
 
-export function checkTrust(
+function checkTrust(
   name: string,
   spot: Spot,
   where: { environment: LinkedEnvironment; names: EstateNames },
@@ -160,12 +168,24 @@ function identitiesOf({ config, tree }: LinkedSystem): [string, Spot][] {
   const many = config.certificates.length > 1;
   return [
     ...config.clients.map(({ id }): [string, Spot] => [`client ${id}`, spotOf(tree, ["identity", "client"])]),
+    ...config.clients.flatMap(({ authentication }) => tlsNames(authentication, tree)),
     // The bundle is not part of the key: two bundles may share a root.
     ...config.certificates.map(({ kind, value }, index): [string, Spot] => [
       `${kind} ${value}`,
       spotOf(tree, [...(many ? ["identity", "certificate", index] : ["identity", "certificate"]), kind]),
     ]),
   ];
+}
+
+/** A certificate that authenticates two clients makes them one; the same system may use its certificate for both doors. */
+function tlsNames(authentication: ClientAuthentication | undefined, tree: MapTree): [string, Spot][] {
+  const spot = spotOf(tree, ["identity", "tls"], "key");
+  if (authentication?.method === "tls_client_auth") {
+    const { kind, value } = authentication.identity;
+    return [[`${kind} ${value}`, spot]];
+  }
+  if (authentication?.method !== "self_signed_tls_client_auth") return [];
+  return authentication.x5t.map((value): [string, Spot] => [`x5t ${value}`, spot]);
 }
 
 export function linkIntegrations(environment: LinkedEnvironment, names: EstateNames): void {

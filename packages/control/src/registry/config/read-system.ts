@@ -1,21 +1,17 @@
 // Promises one system file, as one environment sees it, as a SystemConfig or the errors that keep it from being served.
 // Trusts the types (system-schema.ts) and attachments.ts. Specified in docs/configuration.md "systems/<id>.yaml".
 import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
-import type {
-  AttributeSource,
-  CertificateIdentity,
-  Classification,
-  DataClass,
-} from "@sallyport/protocol/snapshot/objects.ts";
-import { readJwks, readSchemaFile } from "./attachments.ts";
+import type { AttributeSource, Classification, DataClass } from "@sallyport/protocol/snapshot/objects.ts";
+import { readSchemaFile } from "./attachments.ts";
 import { type BodySchema, readBodySchema } from "./body-schema.ts";
-import type { OperationConfig, PublicJwk, SystemConfig } from "./estate.ts";
+import type { OperationConfig, SystemConfig } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
 import { needsPrivateWord } from "./private-hosts.ts";
+import { readIdentity } from "./read-identity.ts";
 import { readMode, readPassthrough } from "./read-mode.ts";
 import { shape } from "./shape.ts";
-import { type CertificateSource, type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
+import { type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 /** Residency is not checked in this version, so no system says where it is. */
@@ -44,6 +40,8 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     .sort((a, b) => compareText(a.name, b.name));
   refuseSameMatch(reader, operations);
   refuseOpenUpstream(reader, source);
+  const identity = readIdentity(io, tree, source.identity);
+  reader.findings.push(...identity.findings);
   const system: SystemConfig = {
     id: source.system,
     owner: source.owner,
@@ -51,8 +49,8 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     region: everywhere,
     ...(source.url === undefined ? {} : { upstream: upstreamOf(source, source.url) }),
     public: publicOf(source),
-    clients: readClients(reader, source),
-    certificates: readCertificates(reader, source),
+    clients: identity.clients,
+    certificates: identity.certificates,
     attributes: sortedRecord(source.attributes),
     operations,
     ...readExceptions(reader, source),
@@ -284,54 +282,6 @@ function refuseSameMatch(reader: Reader, operations: readonly OperationConfig[])
         ),
       );
   }
-}
-
-function readClients(reader: Reader, source: SystemSource): SystemConfig["clients"] {
-  const { client, keys = [] } = source.identity ?? {};
-  const found = keys.flatMap((file, index): PublicJwk[] => {
-    const jwks = readJwks(reader.io, spotOf(reader.tree, ["identity", "keys", index]), file);
-    reader.findings.push(...jwks.findings);
-    return jwks.value;
-  });
-  if (client !== undefined) return [{ id: client, keys: found }];
-  if (keys.length > 0)
-    reader.findings.push(
-      errorAt(
-        spotOf(reader.tree, ["identity", "keys"], "key"),
-        "keys without a `client` they belong to",
-        "add `client: <id>`",
-      ),
-    );
-  return [];
-}
-
-function readCertificates(reader: Reader, source: SystemSource): readonly CertificateIdentity[] {
-  const written = source.identity?.certificate;
-  if (written === undefined) return [];
-  const many = Array.isArray(written);
-  return (many ? written : [written]).flatMap((certificate, index) => {
-    const identity = certificateOf(certificate);
-    if (identity !== null) return [identity];
-    const at = many ? ["identity", "certificate", index] : ["identity", "certificate"];
-    reader.findings.push(
-      errorAt(
-        spotOf(reader.tree, at),
-        "a certificate needs exactly one of `uri`, `dns` and `x5t`",
-        "keep the one your certificates carry",
-      ),
-    );
-    return [];
-  });
-}
-
-function certificateOf({ trust, uri, dns, x5t }: CertificateSource): CertificateIdentity | null {
-  const kinds = [
-    ["uri", uri],
-    ["dns", dns],
-    ["x5t", x5t],
-  ] as const;
-  const [first, second] = kinds.flatMap(([kind, value]) => (value === undefined ? [] : [{ trust, kind, value }]));
-  return first !== undefined && second === undefined ? first : null;
 }
 
 function sortedRecord<T>(record: Readonly<Record<string, T>>): Readonly<Record<string, T>> {

@@ -3,7 +3,6 @@
 import { z } from "zod";
 import { estateFileSchema, teamFileSchema, trustFileSchema } from "./estate-schema.ts";
 import { integrationFileSchema } from "./integration-schema.ts";
-import { issuerFileSchema } from "./issuer-schema.ts";
 import { systemFileSchema } from "./system-schema.ts";
 
 const files = [
@@ -12,10 +11,9 @@ const files = [
   ["integrations/<id>.yaml", integrationFileSchema],
   ["teams/<id>.yaml", teamFileSchema],
   ["trust/<name>.yaml", trustFileSchema],
-  ["issuers/<id>.yaml", issuerFileSchema],
 ] as const;
 
-export type FileKind = "estate" | "system" | "integration" | "team" | "trust" | "issuer";
+export type FileKind = "estate" | "system" | "integration" | "team" | "trust";
 
 /** The word for each kind of file (`sallyport schema system`), by its pattern. */
 const kinds: Readonly<Record<(typeof files)[number][0], FileKind>> = {
@@ -24,7 +22,6 @@ const kinds: Readonly<Record<(typeof files)[number][0], FileKind>> = {
   "integrations/<id>.yaml": "integration",
   "teams/<id>.yaml": "team",
   "trust/<name>.yaml": "trust",
-  "issuers/<id>.yaml": "issuer",
 };
 
 /** The members of a JSON Schema that the reference reads. */

@@ -2,6 +2,7 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { identity } from "./identity-schema.ts";
 import { modeKeys, passthrough } from "./mode-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
 import {
@@ -114,39 +115,6 @@ export type OperationSource = z.output<typeof operationDetails>;
 /** `invoice.create: POST /v1/invoices`: everything else by default. Text becomes the map before checking (overlay.ts), so the short form never fails here. */
 const operation = z.union([z.string(), operationDetails]);
 
-const certificate = z.strictObject({
-  trust: id().describe("Name of the bundle in trust/ whose roots may end the chain."),
-  uri: z
-    .string()
-    .max(2_048)
-    .regex(/^[a-z][a-z0-9+.-]*:\S+$/)
-    .optional()
-    .describe("The one URI subject alternative name, for example a SPIFFE id."),
-  dns: hostName().optional().describe("The one DNS subject alternative name."),
-  x5t: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{43}$/)
-    .optional()
-    .describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
-});
-
-const identity = z.strictObject({
-  client: id()
-    .optional()
-    .describe("OAuth client id of the system, unique in the tenant; it proves itself with `private_key_jwt`."),
-  keys: z
-    .array(filePath())
-    .max(itemsMax)
-    .prefault([])
-    .describe("JWKS files with its public keys (ES256 or EdDSA); a private key here is an error."),
-  certificate: z
-    .union([certificate, z.array(certificate).max(itemsMax)])
-    .optional()
-    .describe(
-      "Client certificate that proves the system without a token: bundle and exactly one of `uri`, `dns`, `x5t`.",
-    ),
-});
-
 const uses = z.strictObject({
   to: id().describe("The providing system."),
   purpose: prose().describe("Why this data crosses, in words an auditor understands."),
@@ -201,7 +169,6 @@ const base = z.strictObject({
 /** One system in one environment, after its overrides were applied. */
 export const systemSchema = base;
 export type SystemSource = z.output<typeof base>;
-export type CertificateSource = z.output<typeof certificate>;
 
 /** The file as it is written, for the JSON Schema and the reference. */
 export const systemFileSchema = base.extend({

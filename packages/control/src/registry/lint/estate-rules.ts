@@ -1,5 +1,6 @@
 // Promises to find what weakens the whole: roots that prove too little, rules nobody else approves, listeners in clear, leftovers. Pure. Pages: docs/lint.
 import { X509Certificate } from "node:crypto";
+import type { SystemConfig } from "../config/estate.ts";
 import {
   dayMs,
   dayOf,
@@ -98,9 +99,7 @@ export const trustRules: readonly Rule[] = [
     check: (lint) => {
       if (isIncomplete(lint)) return [];
       const used = new Set(
-        lint.estate.environments.flatMap(({ systems }) =>
-          systems.flatMap(({ certificates, upstream }) => [...certificates.map(({ trust }) => trust), upstream?.trust]),
-        ),
+        lint.estate.environments.flatMap(({ systems }) => systems.flatMap((system) => trustOf(system))),
       );
       return onTrust(
         ({ trust, at }) => !used.has(trust.name) && { at: at("trust"), message: `nothing names \`${trust.name}\`` },
@@ -108,6 +107,14 @@ export const trustRules: readonly Rule[] = [
     },
   },
 ];
+
+/** Every bundle that a system names. */
+function trustOf({ certificates, upstream, clients }: SystemConfig): readonly (string | undefined)[] {
+  const named = clients.map(({ authentication: way }) =>
+    way?.method === "tls_client_auth" ? way.identity.trust : undefined,
+  );
+  return [...certificates.map(({ trust }) => trust), upstream?.trust, ...named];
+}
 
 export const estateRules: readonly Rule[] = [
   {

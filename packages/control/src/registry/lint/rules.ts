@@ -1,5 +1,6 @@
 // Promises the table of all lint rules: what `sallyport check` can say, each with a page docs/lint/<id>.md. Trusts each rule's own file.
 import { boundsRules } from "./bounds-rules.ts";
+import { clientRules } from "./client-rules.ts";
 import { dataRules } from "./data-rules.ts";
 import { estateRules, trustRules } from "./estate-rules.ts";
 import { observeRules } from "./observe-rules.ts";
@@ -85,6 +86,7 @@ export const rules: readonly Rule[] = [
   ...ownershipRules,
   ...boundsRules,
   ...proofRules,
+  ...clientRules,
   ...upstreamRules,
   ...dataRules,
   ...policyRules,

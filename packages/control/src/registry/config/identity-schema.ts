@@ -1,0 +1,73 @@
+// Promises what may be written under `identity` of a system: one sentence per key. Trusts nothing.
+// The reference in docs/configuration.md is generated from these types (reference.ts); what each way is worth: docs/identity/client-authentication.md.
+import { z } from "zod";
+import { itemsMax } from "./bounds.ts";
+import { date, filePath, hostName, id, prose } from "./words.ts";
+
+const uriName = () =>
+  z
+    .string()
+    .max(2_048)
+    .regex(/^[a-z][a-z0-9+.-]*:\S+$/);
+
+const certificate = z.strictObject({
+  trust: id().describe("Name of the bundle in trust/ whose roots may end the chain."),
+  uri: uriName().optional().describe("The one URI subject alternative name, for example a SPIFFE id."),
+  dns: hostName().optional().describe("The one DNS subject alternative name."),
+  x5t: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/)
+    .optional()
+    .describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
+});
+
+const tls = z.strictObject({
+  trust: id().optional().describe("Bundle in trust/ whose roots may end the chain; with `uri` or `dns`."),
+  uri: uriName().optional().describe("The one URI subject alternative name, for example a SPIFFE id."),
+  dns: hostName().optional().describe("The one DNS subject alternative name."),
+  selfSigned: z
+    .array(filePath())
+    .min(1)
+    .max(8)
+    .optional()
+    .describe("PEM files of the client's own certificates (RFC 8705 §2.2); exactly these are accepted, no chain."),
+});
+
+const secrets = z.strictObject({
+  reason: prose().describe("Why the client cannot sign or show a certificate."),
+  until: date().describe("Last day on which a secret is accepted."),
+});
+
+export const identity = z.strictObject({
+  client: id()
+    .optional()
+    .describe(
+      "OAuth client id of the system, unique in the tenant; it proves itself in one way: by `keys` unless `tls` or `secrets` says otherwise.",
+    ),
+  keys: z
+    .array(filePath())
+    .max(itemsMax)
+    .prefault([])
+    .describe(
+      "JWKS files with its public keys (ES256 or EdDSA), for `private_key_jwt`; a private key here is an error.",
+    ),
+  tls: tls
+    .optional()
+    .describe(
+      "It proves itself at the token endpoint by a TLS client certificate: `uri`, `dns` or `selfSigned` (RFC 8705).",
+    ),
+  secrets: secrets
+    .optional()
+    .describe(
+      "It proves itself by a secret that control made (`client_secret_basic`); for clients that can do nothing better.",
+    ),
+  certificate: z
+    .union([certificate, z.array(certificate).max(itemsMax)])
+    .optional()
+    .describe(
+      "Client certificate that proves the system without a token: bundle and exactly one of `uri`, `dns`, `x5t`.",
+    ),
+});
+
+export type IdentitySource = z.output<typeof identity>;
+export type CertificateSource = z.output<typeof certificate>;

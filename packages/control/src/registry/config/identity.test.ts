@@ -1,0 +1,122 @@
+// How a system says that its client proves itself: each way as it is read, and each mistake with its place and fix.
+import assert from "node:assert/strict";
+import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto";
+import { test } from "node:test";
+import { testCertificate } from "../../identity/certificates.test-support.ts";
+import { formatFinding } from "./finding.ts";
+import { load, soundEstate } from "./sound-estate.ts";
+
+const sound = soundEstate();
+const own = testCertificate([{ type: "dns", value: "orders.internal" }]);
+const root = testCertificate([{ type: "dns", value: "root.internal" }]);
+const secretUntil = Date.parse("2027-03-01T00:00:00Z");
+
+function orders(identity: string): Readonly<Record<string, string>> {
+  const [head = "", , ...rest] = (sound["systems/orders.yaml"] ?? "").split("\n");
+  return {
+    ...sound,
+    "systems/orders.pem": own.cert,
+    "systems/orders.yaml": [
+      head,
+      "identity:",
+      `  client: orders\n  ${identity.split("\n").join("\n  ")}`,
+      ...rest,
+    ].join("\n"),
+  };
+}
+
+const read = (identity: string) => load(orders(identity));
+const authenticationIn = (identity: string) => {
+  const { estate, findings } = read(identity);
+  assert.deepEqual(findings.filter(({ severity }) => severity === "error").map(formatFinding), []);
+  return estate.environments[0]?.systems.find(({ id }) => id === "orders")?.clients[0]?.authentication;
+};
+
+test("a client has the way its file declares, and signs with keys where it declares none", () => {
+  assert.equal(authenticationIn("keys: [orders.jwks.json]"), undefined);
+  const x5t = createHash("sha256").update(new X509Certificate(own.cert).raw).digest("base64url");
+  assert.deepEqual(authenticationIn("tls: { selfSigned: [orders.pem] }"), {
+    method: "self_signed_tls_client_auth",
+    x5t: [x5t],
+  });
+  assert.deepEqual(authenticationIn("secrets: { reason: The vendor knows no other way, until: 2027-02-28 }"), {
+    method: "client_secret_basic",
+    reason: "The vendor knows no other way",
+    untilMs: secretUntil,
+  });
+});
+
+test("a client with a secret is a warning that names what to do, also before the secret exists", () => {
+  const { findings } = read("secrets: { reason: The vendor knows no other way, until: 2027-02-28 }");
+  assert.deepEqual(
+    findings.map(({ rule }) => rule),
+    ["client-secret-accepted"],
+  );
+});
+
+const mistakes: readonly (readonly [string, string, string])[] = [
+  [
+    "two ways at once",
+    "keys: [orders.jwks.json]\nsecrets: { reason: The vendor knows no other way, until: 2027-02-28 }",
+    "systems/orders.yaml:5:3 error $.identity.secrets: a second way to authenticate beside `keys`: whoever has the weaker one is the client. Fix: keep one of them",
+  ],
+  [
+    "a secret without a reason",
+    "secrets: { until: 2027-02-28 }",
+    "systems/orders.yaml:4:12 error $.identity.secrets.reason: `reason` is missing. Fix: add it: Why the client cannot sign or show a certificate.",
+  ],
+  [
+    "a secret without an end",
+    "secrets: { reason: The vendor knows no other way }",
+    "systems/orders.yaml:4:12 error $.identity.secrets.until: `until` is missing. Fix: add it: Last day on which a secret is accepted.",
+  ],
+  [
+    "a name without a bundle",
+    "tls: { uri: spiffe://acme/orders }",
+    "systems/orders.yaml:4:3 error $.identity.tls: a name without a bundle is anybody's name. Fix: add `trust: <bundle>`",
+  ],
+  [
+    "two names",
+    "tls: { trust: mesh, uri: spiffe://acme/orders, dns: orders.internal }",
+    "systems/orders.yaml:4:3 error $.identity.tls: `tls` needs exactly one of `uri`, `dns` and `selfSigned`. Fix: keep the one your certificates carry",
+  ],
+  [
+    "a bundle beside a certificate of its own",
+    "tls: { trust: mesh, selfSigned: [orders.pem] }",
+    "systems/orders.yaml:4:3 error $.identity.tls: a certificate that is declared itself needs no bundle. Fix: remove `trust`",
+  ],
+  [
+    "a bundle that does not exist",
+    "tls: { trust: mesh, uri: spiffe://acme/orders }",
+    "systems/orders.yaml:4:17 error $.identity.tls.trust: there is no bundle `mesh`. Fix: there is none yet",
+  ],
+];
+
+for (const [says, identity, finding] of mistakes)
+  test(`reports ${says}, and the client gets no token until it is put right`, () => {
+    const { estate, findings } = read(identity);
+    assert.deepEqual(findings.filter(({ severity }) => severity === "error").map(formatFinding), [finding]);
+    assert.equal(
+      estate.environments[0]?.systems.some(({ id }) => id === "orders"),
+      false,
+    );
+  });
+
+test("a private key beside a certificate is known to everybody who reads the estate", () => {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = `${own.cert}${privateKey.export({ format: "pem", type: "pkcs8" })}`;
+  const { findings } = load({ ...orders("tls: { selfSigned: [orders.pem] }"), "systems/orders.pem": pem });
+  assert.match(findings.map(formatFinding).join("\n"), /systems\/orders\.pem: a private key/);
+});
+
+test("one certificate name cannot be two clients", () => {
+  const trust = { "trust/mesh.yaml": "trust: mesh\nroots: [root.pem]\n", "trust/root.pem": root.cert };
+  const tls = "identity:\n  client: other\n  tls: { trust: mesh, uri: spiffe://acme/orders }\n";
+  const { findings } = load({
+    ...orders("tls: { trust: mesh, uri: spiffe://acme/orders }"),
+    ...trust,
+    "systems/other.yaml": `system: other\n${tls}`,
+  });
+  const shared = findings.filter(({ message }) => message.startsWith("the certificate identity also belongs to"));
+  assert.equal(shared.length, 2);
+});
