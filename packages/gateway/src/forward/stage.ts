@@ -1,9 +1,9 @@
 // Promises one attempt at one checked address, within the operation's deadline, with the caller's abort passed on and back-pressure both ways.
 // Trusts the pool of this snapshot (kernel/dial behind it). Specified in DESIGN §4 forward; RFC 9110 §7.6.
 import { PassThrough } from "node:stream";
+import type { UpstreamRequest } from "@sallyport/kernel/dial/upstream-port.ts";
 import { requestHeadersForUpstream } from "@sallyport/protocol/canonical/hop-headers.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
-import type { Dispatcher } from "undici";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { tooLarge } from "../inspect/content.ts";
@@ -34,7 +34,7 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
     "sallyport-crossing": exchange.id,
   };
   const headers = requestHeadersForUpstream(request.headers, own);
-  const body = bodyOf(exchange, headers) ?? null;
+  const content = contentOf(exchange);
   return new Promise((resolve) => {
     const answer = new UpstreamAnswer({
       method: request.method,
@@ -44,19 +44,10 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
       settled: resolve,
     });
     exchange.upstream = answer;
-    if (body instanceof PassThrough) exchange.onFramingError = (verdict) => answer.cancel(verdict);
+    if (content !== null && "stream" in content) exchange.onFramingError = (verdict) => answer.cancel(verdict);
+    const path = upstream.basePath + pathForUpstream(exchange);
     try {
-      pool.dispatch(
-        {
-          path: upstream.basePath + pathForUpstream(exchange),
-          method: request.method,
-          headers,
-          body,
-          headersTimeout: 0,
-          bodyTimeout: 0,
-        },
-        answer,
-      );
+      answer.sent(pool.send({ path, method: request.method, headers, content }, answer));
     } catch (error) {
       answer.cancel(classifyUpstreamError(error instanceof Error ? error : new Error(String(error)), true));
     }
@@ -89,7 +80,7 @@ function cutSegments(path: string, count: number): string {
 }
 
 /** Checked JSON goes on as the very bytes that were checked; opaque content streams, counted, without letting the upstream's end touch the caller's socket. */
-function bodyOf(exchange: Exchange, headers: string[]): Dispatcher.DispatchOptions["body"] {
+function contentOf(exchange: Exchange): UpstreamRequest["content"] {
   const { request, operation, incoming } = exchange;
   if (exchange.body !== null) return exchange.body.bytes;
   const hasContent = request !== null && (request.chunked || (request.contentLength ?? 0) > 0);
@@ -104,6 +95,5 @@ function bodyOf(exchange: Exchange, headers: string[]): Dispatcher.DispatchOptio
   // A caller that goes away mid-body must not look like one that ended: pipe() alone would leave the stream open.
   content.once("error", (gone) => stream.destroy(gone));
   content.pipe(stream);
-  if (request.contentLength !== null) headers.push("content-length", String(request.contentLength));
-  return stream;
+  return { stream, length: request.contentLength };
 }

@@ -1,7 +1,8 @@
 // Promises that an upstream's answer is either held whole (at most 64 KiB) or passed on as it comes with back-pressure, and that an answer cut
-// short never looks complete. Trusts undici's parser for framing; judges every field itself. Specified in DESIGN §4 Records, RFC 9112 §8.
+// short never looks complete. Trusts the kernel's parser for framing; judges every field itself. Specified in DESIGN §4 Records, RFC 9112 §8.
+import type { DialFault } from "@sallyport/kernel/dial/dial-fault.ts";
+import type { UpstreamCall, UpstreamHandler } from "@sallyport/kernel/dial/upstream-port.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
-import type { Dispatcher } from "undici";
 import type { CallerAnswer } from "../listen/caller-answer.ts";
 import { Deadlines, type Due } from "./deadlines.ts";
 import { responseHeadersDownstream } from "./header-hygiene.ts";
@@ -11,7 +12,6 @@ import { classifyUpstreamError } from "./upstream-error.ts";
 export const heldBytesMax = 64 * 1024;
 /** An answer that has begun but not ended within this time is passed on as it comes. */
 export const holdMs = 100;
-const informationalMax = 8;
 
 export type AnswerEnd = "complete" | "truncated" | "caller-gone" | "timeout";
 
@@ -38,21 +38,19 @@ type State = "waiting" | "holding" | "whole" | "long" | "flowing" | "over";
 
 const deadlines = new Deadlines();
 
-export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
+export class UpstreamAnswer implements UpstreamHandler, Due {
   readonly #options: AnswerOptions;
   #deadlineMs: number;
   /** When an answer that has begun is passed on as it comes. */
   #holdMs = Number.POSITIVE_INFINITY;
   dueAtMs: number;
   place = -1;
-  #controller: Dispatcher.DispatchController | null = null;
+  #call: UpstreamCall | null = null;
   #state: State = "waiting";
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #informational = 0;
-  #bodySent = 0;
+  #contentSent = 0;
   #flow: Flow | null = null;
-  #abortReason: Error | null = null;
   /** The upstream ended while the held part was still waiting for its record. */
   #endedEarly: AnswerEnd | null = null;
   readonly #startedMs: number;
@@ -91,39 +89,27 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
   cancel(verdict: Deny): void {
     if (this.#state === "flowing") {
       this.#finish("caller-gone");
-      this.#abort(new Error(verdict.code));
+      this.#call?.abort();
     } else if (this.#state === "long") {
       this.#endedEarly = "caller-gone";
-      this.#abort(new Error(verdict.code), "long");
+      this.#call?.abort();
     } else this.#fail(verdict);
   }
 
-  #abort(reason: Error, state: State = "over"): void {
-    if (state === "over") this.#over();
-    this.#abortReason = reason;
-    this.#controller?.abort(reason);
+  /** The request this answers is under way. */
+  sent(call: UpstreamCall): void {
+    this.#call = call;
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    // Aborted while it was waiting for a connection: nothing may be sent.
-    if (this.#abortReason !== null) controller.abort(this.#abortReason);
-  }
-
-  onBodySent(chunk: Buffer): void {
-    this.#bodySent += chunk.length;
-    if (this.#bodySent > this.#options.bodyBytesMax)
+  onContentSent(bytes: number): void {
+    this.#contentSent += bytes;
+    if (this.#contentSent > this.#options.bodyBytesMax)
       this.#fail(deny("inspect", "body-too-large", { bound: `${this.#options.bodyBytesMax} bytes` }));
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+  onHead(status: number, fields: string[]): void {
     if (this.#state !== "waiting") return;
-    if (status < 200) {
-      if (++this.#informational > informationalMax)
-        this.#fail(deny("forward", "upstream-protocol", { why: "too many informational answers" }));
-      return;
-    }
-    const judged = responseHeadersDownstream(rawText(controller.rawHeaders));
+    const judged = responseHeadersDownstream(fields);
     if (!judged.ok) {
       this.#fail(deny("forward", "upstream-protocol", { why: judged.why }));
       return;
@@ -137,7 +123,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     if (isLong && !this.bodiless) this.#becomeLong();
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onContent(chunk: Buffer): void {
     if (this.#state === "flowing") {
       this.#pass(chunk);
       return;
@@ -150,7 +136,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     else if (this.#holdMs === Number.POSITIVE_INFINITY) this.#holdUntil(performance.now() + holdMs);
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     if (this.#state === "holding") {
       this.#clearTimers();
       this.#state = "whole";
@@ -159,11 +145,11 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     else if (this.#state === "long") this.#endedEarly = "complete";
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onFault(fault: DialFault): void {
     if (this.#state === "flowing") this.#finish("truncated");
     else if (this.#state === "long") this.#endedEarly ??= "truncated";
     else if (this.#state === "waiting" || this.#state === "holding")
-      this.#fail(classifyUpstreamError(error, this.#state === "waiting"));
+      this.#fail(classifyUpstreamError(fault, this.#state === "waiting"));
   }
 
   /** Passes on what is held and then everything as it comes. Only for a long answer whose intent is durable. */
@@ -174,7 +160,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     for (const chunk of this.#held) this.#pass(chunk);
     this.#held = [];
     if (this.#endedEarly !== null) this.#finish(this.#endedEarly);
-    else if (!flow.response.writableNeedDrain) this.#controller?.resume();
+    else if (!flow.response.writableNeedDrain) this.#call?.resume();
   }
 
   #pass(chunk: Buffer): void {
@@ -184,9 +170,9 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     const flowing = flow.response.write(chunk);
     flow.sent(chunk.length);
     if (flowing) return;
-    this.#controller?.pause();
+    this.#call?.pause();
     flow.response.once("drain", () => {
-      if (this.#state === "flowing") this.#controller?.resume();
+      if (this.#state === "flowing") this.#call?.resume();
     });
   }
 
@@ -194,14 +180,14 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     if (this.#state !== "holding") return;
     this.#holdUntil(Number.POSITIVE_INFINITY);
     this.#state = "long";
-    this.#controller?.pause();
+    this.#call?.pause();
     this.#options.settled(null);
   }
 
   #timeOut(): void {
     if (this.#state === "flowing") {
       this.#finish("timeout");
-      this.#abort(new Error("the answer stopped flowing"));
+      this.#call?.abort();
     } else if (this.#state === "waiting" || this.#state === "holding") {
       this.#fail(deny("forward", "upstream-timeout", { bound: `${this.#options.timeoutMs} ms` }));
     }
@@ -210,7 +196,8 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
   #fail(verdict: Deny): void {
     if (this.#state === "over" || this.#state === "whole") return;
     this.upstreamMs = this.#options.now() - this.#startedMs;
-    this.#abort(new Error(verdict.code));
+    this.#over();
+    this.#call?.abort();
     this.#options.settled(verdict);
   }
 
@@ -247,12 +234,4 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler, Due {
     this.dueAtMs = this.#holdMs;
     this.#timeOut();
   }
-}
-
-/** undici hands raw fields as buffers; latin1 keeps every byte so that the judgement sees what was sent. */
-function rawText(raw: Dispatcher.DispatchController["rawHeaders"]): string[] {
-  if (!Array.isArray(raw)) return [];
-  const text: string[] = [];
-  for (const part of raw) text.push(typeof part === "string" ? part : part.toString("latin1"));
-  return text;
 }

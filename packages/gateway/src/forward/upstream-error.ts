@@ -6,14 +6,7 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 /** `beforeAnswer`: no response field had come yet. */
 export function classifyUpstreamError(error: Error, beforeAnswer: boolean): Deny {
   const fault = toDialFault(error);
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const facts = { fault: fault.code, error: code, why: fault.message };
-  // A connection that breaks inside an answer, or an answer undici will not have, is the provider speaking wrongly, not being away.
-  const isWrong =
-    !beforeAnswer ||
-    error.message === "bad response" ||
-    error.message === "bad upgrade" ||
-    code.startsWith("UND_ERR_RES");
-  const problem = fault.problem === "upstream-unreachable" && isWrong ? "upstream-protocol" : fault.problem;
-  return deny("forward", problem, facts);
+  // A connection that breaks inside an answer is the provider speaking wrongly, not being away.
+  const problem = fault.problem === "upstream-unreachable" && !beforeAnswer ? "upstream-protocol" : fault.problem;
+  return deny("forward", problem, { fault: fault.code, why: fault.message });
 }

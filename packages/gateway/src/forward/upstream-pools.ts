@@ -1,7 +1,7 @@
 // Promises one connection pool per provider, kept while any snapshot in use names it and closed after its last user: a swap costs no connection
 // that did not change. Trusts the dialer for every socket. Rules of dialling: docs/dial.md.
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
-import type { Dispatcher } from "undici";
+import type { UpstreamPool } from "@sallyport/kernel/dial/upstream-port.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
 
 export const connectionsPerProviderMax = 256;
@@ -9,14 +9,14 @@ export const connectTimeoutMs = 5_000;
 
 /** One snapshot's hold on its pools. */
 export interface PoolLease {
-  /** The dispatcher of a system of this snapshot; undefined when it has no upstream. */
-  poolOf(system: CompiledSystem): Dispatcher | undefined;
+  /** The pool of a system of this snapshot; undefined when it has no upstream. */
+  poolOf(system: CompiledSystem): UpstreamPool | undefined;
   /** Ends this snapshot's hold; pools nobody else holds close after their running requests. */
   release(): void;
 }
 
 interface Held {
-  readonly pool: Dispatcher;
+  readonly pool: UpstreamPool;
   holders: number;
 }
 
@@ -59,9 +59,9 @@ export class UpstreamPools {
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
-  #open(system: CompiledSystem, upstream: NonNullable<CompiledSystem["upstream"]>): Dispatcher {
+  #open(system: CompiledSystem, upstream: NonNullable<CompiledSystem["upstream"]>): UpstreamPool {
     const declared = system.object.upstream;
-    return this.#dialer.pool(upstream.origin, {
+    return this.#dialer.upstream(upstream.origin, {
       rules: {
         allowPrivateHosts: new Set(declared?.allowPrivate ? [upstream.host] : []),
         ownAddresses: this.#ownAddresses(),
@@ -78,7 +78,7 @@ export class UpstreamPools {
     held.holders--;
     if (held.holders > 0) return;
     this.#held.delete(key);
-    const closing = held.pool.close().catch(() => held.pool.destroy());
+    const closing = held.pool.close();
     this.#closing.add(closing);
     void closing.finally(() => this.#closing.delete(closing));
   }

@@ -13,6 +13,7 @@ export type DialFaultCode =
   | "answer-timeout"
   | "answer-too-large"
   | "protocol"
+  | "queue-full"
   | "aborted";
 
 export type DialProblem =
@@ -32,6 +33,7 @@ const problemOf: Readonly<Record<DialFaultCode, DialProblem>> = {
   "answer-timeout": "upstream-timeout",
   "answer-too-large": "upstream-protocol",
   protocol: "upstream-protocol",
+  "queue-full": "upstream-unreachable",
   aborted: "upstream-unreachable",
 };
 

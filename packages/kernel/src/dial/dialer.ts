@@ -1,12 +1,14 @@
-// Promises that every socket of every pool was resolved, judged, dialled and verified by us. Trusts undici for HTTP/1.1 only.
+// Promises that every socket of every pool was resolved, judged, dialled and verified by us. Trusts undici for the HTTP/1.1 of `pool` only.
 // Specified in docs/dial.md.
 import { type buildConnector, type Dispatcher, Pool } from "undici";
 import type { Clock } from "../ports.ts";
 import { type Origin, parseOrigin } from "./decide-dial.ts";
 import { DialFault } from "./dial-fault.ts";
-import { dialOrigin, type OpenSocket, openSocket } from "./guarded-connector.ts";
-import type { Dialer, DialTls } from "./port.ts";
+import { dialOrigin, type OpenSocket, openSocket, type SocketRequest } from "./guarded-connector.ts";
+import type { Dialer, DialOptions, DialTls } from "./port.ts";
 import { createResolver, type Resolver, readHostsFile } from "./resolver.ts";
+import { ConnectionPool } from "./upstream-pool.ts";
+import type { UpstreamPool } from "./upstream-port.ts";
 
 export const connectionsMaxMax = 1024;
 const answerHeaderBytesMax = 32 * 1024;
@@ -18,8 +20,6 @@ export interface DialerOptions {
   /** For tests that must not dial. */
   readonly openSocket?: OpenSocket;
 }
-
-type PoolOptions = Parameters<Dialer["pool"]>[1];
 
 function assertTls(tls: DialTls | undefined): void {
   if (tls === undefined) return;
@@ -35,7 +35,7 @@ function assertTls(tls: DialTls | undefined): void {
   }
 }
 
-function assertBounds(options: PoolOptions): void {
+function assertBounds(options: DialOptions): void {
   const { connectionsMax, connectTimeoutMs } = options;
   if (!Number.isInteger(connectionsMax) || connectionsMax < 1 || connectionsMax > connectionsMaxMax) {
     throw new TypeError(`connectionsMax is an integer from 1 to ${connectionsMaxMax}`);
@@ -44,7 +44,7 @@ function assertBounds(options: PoolOptions): void {
     throw new TypeError("connectTimeoutMs is above 0 and at most 60000");
 }
 
-const socketBound = (options: PoolOptions) => ({
+const socketBound = (options: DialOptions) => ({
   connections: options.connectionsMax,
   pipelining: 1,
   allowH2: false,
@@ -52,7 +52,7 @@ const socketBound = (options: PoolOptions) => ({
 });
 
 /** A pool that refuses every request: one object that may not be dialled must not stop the others of its snapshot from being served. */
-function refusingPool(fault: DialFault, options: PoolOptions): Dispatcher {
+function refusingPool(fault: DialFault, options: DialOptions): Dispatcher {
   return new Pool("http://refused.invalid", {
     ...socketBound(options),
     connect: (_ignored, callback) => callback(fault, null),
@@ -79,25 +79,58 @@ export function createDialer(options: DialerOptions = {}): Dialer {
   const clock = options.clock ?? { monotonic: () => performance.now() };
   const resolver = options.resolver ?? createResolver({ clock, hosts: readHostsFile() });
   const open = options.openSocket ?? openSocket;
+  /** Dials one origin as these options say; or the fault of every request to it. */
+  const dialing = (text: string, { rules, tls, connectTimeoutMs }: DialOptions) => {
+    const origin = parseOrigin(text);
+    const refused = refusal(text, origin, tls);
+    if (refused !== null || typeof origin === "string")
+      return { refused: refused ?? new DialFault("address-refused", "no origin") };
+    const dial = (received?: SocketRequest["received"]) =>
+      dialOrigin({
+        ...{ origin, rules, tls: tls ?? {}, connectTimeoutMs, resolver, clock },
+        openSocket: received === undefined ? open : (request) => open({ ...request, received }),
+      });
+    return { origin, dial };
+  };
   return {
     pool(text, poolOptions): Dispatcher {
       assertTls(poolOptions.tls);
       assertBounds(poolOptions);
-      const { rules, tls = {}, connectTimeoutMs } = poolOptions;
-      const origin = parseOrigin(text);
-      const refused = refusal(text, origin, poolOptions.tls);
-      if (refused !== null || typeof origin === "string")
-        return refusingPool(refused ?? new DialFault("address-refused", "no origin"), poolOptions);
+      const to = dialing(text, poolOptions);
+      if (to.refused !== undefined) return refusingPool(to.refused, poolOptions);
       // What undici passes (hostname, servername from a Host header, socketPath) is ignored: the origin alone says where to go.
       const connect: buildConnector.connector = (_ignored, callback) => {
-        dialOrigin({ origin, rules, tls, connectTimeoutMs, resolver, clock, openSocket: open }).then(
+        to.dial().then(
           (socket) => callback(null, socket),
           (fault: Error) => callback(fault, null),
         );
       };
-      const literal = origin.host.includes(":") ? `[${origin.host}]` : origin.host;
-      const url = `${origin.secure ? "https" : "http"}://${literal}:${origin.port}`;
+      const url = `${to.origin.secure ? "https" : "http"}://${literalOf(to.origin)}:${to.origin.port}`;
       return new Pool(url, { ...socketBound(poolOptions), connect });
     },
+    upstream(text, poolOptions): UpstreamPool {
+      assertTls(poolOptions.tls);
+      assertBounds(poolOptions);
+      const to = dialing(text, poolOptions);
+      const { connectionsMax } = poolOptions;
+      if (to.refused !== undefined)
+        return new ConnectionPool({
+          host: "refused.invalid",
+          connectionsMax,
+          clock,
+          dial: () => Promise.reject(to.refused),
+        });
+      return new ConnectionPool({ host: hostOf(to.origin), connectionsMax, clock, dial: to.dial });
+    },
   };
+}
+
+function literalOf({ host }: Origin): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** The Host field: the port only where the scheme does not say it (RFC 9110 §7.2, §4.2.3). */
+function hostOf(origin: Origin): string {
+  const isDefault = origin.port === (origin.secure ? 443 : 80);
+  return isDefault ? literalOf(origin) : `${literalOf(origin)}:${origin.port}`;
 }

@@ -1,7 +1,7 @@
 // Promises resolve, judge, dial the judged address, compare, verify: in that order, for every socket. Trusts the resolver for
 // nothing and TLS for the proof of possession. Specified in docs/dial.md.
 import { createHash, X509Certificate } from "node:crypto";
-import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket, type TcpNetConnectOpts } from "node:net";
 import {
   type ConnectionOptions,
   checkServerIdentity,
@@ -27,6 +27,8 @@ export interface SocketRequest {
   readonly address: string;
   readonly tls: DialTls;
   readonly timeoutMs: number;
+  /** What a plain socket reads goes here, out of a buffer that is used again when this returns; absent, and for TLS: it comes as `data`. */
+  readonly received?: (bytes: Buffer) => void;
 }
 
 /** Opens one socket to a literal address; a port, so that tests see what would be dialled without dialling it. */
@@ -78,13 +80,28 @@ function connectFault(request: SocketRequest, error: Error & { code?: string }):
   return new DialFault("connect-failed", `${where} could not be reached (${code})`, error);
 }
 
+/** One for all plain sockets of this thread: the kernel copies a read into it and its bytes are used up before the next read of any of them. */
+let readBuffer: Buffer | null = null;
+export const readBytesMax = 64 * 1024;
+
+function readingInto(received: SocketRequest["received"]): Partial<Pick<TcpNetConnectOpts, "onread">> {
+  if (received === undefined) return {};
+  readBuffer ??= Buffer.allocUnsafeSlow(readBytesMax);
+  const buffer = readBuffer;
+  const callback = (length: number): boolean => {
+    received(buffer.subarray(0, length));
+    return true;
+  };
+  return { onread: { buffer, callback } };
+}
+
 /** Opens a real socket. */
 export const openSocket: OpenSocket = (request) =>
   new Promise((resolve, reject) => {
     const { origin, address, timeoutMs } = request;
     const socket = origin.secure
       ? connectTls(tlsOptions(request))
-      : connectTcp({ host: address, port: origin.port, autoSelectFamily: false });
+      : connectTcp({ host: address, port: origin.port, autoSelectFamily: false, ...readingInto(request.received) });
     const timer = setTimeout(() => {
       socket.destroy();
       reject(

@@ -9,6 +9,7 @@ import type { SocketRequest } from "./guarded-connector.ts";
 import { openSocket } from "./guarded-connector.ts";
 import type { DialRules } from "./port.ts";
 import type { Resolver } from "./resolver.ts";
+import { ask } from "./testing/ask-upstream.ts";
 
 // The canary: a real server on loopback. Whatever the URL, nobody may reach it; both counters must stay 0.
 const canary = { connections: 0, requests: 0 };
@@ -46,7 +47,22 @@ function resolverOf(answers: Readonly<Record<string, readonly (readonly string[]
 
 const options = { rules: none, connectionsMax: 1, connectTimeoutMs: 1000 };
 
+/** Over our own client. */
+async function refusedUpstream(origin: string, resolver: Resolver, rules = none, open = openSocket): Promise<string> {
+  const pool = createDialer({ resolver, clock, openSocket: open }).upstream(origin, { ...options, rules });
+  const { fault } = await ask(pool);
+  await pool.destroy();
+  return fault === null ? "reached" : (fault.split(":")[0] ?? "");
+}
+
+/** Over undici, and what our own client says must be the same. */
 async function refusedCode(origin: string, resolver: Resolver, rules = none, open = openSocket): Promise<string> {
+  const code = await refusedByPool(origin, resolver, rules, open);
+  assert.equal(await refusedUpstream(origin, resolver, rules, open), code, origin);
+  return code;
+}
+
+async function refusedByPool(origin: string, resolver: Resolver, rules = none, open = openSocket): Promise<string> {
   const pool = createDialer({ resolver, clock, openSocket: open }).pool(origin, { ...options, rules });
   try {
     const { body } = await pool.request({ path: "/", method: "GET" });
@@ -160,6 +176,12 @@ test("rebinding attack: the address that is dialled is the one that was judged; 
   await assert.rejects(pool.request({ path: "/", method: "GET" }), { code: "address-refused" });
   await pool.destroy();
   assert.deepEqual(dialled, ["93.184.216.34"]);
+  const again = resolverOf({ "rebind.example": [["93.184.216.34"], ["127.0.0.1"]] });
+  const upstream = createDialer({ resolver: again, clock, openSocket: open }).upstream(origin, options);
+  assert.match((await ask(upstream)).fault ?? "", /^connect-failed/);
+  assert.match((await ask(upstream)).fault ?? "", /^address-refused/);
+  await upstream.destroy();
+  assert.deepEqual([dialled, again.asked.length], [["93.184.216.34", "93.184.216.34"], 2]);
   assert.deepEqual(canary, { connections: 0, requests: 0 });
 });
 
@@ -192,6 +214,10 @@ test("redirect to loopback: the answer is handed back, not followed", async () =
     .then(({ body: b }) => b.dump());
   await pool.request({ origin: `http://127.0.0.1:${port}`, path: "/", method: "GET" }).then(({ body: b }) => b.dump());
   await pool.destroy();
+  const upstream = createDialer({ resolver, clock }).upstream(`http://redirect.internal:${at}`, { ...options, rules });
+  const { status, fields } = await ask(upstream);
+  assert.deepEqual([status, fields.includes(`http://127.0.0.1:${port}/`)], [302, true]);
+  await upstream.destroy();
   redirecting.close();
   assert.equal(canary.requests, before);
 });
@@ -224,7 +250,7 @@ test("allowPrivate reaches the canary under its exact host, and under no other n
   }
   const before = canary.requests;
   assert.equal(await refusedCode(`http://billing.internal:${port}`, resolver, rules), "reached");
-  assert.equal(canary.requests, before + 1);
+  assert.equal(canary.requests, before + 2, "once over each client");
 });
 
 test("this node's own listener is refused unless its host is named", async () => {

@@ -1,5 +1,6 @@
 // Promises the only way out of the process. Trusts the resolver it is given and nothing else. Rules: docs/dial.md, RFC 6890.
 import type { Dispatcher } from "undici";
+import type { UpstreamPool } from "./upstream-port.ts";
 
 export interface DialRules {
   /** Hosts (exact, lower case) that may resolve to private, link-local or loopback addresses, because the config names them so. */
@@ -19,15 +20,16 @@ export interface DialTls {
   readonly pinOnly?: boolean;
 }
 
+export interface DialOptions {
+  readonly rules: DialRules;
+  readonly tls?: DialTls;
+  readonly connectionsMax: number;
+  readonly connectTimeoutMs: number;
+}
+
 export interface Dialer {
   /** A pooled dispatcher to one origin; every new socket is resolved, checked and dialled at the checked address. Close it when its snapshot goes. */
-  pool(
-    origin: string,
-    options: {
-      readonly rules: DialRules;
-      readonly tls?: DialTls;
-      readonly connectionsMax: number;
-      readonly connectTimeoutMs: number;
-    },
-  ): Dispatcher;
+  pool(origin: string, options: DialOptions): Dispatcher;
+  /** The same over our own client, for requests of callers. */
+  upstream(origin: string, options: DialOptions): UpstreamPool;
 }

@@ -13,6 +13,7 @@ import { DialFault, toDialFault } from "./dial-fault.ts";
 import { createDialer } from "./dialer.ts";
 import { dialOrigin, openSocket } from "./guarded-connector.ts";
 import type { DialTls } from "./port.ts";
+import { ask } from "./testing/ask-upstream.ts";
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const clock = { monotonic: () => performance.now() };
@@ -120,6 +121,40 @@ test("pinOnly without pins, half a client certificate and malformed pins are bug
     { pins: ["short"] },
   ]) {
     assert.throws(make(tls), TypeError);
+  }
+});
+
+test("our own client is held to the same proofs, and keeps a proven connection", async () => {
+  const upstreamOf = (host: string, tls: DialTls) =>
+    createDialer({ resolver, clock }).upstream(`https://${host}:${port}`, {
+      rules: { allowPrivateHosts: new Set([host]), ownAddresses: new Set<string>() },
+      tls,
+      connectionsMax: 1,
+      connectTimeoutMs: 2000,
+    });
+  const own = { cert: client.cert, key: client.key };
+  const cases: readonly [string, DialTls, string][] = [
+    ["billing.internal", { ca: ca.certificatePem, ...own }, "ok"],
+    ["billing.internal", { pins: [billing.pin], pinOnly: true }, "ok"],
+    ["orders.internal", { ca: ca.certificatePem }, "tls-untrusted"],
+    ["billing.internal", {}, "tls-untrusted"],
+    ["billing.internal", { ca: stranger.certificatePem }, "tls-untrusted"],
+    ["billing.internal", { ca: ca.certificatePem, pins: [client.pin] }, "pin-mismatch"],
+  ];
+  for (const [host, tls, expected] of cases) {
+    seen.length = 0;
+    const pool = upstreamOf(host, tls);
+    for (let i = 0; i < 2; i++) {
+      const { content, fault } = await ask(pool);
+      assert.equal(fault?.split(":")[0] ?? content, expected);
+    }
+    assert.deepEqual(
+      seen.map(({ host: named }) => named),
+      expected === "ok" ? [`${host}:${port}`, `${host}:${port}`] : [],
+    );
+    if (tls.cert !== undefined) assert.equal(seen[0]?.peer, "URI:sallyport://main/production/eu/gateway-1");
+    assert.equal(pool.counts().open, expected === "ok" ? 1 : 0);
+    await pool.destroy();
   }
 });
 

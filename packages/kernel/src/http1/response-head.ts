@@ -1,5 +1,5 @@
 // Promises one reading of an answer's head or none: a status line and fields with no second interpretation, bounded in number and size.
-// Trusts nothing a provider sends. Specified by RFC 9112 §2-6 and RFC 9110 §5; what is refused beyond them: docs/decisions/0019-own-upstream-client.md.
+// Trusts nothing a provider sends. Specified by RFC 9112 §2-6 and RFC 9110 §5; what is refused beyond them: docs/decisions/0021-own-upstream-client.md.
 
 /** Status line and fields of one head, with their line ends. */
 export const headBytesMax = 32 * 1024;

@@ -1,5 +1,5 @@
 // Promises the answer to one request at a time out of a connection's bytes, however they are cut: head, content and end, or one reason why it is
-// no answer. A cut answer never ends as a whole one. Trusts nothing a provider sends. RFC 9112 §6-8; docs/decisions/0019-own-upstream-client.md.
+// no answer. A cut answer never ends as a whole one. Trusts nothing a provider sends. RFC 9112 §6-8; docs/decisions/0021-own-upstream-client.md.
 import { headBytesMax, incomplete, malformed, ResponseHead } from "./response-head.ts";
 
 /** Informational answers before the one that counts. */

@@ -33,7 +33,7 @@ const singletons: ReadonlySet<string> = new Set([
 
 // Narrower than the token of RFC 9110 §5.6.2: CGI-like servers fold every other character to "_", which makes aliases.
 const fieldName = /^[A-Za-z0-9-]+$/;
-// No control character, tab included, and no obs-text: undici re-encodes bytes above 0x7e, so the next hop would see others.
+// No control character, tab included, and no obs-text: bytes above 0x7e have no agreed reading, and some clients re-encode them, so that the next hop would see others.
 const fieldValue = /^[\x20-\x7e]*$/;
 
 const no = (code: "bad-header" | "duplicate-header" | "bad-framing" | "header-too-large", why: string): Deny =>
