@@ -10,7 +10,7 @@ import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 export interface AuditFigures {
   /** Records per second, each acknowledged after its fdatasync, many in flight. */
   readonly append_per_s: number;
-  /** Leaves per second of the offline verifier, one thread. */
+  /** Leaves per second of the offline verifier, on the cores it finds. */
   readonly verify_per_s: number;
   /** 99th percentile of the time from append to acknowledgement with 256 in flight, milliseconds: gathering, hand-over, fdatasync and the way back of one batch. */
   readonly batch_p99_ms: number;

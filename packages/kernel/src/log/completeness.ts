@@ -16,8 +16,18 @@ export class Completeness {
   readonly counts: CrossingCounts = { crossings: 0, intents: 0, outcomes: 0, unknown: 0 };
   readonly #open = new Set<string>();
 
-  /** Takes the next leaf; a text says what does not add up. */
-  take(head: LeafHead, text: string): string | null {
+  /** Is any intent without an outcome so far? */
+  get isAnyOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
+  /** Takes whole crossings while no intent is open: nothing about them can fail to add up. */
+  takeCrossings(count: number): void {
+    this.counts.crossings += count;
+  }
+
+  /** Takes the next leaf, and whether it says an unknown outcome; a text says what does not add up. */
+  take(head: LeafHead, isUnknown: boolean): string | null {
     if (head.id === null) return null;
     const open = this.#open.size > 0 && this.#open.has(head.id);
     switch (head.t) {
@@ -33,7 +43,7 @@ export class Completeness {
         return open ? null : "is progress without an open intent";
       case "outcome":
         this.counts.outcomes += 1;
-        if (text.includes('"outcome":"unknown"')) this.counts.unknown += 1;
+        if (isUnknown) this.counts.unknown += 1;
         this.#open.delete(head.id);
         return open ? null : "is an outcome without an open intent, or the second one";
       default:
@@ -45,4 +55,9 @@ export class Completeness {
   open(): string[] {
     return [...this.#open];
   }
+}
+
+/** Does the text of an outcome leaf say that it was found at recovery? */
+export function saysUnknown(text: string): boolean {
+  return text.includes('"outcome":"unknown"');
 }

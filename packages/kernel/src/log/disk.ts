@@ -36,6 +36,15 @@ const wholeFileBytesMax = 1_073_741_824;
 
 /** The content of a file, or null when there is none. It may lie in `memory`, where it lasts until that is used again. */
 export function readWhole(disk: Disk, path: string, memory?: Buffer): Buffer | null {
+  return readWholeInto(disk, path, () => memory);
+}
+
+/** `readWhole` into memory that is chosen once the length is known. */
+export function readWholeInto(
+  disk: Disk,
+  path: string,
+  memoryFor: (length: number) => Buffer | undefined,
+): Buffer | null {
   let file: DiskFile;
   try {
     file = disk.open(path, "read");
@@ -44,7 +53,8 @@ export function readWhole(disk: Disk, path: string, memory?: Buffer): Buffer | n
     throw error;
   }
   try {
-    return file.read(0, Math.min(file.size(), wholeFileBytesMax), memory);
+    const length = Math.min(file.size(), wholeFileBytesMax);
+    return file.read(0, length, memoryFor(length));
   } finally {
     file.close();
   }

@@ -38,16 +38,23 @@ export class GrowingIndex implements SegmentIndex {
   count = 0;
 
   add(offset: number, id: string | null): void {
+    if (id === null) this.#addOffset(offset);
+    else this.addHashed(offset, ...idHash(id));
+  }
+
+  /** `add` where the two halves of the id's hash are known. */
+  addHashed(offset: number, high: number, low: number): void {
+    if (this.#idCount * 3 === this.#ids.length) this.#ids = grown(this.#ids);
+    this.#ids[this.#idCount * 3] = high;
+    this.#ids[this.#idCount * 3 + 1] = low;
+    this.#ids[this.#idCount * 3 + 2] = this.count;
+    this.#idCount += 1;
+    this.#addOffset(offset);
+  }
+
+  #addOffset(offset: number): void {
     if (this.count === this.#offsets.length) this.#offsets = grown(this.#offsets);
     this.#offsets[this.count] = offset;
-    if (id !== null) {
-      if (this.#idCount * 3 === this.#ids.length) this.#ids = grown(this.#ids);
-      const [high, low] = idHash(id);
-      this.#ids[this.#idCount * 3] = high;
-      this.#ids[this.#idCount * 3 + 1] = low;
-      this.#ids[this.#idCount * 3 + 2] = this.count;
-      this.#idCount += 1;
-    }
     this.count += 1;
   }
 

@@ -67,16 +67,34 @@ export interface ScanEnd {
   readonly bad: string | null;
 }
 
-/** Visits every entry of every whole frame, in order. The span is reused between calls. */
-export function scanSegment({ bytes, segment, origin }: SegmentContent, visit: (entry: ScannedEntry) => void): ScanEnd {
+/** Why the header of a segment is not the one it must have; null when it is. */
+export function headerFault({ bytes, segment, origin }: SegmentContent): string | null {
   const header = readSegmentHeader(bytes, origin);
-  if (typeof header === "string") return { next: segment.first, end: 0, bad: header };
-  if (header !== segment.first)
-    return { next: segment.first, end: 0, bad: "the segment header names another first leaf than the file" };
+  if (typeof header === "string") return header;
+  return header === segment.first ? null : "the segment header names another first leaf than the file";
+}
+
+/** Visits every entry of every whole frame, in order. The span is reused between calls. */
+export function scanSegment(content: SegmentContent, visit: (entry: ScannedEntry) => void): ScanEnd {
+  const { bytes, segment } = content;
+  const fault = headerFault(content);
+  if (fault !== null) return { next: segment.first, end: 0, bad: fault };
+  return scanFrames(bytes, { at: segmentHeaderBytes, end: bytes.length, first: segment.first }, visit);
+}
+
+/** Whole frames of a segment: the first begins at `at` with leaf `first`, the last ends at `end`. */
+export interface FrameRange {
+  readonly at: number;
+  readonly end: number;
+  readonly first: number;
+}
+
+/** Visits every entry of every whole frame of a range, in order. The span is reused between calls. */
+export function scanFrames(bytes: Buffer, range: FrameRange, visit: (entry: ScannedEntry) => void): ScanEnd {
   const span = newSpan(0, 0);
-  let index = segment.first;
-  let at = segmentHeaderBytes;
-  while (at < bytes.length) {
+  let index = range.first;
+  let at = range.at;
+  while (at < range.end) {
     const frame = readFrame(bytes, at, index);
     if (typeof frame === "string") return { next: index, end: at, bad: frame };
     span.end = frame.entriesAt;

@@ -1,25 +1,30 @@
 // Promises to read one origin as a stranger would: every frame, leaf, tile and bundle, and every signed root, and to name the first bad byte it can.
 // Trusts nothing but the verifier key. Specified in docs/formats/leaf.md.
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { printHex, sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import { peekLeaf, refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { hashBytes, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
-import {
-  bundlePath,
-  parseBundle,
-  printBundle,
-  TileBuilder,
-  type TileId,
-  tilePath,
-  tileWidthMax,
-} from "@sallyport/protocol/audit/tiles.ts";
-import { readWhole } from "./disk.ts";
+import { TileBuilder, tileWidthMax } from "@sallyport/protocol/audit/tiles.ts";
+import { saysUnknown } from "./completeness.ts";
+import { readWhole, readWholeInto } from "./disk.ts";
 import { noteCrypto, sha256 } from "./log-crypto.ts";
-import { type EntrySpan, isOwner, newSpan, readEntrySpan, readFrameHeader } from "./segment.ts";
+import { type EntrySpan, isOwner, segmentHeaderBytes } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
-import { listSegments, type ScanEnd, type ScannedEntry, type SegmentFile, scanSegment } from "./segments.ts";
+import {
+  headerFault,
+  headOf,
+  listSegments,
+  type ScanEnd,
+  type ScannedEntry,
+  type SegmentFile,
+  scanFrames,
+} from "./segments.ts";
 import { parseState } from "./state-file.ts";
+import { namedReference } from "./verify-chunk.ts";
+import { type Chunk, groupKnown, isOfCrossing, leafKind, type SegmentWork } from "./verify-columns.ts";
+import { DerivedComparison } from "./verify-derived.ts";
+import { placeOf, placeOfBadFrame } from "./verify-place.ts";
 import {
   type LogProblem,
   type OriginReport,
@@ -29,19 +34,20 @@ import {
   type SignedRoot,
 } from "./verify-report.ts";
 
-/** A tile or bundle that differs from what the write-ahead log gives; who is right, the root decides. */
-interface Difference {
-  readonly path: string;
-  readonly offset: number;
-  readonly index: number;
-  readonly missing: boolean;
-  readonly kind: "tile" | "bundle";
+/** A segment that was read and is being judged. */
+interface OpenSegment {
+  readonly segment: SegmentFile;
+  readonly bytes: Buffer;
+  readonly isLast: boolean;
+  /** Why its header is not the one it must have. */
+  readonly fault: string | null;
+  readonly work: SegmentWork;
 }
 
 export class OriginVerifier {
   readonly #rules: OriginRules;
   readonly #problems: LogProblem[] = [];
-  readonly #differences: Difference[] = [];
+  readonly #derived: DerivedComparison;
   readonly #tiles: TileBuilder;
   readonly #hash = leafHasher(sha256);
   #bundle: Uint8Array[] = [];
@@ -52,8 +58,6 @@ export class OriginVerifier {
   /** SHA-256 of the last reference read. */
   #reference = "";
   #reported = 0;
-  /** For one tile or bundle at a time: fresh pages for each would cost more than reading them. */
-  readonly #memory = Buffer.allocUnsafeSlow(262_144);
   /** What the index of the segment that is read must say; null where it has none. */
   #growing: GrowingIndex | null = null;
   /** A bad frame ended the reading: what follows could not be judged. */
@@ -61,12 +65,14 @@ export class OriginVerifier {
 
   constructor(rules: OriginRules) {
     this.#rules = rules;
-    this.#tiles = new TileBuilder(sha256, (tile, bytes) => this.#compareTile(tile, bytes));
+    this.#derived = new DerivedComparison(rules.disk, rules.directory);
+    this.#tiles = new TileBuilder(sha256, (tile, bytes) => this.#derived.compareTile(tile, bytes));
   }
 
   verify(): OriginReport {
     const head = this.#readCheckpoint("head");
     this.#published = this.#readCheckpoint("checkpoint");
+    this.#derived.published = this.#published?.size ?? 0;
     this.#signed = [head, this.#published, ...this.#rules.kept].filter((root) => root !== null);
     this.#signed.sort((a, b) => a.size - b.size);
     this.#meetRoots();
@@ -114,31 +120,74 @@ export class OriginVerifier {
   }
 
   #walk(): void {
-    const { disk, directory, origin } = this.#rules;
+    const { disk, directory } = this.#rules;
     const segments = listSegments(disk, directory);
     let next = 0;
+    let ahead: OpenSegment | null = null;
     for (const [i, segment] of segments.entries()) {
       if (segment.first !== next) {
-        this.#problem(
-          "frame",
-          `leaf ${next} is due, but this segment begins with ${segment.first}: a segment is missing`,
-          { file: segment.path, index: next },
-        );
-        return;
+        const message = `leaf ${next} is due, but this segment begins with ${segment.first}: a segment is missing`;
+        this.#problem("frame", message, { file: segment.path, index: next });
+        break;
       }
-      const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
-      const last = i === segments.length - 1;
-      const index = last ? null : readWhole(disk, segment.indexPath);
+      const open: OpenSegment = ahead ?? this.#open(segments, i);
+      ahead = null;
+      const index = open.isLast ? null : readWhole(disk, segment.indexPath);
       this.#growing = index === null ? null : new GrowingIndex();
-      const end = scanSegment({ bytes, segment, origin }, (entry) => this.#leaf(entry, segment));
+      const end = this.#judge(open, () => {
+        if (i + 1 < segments.length) ahead ??= this.#open(segments, i + 1);
+        return ahead?.work ?? null;
+      });
       next = end.next;
-      if (end.bad !== null && !(last && this.#isExpectedTail(end))) {
+      this.#close(open);
+      if (end.bad !== null && !(open.isLast && this.#isExpectedTail(end))) {
         this.#stopped = true;
-        this.#badFrame(bytes, segment, end);
-        return;
+        this.#badFrame(open, end);
+        break;
       }
       if (index !== null) this.#checkIndex(index, segment);
     }
+    if (ahead !== null) this.#close(ahead);
+  }
+
+  #open(segments: readonly SegmentFile[], i: number): OpenSegment {
+    const { disk, directory, origin, crew } = this.#rules;
+    // The caller counts within the list.
+    const segment = segments[i] as SegmentFile;
+    const bytes = readWholeInto(disk, segment.path, (length) => crew.memory(length)) ?? Buffer.alloc(0);
+    const fault = headerFault({ bytes, segment, origin });
+    const published = this.#published?.size ?? 0;
+    const work = crew.open({
+      directory,
+      first: segment.first,
+      published,
+      bytes: fault === null ? bytes : Buffer.alloc(0),
+    });
+    return { segment, bytes, isLast: i === segments.length - 1, fault, work };
+  }
+
+  #close({ work }: OpenSegment): void {
+    this.#rules.crew.close(work);
+    // The memory of the segment is used again, the leaves of an unfinished bundle are not.
+    this.#bundle = this.#bundle.map((leaf) => new Uint8Array(leaf));
+  }
+
+  /** Every chunk in order: of a clean one what the columns say is taken, another is gone through leaf by leaf. */
+  #judge({ segment, bytes, fault, work }: OpenSegment, ahead: () => SegmentWork | null): ScanEnd {
+    if (fault !== null) return { next: segment.first, end: 0, bad: fault };
+    let end: ScanEnd = { next: segment.first, end: segmentHeaderBytes, bad: null };
+    for (let i = 0; i < work.chunks; i++) {
+      const chunk = work.chunk(i);
+      if (this.#rules.crew.isClean(work, i, ahead)) {
+        this.#takeClean(work, chunk, segment);
+        end = { next: end.next + chunk.count, end: chunk.end, bad: null };
+      } else {
+        const range = { at: chunk.at, end: chunk.end, first: end.next };
+        end = scanFrames(bytes, range, (entry) => this.#leaf(entry, segment));
+        if (end.bad !== null) return end;
+      }
+    }
+    return end;
   }
 
   /** A half-written frame at the end of a running log's copy, beyond what is signed. */
@@ -154,7 +203,7 @@ export class OriginVerifier {
     const refusal = refuseLeafText(text, head);
     if (refusal !== null) this.#problem("leaf", `leaf ${index} ${refusal}`, at);
     if (head !== null) {
-      const wrong = this.#rules.completeness.take(head, text);
+      const wrong = this.#rules.completeness.take(head, head.t === "outcome" && saysUnknown(text));
       if (wrong !== null) this.#problem("crossing", `leaf ${index} ${wrong}`, at);
       if ((head.t === "origin") !== (index === 0))
         this.#problem("chain", `leaf ${index}: an origin leaf is the first leaf and only that`, at);
@@ -163,27 +212,96 @@ export class OriginVerifier {
     if (isOwner(span)) this.#reference = printHex(sha256(bytes.subarray(span.leafEnd, span.end)));
     if (isOwner(span) || span.holderAt !== -1) this.#checkReference(span, { text, index, segment });
     const leaf = bytes.subarray(span.leafAt, span.leafEnd);
-    this.#add(leaf);
+    this.#add(leaf, this.#hash(leaf));
   }
 
-  #add(leaf: Uint8Array): void {
+  #add(leaf: Uint8Array, hash: Uint8Array): void {
     this.#bundle.push(leaf);
-    this.#tiles.push(this.#hash(leaf));
+    this.#tiles.push(hash);
     if (this.#bundle.length === tileWidthMax) {
-      this.#compareBundle(Math.floor(this.#tiles.size / tileWidthMax) - 1, this.#bundle);
+      this.#derived.compareBundle(Math.floor(this.#tiles.size / tileWidthMax) - 1, this.#bundle);
       this.#bundle = [];
     }
     this.#meetRoots();
-    if (this.#tiles.size - this.#reported >= 65_536) {
-      this.#rules.onLeaves(this.#tiles.size - this.#reported);
-      this.#reported = this.#tiles.size;
+    this.#progress();
+  }
+
+  #progress(): void {
+    if (this.#tiles.size - this.#reported < 65_536) return;
+    this.#rules.onLeaves(this.#tiles.size - this.#reported);
+    this.#reported = this.#tiles.size;
+  }
+
+  /** What `#leaf` does for each leaf, from the columns of a chunk in which each leaf, by itself, is as it must be. */
+  #takeClean(work: SegmentWork, { leaf: from, count }: Chunk, segment: SegmentFile): void {
+    const first = work.job.first + from;
+    if (first === 0) {
+      const { leafAt, leafEnd } = work.leafAt(0);
+      this.#firstLeaf = work.bytes.toString("latin1", leafAt, leafEnd);
+    }
+    this.#takeCrossings(work, { from, count, segment });
+    this.#growIndex(work, from, count);
+    // A root signed within the chunk is met there.
+    const isMet = this.#signed.some(({ size }) => size > first && size < first + count);
+    for (let i = from; i < from + count; ) {
+      const group = Math.floor(this.#tiles.size / tileWidthMax) - work.firstGroup;
+      const isWhole = this.#tiles.size % tileWidthMax === 0 && i + tileWidthMax <= from + count;
+      if (isWhole && !isMet) this.#takeTile(work, i, group);
+      else {
+        const { leafAt, leafEnd } = work.leafAt(i);
+        this.#add(work.bytes.subarray(leafAt, leafEnd), work.hash(i));
+      }
+      i += isWhole && !isMet ? tileWidthMax : 1;
+    }
+    this.#meetRoots();
+    this.#progress();
+  }
+
+  #growIndex(work: SegmentWork, from: number, count: number): void {
+    if (this.#growing === null) return;
+    for (let i = from; i < from + count; i++) {
+      const offset = work.offsets[i] ?? 0;
+      if (((work.kinds[i] ?? 0) & leafKind.hasId) === 0) this.#growing.add(offset, null);
+      else this.#growing.addHashed(offset, work.ids[2 * i] ?? 0, work.ids[2 * i + 1] ?? 0);
+    }
+  }
+
+  #takeTile(work: SegmentWork, leaf: number, group: number): void {
+    const known = work.groups[group] ?? 0;
+    const n = group + work.firstGroup;
+    this.#derived.agreedTile = (known & groupKnown.tile) === 0 ? -1 : n;
+    this.#tiles.pushTile(work.hashes.subarray(leaf * hashBytes, (leaf + tileWidthMax) * hashBytes), work.root(group));
+    this.#derived.agreedTile = -1;
+    if ((known & groupKnown.bundle) !== 0) return;
+    const entries = Array.from({ length: tileWidthMax }, (_, i) => {
+      const { leafAt, leafEnd } = work.leafAt(leaf + i);
+      return work.bytes.subarray(leafAt, leafEnd);
+    });
+    this.#derived.compareBundle(n, entries);
+  }
+
+  #takeCrossings(
+    work: SegmentWork,
+    { from, count, segment }: { from: number; count: number; segment: SegmentFile },
+  ): void {
+    const { completeness } = this.#rules;
+    for (let i = from; i < from + count; i++) {
+      const kind = work.kinds[i] ?? 0;
+      if (kind === leafKind.crossing && !completeness.isAnyOpen) completeness.takeCrossings(1);
+      else if (isOfCrossing.has(kind & ~leafKind.saysUnknown)) {
+        const { leafAt, leafEnd } = work.leafAt(i);
+        const head = headOf(work.bytes, leafAt, leafEnd);
+        const wrong = head === null ? null : completeness.take(head, (kind & leafKind.saysUnknown) !== 0);
+        const index = work.job.first + i;
+        if (wrong !== null)
+          this.#problem("crossing", `leaf ${index} ${wrong}`, { file: segment.path, index, offset: leafAt });
+      }
     }
   }
 
   /** Scanning admits no entry that shares another reference than the last one before it. */
   #checkReference(span: EntrySpan, at: { text: string; index: number; segment: SegmentFile }): void {
-    const named = /"(?:inputs|facts)":"([0-9a-f]{64})"/.exec(at.text)?.[1];
-    if (this.#reference === named) return;
+    if (this.#reference === namedReference(at.text)) return;
     const message = `leaf ${at.index}: the sealed reference stored with it is not the one it names`;
     this.#problem("reference", message, { file: at.segment.path, index: at.index, offset: span.leafEnd });
   }
@@ -200,7 +318,7 @@ export class OriginVerifier {
           { file: next.from },
         );
       }
-      if (next === this.#published) this.#comparePartials();
+      if (next === this.#published) this.#derived.comparePartials(this.#tiles, this.#bundle);
     }
   }
 
@@ -216,133 +334,30 @@ export class OriginVerifier {
     }
   }
 
-  #compareTile(tile: TileId, bytes: Uint8Array): void {
-    const perHash = tileWidthMax ** tile.level;
-    const first = tile.n * tileWidthMax * perHash;
-    // Beyond the checkpoint nothing was promised.
-    if (first + tile.width * perHash > (this.#published?.size ?? 0)) return;
-    this.#compare(
-      { kind: "tile", path: tilePath(tile) },
-      bytes,
-      (offset) => first + Math.floor(offset / hashBytes) * perHash,
-    );
-  }
-
-  /** Partial tiles and bundles of the published size, and those that older checkpoints left beside them: each is a prefix. */
-  #comparePartials(): void {
-    for (const { tile, bytes } of this.#tiles.partials()) {
-      for (const width of this.#widths(tilePath(tile), tile.width)) {
-        this.#compareTile({ ...tile, width }, bytes.subarray(0, width * hashBytes));
-      }
-    }
-    const n = Math.floor(this.#tiles.size / tileWidthMax);
-    const width = this.#bundle.length;
-    if (width === 0) return;
-    for (const older of this.#widths(bundlePath(n, width), width)) this.#compareBundle(n, this.#bundle.slice(0, older));
-  }
-
-  /** The width itself and the smaller ones whose files are there. */
-  #widths(path: string, width: number): number[] {
-    const names = this.#rules.disk.list(join(this.#rules.directory, dirname(path)));
-    return [
-      width,
-      ...names
-        .filter((name) => /^[1-9][0-9]*$/.test(name))
-        .map(Number)
-        .filter((older) => older < width),
-    ];
-  }
-
-  #compareBundle(n: number, entries: readonly Uint8Array[]): void {
-    const first = n * tileWidthMax;
-    if (first + entries.length > (this.#published?.size ?? 0)) return;
-    this.#compare({ kind: "bundle", path: bundlePath(n, entries.length) }, printBundle(entries), (offset) => {
-      let end = 0;
-      const place = entries.findIndex((entry) => {
-        end += 2 + entry.length;
-        return offset < end;
-      });
-      return first + Math.max(0, place);
-    });
-  }
-
-  #compare(
-    { kind, path }: Pick<Difference, "kind" | "path">,
-    due: Uint8Array,
-    indexAt: (offset: number) => number,
-  ): void {
-    const found = readWhole(this.#rules.disk, join(this.#rules.directory, path), this.#memory);
-    if (found !== null && Buffer.compare(found, due) === 0) return;
-    if (this.#differences.length >= problemsMax) return;
-    const offset = found === null ? 0 : firstDifference(found, due);
-    this.#differences.push({ kind, path, offset, index: indexAt(offset), missing: found === null });
-  }
-
   /** Where the roots hold, the write-ahead log is right and the file is wrong; where they do not, the tiles say which leaf changed. */
   #judgeDifferences(): void {
     const changed = this.#rootsHeld
       ? undefined
-      : this.#differences.find((difference) => difference.kind === "tile" && !difference.missing);
+      : this.#derived.differences.find((difference) => difference.kind === "tile" && !difference.missing);
     if (changed !== undefined)
       this.#problem(
         "leaf",
         `leaf ${changed.index} is not the one its tile was made from`,
-        this.#placeOf(changed.index),
+        placeOf(this.#rules, this.#derived.published, changed.index),
       );
-    for (const { kind, path, offset, index, missing } of this.#differences) {
+    for (const { kind, path, offset, index, missing } of this.#derived.differences) {
       const file = join(this.#rules.directory, path);
       const message = missing ? `${path} is missing` : `${path} is not what the write-ahead log gives`;
       this.#problem(kind, message, missing ? { file, index } : { file, index, offset });
     }
   }
 
-  /** File and first differing byte of a leaf; the byte is known where its bundle still holds the leaf as it was. */
-  #placeOf(index: number): { file?: string; index: number; offset?: number } {
-    const { disk, directory, origin } = this.#rules;
-    const segment = listSegments(disk, directory).findLast((candidate) => candidate.first <= index);
-    if (segment === undefined) return { index };
-    let offset: number | undefined;
-    const bytes = readWhole(disk, segment.path) ?? Buffer.alloc(0);
-    scanSegment({ bytes, segment, origin }, ({ span, index: at }) => {
-      if (at === index)
-        offset = span.leafAt + firstDifference(bytes.subarray(span.leafAt, span.leafEnd), this.#bundled(index));
-    });
-    return offset === undefined ? { file: segment.path, index } : { file: segment.path, index, offset };
-  }
-
-  /** The leaf as its bundle has it; empty when there is none. */
-  #bundled(index: number): Uint8Array {
-    const { disk, directory } = this.#rules;
-    const n = Math.floor(index / tileWidthMax);
-    const width = Math.min(tileWidthMax, (this.#published?.size ?? 0) - n * tileWidthMax);
-    const bytes = width <= 0 ? null : readWhole(disk, join(directory, bundlePath(n, width)));
-    return (bytes === null ? null : parseBundle(bytes, width))?.[index % tileWidthMax] ?? new Uint8Array(0);
-  }
-
-  /** A frame that does not hold: which of its leaves is wrong, and from which byte on? */
-  #badFrame(bytes: Buffer, segment: SegmentFile, end: ScanEnd): void {
-    const frame = readFrameHeader(bytes, end.end);
-    const span =
-      typeof frame === "string" ? newSpan(0, 0) : newSpan(frame.entriesAt, Math.min(frame.end, bytes.length));
-    for (let i = 0; typeof frame !== "string" && i < frame.count; i++) {
-      const at = span.end;
-      const whole = readEntrySpan(bytes, at, span);
-      const due = this.#bundled(end.next + i);
-      const leaf = whole ? bytes.subarray(span.leafAt, span.leafEnd) : new Uint8Array(0);
-      if (due.length === 0 || Buffer.compare(leaf, due) === 0) continue;
-      const offset = leaf.length === due.length ? span.leafAt + firstDifference(leaf, due) : at;
-      this.#problem("leaf", `leaf ${end.next + i} was changed: ${end.bad}`, {
-        file: segment.path,
-        index: end.next + i,
-        offset,
-      });
-      return;
-    }
-    this.#problem("frame", `${end.bad} (leaf ${end.next} and on)`, {
-      file: segment.path,
-      index: end.next,
-      offset: end.end,
-    });
+  #badFrame({ bytes, segment }: OpenSegment, end: ScanEnd): void {
+    const { kind, message, ...place } = placeOfBadFrame(
+      { rules: this.#rules, published: this.#derived.published, bytes, segment },
+      end,
+    );
+    this.#problem(kind, message, place);
   }
 
   #checkIndex(found: Buffer, segment: SegmentFile): void {
@@ -366,10 +381,4 @@ export class OriginVerifier {
         file,
       });
   }
-}
-
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
-  return b.length === 0 ? 0 : length;
 }

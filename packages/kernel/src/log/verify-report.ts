@@ -3,6 +3,7 @@ import type { Checkpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import type { NoteVerifier } from "@sallyport/protocol/audit/note.ts";
 import type { Completeness } from "./completeness.ts";
 import type { Disk } from "./disk.ts";
+import type { Crew } from "./verify-crew.ts";
 
 export type ProblemKind =
   | "checkpoint"
@@ -47,6 +48,8 @@ export interface OriginRules {
   /** Older checkpoints of this origin. */
   readonly kept: readonly SignedRoot[];
   readonly completeness: Completeness;
+  /** Who judges the chunks. */
+  readonly crew: Crew;
   /** A copy of a running log: leaves beyond the checkpoint and a half-written last frame are expected. */
   readonly live: boolean;
   readonly onLeaves: (count: number) => void;

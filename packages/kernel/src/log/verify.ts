@@ -17,6 +17,7 @@ import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
 import { originOfYear, yearFolders } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
 import { logFolders, readVerifierKey } from "./seam.ts";
+import { Crew, type CrewOptions } from "./verify-crew.ts";
 import { OriginVerifier } from "./verify-origin.ts";
 import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
 
@@ -30,6 +31,8 @@ export interface VerifyOptions {
   /** Called with the number of leaves checked so far, every 65,536. */
   readonly onProgress?: (leaves: number) => void;
   readonly disk?: Disk;
+  /** Threads that judge; without effect on a given disk, which they could not read. */
+  readonly crew?: CrewOptions;
 }
 
 export interface VerifyReport {
@@ -47,6 +50,15 @@ export interface VerifyReport {
 
 /** Checks every byte of a log directory. Never changes it. Throws LogFault `log-key` for a malformed key and `not-found` for a directory without a log. */
 export function verifyLogDirectory(directory: string, options: VerifyOptions): VerifyReport {
+  const crew = new Crew(options.disk ?? realDisk(), options.disk === undefined, options.crew ?? {});
+  try {
+    return verifyWith(crew, directory, options);
+  } finally {
+    crew.end();
+  }
+}
+
+function verifyWith(crew: Crew, directory: string, options: VerifyOptions): VerifyReport {
   const disk = options.disk ?? realDisk();
   const given = parseVerifierKey(sha256, options.verifierKey);
   if (given === null)
@@ -63,6 +75,7 @@ export function verifyLogDirectory(directory: string, options: VerifyOptions): V
       ...link,
       kept: kept.roots.filter((root) => root.origin === link.origin),
       completeness,
+      crew,
       // Every origin but the last has ended.
       live: options.live === true && link === chain.at(-1),
       onLeaves: (count) => {

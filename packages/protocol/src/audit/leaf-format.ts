@@ -7,6 +7,9 @@ import { createMemberPrinter, type MemberPrinter } from "./member-printer.ts";
 /** C2SP tlog-tiles: entries carry a uint16 length. */
 export const leafBytesMax = 65_535;
 
+/** No leaf of v1 is shorter: its version, type, time and place alone are more. */
+export const leafBytesMin = 64;
+
 /** A leaf that does not have its form; names the member, never its value. */
 export class LeafRefused extends Error {
   readonly code = "leaf-refused";
@@ -17,6 +20,8 @@ export class LeafRefused extends Error {
 }
 
 interface CompiledType {
+  readonly t: LeafType;
+  /** Up to the quote behind the type. */
   readonly head: string;
   readonly members: readonly Member[];
   readonly printers: readonly MemberPrinter[];
@@ -28,6 +33,8 @@ interface CompiledType {
   readonly endMark: string;
   /** Middles that have their form, and whether they deny. */
   readonly known: Map<string, boolean>;
+  /** The one met last: compared before any is looked up. */
+  last: { readonly middle: string; readonly denies: boolean };
 }
 
 /** Leaves of one caller and operation have one middle: it is judged once, not per leaf. */
@@ -50,14 +57,17 @@ function compile(t: string, list: readonly Member[]): CompiledType {
       .map((member) => `,"${member.name}":${member.value}`)
       .join("");
   return {
+    // The table knows exactly the leaf types, so a name found there is one.
+    t: t as LeafType,
     head,
     members: list,
     printers: list.map(createMemberPrinter),
-    start: new RegExp(`^\\{"v":1,"t":"${t}"${form(0, middleAt)}$`),
+    start: new RegExp(`\\{"v":1,"t":"${t}"${form(0, middleAt)}(?=${middleMark})`, "y"),
     middle: new RegExp(`^${form(middleAt, endAt)}$`),
-    end: new RegExp(`^${form(endAt)}\\}$`),
+    end: new RegExp(`${form(endAt)}\\}$`, "y"),
     endMark: `,"${list[endAt]?.name}":`,
     known: new Map(),
+    last: { middle: "\n", denies: false },
   };
 }
 
@@ -120,36 +130,57 @@ const idLengthMax = 154;
 
 /** Type and id of a leaf from its first bytes alone; null when it does not begin like a leaf of v1. Without a pattern, because every append pays it. */
 export function peekLeaf(text: string): LeafHead | null {
-  if (!text.startsWith(headStart)) return null;
-  const typeEnd = text.indexOf('"', headStart.length);
-  const t = text.slice(headStart.length, typeEnd);
-  if (!types.has(t)) return null;
+  const type = text.startsWith(lastType.head) ? lastType : typeOf(text);
+  if (type === null) return null;
+  const { t, head } = type;
   let id: string | null = null;
-  let end = typeEnd + 1;
+  let end = head.length;
   if (text.startsWith(idStart, end)) {
     const from = end + idStart.length;
     end = text.indexOf('"', from);
     if (end < 0 || end - from > idLengthMax) return null;
     id = text.slice(from, end++);
   }
-  // The table knows exactly the leaf types, so a name found there is one.
-  return text.startsWith(',"at":', end) ? { t: t as LeafType, id } : null;
+  return text.startsWith(',"at":', end) ? { t, id } : null;
+}
+
+let lastType = compile("crossing", leafMembers.crossing);
+
+/** The type a leaf's text begins with. Leaves of one type often follow each other, so it is remembered. */
+function typeOf(text: string): CompiledType | null {
+  if (!text.startsWith(headStart)) return null;
+  const found = types.get(text.slice(headStart.length, text.indexOf('"', headStart.length)));
+  if (found !== undefined) lastType = found;
+  return found ?? null;
 }
 
 /** Null when the text does not have the form of its type; else whether it denies. No value holds a quote, so the marks stand where they seem to. */
 function readForm(type: CompiledType, text: string): boolean | null {
-  const middleAt = text.indexOf(middleMark);
-  const endAt = text.indexOf(type.endMark, middleAt);
-  if (middleAt < 0 || endAt < 0) return null;
-  if (!type.start.test(text.slice(0, middleAt)) || !type.end.test(text.slice(endAt))) return null;
+  const { start, last, endMark } = type;
+  start.lastIndex = 0;
+  if (!start.test(text)) return null;
+  const middleAt = start.lastIndex;
+  const lastEnd = middleAt + last.middle.length;
+  // Sliced and compared: `startsWith` would go character by character.
+  if (text.slice(middleAt, lastEnd) === last.middle && text.startsWith(endMark, lastEnd))
+    return isEnd(type, text, lastEnd) ? last.denies : null;
+  const endAt = text.indexOf(endMark, middleAt);
+  if (endAt < 0 || !isEnd(type, text, endAt)) return null;
   const middle = text.slice(middleAt, endAt);
-  const known = type.known.get(middle);
-  if (known !== undefined) return known;
-  if (!type.middle.test(middle)) return null;
-  const denies = middle.includes('"verdict":"deny"');
-  if (type.known.size === knownMiddlesMax) type.known.clear();
-  type.known.set(middle, denies);
+  let denies = type.known.get(middle);
+  if (denies === undefined) {
+    if (!type.middle.test(middle)) return null;
+    denies = middle.includes('"verdict":"deny"');
+    if (type.known.size === knownMiddlesMax) type.known.clear();
+    type.known.set(middle, denies);
+  }
+  type.last = { middle, denies };
   return denies;
+}
+
+function isEnd({ end }: CompiledType, text: string, at: number): boolean {
+  end.lastIndex = at;
+  return end.test(text);
 }
 
 const denyWithoutReason = /"verdict":"deny","code":(?:null|"[^"]*","stage":null)/;

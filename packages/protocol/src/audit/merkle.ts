@@ -66,12 +66,17 @@ export class Frontier {
     }
   }
 
-  /** Adds one leaf by its hash. The hash is kept, not copied. */
-  push(hash: Uint8Array, onSubtree?: OnSubtree): void {
+  /**
+   * Adds one leaf by its hash, or the root of a complete subtree of 2^`from` leaves where the size is a multiple of that.
+   * The hash is kept, not copied; subtrees below that are not told of.
+   */
+  push(hash: Uint8Array, onSubtree?: OnSubtree, from = 0): void {
+    const added = 2 ** from;
+    if (this.#size % added !== 0) throw new RangeError("a subtree begins at a multiple of its leaves");
     let carried = hash;
-    let height = 0;
-    onSubtree?.(0, carried);
-    for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
+    let height = from;
+    onSubtree?.(height, carried);
+    for (let rest = this.#size / added; rest % 2 === 1; rest = (rest - 1) / 2) {
       const left = this.#nodes[height];
       if (left === undefined) throw new Error("a frontier lacks a subtree its size promises");
       this.#input.set(left, 1);
@@ -81,8 +86,9 @@ export class Frontier {
       height += 1;
       onSubtree?.(height, carried);
     }
+    while (this.#nodes.length < height) this.#nodes.push(undefined);
     this.#nodes[height] = carried;
-    this.#size += 1;
+    this.#size += added;
   }
 
   root(): Uint8Array {

@@ -1,6 +1,6 @@
 // Promises the tiles, entry bundles and paths of a tiled log, and subtree hashes read back out of tiles.
 // Trusts the SHA-256 it is given; what tiles say is proven only against a signed root. Specified by C2SP tlog-tiles.
-import { Frontier, hashBytes, nodeHash, type Sha256 } from "./merkle.ts";
+import { Frontier, hashBytes, nodeHash, type OnSubtree, type Sha256 } from "./merkle.ts";
 import type { HashReader } from "./proof.ts";
 
 export const tileWidthMax = 256;
@@ -135,10 +135,21 @@ export class TileBuilder {
   }
 
   push(leafHash: Uint8Array): void {
-    this.#frontier.push(leafHash, (height, hash) => {
-      if (height % tileHeight === 0) this.#add(height / tileHeight, hash);
-    });
+    this.#frontier.push(leafHash, this.#onSubtree);
   }
+
+  /** Adds the 256 leaves of a whole tile whose hashes and root are known. Only where a tile begins; the root is kept, not copied. */
+  pushTile(hashes: Uint8Array, root: Uint8Array): void {
+    const level = this.#level(0);
+    if (level.width !== 0) throw new RangeError("a whole tile begins where the one before it ended");
+    this.#onFull({ level: 0, n: level.n, width: tileWidthMax }, hashes);
+    level.n += 1;
+    this.#frontier.push(root, this.#onSubtree, tileHeight);
+  }
+
+  readonly #onSubtree: OnSubtree = (height, hash) => {
+    if (height % tileHeight === 0) this.#add(height / tileHeight, hash);
+  };
 
   /** Every partial tile of the present size, with its bytes. */
   partials(): { readonly tile: TileId; readonly bytes: Uint8Array }[] {
