@@ -17,6 +17,7 @@ export type Reader = Obeyed | ForPeople;
 
 const config = "packages/control/src/registry/config";
 const gateway = "packages/gateway/src";
+const people = "packages/control/src/identity/people";
 const obeyed = (by: string, reads: string): Obeyed => ({ by, reads });
 const forPeople = (reason: string): ForPeople => ({ forPeople: reason });
 
@@ -52,6 +53,9 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "environments.<name>.staleness.restricted": staleness,
   "environments.<name>.mode": mode,
   "environments.<name>.until": until,
+  "environments.<name>.people.signIn": obeyed(`${people}/login.ts`, "signIn.includes(way)"),
+  "environments.<name>.people.idle": obeyed(`${people}/sessions.ts`, "idleMs: limits.idleMs"),
+  "environments.<name>.people.absolute": obeyed(`${people}/session-commands.ts`, "now + input.absoluteMs"),
   "environments.<name>.reason": unenforced,
   "teams.<name>.name": forPeople("the name of a team"),
   "teams.<name>.contact": forPeople("where a team is reached"),

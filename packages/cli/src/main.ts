@@ -27,6 +27,7 @@ import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { statusCommand } from "./commands/status.ts";
+import { userCommands } from "./commands/user.ts";
 import { whyCommand } from "./commands/why.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
 import { createTerminal, printEnd } from "./terminal.ts";
@@ -88,6 +89,7 @@ export function createProgram(): Command {
   keyCommands(program, connect);
   clientCommands(program, connect);
   clientKeyCommands(program);
+  userCommands(program, connect);
   policyCommands(program);
   auditCommands(program, connect);
   backupCommands(program);

@@ -1,6 +1,7 @@
 // Promises every admin route in one table: method, path, action, audit event, handler. A row without an audit action does not compile.
 // Trusts `authenticate`, which proves the operator, and the actions, which record in the same transaction as they act. Specified in docs/admin-api.md.
 import { z } from "zod";
+import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
 import { clientRoutes } from "./identity/clients/routes.ts";
@@ -200,4 +201,5 @@ export const adminRoutes: readonly AdminRoute[] = [
     handle: ({ actions }) => actions.checkpoints(),
   },
   ...clientRoutes,
+  ...peopleRoutes,
 ];

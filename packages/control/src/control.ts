@@ -17,6 +17,7 @@ import { ChannelService } from "./gateways/channel-service.ts";
 import { Hub } from "./gateways/hub.ts";
 import { type IdentityListener, listenIdentity } from "./identity/identity-listener.ts";
 import { type Operators, openOperators } from "./identity/operators-at-work.ts";
+import { createPasswords } from "./identity/people/password.ts";
 import { InForce, liveMs } from "./in-force.ts";
 import { createControlMetrics } from "./observe/metrics.ts";
 import { writeRoots } from "./pki/roots.ts";
@@ -144,6 +145,8 @@ class ControlAssembly {
       hub: this.#hub,
       compiler: this.#compiler,
       nonceSecret,
+      pageSecret: await secrets.secret(tenant, "pages", () => random.bytes(32)),
+      passwords: createPasswords({ random }),
       fault: this.#fault,
       issuersChanged: (identities) => {
         const served = [...identities.values()].map((identity) => identity.served);

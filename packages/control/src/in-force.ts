@@ -10,6 +10,7 @@ import type { Hub } from "./gateways/hub.ts";
 import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
+import type { Passwords } from "./identity/people/password.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
@@ -26,6 +27,8 @@ export interface InForceOptions {
   readonly snapshotLifetimeMs: number;
   readonly rotateEveryMs: number;
   readonly nonceSecret: Uint8Array;
+  readonly pageSecret: Uint8Array;
+  readonly passwords: Passwords;
   readonly fault: (error: unknown) => void;
   /** The set of issuers changed, or what one of them trusts. */
   readonly issuersChanged: (identities: ReadonlyMap<string, EnvironmentIdentity>) => void;
@@ -166,8 +169,8 @@ export class InForce {
   async #identity(environment: string): Promise<EnvironmentIdentity> {
     const known = this.identities.get(environment);
     if (known !== undefined) return known;
-    const { tenant, region, identityUrl, foundations, hub, clock, random, rotateEveryMs, nonceSecret, fault } =
-      this.#options;
+    const { tenant, region, identityUrl, foundations, hub, clock, random, rotateEveryMs, fault } = this.#options;
+    const { nonceSecret, pageSecret, passwords } = this.#options;
     const { node, store, log, pseudonyms, nextId, secrets } = foundations;
     const here = (address: { readonly tenant: string; readonly environment: string }) =>
       address.tenant === tenant && address.environment === environment;
@@ -182,6 +185,8 @@ export class InForce {
       log,
       pseudonyms,
       nonceSecret,
+      pageSecret,
+      passwords,
       nextId,
       clock,
       random,

@@ -7,6 +7,7 @@ import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
+import type { PeopleActions } from "./people-actions.ts";
 
 /** Who acts: an operator's id, or the estate whose files were applied at start. */
 export type Actor = `operator:${string}` | `config:${string}` | "built-in";
@@ -122,7 +123,7 @@ export interface CheckpointReport {
   readonly at: number;
 }
 
-export interface AdminActions extends ClientActions {
+export interface AdminActions extends ClientActions, PeopleActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

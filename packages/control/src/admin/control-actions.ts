@@ -14,6 +14,7 @@ import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { type Actor, type AdminActions, AdminFault, type ApplyReport, type IntegrationStatus } from "./actions.ts";
 import { explainInForce } from "./explain-in-force.ts";
+import { peopleActions } from "./people-actions.ts";
 import { readCrossing } from "./read-crossing.ts";
 import { controlStatus, gatewayStatus } from "./status.ts";
 
@@ -46,6 +47,7 @@ export function createActions(parts: ControlParts): AdminActions {
       await parts.changed();
     },
     ...keyActions(parts),
+    ...peopleActions(parts),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),

@@ -4,7 +4,7 @@ import { type Context, Hono } from "hono";
 import type { z } from "zod";
 import { adminRoutes } from "../api.ts";
 import { type Actor, type AdminActions, AdminFault } from "./actions.ts";
-import { type AdminRoute, forms, ids } from "./route.ts";
+import { type AdminRoute, formOf } from "./route.ts";
 import { unavailableFault } from "./unavailable.ts";
 
 export interface AdminApiPorts {
@@ -70,7 +70,7 @@ function pathId(route: AdminRoute, context: Context): string {
   if (route.id === undefined) return "";
   const id = context.req.param("id") ?? "";
   if (!route.id.test(id)) {
-    const [form, fix] = route.id === ids.event ? forms.event : route.id === ids.kid ? forms.kid : forms.word;
+    const [form, fix] = formOf(route.id);
     throw new AdminFault("bad-request", `The id in the path is not ${form}`, fix);
   }
   return id;

@@ -15,6 +15,7 @@ import { originsPerNodeMax } from "../audit/store.ts";
 import type { ControlCommands } from "../commands.ts";
 import { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import { clock, memoryKeyring, random } from "../identity/estate.test-support.ts";
+import { createPasswords } from "../identity/people/password.ts";
 import type { Authorities } from "../pki/authorities.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { proofOf, spkiOf, testAuthority, testKey } from "./channel.test-support.ts";
@@ -69,6 +70,8 @@ forEachDialect((_dialect, open) => {
       // No token is issued here.
       pseudonyms: pseudonyms as never,
       nonceSecret: random.bytes(32),
+      pageSecret: random.bytes(32),
+      passwords: createPasswords({ random }),
       nextId: () => "control-01KAMZZZZZ0000000000000000",
       clock,
       random,

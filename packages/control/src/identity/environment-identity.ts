@@ -3,7 +3,7 @@
 
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
+import type { Keyring, PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
@@ -11,6 +11,7 @@ import type { DownMessage, Revocation } from "@sallyport/protocol/channel/messag
 import type { PublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
+import type { PeopleConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
@@ -20,8 +21,11 @@ import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record
 import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
+import type { Passwords } from "./people/password.ts";
+import { openPeople, seedPurpose } from "./people/people.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
+import type { IssuerRoute } from "./seams.ts";
 
 export interface EnvironmentIdentityOptions {
   readonly tenant: string;
@@ -34,6 +38,10 @@ export interface EnvironmentIdentityOptions {
   readonly log: Pick<LogHandle, "append">;
   readonly pseudonyms: Pseudonyms;
   readonly nonceSecret: Uint8Array;
+  /** 32 random bytes: forms and challenges of the pages are keyed with it. */
+  readonly pageSecret: Uint8Array;
+  /** One for all environments of the process. */
+  readonly passwords: Passwords;
   readonly nextId: () => string;
   readonly clock: Clock;
   readonly random: Random;
@@ -70,9 +78,10 @@ export class EnvironmentIdentity {
   #roots: readonly string[] = [];
   #ring: KeyRing | null = null;
   #directory = noClients;
+  #people: PeopleConfig | null = null;
   #revocationSeq = 0;
 
-  private constructor(options: EnvironmentIdentityOptions) {
+  private constructor(options: EnvironmentIdentityOptions, seeds: PurposeRing) {
     const { tenant, environment, clock, random } = options;
     this.#options = options;
     this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
@@ -110,6 +119,7 @@ export class EnvironmentIdentity {
         secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
       }),
       roots: () => this.#roots,
+      routes: this.#pages(seeds),
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
     });
@@ -118,7 +128,8 @@ export class EnvironmentIdentity {
   /** Opens the ring (first keys are made here) and reads where the streams stand. */
   static async open(options: EnvironmentIdentityOptions): Promise<EnvironmentIdentity> {
     await options.pseudonyms.key(options.environment);
-    const identity = new EnvironmentIdentity(options);
+    const seeds = await options.keyring.ring(options.tenant, seedPurpose);
+    const identity = new EnvironmentIdentity(options, seeds);
     const { tenant, environment, store, keyring, clock, acknowledgedKeySeq, rotateEveryMs, push } = options;
     identity.#ring = await openKeyRing({
       tenant,
@@ -135,6 +146,25 @@ export class EnvironmentIdentity {
       await store.run("readRevocations", { tenant, environment, from: Number.MAX_SAFE_INTEGER })
     ).seq;
     return identity;
+  }
+
+  #pages(seeds: PurposeRing): readonly IssuerRoute[] {
+    return openPeople({
+      ...this.#options,
+      issuer: this.issuer,
+      secret: this.#options.pageSecret,
+      seeds,
+      record: this.recorder,
+      desk: null,
+      devices: null,
+      revoked: () => this.pushRevocations(),
+      config: () => this.#people,
+    }).routes;
+  }
+
+  /** Whether people sign in in this environment. */
+  get servesPeople(): boolean {
+    return this.#people !== null;
   }
 
   get ring(): KeyRing {
@@ -155,6 +185,7 @@ export class EnvironmentIdentity {
   async useEstate(inForce: EnvironmentInForce): Promise<void> {
     await this.#credentials.refresh();
     this.#inForce = inForce;
+    this.#people = inForce.config.people ?? null;
     const { trust } = inForce.config;
     this.#bundles = new Map(trust.map((bundle) => [bundle.name, compileTrust(bundle)]));
     this.#roots = trust.flatMap(({ roots }) => roots);

@@ -28,6 +28,7 @@ interface EnvironmentRow {
   readonly approval: EnvironmentConfig["approval"];
   readonly stalenessMs: EnvironmentConfig["stalenessMs"];
   readonly mode?: NonNullable<EnvironmentConfig["mode"]>;
+  readonly people?: NonNullable<EnvironmentConfig["people"]>;
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
 }
@@ -43,12 +44,13 @@ export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
       id,
       json: Buffer.from(stableJson(value)).toString(),
     });
-    const { approval, stalenessMs, mode, listeners, broken } = environment;
+    const { approval, stalenessMs, mode, people, listeners, broken } = environment;
     return [
       row("environment", `${environment.name}-by-${estate.name}`, {
         approval,
         stalenessMs,
         ...(mode === undefined ? {} : { mode }),
+        ...(people === undefined ? {} : { people }),
         listeners,
         broken,
       } satisfies EnvironmentRow),
@@ -98,6 +100,7 @@ function mergeSettings([first, ...others]: readonly EnvironmentRow[]): Environme
         restricted: Math.min(a.stalenessMs.restricted, b.stalenessMs.restricted),
       },
       ...stricterMode(a.mode, b.mode),
+      ...stricterPeople(a.people, b.people),
       listeners: [
         ...a.listeners,
         ...b.listeners.filter(({ name }) => !a.listeners.some((other) => other.name === name)),
@@ -112,6 +115,15 @@ function mergeSettings([first, ...others]: readonly EnvironmentRow[]): Environme
 function stricterMode(a: EnvironmentRow["mode"], b: EnvironmentRow["mode"]): Pick<EnvironmentRow, "mode"> {
   if (a?.mode !== "observe" || b?.mode !== "observe") return {};
   return { mode: a.untilMs <= b.untilMs ? a : b };
+}
+
+/** Pages are served where any estate asks for them, by the ways all of those allow, for the shortest time. */
+function stricterPeople(a: EnvironmentRow["people"], b: EnvironmentRow["people"]): Pick<EnvironmentRow, "people"> {
+  const one = a ?? b;
+  if (a === undefined || b === undefined) return one === undefined ? {} : { people: one };
+  const signIn = a.signIn.filter((way) => b.signIn.includes(way));
+  const [idleMs, absoluteMs] = [Math.min(a.idleMs, b.idleMs), Math.min(a.absoluteMs, b.absoluteMs)];
+  return { people: { signIn, idleMs, absoluteMs } };
 }
 
 /** Rows of an environment nobody describes: nothing is served without an operator's word. */

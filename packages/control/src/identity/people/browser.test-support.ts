@@ -2,6 +2,7 @@
 // send forms as one would. Trusts nothing outside the test. Used by *.test.ts of this folder only.
 import { request as httpsRequest } from "node:https";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { PeopleConfig } from "../../registry/config/estate.ts";
 import { testCertificate } from "../certificates.test-support.ts";
 import { memoryKeyring } from "../estate.test-support.ts";
 import { type IdentityListener, listenIdentity } from "../identity-listener.ts";
@@ -9,7 +10,7 @@ import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import type { IssuerRoute } from "../seams.ts";
 import { createPasswords } from "./password.ts";
 import { addTestUser, type PeopleTestCommands, random } from "./people.test-support.ts";
-import { openPeople, type People } from "./people.ts";
+import { openPeople, type People, seedPurpose } from "./people.ts";
 
 export interface Answer {
   readonly status: number;
@@ -143,6 +144,8 @@ export interface TestPlace {
   /** Codes of what was refused, in order. */
   readonly refused: string[];
   revoked: number;
+  /** What the estate says of people. */
+  config: PeopleConfig | null;
   browser(): TestBrowser;
   /** A user with a password, made the way people make one. */
   enrol(
@@ -168,7 +171,8 @@ export async function startPages(
   const faults: unknown[] = [];
   const listener = await listenIdentity({ host: "127.0.0.1", port: 0, tls, onFault: (fault) => faults.push(fault) });
   const url = `https://localhost:${listener.address.port}`;
-  const state = { refused: [] as string[], revoked: 0 };
+  const config: PeopleConfig = { signIn: ["passkey", "password"], idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 };
+  const state = { refused: [] as string[], revoked: 0, config: config as PeopleConfig | null };
   const record = { refused: async ({ code }: { readonly code: string }) => void state.refused.push(code) };
   const open = (environment: string) =>
     openPeople({
@@ -176,7 +180,7 @@ export async function startPages(
       environment,
       issuer: `${url}/main/${environment}`,
       store,
-      keyring,
+      seeds,
       secret,
       record,
       desk: desks.desk ?? null,
@@ -186,9 +190,10 @@ export async function startPages(
       },
       clock,
       random,
+      config: () => state.config,
       passwords: createPasswords({ random, parameters: { memory: 8, passes: 1, parallelism: 1 } }),
     });
-  const [keyring, secret] = [memoryKeyring(), random.bytes(32)];
+  const [seeds, secret] = [await memoryKeyring().ring("main", seedPurpose), random.bytes(32)];
   const [production, staging] = [await open("production"), await open("staging")];
   const served = (environment: string, routes: readonly IssuerRoute[]) => ({
     tenant: "main",

@@ -3,6 +3,7 @@
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { PeopleConfig } from "../../registry/config/estate.ts";
 import type { Method } from "./acr.ts";
 import { loginTakes, type ThrottleTake, throttleRules } from "./decide-throttle.ts";
 import { digestOf, normalizeRecoveryCode } from "./one-time-secrets.ts";
@@ -22,7 +23,7 @@ export type LoginOutcome =
   | { readonly kind: "refused"; readonly code: LoginRefusal }
   | { readonly kind: "wait"; readonly retryAfterMs: number };
 
-export type LoginRefusal = "login-password" | "login-code" | "login-passkey" | "login-disabled";
+export type LoginRefusal = "login-password" | "login-code" | "login-passkey" | "login-disabled" | "login-way";
 
 export interface LoginPorts {
   readonly tenant: string;
@@ -33,7 +34,17 @@ export interface LoginPorts {
   /** Purpose `people`: seeds of one-time codes. */
   readonly seeds: PurposeRing;
   readonly passkeys: PasskeyPlace | null;
+  /** What the estate allows now. */
+  readonly config: () => Pick<PeopleConfig, "signIn"> | null;
   readonly clock: Clock;
+}
+
+/** Does the estate let people sign in this way? */
+export function allows(
+  { config, passkeys }: Pick<LoginPorts, "config" | "passkeys">,
+  way: PeopleConfig["signIn"][number],
+): boolean {
+  return config()?.signIn.includes(way) === true && (way !== "passkey" || passkeys !== null);
 }
 
 /** What seals a seed: it opens for its own user only. */
@@ -54,6 +65,7 @@ export async function loginWithPassword(
 ): Promise<LoginOutcome> {
   const { tenant, environment, store, passwords } = ports;
   const place = { tenant, environment };
+  if (!allows(ports, "password")) return { kind: "refused", code: "login-way" };
   const name = typed.name.trim().toLowerCase();
   // Looked up whether or not it can be one: the same statements for every name.
   const user = await store.run("readUserByName", { ...place, name: userNameForm.test(name) ? name : "-" });
@@ -146,7 +158,7 @@ export async function loginWithPasskey(
   const waitMs = await store.run("takeAttempt", { ...place, takes });
   if (waitMs !== null) return { kind: "wait", retryAfterMs: waitMs };
   const response = parseAssertion(json);
-  if (response === null || passkeys === null) return refused;
+  if (response === null || passkeys === null || !allows(ports, "passkey")) return refused;
   const challenge = challengeOf(response);
   const opened = values.openChallenge({ purpose: "assertion", browser: request.binding }, challenge);
   if (opened === null || !(await store.run("spendOnce", { ...place, digest: opened.id, until: opened.until })))

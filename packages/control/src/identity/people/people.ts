@@ -1,13 +1,14 @@
 // Promises the people of one issuer: every page below it, over parts that a test can bring itself. Trusts its parts. Specified in docs/identity/people.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
+import type { PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { PeopleConfig } from "../../registry/config/estate.ts";
 import type { IssuanceRecorder } from "../issuance-record.ts";
 import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import type { IssuerRoute } from "../seams.ts";
 import { cookieNames } from "./pages/browser-request.ts";
 import { passkeyPlace } from "./passkeys.ts";
-import { createPasswords, type Passwords } from "./password.ts";
+import type { Passwords } from "./password.ts";
 import { accountRoutes } from "./routes/account-routes.ts";
 import { deviceRoutes } from "./routes/device-routes.ts";
 import { enrolRoutes } from "./routes/enrol-routes.ts";
@@ -26,7 +27,8 @@ export interface PeopleOptions {
   readonly environment: string;
   readonly issuer: string;
   readonly store: Pick<Store<PeopleCommands>, "run">;
-  readonly keyring: Pick<Keyring, "ring">;
+  /** Purpose `people`: seals seeds of one-time codes. */
+  readonly seeds: PurposeRing;
   /** 32 random bytes of this installation, from which forms and challenges are keyed. */
   readonly secret: Uint8Array;
   readonly record: Pick<IssuanceRecorder, "refused">;
@@ -35,9 +37,10 @@ export interface PeopleOptions {
   readonly revoked: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
-  readonly limits?: SessionLimits;
+  /** What the estate says now; null: nobody signs in here, and every page is 404. */
+  readonly config: () => PeopleConfig | null;
   /** One for the whole process: it bounds what passwords cost. */
-  readonly passwords?: Passwords;
+  readonly passwords: Passwords;
 }
 
 export interface People {
@@ -45,15 +48,16 @@ export interface People {
   readonly parts: PeopleParts;
 }
 
-export async function openPeople(options: PeopleOptions): Promise<People> {
-  const { tenant, environment, issuer, secret, clock, random, keyring, limits = sessionLimits } = options;
+export function openPeople(options: PeopleOptions): People {
+  const { tenant, environment, issuer, secret, clock, random, config } = options;
   const parts: PeopleParts = {
     ...options,
-    limits,
+    get limits(): SessionLimits {
+      const { idleMs, absoluteMs } = config() ?? sessionLimits;
+      return { idleMs, absoluteMs };
+    },
     cookies: cookieNames(tenant, environment),
-    passwords: options.passwords ?? createPasswords({ random }),
     values: createSignedValues({ secret, issuer, clock, random }),
-    seeds: await keyring.ring(tenant, seedPurpose),
     passkeys: passkeyPlace(issuer),
   };
   const routes = [

@@ -54,9 +54,12 @@ function estateObjects(estate: Estate | null): Objects {
 
 function environmentObjects(environment: EnvironmentConfig | undefined): Objects {
   if (environment === undefined) return new Map();
-  const { approval, stalenessMs, mode } = environment;
+  const { approval, stalenessMs, mode, people } = environment;
   return new Map<string, object>([
-    ["rules", { approval, stalenessMs, ...(mode === undefined ? {} : { mode }) }],
+    [
+      "rules",
+      { approval, stalenessMs, ...(mode === undefined ? {} : { mode }), ...(people === undefined ? {} : { people }) },
+    ],
     ...environment.systems.map((system): [string, object] => [`system/${system.id}`, system]),
     ...environment.integrations.map((integration): [string, object] => [`integration/${integration.id}`, integration]),
     ...environment.trust.map((trust): [string, object] => [`trust/${trust.name}`, trust]),

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
+import { peopleKeys } from "./people-schema.ts";
 import { estateWaiversKey, waiversKey } from "./waiver-schema.ts";
 import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
@@ -25,6 +26,7 @@ const environment = z.strictObject({
     .prefault({})
     .describe("How long a gateway serves without a heartbeat from the control plane, by classification."),
   ...modeKeys,
+  ...peopleKeys,
 });
 
 const team = z.strictObject({

@@ -118,12 +118,22 @@ export interface BrokenConfig extends Place {
   readonly grants?: { readonly from: string; readonly to: string; readonly operations: readonly string[] };
 }
 
+/** Log-in pages of an environment. */
+export interface PeopleConfig {
+  /** Sorted. */
+  readonly signIn: readonly ("passkey" | "password")[];
+  readonly idleMs: number;
+  readonly absoluteMs: number;
+}
+
 export interface EnvironmentConfig {
   readonly name: string;
   readonly approval: "none" | "operator";
   readonly stalenessMs: Readonly<Record<Classification, number>>;
   /** Absent: `enforce`. */
   readonly mode?: ModeObject;
+  /** Absent: nobody signs in here. */
+  readonly people?: PeopleConfig;
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];

@@ -304,6 +304,7 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
     approval: rules?.approval ?? "operator",
     stalenessMs: rules?.stalenessMs ?? { public: 3_000, internal: 3_000, confidential: 3_000, restricted: 3_000 },
     ...(rules?.mode === undefined ? {} : { mode: rules.mode }),
+    ...(rules?.people === undefined ? {} : { people: rules.people }),
     systems: [...healthy.values()]
       .flatMap(({ config }) => (config === null ? [] : [config]))
       .sort((a, b) => compareText(a.id, b.id)),

@@ -15,13 +15,15 @@ import {
   teamSchema,
 } from "./estate-schema.ts";
 import { compareText, errorAt, type Finding, fileSpot } from "./finding.ts";
+import { peopleOf } from "./people-schema.ts";
 import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
 import { refuseId } from "./words.ts";
 import { type MapEntry, type MapTree, spotOf, withoutKey } from "./yaml-tree.ts";
 
-export interface EnvironmentRules extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode"> {
+export interface EnvironmentRules
+  extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode" | "people"> {
   /** Why nothing may be served in it, or null. */
   readonly broken: Finding | null;
 }
@@ -169,8 +171,8 @@ function readEnvironmentRules(reader: Reader, everything: Finding | null): Envir
         ...(text === undefined ? [] : [text]),
       ];
       if (shaped.value === null) return rulesOf(name, { findings });
-      const { approval, staleness } = shaped.value;
-      return rulesOf(name, { findings, rules: { approval, staleness, mode: mode?.mode } });
+      const { approval, staleness, people } = shaped.value;
+      return rulesOf(name, { findings, rules: { approval, staleness, mode: mode?.mode, ...peopleOf(people) } });
     });
 }
 
@@ -182,17 +184,21 @@ function rulesOf(
       readonly approval: "none" | "operator";
       readonly staleness: EnvironmentConfig["stalenessMs"];
       readonly mode?: EnvironmentConfig["mode"] | undefined;
+      readonly people?: EnvironmentConfig["people"];
     };
   },
 ): EnvironmentRules {
   const strictest = { public: 3_000, internal: 3_000, confidential: 3_000, restricted: 3_000 };
   const broken = read.findings.find((finding) => finding.severity === "error") ?? null;
   const mode = read.rules?.mode;
+  // An environment whose rules could not be read has no pages: what limits them may be what is lost.
+  const people = read.rules?.people;
   return {
     name,
     approval: read.rules?.approval ?? "operator",
     stalenessMs: read.rules?.staleness ?? strictest,
     ...(mode === undefined ? {} : { mode }),
+    ...(people === undefined || broken !== null ? {} : { people }),
     broken,
   };
 }

@@ -21,7 +21,12 @@ const newPassword = html`<label for="password">New password</label>
 
 /** For who holds an enrolment link: the first credential. */
 export function enrolPage(
-  input: Framed & { readonly name: string; readonly link: string; readonly passkey: string | null },
+  input: Framed & {
+    readonly name: string;
+    readonly link: string;
+    readonly passkey: string | null;
+    readonly password: boolean;
+  },
 ): Page {
   const { frame, name, link, passkey } = input;
   const held = html`<input type="hidden" name="link" value="${link}">`;
@@ -34,11 +39,14 @@ export function enrolPage(
 <p>This link sets up your account once. Choose how you will sign in.</p>
 ${errorLine(input.error)}
 ${passkey !== null && passkeyForm(frame, { kind: "create", options: passkey, action: "/enrol/passkey", label: "Make a passkey" }, held)}
-<form method="post" action="${frame.base}/enrol/password">
+${
+  input.password &&
+  html`<form method="post" action="${frame.base}/enrol/password">
 ${hiddenFields(frame)}${held}<input name="username" autocomplete="username" value="${name}" hidden readonly>
 ${newPassword}
 <button type="submit"${passkey !== null && html` class="plain"`}>Set a password</button>
-</form>
+</form>`
+}
 </main>`,
   };
 }
@@ -52,6 +60,8 @@ export interface AccountPageInput extends Framed {
   readonly sessions: readonly SessionFacts[];
   /** JSON of WebAuthn options; null: none here, or this session may not change credentials. */
   readonly passkey: string | null;
+  /** Whether a password may be used here. */
+  readonly password: boolean;
   /** What has to be done before credentials can be changed; null: nothing. */
   readonly locked: string | null;
   readonly done: string | null;
@@ -80,7 +90,7 @@ function sessionRow(frame: FormFrame, session: SessionFacts, isThis: boolean): H
 ${!isThis && html`<form method="post" action="${frame.base}/account/end">${hiddenFields(frame)}<input type="hidden" name="sid" value="${session.sid}"><button class="small plain" type="submit">End<span class="soft"> ${session.browser}</span></button></form>`}</li>`;
 }
 
-function credentials({ frame, user, passkey }: AccountPageInput): Html {
+function credentials({ frame, user, passkey, password }: AccountPageInput): Html {
   const keys = user.passkeys.map(
     (
       key,
@@ -99,9 +109,12 @@ ${
 <form method="post" action="${frame.base}/account/recovery">${hiddenFields(frame)}<button class="plain" type="submit">Make new recovery codes</button></form>
 <form method="post" action="${frame.base}/account/app/remove">${hiddenFields(frame)}<button class="plain" type="submit">Remove the authenticator app</button></form>`
 }
-<h2>Password</h2>
+${
+  password &&
+  html`<h2>Password</h2>
 <form method="post" action="${frame.base}/account/password">${hiddenFields(frame)}<input name="username" autocomplete="username" value="${user.name}" hidden readonly>
-${newPassword}<button class="plain" type="submit">${user.password === null ? "Set a password" : "Change the password"}</button></form>`;
+${newPassword}<button class="plain" type="submit">${user.password === null ? "Set a password" : "Change the password"}</button></form>`
+}`;
 }
 
 /** The seed of an authenticator app and the field for its first code. */

@@ -45,6 +45,8 @@ export interface LoginPageInput {
   readonly frame: FormFrame;
   /** JSON of WebAuthn options; null: no passkeys at this issuer. */
   readonly passkey: string | null;
+  /** Whether a password may be used here. */
+  readonly password: boolean;
   /** Client the person came from; null: the account pages. */
   readonly client: string | null;
   /** Why a person who is signed in is asked again; null: they are not. */
@@ -60,7 +62,6 @@ export interface LoginPageInput {
 
 export function loginPage(input: LoginPageInput): Page {
   const { frame, client, error } = input;
-  const described = error === null ? null : html` aria-describedby="error"`;
   const outside = input.outside.map(
     ({ id, name }) =>
       html`<form method="post" action="${frame.base}/login/outside/${id}">${hiddenFields(frame)}<button class="plain" type="submit">Sign in with ${name}</button></form>`,
@@ -72,18 +73,23 @@ export function loginPage(input: LoginPageInput): Page {
     body: html`<main>
 <h1>${client === null ? "Sign in" : `Sign in to continue to ${client}`}</h1>
 ${input.again !== null && html`<p>${input.again}</p>`}${errorLine(error)}
-<form method="post" action="${frame.base}/login">
-${hiddenFields(frame)}
-<label for="name">Name</label>
-<input id="name" name="name" value="${input.name}" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="128" required${described}>
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" maxlength="1024" required>
-<button type="submit">Sign in</button>
-</form>
+${input.password && passwordForm(input)}
 ${input.passkey !== null && passkeyForm(frame, { kind: "get", options: input.passkey, action: "/login/passkey", label: "Use a passkey" })}
 ${outside.length > 0 && html`<hr>${outside}`}
 </main>`,
   };
+}
+
+function passwordForm({ frame, name, error }: LoginPageInput): Html {
+  const described = error === null ? null : html` aria-describedby="error"`;
+  return html`<form method="post" action="${frame.base}/login">
+${hiddenFields(frame)}
+<label for="name">Name</label>
+<input id="name" name="name" value="${name}" autocomplete="username" autocapitalize="none" spellcheck="false" maxlength="128" required${described}>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" maxlength="1024" required>
+<button type="submit">Sign in</button>
+</form>`;
 }
 
 export interface CodePageInput {

@@ -16,6 +16,8 @@ export interface Page {
   readonly cookies?: readonly string[];
   /** Seconds. */
   readonly retryAfter?: number;
+  /** The body of the request was not read: the connection ends with this answer. */
+  readonly close?: boolean;
 }
 
 const style = `
@@ -93,6 +95,7 @@ export function sendPage(res: ServerResponse, page: Page): void {
     "Content-Length": Buffer.byteLength(text),
     "Content-Security-Policy": policyOf(page),
     ...(page.cookies === undefined || page.cookies.length === 0 ? {} : { "Set-Cookie": [...page.cookies] }),
+    ...(page.close === true ? { Connection: "close" } : {}),
     ...(page.retryAfter === undefined ? {} : { "Retry-After": page.retryAfter }),
   });
   res.end(text);

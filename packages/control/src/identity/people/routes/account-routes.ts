@@ -2,7 +2,7 @@
 // as strong as the strongest they have, so that a stolen password cannot add a passkey. Trusts visit.ts. docs/identity/people.md "Pages".
 import type { IssuerRoute } from "../../seams.ts";
 import { acrLevels } from "../acr.ts";
-import { seedContext } from "../login.ts";
+import { allows, seedContext } from "../login.ts";
 import { digestOf, makeRecoveryCodes } from "../one-time-secrets.ts";
 import { accountPage, appPage, recoveryPage } from "../pages/account-pages.ts";
 import { setCookie } from "../pages/browser-request.ts";
@@ -12,7 +12,7 @@ import type { SessionFacts } from "../session-commands.ts";
 import { endSession } from "../sessions.ts";
 import { base32, decideTotp, otpauthUri, totpSecretBytes } from "../totp.ts";
 import type { StoredUser } from "../user-commands.ts";
-import { creationOptions, newPasskeyOf } from "./enrol-routes.ts";
+import { creationOptions, newPasskeyOf, noPasswords } from "./enrol-routes.ts";
 import { reachableLevels } from "./flow-routes.ts";
 import { frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
 
@@ -129,6 +129,7 @@ async function showAccount(parts: PeopleParts, visit: Visit, owner: Owner, shown
       session,
       sessions: await store.run("listSessions", { tenant, environment, user: user.id }),
       passkey: locked === null ? creationOptions(parts, visit, user) : null,
+      password: allows(parts, "password"),
       locked,
       error: shown.error ?? null,
       done: shown.done ?? null,
@@ -167,6 +168,7 @@ async function newRecoveryCodes(parts: PeopleParts, visit: Posted, owner: Owner)
 }
 
 async function changePassword(parts: PeopleParts, visit: Posted, owner: Owner): Promise<void> {
+  if (!allows(parts, "password")) return showAccount(parts, visit, owner, { error: noPasswords, status: 400 });
   const password = visit.form.get("password") ?? "";
   const weakness = weaknessOf(password, owner.user.name);
   if (weakness !== null) return showAccount(parts, visit, owner, { error: weakness, status: 400 });

@@ -3,6 +3,7 @@
 import type { IssuerRoute } from "../../seams.ts";
 import type { Method } from "../acr.ts";
 import type { NewPasskey } from "../credential-commands.ts";
+import { allows } from "../login.ts";
 import { digestOf, secretForm } from "../one-time-secrets.ts";
 import { enrolPage } from "../pages/account-pages.ts";
 import type { Form } from "../pages/browser-request.ts";
@@ -15,6 +16,7 @@ import { continueFlow } from "./flow-routes.ts";
 import { frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
 
 const challengeLifetimeMs = 120_000;
+export const noPasswords = "Passwords are not used here: make a passkey.";
 
 const linkOver: Page = messagePage(
   "This link does not work",
@@ -32,6 +34,7 @@ export function enrolRoutes(parts: PeopleParts): readonly IssuerRoute[] {
     postRoute(parts, "/enrol/password", async (visit) => {
       const held = await holderOf(parts, visit.form);
       if (held === null) return refuseLink(parts, visit);
+      if (!allows(parts, "password")) return showEnrol(parts, visit, { ...held, error: noPasswords });
       const password = visit.form.get("password") ?? "";
       const weakness = weaknessOf(password, held.user.name);
       if (weakness !== null) return showEnrol(parts, visit, { ...held, error: weakness });
@@ -98,6 +101,7 @@ function showEnrol(
       name: user.name,
       link,
       passkey: creationOptions(parts, visit, user),
+      password: allows(parts, "password"),
       error,
       cookies: visit.request.cookies,
       ...(error === null ? {} : { status: 400 }),
@@ -117,7 +121,7 @@ async function begin(
 
 /** JSON of the options to make a passkey for a user; null where there are none. */
 export function creationOptions(parts: PeopleParts, { request }: Visit, user: StoredUser): string | null {
-  if (parts.passkeys === null) return null;
+  if (parts.passkeys === null || !allows(parts, "passkey")) return null;
   const challenge = parts.values.challenge({ purpose: "registration", browser: request.binding }, challengeLifetimeMs);
   return JSON.stringify(
     registrationOptions(parts.passkeys, { user: user.id, name: user.name, challenge, known: user.passkeys }),
@@ -132,7 +136,7 @@ export async function newPasskeyOf(parts: PeopleParts, { form, request }: Posted
     return null;
   };
   const response = parseRegistration(form.get("response") ?? "");
-  if (response === null || passkeys === null) return refuse();
+  if (response === null || passkeys === null || !allows(parts, "passkey")) return refuse();
   const challenge = challengeOf(response);
   const opened = values.openChallenge({ purpose: "registration", browser: request.binding }, challenge);
   if (

@@ -2,7 +2,7 @@
 // Trusts login.ts and sessions.ts. Specified in docs/identity/people.md "Pages".
 import type { IssuerRoute } from "../../seams.ts";
 import { type Demand, decideDemand } from "../acr.ts";
-import { type LoginOutcome, loginWithCode, loginWithPasskey, loginWithPassword } from "../login.ts";
+import { allows, type LoginOutcome, loginWithCode, loginWithPasskey, loginWithPassword } from "../login.ts";
 import type { BrowserRequest } from "../pages/browser-request.ts";
 import { codePage, loginPage, loginRefused } from "../pages/login-pages.ts";
 import { sendPage, sendRedirect } from "../pages/page.ts";
@@ -126,7 +126,7 @@ export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginSh
     loginPage({
       frame: frameOf(parts, visit.request, { flow, pending }),
       passkey:
-        parts.passkeys === null
+        parts.passkeys === null || !allows(parts, "passkey")
           ? null
           : JSON.stringify(
               assertionOptions(
@@ -134,6 +134,7 @@ export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginSh
                 parts.values.challenge({ purpose: "assertion", browser: binding }, challengeLifetimeMs),
               ),
             ),
+      password: allows(parts, "password"),
       client: pending?.client ?? null,
       again: visit.session === null ? null : againText(parts, visit.session, demand),
       name: name === "" ? (pending?.loginHint ?? "").slice(0, 128) : name,

@@ -1,6 +1,7 @@
 // Promises what every route of people begins with: whose browser this is, which session it is in, and for a form that it is one of ours; everything else
 // is answered here and recorded. Trusts pages/browser-request.ts. Specified in docs/identity/people.md "Pages".
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { PeopleConfig } from "../../../registry/config/estate.ts";
 import type { IssuanceRecorder } from "../../issuance-record.ts";
 import type { AuthorizationDesk, DeviceDesk, PendingAuthorization } from "../../oauth/interaction.ts";
 import type { IssuerRoute } from "../../seams.ts";
@@ -23,6 +24,7 @@ export interface PeopleParts extends LoginPorts, SessionPorts {
   /** `<identity url>/<tenant>/<environment>` */
   readonly issuer: string;
   readonly record: Pick<IssuanceRecorder, "refused">;
+  readonly config: () => PeopleConfig | null;
   /** The authorization endpoint's side; null: only the account pages. */
   readonly desk: AuthorizationDesk | null;
   readonly devices: DeviceDesk | null;
@@ -66,7 +68,10 @@ export function getRoute(
     method: "GET",
     path,
     query: true,
-    serve: async (req, res, below) => serve(await visitOf(parts, req, res), below),
+    serve: async (req, res, below) => {
+      if (parts.config() === null) return sendPage(res, notServed);
+      await serve(await visitOf(parts, req, res), below);
+    },
   };
 }
 
@@ -88,12 +93,12 @@ export function postRoute(
     path,
     query: false,
     serve: async (req, res, below) => {
+      if (parts.config() === null) return sendPage(res, { ...notServed, close: true });
       const visit = await visitOf(parts, req, res);
       const form = await readForm(req);
       if (typeof form === "number") {
         await parts.record.refused({ client: null, code: "form-malformed", address: visit.request.address });
-        res.setHeader("Connection", "close");
-        return sendPage(res, messagePage("Not understood", formRefusals[form], form));
+        return sendPage(res, { ...messagePage("Not understood", formRefusals[form], form), close: true });
       }
       const from = { values: parts.values, request: visit.request, origin: new URL(parts.issuer).origin };
       if (!isOwnForm(req, form, from)) {
@@ -104,6 +109,9 @@ export function postRoute(
     },
   };
 }
+
+/** An environment whose estate serves no people: the same for every page. */
+const notServed: Page = messagePage("Not here", "Nothing is served under this address.", 404);
 
 const formExpired: Page = messagePage(
   "Please start again",

@@ -1,0 +1,136 @@
+// Promises the acts of an operator on users and sessions: each one transaction with its record and what follows, then pushed to gateways.
+// Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md, docs/identity/people.md.
+import type { ControlParts } from "../control-parts.ts";
+import { digestOf, makeSecret, makeUserId } from "../identity/people/one-time-secrets.ts";
+import type { SessionFacts } from "../identity/people/session-commands.ts";
+import type { UserSummary } from "../identity/people/user-commands.ts";
+import { type Actor, AdminFault } from "./actions.ts";
+
+/** A link that is shown once. */
+export interface EnrolmentAnswer {
+  readonly id: string;
+  readonly environment: string;
+  readonly link: string;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+}
+
+type InEnvironment<T> = T & { readonly environment: string };
+
+export interface PeopleActions {
+  /** Up to 1,000 of each environment, by name. */
+  users(): Promise<readonly InEnvironment<UserSummary>[]>;
+  addUser(
+    actor: Actor,
+    user: { readonly environment: string; readonly name: string; readonly linkLifetimeMs: number },
+  ): Promise<EnrolmentAnswer>;
+  setUser(
+    actor: Actor,
+    change: {
+      readonly id: string;
+      readonly environment: string;
+      readonly to: "active" | "disabled";
+      readonly reason: string;
+    },
+  ): Promise<{ readonly id: string; readonly state: "active" | "disabled" }>;
+  resetUser(
+    actor: Actor,
+    change: {
+      readonly id: string;
+      readonly environment: string;
+      readonly reason: string;
+      readonly linkLifetimeMs: number;
+    },
+  ): Promise<EnrolmentAnswer>;
+  /** Up to 1,000 living ones of each environment, the newest first. */
+  sessions(): Promise<readonly InEnvironment<SessionFacts>[]>;
+  endSession(
+    actor: Actor,
+    end: { readonly id: string; readonly environment: string; readonly reason: string },
+  ): Promise<void>;
+}
+
+export function peopleActions(parts: ControlParts): PeopleActions {
+  const { tenant, store, clock, random } = parts;
+  const freshLink = (linkLifetimeMs: number) => {
+    const secret = makeSecret(random);
+    return { secret, link: { digest: digestOf("enrolment", secret), until: clock.now() + linkLifetimeMs } };
+  };
+  const everywhere = async <T extends object>(list: (environment: string) => Promise<readonly T[]>) => {
+    const all: InEnvironment<T>[] = [];
+    for (const environment of parts.identities.keys())
+      all.push(...(await list(environment)).map((one) => ({ ...one, environment })));
+    return all;
+  };
+  return {
+    users: () => everywhere((environment) => store.run("listUsers", { tenant, environment })),
+    sessions: () => everywhere((environment) => store.run("listSessions", { tenant, environment })),
+    addUser: async (actor, { environment, name, linkLifetimeMs }) => {
+      const issuer = issuerWithPeople(parts, environment);
+      const id = makeUserId(random);
+      const { secret, link } = freshLink(linkLifetimeMs);
+      const added = await store.run("addUser", { tenant, environment, user: id, name, link, actor });
+      if (added.kind === "name-taken")
+        throw new AdminFault(
+          "conflict",
+          `there is a user ${name} in ${environment} already`,
+          "sallyport user reset makes a new link for them",
+        );
+      if (added.kind === "too-many")
+        throw new AdminFault("conflict", `${environment} has as many users as it may have`);
+      return { id, environment, link: `${issuer}/enrol?link=${secret}`, until: link.until };
+    },
+    setUser: async (actor, { id, environment, to, reason }) => {
+      const command = to === "active" ? "enableUser" : "disableUser";
+      const changed = await store.run(command, { tenant, environment, user: id, actor, reason });
+      if (!changed) await refuseUser(parts, { id, environment, to });
+      await parts.changed();
+      return { id, state: to };
+    },
+    resetUser: async (actor, { id, environment, reason, linkLifetimeMs }) => {
+      const issuer = issuerWithPeople(parts, environment);
+      const { secret, link } = freshLink(linkLifetimeMs);
+      if (!(await store.run("resetUser", { tenant, environment, user: id, actor, reason, link })))
+        throw unknownUser(id, environment);
+      await parts.changed();
+      return { id, environment, link: `${issuer}/enrol?link=${secret}`, until: link.until };
+    },
+    endSession: async (actor, { id, environment, reason }) => {
+      if (!(await store.run("endSession", { tenant, environment, sid: id, actor, why: reason })))
+        throw new AdminFault(
+          "not-found",
+          `there is no living session ${id} in ${environment}`,
+          "sallyport session list shows them",
+        );
+      await parts.changed();
+    },
+  };
+}
+
+const unknownUser = (id: string, environment: string) =>
+  new AdminFault("not-found", `there is no user ${id} in ${environment}`, "sallyport user list shows them");
+
+async function refuseUser(
+  { tenant, store }: ControlParts,
+  { id, environment, to }: { readonly id: string; readonly environment: string; readonly to: string },
+): Promise<never> {
+  if ((await store.run("readUser", { tenant, environment, user: id })) === null) throw unknownUser(id, environment);
+  throw new AdminFault("conflict", `the user is ${to} already`);
+}
+
+function issuerWithPeople(parts: ControlParts, environment: string): string {
+  const identity = parts.identities.get(environment);
+  if (identity === undefined)
+    throw new AdminFault(
+      "not-found",
+      `there is no environment ${environment}`,
+      `known: ${[...parts.identities.keys()].join(", ") || "none; apply an estate first"}`,
+    );
+  if (!identity.servesPeople)
+    throw new AdminFault(
+      "conflict",
+      `nobody signs in in ${environment}`,
+      `write \`people:\` below environments.${environment} in sallyport.yaml: docs/identity/people.md`,
+    );
+  return identity.issuer;
+}
