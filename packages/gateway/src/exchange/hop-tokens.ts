@@ -39,9 +39,11 @@ export interface HopTokens {
   tokenFor(wanted: HopTokenWanted, on: HopTokenGround): string;
 }
 
-/** The key of a shared token. Injective: JSON keeps every member apart, whatever characters it holds. */
+/** The key of a shared token. Injective: each text stands behind its length, whatever characters it holds, and a missing one has none. */
 export function sharedKey({ iss, aud, sub, op, int, subject, act }: HopTokenWanted["identity"]): string {
-  return JSON.stringify([iss, aud, sub, op, int, subject ?? null, act ?? null]);
+  const own = `${iss.length}:${iss}${aud.length}:${aud}${sub.length}:${sub}${op.length}:${op}${int.length}:${int}`;
+  const user = subject === undefined ? "-" : `${subject.length}:${subject}`;
+  return `${own}${user}${act === undefined ? "" : JSON.stringify(act)}`;
 }
 
 export function createHopTokens(ports: { readonly clock: Clock; readonly random: Random }): HopTokens {

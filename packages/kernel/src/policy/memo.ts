@@ -7,6 +7,8 @@ export const memoKeyLengthMax = 2048;
 export class Memo<Answer> {
   readonly #answers = new Map<string, Answer>();
   readonly #entriesMax: number;
+  /** Used last: it need not move. Moving costs a table every few times, and tables that grow old keep younger ones alive. */
+  #latest: string | undefined;
 
   /** @param entriesMax 0 switches remembering off. */
   constructor(entriesMax: number) {
@@ -19,9 +21,10 @@ export class Memo<Answer> {
 
   get(key: string): Answer | undefined {
     const answer = this.#answers.get(key);
-    if (answer === undefined) return undefined;
+    if (answer === undefined || key === this.#latest) return answer;
     this.#answers.delete(key);
     this.#answers.set(key, answer);
+    this.#latest = key;
     return answer;
   }
 
@@ -33,5 +36,6 @@ export class Memo<Answer> {
       if (!oldest.done) this.#answers.delete(oldest.value);
     }
     this.#answers.set(key, answer);
+    this.#latest = key;
   }
 }
