@@ -125,7 +125,7 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   const used = proof === null ? null : useProof(on, proof);
   return (
     used ?? {
-      principal: principalOf(accepted, { system: system.system, ports }),
+      principal: principalOf(accepted, { system: system.system, on }),
       system: system.system,
       issuedAtMs: accepted.claims.iat * 1000,
     }
@@ -148,7 +148,7 @@ function readCached(credentials: Credentials, tokenHash: string, on: Case): Sign
   if (known === undefined) ports.cache.put(key, signed);
   const field = on.exchange.request?.headers["authorization"]?.[0] ?? "";
   const { scheme, token } = credentials;
-  on.exchange.presented.keep({ field, scheme, token, tokenHash, signed, issuer, validator });
+  on.exchange.presented.keep({ field, scheme, token, tokenHash, signed, issuer, validator, principal: null });
   return signed;
 }
 
@@ -229,12 +229,26 @@ function systemOf(
   return { kind: "deny", verdict: peer.verdict };
 }
 
-function principalOf(accepted: VerifiedAccessToken, of: { system: CompiledSystem; ports: IdentifyPorts }): Principal {
+/** Claims are the token's own; what else is in a principal is compared, so that equal presentations share one. */
+function principalOf(accepted: VerifiedAccessToken, of: { system: CompiledSystem; on: Case }): Principal {
+  const kept = of.on.kept?.signed.claims === accepted.claims ? of.on.kept : null;
+  const known = kept?.principal ?? null;
+  if (known !== null && known.caller === of.system.id && isSameProof(known.proof, accepted.proof)) return known;
+  const principal = newPrincipal(accepted, of);
+  if (kept !== null) kept.principal = Object.freeze(principal);
+  return principal;
+}
+
+function isSameProof(a: Principal["proof"], b: Principal["proof"]): boolean {
+  return a.kind === b.kind && a.jkt === b.jkt && a.x5t === b.x5t;
+}
+
+function newPrincipal(accepted: VerifiedAccessToken, { system, on }: { system: CompiledSystem; on: Case }): Principal {
   const { claims } = accepted;
   return {
-    tenant: of.ports.tenant,
-    environment: of.ports.environment,
-    caller: of.system.id,
+    tenant: on.ports.tenant,
+    environment: on.ports.environment,
+    caller: system.id,
     client: claims.client_id,
     ...(claims.sub === claims.client_id ? {} : { subject: claims.sub }),
     ...(claims.act === undefined ? {} : { act: claims.act }),

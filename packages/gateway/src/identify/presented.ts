@@ -1,5 +1,6 @@
 // Promises that a connection which presents the very token it presented before costs neither its reading nor its hash again; every check of a
 // presentation (expiry, revocation, proof, binding) still runs. Trusts the comparison of the whole field. Format: none, it never leaves memory.
+import type { Principal } from "@sallyport/protocol/principal.ts";
 import type { SignedAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { Credentials } from "./credentials.ts";
 
@@ -18,6 +19,8 @@ export interface Kept extends JudgedUnder {
   readonly token: string;
   readonly tokenHash: string;
   readonly signed: SignedAccessToken;
+  /** Who it last proved, frozen: the next crossing that proves the very same gets this very object. */
+  principal: Principal | null;
 }
 
 /** The last token of one connection whose signature held. */

@@ -7,6 +7,7 @@ import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { type LeafMold, moldLeaf } from "@sallyport/protocol/audit/leaf-mold.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
@@ -14,6 +15,7 @@ import { shapeOf } from "../observe/undeclared.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { DenialWindows } from "./denial-windows.ts";
 import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
+import { type Printed, printInputs, Repeated } from "./repeated.ts";
 import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
 
 /** How the crossing ended, as far as the recorder cannot see it in the exchange. */
@@ -60,6 +62,7 @@ export class Recorder {
   readonly #place: LeafPlace;
   #keys: { readonly open: OpenLogKeys; readonly records: SealedRecords } | null = null;
   #pseudonyms = noPseudonyms();
+  #repeated = new Repeated();
   /** Counted leaves that could not be appended; shown by metrics. */
   lost = 0;
 
@@ -92,6 +95,8 @@ export class Recorder {
   useKeys(open: OpenLogKeys): void {
     this.#keys?.records.end();
     this.#pseudonyms = noPseudonyms();
+    // What was printed holds pseudonyms of the former keys.
+    this.#repeated = new Repeated();
     const { random, clock, log } = this.#ports;
     const sealer = createRecipientSealer({ recipient: open.referenceRecipient, random, clock });
     this.#keys = { open, records: new SealedRecords(log, this.#place, sealer) };
@@ -99,6 +104,10 @@ export class Recorder {
 
   /** One whole crossing: allowed or denied, with its outcome. */
   crossing(exchange: Exchange, ended: Ended): Promise<unknown> {
+    if (ended.deny === null) {
+      const repeated = this.#appendRepeated(exchange, this.#outcome(exchange, ended));
+      if (repeated !== null) return repeated;
+    }
     const leaf = wholeLeaf(this.#place, this.#ports.clock.now(), {
       decision: this.#decision(exchange, ended.deny),
       outcome: this.#outcome(exchange, ended),
@@ -108,6 +117,8 @@ export class Recorder {
 
   /** Durable before an effect is forwarded or a byte of a long answer released. */
   intent(exchange: Exchange): Promise<unknown> {
+    const repeated = this.#appendRepeated(exchange, null);
+    if (repeated !== null) return repeated;
     const leaf = intentLeaf(this.#place, this.#ports.clock.now(), this.#decision(exchange, null));
     return this.#appendSealed(exchange, null, leaf);
   }
@@ -142,6 +153,29 @@ export class Recorder {
   #append(leaf: Leaf): Promise<unknown> {
     if (this.#keys === null) return Promise.reject(new RecordFault("no log keys"));
     return this.#ports.log.append(printLeaf(leaf));
+  }
+
+  /** An allowed crossing under enforcement, from what it has in common with others; null: it has to be printed by itself. */
+  #appendRepeated(exchange: Exchange, outcome: OutcomeFields | null): Promise<unknown> | null {
+    const records = this.#keys?.records;
+    if (records === undefined || exchange.wouldDeny !== null || modeOf(exchange) !== "enforce") return null;
+    const printed = this.#repeated.find(exchange);
+    if (printed === null) return null;
+    const inputs = printInputs(printed, exchange);
+    const mold =
+      outcome === null ? this.#intentMold(printed, exchange) : this.#crossingMold(printed, exchange, outcome);
+    const cast = { mold, id: exchange.id, at: this.#ports.clock.now(), outcome };
+    return new Promise((resolve, reject) => records.add(cast, inputs, { resolve, reject }));
+  }
+
+  #intentMold(printed: Printed, exchange: Exchange): LeafMold {
+    printed.intent ??= moldLeaf(intentLeaf(this.#place, 0, this.#decision(exchange, null)));
+    return printed.intent;
+  }
+
+  #crossingMold(printed: Printed, exchange: Exchange, outcome: OutcomeFields): LeafMold {
+    printed.crossing ??= moldLeaf(wholeLeaf(this.#place, 0, { decision: this.#decision(exchange, null), outcome }));
+    return printed.crossing;
   }
 
   #appendSealed(exchange: Exchange, denied: Deny | null, leaf: UnsealedLeaf): Promise<unknown> {
@@ -208,7 +242,7 @@ const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);
 const policiesMax = 64;
 
 /** What only control may read: the inputs of the decision, and for a denial what was expected, what was sent and how to mend it. */
-function referenceOf(exchange: Exchange, denied: Deny | null): object {
+export function referenceOf(exchange: Exchange, denied: Deny | null): object {
   const { principal, request, source, decision, wouldDeny } = exchange;
   const told = ({ stage, code, facts }: Deny) => ({ stage, code, facts });
   const isEnforced = denied !== null && !afterVerdict.has(denied.stage);

@@ -4,7 +4,8 @@ import { hash } from "node:crypto";
 import type { LogHandle, PutRecord } from "@sallyport/kernel/log/port.ts";
 import type { RecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
-import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { printLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
+import { type Cast, printCast } from "@sallyport/protocol/audit/leaf-mold.ts";
 import { batchContext, type ReferenceBatch } from "@sallyport/protocol/audit/reference.ts";
 
 /** Crossings sealed together, and characters of their inputs: whoever asks for one is sent the reference of all. */
@@ -17,7 +18,7 @@ export type UnsealedLeaf = Extract<Leaf, { readonly t: "crossing" | "intent" }> 
 type Told = Parameters<PutRecord>[2];
 
 interface Gathered {
-  readonly leaf: UnsealedLeaf;
+  readonly leaf: UnsealedLeaf | Cast;
   readonly told: Told;
 }
 
@@ -37,7 +38,7 @@ export class SealedRecords {
   }
 
   /** `inputs` is the JSON of what only control may read; it names the crossing. `told` hears when the leaf is durable, or why it cannot be. */
-  add(leaf: UnsealedLeaf, inputs: string, told: Told): void {
+  add(leaf: UnsealedLeaf | Cast, inputs: string, told: Told): void {
     if (this.#open.length === sealedTogetherMax || this.#text.length + inputs.length > sealedCharactersMax)
       this.#seal();
     this.#text = this.#open.length === 0 ? inputs : `${this.#text},${inputs}`;
@@ -61,10 +62,9 @@ export class SealedRecords {
     for (const { leaves, reference } of ready) {
       const inputs = hash("sha256", reference, "hex");
       for (const { leaf, told } of leaves) {
-        leaf.inputs = inputs;
-        let printed: Uint8Array;
+        let printed: string;
         try {
-          printed = printLeaf(leaf);
+          printed = print(leaf, inputs);
         } catch (fault) {
           told.reject(fault instanceof Error ? fault : new Error(String(fault)));
           continue;
@@ -87,4 +87,10 @@ export class SealedRecords {
       for (const { told } of leaves) told.reject(fault instanceof Error ? fault : new Error(String(fault)));
     }
   }
+}
+
+function print(leaf: UnsealedLeaf | Cast, inputs: string): string {
+  if ("mold" in leaf) return printCast(leaf, inputs);
+  leaf.inputs = inputs;
+  return printLeafText(leaf);
 }

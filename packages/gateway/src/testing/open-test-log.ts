@@ -18,7 +18,8 @@ export async function openTestLog(directory: string): Promise<TestLog> {
   const identity = { tenant, environment, region, node: "gw-test", role: "gateway" as const, version: "0.1.0" };
   const log = await openLog({ directory, identity, checkpointIntervalMs: 0 });
   const put = (to: PutRecord): PutRecord => {
-    return (leaf, reference, told) => {
+    return (printed, reference, told) => {
+      const leaf = typeof printed === "string" ? Buffer.from(printed, "latin1") : printed;
       const resolve: typeof told.resolve = (receipt) => {
         handle.durable(leaf);
         told.resolve(receipt);
@@ -27,7 +28,10 @@ export async function openTestLog(directory: string): Promise<TestLog> {
       else to(leaf, reference, { resolve, reject: told.reject });
     };
   };
-  const one = put((leaf, reference, { resolve, reject }) => void log.append(leaf, reference).then(resolve, reject));
+  const one = put((leaf, reference, { resolve, reject }) => {
+    const bytes = typeof leaf === "string" ? Buffer.from(leaf, "latin1") : leaf;
+    void log.append(bytes, reference).then(resolve, reject);
+  });
   const handle: TestLog = {
     full: false,
     durable: () => {},

@@ -16,7 +16,8 @@ import {
 import { headOf } from "./segments.ts";
 
 export interface LogEntry {
-  readonly leaf: Uint8Array;
+  /** Text is ASCII. */
+  readonly leaf: Uint8Array | string;
   /** Stored once where the entry before named this very array. */
   readonly reference?: Uint8Array | undefined;
 }
@@ -29,7 +30,7 @@ const operatorsPlace = ',"environment":"sallyport","region":"';
 const ownTypes: ReadonlySet<Leaf["t"]> = new Set(["origin", "start"]);
 
 /** Why an entry of these sizes cannot be stored, or null. */
-export function sizeFault(leaf: Uint8Array, reference: Uint8Array | undefined): LogFault | null {
+export function sizeFault(leaf: Uint8Array | string, reference: Uint8Array | undefined): LogFault | null {
   if (leaf.length === 0 || leaf.length > leafBytesMax)
     return new LogFault("leaf-refused", `a leaf has 1 to ${leafBytesMax} bytes`);
   if (reference !== undefined && reference.length > referenceBytesMax)

@@ -16,7 +16,7 @@ const copiedBytesMax = 16_384;
 /** Records of so many bytes are sent even while the thread is busy, so that a flood keeps it fed. */
 const gatheredBytesMax = 262_144;
 /** A batch grows at most this long while the event loop has other work; when the loop is idle it leaves at once. */
-const gatherMsMax = 2;
+const gatherMsMax = 4;
 /** A turn of the event loop in which nothing happened is shorter than this. */
 const idleTurnMs = 0.04;
 
@@ -143,7 +143,7 @@ class LogClient implements OpenedLog {
     this.#watch();
   };
 
-  #refusal(leaf: Uint8Array, reference: Uint8Array | undefined): LogFault | null {
+  #refusal(leaf: Uint8Array | string, reference: Uint8Array | undefined): LogFault | null {
     if (this.#ended !== null) return this.#ended;
     if (this.#closing !== null) return new LogFault("log-closed", "the log is closing");
     const bytes = entryBytes(leaf, reference);

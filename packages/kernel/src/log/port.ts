@@ -12,9 +12,9 @@ export interface FoundRecord {
   readonly reference: Uint8Array | null;
 }
 
-/** Appends one record of a batch: like `append`, but told by functions, which costs no promise. */
+/** Appends one record of a batch: like `append`, but told by functions, which costs no promise. A leaf given as text is ASCII. */
 export type PutRecord = (
-  leaf: Uint8Array,
+  leaf: Uint8Array | string,
   reference: Uint8Array | undefined,
   told: { readonly resolve: (receipt: AppendReceipt) => void; readonly reject: (fault: Error) => void },
 ) => void;
@@ -28,7 +28,7 @@ export interface LogHandle {
   append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt>;
   /**
    * Calls `prepare` once, in the moment the next batch leaves; what it puts travels in that batch. A batch leaves when the event loop has
-   * nothing else to do, after at most 2 ms, when it is full, or as soon as the disk is done with the one before.
+   * nothing else to do, after at most 4 ms, when it is full, or as soon as the disk is done with the one before.
    * Neighbours that name the very same reference store it once: it must not be changed afterwards.
    */
   gather(prepare: (put: PutRecord) => void): void;

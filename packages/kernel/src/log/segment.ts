@@ -61,7 +61,7 @@ export function printFrame(first: number, count: number, entries: Uint8Array): B
 const sharedFlag = 0x8000_0000;
 
 /** Size of one encoded entry. */
-export function entryBytes(leaf: Uint8Array, reference: Uint8Array | undefined): number {
+export function entryBytes(leaf: Uint8Array | string, reference: Uint8Array | undefined): number {
   return entryHeaderBytes + leaf.length + (reference?.length ?? 0);
 }
 
@@ -69,7 +69,7 @@ export function entryBytes(leaf: Uint8Array, reference: Uint8Array | undefined):
 export function writeEntry(
   target: Buffer,
   at: number,
-  entry: { readonly leaf: Uint8Array; readonly reference?: Uint8Array | undefined },
+  entry: { readonly leaf: Uint8Array | string; readonly reference?: Uint8Array | undefined },
 ): number {
   const { leaf, reference } = entry;
   const end = writeHead(target, at, leaf, reference?.length ?? 0);
@@ -79,14 +79,20 @@ export function writeEntry(
 }
 
 /** Writes an entry that shares the reference of the one at `holderAt`, the nearest before it that has one of its own. */
-export function writeSharingEntry(target: Buffer, at: number, entry: { leaf: Uint8Array; holderAt: number }): number {
+export function writeSharingEntry(
+  target: Buffer,
+  at: number,
+  entry: { leaf: Uint8Array | string; holderAt: number },
+): number {
   return writeHead(target, at, entry.leaf, sharedFlag + (at - entry.holderAt));
 }
 
-function writeHead(target: Buffer, at: number, leaf: Uint8Array, referenceField: number): number {
+function writeHead(target: Buffer, at: number, leaf: Uint8Array | string, referenceField: number): number {
   target.writeUInt16BE(leaf.length, at);
   target.writeUInt32BE(referenceField, at + 2);
-  target.set(leaf, at + entryHeaderBytes);
+  // A leaf is ASCII: a character is a byte.
+  if (typeof leaf === "string") target.write(leaf, at + entryHeaderBytes, leaf.length, "latin1");
+  else target.set(leaf, at + entryHeaderBytes);
   return at + entryHeaderBytes + leaf.length;
 }
 

@@ -76,6 +76,11 @@ function compile(t: string, list: readonly Member[]): CompiledType {
  * Throws LeafRefused naming the member that does not have its closed form: a bug of the writer. docs/formats/leaf.md.
  */
 export function printLeaf(leaf: Leaf): Uint8Array {
+  return utf8.encode(printLeafText(leaf));
+}
+
+/** The same as text. Every closed form is ASCII, so a character is a byte. Throws as printLeaf does. */
+export function printLeafText(leaf: Leaf): string {
   const type = types.get(leaf.t);
   if (type === undefined) throw new LeafRefused("leaf type is not one of v1");
   // A leaf is a flat record of scalars and one array of strings; members are read by the names of the table.
@@ -92,8 +97,19 @@ export function printLeaf(leaf: Leaf): Uint8Array {
     throw new LeafRefused(`${leaf.t}: a member is not one of v1`);
   refuseContradiction(fields);
   if (text.length > leafBytesMax) throw new LeafRefused(`a leaf has at most ${leafBytesMax} bytes`);
-  // Every closed form is ASCII, so a character is a byte.
-  return utf8.encode(text);
+  return text;
+}
+
+/** Printed text of one member, by its place in the type. Throws LeafRefused where the value does not have its closed form. */
+export function printMember(t: LeafType, name: string): (value: unknown) => string {
+  const type = types.get(t);
+  const printer = type?.printers[type.members.findIndex((member) => member.name === name)];
+  if (printer === undefined) throw new LeafRefused(`${t}: ${name} is not a member of v1`);
+  return (value) => {
+    const printed = printer(value);
+    if (printed === null) throw new LeafRefused(`${t}: ${name} does not have its closed form`);
+    return printed;
+  };
 }
 
 function refuseContradiction(fields: Readonly<Record<string, unknown>>): void {

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Leaf } from "./leaf.ts";
+import { LeafRefused, printLeafText } from "./leaf-format.ts";
+import { type Cast, moldLeaf, printCast } from "./leaf-mold.ts";
+
+type Crossing = Extract<Leaf, { t: "crossing" }>;
+
+const outcome = {
+  outcome: "success",
+  status: 200,
+  upstreamStatus: 200,
+  bytesIn: 0,
+  bytesOut: 120,
+  totalUs: 4_711,
+  upstreamUs: 1_200,
+} as const;
+const decided = {
+  id: "gw-1-01ARZ3NDEKTSV4RRFFQ69G5FAV",
+  at: 1_795_305_600_000,
+  tenant: "main",
+  environment: "production",
+  region: "eu",
+  node: "gw-1",
+  kind: "api",
+  caller: "2026:abcdefghijklmnopqrstuQ",
+  subject: null,
+  proof: "dpop",
+  operation: "billing:invoice.read",
+  integration: "orders-to-billing",
+  mode: "enforce",
+  verdict: "allow",
+  code: null,
+  stage: null,
+  policies: ["grant:orders-to-billing"],
+  policySet: "ab".repeat(32),
+  inputs: null,
+  address: "2026:abcdefghijklmnopqrstuA",
+  addressClass: "private",
+} as const;
+const crossing: Crossing = { t: "crossing", ...decided, ...outcome };
+const inputs = "0f".repeat(32);
+
+/** Each changes what a mold holds. */
+const others: readonly Partial<Crossing>[] = [
+  {},
+  { tenant: "acme", region: "us" },
+  { subject: "2026:abcdefghijklmnopqrstug", proof: "mtls" },
+  { operation: null, integration: null, policies: [], policySet: null },
+  { address: null, addressClass: "other" },
+  { mode: "observe" },
+];
+
+test("a leaf from a mold is the leaf printed by itself, for whatever it has in common and whatever differs", () => {
+  for (const other of others) {
+    const leaf: Crossing = { ...crossing, ...other };
+    const mold = moldLeaf({ ...leaf, id: "gw-1-00000000000000000000000000", at: 0, totalUs: 0 });
+    for (const end of [outcome, { ...outcome, outcome: "business-error", status: 404, bytesIn: 9 } as const]) {
+      const cast: Cast = { mold, id: leaf.id, at: leaf.at, outcome: end };
+      for (const hash of [inputs, null])
+        assert.equal(printCast(cast, hash), printLeafText({ ...leaf, ...end, inputs: hash }));
+    }
+  }
+});
+
+test("the same for an intent, which has no outcome", () => {
+  const leaf: Leaf = { t: "intent", ...decided };
+  const cast: Cast = { mold: moldLeaf({ ...leaf, at: 0 }), id: leaf.id, at: leaf.at, outcome: null };
+  assert.equal(printCast(cast, inputs), printLeafText({ ...leaf, inputs }));
+  assert.throws(() => printCast({ ...cast, outcome }, inputs), LeafRefused);
+  assert.throws(() => printCast({ ...cast, mold: moldLeaf(crossing) }, inputs), LeafRefused);
+});
+
+test("a denial has no mold, nor has a leaf that is none", () => {
+  const denial = { verdict: "deny", code: "policy-denied", stage: "authorize", outcome: "denied" } as const;
+  assert.throws(() => moldLeaf({ ...crossing, ...denial }), LeafRefused);
+  assert.throws(() => moldLeaf({ ...crossing, inputs }), LeafRefused);
+  assert.throws(() => moldLeaf({ ...crossing, operation: "Billing says hello" }), LeafRefused);
+});
+
+test("attack: what differs from leaf to leaf is held against its form like everything else", () => {
+  const cast: Cast = { mold: moldLeaf(crossing), id: crossing.id, at: crossing.at, outcome };
+  const forged: readonly Cast[] = [
+    { ...cast, id: 'gw-1-01ARZ3NDEKTSV4RRFFQ69G5FAV","at":1,"x":"' },
+    { ...cast, at: -1 },
+    { ...cast, at: 0.5 },
+    { ...cast, outcome: { ...outcome, status: 7 } },
+    { ...cast, outcome: { ...outcome, bytesOut: Number.NaN } },
+  ];
+  for (const one of forged) assert.throws(() => printCast(one, inputs), LeafRefused);
+  assert.throws(() => printCast(cast, "caller's text"), LeafRefused);
+});

@@ -1,0 +1,81 @@
+// Promises the same text as printLeafText for crossings that were allowed, at the cost of what differs between them: what one caller, operation and
+// policy set have in common is printed and judged once. Trusts its caller to use a mold only for what it was made of. Specified in docs/formats/leaf.md.
+import type { Leaf, OutcomeFields } from "./leaf.ts";
+import { LeafRefused, leafBytesMax, printLeafText, printMember } from "./leaf-format.ts";
+
+/** The parts of a leaf that its mold gives it. */
+export interface LeafMold {
+  readonly t: "crossing" | "intent";
+  /** From `tenant` to the member before `inputs`. */
+  readonly middle: string;
+  /** From the member behind `inputs` to the last of the decision. */
+  readonly behind: string;
+}
+
+type Molded = Extract<Leaf, { readonly t: LeafMold["t"] }>;
+
+const printers = (t: LeafMold["t"]) => ({
+  head: `{"v":1,"t":"${t}"`,
+  id: printMember(t, "id"),
+  at: printMember(t, "at"),
+  inputs: printMember(t, "inputs"),
+});
+const byType = { crossing: printers("crossing"), intent: printers("intent") };
+const ending = {
+  outcome: printMember("crossing", "outcome"),
+  status: printMember("crossing", "status"),
+  upstreamStatus: printMember("crossing", "upstreamStatus"),
+  bytesIn: printMember("crossing", "bytesIn"),
+  bytesOut: printMember("crossing", "bytesOut"),
+  totalUs: printMember("crossing", "totalUs"),
+  upstreamUs: printMember("crossing", "upstreamUs"),
+};
+const middleMark = ',"tenant":';
+const inputsMark = ',"inputs":null';
+const outcomeMark = ',"outcome":';
+
+/** The mold of a leaf that says `allow` and whose inputs are null; everything in it is judged here. Throws LeafRefused. */
+export function moldLeaf(leaf: Molded): LeafMold {
+  // What denies is also held against its other members (leaf-format.ts), and denials repeat less.
+  if (leaf.verdict !== "allow" || leaf.inputs !== null) throw new LeafRefused("a mold is of an allow without inputs");
+  const text = printLeafText(leaf);
+  // No value holds a quote, so the marks stand where they seem to.
+  const inputsAt = text.indexOf(inputsMark);
+  const end = leaf.t === "crossing" ? text.indexOf(outcomeMark) : text.length - 1;
+  return {
+    t: leaf.t,
+    middle: text.slice(text.indexOf(middleMark), inputsAt),
+    behind: text.slice(inputsAt + inputsMark.length, end),
+  };
+}
+
+/** What differs from leaf to leaf. */
+export interface Cast {
+  readonly mold: LeafMold;
+  readonly id: string;
+  readonly at: number;
+  /** Null for an intent. */
+  readonly outcome: OutcomeFields | null;
+}
+
+/** The leaf's text. Throws LeafRefused as printLeafText does. */
+export function printCast({ mold, id, at, outcome }: Cast, inputs: string | null): string {
+  const type = byType[mold.t];
+  if ((outcome === null) !== (mold.t === "intent")) throw new LeafRefused("a crossing has its outcome, an intent none");
+  const text = `${type.head}${type.id(id)}${type.at(at)}${mold.middle}${type.inputs(inputs)}${mold.behind}${printOutcome(outcome)}}`;
+  if (text.length > leafBytesMax) throw new LeafRefused(`a leaf has at most ${leafBytesMax} bytes`);
+  return text;
+}
+
+function printOutcome(outcome: OutcomeFields | null): string {
+  if (outcome === null) return "";
+  return (
+    ending.outcome(outcome.outcome) +
+    ending.status(outcome.status) +
+    ending.upstreamStatus(outcome.upstreamStatus) +
+    ending.bytesIn(outcome.bytesIn) +
+    ending.bytesOut(outcome.bytesOut) +
+    ending.totalUs(outcome.totalUs) +
+    ending.upstreamUs(outcome.upstreamUs)
+  );
+}
