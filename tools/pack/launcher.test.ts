@@ -80,6 +80,31 @@ for (const [name, node] of [
       assert.deepEqual([told.argv0, told.version], ["sallyport", process.version]);
     });
 
+    test("planted-runtime attack: NODE_PATH and node_modules of folders above choose nothing; those the package lies in are its own", async () => {
+      const outer = mkdtempSync(join(home, "outer-"));
+      const plant = (folder: string) => {
+        const bin = join(folder, `node-linux-${process.arch}`, "bin");
+        mkdirSync(bin, { recursive: true });
+        writeFileSync(join(dirname(bin), "package.json"), "{}");
+        writeFileSync(join(bin, "node"), "#!/bin/sh\necho planted\n", { mode: 0o755 });
+      };
+      const install = (folder: string) => {
+        for (const part of ["bin", "dist", "package.json"])
+          cpSync(join(home, part), join(folder, part), { recursive: true });
+        return join(folder, "bin", "sallyport.mjs");
+      };
+      const runAt = async (path: string) => {
+        const env = { PATH: pathOutside(), XDG_CACHE_HOME: cache, NODE_PATH: join(outer, "path") };
+        const { out } = await ended(spawn(node, [path, "a"], { env }));
+        return out.includes("planted");
+      };
+      plant(join(outer, "path"));
+      plant(join(outer, "node_modules"));
+      assert.equal(await runAt(install(join(outer, "app"))), false);
+      // As npm lays it out: the runtime beside the package's folder. This one shows that a planted runtime would have been seen.
+      assert.equal(await runAt(install(join(outer, "node_modules", "@sallyport", "cli"))), true);
+    });
+
     test("exit code, standard input and a death by signal are those of the program", async () => {
       assert.equal((await run(node, ["exit", "4"])).code, 4);
       assert.equal((await run(node, ["die"])).signal, "SIGKILL");

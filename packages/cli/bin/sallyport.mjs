@@ -4,9 +4,8 @@
 // Specified in docs/packaging.md, "The launcher".
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import { constants, homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const home = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -54,13 +53,15 @@ function findRuntime() {
   );
 }
 
+/**
+ * In this package's own node_modules and in those it lies in, nowhere else: npm puts it there. Node's own look-up would also take
+ * NODE_PATH and the node_modules of every folder above, and whoever can write to one of those would choose what runs.
+ */
 function installed(name, path) {
-  try {
-    const found = join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), path);
-    return existsSync(found) ? found : undefined;
-  } catch {
-    return undefined;
-  }
+  const places = [join(home, "node_modules")];
+  for (let above = dirname(home); dirname(above) !== above; above = dirname(above))
+    if (basename(above) === "node_modules") places.push(above);
+  return places.map((place) => join(place, name, path)).find((file) => existsSync(file));
 }
 
 /**

@@ -1,6 +1,7 @@
 // Promises the token endpoint of the very issuer that was named. Trusts the issuer's TLS identity. Specified by RFC 8414 §3.
 import { SallyportFault } from "./fault.ts";
 import { type Fetch, fetchJson, type JsonAnswer } from "./http.ts";
+import { isPlainToOthers } from "./plain-http.ts";
 
 export interface TokenEndpoint {
   readonly url: URL;
@@ -33,5 +34,7 @@ export async function discoverTokenEndpoint(fetch: Fetch, issuer: string): Promi
   if (typeof endpoint !== "string" || !URL.canParse(endpoint)) throw unusable("token_endpoint is not a URL");
   const parsed = new URL(endpoint);
   if (parsed.protocol !== protocol) throw unusable("token_endpoint has another scheme than the issuer");
+  if (isPlainToOthers(parsed.href) && !isPlainToOthers(issuer))
+    throw unusable("token_endpoint is http: to another host");
   return { url: parsed, headers: answer.headers };
 }

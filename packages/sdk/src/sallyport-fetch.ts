@@ -3,9 +3,10 @@
 import { isDeniedByGateway } from "./denial.ts";
 import { SallyportFault } from "./fault.ts";
 import type { Fetch, SdkPorts } from "./http.ts";
+import { type PlainHttpOptions, refusePlainHttp } from "./plain-http.ts";
 import type { AccessToken, TokenClient, TokenRequest } from "./token-client.ts";
 
-export interface SallyportFetchOptions extends TokenRequest, Pick<SdkPorts, "fetch"> {
+export interface SallyportFetchOptions extends TokenRequest, Pick<SdkPorts, "fetch">, PlainHttpOptions {
   readonly client: TokenClient;
   /** Origin of the gateway; credentials go there and nowhere else. */
   readonly gateway: string;
@@ -17,10 +18,11 @@ export type SallyportFetch = (input: string | URL | Request, init?: RequestInit)
 /**
  * A fetch bound to one provider behind one gateway. What the caller set goes through untouched, but for `Authorization` and `DPoP`. A request
  * refused for its nonce, or for its token, is sent once more for each of the two with what was missing; nothing had happened yet.
- * Throws SallyportFault (wrong-origin, redirect-not-followed, body-not-replayable, and those of TokenClient.token) and whatever fetch throws.
+ * Throws TypeError for a gateway in clear without `allowHttp`; the fetch throws SallyportFault (wrong-origin, redirect-not-followed, body-not-replayable, and those of TokenClient.token) and whatever fetch throws.
  */
 export function sallyportFetch(options: SallyportFetchOptions): SallyportFetch {
   const origin = new URL(options.gateway).origin;
+  refusePlainHttp("gateway", origin, options);
   const fetch = options.fetch ?? options.client.transport;
   const { client, resource, scope } = options;
   const wanted: TokenRequest = { resource, ...(scope === undefined ? {} : { scope }) };

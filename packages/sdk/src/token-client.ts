@@ -7,12 +7,13 @@ import { type Fetch, fetchJson, type JsonAnswer, type SdkPorts } from "./http.ts
 import { type AccessToken, type IssuedToken, parseTokenAnswer } from "./issued-token.ts";
 import { discoverTokenEndpoint } from "./metadata.ts";
 import { generateClientKey } from "./node-crypto.ts";
+import { type PlainHttpOptions, refusePlainHttp } from "./plain-http.ts";
 import { type KeySource, type Signer, signedJws, signerFrom } from "./signer.ts";
 import { certificateThumbprint, type TlsOptions, tlsFetch } from "./tls-fetch.ts";
 
 export type { AccessToken };
 
-export interface TokenClientOptions extends SdkPorts {
+export interface TokenClientOptions extends SdkPorts, PlainHttpOptions {
   /** `<identity url>/<tenant>/<environment>` */
   readonly issuer: string;
   readonly clientId: string;
@@ -50,7 +51,7 @@ interface Slot {
   doubted: boolean;
 }
 
-/** Makes a TokenClient. Throws TypeError for options that contradict each other. */
+/** Makes a TokenClient. Throws TypeError for options that contradict each other, and for an issuer in clear without `allowHttp`. */
 export function tokenClient(options: TokenClientOptions): TokenClient {
   return new TokenClient(options);
 }
@@ -73,6 +74,7 @@ export class TokenClient {
     if (tls !== undefined && fetch !== undefined) throw new TypeError("Pass `tls` or your own `fetch`, not both.");
     if (options.proof === "mtls" && tls?.cert === undefined)
       throw new TypeError('With proof "mtls" a certificate is needed: tls: { cert, key }.');
+    refusePlainHttp("issuer", issuer, options);
     this.#options = { issuer, clientId };
     this.#key = once(options.key);
     this.#x5t = options.proof === "mtls" && tls?.cert !== undefined ? certificateThumbprint(tls.cert) : null;

@@ -6,6 +6,7 @@ import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import { accessTokenHash, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import { nodeCrypto } from "./node-crypto.ts";
+import { refusePlainHttp } from "./plain-http.ts";
 import { PublishedKeys } from "./published-keys.ts";
 import { ReplayGuard } from "./replay-guard.ts";
 import { principalOfAccess, type ServicePrincipal } from "./service-principal.ts";
@@ -49,7 +50,9 @@ export function createDirectVerifier(options: DirectVerifierOptions): VerifyDire
   const now = options.now ?? Date.now;
   const { issuer, audience } = options;
   const { origin } = new URL(options.url);
-  const keys = new PublishedKeys(fetchOf(options), options.keysUrl ?? `${issuer}/jwks`);
+  const keysUrl = options.keysUrl ?? `${issuer}/jwks`;
+  refusePlainHttp(options.keysUrl === undefined ? "issuer" : "keysUrl", keysUrl, options);
+  const keys = new PublishedKeys(fetchOf(options), keysUrl);
   const guard = new ReplayGuard();
   const read = async (token: string) => {
     keys.age(now());

@@ -4,11 +4,12 @@ import type { HopTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import { verifyHopToken } from "@sallyport/protocol/token/hop-token.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { SdkPorts } from "./http.ts";
+import { type PlainHttpOptions, refusePlainHttp } from "./plain-http.ts";
 import { PublishedKeys } from "./published-keys.ts";
 import { principalOfHop, type ServicePrincipal } from "./service-principal.ts";
 import { type TlsOptions, tlsFetch } from "./tls-fetch.ts";
 
-export interface RequestVerifierOptions extends Pick<SdkPorts, "fetch" | "now"> {
+export interface RequestVerifierOptions extends Pick<SdkPorts, "fetch" | "now">, PlainHttpOptions {
   readonly issuer: string;
   /** This service's own audience: `<issuer>/systems/<system>`. */
   readonly audience: string;
@@ -42,7 +43,9 @@ export type VerifyRequest = (request: RequestHeaders | HasHeaders) => Promise<Ve
 export function createRequestVerifier(options: RequestVerifierOptions): VerifyRequest {
   const now = options.now ?? Date.now;
   const { issuer, audience } = options;
-  const keys = new PublishedKeys(fetchOf(options), options.hopKeysUrl ?? `${issuer}/hop-jwks`);
+  const keysUrl = options.hopKeysUrl ?? `${issuer}/hop-jwks`;
+  refusePlainHttp(options.hopKeysUrl === undefined ? "issuer" : "hopKeysUrl", keysUrl, options);
+  const keys = new PublishedKeys(fetchOf(options), keysUrl);
   return async (request) => {
     const token = fieldOf(headersOf(request), "sallyport-identity");
     if (token === null)

@@ -181,7 +181,18 @@ async function restoreTwice(
   { file, key, restored }: { readonly file: string; readonly key: string; readonly restored: string },
 ): Promise<void> {
   const restore = (data: string, ...more: string[]) =>
-    rehearsal.run("restored", "restore", file, "--key", key, "--data", data, ...rehearsal.store, ...more);
+    rehearsal.run(
+      "restored",
+      "restore",
+      file,
+      "--key",
+      key,
+      "--data",
+      data,
+      "--unknown-signer",
+      ...rehearsal.store,
+      ...more,
+    );
   const dry = await restore(restored, "--dry-run");
   assert.equal(dry.exit, 0, dry.err);
   assert.ok(!existsSync(restored));
@@ -196,7 +207,12 @@ async function restoreTwice(
   const again = await restore(restored);
   assert.equal(again.exit, 2);
   assert.match(again.err, /not empty|has tables/);
-  const second = await rehearsal.run("restored", "restore", file, "--key", key, "--data", rehearsal.path("second"));
+  const argv = ["restore", file, "--key", key, "--data", rehearsal.path("second")];
+  const unsaid = await rehearsal.run("restored", ...argv);
+  assert.equal(unsaid.exit, 2, "a backup that nobody vouches for is not taken by default");
+  assert.match(unsaid.err, /--unknown-signer/);
+  assert.ok(!existsSync(rehearsal.path("second")));
+  const second = await rehearsal.run("restored", ...argv, "--signer", did.signer);
   assert.equal(second.exit, 0, second.err);
   assert.ok(JSON.parse(second.out).epoch > did.epoch, "a second restore of one file never has the epoch of the first");
 }

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { oneLine } from "../terminal.ts";
 
 interface Options {
   readonly since: string;
@@ -29,7 +30,7 @@ export function observeCommand(program: Command, connect: Connect): void {
         (options.system === undefined || options.system === one.system) &&
         (options.environment === undefined || options.environment === one.environment);
       const report = { ...whole, systems: whole.systems.filter(isAsked), groups: whole.groups.filter(isAsked) };
-      terminal.result(report, () => words(report, terminal.table));
+      terminal.result(report, () => observedWords(report, terminal.table));
       // Groups of what is no system any more are nothing to enforce.
       if (report.systems.some(({ ready }) => !ready)) throw new CommandEnd(exitCode.no, "");
     });
@@ -37,7 +38,8 @@ export function observeCommand(program: Command, connect: Connect): void {
 
 type Table = (rows: readonly (readonly string[])[]) => readonly string[];
 
-function words(report: ObservedReport, table: Table): readonly string[] {
+/** The report as people read it. */
+export function observedWords(report: ObservedReport, table: Table): readonly string[] {
   const many = new Set(report.systems.map(({ environment }) => environment)).size > 1;
   const lines = [`since ${at(report.sinceMs)}`];
   for (const { node, sinceMs, uncounted } of report.nodes) {
@@ -75,7 +77,7 @@ function byFix(groups: readonly ObservedRow[]): readonly string[] {
     return [
       "",
       ...same.map(line),
-      `  fix: ${first.fix.says}`,
+      `  fix: ${oneLine(first.fix.says)}`,
       ...(first.fix.yaml?.split("\n") ?? []).map((text) => `    ${text}`),
     ];
   });
@@ -86,7 +88,9 @@ function line(row: ObservedRow): string {
   const who = caller ?? `unidentified (${addressClass})`;
   const what = shapes.length === 0 ? operation : `${operation} ${shapes.join(", ")}`;
   const later = next.length === 0 ? "" : `, then ${next.join(", ")}`;
-  return `${count} × ${what} by ${who}: ${code} (${stage})${later}; ${at(firstMs)} to ${at(lastMs)}; why ${examples[0] ?? "?"}`;
+  return oneLine(
+    `${count} × ${what} by ${who}: ${code} (${stage})${later}; ${at(firstMs)} to ${at(lastMs)}; why ${examples[0] ?? "?"}`,
+  );
 }
 
 function at(ms: number): string {

@@ -3,12 +3,13 @@
 import { resolve } from "node:path";
 import type { RestoreReport } from "@sallyport/control/backup/restore-backup.ts";
 import type { Command } from "commander";
+import { CommandEnd, exitCode } from "../exit.ts";
 import { ended, progressOf, signerOf, storeUrlOf, terminalOf, unlockOf } from "./backup-flags.ts";
 
 const examples = `
 Into an empty place; nothing is ever written over. Look first:
-  sallyport restore /backups/monday.sallyport --key /media/safe/backup.key --data /srv/sallyport --dry-run
-  sallyport restore /backups/monday.sallyport --key /media/safe/backup.key --data /srv/sallyport
+  sallyport restore /backups/monday.sallyport --key /media/safe/backup.key --signer control.vkey --data /srv/sallyport --dry-run
+  sallyport restore /backups/monday.sallyport --key /media/safe/backup.key --signer control.vkey --data /srv/sallyport
   sallyport serve --config estate --data /srv/sallyport
   sallyport integration confirm --reason "went through the incident list"
 `;
@@ -19,6 +20,7 @@ interface RestoreFlags {
   readonly key?: string;
   readonly passphraseFile?: string;
   readonly signer?: string;
+  readonly unknownSigner: boolean;
   readonly keepStates: boolean;
   readonly dryRun: boolean;
 }
@@ -33,6 +35,7 @@ export function restoreCommand(program: Command): void {
     .option("--passphrase-file <file>", "the passphrase, in a file readable by you alone")
     .option("--store <variable>", "environment variable with the URL of an empty PostgreSQL database; default: SQLite")
     .option("--signer <verifier>", "verifier key of control's log, or a file that holds it: proves whose backup it is")
+    .option("--unknown-signer", "the verifier key is lost: take the backup whoever made it", false)
     .option(
       "--keep-states",
       "nothing was suspended or retired since the backup: do not wait for `integration confirm`",
@@ -42,6 +45,7 @@ export function restoreCommand(program: Command): void {
     .addHelpText("after", examples)
     .action(async (file: string, flags: RestoreFlags, command: Command) => {
       const terminal = terminalOf(command);
+      demandSigner(flags);
       const { restoreBackup } = await import("@sallyport/control/backup/restore-backup.ts");
       const { localActor } = await import("@sallyport/control/backup/places.ts");
       const { systemClock, systemRandom } = await import("../roles/system-ports.ts");
@@ -67,6 +71,18 @@ export function restoreCommand(program: Command): void {
     });
 }
 
+/** Anybody can seal a backup to a public recipient: one that nobody vouches for is only taken by somebody who says so. */
+function demandSigner({ signer, unknownSigner }: Pick<RestoreFlags, "signer" | "unknownSigner">): void {
+  if ((signer !== undefined) !== unknownSigner) return;
+  throw new CommandEnd(
+    exitCode.badUse,
+    signer === undefined
+      ? "say whose backup it must be: anybody can seal one to a public recipient"
+      : "--signer and --unknown-signer contradict each other",
+    "--signer <verifier key of control's log, or a file of it> (`sallyport audit verify <log>` prints it); --unknown-signer where it is lost",
+  );
+}
+
 function words(report: RestoreReport): readonly string[] {
   const { manifest, ended: gone, dryRun } = report;
   const made = new Date(manifest.createdAt).toISOString();
@@ -80,7 +96,7 @@ function words(report: RestoreReport): readonly string[] {
     ...report.logs.map(
       ({ origin, size }) => `log        ${origin} ends at ${size} leaves; the next origin names that end`,
     ),
-    `signed by  ${report.signer}${report.signerGiven ? "" : "  (nothing outside vouches for it: give --signer)"}`,
+    `signed by  ${report.signer}${report.signerGiven ? "" : "  (nothing outside vouches for it)"}`,
     `tokens     ${gone.keys} signing keys ended: every token issued before is refused; clients ask for new ones by themselves`,
     `gateways   ${gone.nodes} ended: each joins again with a new token, in a new data directory${manifest.layout === "all" ? " (the one of role all by itself)" : ""}`,
     `operators  ${gone.operators} keys ended: the next serve makes a new operator.key.json; operators declared in the estate stay`,

@@ -1,6 +1,7 @@
 // Promises whether ports, providers and issuers are as they must be, and what was expected where they are not. Pure.
 // Trusts the probes. Specified in docs/cli/doctor.md "Checks".
 import type { ProbeReport } from "@sallyport/kernel/dial/probe.ts";
+import type { Endpoints } from "../roles/endpoints.ts";
 import { type CheckResult, fail, good, warn } from "./check-result.ts";
 
 export interface PortFacts {
@@ -10,7 +11,41 @@ export interface PortFacts {
   readonly holder: { readonly pid: number; readonly command: string } | null;
 }
 
-/** Ports of a serve with default addresses; `running` is the process that endpoints.json names and that still runs. */
+export interface PortPlace {
+  /** `identity`, `channel`, `admin`, `status`, `gateway`; `gateway.<listener>` for others than the default one. */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+const defaultPorts = { identity: 7440, channel: 7441, admin: 7442, status: 7443, gateway: 8443 } as const;
+
+/** Where what runs has bound; null where the address is none. */
+function placeOf(name: string, url: string | null): readonly PortPlace[] {
+  if (url === null || !URL.canParse(url)) return [];
+  const { hostname, port, protocol } = new URL(url);
+  const number = port === "" ? { "https:": 443, "http:": 80 }[protocol] : Number(port);
+  return number === undefined ? [] : [{ name, host: hostname.replace(/^\[|\]$/g, ""), port: number }];
+}
+
+/** The addresses to look at: those endpoints.json names of the process that runs, else those a serve takes by default. */
+export function portPlaces(
+  endpoints: Pick<Endpoints, "identityUrl" | "channelUrl" | "adminUrl" | "statusUrl" | "gateway"> | null,
+): readonly PortPlace[] {
+  if (endpoints === null)
+    return Object.entries(defaultPorts).map(([name, port]) => ({ name, host: "127.0.0.1", port }));
+  return [
+    ...placeOf("identity", endpoints.identityUrl),
+    ...placeOf("channel", endpoints.channelUrl),
+    ...placeOf("admin", endpoints.adminUrl),
+    ...placeOf("status", endpoints.statusUrl),
+    ...endpoints.gateway.flatMap(({ listener, address }) =>
+      placeOf(listener === "public" ? "gateway" : `gateway.${listener}`, `tcp://${address}`),
+    ),
+  ];
+}
+
+/** `running` is the process that endpoints.json names and that still runs. */
 export function decidePorts(ports: readonly PortFacts[], running: number | null): readonly CheckResult[] {
   return ports.map(({ name, port, free, holder }) => {
     if (free) return good(`port.${name}`, `${port} is free`);
@@ -20,7 +55,7 @@ export function decidePorts(ports: readonly PortFacts[], running: number | null)
     return warn(
       `port.${name}`,
       `${port} is held by ${who}`,
-      `end that one, or name another address: --${name === "gateway" ? "listen public=" : `${name}-listen `}<host:port>`,
+      `end that one, or name another address: --${name.startsWith("gateway") ? `listen ${name.split(".")[1] ?? "public"}=` : `${name}-listen `}<host:port>`,
     );
   });
 }

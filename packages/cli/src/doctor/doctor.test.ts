@@ -1,5 +1,6 @@
 // Each check of `doctor` at its edge: the worst that is still good beside the nearest that is not, always with a fix.
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer } from "node:net";
 import { after, test } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import type { ControlStatus, GatewayStatus } from "@sallyport/control/admin/actions.ts";
@@ -9,10 +10,11 @@ import type { CheckResult } from "./check-result.ts";
 import { decideDisk } from "./decide-disk.ts";
 import { decideFiles } from "./decide-files.ts";
 import { decideFleet } from "./decide-fleet.ts";
-import { decideClock, decideIssuer, decidePorts, decideUpstream } from "./decide-network.ts";
+import { decideClock, decideIssuer, decidePorts, decideUpstream, portPlaces } from "./decide-network.ts";
 import { decideProcess, type ProcessFacts } from "./decide-process.ts";
 import { decideDate, decideLog, decideOperatorKey, decidePostgres, decideSqlite } from "./decide-state.ts";
 import { bytesText, type DiskFacts } from "./disk.ts";
+import { gatherPort } from "./gather-ports.ts";
 
 const MiB = 1_048_576;
 const day = 86_400_000;
@@ -132,6 +134,44 @@ test("a port is free, ours, or somebody's who is named", () => {
   );
   assert.equal(decidePorts([port], 42)[0]?.verdict, "ok");
   assert.match(decidePorts([port], 1)[0]?.measured ?? "", /nginx \(pid 42\)/);
+});
+
+test("the addresses of what runs are looked at, not the default ones; a balancer's is not of this machine", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const places = portPlaces({
+    identityUrl: "https://198.51.100.1",
+    channelUrl: null,
+    adminUrl: "https://192.0.2.1:9442",
+    statusUrl: `http://127.0.0.1:${port}`,
+    gateway: [
+      { listener: "public", url: "https://api.example", address: "[::1]:18443" },
+      { listener: "inside", url: "https://api.example", address: "0.0.0.0:18444" },
+    ],
+  });
+  assert.deepEqual(
+    places.map(({ name, host, port: at }) => `${name} ${host} ${at}`),
+    [
+      "identity 198.51.100.1 443",
+      "admin 192.0.2.1 9442",
+      `status 127.0.0.1 ${port}`,
+      "gateway ::1 18443",
+      "gateway.inside 0.0.0.0 18444",
+    ],
+  );
+  const facts = await Promise.all(places.slice(0, 3).map(({ name, host, port: at }) => gatherPort(name, host, at)));
+  assert.deepEqual(
+    facts.map((one) => one?.free ?? "elsewhere"),
+    ["elsewhere", "elsewhere", false],
+  );
+  await new Promise((resolve) => server.close(resolve));
+  assert.deepEqual(
+    portPlaces(null).map(({ port: at }) => at),
+    [7440, 7441, 7442, 7443, 8443],
+  );
+  const held = { name: "gateway.inside", port: 1, free: false, holder: null };
+  assert.match(decidePorts([held], null)[0]?.fix ?? "", /--listen inside=/);
 });
 
 test("a clock is judged by a Date header as far as that can show: 2 s warn, 5 s fail, the second's rest is nobody's fault", () => {

@@ -15,7 +15,7 @@ import { systemClock } from "../roles/system-ports.ts";
 import { type CheckResult, fail, warn } from "./check-result.ts";
 import { decideDisk } from "./decide-disk.ts";
 import { decideFiles } from "./decide-files.ts";
-import { decideClock, decideIssuer, decidePorts, decideUpstream } from "./decide-network.ts";
+import { decideClock, decideIssuer, decidePorts, decideUpstream, portPlaces } from "./decide-network.ts";
 import { decideProcess } from "./decide-process.ts";
 import {
   decideDate,
@@ -42,7 +42,6 @@ export interface ExamineOptions {
 
 const syncProbes = 100;
 const probeTimeoutMs = 3_000;
-const defaultPorts = { identity: 7440, channel: 7441, admin: 7442, status: 7443, gateway: 8443 } as const;
 
 export async function examine(options: ExamineOptions): Promise<readonly CheckResult[]> {
   const dataDirectory = resolve(options.dataDirectory);
@@ -66,7 +65,7 @@ export async function examine(options: ExamineOptions): Promise<readonly CheckRe
       user: globalThis.process.getuid?.() ?? null,
     }),
     ...running.results,
-    ...decidePorts(await gatherPorts(), endpoints?.pid ?? null),
+    ...decidePorts(await gatherPorts(endpoints), endpoints?.pid ?? null),
     ...(await examineIssuers(endpoints)),
     ...(await examineControlClock(dataDirectory)),
     ...(config === null ? [] : await examineUpstreams(config)),
@@ -114,8 +113,9 @@ function runningHere(dataDirectory: string): {
   }
 }
 
-function gatherPorts() {
-  return Promise.all(Object.entries(defaultPorts).map(([name, port]) => gatherPort(name, "127.0.0.1", port)));
+async function gatherPorts(endpoints: Endpoints | null) {
+  const facts = await Promise.all(portPlaces(endpoints).map(({ name, host, port }) => gatherPort(name, host, port)));
+  return facts.filter((one) => one !== null);
 }
 
 async function examineIssuers(endpoints: Endpoints | null): Promise<readonly CheckResult[]> {

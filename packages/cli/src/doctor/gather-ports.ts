@@ -6,16 +6,21 @@ import type { PortFacts } from "./decide-network.ts";
 
 const processesMax = 10_000;
 
-export async function gatherPort(name: string, host: string, port: number): Promise<PortFacts> {
-  const free = await isFree(host, port);
-  return { name, port, free, holder: free ? null : holderOf(port) };
+/** Null where the address is none of this machine: a balancer's, for example. */
+export async function gatherPort(name: string, host: string, port: number): Promise<PortFacts | null> {
+  const refusal = await tryToListen(host, port);
+  if (refusal !== null && elsewhere.has(refusal)) return null;
+  return { name, port, free: refusal === null, holder: refusal === null ? null : holderOf(port) };
 }
 
-function isFree(host: string, port: number): Promise<boolean> {
+const elsewhere: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN", "EINVAL"]);
+
+/** The code of the error, or null when it could be done. */
+function tryToListen(host: string, port: number): Promise<string | null> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "unknown"));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
   });
 }
 

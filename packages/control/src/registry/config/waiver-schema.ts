@@ -12,7 +12,7 @@ const waiver = z.strictObject({
   at: z
     .string()
     .max(1_000)
-    .startsWith("$")
+    .regex(/^\$/)
     .optional()
     .describe("Key the waiver is for, as the finding names it, with all below it; the whole file by default."),
 });
