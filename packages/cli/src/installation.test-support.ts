@@ -35,6 +35,8 @@ export interface Served {
   /** Lines so far. */
   readonly lines: readonly Fields[];
   signal(signal: NodeJS.Signals): Promise<Ended>;
+  /** Closes this end of its standard output: the next thing it prints finds no reader. */
+  stopReading(): void;
 }
 
 export interface Caller {
@@ -260,6 +262,7 @@ export function served(child: ChildProcess): Served {
   return {
     // A spawned child has one; -1 matches no process group of ours.
     pid: child.pid ?? -1,
+    stopReading: () => void child.stdout?.destroy(),
     ended,
     lines,
     line: (matches) =>

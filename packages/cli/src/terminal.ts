@@ -44,6 +44,23 @@ export function oneLine(text: string): string {
   return text.replaceAll("\n", "\\u000a");
 }
 
+/**
+ * For commands that serve: when the reader of standard output goes away (`serve | head`, a log shipper that restarts) they go on without
+ * printing, as a daemon would, and say so once on standard error. Ending there would cut off whoever is being served.
+ */
+export function outliveReader(): void {
+  let isSaid = false;
+  process.stdout.removeAllListeners("error");
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    if (!isSaid) process.stderr.write("note: nobody reads standard output any more; going on without\n");
+    isSaid = true;
+  });
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
 /** Left-aligned columns, two spaces apart; the first row is the heading. */
 export function formatTable(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { findWay, readClientKey, type Way, type WayOptions, wayOptions } from "../calling/way.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import type { ProxyAddress, ProxyLine } from "../proxy/signing-proxy.ts";
-import { printable } from "../terminal.ts";
+import { outliveReader, printable } from "../terminal.ts";
 
 interface ProxyOptions extends WayOptions {
   readonly as?: string;
@@ -46,6 +46,7 @@ export function proxyCommand(program: Command): void {
       const json = made.optsWithGlobals<{ json?: boolean }>().json === true;
       const address = parseListen(options.listen);
       const secret = options.tokenFile === undefined ? null : readSecret(options.tokenFile);
+      outliveReader();
       const { runProxy } = await import("../proxy/run-proxy.ts");
       const way = findWay(options);
       await runProxy({

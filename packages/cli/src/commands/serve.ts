@@ -6,6 +6,7 @@ import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
 import { assertNotDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { outliveReader } from "../terminal.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
 import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
 
@@ -88,6 +89,7 @@ export function serveCommand(program: Command): void {
       const options = parseServeOptions(raw, parseDuration);
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
+      outliveReader();
       const { runRole } = await import("../roles/run.ts");
       const { createServeReporter } = await import("../start/serve-reporter.ts");
       await runRole({ serve: options, reporter: createServeReporter({ json, quiet: raw.quiet }) });

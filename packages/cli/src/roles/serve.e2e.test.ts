@@ -174,6 +174,25 @@ test(
   },
 );
 
+test(
+  "a reader of standard output that goes away (`serve | head`) ends nothing: it serves on, says so once, and drains at its end",
+  bounded,
+  async () => {
+    await all.signal("SIGTERM");
+    all = start();
+    all.stopReading();
+    await until("it serves", () => readEndpoints(data())?.isAlive === true);
+    const { statusUrl = "" } = readEndpoints(data()) ?? {};
+    await until("it is ready", async () => (await fetch(`${statusUrl}/readyz`)).ok);
+    const { exit, output } = await all.signal("SIGTERM");
+    assert.equal(exit, 0, output);
+    assert.equal(output.match(/nobody reads standard output/g)?.length, 1, output);
+    assert.equal(existsSync(join(data(), "endpoints.json")), false, "a clean end");
+    all = start();
+    await all.line(isReady);
+  },
+);
+
 test("a crash leaves the file, and its reader is told that nobody runs; a clean end removes it", bounded, async () => {
   await all.signal("SIGKILL");
   assert.equal(readEndpoints(data())?.isAlive, false);
