@@ -19,6 +19,11 @@ export const pens: readonly Pen[] = [
     hands: ["packages/control/src/identity/mint.ts"],
   },
   {
+    names: ["signIdTokenClaims"],
+    from: `${token}/id-token.ts`,
+    hands: ["packages/control/src/identity/mint.ts"],
+  },
+  {
     names: ["signHopToken"],
     from: `${token}/hop-token.ts`,
     hands: ["packages/gateway/src/exchange/hop-tokens.ts"],
@@ -40,10 +45,10 @@ export const pens: readonly Pen[] = [
     hands: ["packages/sdk/src/signer.ts", "packages/cli/src/admin-client.ts"],
   },
   {
-    // A second reading of tokens would be a second verifier. These two read assertions (RFC 7523), by the same strict parser.
+    // A second reading of tokens would be a second verifier. These two read assertions (RFC 7523) and signed requests (RFC 9101), by the same strict parser.
     names: ["parseCompactJws", "checkSignature"],
     from: `${token}/jws.ts`,
-    hands: ["packages/control/src/identity/operators.ts", "packages/control/src/identity/provider.ts"],
+    hands: ["packages/control/src/identity/operators.ts", "packages/control/src/identity/one-spelling.ts"],
   },
 ];
 

@@ -6,6 +6,7 @@ import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
+import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
@@ -17,6 +18,7 @@ export const commands = {
   ...backupCommands,
   ...clientsCommands,
   ...identityCommands,
+  ...oauthCommands,
   ...peopleCommands,
   ...registryCommands,
   ...secretCommands,
@@ -24,6 +26,7 @@ export const commands = {
 
 export const migrations: readonly Migration[] = [
   ...identityMigrations,
+  ...oauthMigrations,
   ...peopleMigrations,
   ...clientsMigrations,
   ...registryMigrations,

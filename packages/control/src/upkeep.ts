@@ -40,6 +40,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
       await operators.flush();
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgePeople", null)) > 0; round += 1);
+      for (let round = 0; round < purgeRoundsMax && (await store.run("purgeOAuth", null)) > 0; round += 1);
       for (const { node } of hub.connected()) await store.run("touchNode", { node });
       if (clock.now() < hopDueMs) return;
       hopDueMs = clock.now() + hopRenewalMs;

@@ -26,6 +26,8 @@ export interface IssuanceRequest {
   readonly grants: (from: string, to: string) => readonly IdentityGrant[];
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Default 300. */
+  readonly lifetimeSecondsMax?: number;
 }
 
 export type IssuanceCode =
@@ -99,7 +101,7 @@ export function decideIssuance(request: IssuanceRequest): IssuanceVerdict {
       "the scope goes beyond the operations granted to this client; leave it out to use the grant as it is",
     );
   }
-  const lifetime = lifetimeFor(grants, request.binding, request.now);
+  const lifetime = lifetimeFor(grants, request);
   if (lifetime === null) return refuse("invalid_request", "proof-not-accepted", proofAdvice(grants));
   return {
     kind: "issue",
@@ -108,7 +110,7 @@ export function decideIssuance(request: IssuanceRequest): IssuanceVerdict {
 }
 
 /** Bounded before it is split: 500,000 scopes once cost a server 20 seconds. */
-function parseScope(scope: string | undefined): readonly string[] | null | "malformed" {
+export function parseScope(scope: string | undefined): readonly string[] | null | "malformed" {
   if (scope === undefined) return null;
   if (scope.length > scopeBytesMax || !/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(scope))
     return "malformed";
@@ -118,7 +120,10 @@ function parseScope(scope: string | undefined): readonly string[] | null | "malf
 
 type Lifetime = Pick<MintDecision, "binding" | "lifetimeSeconds" | "bearerUntilMs">;
 
-function lifetimeFor(grants: readonly IdentityGrant[], binding: Binding, now: number): Lifetime | null {
+function lifetimeFor(
+  grants: readonly IdentityGrant[],
+  { binding, now, lifetimeSecondsMax = machineLifetimeSecondsMax }: IssuanceRequest,
+): Lifetime | null {
   const proof: ProofKind = binding.kind === "none" ? "bearer" : binding.kind;
   const accepting = grants.filter(
     (grant) => grant.proof.includes(proof) && (proof !== "bearer" || (grant.bearerUntilMs ?? 0) > now),
@@ -133,7 +138,7 @@ function lifetimeFor(grants: readonly IdentityGrant[], binding: Binding, now: nu
       ),
     ),
   );
-  const lifetimeSeconds = Math.min(machineLifetimeSecondsMax, Math.floor((endMs - now) / 1000));
+  const lifetimeSeconds = Math.min(lifetimeSecondsMax, Math.floor((endMs - now) / 1000));
   if (lifetimeSeconds < 1) return null;
   return { binding, lifetimeSeconds, ...(proof === "bearer" ? { bearerUntilMs: endMs } : {}) };
 }

@@ -34,6 +34,10 @@ export interface IdentityClient {
   readonly authentication?: ClientAuthentication;
   /** Those that were not ended by an operator. */
   readonly secrets?: readonly ClientSecret[];
+  /** It cannot keep a key: it authenticates with nothing, and its tokens are always bound with DPoP. */
+  readonly isPublic: boolean;
+  /** Compared byte by byte; a public client's loopback addresses with any port (RFC 8252 §7.3). */
+  readonly redirectUris: readonly string[];
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -69,6 +73,8 @@ export interface DirectoryParts {
       /** Default: client_credentials alone. */
       readonly grantTypes?: readonly string[];
       readonly authentication?: ClientAuthentication;
+      readonly isPublic?: boolean;
+      readonly redirectUris?: readonly string[];
     }[];
     readonly certificates: readonly CertificateIdentity[];
   }[];
@@ -93,12 +99,14 @@ export interface DirectoryParts {
 export function directoryOf(parts: DirectoryParts): Directory {
   const clients = new Map<string, IdentityClient>();
   for (const system of parts.systems) {
-    for (const { id, keys, grantTypes, authentication } of system.clients) {
+    for (const { id, keys, grantTypes, isPublic, redirectUris, authentication } of system.clients) {
       const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
       clients.set(id, {
         id,
         system: system.id,
         grantTypes: grantTypes ?? ["client_credentials"],
+        isPublic: isPublic ?? false,
+        redirectUris: redirectUris ?? [],
         keys: [...declared, ...(parts.rows?.get(id) ?? [])],
         ...(authentication === undefined ? {} : { authentication }),
         secrets: parts.secrets?.get(id) ?? [],

@@ -21,6 +21,8 @@ import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record
 import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
+import type { AuthorizationDesk } from "./oauth/interaction.ts";
+import { createOAuth, type OAuth } from "./oauth/parts.ts";
 import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
@@ -70,6 +72,7 @@ export class EnvironmentIdentity {
   readonly issuer: string;
   readonly served: ServedIssuer;
   readonly recorder: IssuanceRecorder;
+  readonly #oauth: OAuth;
   readonly #options: EnvironmentIdentityOptions;
   readonly #hopKeys = new Map<string, HopKey>();
   readonly #credentials: ClientCredentials;
@@ -97,6 +100,14 @@ export class EnvironmentIdentity {
       pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
       nextId: options.nextId,
     });
+    this.#oauth = createOAuth({
+      ...options,
+      issuer: this.issuer,
+      place: { tenant, environment },
+      directory: () => this.#directory,
+      record: this.recorder,
+      revoked: () => this.pushRevocations(),
+    });
     this.served = createIssuer({
       tenant,
       environment,
@@ -118,6 +129,9 @@ export class EnvironmentIdentity {
         bundles: () => this.#bundles,
         secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
       }),
+      grants: this.#oauth.grants,
+      authorization: this.#oauth.authorization,
+      metadata: () => this.#oauth.metadata,
       roots: () => this.#roots,
       routes: this.#pages(seeds),
       documents: { "hop-jwks": () => this.#hopJwks() },
@@ -155,7 +169,7 @@ export class EnvironmentIdentity {
       secret: this.#options.pageSecret,
       seeds,
       record: this.recorder,
-      desk: null,
+      desk: this.#oauth.desk,
       devices: null,
       revoked: () => this.pushRevocations(),
       config: () => this.#people,
@@ -170,6 +184,11 @@ export class EnvironmentIdentity {
   get ring(): KeyRing {
     if (this.#ring === null) throw new Error("the ring is opened before anything else");
     return this.#ring;
+  }
+
+  /** Where the pages that ask users find what is asked, and leave the answer. */
+  get desk(): AuthorizationDesk {
+    return this.#oauth.desk;
   }
 
   /** Sequences gateways have been pushed; never ahead of a push, so that a heartbeat shows no gap that is none. */

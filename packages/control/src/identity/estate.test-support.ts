@@ -27,7 +27,7 @@ import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
-import type { IdentityCommands } from "./store.ts";
+import type { IdentityCommands, Place } from "./store.ts";
 
 export const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 export const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
@@ -148,10 +148,25 @@ export function directoryWith(name: string, keys: ReadonlyMap<string, readonly C
 }
 
 /** Grants, endpoints, routes and authentication beyond the built-in ones, for both issuers. */
-export type TestParts = Pick<IssuerOptions, "authentication" | "grants" | "endpoints" | "routes" | "metadata">;
+export type TestParts = Pick<
+  IssuerOptions,
+  "authentication" | "grants" | "endpoints" | "routes" | "metadata" | "authorization"
+>;
+
+/** What parts may stand on. */
+export interface TestMade {
+  readonly issuer: string;
+  readonly place: Place;
+  readonly keyring: Keyring;
+  readonly record: IssuanceRecorder;
+  readonly directory: () => Directory;
+}
 
 /** Starts everything on 127.0.0.1; the caller closes it. */
-export async function startEstate(store: Store<IdentityCommands>, parts: TestParts = {}): Promise<TestEstate> {
+export async function startEstate(
+  store: Store<IdentityCommands>,
+  parts: (made: TestMade) => TestParts = () => ({}),
+): Promise<TestEstate> {
   const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const faults: unknown[] = [];
   const listener = await listenIdentity({ host: "127.0.0.1", port: 0, tls, onFault: (fault) => faults.push(fault) });
@@ -200,7 +215,13 @@ export async function startEstate(store: Store<IdentityCommands>, parts: TestPar
         checkCertificate,
       },
       onFault: (fault) => faults.push(fault),
-      ...parts,
+      ...parts({
+        issuer,
+        place: { tenant: "main", environment: name },
+        keyring,
+        record,
+        directory: () => state.directory,
+      }),
     });
     return Object.assign(state, { issuer, served, ring, record });
   };

@@ -2,6 +2,7 @@
 // Used by *.test.ts of this folder only.
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { request as httpsRequest } from "node:https";
+import type { CustomFetch } from "openid-client";
 
 export interface TestKey {
   readonly privateKey: KeyObject;
@@ -142,4 +143,28 @@ export function jwkOf(set: Readonly<Record<string, unknown>>, index: number): Re
   const keys = Array.isArray(set["keys"]) ? set["keys"] : [];
   const jwk: unknown = keys[index];
   return typeof jwk === "object" && jwk !== null ? { ...jwk } : {};
+}
+
+/** The private half for libraries over WebCrypto. */
+export async function webKey(key: TestKey): Promise<CryptoKey> {
+  return crypto.subtle.importKey(
+    "jwk",
+    key.privateKey.export({ format: "jwk" }),
+    { name: "ECDSA", namedCurve: "P-256" },
+    false,
+    ["sign"],
+  );
+}
+
+/** A fetch for openid-client that trusts the test listener's certificate and nothing else. */
+export function fetchOver(ca: string): CustomFetch {
+  return async (url, options) => {
+    const headers = Object.fromEntries(new Headers(options.headers).entries());
+    const body = options.body === undefined || options.body === null ? {} : { body: String(options.body) };
+    const answer = await send(url, ca, { method: options.method, headers, ...body });
+    const fields = Object.entries(answer.headers).flatMap(([name, value]) =>
+      typeof value === "string" ? [[name, value] as [string, string]] : [],
+    );
+    return new Response(answer.text, { status: answer.status, headers: fields });
+  };
 }

@@ -1,8 +1,9 @@
 // Promises one issuer whose provider is always the one for the keys and clients in force: a change swaps a pointer, requests in flight end on the old one.
 // Trusts the ring and the directory it reads at each request. Why not reload in place: research on oidc-provider, docs/identity.md "Hot swap".
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { AuthorizationParts } from "./authorization-shell.ts";
 import { nextKeyChange } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { metadataOf } from "./metadata.ts";
@@ -35,6 +36,8 @@ export interface IssuerOptions {
   readonly grants?: readonly ((ports: GrantPorts) => GrantHandler)[];
   readonly endpoints?: readonly ((ports: GrantPorts) => ClientEndpoint)[];
   readonly routes?: readonly IssuerRoute[];
+  /** Absent: there is no authorization endpoint. */
+  readonly authorization?: AuthorizationParts;
   /** Members that the capabilities add to the metadata document (RFC 8414 §2). */
   readonly metadata?: () => Readonly<Record<string, unknown>>;
   /** Roots (PEM) that chains of client certificates may end in. */
@@ -71,6 +74,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         authentication,
         grants,
         endpoints,
+        ...(options.authorization === undefined ? {} : { authorization: options.authorization }),
         onFault: options.onFault,
       });
       current = { version, until: nextKeyChange(directory, now), handler };
@@ -78,20 +82,23 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     return current.handler;
   };
 
+  const serve: TokenHandler = async (req, res) => {
+    const handler = handlerFor(ports.clock.now());
+    if (handler !== null) return handler(req, res);
+    await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });
+    return unavailable(res);
+  };
+
   return {
     tenant: options.tenant,
     environment: options.environment,
     issuer,
-    forms: ["/token", ...endpoints.map(({ path }) => path)],
-    routes: options.routes ?? [],
-    form: async (req: IncomingMessage, res: ServerResponse) => {
-      const handler = handlerFor(ports.clock.now());
-      if (handler === null) {
-        await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });
-        return unavailable(res);
-      }
-      await handler(req, res);
-    },
+    forms: ["/token", ...(options.authorization === undefined ? [] : ["/par"]), ...endpoints.map(({ path }) => path)],
+    routes: [
+      ...(options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]),
+      ...(options.routes ?? []),
+    ],
+    form: serve,
     roots: () => options.roots?.() ?? [],
     refused: (code, address) => ports.record.refused({ client: null, code, address }),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
@@ -102,6 +109,23 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         more: options.metadata?.() ?? {},
       }),
     documents: options.documents ?? {},
+  };
+}
+
+/** The authorization endpoint: the one route of oidc-provider that a browser comes to. */
+function authorizeRoute(issuer: string, serve: TokenHandler): IssuerRoute {
+  return {
+    method: "GET",
+    path: "/authorize",
+    query: true,
+    serve: async (req, res) => {
+      const { search, host } = new URL(req.url ?? "", issuer);
+      req.url = `/authorize${search}`;
+      req.headers.host = host;
+      // Sessions are the pages' own: oidc-provider is told of none.
+      Reflect.deleteProperty(req.headers, "cookie");
+      await serve(req, res);
+    },
   };
 }
 

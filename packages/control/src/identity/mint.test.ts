@@ -138,6 +138,8 @@ test("whatever is granted and asked: scope stays inside live grants, the token e
           system: "orders",
           keys: [],
           grantTypes: ["client_credentials"],
+          isPublic: false,
+          redirectUris: [],
           certificates: [],
         };
         const scope =

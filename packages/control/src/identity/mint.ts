@@ -6,6 +6,7 @@ import type { Actor } from "@sallyport/protocol/principal.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { signIdTokenClaims } from "@sallyport/protocol/token/id-token.ts";
 import { type Binding, machineLifetimeSecondsMax, userLifetimeSecondsMax } from "./decide-issuance.ts";
 import type { IssuanceRecorder } from "./issuance-record.ts";
 
@@ -134,6 +135,42 @@ function confirmationOf(decision: MintDecision, exp: number): NonNullable<Access
     "an unbound token needs an explicit bearer exception that outlives it",
   );
   return null;
+}
+
+export const idTokenLifetimeSeconds = 600;
+
+export interface IdTokenDecision {
+  readonly issuer: string;
+  /** Its audience. */
+  readonly client: string;
+  readonly subject: SubjectFacts & { readonly authTime: number };
+  readonly nonce?: string;
+}
+
+/**
+ * Signs an ID token (OpenID Connect Core §2), `typ: JWT`: it says who logged in and how, and opens nothing, because no verifier of access tokens
+ * takes that type or a client as audience. Its record is that of the access token it goes with.
+ */
+export function signIdToken(
+  { issuer, client, subject, nonce }: IdTokenDecision,
+  signer: TokenSigner,
+  ports: Pick<MintPorts, "clock">,
+): string {
+  const iat = Math.floor(ports.clock.now() / 1000);
+  const { id: sub, session, acr, amr, authTime: auth_time } = subject;
+  const claims = {
+    iss: issuer,
+    sub,
+    aud: client,
+    exp: iat + idTokenLifetimeSeconds,
+    iat,
+    auth_time,
+    ...(nonce === undefined ? {} : { nonce }),
+    ...(acr === undefined ? {} : { acr }),
+    ...(amr === undefined ? {} : { amr }),
+    ...(session === undefined ? {} : { sid: session }),
+  };
+  return signIdTokenClaims(claims, signer);
 }
 
 export interface OperatorDecision {

@@ -16,7 +16,8 @@ declare module "oidc-provider" {
     get(name: string): string;
     readonly oidc: {
       readonly client?: { readonly clientId: string };
-      readonly params?: Readonly<Record<string, string | readonly string[] | undefined>>;
+      readonly params?: Record<string, string | readonly string[] | undefined>;
+      readonly route?: string;
     };
   }
 
@@ -44,9 +45,34 @@ declare module "oidc-provider" {
     set alg(value: string | undefined);
   }
 
-  export const errors: {
+  type DescribedError = new (description: string) => Error;
+
+  export interface ErrorClasses {
     readonly InvalidClientAuth: new (detail: string) => Error;
     readonly UnsupportedGrantType: new () => Error;
     readonly CustomOIDCProviderError: new (error: string, description: string) => Error;
-  };
+    readonly InvalidRequest: DescribedError;
+    readonly InvalidRequestObject: DescribedError;
+    readonly InvalidScope: DescribedError;
+    readonly InvalidTarget: DescribedError;
+    readonly UnauthorizedClient: DescribedError;
+    readonly UnsupportedResponseMode: DescribedError;
+  }
+
+  export interface PolicyClasses {
+    readonly Check: new (
+      reason: string,
+      description: string,
+      error: string,
+      check: (context: ProviderContext) => boolean,
+      details: (context: ProviderContext) => Readonly<Record<string, unknown>>,
+    ) => object;
+    readonly Prompt: new (
+      info: { readonly name: string; readonly requestable?: boolean },
+      ...checks: readonly object[]
+    ) => object;
+  }
+
+  export const errors: ErrorClasses;
+  export const interactionPolicy: PolicyClasses;
 }

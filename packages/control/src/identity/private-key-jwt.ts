@@ -1,4 +1,4 @@
-// Promises that a client authenticates with a signature by one of its registered keys and with nothing else.
+// Promises that a client authenticates with a signature by one of its registered keys and with nothing else; a public one with nothing at all.
 // Trusts the keys of the directory only after reading them itself. Rules: RFC 7523 §2.2, docs/identity.md "Getting a token".
 import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { algorithmOf, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
@@ -6,8 +6,9 @@ import { type ClientKey, keysInForce } from "./directory.ts";
 import type { ClientAuthentication } from "./seams.ts";
 
 export const privateKeyJwt: ClientAuthentication = {
-  methods: ["private_key_jwt"],
+  methods: ["private_key_jwt", "none"],
   metadataOf: (client, now) => {
+    if (client.isPublic) return { token_endpoint_auth_method: "none" };
     const keys = keysInForce(client, now).flatMap(usableKey);
     return keys.length === 0 ? null : { token_endpoint_auth_method: "private_key_jwt", jwks: { keys } };
   },

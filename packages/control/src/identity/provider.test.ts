@@ -11,7 +11,7 @@ import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import * as client from "openid-client";
 import { testCertificate } from "./certificates.test-support.ts";
 import { directoryWith, startEstate, type TestEnvironment, type TestEstate } from "./estate.test-support.ts";
-import { assertion, dpopProof, jwkOf, send, testKey } from "./issuer.test-support.ts";
+import { assertion, dpopProof, fetchOver, jwkOf, send, testKey, webKey } from "./issuer.test-support.ts";
 import type { IdentityCommands } from "./store.ts";
 
 /** What a gateway would say about a token: the shared verifier with the keys this issuer publishes. */
@@ -228,26 +228,3 @@ forEachDialect((_dialect, open) => {
     assert.equal((await estate.token()).status, 200);
   });
 });
-
-async function webKey(key: ReturnType<typeof testKey>): Promise<CryptoKey> {
-  return crypto.subtle.importKey(
-    "jwk",
-    key.privateKey.export({ format: "jwk" }),
-    { name: "ECDSA", namedCurve: "P-256" },
-    false,
-    ["sign"],
-  );
-}
-
-/** A fetch for openid-client that trusts the test listener's certificate and nothing else. */
-function fetchOver(ca: string): client.CustomFetch {
-  return async (url, options) => {
-    const headers = Object.fromEntries(new Headers(options.headers).entries());
-    const body = options.body === undefined || options.body === null ? {} : { body: String(options.body) };
-    const answer = await send(url, ca, { method: options.method, headers, ...body });
-    const fields = Object.entries(answer.headers).flatMap(([name, value]) =>
-      typeof value === "string" ? [[name, value] as [string, string]] : [],
-    );
-    return new Response(answer.text, { status: answer.status, headers: fields });
-  };
-}

@@ -4,17 +4,24 @@
 import { createPublicKey, type KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
-import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
-import { parseCompactJws } from "@sallyport/protocol/token/jws.ts";
-import { ExternalSigningKey, errors, Provider, type ProviderContext } from "oidc-provider";
+import { ExternalSigningKey, errors, interactionPolicy, Provider, type ProviderContext } from "oidc-provider";
+import {
+  type AuthorizationParts,
+  authorizationConfiguration,
+  authorizationFeatures,
+  authorizationMetadata,
+  authorizationRoutes,
+} from "./authorization-shell.ts";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
 import { endpointGrantType, readEndpointForm } from "./endpoint-form.ts";
-import type { RefusedFacts } from "./issuance-record.ts";
 import { assertionAlgorithms } from "./metadata.ts";
+import { hasOneSpelling } from "./one-spelling.ts";
+import { requestOf } from "./provider-request.ts";
 import { replayKey } from "./replay.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, GrantRequest } from "./seams.ts";
-import { answerOf, answerOfRefusal, type PublicAnswer, refusalCode } from "./token-answer.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal } from "./seams.ts";
+import { settle } from "./settle.ts";
+import { answerOfRefusal, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
 
 export interface IssuerParts {
@@ -28,6 +35,8 @@ export interface IssuerParts {
   readonly authentication: ClientAuthentication;
   readonly grants: readonly GrantHandler[];
   readonly endpoints: readonly ClientEndpoint[];
+  /** Absent: no user can be asked for anything. */
+  readonly authorization?: AuthorizationParts;
   /** Told about failures of our own (store, log); never about refused requests. */
   readonly onFault: (fault: unknown) => void;
 }
@@ -65,24 +74,30 @@ class NoStorage {
 }
 
 const off = { enabled: false };
+const noPeople = { responseTypes: [], scopes: [], ttl: {} };
 
 /** Builds the handler for `POST <issuer>/token` and for each endpoint, by `req.url`; takes under a millisecond, so a change of keys or clients builds a new one. */
 export function buildIssuer(parts: IssuerParts): TokenHandler {
-  const { issuer } = parts;
+  const { issuer, authorization } = parts;
+  const shell = { errors, policy: interactionPolicy };
+  const people = authorization === undefined ? noPeople : authorizationConfiguration(parts, shell);
   const provider = new Provider(issuer, {
-    adapter: NoStorage,
+    ...people,
+    adapter: authorization === undefined ? NoStorage : (model: string) => authorization.adapter(model),
     clients: clientMetadata(parts),
     jwks: { keys: [new PublicHalf(parts.publicKey)] },
-    scopes: [],
+    routes: authorizationRoutes,
     claims: { openid: [] },
-    responseTypes: [],
     clientAuthMethods: [...parts.authentication.methods],
     clientDefaults: {
       grant_types: ["client_credentials"],
       response_types: [],
       id_token_signed_response_alg: parts.publicKey.alg,
     },
-    enabledJWA: { clientAuthSigningAlgValues: [...assertionAlgorithms] },
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...assertionAlgorithms],
+      requestObjectSigningAlgValues: [...assertionAlgorithms],
+    },
     clockTolerance: clockSkewSeconds,
     assertJwtClientAuthClaimsAndHeader: (
       context: ProviderContext,
@@ -101,26 +116,32 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
           "claimsParameter",
         ].map((name) => [name, off]),
       ),
+      ...(authorization === undefined ? {} : authorizationFeatures(parts, shell)),
       externalSigningSupport: { enabled: true, ack: "experimental-01" },
       mTLS: tlsClients(parts),
     },
     renderError: (context: ProviderContext, out: unknown) => {
       context.body = out;
     },
-    ttl: {},
   });
   provider.Client.prototype.compareClientSecret = function compare(text) {
     return parts.authentication.isSecret?.(this.clientId, text) ?? false;
   };
   for (const grant of parts.grants) registerGrant(provider, grant, parts);
   for (const endpoint of parts.endpoints) registerEndpoint(provider, endpoint, parts);
-  provider.on("error", parts.onFault);
-  provider.on("server_error", (_context: ProviderContext, fault: unknown) => parts.onFault(fault));
-  provider.on("grant.error", (context: ProviderContext, refusal: ProviderRefusal) => {
-    context.state["refusal"] ??= refusalCode(refusal.message, refusal.error_detail ?? refusal.error_description);
-  });
+  listen(provider, parts);
   provider.use((context, next) => settle(context, () => enter(context, next, parts), parts));
   return provider.callback();
+}
+
+/** oidc-provider's refusals become codes of our records; its failures are faults. */
+function listen(provider: Provider, parts: IssuerParts): void {
+  provider.on("error", parts.onFault);
+  provider.on("server_error", (_context: ProviderContext, fault: unknown) => parts.onFault(fault));
+  for (const event of ["grant.error", "authorization.error", "pushed_authorization_request.error"])
+    provider.on(event, (context: ProviderContext, refusal: ProviderRefusal) => {
+      context.state["refusal"] ??= refusalCode(refusal.message, refusal.error_detail ?? refusal.error_description);
+    });
 }
 
 /** Certificates come from the TLS layer alone; whether one is the client's is asked of the parts. */
@@ -147,22 +168,35 @@ function tlsClients({ authentication }: IssuerParts): Readonly<Record<string, un
 const noSecret = randomBytes(32).toString("base64url");
 
 /** Client metadata for oidc-provider. A client that cannot authenticate now is left out. */
-function clientMetadata({ directory, ports, authentication, endpoints }: IssuerParts): Record<string, unknown>[] {
+function clientMetadata(parts: IssuerParts): Record<string, unknown>[] {
+  const { directory, ports, authentication, endpoints, authorization } = parts;
+  const served = new Set(parts.grants.map(({ grantType }) => grantType));
   const metadata: Record<string, unknown>[] = [];
   for (const client of directory.clients.values()) {
     const own = authentication.metadataOf(client, ports.clock.now());
     if (own === null) continue;
-    const grant_types = [...client.grantTypes, ...endpoints.map(endpointGrantType)];
+    // One name oidc-provider does not know would take the whole client along.
+    const ownTypes = client.grantTypes.filter((type) => served.has(type));
+    const grant_types = [...ownTypes, ...endpoints.map(endpointGrantType)];
     const secret = own["token_endpoint_auth_method"] === "client_secret_basic" ? { client_secret: noSecret } : {};
-    metadata.push({ redirect_uris: [], ...own, ...secret, client_id: client.id, grant_types });
+    const asking = authorization === undefined ? { redirect_uris: [] } : authorizationMetadata(client);
+    metadata.push({ ...asking, ...own, ...secret, client_id: client.id, grant_types });
   }
   return metadata;
 }
 
+/** A public client has named itself and proven nothing, so it is not named in records (RFC 6749 §3.2.1). */
+function provenClient(context: ProviderContext, { directory }: IssuerParts): string | undefined {
+  const id = context.oidc.client?.clientId ?? "";
+  return directory.clients.get(id)?.isPublic === false ? id : undefined;
+}
+
 function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerParts): void {
   const handle = async (context: ProviderContext) => {
-    context.state["authenticated"] = context.oidc.client?.clientId;
-    const answer = await grant.handle(requestOf(context, parts.issuer, grant.parameters));
+    context.state["authenticated"] = provenClient(context, parts);
+    const answer = await grant.handle(
+      requestOf(context, { issuer: parts.issuer, parameters: grant.parameters, path: "/token" }),
+    );
     context.set("DPoP-Nonce", parts.ports.nonces.issue());
     if (answer.kind === "token") context.body = answer.body;
     else refuse(context, answer);
@@ -174,8 +208,10 @@ function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerPar
 function registerEndpoint(provider: Provider, endpoint: ClientEndpoint, parts: IssuerParts): void {
   const handle = async (context: ProviderContext) => {
     if (context.state["endpoint"] !== endpoint) throw new errors.UnsupportedGrantType();
-    context.state["authenticated"] = context.oidc.client?.clientId;
-    const answer = await endpoint.handle(requestOf(context, parts.issuer, endpoint.parameters, endpoint.path));
+    context.state["authenticated"] = provenClient(context, parts);
+    const answer = await endpoint.handle(
+      requestOf(context, { issuer: parts.issuer, parameters: endpoint.parameters, path: endpoint.path }),
+    );
     context.set("DPoP-Nonce", parts.ports.nonces.issue());
     if (answer.kind === "error") {
       refuse(context, answer);
@@ -225,75 +261,11 @@ async function acceptAssertion(
     throw new errors.InvalidClientAuth(code);
   };
   const raw = context.oidc.params?.["client_assertion"];
-  if (typeof raw !== "string" || !hasOneSpelling(raw)) return refuse("assertion-spelling");
+  if (typeof raw !== "string" || !hasOneSpelling(raw, assertionBytesMax)) return refuse("assertion-spelling");
   const verdict = decideAssertion({ claims, header, issuer: parts.issuer, client, now: parts.ports.clock.now() });
   if (verdict.kind === "refuse") return refuse(verdict.code);
   const key = replayKey(parts.issuer, client, verdict.jti);
   const first = await parts.ports.replay.claimAssertion("assertion", key, verdict);
   if (!first) return refuse("assertion-replayed");
   context.state["authenticated"] = client;
-}
-
-/** oidc-provider's parser accepts padding, white space and names that occur twice; a copy that reads differently is refused here. */
-function hasOneSpelling(assertion: string): boolean {
-  const parsed = parseCompactJws(assertion, { bytesMax: assertionBytesMax, keyMember: "kid" });
-  return parsed.kind === "jws" && parseJsonObject(parsed.payload) !== null;
-}
-
-function requestOf(context: ProviderContext, issuer: string, names: readonly string[], path = "/token"): GrantRequest {
-  const parameters = context.oidc.params ?? {};
-  const { resource, scope } = parameters;
-  const { rawHeaders, socket } = context.req;
-  const own = names.flatMap((name) => {
-    const value = parameters[name];
-    return typeof value === "string" ? [[name, value] as const] : [];
-  });
-  return {
-    issuer,
-    clientId: context.oidc.client?.clientId ?? "",
-    resources: resource === undefined ? [] : typeof resource === "string" ? [resource] : resource,
-    scope: typeof scope === "string" ? scope : undefined,
-    parameters: Object.fromEntries(own),
-    url: `${issuer}${path}`,
-    proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
-    certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
-    address: socket.remoteAddress ?? "",
-  };
-}
-
-/** Runs around everything: records a refusal before it is answered and replaces the answer by one of ours. */
-async function settle(context: ProviderContext, next: () => Promise<void>, parts: IssuerParts): Promise<void> {
-  await next();
-  // No browser may use this endpoint, so nothing invites one.
-  for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
-  const code = context.state["refusal"];
-  if (code === undefined && (context.status === 200 || context.status === 201)) return;
-  const authenticated = context.state["authenticated"];
-  const facts: RefusedFacts = {
-    client: typeof authenticated === "string" ? authenticated : null,
-    code: typeof code === "string" ? code : "request-malformed",
-    address: context.req.socket.remoteAddress ?? "",
-  };
-  let answer = answerOfContext(context);
-  try {
-    await parts.ports.record.refused(facts);
-  } catch (fault) {
-    parts.onFault(fault);
-    answer = answerOf(503, null);
-  }
-  context.status = answer.status;
-  for (const [name, value] of Object.entries(answer.headers)) context.set(name, value);
-  // RFC 6749 §5.2: whoever tried an Authorization field is told the scheme it is for.
-  if (answer.status === 401 && context.req.headers.authorization !== undefined)
-    context.set("WWW-Authenticate", 'Basic realm="sallyport"');
-  context.body = answer.body;
-}
-
-function answerOfContext(context: ProviderContext): PublicAnswer {
-  const ours = context.state["answer"];
-  // Set by `refuse` above and by nobody else.
-  if (ours !== undefined) return ours as PublicAnswer;
-  // RFC 6749 §5.2 has a code of its own for what oidc-provider calls a malformed request.
-  if (context.state["refusal"] === "grant-type-not-allowed") return answerOf(400, { error: "unauthorized_client" });
-  return answerOf(context.status, context.body);
 }

@@ -19,7 +19,7 @@ forEachDialect((_dialect, open) => {
   });
   before(async () => {
     const store = await open({ commands: new URL("./commands.test-support.ts", import.meta.url) });
-    estate = await startEstate(store, {
+    estate = await startEstate(store, () => ({
       endpoints: [echo],
       routes: [
         {
@@ -29,7 +29,7 @@ forEachDialect((_dialect, open) => {
           serve: async (req, res, below) => void res.end(`${below} ${req.url?.split("?")[1] ?? ""}`),
         },
       ],
-    });
+    }));
   });
   after(() => estate.close());
 

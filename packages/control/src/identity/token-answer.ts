@@ -53,6 +53,35 @@ const fromRequest: Readonly<Record<string, PublicAnswer>> = {
   },
 };
 
+/** What a pushed request may be refused for (RFC 6749 §4.1.2.1, RFC 9101, RFC 9126, RFC 9449, OpenID Connect Core §3.1.2.6). */
+const ofRequests = new Set([
+  "invalid_request",
+  "invalid_request_object",
+  "invalid_redirect_uri",
+  "invalid_scope",
+  "invalid_target",
+  "unauthorized_client",
+  "unsupported_response_type",
+  "unsupported_response_mode",
+  "request_uri_not_supported",
+  "registration_not_supported",
+  "invalid_dpop_proof",
+  "use_dpop_nonce",
+]);
+const describedForm = /^[\x20-\x7e]{1,200}$/;
+
+/** The answer to give a client that has proven who it is for its pushed request: what is wrong with it, in fixed sentences of oidc-provider and ours. */
+export function answerOfPushed(status: number, body: unknown): PublicAnswer {
+  const { error, error_description: described } =
+    typeof body === "object" && body !== null ? (body as { error?: unknown; error_description?: unknown }) : {};
+  if (typeof error !== "string" || status >= 500 || !ofRequests.has(error)) return answerOf(status, body);
+  const text =
+    typeof described === "string" && describedForm.test(described) ? described : "the request is not acceptable";
+  // RFC 9126 §2.3 has no code of its own for a wrong redirect URI.
+  const code = error === "invalid_redirect_uri" ? "invalid_request" : error;
+  return { status: 400, headers: {}, body: { error: code, error_description: text } };
+}
+
 /** The answer to give for a refusal by one of our handlers, whose text may be shown. */
 export function answerOfRefusal(refusal: GrantRefusal): PublicAnswer {
   const { error, description } = refusal;
@@ -88,6 +117,7 @@ const details: readonly (readonly [RegExp, string])[] = [
 export function refusalCode(error: string, detail: string | undefined): string {
   const known = details.find(([pattern]) => detail !== undefined && pattern.test(detail));
   if (known !== undefined) return known[1];
+  if (ofRequests.has(error) && error !== "invalid_request") return error.replaceAll("_", "-");
   return error in fixed || (error in fromRequest && error !== "invalid_request")
     ? error.replaceAll("_", "-")
     : "request-malformed";

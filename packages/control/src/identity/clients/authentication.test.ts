@@ -70,6 +70,8 @@ forEachDialect((_dialect, open) => {
         system: "orders",
         keys: [],
         grantTypes: ["client_credentials"],
+        isPublic: false,
+        redirectUris: [],
         authentication,
         certificates: [],
         secrets: secrets ?? [],
@@ -91,7 +93,7 @@ forEachDialect((_dialect, open) => {
       bundles: () => bundles,
       secretUsed: (id, secret) => used.push(`${id} ${secret}`),
     });
-    estate = await startEstate(store, { authentication });
+    estate = await startEstate(store, () => ({ authentication }));
     estate.listener.setRoots([ours.certificatePem, theirs.certificatePem]);
     useClients();
   });
@@ -242,13 +244,14 @@ forEachDialect((_dialect, open) => {
     await refusedAs(ask(null, { headers: twice }), "authorization-field", 400);
   });
 
-  test("the metadata names the four ways and no other", async () => {
+  test("the metadata names the ways there are, `none` of public clients included, and no other", async () => {
     const { body } = await send(`${estate.production.issuer}/.well-known/openid-configuration`, estate.ca);
     assert.deepEqual(body["token_endpoint_auth_methods_supported"], [
       "private_key_jwt",
       "tls_client_auth",
       "self_signed_tls_client_auth",
       "client_secret_basic",
+      "none",
     ]);
   });
 });

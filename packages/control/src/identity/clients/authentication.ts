@@ -23,7 +23,7 @@ const secretLengthMax = 128;
 export function createClientAuthentication(ports: AuthenticationPorts): ClientAuthentication {
   const { clock, directory, bundles } = ports;
   return {
-    methods: ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "client_secret_basic"],
+    methods: ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "client_secret_basic", "none"],
     metadataOf,
     isSecret: (id, text) => {
       const client = directory().clients.get(id);

@@ -46,6 +46,10 @@ export interface ClientConfig {
   readonly keys: readonly PublicJwk[];
   /** Absent: `private_key_jwt` with `keys` and those in rows. */
   readonly authentication?: ClientAuthentication;
+  /** Absent: client_credentials alone. */
+  readonly grantTypes?: readonly string[];
+  readonly isPublic?: true;
+  readonly redirectUris?: readonly string[];
 }
 
 /** One system in one environment. */

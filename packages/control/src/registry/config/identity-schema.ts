@@ -61,6 +61,27 @@ export const identity = z.strictObject({
     .describe(
       "It proves itself by a secret that control made (`client_secret_basic`); for clients that can do nothing better.",
     ),
+  public: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      "A client that cannot keep a key (an app on the user's machine, a page): it authenticates with nothing, its tokens are always bound with DPoP.",
+    ),
+  grants: z
+    .array(z.enum(["client_credentials", "authorization_code", "refresh_token"]))
+    .min(1)
+    .max(8)
+    .prefault(["client_credentials"])
+    .describe(
+      "What it may ask for: `client_credentials` for itself, `authorization_code` and `refresh_token` for users.",
+    ),
+  redirectUris: z
+    .array(z.string())
+    .max(16)
+    .prefault([])
+    .describe(
+      "Where browsers are sent back to, compared byte by byte; for `http://127.0.0.1/…` and `http://[::1]/…` of a public client any port.",
+    ),
   certificate: z
     .union([certificate, z.array(certificate).max(itemsMax)])
     .optional()

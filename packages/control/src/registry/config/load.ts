@@ -344,7 +344,7 @@ function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): F
   if (config === null || tree === null) return [];
   const canProve =
     config.certificates.length > 0 ||
-    config.clients.some(({ keys, authentication }) => keys.length > 0 || authentication !== undefined);
+    config.clients.some((one) => one.keys.length > 0 || one.authentication !== undefined || one.isPublic);
   const consumes = environment.integrations.some(({ draft }) => draft.config?.from === system.id);
   if (canProve || !consumes) return [];
   const [client] = config.clients;

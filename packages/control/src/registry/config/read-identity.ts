@@ -6,6 +6,7 @@ import type { ClientAuthentication, ClientConfig, PublicJwk } from "./estate.ts"
 import type { EstateIo } from "./estate-io.ts";
 import { errorAt, type Finding, warningAt } from "./finding.ts";
 import type { CertificateSource, IdentitySource } from "./identity-schema.ts";
+import { readClientGrants } from "./read-client-grants.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 export interface IdentityReading {
@@ -59,7 +60,8 @@ function readClients(reader: Reader, source: IdentitySource): readonly ClientCon
     return [];
   }
   const authentication = readAuthentication(reader, source);
-  return [{ id: client, keys, ...(authentication === null ? {} : { authentication }) }];
+  const grants = readClientGrants(reader, source);
+  return [{ id: client, keys, ...(authentication === null ? {} : { authentication }), ...grants }];
 }
 
 /** Null: `private_key_jwt` with the keys that stand here and in rows. */

@@ -1,0 +1,134 @@
+// Promises that a code is redeemed once, by its client, with the verifier, the redirect URI and the key it was asked with; a second use ends what the
+// first one got. Trusts that the client was authenticated. Specified in RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10, docs/identity/authorization-code.md.
+import { hash, timingSafeEqual } from "node:crypto";
+import type { IdentityClient } from "../directory.ts";
+import { recordMinted } from "../mint.ts";
+import { type GrantAnswer, type GrantHandler, type GrantRequest, refuseGrant } from "../seams.ts";
+import { burnProof, checkPossession, type GrantPorts, type Possession } from "../token-grant.ts";
+import { decideUserToken, type GrantFacts } from "./grant-facts.ts";
+import type { OAuthPorts } from "./ports.ts";
+import { newRefreshToken } from "./refresh-grant.ts";
+import type { StoredObject } from "./request-commands.ts";
+import { digestOf } from "./sealed-objects.ts";
+import { prepareAnswer } from "./user-answer.ts";
+
+/** Sealed with the code. */
+export interface CodeFacts {
+  readonly redirectUri: string;
+  /** S256 of the verifier. */
+  readonly challenge: string;
+  /** Thumbprint of the only DPoP key that may redeem it (RFC 9449 §10). */
+  readonly jkt: string | null;
+}
+
+export const authorizationCode =
+  (oauth: OAuthPorts) =>
+  (ports: GrantPorts): GrantHandler => ({
+    grantType: "authorization_code",
+    parameters: ["code", "redirect_uri", "code_verifier"],
+    handle: (request) => redeem(request, oauth, ports),
+  });
+
+/** One face for unknown, expired, used, another client's and ended. */
+const notGood = (code: string) =>
+  refuseGrant("invalid_grant", code, "the code is not good any more, or not for this request");
+
+async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
+  const now = ports.clock.now();
+  const { code, redirect_uri: redirectUri, code_verifier: verifier } = request.parameters;
+  if (code === undefined || redirectUri === undefined || verifier === undefined)
+    return refuseGrant("invalid_request", "request-malformed", "send code, redirect_uri and code_verifier");
+  const client = ports.directory().clients.get(request.clientId);
+  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
+  const possession = checkPossession(request, client.certificates, now, ports);
+  if (possession.kind === "error") return possession;
+  const { tenant, environment } = oauth.place;
+  const digest = digestOf(code);
+  const name = { tenant, environment, digest };
+  const row = await oauth.store.run("readOAuthObject", { ...name, kind: "code" });
+  if (row === null || row.client !== client.id || row.grant === null || row.grantSealed === null)
+    return notGood("code-unknown");
+  const grant = row.grant;
+  if (row.usedAt !== null) {
+    await oauth.store.run("redeemCode", { ...name, client: client.id, refresh: null });
+    await oauth.revoked();
+    return notGood("code-reused");
+  }
+  if (row.expiresAt <= now || row.grantEnded !== false) return notGood("code-expired");
+  return redeemLive({ request, client, possession, digest, grant, row, now }, oauth, ports);
+}
+
+interface LiveCode {
+  readonly request: GrantRequest;
+  readonly client: IdentityClient;
+  readonly possession: Possession;
+  readonly digest: string;
+  readonly grant: string;
+  readonly row: StoredObject;
+  readonly now: number;
+}
+
+/** The code is there, unused and in time: does it fit this request? Then it is used up. */
+async function redeemLive(live: LiveCode, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
+  const { request, client, possession, digest, grant, row, now } = live;
+  const { redirect_uri: redirectUri = "", code_verifier: verifier = "" } = request.parameters;
+  const { binding } = possession;
+  const asked = await oauth.sealed.open<CodeFacts>(`code/${digest}`, row.sealed);
+  const wrong = checkCode(asked, {
+    redirectUri,
+    verifier,
+    jkt: possession.binding.kind === "dpop" ? possession.binding.jkt : null,
+  });
+  if (wrong !== null) return notGood(wrong);
+  const facts = await oauth.sealed.open<GrantFacts>(`grant/${grant}`, row.grantSealed ?? new Uint8Array());
+  const grantExpiresAt = row.grantExpiresAt ?? 0;
+  const decision = decideUserToken({
+    request,
+    client,
+    grant,
+    facts,
+    grantExpiresAt,
+    binding,
+    directory: ports.directory(),
+    now,
+  });
+  if ("kind" in decision) return decision;
+  const signer = ports.signer();
+  if (signer === null)
+    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
+  const refresh = client.grantTypes.includes("refresh_token")
+    ? await newRefreshToken(oauth, { client, binding: possession.binding, now, grantExpiresAt })
+    : null;
+  const answer = prepareAnswer(
+    { decision, facts, refreshToken: refresh?.token ?? null, withNonce: true },
+    signer,
+    ports,
+  );
+  const burnt = await burnProof(request.issuer, possession, ports);
+  if (burnt !== null) return burnt;
+  const outcome = await oauth.store.run("redeemCode", {
+    ...oauth.place,
+    digest,
+    client: client.id,
+    refresh: refresh?.row ?? null,
+  });
+  if (outcome !== "redeemed") {
+    if (outcome === "reused") await oauth.revoked();
+    return notGood(outcome === "reused" ? "code-reused" : "code-expired");
+  }
+  await recordMinted(answer, ports);
+  return { kind: "token", body: answer.body };
+}
+
+/** The record's word for what does not fit, or null. */
+function checkCode(
+  asked: CodeFacts,
+  sent: { readonly redirectUri: string; readonly verifier: string; readonly jkt: string | null },
+): string | null {
+  if (asked.redirectUri !== sent.redirectUri) return "code-redirect-mismatch";
+  if (!/^[A-Za-z0-9._~-]{43,128}$/.test(sent.verifier)) return "code-verifier-mismatch";
+  const challenge = Buffer.from(hash("sha256", sent.verifier, "base64url"));
+  const expected = Buffer.from(asked.challenge);
+  if (challenge.length !== expected.length || !timingSafeEqual(challenge, expected)) return "code-verifier-mismatch";
+  return asked.jkt !== null && asked.jkt !== sent.jkt ? "code-key-mismatch" : null;
+}

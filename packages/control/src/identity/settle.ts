@@ -1,0 +1,65 @@
+// Promises that a refusal is recorded before it is answered, and that its answer is one of ours: a form gets an error of RFC 6749, a browser a redirect
+// to its client or a page that says nothing. Trusts the handlers for the code of a refusal. Specified in docs/identity.md "Refusals".
+import type { ProviderContext } from "oidc-provider";
+import type { IssuanceRecorder, RefusedFacts } from "./issuance-record.ts";
+import { errorPage } from "./oauth/error-page.ts";
+import { answerOf, answerOfPushed, type PublicAnswer } from "./token-answer.ts";
+
+export interface SettleParts {
+  readonly ports: { readonly record: Pick<IssuanceRecorder, "refused"> };
+  readonly onFault: (fault: unknown) => void;
+}
+
+/** Runs around everything: records a refusal before it is answered and replaces the answer by one of ours. */
+export async function settle(context: ProviderContext, next: () => Promise<void>, parts: SettleParts): Promise<void> {
+  const path = context.path;
+  await next();
+  // No browser may use these endpoints from a page, so nothing invites one.
+  for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
+  const code = context.state["refusal"];
+  const served = path === "/authorize" ? context.status === 303 : context.status === 200 || context.status === 201;
+  if (path === "/authorize") context.set("Referrer-Policy", "no-referrer");
+  if (code === undefined && served) return;
+  const authenticated = context.state["authenticated"];
+  const facts: RefusedFacts = {
+    client: typeof authenticated === "string" ? authenticated : null,
+    code: typeof code === "string" ? code : "request-malformed",
+    address: context.req.socket.remoteAddress ?? "",
+  };
+  let recorded = true;
+  try {
+    await parts.ports.record.refused(facts);
+  } catch (fault) {
+    parts.onFault(fault);
+    recorded = false;
+  }
+  if (path === "/authorize") return settlePage(context, recorded);
+  const answer = recorded ? answerOfContext(context, path) : answerOf(503, null);
+  context.status = answer.status;
+  for (const [name, value] of Object.entries(answer.headers)) context.set(name, value);
+  // RFC 6749 §5.2: whoever tried an Authorization field is told the scheme it is for.
+  if (answer.status === 401 && context.req.headers.authorization !== undefined)
+    context.set("WWW-Authenticate", 'Basic realm="sallyport"');
+  context.body = answer.body;
+}
+
+/** A refusal that may go to the client is a redirect already; every other one, and one without a record, is a page. */
+function settlePage(context: ProviderContext, recorded: boolean): void {
+  if (recorded && context.status === 303) return;
+  const status = recorded && context.status < 500 ? 400 : 503;
+  context.remove("Location");
+  const page = errorPage(status);
+  context.status = status;
+  for (const [name, value] of Object.entries(page.headers)) context.set(name, value);
+  context.body = page.body;
+}
+
+function answerOfContext(context: ProviderContext, path: string): PublicAnswer {
+  const ours = context.state["answer"];
+  // Set by `refuse` of provider.ts and by nobody else.
+  if (ours !== undefined) return ours as PublicAnswer;
+  if (path === "/par") return answerOfPushed(context.status, context.body);
+  // RFC 6749 §5.2 has a code of its own for what oidc-provider calls a malformed request.
+  if (context.state["refusal"] === "grant-type-not-allowed") return answerOf(400, { error: "unauthorized_client" });
+  return answerOf(context.status, context.body);
+}
