@@ -3,7 +3,7 @@
 import type { ListenBounds } from "../ports.ts";
 
 export const defaultListenBounds: ListenBounds = {
-  /** Request line and fields together, as llhttp counts them. */
+  /** Request line and fields together, with all line ends. */
   headerBytesMax: 16 * 1024,
   headersMax: 100,
   headersTimeoutMs: 10_000,

@@ -72,10 +72,7 @@ export class CallerAnswer {
     }
     if (length !== null && !(Number.isSafeInteger(length) && length >= 0)) throw new RangeError("no content length");
     if (this.#toHead || status === 204 || status === 304) this.#owed = "none";
-    else {
-      this.#owed = length ?? "chunked";
-      if (length === null) lines += "transfer-encoding: chunked\r\n";
-    }
+    else this.#owed = length ?? "chunked";
     if (!hasDate) lines += dateLine(Date.now());
     this.#head = lines;
     this.headersSent = true;
@@ -101,9 +98,14 @@ export class CallerAnswer {
   end(content?: string | Buffer): void {
     if (this.destroyed || this.writableEnded) return;
     const octets = typeof content === "string" ? Buffer.from(content) : content;
-    if (this.#owed === "chunked") {
+    if (this.#owed === "chunked" && this.#head === "") {
       this.#endChunked(octets);
       return;
+    }
+    if (this.#owed === "chunked") {
+      // All of it is here before anything was sent.
+      this.#owed = octets?.length ?? 0;
+      this.#head += `content-length: ${this.#owed}\r\n`;
     }
     const length = this.#owed === "none" ? 0 : (octets?.length ?? 0);
     if (!this.#owes(length)) return;
@@ -117,9 +119,9 @@ export class CallerAnswer {
   }
 
   #endChunked(octets: Buffer | undefined): void {
-    if (octets !== undefined && octets.length > 0) this.write(octets);
+    if (octets !== undefined) this.write(octets);
     this.writableEnded = true;
-    this.#last(`${this.#takeHead()}${lastChunk}`, undefined);
+    this.#last(lastChunk, undefined);
   }
 
   #last(text: string, octets: Buffer | undefined): void {
@@ -172,9 +174,10 @@ export class CallerAnswer {
   }
 
   #takeHead(): string {
-    const head = this.#head;
+    let head = this.#head;
     if (head === "") return "";
     this.#head = "";
+    if (this.#owed === "chunked") head += "transfer-encoding: chunked\r\n";
     return `${head}${this.shouldKeepAlive ? this.#owner.keepAliveLines : "connection: close\r\n"}\r\n`;
   }
 }

@@ -12,6 +12,7 @@ import type { ListenBounds } from "../ports.ts";
 import { type AnswerOwner, CallerAnswer } from "./caller-answer.ts";
 import { type ContentSource, Incoming } from "./incoming.ts";
 import { contentRefusal, headRefusal, timeoutRefusal } from "./parse-error.ts";
+import { readInto } from "./shared-reads.ts";
 import { UnreadInput } from "./unread-input.ts";
 
 /** What the gateway does with what arrives. */
@@ -36,6 +37,8 @@ export interface ConnectionHost {
   readonly bounds: ListenBounds;
   readonly handler: ListenerHandler;
   readonly keepAliveLines: string;
+  /** Of all their reads (shared-reads.ts). */
+  readonly reads: Buffer;
   bound(): BoundListener;
   ended(connection: Connection): void;
 }
@@ -88,6 +91,8 @@ export class Connection implements AnswerOwner, ContentSource {
   #isLost = false;
   #isPaused = false;
   #isReading = false;
+  /** What is read will be overwritten by the next read, of whichever connection. */
+  readonly #isShared: boolean;
   /** Thrown away since the last answer. */
   #unwantedBytes = 0;
 
@@ -99,7 +104,14 @@ export class Connection implements AnswerOwner, ContentSource {
     this.#heads = new RequestReader({ headBytesMax: host.bounds.headerBytesMax, fieldsMax: host.bounds.headersMax });
     this.dueAtMs = performance.now() + host.bounds.headersTimeoutMs;
     this.whenFlushed = (error) => this.#flushed(error ?? null);
-    socket.on("data", (octets: Buffer) => this.#read(octets));
+    const shared = host.reads;
+    const isShared = readInto(socket, shared, (count) => {
+      this.#read(shared.subarray(0, count));
+      const moved = this.#input.keep();
+      if (moved !== 0 && this.#state === "head") this.#heads.moved(moved);
+    });
+    this.#isShared = isShared;
+    if (!isShared) socket.on("data", (octets: Buffer) => this.#read(octets));
     socket.on("drain", () => this.#answer?.drained());
     socket.on("end", () => this.#ended());
     socket.on("error", () => socket.destroy());
@@ -225,7 +237,9 @@ export class Connection implements AnswerOwner, ContentSource {
 
   /** True at the end of the request. */
   #readContent(): boolean {
-    const [input, contents, incoming] = [this.#input, this.#contents, this.#incoming];
+    const input = this.#input;
+    const contents = this.#contents;
+    const incoming = this.#incoming;
     if (contents === null || incoming === null || input.size === 0) return false;
     const read = contents.read(input.octets, input.from, input.end);
     const piece = contents.take(input.octets);
@@ -244,7 +258,7 @@ export class Connection implements AnswerOwner, ContentSource {
 
   #give(incoming: Incoming, piece: Buffer): void {
     if (this.#exchange !== null) {
-      incoming.push(piece);
+      incoming.push(this.#isShared && piece.buffer === this.#host.reads.buffer ? Buffer.from(piece) : piece);
       return;
     }
     this.#unwantedBytes += piece.length;
@@ -282,11 +296,12 @@ export class Connection implements AnswerOwner, ContentSource {
 
   /** The last octet of the answer was taken by the system, or will not be. */
   #flushed(error: Error | null): void {
-    const [answer, incoming] = [this.#answer, this.#incoming];
+    const answer = this.#answer;
+    const incoming = this.#incoming;
     if (error !== null || answer === null || incoming === null || this.#state !== "serving") return;
     answer.writableFinished = true;
     this.#endExchange();
-    if (!answer.shouldKeepAlive || this.#isLost) {
+    if (!answer.shouldKeepAlive) {
       if (this.#requests >= this.#host.bounds.requestsPerSocketMax && this.#input.size > 0)
         this.#host.handler.connectionRefused("requests-per-socket");
       this.#linger();

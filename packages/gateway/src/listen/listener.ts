@@ -8,6 +8,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from "node:
 import type { BoundListener } from "../exchange.ts";
 import { GatewayFault, type ListenBounds, type ListenerOptions } from "../ports.ts";
 import { Connection, type ConnectionHost, type ListenerHandler } from "./connection.ts";
+import { sharedReadBytes } from "./shared-reads.ts";
 
 /** Milliseconds between looks at waits that last too long: a tenth of the shortest bound, at least 50. */
 const checkEvery = (bounds: ListenBounds): number =>
@@ -42,6 +43,7 @@ export class Listener {
       bounds,
       handler,
       keepAliveLines: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(bounds.keepAliveTimeoutMs / 1_000)}\r\n`,
+      reads: Buffer.allocUnsafeSlow(sharedReadBytes),
       bound: () => this.#bound,
       ended: (connection) => this.#remove(connection),
     };

@@ -1,5 +1,5 @@
-// Promises the octets of a connection that nobody has read yet in one buffer, copied only where they came in several reads, each at most twice.
-// Octets once given out are never written again. Trusts its caller to bound how much it adds.
+// Promises the octets of a connection that nobody has read yet in one buffer, copied only where they came in several reads or must be kept.
+// Trusts its caller to bound how much it adds, and to say when what it added will be overwritten.
 
 const none = Buffer.alloc(0);
 const grownBytesMin = 1_024;
@@ -26,17 +26,30 @@ export class UnreadInput {
       this.#isOwn = false;
       return 0;
     }
-    let moved = 0;
-    if (!this.#isOwn || this.octets.length - this.end < octets.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(grownBytesMin, 2 * (size + octets.length)));
-      this.octets.copy(grown, 0, this.from, this.end);
-      moved = -this.from;
-      this.octets = grown;
-      this.from = 0;
-      this.end = size;
-      this.#isOwn = true;
-    }
+    const moved =
+      this.#isOwn && this.octets.length - this.end >= octets.length
+        ? 0
+        : this.#move(Math.max(grownBytesMin, 2 * (size + octets.length)));
     this.end += octets.copy(this.octets, this.end);
+    return moved;
+  }
+
+  /** What was added last is about to be overwritten: what is unread of it is copied. By how much it has moved, as `add`. */
+  keep(): number {
+    const { size } = this;
+    if (size === 0 || this.#isOwn) return 0;
+    return this.#move(grownBytesMin < size ? size : grownBytesMin);
+  }
+
+  #move(bytes: number): number {
+    const { size } = this;
+    const moved = -this.from;
+    const grown = Buffer.allocUnsafeSlow(bytes);
+    this.octets.copy(grown, 0, this.from, this.end);
+    this.octets = grown;
+    this.from = 0;
+    this.end = size;
+    this.#isOwn = true;
     return moved;
   }
 
