@@ -32,6 +32,7 @@ const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer,
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
 const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
+const stepUp = obeyed(`${gateway}/snapshot/estate.ts`, "stricterStepUp(object.stepUp, source.stepUp)");
 const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
 
 const waivers = `packages/control/src/registry/lint/waivers.ts`;
@@ -113,6 +114,8 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "operations.<name>.body.size": obeyed(`${gateway}/inspect/content.ts`, "> inputs.bodyBytesMax"),
   "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "timeoutMs: bounds.timeoutMs"),
   "operations.<name>.outcome.business-error": obeyed(`${gateway}/record/settle.ts`, "businessErrors.includes(status)"),
+  "operations.<name>.acr": stepUp,
+  "operations.<name>.maxAge": stepUp,
   "operations.<name>.offline": obeyed(`${gateway}/authorize/staleness.ts`, "inputs.offline ==="),
   "uses[].to": obeyed(`${config}/read-integration.ts`, "textAt(entry, ["),
   "uses[].purpose": forPeople("the purpose of an integration"),
@@ -142,6 +145,8 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   "limits[].burst": obeyed(`${gateway}/limit/gcra.ts`, "rule.burst - 1"),
   "operations.<name>.body": obeyed(`${gateway}/snapshot/estate.ts`, "source.bodyBytesMax ??"),
   "operations.<name>.timeout": obeyed(`${gateway}/snapshot/estate.ts`, "source.timeoutMs ??"),
+  "operations.<name>.acr": stepUp,
+  "operations.<name>.maxAge": stepUp,
   environments: sited,
   ...waiverReaders,
 };

@@ -4,7 +4,7 @@ import { type ProblemType, problemDocument, problems, publicCode } from "@sallyp
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
-import { challenge } from "./identify/challenge.ts";
+import { challenge, stepUpChallenge } from "./identify/challenge.ts";
 import { unwantedBytesMax } from "./listen/connection.ts";
 
 /** Writes a denial. `id` is what the caller may quote: the crossing's own id, or that of the leaf it was counted in. */
@@ -32,7 +32,9 @@ export function writeDenial(
     "sallyport-crossing",
     on.id,
   ];
-  if (problem.status === 401) headers.push("www-authenticate", challenge(verdict.code));
+  if (verdict.code === "insufficient-user-authentication")
+    headers.push("www-authenticate", stepUpChallenge(verdict.facts));
+  else if (problem.status === 401) headers.push("www-authenticate", challenge(verdict.code));
   if (verdict.code === "scope-missing")
     headers.push("www-authenticate", `DPoP error="insufficient_scope", scope="${verdict.facts["scope"] ?? ""}"`);
   if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);

@@ -193,6 +193,32 @@ describe("bind, limit, authorize, inspect: a caller we know is told how to mend 
     );
   });
 
+  test("step-up: what is missing is said (RFC 9470), a log-in that is enough passes, and no user is none", async () => {
+    const now = Math.floor(Date.now() / 1_000);
+    const signedIn = (claims: object) => ({ token: orders.token("billing", { sub: "usr_anna", ...claims }) });
+    const payouts = `${url}/billing/v1/payouts`;
+    const enough = { acr: "urn:sallyport:acr:mfa", auth_time: now - 30 };
+    for (const claims of [
+      { ...enough, acr: "urn:sallyport:acr:password" },
+      { ...enough, acr: "urn:sallyport:acr:mfa2" },
+      { auth_time: now },
+      { acr: enough.acr },
+      { ...enough, auth_time: now - 700 },
+      { ...enough, auth_time: now + 700 },
+      { ...enough, sub: "orders" },
+    ]) {
+      const answer = await denied("insufficient-user-authentication", 401, () =>
+        orders.send(payouts, signedIn(claims)),
+      );
+      assert.equal(
+        answer.headers["www-authenticate"],
+        'DPoP error="insufficient_user_authentication", acr_values="urn:sallyport:acr:mfa", max_age="600", algs="ES256 EdDSA"',
+      );
+    }
+    await allowed(() => orders.send(payouts, signedIn(enough)));
+    await allowed(() => orders.send(payouts, signedIn({ ...enough, acr: "urn:sallyport:acr:phishing-resistant" })));
+  });
+
   test("proof-not-accepted for a bearer token where the integration wants dpop or mtls", async () => {
     const token = orders.token("billing", { cnf: undefined as never });
     await denied("proof-not-accepted", 403, () => call(invoices(), { headers: { authorization: `Bearer ${token}` } }));

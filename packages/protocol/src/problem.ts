@@ -88,6 +88,7 @@ export const problems = {
   // authorize
   "proof-not-accepted": caller(403, "The integration does not accept this kind of proof"),
   "scope-missing": caller(403, "The token does not carry the scope of this operation"),
+  "insufficient-user-authentication": caller(401, "The user has to sign in again, in a stronger way or more recently"),
   "attribute-missing": caller(403, "An attribute that the operation declares could not be resolved"),
   "policy-denied": caller(403, "A policy denies this crossing"),
   "policy-error": caller(403, "A policy could not be evaluated, so the crossing is denied"),
@@ -127,7 +128,8 @@ export interface ProblemDocument {
 /** Codes of stage `identify` share one public face: nobody may learn from the answer which check failed. */
 export function publicCode(code: ProblemCode): string {
   const problem = problems[code];
-  if (problem.status === 401) return code === "dpop-nonce" ? "dpop-nonce" : "unauthenticated";
+  if (problem.status === 401 && problem.audience === "stranger")
+    return code === "dpop-nonce" ? code : "unauthenticated";
   return code;
 }
 

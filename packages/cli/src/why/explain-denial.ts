@@ -79,6 +79,8 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
     `get the token from ${expected ?? "the issuer of this environment"}: environments are walls`,
   "token-expired": () => "get a new token; if it was new, set the clocks",
   "scope-missing": ({ scope }) => `ask for a token with the scope ${scope ?? ""}, or without one`,
+  "insufficient-user-authentication": ({ acr, maxAge }) =>
+    `the caller sends its user to the authorization endpoint again, with ${[...(acr === undefined ? [] : [`acr_values=${acr}`]), ...(maxAge === undefined ? [] : [`max_age=${maxAge}`])].join(" and ")}`,
   "proof-not-accepted": ({ accepted, declaredAt }) =>
     `call with ${accepted ?? "another proof"}, or accept it under proof.accept at ${declaredAt ?? "the integration"}`,
   "attribute-missing": ({ attribute, from, type }) =>

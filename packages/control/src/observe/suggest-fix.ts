@@ -127,6 +127,8 @@ const wordsOf: Readonly<Record<string, (denied: Worded) => string>> = {
     `let the caller prove itself with ${facts["accepted"] ?? "dpop or mtls"}; until it can, \`proof: { accept: [${facts["accepted"] ?? "dpop, mtls"}, ${facts["proof"] ?? "bearer"}], reason: …, until: … }\` in ${where}`,
   "scope-missing": ({ system, operation }) =>
     `let the caller ask for a token with the scope ${system}:${operation}, or without any scope`,
+  "insufficient-user-authentication": ({ operation, facts }) =>
+    `let the caller send its user to sign in again${isSaid(facts["acr"] ?? facts["maxAge"])}, or ask for less with \`acr\` and \`maxAge\` of ${operation}`,
   "policy-denied": ({ facts }) => `change the policy${isSaid(facts["policies"])}, or let the caller leave it`,
   "policy-error": ({ facts }) => `mend the policy${isSaid(facts["errors"])}`,
   "attribute-missing": ({ operation, facts }) =>

@@ -117,6 +117,7 @@ function needsOf({ mode, systems, integrations }: EnvironmentConfig): EstateObje
   const used = {
     observe: observes.some((one) => one !== undefined),
     passthrough: systems.some((one) => one.passthrough !== undefined),
+    "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
   };
   return snapshotNeeds.filter((need) => used[need]);
 }

@@ -2,6 +2,7 @@
 // Trusts the compiled policy slice and the snapshot. Specified in DESIGN §4 authorise and docs/policy.md.
 import type { DecisionInputs, LoadedSlice, PolicyDecision } from "@sallyport/kernel/policy/port.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
+import { isAcrEnough } from "@sallyport/protocol/token/acr.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledOperation, Grant } from "../snapshot/estate.ts";
 
@@ -24,6 +25,29 @@ export function decideScope(principal: Principal, operation: CompiledOperation):
     scope: operation.fullName,
     carried: principal.scopes.join(" "),
     detail: `Ask for a token with the scope ${operation.fullName}`,
+  });
+}
+
+/** Clocks of who issued the token and of this gateway may differ by this much, in seconds. */
+const clockSkewSeconds = 60;
+
+/** A log-in that is weaker or older than the operation and its grant ask for is not enough; none at all is neither (RFC 9470 §3). Pure. */
+export function decideStepUp(principal: Principal, { stepUp, integration }: Grant, nowMs: number): Deny | null {
+  if (stepUp === undefined) return null;
+  const { acr, maxAgeSeconds } = stepUp;
+  const age = principal.authTime === undefined ? null : Math.floor(nowMs / 1_000) - principal.authTime;
+  const isStrong = acr === undefined || isAcrEnough(principal.acr, acr);
+  const isFresh = maxAgeSeconds === undefined || (age !== null && age >= -clockSkewSeconds && age <= maxAgeSeconds);
+  if (principal.subject !== undefined && isStrong && isFresh) return null;
+  const wanted = [
+    ...(acr === undefined ? [] : [`acr_values=${acr}`]),
+    ...(maxAgeSeconds === undefined ? [] : [`max_age=${maxAgeSeconds}`]),
+  ].join(" and ");
+  return deny("authorize", "insufficient-user-authentication", {
+    ...(acr === undefined ? {} : { acr }),
+    ...(maxAgeSeconds === undefined ? {} : { maxAge: String(maxAgeSeconds) }),
+    declaredAt: integration.declaredAt,
+    detail: `Have the user sign in again: send an authorization request with ${wanted}, and call with the new token`,
   });
 }
 

@@ -8,7 +8,7 @@ import { readExactIntegers } from "../inspect/deciding-members.ts";
 import { inspectRequest } from "../inspect/stage.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
 import { resolveAttributes } from "./attributes.ts";
-import { decidePolicy, decideProof, decideScope } from "./decide.ts";
+import { decidePolicy, decideProof, decideScope, decideStepUp } from "./decide.ts";
 import { decisionInputs } from "./decision-inputs.ts";
 import { decideStaleness } from "./staleness.ts";
 
@@ -27,7 +27,11 @@ export function authorize(exchange: Exchange, gate: Gate): Deny | null | Promise
     return deny("authorize", "not-ready");
   const stalenessMs = gate.freshness.stalenessMs();
   const bound: Bound = { estate: lease.estate, caller, operation, grant, principal, stalenessMs };
-  const early = decideProof(principal, grant) ?? decideScope(principal, operation) ?? decideFreshness(bound, gate);
+  const early =
+    decideProof(principal, grant) ??
+    decideScope(principal, operation) ??
+    decideStepUp(principal, grant, gate.clock.now()) ??
+    decideFreshness(bound, gate);
   if (early !== null) return early;
   if (!operation.bodyDecides) return decideWithAttributes(exchange, bound);
   // A policy reads the body, so the body is read, parsed and checked against its schema first.

@@ -10,3 +10,12 @@ export function challenge(code: ProblemCode): string {
   if (code === "credentials-missing") return `DPoP ${algorithms}`;
   return `DPoP error="invalid_token", ${algorithms}`;
 }
+
+/** RFC 9470 §3: what the user's log-in has to be. The caller is known by then, and the values are words of the estate. */
+export function stepUpChallenge({ acr, maxAge }: Readonly<Record<string, string | undefined>>): string {
+  const wanted = [
+    ...(acr === undefined ? [] : [`acr_values="${acr}"`]),
+    ...(maxAge === undefined ? [] : [`max_age="${maxAge}"`]),
+  ];
+  return ['DPoP error="insufficient_user_authentication"', ...wanted, algorithms].join(", ");
+}

@@ -90,6 +90,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "limit-table-full": true,
   "proof-not-accepted": true,
   "scope-missing": true,
+  "insufficient-user-authentication": true,
   "attribute-missing": true,
   "policy-denied": true,
   "policy-error": true,

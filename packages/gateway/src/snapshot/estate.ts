@@ -15,6 +15,7 @@ import {
   snapshotNeeds,
   type TrustObject,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import { type StepUp, stricterStepUp } from "@sallyport/protocol/token/acr.ts";
 import { identityKey } from "../identify/certificate.ts";
 import { createSchemaSet, type SchemaSet } from "../inspect/schema.ts";
 import type { RateLimiter } from "../limit/gcra.ts";
@@ -32,6 +33,8 @@ export interface Grant {
   readonly integration: IntegrationObject;
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
+  /** What the operation and this grant of it ask of the user's log-in together. */
+  readonly stepUp: StepUp | undefined;
   readonly limits: readonly CompiledLimit[];
   /** Milliseconds since the epoch until which denials of this grant's crossings pass; 0: they never do. */
   readonly observeUntilMs: number;
@@ -167,6 +170,7 @@ interface GrantSource {
   readonly limits: readonly CompiledLimit[];
   readonly bodyBytesMax?: number;
   readonly timeoutMs?: number;
+  readonly stepUp?: StepUp;
 }
 
 /** `<to>:<operation>` -> consumer -> grant. (from, operation, environment) is unique: control refuses two. */
@@ -239,6 +243,7 @@ function compileOperation(system: CompiledSystem, object: OperationObject, input
       limits: source.limits,
       bodyBytesMax: source.bodyBytesMax ?? object.bodyBytesMax,
       timeoutMs: source.timeoutMs ?? object.timeoutMs,
+      stepUp: stricterStepUp(object.stepUp, source.stepUp),
       observeUntilMs: untilOf(source.integration.mode, system.object.mode, inputs.mode),
     });
   }

@@ -15,6 +15,10 @@ const read =
   (bench: Bench): Promise<Answer> =>
     bench.orders.send(`${bench.url}${path}`);
 
+/** A token for a user who signed in just now, in a way that is worth `acr`. */
+const signedIn = (bench: Bench, acr: string): string =>
+  bench.orders.token("billing", { sub: "usr_anna", acr, auth_time: Math.floor(bench.bed.clock.now() / 1_000) });
+
 export const bindDenials = {
   "no-route": {
     what: "a path that billing does not publish",
@@ -98,6 +102,15 @@ export const authorizeDenials = {
       bench.orders.send(bench.invoice, { token: bench.orders.token("billing", { scope: "billing:invoice.create" }) }),
     allowed: (bench) =>
       bench.orders.send(bench.invoice, { token: bench.orders.token("billing", { scope: "billing:invoice.read" }) }),
+  },
+  "insufficient-user-authentication": {
+    what: "a log-in by password alone where a second factor is asked for",
+    status: 401,
+    stage: "authorize",
+    refused: (bench) =>
+      bench.orders.send(`${bench.url}/billing/v1/payouts`, { token: signedIn(bench, "urn:sallyport:acr:password") }),
+    allowed: (bench) =>
+      bench.orders.send(`${bench.url}/billing/v1/payouts`, { token: signedIn(bench, "urn:sallyport:acr:mfa") }),
   },
   "attribute-missing": {
     what: "a policy attribute given twice",

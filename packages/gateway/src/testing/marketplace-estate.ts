@@ -55,6 +55,12 @@ export function billing(url: string): TestSystem {
           'forbid(principal, action == Action::"billing:overflow.read", resource) when { resource.n * 9007199254740991 * 9007199254740991 > 1 };',
       },
       { name: "secret.read", method: "GET", path: "/v1/secrets/{id}", changes: { classification: "restricted" } },
+      {
+        name: "payout.read",
+        method: "GET",
+        path: "/v1/payouts",
+        changes: { stepUp: { acr: "urn:sallyport:acr:mfa", maxAgeSeconds: 600 } },
+      },
       { name: "slow.read", method: "GET", path: "/v1/slow", changes: { timeoutMs: 200 } },
     ],
   };
@@ -69,6 +75,7 @@ const names = [
   "overflow.read",
   "secret.read",
   "slow.read",
+  "payout.read",
 ];
 
 /** The estate, with whatever a test changes. */

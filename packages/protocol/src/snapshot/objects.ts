@@ -1,6 +1,7 @@
 // Promises the shapes that control compiles and a gateway obeys: the content of the blobs a manifest names.
 // Trusts the manifest's signature (manifest.ts); blobs are checked against their SHA-256. Specified in docs/formats/snapshot.md.
 import type { ProofKind } from "../principal.ts";
+import type { StepUp } from "../token/acr.ts";
 
 /** sha-256 in lower-case hex of a blob's bytes. */
 export type BlobId = string;
@@ -58,6 +59,8 @@ export interface OperationObject {
   readonly businessErrors: readonly number[];
   /** Staleness the operation bears: `bound` by classification, or until the snapshot's expiry. */
   readonly offline: "bound" | "until-expiry";
+  /** What is asked of the user's log-in; absent: nothing, and a caller may act for itself. */
+  readonly stepUp?: StepUp;
   /** Compiled policy slice (PolicySlice of kernel/policy as JSON); absent when the slice could not be compiled: then `broken` says why. */
   readonly policy?: BlobId;
 }
@@ -104,6 +107,8 @@ export interface GrantedOperation {
   readonly name: string;
   readonly bodyBytesMax?: number;
   readonly timeoutMs?: number;
+  /** Besides what the operation asks. */
+  readonly stepUp?: StepUp;
 }
 
 export interface IntegrationObject {
@@ -147,7 +152,7 @@ export interface EstateObject {
 }
 
 /** Every word of `needs` there is. */
-export const snapshotNeeds = ["observe", "passthrough"] as const;
+export const snapshotNeeds = ["observe", "passthrough", "step-up"] as const;
 
 /** What is not served and why; readiness detail and `status` show it. */
 export interface BrokenObject {

@@ -1,13 +1,7 @@
 // Promises what a log-in is worth: methods in, authentication context (acr) and method references (amr) out, and whether that is enough for a demand.
 // Trusts nothing. Pure. Specified in OpenID Connect Core 1.0 §2, RFC 8176 (amr), RFC 9470 (step-up); levels: docs/identity/step-up.md.
 
-/** From least to most. Each is worth those before it. */
-export const acrLevels = [
-  "urn:sallyport:acr:password",
-  "urn:sallyport:acr:mfa",
-  "urn:sallyport:acr:phishing-resistant",
-] as const;
-export type Acr = (typeof acrLevels)[number];
+import { type Acr, acrLevels, isAcr } from "@sallyport/protocol/token/acr.ts";
 
 /** How somebody has proven who they are. `passkey-synced`: its private key may be on several devices. */
 export type Method = "password" | "totp" | "recovery-code" | "passkey-bound" | "passkey-synced";
@@ -29,10 +23,6 @@ export function authenticationOf(methods: readonly Method[]): Authentication | n
   return second
     ? { acr: "urn:sallyport:acr:mfa", amr: ["pwd", "otp", "mfa"] }
     : { acr: "urn:sallyport:acr:password", amr: ["pwd"] };
-}
-
-export function isAcr(text: string): text is Acr {
-  return (acrLevels as readonly string[]).includes(text);
 }
 
 /** What a client or a gateway asks of a log-in. */

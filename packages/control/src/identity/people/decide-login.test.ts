@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
+import { acrLevels } from "@sallyport/protocol/token/acr.ts";
 import fc from "fast-check";
-import { acrLevels, authenticationOf, type Demand, decideDemand } from "./acr.ts";
+import { authenticationOf, type Demand, decideDemand } from "./acr.ts";
 import { decideThrottle, loginTakes, type ThrottleTake, throttleRules } from "./decide-throttle.ts";
 import { digestOf, makeRecoveryCodes, normalizeRecoveryCode } from "./one-time-secrets.ts";
 

@@ -2,9 +2,9 @@
 // same transaction, and never outlive a restore. Trusts what was proven before `startSession`. Specified in docs/identity/sessions.md.
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import type { Acr } from "@sallyport/protocol/token/acr.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
-import type { Acr } from "./acr.ts";
 
 type Act<T> = Generator<Statement, T, readonly Row[]>;
 

@@ -12,6 +12,7 @@ import type {
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import type { StepUp } from "@sallyport/protocol/token/acr.ts";
 import type { Finding, Place } from "./finding.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
@@ -30,6 +31,7 @@ export interface OperationConfig {
   readonly timeoutMs: number;
   readonly businessErrors: readonly number[];
   readonly offline: "bound" | "until-expiry";
+  readonly stepUp?: StepUp;
 }
 
 /** How a client proves itself at the issuer: one way, and no other is accepted from it. */

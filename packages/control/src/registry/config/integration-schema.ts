@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
+import { stepUpKeys } from "./step-up-schema.ts";
 import { timeout } from "./system-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
 import { date, id, operationName, owner, prose, rate, size } from "./words.ts";
@@ -27,6 +28,7 @@ const granted = z.strictObject({
   timeout: timeout()
     .optional()
     .describe("How long the provider may take for this consumer; it can only lower the bound of the operation."),
+  ...stepUpKeys,
 });
 
 const proof = z.strictObject({

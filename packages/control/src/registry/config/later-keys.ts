@@ -18,7 +18,6 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
   ["response", "remove it; answers are not inspected yet"],
   ["record", "remove it; every crossing is recorded durably"],
   ["stepUp", "remove it; do not grant operations that need step-up"],
-  ["acr", "write a policy on `context.acr`"],
   ["scope", "remove it; the scope is `<system>:<operation>`"],
   ["audience", "remove it; the audience follows from the issuer and the system"],
   ["webhooks", "remove it"],

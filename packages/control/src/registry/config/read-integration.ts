@@ -8,6 +8,7 @@ import { type IntegrationSource, integrationSchema } from "./integration-schema.
 import { nearest } from "./nearest.ts";
 import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
+import { stepUpOf } from "./step-up-schema.ts";
 import { type MapTree, spotOf, type Tree, textAt } from "./yaml-tree.ts";
 
 /** What is known of an integration before its systems are looked at. */
@@ -75,6 +76,7 @@ function readGranted(tree: MapTree, source: IntegrationSource, findings: Finding
         name,
         ...(bounds?.body === undefined ? {} : { bodyBytesMax: bounds.body }),
         ...(bounds?.timeout === undefined ? {} : { timeoutMs: bounds.timeout }),
+        ...stepUpOf(bounds ?? {}),
       }))
       .sort((a, b) => compareText(a.name, b.name));
   }

@@ -11,6 +11,7 @@ import { needsPrivateWord } from "./private-hosts.ts";
 import { readIdentity } from "./read-identity.ts";
 import { readMode, readPassthrough } from "./read-mode.ts";
 import { shape } from "./shape.ts";
+import { stepUpOf } from "./step-up-schema.ts";
 import { type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
@@ -132,6 +133,7 @@ function readOperation(reader: Reader, name: string, source: OperationSource): O
     timeoutMs: source.timeout,
     businessErrors: [...new Set(source.outcome?.["business-error"] ?? [])].sort((a, b) => a - b),
     offline: source.offline,
+    ...stepUpOf(source),
   };
 }
 

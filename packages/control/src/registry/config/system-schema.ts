@@ -4,6 +4,7 @@ import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { identity } from "./identity-schema.ts";
 import { modeKeys, passthrough } from "./mode-schema.ts";
+import { stepUpKeys } from "./step-up-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
 import {
   attributeFrom,
@@ -108,6 +109,7 @@ const operationDetails = z.strictObject({
     .describe(
       "How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires.",
     ),
+  ...stepUpKeys,
 });
 
 export type OperationSource = z.output<typeof operationDetails>;

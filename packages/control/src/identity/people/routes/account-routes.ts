@@ -1,7 +1,8 @@
 // Promises that a person sees and ends their own sessions and changes their own credentials: only after a log-in of a moment ago, and only with a log-in
 // as strong as the strongest they have, so that a stolen password cannot add a passkey. Trusts visit.ts. docs/identity/people.md "Pages".
+
+import { acrLevels } from "@sallyport/protocol/token/acr.ts";
 import type { IssuerRoute } from "../../seams.ts";
-import { acrLevels } from "../acr.ts";
 import { allows, seedContext } from "../login.ts";
 import { digestOf, makeRecoveryCodes } from "../one-time-secrets.ts";
 import { accountPage, appPage, recoveryPage } from "../pages/account-pages.ts";

@@ -1,8 +1,10 @@
 // Promises that an authorization request ends with what it asked for or with an error its client understands: enough of a log-in, a consent given by a
 // form, once. Trusts the desk for the request and its end. OpenID Connect Core 1.0 §3.1.2, RFC 9470, docs/identity/step-up.md.
+
+import { type Acr, acrLevels } from "@sallyport/protocol/token/acr.ts";
 import type { AuthorizationDesk, LoginRefusal, PendingAuthorization } from "../../oauth/interaction.ts";
 import type { IssuerRoute } from "../../seams.ts";
-import { type Acr, acrLevels, decideDemand } from "../acr.ts";
+import { decideDemand } from "../acr.ts";
 import { consentPage } from "../pages/consent-page.ts";
 import { messagePage, type Page, sendPage, sendRedirect } from "../pages/page.ts";
 import type { SessionFacts } from "../session-commands.ts";
