@@ -195,3 +195,21 @@ test("a key of another kind is refused as a signer, without showing it", () => {
     (error: Error) => !error.message.includes(oct.k),
   );
 });
+
+test("attack: the mirrored point, which has the same x, is another key", () => {
+  const crypto = createTokenCrypto();
+  const { signer } = generateSigner("ES256");
+  const { jwk } = signer;
+  assert.ok(jwk.kty === "EC");
+  const field = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
+  const y = BigInt(`0x${Buffer.from(jwk.y, "base64url").toString("hex")}`);
+  const mirrored = Buffer.from((field - y).toString(16).padStart(64, "0"), "hex").toString("base64url");
+  const data = Buffer.from("signed");
+  const signature = signer.sign(data);
+  const own = crypto.importKey(jwk);
+  const other = crypto.importKey({ ...jwk, y: mirrored });
+  assert.ok(own !== null && other !== null);
+  assert.notEqual(own.kid, other.kid);
+  assert.deepEqual([own.verify(data, signature), other.verify(data, signature)], [true, false]);
+  assert.equal(crypto.importKey({ ...jwk }), own, "imported once");
+});

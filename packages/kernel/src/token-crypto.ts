@@ -13,7 +13,7 @@ import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto, TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import { algorithmOf, type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 
-/** Imported keys kept by thumbprint. A DPoP caller chooses its key, so without a bound a flood of keys would be a leak. */
+/** Imported keys kept by their coordinates. A DPoP caller chooses its key, so without a bound a flood of keys would be a leak. */
 export const importedKeysMax = 4096;
 
 /** Both algorithms have signatures of this many bytes; OpenSSL must not be asked about any other length. */
@@ -45,9 +45,11 @@ export function createTokenCrypto(): TokenCrypto {
   return {
     sha256,
     importKey(jwk: PublicJwk): VerifyKey | null {
-      const kid = thumbprint(jwk, { sha256 });
-      const known = imported.get(kid);
+      // Coordinates have one spelling (parsePublicJwk), and only a key on P-256 has two: equal texts are equal keys.
+      const name = jwk.kty === "EC" ? `${jwk.x}.${jwk.y}` : jwk.x;
+      const known = imported.get(name);
       if (known !== undefined) return known;
+      const kid = thumbprint(jwk, { sha256 });
       let key: VerifyKey;
       try {
         key = verifierOf(kid, algorithmOf(jwk), createPublicKey({ key: { ...jwk }, format: "jwk" }));
@@ -61,7 +63,7 @@ export function createTokenCrypto(): TokenCrypto {
           break;
         }
       }
-      imported.set(kid, key);
+      imported.set(name, key);
       return key;
     },
   };

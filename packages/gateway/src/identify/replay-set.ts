@@ -18,6 +18,8 @@ const headerWords = 4;
 const shareWords = 1024;
 /** One key may fill this part of a step's table, so that it alone cannot shut the others out. */
 const sharePerKey = 1 / 2;
+/** Places of keys remembered, so that a key costs one HMAC per step and not one per proof; full, remembering begins anew. */
+const placesMax = 4_096;
 /** Spins while another thread clears a table (well under a millisecond of work). */
 const spinsMax = 1_000_000;
 
@@ -36,6 +38,16 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
   const first = headerWords + shareWords;
   const slots = span - first;
   const shareMax = BigInt(Math.ceil(slots * sharePerKey));
+  const places = new Map<string, number>();
+  const placeOf = (step: number, jkt: string): number => {
+    const name = `${step}\n${jkt}`;
+    const known = places.get(name);
+    if (known !== undefined) return known;
+    if (places.size >= placesMax) places.clear();
+    const place = shareOf(key, step, jkt);
+    places.set(name, place);
+    return place;
+  };
   return {
     burn(step, jkt, jti) {
       const base = (step % tables) * span;
@@ -44,7 +56,7 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
       // Zero means empty, so the one hash that is zero is moved to one.
       const hash = mac.readBigInt64LE(0) || 1n;
       const start = mac.readUInt32LE(8) % slots;
-      const share = base + headerWords + shareOf(key, step, jkt);
+      const share = base + headerWords + placeOf(step, jkt);
       const isOver = Atomics.load(words, share) >= shareMax;
       for (let probe = 0; probe < probesMax; probe++) {
         const index = base + first + ((start + probe) % slots);
