@@ -45,8 +45,19 @@ export function decodeBase64url(text: string): Uint8Array | null {
   return seen >= invalid ? null : bytes;
 }
 
+interface NativeBase64 {
+  toBase64?(options: { readonly alphabet: "base64url"; readonly omitPadding: true }): string;
+}
+const nativeOptions = Object.freeze({ alphabet: "base64url", omitPadding: true });
+
 /** Unpadded base64url. */
 export function encodeBase64url(bytes: Uint8Array): string {
+  // ECMAScript 2026; our types and the oldest Node we run on do not have it yet. A tenth of the loop's cost, and one flat text.
+  return (bytes as NativeBase64).toBase64?.(nativeOptions) ?? encodeByTable(bytes);
+}
+
+/** The same without help of the engine. */
+export function encodeByTable(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length; i += 3) {
     const a = bytes[i] ?? 0;
