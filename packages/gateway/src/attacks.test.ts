@@ -387,6 +387,33 @@ describe("the provider misbehaves", () => {
     );
   });
 
+  test("an effect whose kept connection the provider closes without an answer is sent once and never again; a read once more, on a new one", async () => {
+    const send = (method: string) =>
+      method === "GET"
+        ? orders.send(invoice())
+        : orders.send(`${url}/billing/v1/invoices`, {
+            method,
+            headers: { "content-type": "application/json" },
+            body: '{"amount":1,"customer":"c-1"}',
+          });
+    for (const [method, status, times] of [["POST", 502, 1] as const, ["GET", 200, 2] as const]) {
+      // So that its connection is one that has served.
+      assert.equal((await send("GET")).status, 200);
+      const reached = upstream.seen.length;
+      upstream.answer = (request, response) => {
+        if (upstream.seen.length === reached + 1) request.socket.destroy();
+        else response.end("{}");
+      };
+      const got = await send(method).finally(() => {
+        upstream.answer = null;
+      });
+      assert.deepEqual([got.status, upstream.seen.length - reached], [status, times], method);
+      const leaves = (await bed.leaves(got.id)).map((leaf) => leaf.t);
+      assert.deepEqual(leaves, method === "GET" ? ["crossing"] : ["intent", "outcome"]);
+      if (method === "POST") assert.equal(got.code, "upstream-unreachable");
+    }
+  });
+
   test("a provider cannot speak in our name: its Sallyport-Verdict and DPoP-Nonce stay behind, informational answers too", async () => {
     upstream.answer = (request) => {
       request.socket.end(

@@ -1,5 +1,6 @@
 // Promises one reading of an answer's head or none: a status line and fields with no second interpretation, bounded in number and size.
 // Trusts nothing a provider sends. Specified by RFC 9112 §2-6 and RFC 9110 §5; what is refused beyond them: docs/decisions/0021-own-upstream-client.md.
+import { colon, cr, lf, space, tab, tokenOctets } from "./octets.ts";
 
 /** Status line and fields of one head, with their line ends. */
 export const headBytesMax = 32 * 1024;
@@ -10,13 +11,6 @@ export const incomplete = -1;
 /** `read` found something that is not HTTP/1.1; `why` says what. */
 export const malformed = -2;
 
-const cr = 0x0d;
-const lf = 0x0a;
-const colon = 0x3a;
-const space = 0x20;
-const tab = 0x09;
-
-const isToken = tableOf(/[!#$%&'*+.^_`|~0-9A-Za-z-]/);
 /** RFC 9110 §5.5 without obs-text: bytes above 0x7e have no agreed reading, so the caller would not see what we judged. */
 const isValue = tableOf(/[\t\x20-\x7e]/);
 /** The reason is read by nobody and goes nowhere, so that it may be in any alphabet. */
@@ -106,7 +100,7 @@ export class ResponseHead {
       if (at > headBytesMax) return this.#refuse("the header section is too large");
       if (text.charCodeAt(at) === cr) return this.#endLine(text, at, "a header line is malformed");
       const nameFrom = at;
-      while (isToken[text.charCodeAt(at)] === 1) at++;
+      while (tokenOctets[text.charCodeAt(at)] === 1) at++;
       if (text.charCodeAt(at) !== colon || at === nameFrom)
         return at >= text.length ? incomplete : this.#refuse(nameProblem(text.charCodeAt(at), at === nameFrom));
       const name = text.slice(nameFrom, at);

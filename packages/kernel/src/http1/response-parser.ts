@@ -1,5 +1,6 @@
 // Promises the answer to one request at a time out of a connection's bytes, however they are cut: head, content and end, or one reason why it is
 // no answer. A cut answer never ends as a whole one. Trusts nothing a provider sends. RFC 9112 §6-8; docs/decisions/0021-own-upstream-client.md.
+import { cr, lf, space, tab } from "./octets.ts";
 import { headBytesMax, incomplete, malformed, ResponseHead } from "./response-head.ts";
 
 /** Informational answers before the one that counts. */
@@ -40,8 +41,6 @@ type State =
   | "chunk-lf"
   | "trailer";
 
-const cr = 0x0d;
-const lf = 0x0a;
 const semicolon = 0x3b;
 const nothing = Buffer.alloc(0);
 
@@ -255,7 +254,7 @@ export class ResponseParser {
       case "chunk-extension":
         if (byte === cr) this.#state = "chunk-size-lf";
         else if (++this.#extensionBytes > chunkExtensionBytesMax) return "a chunk extension is too long";
-        else if (byte !== 0x09 && (byte < 0x20 || byte > 0x7e)) return "a chunk extension is malformed";
+        else if (byte !== tab && (byte < space || byte > 0x7e)) return "a chunk extension is malformed";
         return null;
       case "chunk-size-lf":
         if (byte !== lf) return "a chunk size is not followed by CR LF";
