@@ -15,7 +15,8 @@ async function using(
   work: (pool: UpstreamPool) => Promise<void>,
   connectionsMax = 4,
 ): Promise<void> {
-  const pool = openPool(provider.origin, { connectionsMax });
+  // A clock that stands still: no connection ends here because it was idle for long.
+  const pool = openPool(provider.origin, { connectionsMax, clock: { nowMs: 0 } });
   try {
     await work(pool);
   } finally {
@@ -187,6 +188,32 @@ describe("a provider that goes away", () => {
         [2, 1],
       );
     });
+  });
+
+  test("a read that is given up before it could be sent again is not", async () => {
+    const provider = await leaving((socket) => void socket.end());
+    const second = Promise.withResolvers<void>();
+    let dials = 0;
+    const open: OpenSocket = async (request) => {
+      if (++dials === 2) await second.promise;
+      return openSocket(request);
+    };
+    const pool = createDialer({ openSocket: open }).upstream(provider.origin, {
+      rules: { allowPrivateHosts: new Set(["127.0.0.1"]), ownAddresses: new Set() },
+      connectionsMax: 1,
+      connectTimeoutMs: 2_000,
+    });
+    await ask(pool);
+    const told = () => assert.fail("told after it was given up");
+    const handler = { onContentSent: told, onHead: told, onContent: told, onEnd: told, onFault: told };
+    const call = pool.send({ ...get, path: "/given-up" }, handler);
+    while (dials < 2) await turn();
+    call.abort();
+    second.resolve();
+    assert.equal((await ask(pool)).content, "2.1");
+    assert.ok(!provider.connections[1]?.received.includes("/given-up"));
+    await pool.destroy();
+    await provider.close();
   });
 
   test("a read whose connection was new is not sent again: nothing says that its end was a coincidence", async () => {

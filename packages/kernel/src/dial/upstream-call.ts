@@ -16,8 +16,6 @@ export class Call implements UpstreamCall {
   readonly #ended: (call: Call) => void;
   connection: UpstreamConnection | null = null;
   isOver = false;
-  /** It was sent once already, on a connection that was closed without a byte of an answer. */
-  isSecondTry = false;
   #isPaused = false;
 
   /** `ended`: it was aborted. Throws TypeError as `requestHead` does. */
@@ -45,11 +43,11 @@ export class Call implements UpstreamCall {
   }
 
   /**
-   * RFC 9112 §9.3.1: a request without an effect may be sent again once, when its connection was closed as it was sent. Nothing else ever is:
+   * RFC 9112 §9.3.1: a request without an effect may be sent again, when its connection was closed as it was sent: by the pool, once. Nothing else ever is:
    * whether a provider acted cannot be known, and repeating effects is the idempotency engine's decision.
    */
   get maySendAgain(): boolean {
-    return this.content === null && !this.isSecondTry && safeMethods.has(this.method);
+    return this.content === null && safeMethods.has(this.method);
   }
 
   get isPaused(): boolean {

@@ -125,12 +125,10 @@ export class UpstreamConnection implements ResponseSink {
     // RFC 9112 §9.5: who refuses is not sent the rest; then nothing else can follow on this connection.
     if (head.status >= 400) this.#sending?.stop();
     this.#call?.handler.onHead(head.status, head.fields);
-    this.#checkAborted();
   }
 
   onContent(content: Buffer): void {
     this.#call?.handler.onContent(content);
-    this.#checkAborted();
   }
 
   onEnd(isReusable: boolean): void {
@@ -154,11 +152,6 @@ export class UpstreamConnection implements ResponseSink {
     this.#call = null;
     this.destroy();
     call?.fail(new DialFault("protocol", why));
-  }
-
-  /** A handler that gave up in a call of ours has had the connection closed. */
-  #checkAborted(): void {
-    if (this.#call === null || this.#call.isOver) this.#parser.stop();
   }
 
   #ended(): void {

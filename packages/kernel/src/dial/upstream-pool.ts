@@ -106,9 +106,9 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
     if (at >= 0) this.#idle.splice(at, 1);
     if (unanswered !== null) {
       const { call, fault } = unanswered;
-      // The first request of a connection cannot have met the end of an idle one.
+      // The first request of a connection cannot have met the end of an idle one. What is sent again is the first of its connection: so it is once.
       if (connection.requests > 1 && call.maySendAgain) {
-        call.isSecondTry = true;
+        call.connection = null;
         this.#again.push(call);
       } else call.fail(fault);
     }

@@ -18,9 +18,8 @@ export function readAnswer(
 ): ReadAnswer {
   let status = 0;
   let fields: readonly string[] = [];
-  let content = "";
+  const held: Buffer[] = [];
   let end: ReadAnswer["end"] = null;
-  let count = 0;
   const once = (value: NonNullable<ReadAnswer["end"]>): void => {
     if (end !== null) throw new Error("told of a second end");
     end = value;
@@ -33,8 +32,7 @@ export function readAnswer(
     },
     onContent(piece) {
       if (end !== null) throw new Error("content after the end");
-      content += piece.toString("latin1");
-      count++;
+      held.push(piece);
     },
     onEnd: (isReusable) => once({ isReusable }),
     onMalformed: (malformed) => once({ malformed }),
@@ -48,7 +46,7 @@ export function readAnswer(
     reused.fill(0x21);
   }
   if (on.eof === true) parser.eof();
-  return { status, fields, content, end, pieces: count };
+  return { status, fields, content: Buffer.concat(held).toString("latin1"), end, pieces: held.length };
 }
 
 /** Every way to cut `bytes` in two, and byte by byte. */
