@@ -1,5 +1,5 @@
 // Promises one frozen request out of what the socket said, or a refusal: ambiguous input is never repaired.
-// Trusts the parser of node:http to have split fields, and nothing else. Specified in docs/formats/canonical-request.md (RFC 9112, RFC 3986).
+// Trusts the listener's parser to have split fields, and nothing else. Specified in docs/formats/canonical-request.md (RFC 9112, RFC 3986).
 import { type Deny, deny } from "../verdict.ts";
 import { parseHeaderFields } from "./header-fields.ts";
 import { connectionOptions, isConnectionOption } from "./hop-headers.ts";

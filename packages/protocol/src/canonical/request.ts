@@ -1,14 +1,14 @@
 // Promises the one request that every stage reads: made once by canonicalize.ts, frozen, with a single reading.
 // Trusts nothing: it is data. Rules are specified in docs/formats/canonical-request.md (RFC 9110, RFC 9112, RFC 3986).
 
-/** A request as the parser of node:http hands it over, before anyone has judged it. */
+/** A request as the parser hands it over, before anyone has judged it. */
 export interface RawRequest {
   readonly method: string;
-  /** The request-target as received (`IncomingMessage.url`). */
+  /** The request-target as received. */
   readonly target: string;
   /** `1.1` */
   readonly httpVersion: string;
-  /** Names and values alternating, as received (`IncomingMessage.rawHeaders`). */
+  /** Names and values alternating, as received. */
   readonly rawHeaders: readonly string[];
   /** The origin that callers use for this listener, from configuration: nothing a request says can change it. */
   readonly listener: { readonly url: string };
