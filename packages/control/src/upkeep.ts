@@ -39,6 +39,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
       await inForce.flush();
       await operators.flush();
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);
+      for (let round = 0; round < purgeRoundsMax && (await store.run("endExpiredSessions", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgePeople", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeOAuth", null)) > 0; round += 1);
       for (const { node } of hub.connected()) await store.run("touchNode", { node });

@@ -4,13 +4,14 @@ import { randomBytes } from "node:crypto";
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { backupMigrations } from "../../backup/store.ts";
+import { oauthCommands, oauthMigrations } from "../oauth/store.ts";
 import { identityCommands, identityMigrations } from "../store.ts";
 import { digestOf, makeSecret, makeSessionId, makeUserId } from "./one-time-secrets.ts";
 import type { NewSession } from "./session-commands.ts";
 import { peopleCommands, peopleMigrations } from "./store.ts";
 
-export const commands = { ...outboxCommands, ...identityCommands, ...peopleCommands };
-export const migrations = [...identityMigrations, ...backupMigrations, ...peopleMigrations];
+export const commands = { ...outboxCommands, ...identityCommands, ...oauthCommands, ...peopleCommands };
+export const migrations = [...identityMigrations, ...oauthMigrations, ...backupMigrations, ...peopleMigrations];
 export type PeopleTestCommands = typeof commands;
 export const commandsUrl = new URL(import.meta.url);
 

@@ -3,6 +3,7 @@
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Acr } from "@sallyport/protocol/token/acr.ts";
+import { tombstoneGrants } from "../oauth/grant-commands.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
 
@@ -272,7 +273,7 @@ export function* endSessions(
   return rows.length;
 }
 
-/** What an end brings with it: the tokens die, and every client that had some is told (OpenID Connect Back-Channel Logout 1.0). */
+/** What an end brings with it: tokens and refresh tokens die, and every client that had some is told (OpenID Connect Back-Channel Logout 1.0). */
 function* followEnd(
   { tenant, environment }: Place,
   { sid, user }: { readonly sid: string; readonly user: string },
@@ -287,6 +288,7 @@ function* followEnd(
     notBefore: now,
     until: now + tokenEndMs,
   });
+  yield* tombstoneGrants({ tenant, environment, by: "session", value: sid }, now);
   const clients = yield {
     sql: `SELECT client FROM people_session_client WHERE ${inPlace} AND sid = ? ORDER BY client`,
     params: [tenant, environment, sid],
@@ -319,6 +321,31 @@ const endUserSessions: Command<
         facts: { why, count },
       });
     return count;
+  },
+};
+
+const expiredPerRunMax = 200;
+
+/** Ends sessions whose whole time is over: what they allowed ends with them. Idle ones only close the browser's door. Returns how many. */
+const endExpiredSessions: Command<null, number> = {
+  audit: "session.end",
+  *body(_input, context) {
+    const rows = yield {
+      sql: `SELECT tenant, environment, sid, user_id FROM people_session WHERE ended_at IS NULL AND until <= ? ORDER BY until, sid LIMIT ${expiredPerRunMax}`,
+      params: [context.now],
+    };
+    for (const row of rows) {
+      const place = { tenant: String(row["tenant"]), environment: String(row["environment"]) };
+      const session = { sid: String(row["sid"]), user: String(row["user_id"]) };
+      yield {
+        sql: `UPDATE people_session SET ended_at = ?, ended_why = 'time' WHERE ${inPlace} AND sid = ?`,
+        params: [context.now, place.tenant, place.environment, session.sid],
+      };
+      yield* followEnd(place, session, context);
+      const facts = { why: "time" };
+      yield sessionAudit({ ...place, ...session, actor: "built-in", action: "session.end", facts }, context);
+    }
+    return rows.length;
   },
 };
 
@@ -355,4 +382,5 @@ export const sessionCommands = {
   listSessions,
   endSession,
   endUserSessions,
+  endExpiredSessions,
 } satisfies CommandTable;

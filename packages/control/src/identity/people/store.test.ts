@@ -220,6 +220,51 @@ forEachDialect((_dialect, open) => {
     );
   });
 
+  test("a session that ends takes the grants made in it along, and a disabled user all of theirs: nothing can be refreshed any more", async () => {
+    const { user } = await someone();
+    const [first, second] = [await started(user), await started(user)];
+    const grantOf = async (session: string | null) => {
+      const id = `grt_${makeSecret(random).slice(0, 22)}`;
+      const oauth = { ...place, interaction: `i-${id}`, pushed: null };
+      await store.run("keepOAuthRequest", {
+        ...place,
+        kind: "interaction",
+        digest: oauth.interaction,
+        client: "shop",
+        expiresAt: clock.now() + 60_000,
+        sealed: new Uint8Array(4),
+      });
+      const facts = {
+        id,
+        client: "shop",
+        subject: user,
+        session,
+        expiresAt: clock.now() + 1_000_000,
+        sealed: new Uint8Array(4),
+      };
+      const code = { digest: `c-${id}`, expiresAt: clock.now() + 60_000, sealed: new Uint8Array(4) };
+      assert.ok(await store.run("allowAuthorization", { ...oauth, grant: facts, code }));
+      return `c-${id}`;
+    };
+    const redeem = (digest: string) => store.run("redeemCode", { ...place, client: "shop", digest, refresh: null });
+    const codes = [await grantOf(first.sid), await grantOf(second.sid), await grantOf(null)] as const;
+    await store.run("endSession", { ...place, sid: first.sid, actor: `user:${user}`, why: "user" });
+    assert.equal(await redeem(codes[0]), "gone");
+    assert.equal(await redeem(codes[1]), "redeemed", "another session's grant lives");
+    await store.run("disableUser", { ...place, user, actor: "operator:test", reason: "left" });
+    assert.equal(await redeem(codes[2]), "gone");
+  });
+
+  test("a session whose whole time is over is ended with what it allowed, once", async () => {
+    const { user } = await someone();
+    const { sid } = await started(user, { absoluteMs: 1_000 });
+    await store.run("noteSessionClient", { ...place, sid, client: "shop" });
+    clock.move(1_001);
+    while ((await store.run("endExpiredSessions", null)) > 0);
+    assert.equal((await revocations()).filter((one) => one === `session ${sid}`).length, 1);
+    assert.equal(await store.run("endExpiredSessions", null), 0);
+  });
+
   test("disabling a user ends every session and every token, and nothing of theirs works until they are enabled", async () => {
     const { user, link } = await someone();
     const sessions = [await started(user), await started(user)];

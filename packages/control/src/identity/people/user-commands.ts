@@ -3,6 +3,7 @@
 import { strict as assert } from "node:assert";
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { tombstoneGrants } from "../oauth/grant-commands.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
 import { endSessions } from "./session-commands.ts";
@@ -219,6 +220,7 @@ const readUserByName: Command<Place & { readonly name: string }, StoredUser | nu
 
 /** Every token about this user dies, whatever session it came from. */
 function* revokeSubject({ tenant, environment, user }: UserPlace, now: number): Act<void> {
+  yield* tombstoneGrants({ tenant, environment, by: "subject", value: user }, now);
   yield* appendRevocation({
     tenant,
     environment,
