@@ -1,15 +1,18 @@
 // People as an operator and a person meet them: the estate's word, the link, the page, the end of a session, over a control plane with its real store and sockets.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Control, startControl } from "@sallyport/control/control.ts";
+import { dpopProof, send, testKey } from "@sallyport/control/identity/issuer.test-support.ts";
 import { TestBrowser } from "@sallyport/control/identity/people/browser.test-support.ts";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
 import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
 import { openAdminClient } from "./admin-connection.ts";
+import { freePorts } from "./installation.test-support.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 const data = mkdtempSync(join(tmpdir(), "sallyport-people-"));
@@ -20,22 +23,41 @@ after(async () => {
 });
 
 const faults: object[] = [];
+let ports: readonly number[] | null = null;
 async function start(): Promise<Control> {
   await control?.stop();
-  const place = { host: "localhost", port: 0, url: null };
+  // The same at every start: the operator's key file names the admin listener.
+  ports ??= await freePorts(3);
+  const [identity, channel, admin] = ports.map((port) => ({ host: "localhost", port, url: null }));
+  assert.ok(identity !== undefined && channel !== undefined && admin !== undefined);
   control = await startControl({
     ...{ tenant: "main", region: "default", dataDirectory: data, checkpointCopy: null, storeUrl: null },
-    ...{ identity: place, channel: place, admin: place, clock: systemClock, random: systemRandom },
+    ...{ identity, channel, admin, clock: systemClock, random: systemRandom },
     logger: { info: () => undefined, warn: () => undefined, error: (fields: object) => void faults.push(fields) },
     ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
   });
   return control;
 }
 
+const app = `system: app
+identity:
+  client: app
+  public: true
+  grants: [authorization_code, refresh_token]
+  redirectUris: ["http://127.0.0.1/callback"]
+uses:
+  - to: billing
+    purpose: Show people their invoices
+    operations: [invoice.read]
+`;
 const estate = (people: string) =>
   loadEstateFrom(
     memoryEstateIo(
-      { ...soundEstate(), "sallyport.yaml": `estate: default\nenvironments:\n  production:\n${people}` },
+      {
+        ...soundEstate(),
+        "systems/app.yaml": app,
+        "sallyport.yaml": `estate: default\nenvironments:\n  production:\n${people}`,
+      },
       Date.now,
     ),
   );
@@ -93,5 +115,76 @@ test("nobody signs in before the estate says so; then a link makes an account, a
   assert.doesNotMatch((await browserOf(running).get("/main/production/login")).text, /type="password"/);
   await running.apply(estate(""));
   assert.equal((await restarted.get(account)).status, 404, "and what the estate takes back is gone at once");
+  assert.deepEqual(faults, []);
+});
+
+const claimsOf = (token: unknown): Readonly<Record<string, unknown>> =>
+  JSON.parse(Buffer.from(String(token).split(".")[1] ?? "", "base64url").toString());
+
+test("an app asks, a person signs in and says yes, the token says what their log-in was worth, and with the session its refresh ends", {
+  timeout: 120_000,
+}, async () => {
+  const running = await start();
+  await running.apply(estate("    people:\n      signIn: [password]\n"));
+  const issuer = running.issuers()["production"] ?? "";
+  const ca = readFileSync(join(data, "ca", "control.pem"), "utf8");
+  const made = await call<{ id: string; link: string }>("POST", "/v1/users", { name: "bert" });
+  const browser = browserOf(running);
+  const link = await browser.get(made.link.slice(running.addresses.identity.length));
+  await browser.submit(link, "/enrol/password", { password: "correct horse battery" });
+  await browser.submit(await browser.get("/main/production/account"), "/account/logout");
+
+  const verifier = "a-verifier-of-at-least-forty-three-characters";
+  const query = new URLSearchParams({
+    ...{ client_id: "app", response_type: "code", redirect_uri: "http://127.0.0.1:49152/callback", state: "s" },
+    ...{ code_challenge: createHash("sha256").update(verifier).digest("base64url"), code_challenge_method: "S256" },
+    ...{ resource: `${issuer}/systems/billing`, scope: "billing:invoice.read" },
+  });
+  const asked = await browser.get(`/main/production/authorize?${query}`);
+  const path = (to: string | null) => (to ?? "").replace(running.addresses.identity, "");
+  const page = await browser.get(path(asked.location));
+  const login = await browser.get(path(page.location));
+  const consent = await browser.submit(login, "/login", { name: "bert", password: "correct horse battery" });
+  assert.match(consent.text, /Allow app to act for you/);
+  const back = new URL((await browser.submit(consent, "/consent", { answer: "allow" })).location ?? "");
+  assert.deepEqual(
+    [back.origin, back.searchParams.get("iss"), back.searchParams.get("state")],
+    ["http://127.0.0.1:49152", issuer, "s"],
+  );
+
+  const key = testKey();
+  let nonce: string | undefined;
+  const token = async (fields: Readonly<Record<string, string>>) => {
+    for (;;) {
+      const body = new URLSearchParams({ client_id: "app", ...fields }).toString();
+      const answer = await send(`${issuer}/token`, ca, {
+        body,
+        headers: { dpop: dpopProof(key, `${issuer}/token`, nonce) },
+      });
+      if (answer.body["error"] !== "use_dpop_nonce") return answer;
+      nonce = String(answer.headers["dpop-nonce"]);
+    }
+  };
+  const code = back.searchParams.get("code") ?? "";
+  const first = await token({
+    grant_type: "authorization_code",
+    code,
+    redirect_uri: "http://127.0.0.1:49152/callback",
+    code_verifier: verifier,
+  });
+  assert.equal(first.status, 200, first.text);
+  const [session] = await call<readonly { sid: string }[]>("GET", "/v1/sessions");
+  const claims = claimsOf(first.body["access_token"]);
+  assert.deepEqual(
+    [claims["sub"], claims["sid"], claims["acr"], claims["amr"]],
+    [made.id, session?.sid, "urn:sallyport:acr:password", ["pwd"]],
+  );
+
+  const fresh = await token({ grant_type: "refresh_token", refresh_token: String(first.body["refresh_token"]) });
+  assert.equal(fresh.status, 200, fresh.text);
+  assert.equal(claimsOf(fresh.body["access_token"])["auth_time"], claims["auth_time"], "a refresh is no log-in");
+  await call("POST", `/v1/sessions/${session?.sid}/end`, { reason: "left the desk" });
+  const after = await token({ grant_type: "refresh_token", refresh_token: String(fresh.body["refresh_token"]) });
+  assert.deepEqual([after.status, after.body["error"]], [400, "invalid_grant"]);
   assert.deepEqual(faults, []);
 });
