@@ -124,6 +124,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   ...waiverReaders,
 };
 
+const exchange = "packages/control/src/identity/exchange/decide-exchange.ts";
 const integrationReaders: Readonly<Record<string, Reader>> = {
   mode,
   until,
@@ -143,11 +144,41 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   "limits[].per": obeyed(`${gateway}/snapshot/estate.ts`, "limit.rule.per ==="),
   "limits[].rate": obeyed(`${gateway}/limit/gcra.ts`, "/ rule.rate"),
   "limits[].burst": obeyed(`${gateway}/limit/gcra.ts`, "rule.burst - 1"),
+  "exchange[].subject": obeyed(exchange, "rule.subject === from"),
+  "exchange[].as": obeyed(exchange, "rule.as ==="),
+  "exchange[].operations": obeyed(exchange, "rule.operations.filter("),
+  "exchange[].carries": obeyed(exchange, "carries[word]"),
+  "exchange[].depth": obeyed(exchange, "Math.min(rule.depth"),
+  "exchange[].binding": obeyed(exchange, "rule.binding ==="),
   "operations.<name>.body": obeyed(`${gateway}/snapshot/estate.ts`, "source.bodyBytesMax ??"),
   "operations.<name>.timeout": obeyed(`${gateway}/snapshot/estate.ts`, "source.timeoutMs ??"),
   "operations.<name>.acr": stepUp,
   "operations.<name>.maxAge": stepUp,
   environments: sited,
+  ...waiverReaders,
+};
+
+const outside = "packages/protocol/src/token/outside-token.ts";
+const trusted = "packages/control/src/identity/trust/trusted-issuers.ts";
+const fetched = "packages/control/src/identity/trust/fetch-jwks.ts";
+const issuerReaders: Readonly<Record<string, Reader>> = {
+  issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(issuer)"),
+  description: forPeople("whose tokens these are"),
+  url: obeyed(outside, "members.iss !== rules.issuer"),
+  preset: obeyed(`${config}/read-issuer.ts`, "presets[source.preset]"),
+  algorithms: obeyed(outside, "rules.algorithms.some("),
+  audiences: obeyed(outside, "rules.audiences.includes(one)"),
+  companions: obeyed(outside, "rules.companions.includes(one)"),
+  parties: obeyed(outside, "rules.parties.includes(claims.party)"),
+  lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
+  jwks: obeyed(trusted, "importOutsideKeys(keys.keys)"),
+  jwksUri: obeyed(fetched, "new URL(uri)"),
+  allowPrivate: obeyed(fetched, "allowPrivate ? [host]"),
+  "tls.ca": obeyed(trusted, "name === keys.trust"),
+  "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
+  "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
+  "systems[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),
+  environments: obeyed(`${config}/load.ts`, "includes(rules.name)"),
   ...waiverReaders,
 };
 
@@ -167,6 +198,7 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
     environments: sited,
     ...waiverReaders,
   },
+  "issuers/<id>.yaml": issuerReaders,
 };
 
 /** The keys that hold a value: those below which no other key stands. */

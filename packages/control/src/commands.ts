@@ -6,9 +6,11 @@ import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
+import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoked.ts";
 import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
 
@@ -22,6 +24,8 @@ export const commands = {
   ...peopleCommands,
   ...registryCommands,
   ...secretCommands,
+  ...trustCommands,
+  ...exchangeCommands,
 } satisfies CommandTable;
 
 export const migrations: readonly Migration[] = [
@@ -31,6 +35,8 @@ export const migrations: readonly Migration[] = [
   ...clientsMigrations,
   ...registryMigrations,
   ...secretMigrations,
+  ...trustMigrations,
+  ...exchangeMigrations,
   ...auditMigrations,
   ...backupMigrations,
 ];

@@ -1,6 +1,7 @@
 // Promises that what the store says is what issuers, gateways and snapshots are told, in the order that closes access first.
 // Trusts the registry and the parts it drives. Specified in docs/control.md "A change".
 
+import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
@@ -11,6 +12,7 @@ import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
 import type { Passwords } from "./identity/people/password.ts";
+import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
@@ -43,6 +45,7 @@ export class InForce {
   readonly publisher: Publisher;
   readonly identities = new Map<string, EnvironmentIdentity>();
   readonly #options: InForceOptions;
+  readonly #fetchJwks = createFetchJwks(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
   #running: Promise<boolean> = Promise.resolve(true);
   #queued: Promise<boolean> | null = null;
@@ -175,6 +178,7 @@ export class InForce {
     const here = (address: { readonly tenant: string; readonly environment: string }) =>
       address.tenant === tenant && address.environment === environment;
     const identity = await EnvironmentIdentity.open({
+      fetchJwks: this.#fetchJwks,
       tenant,
       environment,
       region,

@@ -109,7 +109,7 @@ export function decideIssuance(request: IssuanceRequest): IssuanceVerdict {
   };
 }
 
-/** Bounded before it is split: 500,000 scopes once cost a server 20 seconds. */
+/** Bounded before it is split: 500,000 scopes once cost a server 20 seconds. null: none was named. */
 export function parseScope(scope: string | undefined): readonly string[] | null | "malformed" {
   if (scope === undefined) return null;
   if (scope.length > scopeBytesMax || !/^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(scope))

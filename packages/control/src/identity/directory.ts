@@ -4,6 +4,7 @@ import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ClientAuthentication } from "../registry/config/estate.ts";
+import { type ExchangeRule, tokenExchangeGrantType } from "./exchange/decide-exchange.ts";
 
 /** A public key a client may sign assertions with. */
 export interface ClientKey {
@@ -52,6 +53,8 @@ export interface IdentityGrant {
   readonly bearerUntilMs?: number;
   /** Milliseconds since the epoch at which the integration ends by itself. */
   readonly expiresAtMs?: number;
+  /** Absent: nothing is exchanged for tokens of this integration. */
+  readonly exchange?: readonly ExchangeRule[];
 }
 
 export interface Directory {
@@ -86,6 +89,11 @@ export interface DirectoryParts {
     readonly operations: readonly { readonly name: string }[];
     readonly bearerUntilMs?: number;
     readonly expiresAtMs?: number;
+    /** Names of operations without the system. */
+    readonly exchange?: readonly (Omit<ExchangeRule, "operations" | "carries"> & {
+      readonly operations: readonly string[];
+      readonly carries?: Readonly<Record<string, readonly string[]>>;
+    })[];
   }[];
   /** State is not configuration: is this integration active now? */
   readonly isActive: (integration: string) => boolean;
@@ -98,13 +106,21 @@ export interface DirectoryParts {
 /** Builds the directory of one (tenant, environment); build a new one after every apply and every change of a state. */
 export function directoryOf(parts: DirectoryParts): Directory {
   const clients = new Map<string, IdentityClient>();
+  // Whoever has no rule anywhere need not even be told that there are rules.
+  const exchanging = new Set(
+    parts.integrations.flatMap(({ from, exchange = [] }) => (exchange.length > 0 ? [from] : [])),
+  );
   for (const system of parts.systems) {
     for (const { id, keys, grantTypes, isPublic, redirectUris, authentication } of system.clients) {
       const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
       clients.set(id, {
         id,
         system: system.id,
-        grantTypes: grantTypes ?? ["client_credentials"],
+        grantTypes: [
+          ...(grantTypes ?? ["client_credentials"]),
+          // Who cannot prove who it is exchanges nothing.
+          ...(exchanging.has(system.id) && isPublic !== true ? [tokenExchangeGrantType] : []),
+        ],
         isPublic: isPublic ?? false,
         redirectUris: redirectUris ?? [],
         keys: [...declared, ...(parts.rows?.get(id) ?? [])],
@@ -124,6 +140,9 @@ export function directoryOf(parts: DirectoryParts): Directory {
       proof: integration.proof,
       ...(integration.bearerUntilMs === undefined ? {} : { bearerUntilMs: integration.bearerUntilMs }),
       ...(integration.expiresAtMs === undefined ? {} : { expiresAtMs: integration.expiresAtMs }),
+      ...(integration.exchange === undefined
+        ? {}
+        : { exchange: integration.exchange.map((rule) => fullRule(integration.to, rule)) }),
     };
     grants.set(edge, [...(grants.get(edge) ?? []), grant]);
   }
@@ -131,6 +150,18 @@ export function directoryOf(parts: DirectoryParts): Directory {
   const shapes = [...clients.values()].map(({ secrets: _, ...shape }) => shape);
   const version = hash("sha256", JSON.stringify(shapes.sort((a, b) => (a.id < b.id ? -1 : 1))), "base64url");
   return { version, clients, grants: (from, to) => grants.get(`${from} ${to}`) ?? [] };
+}
+
+type DeclaredRule = NonNullable<DirectoryParts["integrations"][number]["exchange"]>[number];
+
+function fullRule(to: string, { operations, carries, ...rule }: DeclaredRule): ExchangeRule {
+  const full = (names: readonly string[]) => names.map((name) => `${to}:${name}`);
+  const entries = Object.entries(carries ?? {}).map(([word, names]) => [word, full(names)] as const);
+  return {
+    ...rule,
+    operations: full(operations),
+    ...(carries === undefined ? {} : { carries: Object.fromEntries(entries) }),
+  };
 }
 
 /** The keys of a client that are valid now. */

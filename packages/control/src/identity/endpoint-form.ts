@@ -16,7 +16,17 @@ const parametersMax = 200;
 export async function readEndpointForm(
   req: IncomingMessage,
   endpoint: Pick<ClientEndpoint, "path">,
-): Promise<Readonly<Record<string, unknown>> | null> {
+): Promise<Form | null> {
+  const form = await readForm(req);
+  return form === null || form["grant_type"] !== undefined
+    ? null
+    : { ...form, grant_type: endpointGrantType(endpoint) };
+}
+
+export type Form = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** The parameters by name, those that came twice as arrays; null when the request is no form. */
+export async function readForm(req: IncomingMessage): Promise<Form | null> {
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(req.headers["content-type"] ?? "")) return null;
   const chunks: Buffer[] = [];
   let length = 0;
@@ -26,6 +36,5 @@ export async function readEndpointForm(
     if (length > formBytesMax) return null;
     chunks.push(chunk);
   }
-  const form = parse(Buffer.concat(chunks).toString("utf8"), "&", "=", { maxKeys: parametersMax });
-  return form["grant_type"] === undefined ? { ...form, grant_type: endpointGrantType(endpoint) } : null;
+  return { ...parse(Buffer.concat(chunks).toString("utf8"), "&", "=", { maxKeys: parametersMax }) };
 }

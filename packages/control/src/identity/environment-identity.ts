@@ -16,6 +16,8 @@ import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
+import { tokenExchange } from "./exchange/exchange-grant.ts";
+import { isRevokedIn } from "./exchange/revoked.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
@@ -28,6 +30,9 @@ import { openPeople, seedPurpose } from "./people/people.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IssuerRoute } from "./seams.ts";
+import { jwtBearer } from "./trust/assertion-grant.ts";
+import type { FetchJwks } from "./trust/fetch-jwks.ts";
+import { createTrustedIssuers, type TrustedIssuers } from "./trust/trusted-issuers.ts";
 
 export interface EnvironmentIdentityOptions {
   readonly tenant: string;
@@ -49,6 +54,8 @@ export interface EnvironmentIdentityOptions {
   readonly random: Random;
   readonly rotateEveryMs: number;
   readonly acknowledgedKeySeq: () => number;
+  /** The only way to the keys of issuers outside. */
+  readonly fetchJwks: FetchJwks;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -74,6 +81,7 @@ export class EnvironmentIdentity {
   readonly recorder: IssuanceRecorder;
   readonly #oauth: OAuth;
   readonly #options: EnvironmentIdentityOptions;
+  readonly trusted: TrustedIssuers;
   readonly #hopKeys = new Map<string, HopKey>();
   readonly #credentials: ClientCredentials;
   #inForce: EnvironmentInForce | null = null;
@@ -108,6 +116,7 @@ export class EnvironmentIdentity {
       record: this.recorder,
       revoked: () => this.pushRevocations(),
     });
+    this.trusted = createTrustedIssuers(this.issuer, options);
     this.served = createIssuer({
       tenant,
       environment,
@@ -129,13 +138,25 @@ export class EnvironmentIdentity {
         bundles: () => this.#bundles,
         secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
       }),
-      grants: this.#oauth.grants,
       authorization: this.#oauth.authorization,
       metadata: () => this.#oauth.metadata,
       roots: () => this.#roots,
       routes: this.#pages(seeds),
+      grants: [...this.#oauth.grants, this.#exchange()],
+      openGrants: [jwtBearer(this.trusted)],
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
+    });
+  }
+
+  #exchange(): ReturnType<typeof tokenExchange> {
+    const { tenant, environment, store } = this.#options;
+    return tokenExchange({
+      issuer: this.issuer,
+      keys: () => this.#view().keys,
+      trusted: this.trusted,
+      crypto: createTokenCrypto(),
+      isRevoked: (token) => isRevokedIn(store, { tenant, environment }, token),
     });
   }
 
@@ -209,6 +230,7 @@ export class EnvironmentIdentity {
     this.#bundles = new Map(trust.map((bundle) => [bundle.name, compileTrust(bundle)]));
     this.#roots = trust.flatMap(({ roots }) => roots);
     this.#renewDirectory();
+    this.trusted.use(inForce.config.issuers, trust);
   }
 
   /** Takes up what other control nodes wrote about clients; call it about once a second. */

@@ -150,7 +150,7 @@ export function directoryWith(name: string, keys: ReadonlyMap<string, readonly C
 /** Grants, endpoints, routes and authentication beyond the built-in ones, for both issuers. */
 export type TestParts = Pick<
   IssuerOptions,
-  "authentication" | "grants" | "endpoints" | "routes" | "metadata" | "authorization"
+  "authentication" | "grants" | "openGrants" | "endpoints" | "routes" | "metadata" | "authorization"
 >;
 
 /** What parts may stand on. */

@@ -9,7 +9,7 @@ import type { ServedIssuer } from "./identity-listener.ts";
 import { metadataOf } from "./metadata.ts";
 import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute } from "./seams.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
 import { answerOf } from "./token-answer.ts";
 import { clientCredentials, type GrantPorts } from "./token-grant.ts";
 
@@ -35,6 +35,8 @@ export interface IssuerOptions {
   /** Beside client_credentials. */
   readonly grants?: readonly ((ports: GrantPorts) => GrantHandler)[];
   readonly endpoints?: readonly ((ports: GrantPorts) => ClientEndpoint)[];
+  /** Grants without client authentication. */
+  readonly openGrants?: readonly ((ports: GrantPorts) => OpenGrant)[];
   readonly routes?: readonly IssuerRoute[];
   /** Absent: there is no authorization endpoint. */
   readonly authorization?: AuthorizationParts;
@@ -57,6 +59,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
   const authentication = options.authentication ?? privateKeyJwt;
   const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
   const endpoints = (options.endpoints ?? []).map((make) => make(ports));
+  const openGrants = (options.openGrants ?? []).map((make) => make(ports));
   let current: { readonly version: string; readonly until: number; readonly handler: TokenHandler } | null = null;
 
   const handlerFor = (now: number): TokenHandler | null => {
@@ -75,6 +78,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         grants,
         endpoints,
         ...(options.authorization === undefined ? {} : { authorization: options.authorization }),
+        openGrants,
         onFault: options.onFault,
       });
       current = { version, until: nextKeyChange(directory, now), handler };
@@ -94,22 +98,23 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     environment: options.environment,
     issuer,
     forms: ["/token", ...(options.authorization === undefined ? [] : ["/par"]), ...endpoints.map(({ path }) => path)],
-    routes: [
-      ...(options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]),
-      ...(options.routes ?? []),
-    ],
+    routes: (options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]).concat(options.routes ?? []),
     form: serve,
     roots: () => options.roots?.() ?? [],
     refused: (code, address) => ports.record.refused({ client: null, code, address }),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
     metadata: () =>
       metadataOf(issuer, {
-        grantTypes: grants.map(({ grantType }) => grantType),
+        grantTypes: served(grants, openGrants),
         methods: authentication.methods,
         more: options.metadata?.() ?? {},
       }),
     documents: options.documents ?? {},
   };
+}
+
+function served(grants: readonly GrantHandler[], openGrants: readonly OpenGrant[]): readonly string[] {
+  return [...grants, ...openGrants.filter((grant) => grant.isServed())].map(({ grantType }) => grantType);
 }
 
 /** The authorization endpoint: the one route of oidc-provider that a browser comes to. */

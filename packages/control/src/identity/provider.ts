@@ -14,12 +14,13 @@ import {
 } from "./authorization-shell.ts";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
-import { endpointGrantType, readEndpointForm } from "./endpoint-form.ts";
+import { endpointGrantType, readEndpointForm, readForm } from "./endpoint-form.ts";
+import { openRequest } from "./grant-request.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
 import { requestOf } from "./provider-request.ts";
 import { replayKey } from "./replay.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal } from "./seams.ts";
+import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, OpenGrant } from "./seams.ts";
 import { settle } from "./settle.ts";
 import { answerOfRefusal, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
@@ -37,6 +38,7 @@ export interface IssuerParts {
   readonly endpoints: readonly ClientEndpoint[];
   /** Absent: no user can be asked for anything. */
   readonly authorization?: AuthorizationParts;
+  readonly openGrants: readonly OpenGrant[];
   /** Told about failures of our own (store, log); never about refused requests. */
   readonly onFault: (fault: unknown) => void;
 }
@@ -238,8 +240,36 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     Object.assign(context.req, { body: form });
     context.state["endpoint"] = endpoint;
     context.path = "/token";
-  }
+  } else if (parts.openGrants.some((grant) => grant.isServed()) && (await enterOpenly(context, parts))) return;
   await next();
+}
+
+/** Answers a token request that needs no client authentication; false: it is another one, its form read and put aside for oidc-provider. */
+async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promise<boolean> {
+  const form = await readForm(context.req);
+  const grant = parts.openGrants.find(({ grantType }) => grantType === form?.["grant_type"]);
+  if (form !== null && grant === undefined) {
+    Object.assign(context.req, { body: form });
+    return false;
+  }
+  const request =
+    form === null || grant === undefined ? null : openRequest(context.req, form, { grant, issuer: parts.issuer });
+  if (request === null || grant === undefined) {
+    context.status = 400;
+    context.body = { error: "invalid_request" };
+    return true;
+  }
+  const answer = await grant.handle(request);
+  context.set("DPoP-Nonce", parts.ports.nonces.issue());
+  context.set("Cache-Control", "no-store");
+  if (answer.kind === "token") {
+    context.status = 200;
+    context.body = answer.body;
+    return true;
+  }
+  refuse(context, answer);
+  if (answer.client !== undefined) context.state["authenticated"] = answer.client;
+  return true;
 }
 
 function refuse(context: ProviderContext, refusal: GrantRefusal): void {

@@ -47,6 +47,8 @@ export interface GrantRefusal {
   readonly description: string;
   /** For the record, never sent: lower case words with hyphens. */
   readonly code: string;
+  /** Of an open grant: whom it found, for the record. */
+  readonly client?: string;
 }
 
 export type GrantAnswer =
@@ -59,6 +61,19 @@ export const refuseGrant = (error: TokenError, code: string, description: string
   code,
   description,
 });
+
+/**
+ * A grant that proves who asks by what it brings, so that no client authentication goes before it (RFC 7521 §4.1). Its refusals name the client once
+ * it is known; `clientId` of its request is empty, and a request that authenticates a client besides is refused before it is asked.
+ */
+export interface OpenGrant {
+  readonly grantType: string;
+  /** Parameters it reads beside `grant_type`, `scope` and `resource`. */
+  readonly parameters: readonly string[];
+  /** Whether anybody could use it now; else it is not there. */
+  isServed(): boolean;
+  handle(request: GrantRequest): Promise<GrantAnswer>;
+}
 
 /** One grant type of the token endpoint; a type that oidc-provider has built in is replaced. */
 export interface GrantHandler {

@@ -94,6 +94,7 @@ function withSettings(name: string, approval: "none" | "operator", staleMs: numb
         systems: [],
         integrations: [],
         trust: [],
+        issuers: [],
         policies: [],
         listeners: [
           {

@@ -7,13 +7,14 @@ import type {
   EnvironmentConfig,
   Estate,
   IntegrationConfig,
+  IssuerConfig,
   ListenerConfig,
   PolicyFile,
   SystemConfig,
   TrustConfig,
 } from "./config/estate.ts";
 
-export type RowKind = "environment" | "system" | "integration" | "trust" | "policy";
+export type RowKind = "environment" | "system" | "integration" | "trust" | "issuer" | "policy";
 
 /** One applied object of one environment: what the store keeps and compares. */
 export interface EstateRow {
@@ -57,6 +58,7 @@ export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
       ...environment.systems.map((system) => row("system", system.id, system)),
       ...environment.integrations.map((integration) => row("integration", integration.id, integration)),
       ...environment.trust.map((trust) => row("trust", trust.name, trust)),
+      ...environment.issuers.map((issuer) => row("issuer", issuer.id, issuer)),
       ...environment.policies.map((policy) => row("policy", policy.file, policy)),
     ];
   });
@@ -79,6 +81,7 @@ export function environmentsOfRows(rows: readonly EstateRow[]): readonly Environ
       systems: byId(all<SystemConfig>("system")),
       integrations: byId(all<IntegrationConfig>("integration")),
       trust: all<TrustConfig>("trust").sort((a, b) => compare(a.name, b.name)),
+      issuers: byId(all<IssuerConfig>("issuer")),
       policies: all<PolicyFile>("policy").sort((a, b) => compare(a.file, b.file)),
     };
   });
@@ -86,7 +89,7 @@ export function environmentsOfRows(rows: readonly EstateRow[]): readonly Environ
 
 /** An environment that no row describes any more: nothing is served there, and nobody is its client. */
 export function emptyEnvironment(name: string): EnvironmentConfig {
-  return { name, ...empty, systems: [], integrations: [], trust: [], policies: [] };
+  return { name, ...empty, systems: [], integrations: [], trust: [], issuers: [], policies: [] };
 }
 
 function mergeSettings([first, ...others]: readonly EnvironmentRow[]): EnvironmentRow {

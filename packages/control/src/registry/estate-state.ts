@@ -86,6 +86,7 @@ function rowOf({ environment, kind, id, json }: RegisteredObject): ReturnType<ty
     case "system":
     case "integration":
     case "trust":
+    case "issuer":
     case "policy":
       return [{ environment, kind, id, json }];
     default:

@@ -8,7 +8,11 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { auditCommands } from "../audit/store.ts";
 import { backupCommands } from "../backup/store.ts";
 import { type ControlCommands, commands as table } from "../commands.ts";
+import { clientsCommands } from "../identity/clients/store.ts";
+import { exchangeCommands } from "../identity/exchange/revoked.ts";
+import { peopleCommands } from "../identity/people/store.ts";
 import { identityCommands } from "../identity/store.ts";
+import { trustCommands } from "../identity/trust/store.ts";
 import { secretCommands } from "../secrets/store.ts";
 import type { ApplyOutcome, ApplyRequest } from "./apply-commands.ts";
 import type { WantedObject } from "./decide-apply.ts";
@@ -45,6 +49,10 @@ test("no two capabilities have a command of the same name", () => {
     identityCommands,
     registryCommands,
     secretCommands,
+    clientsCommands,
+    peopleCommands,
+    trustCommands,
+    exchangeCommands,
   ];
   const names = capabilities.flatMap((commands) => Object.keys(commands));
   assert.deepEqual(Object.keys(table).sort(), names.sort());

@@ -6,7 +6,7 @@ import { compareText } from "./finding.ts";
 export interface ObjectChange {
   /** Null for what belongs to the whole estate: teams, operators. */
   readonly environment: string | null;
-  /** `system/billing`, `integration/orders-to-billing`, `trust/…`, `policy-file/…`, `listener/…`, `team/…`, `operator/…`, `rules`. */
+  /** `system/billing`, `integration/orders-to-billing`, `trust/…`, `issuer/…`, `policy-file/…`, `listener/…`, `team/…`, `operator/…`, `rules`. */
   readonly object: string;
   readonly change: "created" | "changed" | "removed";
   /** Top-level members that differ, in ascending order; empty when created or removed. */
@@ -63,6 +63,7 @@ function environmentObjects(environment: EnvironmentConfig | undefined): Objects
     ...environment.systems.map((system): [string, object] => [`system/${system.id}`, system]),
     ...environment.integrations.map((integration): [string, object] => [`integration/${integration.id}`, integration]),
     ...environment.trust.map((trust): [string, object] => [`trust/${trust.name}`, trust]),
+    ...environment.issuers.map((issuer): [string, object] => [`issuer/${issuer.id}`, issuer]),
     ...environment.policies.map((policy): [string, object] => [`policy-file/${policy.file}`, policy]),
     ...environment.listeners.map((listener): [string, object] => [`listener/${listener.name}`, listener]),
   ]);

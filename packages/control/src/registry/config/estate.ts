@@ -13,6 +13,9 @@ import type {
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import type { StepUp } from "@sallyport/protocol/token/acr.ts";
+import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
+import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
+import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
 import type { Finding, Place } from "./finding.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
@@ -72,6 +75,17 @@ export interface SystemConfig {
   readonly declaredAt: Place;
 }
 
+/** One rule of token exchange; names of operations are without the system. docs/identity/token-exchange.md. */
+export interface ExchangeConfig {
+  /** `own`, or the id of a trusted issuer. */
+  readonly subject: string;
+  readonly as: "delegate" | "impersonate";
+  readonly operations: readonly string[];
+  readonly carries?: Readonly<Record<string, readonly string[]>>;
+  readonly depth: number;
+  readonly binding: "keep" | "rebind";
+}
+
 /** One integration in one environment. Its state is not here: state is not configuration. */
 export interface IntegrationConfig {
   readonly id: string;
@@ -88,6 +102,8 @@ export interface IntegrationConfig {
   readonly reviewMs?: number;
   readonly expiresAtMs?: number;
   readonly onExpiry: "alert" | "suspend";
+  /** Absent: nothing is exchanged. */
+  readonly exchange?: readonly ExchangeConfig[];
   /** Absent: the provider decides. */
   readonly mode?: ModeObject;
   readonly declaredAt: Place;
@@ -97,6 +113,25 @@ export interface TrustConfig {
   readonly name: string;
   /** PEM certificates. */
   readonly roots: readonly string[];
+  readonly declaredAt: Place;
+}
+
+/** One trusted outside issuer in one environment. */
+export interface IssuerConfig {
+  readonly id: string;
+  /** `iss` of its tokens. */
+  readonly url: string;
+  readonly kind: OutsideKind;
+  readonly algorithms: readonly OutsideAlgorithm[];
+  /** Empty: the environment's own issuer. */
+  readonly audiences: readonly string[];
+  readonly companions: readonly string[];
+  readonly parties: readonly string[] | null;
+  readonly lifetimeSecondsMax: number;
+  readonly keys:
+    | { readonly from: "file"; readonly keys: readonly OutsideJwk[] }
+    | { readonly from: "uri"; readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
+  readonly systems: readonly (OutsidePins & { readonly system: string })[];
   readonly declaredAt: Place;
 }
 
@@ -143,6 +178,7 @@ export interface EnvironmentConfig {
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];
+  readonly issuers: readonly IssuerConfig[];
   readonly policies: readonly PolicyFile[];
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
@@ -176,6 +212,7 @@ export interface EnvironmentSources {
   readonly systems: ReadonlyMap<string, MapTree>;
   readonly integrations: ReadonlyMap<string, MapTree>;
   readonly trust: ReadonlyMap<string, MapTree>;
+  readonly issuers: ReadonlyMap<string, MapTree>;
 }
 
 /** What was written, for whoever has something to say about a key: lint. Never stored and never sent. */

@@ -1,12 +1,13 @@
 // Promises what may be written in integrations/<id>.yaml: one sentence per key.
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
+import { exchangeDepthMax } from "../../identity/exchange/decide-exchange.ts";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
 import { stepUpKeys } from "./step-up-schema.ts";
 import { timeout } from "./system-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
-import { date, id, operationName, owner, prose, rate, size } from "./words.ts";
+import { claimValue, date, id, operationName, owner, prose, rate, size } from "./words.ts";
 
 const limit = z.strictObject({
   per: z
@@ -42,6 +43,33 @@ const proof = z.strictObject({
   until: date().optional().describe("Last day on which `bearer` is accepted."),
 });
 
+const exchange = z.strictObject({
+  subject: id().describe(
+    "Whose tokens may be exchanged: `own` for this environment's, or the id of a file in issuers/.",
+  ),
+  as: z
+    .enum(["delegate", "impersonate"])
+    .prefault("delegate")
+    .describe("`delegate`: the new token names the client as actor; `impersonate`: it does not."),
+  operations: z
+    .array(operationName())
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("What an exchanged token may carry at most, of the operations granted here; all of them by default."),
+  carries: z
+    .record(claimValue(), z.array(operationName()).min(1).max(1_000))
+    .optional()
+    .describe("Words of the subject token's scope, and the operations they stand for here."),
+  depth: z.int().min(1).max(exchangeDepthMax).prefault(1).describe("How many exchanges may lie behind the new token."),
+  binding: z
+    .enum(["keep", "rebind"])
+    .prefault("keep")
+    .describe(
+      "`keep`: only who holds the key of the subject token may exchange it; `rebind`: the new token is bound to the client's.",
+    ),
+});
+
 const base = z.strictObject({
   integration: id().describe("Id of the integration; equals the name of the file."),
   from: id().describe("The consuming system."),
@@ -63,6 +91,11 @@ const base = z.strictObject({
     .max(itemsMax)
     .prefault([{ per: "client", rate: "100/s", burst: 200 }])
     .describe("Rate limits, all of which must hold."),
+  exchange: z
+    .array(exchange)
+    .max(itemsMax)
+    .prefault([])
+    .describe("Which tokens the consumer may exchange for one to the provider (RFC 8693); none by default."),
   operations: z
     .union([z.array(operationName()).min(1).max(1_000), z.record(operationName(), granted.nullable())])
     .describe("Operations of the provider that are granted: a list, or a map with bounds for this consumer."),

@@ -27,7 +27,10 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
   ["schedule", "remove it"],
   ["lane", "remove it"],
   ["subjects", "remove it"],
-  ["issuers", "remove it; the issuer is `<identity url>/<tenant>/<environment>`"],
+  [
+    "issuers",
+    "remove it; our issuer is `<identity url>/<tenant>/<environment>`, and trusted ones are files in issuers/",
+  ],
   ["storage", "remove it; state lies under `--data`"],
   ["witnesses", "remove it; copy checkpoints to a file outside the data directory"],
   ["groups", "remove it; gateway groups are made with join tokens"],

@@ -2,6 +2,7 @@
 // Trusts each object's own shape (read-system.ts, read-integration.ts). Every conflict is said at both places and breaks both.
 import type { ClientAuthentication, IntegrationConfig, SystemConfig, TrustConfig } from "./estate.ts";
 import { errorAt, type Finding, type Spot } from "./finding.ts";
+import type { LinkedIssuer } from "./link-issuers.ts";
 import { suggest } from "./nearest.ts";
 import type { IntegrationDraft } from "./read-integration.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
@@ -28,6 +29,7 @@ export interface LinkedEnvironment {
   /** Null value: the bundle is broken here. */
   readonly trust: ReadonlyMap<string, TrustConfig | null>;
   readonly trustTrees: ReadonlyMap<string, MapTree>;
+  readonly issuers: ReadonlyMap<string, LinkedIssuer>;
 }
 
 /** Ids that exist anywhere in the estate, for saying "exists, but not here". */
@@ -69,7 +71,7 @@ function checkOwner(owner: string, spot: Spot, names: EstateNames): Finding[] {
   return names.teams.has(team) ? [] : [errorAt(spot, `there is no team \`${team}\``, suggest(team, names.teams))];
 }
 
-function checkTrust(
+export function checkTrust(
   name: string,
   spot: Spot,
   where: { environment: LinkedEnvironment; names: EstateNames },

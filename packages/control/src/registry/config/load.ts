@@ -22,9 +22,11 @@ import {
   linkSystems,
   refuseSharedIdentities,
 } from "./link.ts";
+import { finishIssuers, type LinkedIssuer, linkIssuers } from "./link-issuers.ts";
 import { overlay, readEnvironments } from "./overlay.ts";
 import { type EnvironmentRules, type EstateSettings, readEstateSettings } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
+import { readIssuer } from "./read-issuer.ts";
 import { readPolicies } from "./read-policies.ts";
 import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";
@@ -60,8 +62,9 @@ function readEstate(io: EstateIo): LoadedEstate {
     readFolder(io, "systems", "system"),
     readFolder(io, "integrations", "integration"),
     readFolder(io, "trust", "trust"),
+    readFolder(io, "issuers", "issuer"),
   ] as const;
-  const [systems, integrations, trust] = folders.map((folder) =>
+  const [systems, integrations, trust, issuers] = folders.map((folder) =>
     folder.sources.map((source) => site(source, declared)),
   );
   const policies = readPolicies(io, declared);
@@ -70,18 +73,26 @@ function readEstate(io: EstateIo): LoadedEstate {
     ...folders.flatMap((folder) => folder.findings),
     ...policies.findings,
   ];
-  for (const { source, everywhere } of [...(systems ?? []), ...(integrations ?? []), ...(trust ?? [])])
+  for (const { source, everywhere } of [systems, integrations, trust, issuers].flatMap((sited) => sited ?? []))
     findings.push(...source.findings, ...everywhere);
   const names: EstateNames = {
     systems: new Set((systems ?? []).map(({ source }) => source.id)),
     teams: new Set(settings.teams.map((team) => team.id)),
     trust: new Set((trust ?? []).map(({ source }) => source.id)),
   };
-  const parts: Parts = { io, systems: systems ?? [], integrations: integrations ?? [], trust: trust ?? [], findings };
+  const parts: Parts = {
+    io,
+    systems: systems ?? [],
+    integrations: integrations ?? [],
+    trust: trust ?? [],
+    issuers: issuers ?? [],
+    findings,
+  };
   const linked = settings.environments.map((rules) => readEnvironment(rules, parts));
   for (const environment of linked) linkSystems(environment, names);
   refuseSharedIdentities(linked);
   for (const environment of linked) linkIntegrations(environment, names);
+  for (const environment of linked) linkIssuers(environment, names);
   const environments = linked.map((environment, index) =>
     finish(environment, { rules: settings.environments[index], settings, policies, findings }),
   );
@@ -112,6 +123,7 @@ function sourcesOf(environment: LinkedEnvironment): EnvironmentSources {
     systems: new Map(systems.flatMap(({ id, tree }): [string, MapTree][] => (tree === null ? [] : [[id, tree]]))),
     integrations: new Map(environment.integrations.map(({ draft }) => [draft.id, draft.tree])),
     trust: environment.trustTrees,
+    issuers: new Map([...environment.issuers].flatMap(([id, { tree }]) => (tree === null ? [] : [[id, tree]]))),
   };
 }
 
@@ -137,6 +149,7 @@ interface Parts {
   readonly systems: readonly Sited[];
   readonly integrations: readonly Sited[];
   readonly trust: readonly Sited[];
+  readonly issuers: readonly Sited[];
   readonly findings: Finding[];
 }
 
@@ -176,7 +189,24 @@ function readEnvironment(rules: EnvironmentRules, parts: Parts): LinkedEnvironme
       readSystemParts(sited, rules, { parts, systems, integrations });
   }
   for (const sited of parts.integrations) readIntegrationParts(sited, rules, { parts, systems, integrations });
-  return { name, systems, integrations, trust, trustTrees };
+  const issuers = new Map(
+    parts.issuers.flatMap((sited) => {
+      const issuer = readIssuerHere(sited, rules, parts.io);
+      return issuer === null ? [] : [[issuer.id, issuer] as const];
+    }),
+  );
+  return { name, systems, integrations, trust, trustTrees, issuers };
+}
+
+/** An issuer that says nothing is trusted in production only: like a system, it stands on one side of the wall. */
+function readIssuerHere(sited: Sited, rules: EnvironmentRules, io: EstateIo): LinkedIssuer | null {
+  const { source } = sited;
+  if (!(sited.names ?? ["production"]).includes(rules.name)) return null;
+  const tree = source.root === null ? null : overlay(source.root, sited.overrides.get(rules.name));
+  const read = tree === null ? null : readIssuer(io, tree);
+  const inherited = rules.broken === null ? [] : [rules.broken];
+  const findings = [...inherited, ...textErrors(sited, rules.name), ...(read?.findings ?? [])];
+  return { id: source.id, tree, config: read?.issuer ?? null, findings };
 }
 
 interface Collected {
@@ -265,11 +295,9 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
   const say = (object: string, finding: Finding, known: Pick<BrokenConfig, "public" | "grants"> = {}): void => {
     broken.push({ object, ...placeOf(finding), why: `${finding.message}. Fix: ${finding.fix}`, ...known });
   };
-  const healthy = new Map(
-    [...environment.systems].filter(
-      ([, system]) => firstError(system.findings) === undefined && system.config !== null,
-    ),
-  );
+  const isHealthy = ({ findings: own, config }: LinkedSystem): boolean =>
+    firstError(own) === undefined && config !== null;
+  const healthy = new Map([...environment.systems].filter(([, system]) => isHealthy(system)));
   for (const system of environment.systems.values()) {
     findings.push(...system.findings, ...warnNoIdentity(system, environment));
     const error = firstError(system.findings);
@@ -312,6 +340,7 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
     trust: [...environment.trust.values()]
       .filter((bundle) => bundle !== null)
       .sort((a, b) => compareText(a.name, b.name)),
+    issuers: finishIssuers(environment, findings, say),
     policies: policies.of(environment.name),
     listeners: settings.listeners
       .filter(({ environments }) => environments === null || environments.includes(environment.name))

@@ -59,7 +59,7 @@ export function readEnvironments(root: MapTree, declared: ReadonlySet<string>): 
 
 /** The identity of an object is the same everywhere. */
 function refuseFixedKeys(root: MapTree, override: MapTree): Finding[] {
-  const fixed = ["system", "integration", "trust", "from", "to", "environments"].filter((key) =>
+  const fixed = ["system", "integration", "trust", "issuer", "from", "to", "environments"].filter((key) =>
     override.entries.has(key),
   );
   return fixed

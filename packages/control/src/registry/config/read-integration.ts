@@ -6,6 +6,7 @@ import type { IntegrationConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding, placeOf, warningAt } from "./finding.ts";
 import { type IntegrationSource, integrationSchema } from "./integration-schema.ts";
 import { nearest } from "./nearest.ts";
+import { readExchange } from "./read-exchange.ts";
 import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { stepUpOf } from "./step-up-schema.ts";
@@ -57,6 +58,7 @@ export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, n
     ...(source.review === undefined ? {} : { reviewMs: source.review }),
     ...(source.expires === undefined ? {} : { expiresAtMs: source.expires }),
     onExpiry: source.onExpiry,
+    ...readExchange(tree, { source, granted: operations.map(({ name }) => name) }, findings),
     ...(mode.mode === undefined ? {} : { mode: mode.mode }),
     declaredAt: placeOf(tree.entries.has("integration") ? spotOf(tree, ["integration"], "key") : tree.at),
   };

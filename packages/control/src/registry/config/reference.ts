@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { estateFileSchema, teamFileSchema, trustFileSchema } from "./estate-schema.ts";
 import { integrationFileSchema } from "./integration-schema.ts";
+import { issuerFileSchema } from "./issuer-schema.ts";
 import { systemFileSchema } from "./system-schema.ts";
 
 const files = [
@@ -11,9 +12,10 @@ const files = [
   ["integrations/<id>.yaml", integrationFileSchema],
   ["teams/<id>.yaml", teamFileSchema],
   ["trust/<name>.yaml", trustFileSchema],
+  ["issuers/<id>.yaml", issuerFileSchema],
 ] as const;
 
-export type FileKind = "estate" | "system" | "integration" | "team" | "trust";
+export type FileKind = "estate" | "system" | "integration" | "team" | "trust" | "issuer";
 
 /** The word for each kind of file (`sallyport schema system`), by its pattern. */
 const kinds: Readonly<Record<(typeof files)[number][0], FileKind>> = {
@@ -22,6 +24,7 @@ const kinds: Readonly<Record<(typeof files)[number][0], FileKind>> = {
   "integrations/<id>.yaml": "integration",
   "teams/<id>.yaml": "team",
   "trust/<name>.yaml": "trust",
+  "issuers/<id>.yaml": "issuer",
 };
 
 /** The members of a JSON Schema that the reference reads. */

@@ -6,7 +6,7 @@ import { loadEstateFrom } from "./load.ts";
 /** Bytes of all files as they stand in the JSON of a request: below the 16 MiB the API accepts. */
 export const sentBytesMax = 15 * 1024 * 1024;
 
-const knownFolders: ReadonlySet<string> = new Set(["systems", "integrations", "policies", "trust", "teams"]);
+const knownFolders: ReadonlySet<string> = new Set(["systems", "integrations", "policies", "trust", "issuers", "teams"]);
 
 /** The directory holds what cannot be sent as it is: bad use of the command. */
 export class SentFilesFault extends Error {

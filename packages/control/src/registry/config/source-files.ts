@@ -24,7 +24,7 @@ export interface Folder {
   readonly findings: readonly Finding[];
 }
 
-/** The objects of `systems/`, `integrations/`, `teams/` or `trust/`. `key` is the key that repeats the id inside the file. */
+/** The objects of `systems/`, `integrations/`, `teams/`, `trust/` or `issuers/`. `key` is the key that repeats the id inside the file. */
 export function readFolder(io: EstateIo, folder: string, key: string): Folder {
   const sources: SourceFile[] = [];
   const findings: Finding[] = [];
@@ -72,7 +72,7 @@ function unreadFolder(io: EstateIo, folder: string): Finding[] {
     const file = `${folder}/${name}`;
     if (!/\.ya?ml$/i.test(name)) return [];
     const { root } = readYamlFile(io, file) ?? { root: null };
-    const isObject = root !== null && ["system", "integration", "trust"].some((key) => root.entries.has(key));
+    const isObject = root !== null && ["system", "integration", "trust", "issuer"].some((key) => root.entries.has(key));
     return isObject
       ? [errorAt(fileSpot(file), "the file is not read: it lies in a folder below", "move it one folder up")]
       : [];

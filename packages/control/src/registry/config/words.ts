@@ -1,5 +1,6 @@
 // Promises the small words of the configuration (ids, durations, sizes, rates, dates, matches) as typed values or a sentence with the fix.
 // Trusts nothing. Specified in docs/configuration.md "Words".
+import { claimText } from "@sallyport/protocol/token/claim-types.ts";
 import { z } from "zod";
 import { idMax, textMax } from "./bounds.ts";
 
@@ -254,3 +255,35 @@ export const attributeFrom = () =>
   });
 
 const sourceFix = "write `path:<parameter>`, `query:<name>`, `header:<name>` or `body:$.member`";
+
+/** A text of a token, compared byte by byte: an issuer, an audience, a subject. */
+export const claimValue = () =>
+  word((text) =>
+    claimText(text) === undefined
+      ? refuse("not a value a claim can have", "write 1 to 512 characters without control characters")
+      : text.includes("*")
+        ? refuse(
+            "there are no wildcards in values of claims",
+            "write the whole value; pin an id that nobody else can have",
+          )
+        : { value: text },
+  );
+
+/** A claim by name, or by JSON Pointer (RFC 6901). */
+export const claimName = () =>
+  word((text) =>
+    text.length <= 256 && /^(?:[A-Za-z0-9_.:-]+|(?:\/(?:[^~/\s]|~[01])+)+)$/.test(text)
+      ? { value: text }
+      : refuse(
+          "not the name of a claim",
+          "write its name, or a JSON Pointer such as `/kubernetes.io/serviceaccount/uid`",
+        ),
+  );
+
+/** An https URL without credentials, query and fragment; the path counts. */
+export const jwksUrl = () =>
+  word((text) => {
+    const read = readUrl(text, true);
+    if ("refused" in read) return read;
+    return text.startsWith("https://") ? { value: text } : refuse("not https", "keys are fetched over https only");
+  });

@@ -1,0 +1,121 @@
+// Promises the jwt-bearer grant (RFC 7523 §2.1): a token of a trusted issuer outside, mapped to exactly one of our systems, is traded for a machine token
+// of that system's client, under the same grants, scopes and bindings as any other. Trusts trusted-issuers.ts for the assertion. docs/identity/outside-issuers.md.
+import { mapOutsideToken } from "@sallyport/protocol/token/outside-mapping.ts";
+import type { SignedOutsideToken } from "@sallyport/protocol/token/outside-token.ts";
+import { clockSkewSeconds } from "../decide-assertion.ts";
+import { decideIssuance } from "../decide-issuance.ts";
+import type { Directory, IdentityClient } from "../directory.ts";
+import { mint } from "../mint.ts";
+import { replayKey } from "../replay.ts";
+import { type GrantAnswer, type GrantRefusal, type GrantRequest, type OpenGrant, refuseGrant } from "../seams.ts";
+import { burnProof, checkPossession, type GrantPorts } from "../token-grant.ts";
+import type { TrustedIssuer, TrustedIssuers } from "./trusted-issuers.ts";
+
+export const jwtBearerGrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+export const jwtBearer =
+  (trusted: TrustedIssuers) =>
+  (ports: GrantPorts): OpenGrant => ({
+    grantType: jwtBearerGrantType,
+    parameters: ["assertion", "client_id"],
+    isServed: () => trusted.all().some(({ config }) => config.systems.length > 0),
+    handle: (request) => grantForAssertion(request, trusted, ports),
+  });
+
+/** One face for everything that is wrong with an assertion: nobody learns which issuers, systems or clients exist. */
+const unacceptable = (code: string): GrantRefusal =>
+  refuseGrant("invalid_grant", code, "the assertion is not acceptable");
+
+interface Asserted {
+  readonly kind: "asserted";
+  readonly client: IdentityClient;
+  readonly issuer: TrustedIssuer;
+  readonly token: SignedOutsideToken;
+}
+
+async function grantForAssertion(
+  request: GrantRequest,
+  trusted: TrustedIssuers,
+  ports: GrantPorts,
+): Promise<GrantAnswer> {
+  const now = ports.clock.now();
+  const directory = ports.directory();
+  const asserted = await readAssertion(request, { trusted, directory, now });
+  if (asserted.kind === "error") return asserted;
+  const { client } = asserted;
+  const possession = checkPossession(request, client.certificates, now, ports);
+  if (possession.kind === "error") return { ...possession, client: client.id };
+  const verdict = decideIssuance({
+    issuer: request.issuer,
+    client,
+    resources: request.resources,
+    scope: request.scope,
+    binding: possession.binding,
+    grants: directory.grants,
+    now,
+  });
+  if (verdict.kind === "refuse")
+    return { ...refuseGrant(verdict.error, verdict.code, verdict.description), client: client.id };
+  const signer = ports.signer();
+  if (signer === null)
+    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
+  // Ids are used up last, so that a refused request costs nobody theirs.
+  const burnt = (await burnProof(request.issuer, possession, ports)) ?? (await burnAssertion(request, asserted, ports));
+  if (burnt !== null) return { ...burnt, client: client.id };
+  const minted = await mint(verdict.decision, signer, ports);
+  return {
+    kind: "token",
+    body: {
+      access_token: minted.token,
+      token_type: possession.binding.kind === "dpop" ? "DPoP" : "Bearer",
+      expires_in: verdict.decision.lifetimeSeconds,
+      ...(minted.claims.scope === undefined ? {} : { scope: minted.claims.scope }),
+    },
+  };
+}
+
+interface Place {
+  readonly trusted: TrustedIssuers;
+  readonly directory: Directory;
+  readonly now: number;
+}
+
+async function readAssertion(
+  request: GrantRequest,
+  { trusted, directory, now }: Place,
+): Promise<Asserted | GrantRefusal> {
+  const { assertion, client_id: named } = request.parameters;
+  if (assertion === undefined) return refuseGrant("invalid_request", "assertion-missing", "send one assertion");
+  const read = await trusted.read(assertion, now);
+  if (read.kind === "refused") return unacceptable(`assertion-${read.code}`);
+  const mapped = mapOutsideToken(read.token, read.issuer.config.systems);
+  if (mapped.kind === "unmapped") return unacceptable(`assertion-${mapped.why}`);
+  const client = clientOf(directory, mapped.to.system);
+  // The mapping leads to a system that is broken or gone.
+  if (client === null) return unacceptable("assertion-system-unknown");
+  if (named !== undefined && named !== client.id) return unacceptable("assertion-client");
+  return { kind: "asserted", client, issuer: read.issuer, token: read.token };
+}
+
+function clientOf(directory: Directory, system: string): IdentityClient | null {
+  for (const client of directory.clients.values()) if (client.system === system) return client;
+  return null;
+}
+
+/**
+ * An assertion with an id is used once. A service account token is a file that its workload comes with again and again until the kubelet writes the
+ * next one, so there the id says nothing; what it leads to is bound to a key all the same.
+ */
+async function burnAssertion(
+  request: GrantRequest,
+  { issuer, token }: Asserted,
+  ports: GrantPorts,
+): Promise<GrantRefusal | null> {
+  const { jti, exp, iat } = token.claims;
+  if (jti === undefined || issuer.rules.kind === "kubernetes") return null;
+  const fresh = await ports.replay.claimAssertion("assertion", replayKey(request.issuer, issuer.rules.issuer, jti), {
+    until: (exp + clockSkewSeconds) * 1000,
+    issuedAt: iat * 1000,
+  });
+  return fresh ? null : unacceptable("assertion-replayed");
+}

@@ -1,0 +1,95 @@
+// Promises what may be written in issuers/<id>.yaml: one sentence per key.
+// Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
+import { outsideAlgorithms } from "@sallyport/protocol/token/outside-jwk.ts";
+import { pinnedClaimsMax } from "@sallyport/protocol/token/outside-mapping.ts";
+import { z } from "zod";
+import { itemsMax } from "./bounds.ts";
+import { waiversKey } from "./waiver-schema.ts";
+import { claimName, claimValue, duration, filePath, id, jwksUrl, prose } from "./words.ts";
+
+const mapping = z.strictObject({
+  system: id().describe(
+    "The system the token stands for; it needs an `identity.client`, whose id the new token carries.",
+  ),
+  subject: claimValue().optional().describe("The whole `sub` of the token."),
+  claims: z
+    .record(claimName(), claimValue())
+    .refine((claims) => Object.keys(claims).length <= pinnedClaimsMax)
+    .prefault({})
+    .describe(
+      "Claims and their exact values: by name, or by JSON Pointer for a nested one (`/kubernetes.io/serviceaccount/uid`).",
+    ),
+});
+
+const base = z.strictObject({
+  issuer: id().describe("Id of the issuer here; equals the name of the file."),
+  description: prose().optional().describe("Whose tokens these are, for reviewers."),
+  url: claimValue().describe("The `iss` of its tokens, compared byte by byte."),
+  preset: z
+    .enum(["assertion", "kubernetes", "github", "keycloak", "access-token"])
+    .prefault("assertion")
+    .describe("What its tokens look like: which kind is accepted, and which ids a mapping must pin."),
+  algorithms: z
+    .array(z.enum(outsideAlgorithms))
+    .min(1)
+    .optional()
+    .describe(
+      "Algorithms its keys may sign with; RS256 by default for kubernetes, github and keycloak, else required.",
+    ),
+  audiences: z
+    .array(claimValue())
+    .min(1)
+    .max(itemsMax)
+    .optional()
+    .describe("Values of `aud` that mean us; the environment's own issuer by default."),
+  companions: z
+    .array(claimValue())
+    .max(itemsMax)
+    .prefault([])
+    .describe("What else may stand in `aud` beside them; a token that names anybody else is refused."),
+  parties: z
+    .array(claimValue())
+    .min(1)
+    .max(itemsMax)
+    .optional()
+    .describe("Clients the token must have been issued to (`azp`, else `client_id`)."),
+  lifetime: duration({ minMs: 60_000, maxMs: 86_400_000, says: "`1m` to `24h`" })
+    .prefault("1h")
+    .describe("Longest life of a token that is accepted."),
+  jwks: filePath().optional().describe("JWKS file with its public keys; nothing is fetched then."),
+  jwksUri: jwksUrl()
+    .optional()
+    .describe("Where its public keys are published, https; control fetches them, gateways never do."),
+  allowPrivate: z
+    .boolean()
+    .prefault(false)
+    .describe("`jwksUri` may lead to a private, loopback or link-local address."),
+  tls: z
+    .strictObject({
+      ca: id()
+        .optional()
+        .describe("Bundle in trust/ that the server of `jwksUri` must chain to, in place of the public roots."),
+    })
+    .optional()
+    .describe("How the connection to `jwksUri` is secured."),
+  systems: z
+    .array(mapping)
+    .max(1_000)
+    .prefault([])
+    .describe("Which of its tokens may be traded for a token of which system (RFC 7523)."),
+});
+
+/** One issuer in one environment, after its overrides were applied. */
+export const issuerSchema = base;
+export type IssuerSource = z.output<typeof base>;
+
+/** The file as it is written, for the JSON Schema and the reference. */
+export const issuerFileSchema = base.extend({
+  environments: z
+    .union([z.array(id()), z.record(id(), base.partial().nullable())])
+    .optional()
+    .describe(
+      "Where it is trusted: a list, or a map whose values override any key of the file; `production` by default.",
+    ),
+  waivers: waiversKey(),
+});

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import { environmentsOfRows, rowsOfEstate } from "../estate-rows.ts";
+import { load, soundEstate } from "./sound-estate.ts";
+
+const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const jwks = JSON.stringify({ keys: [{ ...ec.publicKey.export({ format: "jwk" }), kid: "k" }] });
+const partner = "issuer: partner\nurl: https://idp.partner.example\nalgorithms: [ES256]\njwks: partner.jwks.json\n";
+const github = (mapping: string) =>
+  `issuer: ci\nurl: https://token.actions.githubusercontent.com\npreset: github\njwksUri: https://token.actions.githubusercontent.com/.well-known/jwks\nsystems:\n  - system: orders\n${mapping}`;
+
+function loaded(file: string, text: string, more: Record<string, string> = {}) {
+  const { estate, findings } = load({
+    ...soundEstate(),
+    "issuers/partner.jwks.json": jwks,
+    [`issuers/${file}.yaml`]: text,
+    ...more,
+  });
+  const [production] = estate.environments;
+  return {
+    estate,
+    issuers: production?.issuers ?? [],
+    broken: production?.broken.map(({ object }) => object) ?? [],
+    said: findings
+      .filter(({ severity, file: named }) => severity === "error" && named.startsWith("issuers/"))
+      .map(({ message, fix }) => `${message}. ${fix}`),
+  };
+}
+
+test("an issuer of a file with keys in a file is trusted with what its preset says", () => {
+  const { issuers, said } = loaded("partner", `${partner}systems:\n  - system: orders\n    subject: order-robot\n`);
+  assert.deepEqual(said, []);
+  const [issuer] = issuers;
+  assert.equal(issuer?.kind, "assertion");
+  assert.deepEqual(issuer?.systems, [{ system: "orders", subject: "order-robot", claims: {} }]);
+  assert.equal(issuer?.keys.from === "file" && issuer.keys.keys[0]?.alg, "ES256");
+  assert.deepEqual([issuer?.lifetimeSecondsMax, issuer?.audiences, issuer?.parties], [3_600, [], null]);
+});
+
+test("what is applied comes back from its rows", () => {
+  const { estate } = loaded("partner", partner);
+  const rows = rowsOfEstate(estate);
+  assert.deepEqual(
+    environmentsOfRows(rows).map(({ issuers }) => issuers),
+    estate.environments.map(({ issuers }) => issuers),
+  );
+});
+
+test("an issuer that names no environment is trusted in production only", () => {
+  const sallyport = { "sallyport.yaml": "environments: [production, staging]\n" };
+  const { estate } = loaded("partner", partner, sallyport);
+  assert.deepEqual(
+    estate.environments.map(({ name, issuers }) => [name, issuers.length]),
+    [
+      ["production", 1],
+      ["staging", 0],
+    ],
+  );
+  const named = loaded("partner", `${partner}environments: [staging]\n`, sallyport);
+  assert.deepEqual(
+    named.estate.environments.map(({ issuers }) => issuers.length),
+    [0, 1],
+  );
+});
+
+const pins = '    claims: { repository_id: "42", repository_owner_id: "7" }\n';
+const refused: readonly (readonly [string, string, string, RegExp])[] = [
+  ["no algorithm", "partner", partner.replace("algorithms: [ES256]\n", ""), /`algorithms` is missing/],
+  ["HMAC", "partner", partner.replace("ES256", "HS256"), /not one of/],
+  [
+    "both jwks and jwksUri",
+    "partner",
+    `${partner}jwksUri: https://x.example/j\n`,
+    /exactly one of `jwks` and `jwksUri`/,
+  ],
+  ["neither", "partner", partner.replace("jwks: partner.jwks.json\n", ""), /exactly one of/],
+  ["keys over http", "partner", partner.replace("jwks: partner.jwks.json", "jwksUri: http://x.example/j"), /not https/],
+  [
+    "keys at a private address",
+    "partner",
+    partner.replace("jwks: partner.jwks.json", "jwksUri: https://10.0.0.7/j"),
+    /private or loopback/,
+  ],
+  ["a key of another algorithm", "partner", partner.replace("ES256", "EdDSA"), /not usable \(algorithm\)/],
+  [
+    "a wildcard in a subject",
+    "partner",
+    `${partner}systems:\n  - system: orders\n    subject: "repo:acme/*"\n`,
+    /no wildcards/,
+  ],
+  ["a mapping without a pin", "partner", `${partner}systems:\n  - system: orders\n`, /pins nothing/],
+  ["a mapping to nobody", "partner", `${partner}systems:\n  - system: nobody\n    subject: x\n`, /no system `nobody`/],
+  [
+    "a mapping to a system without a client",
+    "partner",
+    `${partner}systems:\n  - system: billing\n    subject: x\n`,
+    /no client/,
+  ],
+  [
+    "a bundle that is not there",
+    "partner",
+    partner.replace("jwks: partner.jwks.json", "jwksUri: https://x.example/j\ntls: { ca: acme }"),
+    /no bundle `acme`/,
+  ],
+  [
+    "a GitHub repository by name",
+    "ci",
+    github("    subject: repo:acme/shop:ref:refs/heads/main\n"),
+    /pin the id that cannot: `repository_id` and `repository_owner_id`/,
+  ],
+  ["a GitHub repository without a ref", "ci", github(pins), /which job or workload/],
+  [
+    "every token of a Keycloak realm",
+    "partner",
+    partner.replace("algorithms: [ES256]\n", "preset: keycloak\nalgorithms: [ES256]\naudiences: [account]\n"),
+    /every token of the realm/,
+  ],
+  ["a life of a week", "partner", `${partner}lifetime: 7d\n`, /out of range/],
+  ["an unknown key", "partner", `${partner}skipAudience: yes-please\n`, /unknown key/],
+];
+for (const [name, file, text, pattern] of refused) {
+  test(`refuses ${name}, and trusts nobody instead`, () => {
+    const { issuers, broken, said } = loaded(file, text);
+    assert.match(said.join("\n"), pattern);
+    assert.deepEqual(issuers, []);
+    assert.deepEqual(broken, [`issuer/${file}`]);
+  });
+}
+
+test("accepts a GitHub job by ids and ref, and a Keycloak realm by client", () => {
+  assert.deepEqual(loaded("ci", github(`    subject: repo:acme/shop:ref:refs/heads/main\n${pins}`)).said, []);
+  const realm = partner.replace(
+    "algorithms: [ES256]\n",
+    "preset: keycloak\nalgorithms: [ES256]\naudiences: [account]\nparties: [shop]\n",
+  );
+  const { issuers, said } = loaded("partner", realm);
+  assert.deepEqual(said, []);
+  assert.deepEqual(issuers[0]?.companions, ["account"]);
+});
+
+test("two issuers for one iss are both broken", () => {
+  const { broken } = loaded("partner", partner, {
+    "issuers/other.yaml": partner.replace("issuer: partner", "issuer: other"),
+  });
+  assert.deepEqual(broken.sort(), ["issuer/other", "issuer/partner"]);
+});
