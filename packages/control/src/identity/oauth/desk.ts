@@ -128,6 +128,7 @@ async function allow(under: Under, login: LoginResult, ports: DeskPorts): Promis
       client: client.id,
       subject: login.subject.id,
       session: login.subject.session ?? null,
+      authenticatedAt: login.subject.authTime * 1000,
       expiresAt: now + grantLifetimeMs,
       sealed: await oauth.sealed.seal(`grant/${grant}`, grantFacts),
     },

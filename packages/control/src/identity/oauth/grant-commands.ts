@@ -15,6 +15,8 @@ export interface NewGrant {
   readonly client: string;
   readonly subject: string;
   readonly session: string | null;
+  /** When the user logged in, milliseconds since the epoch. */
+  readonly authenticatedAt: number;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
   readonly sealed: Uint8Array;
@@ -72,6 +74,7 @@ function insertToken(place: Place, token: TokenOf): Statement {
 const allowAuthorization: Command<RequestUse & { readonly grant: NewGrant; readonly code: NewToken }, boolean> = {
   audit: "grant.allow",
   *body({ grant, code, ...use }, context) {
+    if (yield* isOver(use, grant)) return false;
     if (!(yield* useRequest(use, context.now))) return false;
     yield* insertGrant(use, grant, context.now);
     yield insertToken(use, { ...code, kind: "code", client: grant.client, grant: grant.id });
@@ -83,6 +86,16 @@ const allowAuthorization: Command<RequestUse & { readonly grant: NewGrant; reado
     return true;
   },
 };
+
+/** The session or the user ended while the request was being answered: the end found no grant to end, so none may come after it. */
+function* isOver(place: Place, { session, subject, authenticatedAt }: NewGrant): Ended {
+  const rows = yield {
+    sql: `SELECT seq FROM identity_revocation WHERE tenant = ? AND environment = ?
+      AND ((kind = 'session' AND value = ?) OR (kind = 'subject' AND value = ? AND not_before >= ?)) LIMIT 1`,
+    params: [place.tenant, place.environment, session ?? "", subject, authenticatedAt],
+  };
+  return rows.length > 0;
+}
 
 export interface GrantEnd extends Place {
   readonly grant: string;

@@ -239,6 +239,7 @@ forEachDialect((_dialect, open) => {
         client: "shop",
         subject: user,
         session,
+        authenticatedAt: clock.now(),
         expiresAt: clock.now() + 1_000_000,
         sealed: new Uint8Array(4),
       };
@@ -263,6 +264,39 @@ forEachDialect((_dialect, open) => {
     while ((await store.run("endExpiredSessions", null)) > 0);
     assert.equal((await revocations()).filter((one) => one === `session ${sid}`).length, 1);
     assert.equal(await store.run("endExpiredSessions", null), 0);
+  });
+
+  test("when a session or its user ends, so do the grants made in it; one that would be made a moment later is not", async () => {
+    const { user } = await someone();
+    const first = await started(user);
+    const second = await started(user);
+    const allow = async (digest: string, session: string) => {
+      const sealed = new Uint8Array([1]);
+      const request = { ...place, kind: "interaction" as const, digest, client: "portal", sealed };
+      await store.run("keepOAuthRequest", { ...request, expiresAt: clock.now() + 60_000 });
+      const expiresAt = clock.now() + 60_000;
+      const grant = {
+        id: digest,
+        client: "portal",
+        subject: user,
+        session,
+        authenticatedAt: clock.now(),
+        expiresAt,
+        sealed,
+      };
+      const code = { digest, expiresAt, sealed };
+      return store.run("allowAuthorization", { ...place, interaction: digest, pushed: null, grant, code });
+    };
+    const isLive = async (digest: string) =>
+      (await store.run("readOAuthObject", { ...place, kind: "code", digest }))?.grantEnded === false;
+    assert.equal(await allow(`${user}-1`, first.sid), true);
+    assert.equal(await allow(`${user}-2`, second.sid), true);
+    await store.run("endSession", { ...place, sid: first.sid, actor: "operator:test", why: "test" });
+    assert.deepEqual([await isLive(`${user}-1`), await isLive(`${user}-2`)], [false, true]);
+    assert.equal(await allow(`${user}-3`, first.sid), false, "the session is over");
+    await store.run("disableUser", { ...place, user, actor: "operator:test", reason: "test" });
+    assert.equal(await isLive(`${user}-2`), false);
+    assert.equal(await allow(`${user}-4`, "ses_other"), false, "the user is disabled");
   });
 
   test("disabling a user ends every session and every token, and nothing of theirs works until they are enabled", async () => {

@@ -220,7 +220,6 @@ const readUserByName: Command<Place & { readonly name: string }, StoredUser | nu
 
 /** Every token about this user dies, whatever session it came from. */
 function* revokeSubject({ tenant, environment, user }: UserPlace, now: number): Act<void> {
-  yield* tombstoneGrants({ tenant, environment, by: "subject", value: user }, now);
   yield* appendRevocation({
     tenant,
     environment,
@@ -229,6 +228,7 @@ function* revokeSubject({ tenant, environment, user }: UserPlace, now: number): 
     notBefore: now,
     until: now + tokenEndMs,
   });
+  yield* tombstoneGrants({ tenant, environment, by: "subject", value: user }, now);
 }
 
 /** Ends every session and every token of the user. False: there is no such user, or nothing to change. */
