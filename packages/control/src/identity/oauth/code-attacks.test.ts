@@ -306,6 +306,7 @@ forEachDialect((_dialect, open) => {
       ["two audiences", signed({ aud: [portal.issuer, "https://elsewhere.example"] })],
       ["expired", signed({ exp: inSeconds(-60), nbf: inSeconds(-120) })],
       ["no end", signed({ exp: undefined })],
+      ["no beginning", signed({ nbf: undefined, iat: inSeconds(0) })],
       ["a long life", signed({ exp: inSeconds(86_400) })],
       ["not yet", signed({ nbf: inSeconds(600), exp: inSeconds(660) })],
       ["a subject", signed({ sub: "portal" })],
@@ -336,7 +337,7 @@ forEachDialect((_dialect, open) => {
     assert.equal((await postForm(portal, "/par", new URLSearchParams({ request: idToken }))).status, 400);
   });
 
-  test("500,000 scopes cost nothing (class 27)", async () => {
+  test("thousands of scopes cost nothing (class 27)", async () => {
     const before = performance.now();
     const answer = await push({ scope: "a ".repeat(5_000).trim() });
     assert.ok(answer.status === 400 || answer.status === 413);

@@ -25,7 +25,7 @@ export function decideRequestObject({ claims, header, issuer, client, now: nowMs
   if (claims["aud"] !== issuer) return "request-object-audience";
   // `sub` would make it look like a client assertion (RFC 9101 §10.8).
   if (claims["sub"] !== undefined) return "request-object-subject";
-  const { exp, nbf = claims["iat"], iat = nbf } = claims;
+  const { exp, nbf, iat = nbf } = claims;
   if (typeof exp !== "number" || exp <= now - clockSkewSeconds) return "request-object-expired";
   if (typeof nbf !== "number" || typeof iat !== "number" || Math.max(nbf, iat) > now + clockSkewSeconds)
     return "request-object-future";

@@ -60,7 +60,7 @@ forEachDialect((_dialect, open) => {
     assert.ok(entries.some(({ kind, value }) => kind === "grant" && value === grant));
   });
 
-  test("the same answer is there for ten seconds and not one longer", async () => {
+  test("the same answer is for its holder, for the same question and for ten seconds; anything else ends the family or is told so", async () => {
     assert.equal(graceMs, 10_000);
     const first = await start();
     const order = {
