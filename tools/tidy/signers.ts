@@ -39,6 +39,11 @@ export const pens: readonly Pen[] = [
     hands: ["packages/control/src/gateways/publisher.ts"],
   },
   {
+    names: ["signIntrospection"],
+    from: `${token}/introspection.ts`,
+    hands: ["packages/control/src/identity/tokens/introspection.ts"],
+  },
+  {
     // A client's assertion about itself is signed with the client's own key: the SDK's, and the operator's in the CLI.
     names: ["signCompactJws", "jwsSigningInput"],
     from: `${token}/jws.ts`,

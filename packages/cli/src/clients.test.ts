@@ -182,4 +182,40 @@ forEachDialect((_dialect, open) => {
       assert.equal((await by(elsewhere)).status, 401);
     },
   );
+
+  test(
+    "a token made for debugging is the client's own, is recorded with who and why, and is seen to die",
+    bounded,
+    async () => {
+      const issue = (over = {}) =>
+        bench.call<{ token: string; jti: string }>("POST", "/v1/tokens/issue", {
+          ...{ client: "orders", to: "billing", jkt: holder.kid, reason: "ticket 4711" },
+          ...over,
+        });
+      const { token, jti } = await issue();
+      const inspect = () =>
+        bench.call<{ state: string; revoked: { kind: string } | null; claims: Record<string, unknown> }>(
+          "POST",
+          "/v1/tokens/inspect",
+          { token },
+        );
+      const good = await inspect();
+      assert.equal(good.state, "active");
+      assert.deepEqual(
+        [good.claims["client_id"], good.claims["jti"], good.claims["cnf"]],
+        ["orders", jti, { jkt: holder.kid }],
+      );
+      await bench.call("POST", "/v1/revocations", { kind: "subject", value: "orders", reason: "test" });
+      const dead = await inspect();
+      assert.deepEqual([dead.state, dead.revoked?.kind], ["revoked", "subject"]);
+      await assert.rejects(issue({ to: "orders" }), (end) => end instanceof CommandEnd && end.exit === exitCode.no);
+      await assert.rejects(issue({ client: "order" }), /no client order/);
+      const records = bench.leaves().filter(({ action }) => action === "token.issue");
+      assert.deepEqual(
+        records.map(({ object }) => object),
+        ["client/orders"],
+      );
+      assert.equal(JSON.stringify(bench.leaves()).includes(token.slice(-40)), false);
+    },
+  );
 });

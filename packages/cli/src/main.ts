@@ -27,6 +27,7 @@ import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
 import { statusCommand } from "./commands/status.ts";
+import { tokenCommands } from "./commands/token.ts";
 import { userCommands } from "./commands/user.ts";
 import { whyCommand } from "./commands/why.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
@@ -87,6 +88,7 @@ export function createProgram(): Command {
   integrationCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
+  tokenCommands(program, connect);
   clientCommands(program, connect);
   clientKeyCommands(program);
   userCommands(program, connect);

@@ -10,6 +10,7 @@ import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { statusCommand } from "./commands/status.ts";
+import { tokenCommands } from "./commands/token.ts";
 import { whyCommand } from "./commands/why.ts";
 import { CommandEnd, type ExitCode } from "./exit.ts";
 import { createTerminal } from "./terminal.ts";
@@ -76,6 +77,7 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
     gatewayCommands,
     keyCommands,
     clientCommands,
+    tokenCommands,
     auditCommands,
   ])
     add(program, connect);

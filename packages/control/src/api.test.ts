@@ -78,6 +78,9 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.endsWith("/keys/end")) return JSON.stringify({ kid, reason: "host gone" });
   if (path.endsWith("/secrets/end")) return JSON.stringify({ secret: "3f9a01c2d4", reason: "host gone" });
   if (path === "/v1/users") return JSON.stringify({ environment: "production", name: "anna" });
+  if (path === "/v1/tokens/inspect") return JSON.stringify({ token: "a.b.c" });
+  if (path === "/v1/tokens/issue")
+    return JSON.stringify({ client: "orders", to: "billing", jkt: kid, reason: "ticket 4711" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });
@@ -136,7 +139,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan", "observe.read", "crossing.explain"],
+    ["estate.plan", "observe.read", "crossing.explain", "token.inspect"],
   );
 });
 

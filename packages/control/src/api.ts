@@ -5,8 +5,12 @@ import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
 import { clientRoutes } from "./identity/clients/routes.ts";
+import { tokenRoutes } from "./identity/tokens/routes.ts";
 
 const filesMax = 5_000;
+/** What an operator may revoke tokens by; keys are killed (`key.kill`). */
+const revocableKinds = ["jti", "client", "grant", "session", "subject"] as const;
+
 const files = z.strictObject({
   files: z
     .record(z.string().max(300), z.string().max(1_000_000))
@@ -162,7 +166,7 @@ export const adminRoutes: readonly AdminRoute[] = [
       call.actions.revoke(
         call.actor,
         await call.body(
-          z.strictObject({ environment, kind: z.enum(["jti", "client"]), value: z.string().min(1).max(200), reason }),
+          z.strictObject({ environment, kind: z.enum(revocableKinds), value: z.string().min(1).max(200), reason }),
         ),
       ),
   },
@@ -202,4 +206,5 @@ export const adminRoutes: readonly AdminRoute[] = [
   },
   ...clientRoutes,
   ...peopleRoutes,
+  ...tokenRoutes,
 ];

@@ -10,6 +10,7 @@ import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoke
 import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { tokensCommands } from "./identity/tokens/store.ts";
 import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
@@ -22,6 +23,7 @@ export const commands = {
   ...identityCommands,
   ...oauthCommands,
   ...peopleCommands,
+  ...tokensCommands,
   ...registryCommands,
   ...secretCommands,
   ...trustCommands,

@@ -272,6 +272,12 @@ const cases: readonly {
     exit: 0,
     says: /entry 8/,
   },
+  ...(["grant", "session", "subject"] as const).map((kind) => ({
+    argv: ["revoke", kind, "x1", "--reason", "leaked"],
+    answers: { "POST /v1/revocations": { seq: 9 } },
+    exit: 0,
+    says: /entry 9/,
+  })),
   {
     argv: ["client", "list"],
     answers: { "GET /v1/clients": [clientStatus] },
@@ -397,4 +403,49 @@ test("a key is added from a JWKS of exactly one public key", async () => {
     (await runAgainst(answers, ["client", "key", "add", "orders", "--file", path, "--reason", "x y"])).exit,
     2,
   );
+});
+
+test("token inspect says what each claim means and what ended the token; it is exit 1 unless the token is good", async () => {
+  const path = join(folder, "found.jwt");
+  writeFileSync(path, "a.b.c\n");
+  const report = {
+    state: "revoked",
+    environment: "production",
+    kid: "k1",
+    claims: { sub: "orders", exp: 1_795_219_200, cnf: { jkt: "j" } },
+    revoked: { kind: "client", value: "orders", seq: 7, notBefore: now },
+    why: null,
+  };
+  const inspect = (answer: object, json = false) =>
+    runAgainst({ "POST /v1/tokens/inspect": answer }, ["token", "inspect", path], json);
+  const words = await inspect(report);
+  assert.equal(words.exit, 1);
+  assert.match(words.out.join(""), /^revoked: ended before its time\nby client orders, at \S+ \(entry 7\)/);
+  assert.match(words.out.join("\n"), /exp +2026-\S+ +ends/);
+  assert.match(words.out.join("\n"), /cnf +\{"jkt":"j"\} +the key or certificate/);
+  assert.deepEqual(words.asked.at(-1)?.body, { token: "a.b.c" });
+  assert.equal((await inspect({ ...report, state: "active", revoked: null })).exit, 0);
+  const foreign = await inspect({
+    state: "foreign",
+    environment: null,
+    kid: null,
+    claims: null,
+    revoked: null,
+    why: "token-type",
+  });
+  assert.match(foreign.out.join(""), /no key of this installation has signed it \(token-type\)/);
+  assert.deepEqual(JSON.parse((await inspect(report, true)).out.join("")), report);
+});
+
+test("a token made for debugging is bound to a key made here, both in files of their owner alone and printed nowhere", async () => {
+  const out = join(folder, "debug");
+  const answers = { "POST /v1/tokens/issue": { token: "a.b.c", jti: "j1", expiresAt: now } };
+  const argv = ["token", "issue", "--client", "orders", "--for", "billing", "--out", out, "--reason", "ticket"];
+  const made = await runAgainst(answers, argv);
+  assert.equal(made.exit, 0);
+  assert.equal(made.out.join("").includes("a.b.c"), false);
+  assert.equal(readFileSync(`${out}.jwt`, "utf8"), "a.b.c\n");
+  for (const file of [`${out}.jwt`, `${out}.key.pem`]) assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.match(readFileSync(`${out}.key.pem`, "utf8"), /PRIVATE KEY/);
+  assert.equal((await runAgainst(answers, argv)).exit, 2, "never overwritten");
 });

@@ -34,6 +34,9 @@ export function keyCommands(program: Command, connect: Connect): void {
   const revoke = program.command("revoke").description("end tokens before their time");
   for (const [verb, kind, what] of [
     ["token", "jti", "one token, by its jti"],
+    ["grant", "grant", "every token that descends from a grant"],
+    ["session", "session", "every token of a login session"],
+    ["subject", "subject", "every token that speaks for a user now"],
     ["client", "client", "every token a client holds now"],
   ] as const) {
     revoke

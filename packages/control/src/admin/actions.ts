@@ -5,6 +5,7 @@ import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
+import type { TokenActions } from "../identity/tokens/token-actions.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
 import type { PeopleActions } from "./people-actions.ts";
@@ -123,7 +124,7 @@ export interface CheckpointReport {
   readonly at: number;
 }
 
-export interface AdminActions extends ClientActions, PeopleActions {
+export interface AdminActions extends ClientActions, TokenActions, PeopleActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
@@ -161,7 +162,7 @@ export interface AdminActions extends ClientActions, PeopleActions {
     actor: Actor,
     request: {
       readonly environment: string;
-      readonly kind: "jti" | "client";
+      readonly kind: "jti" | "client" | "grant" | "session" | "subject";
       readonly value: string;
       readonly reason: string;
     },

@@ -5,6 +5,7 @@ import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
 import { tokenEndMs } from "../identity/revoke.ts";
+import { createTokenActions } from "../identity/tokens/token-actions.ts";
 import { readObserved } from "../observe/observed-report.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
@@ -21,6 +22,7 @@ import { controlStatus, gatewayStatus } from "./status.ts";
 export function createActions(parts: ControlParts): AdminActions {
   return {
     ...createClientActions(parts),
+    ...createTokenActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {
@@ -85,8 +87,8 @@ function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "kil
       if (!revocableForm.test(value))
         throw new AdminFault(
           "bad-request",
-          `value: not the id of a ${kind === "jti" ? "token" : "client"}`,
-          "a jti is at most 128 printable characters without a space; a client is named as in the estate",
+          `value: not the id of a ${kind === "jti" ? "token" : kind}`,
+          "an id is at most 128 printable characters without a space; sallyport token inspect shows those of a token",
         );
       const now = parts.clock.now();
       const order = { tenant: parts.tenant, environment: identityOf(parts, environment).environment, kind, value };

@@ -30,6 +30,10 @@ import { openPeople, seedPurpose } from "./people/people.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IssuerRoute } from "./seams.ts";
+import { introspection } from "./tokens/introspection.ts";
+import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-token.ts";
+import { tokenMetadata } from "./tokens/metadata.ts";
+import { revocation } from "./tokens/revocation.ts";
 import { jwtBearer } from "./trust/assertion-grant.ts";
 import type { FetchJwks } from "./trust/fetch-jwks.ts";
 import { createTrustedIssuers, type TrustedIssuers } from "./trust/trusted-issuers.ts";
@@ -139,7 +143,11 @@ export class EnvironmentIdentity {
         secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
       }),
       authorization: this.#oauth.authorization,
-      metadata: () => this.#oauth.metadata,
+      endpoints: [
+        (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
+        () => revocation({ ...this.#judging(), revoked: () => this.#tellRevocations() }),
+      ],
+      metadata: () => ({ ...this.#oauth.metadata, ...tokenMetadata(this.issuer) }),
       roots: () => this.#roots,
       routes: this.#pages(seeds),
       grants: [...this.#oauth.grants, this.#exchange()],
@@ -238,6 +246,9 @@ export class EnvironmentIdentity {
     if (await this.#credentials.refresh()) this.#renewDirectory();
   }
 
+  /** Active integrations from one system to another. */
+  readonly grants: Directory["grants"] = (from, to) => this.#directory.grants(from, to);
+
   /** By client id. */
   clients(): ReadonlyMap<string, IdentityClient> {
     return this.#directory.clients;
@@ -291,6 +302,33 @@ export class EnvironmentIdentity {
       rows: this.#credentials.keys(),
       secrets: this.#credentials.secrets(),
     });
+  }
+
+  /** What a token of this issuer is judged by. */
+  #judging(): JudgePorts {
+    const { tenant, environment, store, clock } = this.#options;
+    const { issuer } = this;
+    const ring = () => this.#view();
+    return {
+      tenant,
+      environment,
+      issuer,
+      ring,
+      directory: () => this.#directory,
+      store,
+      crypto: createTokenCrypto(),
+      clock,
+    };
+  }
+
+  /** A push that fails is made up for by the next tick: the row is written. */
+  async #tellRevocations(): Promise<void> {
+    await this.pushRevocations().catch(this.#options.fault);
+  }
+
+  /** For operators: what a token is worth here. */
+  judge(token: string): Promise<TokenState> {
+    return judgeToken(token, this.#judging());
   }
 
   #hopJwks(): unknown {

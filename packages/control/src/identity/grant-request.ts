@@ -30,6 +30,7 @@ export function grantRequestOf(req: IncomingMessage, form: Form, known: Known): 
     url: known.url,
     proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
     certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
+    ...(req.headers.accept === undefined ? {} : { accept: req.headers.accept }),
     address: socket.remoteAddress ?? "",
   };
 }

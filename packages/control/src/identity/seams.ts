@@ -19,6 +19,8 @@ export interface GrantRequest {
   readonly proofs: readonly string[];
   /** DER of the TLS client certificate. */
   readonly certificate: Uint8Array | null;
+  /** The Accept field, where there is one. */
+  readonly accept?: string;
   /** Source address; for records only as the pseudonym of its prefix. */
   readonly address: string;
 }

@@ -10,6 +10,7 @@ import { testCertificate } from "../certificates.test-support.ts";
 import type { IdentityClient } from "../directory.ts";
 import { random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import { assertion, dpopProof, form, send, type TestAnswer, type TestSend } from "../issuer.test-support.ts";
+import { fetchOver } from "../openid-client.test-support.ts";
 import { createClientAuthentication } from "./authentication.ts";
 import { makeSecret } from "./secret.ts";
 
@@ -255,16 +256,3 @@ forEachDialect((_dialect, open) => {
     ]);
   });
 });
-
-/** A fetch for openid-client that trusts this one certificate. */
-function fetchOver(ca: string): client.CustomFetch {
-  return async (url, { method, body, headers }) => {
-    const answer = await send(url, ca, {
-      ...(method === undefined ? {} : { method }),
-      ...(body === undefined || body === null ? {} : { body: String(body) }),
-      headers,
-    });
-    const kept = Object.entries(answer.headers).map(([name, value]): [string, string] => [name, String(value)]);
-    return new Response(answer.text, { status: answer.status, headers: kept });
-  };
-}

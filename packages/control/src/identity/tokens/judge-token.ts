@@ -1,0 +1,103 @@
+// Promises what an access token of this issuer is worth now: signed by its ring, in its time, revoked by nothing and granted by something.
+// Trusts the shared verifier, the revocation rows and the directory. The binding is judged by who is shown the token, not here. docs/identity/introspection.md.
+import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
+import { checkTimes, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
+import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
+import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
+import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
+import { systemOfResource, userLifetimeSecondsMax } from "../decide-issuance.ts";
+import type { Directory } from "../directory.ts";
+import type { RingView } from "../issuer.ts";
+import type { Revocable, RevokedBy, TokensCommands } from "./store.ts";
+
+export interface JudgePorts {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly issuer: string;
+  readonly ring: () => RingView;
+  readonly directory: () => Directory;
+  readonly store: Pick<Store<TokensCommands>, "run">;
+  readonly crypto: TokenCrypto;
+  readonly clock: Clock;
+}
+
+export type TokenState =
+  /** Not a token that a key of this ring has signed; `why` is the verifier's code. */
+  | { readonly kind: "foreign"; readonly why: string }
+  | {
+      readonly kind: "ours";
+      readonly claims: AccessTokenClaims;
+      readonly kid: string;
+      /** Null: in its time. */
+      readonly outside: "token-expired" | "token-not-yet-valid" | null;
+      readonly revoked: RevokedBy | null;
+      /** The client is declared, and an active integration lets its system call the audience. */
+      readonly granted: boolean;
+    };
+
+/** Keys of a ring for the shared verifier. */
+function keysOf(ring: RingView, crypto: TokenCrypto) {
+  return {
+    find: (kid: string) => {
+      const jwk = parsePublicJwk(ring.keys.find((key) => key.kid === kid)?.jwk);
+      return jwk === null ? undefined : (crypto.importKey(jwk) ?? undefined);
+    },
+  };
+}
+
+/** Rejects only when the store fails: then nobody may take the token for active. */
+export async function judgeToken(token: string, ports: JudgePorts): Promise<TokenState> {
+  const { issuer, tenant, environment, clock, store } = ports;
+  const keys = keysOf(ports.ring(), ports.crypto);
+  const signed = readAccessToken(token, { issuer, keys, lifetimeSecondsMax: userLifetimeSecondsMax });
+  if (signed.kind === "deny") return { kind: "foreign", why: signed.code };
+  const { claims, kid } = signed;
+  const now = clock.now();
+  // Without skew: a server that says "active" does so by its own clock.
+  const times = checkTimes(claims, now, 0);
+  const issuedAt = claims.iat * 1000;
+  const revoked = await store.run("findTokenRevocation", {
+    tenant,
+    environment,
+    of: revocables(claims, kid),
+    issuedAt,
+  });
+  return {
+    kind: "ours",
+    claims,
+    kid,
+    outside: times === null ? null : times.code === "token-expired" ? "token-expired" : "token-not-yet-valid",
+    revoked,
+    granted: isGranted(claims, ports.directory(), { issuer, now }),
+  };
+}
+
+/** True when a resource may act on it, its binding being proven. */
+export function isActive(state: TokenState): state is Extract<TokenState, { kind: "ours" }> {
+  return state.kind === "ours" && state.outside === null && state.revoked === null && state.granted;
+}
+
+function revocables({ jti, client_id, sub, sid, gid }: AccessTokenClaims, kid: string): readonly Revocable[] {
+  return [
+    { kind: "jti", value: jti },
+    { kind: "client", value: client_id },
+    { kind: "kid", value: kid },
+    { kind: "subject", value: sub },
+    ...(sid === undefined ? [] : [{ kind: "session" as const, value: sid }]),
+    ...(gid ?? []).map((value) => ({ kind: "grant" as const, value })),
+  ];
+}
+
+function isGranted(
+  { client_id, aud }: AccessTokenClaims,
+  directory: Directory,
+  at: { readonly issuer: string; readonly now: number },
+): boolean {
+  const client = directory.clients.get(client_id);
+  const provider = systemOfResource(at.issuer, aud);
+  if (client === undefined || provider === null) return false;
+  return directory
+    .grants(client.system, provider)
+    .some(({ expiresAtMs }) => (expiresAtMs ?? Number.POSITIVE_INFINITY) > at.now);
+}
