@@ -10,6 +10,7 @@ import { backupCommands } from "../backup/store.ts";
 import { type ControlCommands, commands as table } from "../commands.ts";
 import { clientsCommands } from "../identity/clients/store.ts";
 import { exchangeCommands } from "../identity/exchange/revoked.ts";
+import { oauthCommands } from "../identity/oauth/store.ts";
 import { peopleCommands } from "../identity/people/store.ts";
 import { identityCommands } from "../identity/store.ts";
 import { trustCommands } from "../identity/trust/store.ts";
@@ -50,6 +51,7 @@ test("no two capabilities have a command of the same name", () => {
     registryCommands,
     secretCommands,
     clientsCommands,
+    oauthCommands,
     peopleCommands,
     trustCommands,
     exchangeCommands,
