@@ -127,11 +127,17 @@ forEachDialect((_dialect, open) => {
     await store.run("insertSealed", { tenant, name: "log-references", envelope: new Uint8Array([1]) });
     const first = { tenant, id: "admin", kid: "o1", jwk: {}, actor: "built-in", onlyFirst: true };
     assert.ok(await store.run("addOperator", first));
+    const shop = { ...place, client: "shop", ...{ actor: operator, reason: "test" } };
+    await store.run("addClientSecret", { ...shop, id: "s1", digest: "d", notAfter: null, overlapMs: 0 });
+    await store.run("addClientKey", { ...shop, kid: "k9", jwk: {}, notBefore: null, notAfter: null });
     const report = await fence("hold");
     assert.deepEqual(
       { ...report, integrations: 0 },
       { nodes: 1, keys: 1, operators: 1, joinTokens: 2, integrations: 0 },
     );
+    const rows = await store.run("readClientCredentials", place);
+    const ended = [...rows.secrets, ...rows.keys].map(({ endedAt }) => endedAt !== null);
+    assert.deepEqual(ended, [true, true], "a secret or key that was ended after the backup would live again");
     const unused = { secretHash: "b".repeat(64), node: "gw-2", spki: "s", sealKey: "k" };
     assert.equal(await store.run("useJoinToken", unused), null, "a join token nobody had used at the backup");
     assert.equal(await store.run("nodeByThumbprint", { thumbprint: "t" }), null);
