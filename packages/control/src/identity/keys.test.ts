@@ -131,16 +131,21 @@ forEachDialect((dialect, open) => {
     } as const;
     await Promise.all(Array.from({ length: 20 }, (_, index) => store.run("revoke", { ...order, value: `t${index}` })));
     const { seq, entries } = await store.run("readRevocations", { tenant: "main", environment: "revoked", from: 0 });
-    assert.equal(seq, 20);
+    // Each ends a token and, as a grant, whatever was exchanged for it.
+    assert.equal(seq, 40);
     assert.deepEqual(
       entries.map((entry) => entry.seq),
-      Array.from({ length: 20 }, (_, index) => index + 1),
+      Array.from({ length: 40 }, (_, index) => index + 1),
     );
     assert.deepEqual(
-      (await store.run("readRevocations", { tenant: "main", environment: "revoked", from: 18 })).entries.map(
+      entries.map((entry) => entry.kind),
+      Array.from({ length: 20 }, () => ["grant", "jti"]).flat(),
+    );
+    assert.deepEqual(
+      (await store.run("readRevocations", { tenant: "main", environment: "revoked", from: 38 })).entries.map(
         (entry) => entry.seq,
       ),
-      [19, 20],
+      [39, 40],
     );
   });
 

@@ -3,6 +3,8 @@
 import { strict as assert } from "node:assert";
 import type { Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
+import { jtiBytesMax } from "./decide-assertion.ts";
+import { exchangeIdPrefix } from "./exchange/decide-exchange.ts";
 
 /** Longest life of a token (a user's, ten minutes) and the clock skew verifiers allow: no revocation matters longer. */
 export const tokenEndMs = 600_000 + 60_000;
@@ -42,6 +44,16 @@ export function* appendRevocation(order: RevocationOrder): Generator<Statement, 
     params: [order.tenant, order.environment, seq, order.kind, order.value, order.notBefore, order.until],
   };
   return { seq, kind: order.kind, value: order.value, notBefore: order.notBefore, until: order.until };
+}
+
+/** One token by its `jti`, and whatever was exchanged for it: that carries the token's name among its grants. `yield*` as above. */
+export function* appendTokenRevocation(
+  order: Omit<RevocationOrder, "kind">,
+): Generator<Statement, Revocation, readonly Row[]> {
+  const lineage = `${exchangeIdPrefix}${order.value}`;
+  // A longer id is none of ours, and nothing was ever exchanged under its name.
+  if (lineage.length <= jtiBytesMax) yield* appendRevocation({ ...order, kind: "grant", value: lineage });
+  return yield* appendRevocation({ ...order, kind: "jti" });
 }
 
 export function revocationOf(row: Row): Revocation {

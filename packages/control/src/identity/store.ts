@@ -4,11 +4,10 @@ import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
-import { assertionLifetimeSecondsMax, clockSkewSeconds, jtiBytesMax } from "./decide-assertion.ts";
+import { assertionLifetimeSecondsMax, clockSkewSeconds } from "./decide-assertion.ts";
 import type { RingEntry, RingState } from "./decide-ring.ts";
-import { exchangeIdPrefix } from "./exchange/decide-exchange.ts";
 import type { ReplayDomain } from "./replay.ts";
-import { appendRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
+import { appendRevocation, appendTokenRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
 
 export const replayPurgeMax = 1_000;
 const revocationsReadMax = 10_000;
@@ -298,11 +297,7 @@ function operatorAudit(
 const revoke: Command<RevocationOrder & { readonly actor: string; readonly reason?: string }, Revocation> = {
   audit: "identity.revoke",
   *body({ actor, reason = "", ...order }, context) {
-    const lineage = `${exchangeIdPrefix}${order.value}`;
-    // What was exchanged for a token carries this name in its lineage: it ends with it.
-    if (order.kind === "jti" && lineage.length <= jtiBytesMax)
-      yield* appendRevocation({ ...order, kind: "grant", value: lineage });
-    const entry = yield* appendRevocation(order);
+    const entry = yield* order.kind === "jti" ? appendTokenRevocation(order) : appendRevocation(order);
     const { tenant, environment } = order;
     yield auditStatement({
       id: context.nextId(),

@@ -13,6 +13,7 @@ import { exchangeCommands } from "../identity/exchange/revoked.ts";
 import { oauthCommands } from "../identity/oauth/store.ts";
 import { peopleCommands } from "../identity/people/store.ts";
 import { identityCommands } from "../identity/store.ts";
+import { tokensCommands } from "../identity/tokens/store.ts";
 import { trustCommands } from "../identity/trust/store.ts";
 import { secretCommands } from "../secrets/store.ts";
 import type { ApplyOutcome, ApplyRequest } from "./apply-commands.ts";
@@ -55,6 +56,7 @@ test("no two capabilities have a command of the same name", () => {
     peopleCommands,
     trustCommands,
     exchangeCommands,
+    tokensCommands,
   ];
   const names = capabilities.flatMap((commands) => Object.keys(commands));
   assert.deepEqual(Object.keys(table).sort(), names.sort());

@@ -29,17 +29,17 @@ export const clientsMigrations: readonly Migration[] = [
   },
 ];
 
-interface Place {
+export interface Place {
   readonly tenant: string;
   readonly environment: string;
 }
 
-interface OfClient extends Place {
+export interface OfClient extends Place {
   readonly client: string;
 }
 
 /** Who did it and why, for the record. */
-interface By {
+export interface By {
   readonly actor: string;
   readonly reason: string;
 }

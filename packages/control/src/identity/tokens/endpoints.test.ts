@@ -213,7 +213,7 @@ forEachDialect((_dialect, open) => {
     assert.deepEqual(denied.payload["token_introspection"], inactive);
   });
 
-  test("a client gives back its own token: one row, one record without the token, and gateways are told", async () => {
+  test("a client gives back its own token, and with it ends what was exchanged for it: once, one record without the token, and gateways are told", async () => {
     const token = await fresh();
     const from = (await store.run("readRevocations", { tenant: "main", environment: "production", from: 0 })).seq;
     const before = told;
@@ -224,7 +224,10 @@ forEachDialect((_dialect, open) => {
     const { entries } = await store.run("readRevocations", { tenant: "main", environment: "production", from });
     assert.deepEqual(
       entries.map(({ kind, value }) => [kind, value]),
-      [["jti", claimsOf(token).jti]],
+      [
+        ["grant", `xch_${claimsOf(token).jti}`],
+        ["jti", claimsOf(token).jti],
+      ],
     );
     const { rows } = await store.run("claimOutbox", { node: "test", limit: 1_000, leaseMs: 60_000 });
     const record = rows.find(({ action }) => action === "token.revoke");

@@ -3,9 +3,9 @@
 import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
 import type { TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
-import { appendRevocation } from "../revoke.ts";
+import { appendTokenRevocation } from "../revoke.ts";
 
-interface Place {
+export interface Place {
   readonly tenant: string;
   readonly environment: string;
 }
@@ -69,10 +69,9 @@ const revokeOwnToken: Command<
       params: [tenant, environment, jti],
     };
     if (there.length > 0) return null;
-    const { seq } = yield* appendRevocation({
+    const { seq } = yield* appendTokenRevocation({
       tenant,
       environment,
-      kind: "jti",
       value: jti,
       notBefore: context.now,
       until: Math.max(until, context.now),
