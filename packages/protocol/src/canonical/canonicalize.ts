@@ -32,9 +32,10 @@ const outsideVisibleAscii = /[^\x21-\x7e]/;
 /** Codes: bad-version, method-not-supported, bad-request-line, uri-too-long, ambiguous-path, and those of the header section. */
 export function canonicalize(raw: RawRequest, limits: CanonicalLimits = canonicalLimits): CanonicalRequest | Deny {
   if (raw.httpVersion !== "1.1") return no("bad-version", "only HTTP/1.1 is served here");
-  if (!methodToken.test(raw.method)) return no("bad-request-line", "the method is not a token");
   if (!isMethod(raw.method))
-    return no("method-not-supported", "the method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    return methodToken.test(raw.method)
+      ? no("method-not-supported", "the method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+      : no("bad-request-line", "the method is not a token");
   const target = splitTarget(raw.target, limits);
   if (target.kind === "deny") return target;
   const path = canonicalPath(target.path, limits.segmentsMax);
@@ -105,14 +106,20 @@ interface Host {
   readonly port: number;
 }
 
+/** The last good Host and what it was read as: callers of one listener nearly all send the same. */
+let lastHost = { value: "", portDefault: 0, host: { kind: "host", name: "", port: 0 } as Host };
+
 function parseHost(value: string | undefined, portDefault: number): Host | Deny {
   if (value === undefined || value === "") return no("bad-host", "Host is missing or empty");
+  if (value === lastHost.value && portDefault === lastHost.portDefault) return lastHost.host;
   const parts = hostAndPort.exec(value.toLowerCase());
   const name = parts?.[1];
   if (name === undefined) return no("bad-host", "Host is not a name or address with an optional port");
   const port = parts?.[2] === undefined ? portDefault : Number(parts[2]);
   if (port < 1 || port > 65_535) return no("bad-host", "the port of Host is not from 1 to 65535");
-  return { kind: "host", name, port };
+  const host: Host = { kind: "host", name, port };
+  lastHost = { value, portDefault, host };
+  return host;
 }
 
 interface Framing {

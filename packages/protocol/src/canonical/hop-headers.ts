@@ -110,11 +110,17 @@ export function judgeName(received: string): JudgedName {
 /** Lower-case option names of all Connection fields (RFC 9110 §7.6.1). */
 export function connectionOptions(values: readonly string[] | undefined): ReadonlySet<string> {
   if (values === undefined) return nothing;
+  // What nearly every caller sends.
+  const known = values.length === 1 ? commonOptions.get(values[0] ?? "") : undefined;
+  if (known !== undefined) return known;
   const options = values.flatMap((value) => value.split(","));
   return new Set(options.map((option) => option.trim().toLowerCase()).filter((option) => option !== ""));
 }
 
 const nothing: ReadonlySet<string> = new Set();
+const commonOptions: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  ["keep-alive", "Keep-Alive", "close"].map((value) => [value, new Set([value.toLowerCase()])]),
+);
 
 /** What a caller's Connection may name: all of it ends at this hop anyway, so naming it changes nothing (RFC 9110 §7.6.1). */
 const connectionNames: ReadonlySet<string> = new Set([

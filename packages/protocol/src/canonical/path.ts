@@ -69,11 +69,14 @@ export interface CanonicalQuery {
   readonly parameters: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Frozen, so that every request without a query can hold the same. */
+const noQuery: CanonicalQuery = Object.freeze({ kind: "query", parameters: Object.freeze(Object.create(null)) });
+
 /** Decodes a query; `+` is a space, `&` alone separates, a name without `=` has the empty value. */
 export function canonicalQuery(query: string, parametersMax: number): CanonicalQuery | Ambiguous {
+  if (query === "") return noQuery;
   // Object.create(null) is typed any; an empty object without prototype has exactly this type.
   const parameters = Object.create(null) as Record<string, string[]>;
-  if (query === "") return { kind: "query", parameters: Object.freeze(parameters) };
   if (outsideQuery.test(query)) return ambiguous("a character that a query cannot hold unencoded");
   if (brokenEscape.test(query)) return ambiguous("a broken percent escape");
   const pairs = query.split("&", parametersMax + 1);
