@@ -2,10 +2,13 @@
 // Trusts @simplewebauthn/server for CBOR, COSE and signatures, and nothing it does not check itself for origin, frames and sizes.
 // This is the only file that imports it. Specified in WebAuthn Level 3 §7.1, §7.2; docs/identity/people.md "Passkeys".
 import { isIP } from "node:net";
-import { verifyAuthenticationResponse, verifyRegistrationResponse } from "@simplewebauthn/server";
+import type * as webauthn from "@simplewebauthn/server";
 import { z } from "zod";
 import type { NewPasskey } from "./credential-commands.ts";
 import type { StoredPasskey } from "./user-commands.ts";
+
+/** Loaded with the first passkey: it costs a start some 400 ms and 28 MB, and most installations have no people. */
+const loadWebauthn = (): Promise<typeof webauthn> => import("@simplewebauthn/server");
 
 /** ES256, EdDSA, RS256 (COSE): what authenticators have. */
 const algorithms = [-7, -8, -257];
@@ -129,6 +132,7 @@ export async function verifyNewPasskey(
   response: Registration,
 ): Promise<{ readonly kind: "passkey"; readonly passkey: NewPasskey } | PasskeyRefusal> {
   if (isFramed(response)) return { kind: "refused", code: "passkey-frame" };
+  const { verifyRegistrationResponse } = await loadWebauthn();
   const outcome = await verifyRegistrationResponse({
     // as: the shape is checked above; transports are words of a newer list than the library's type.
     response: { ...response, clientExtensionResults: {} } as Parameters<
@@ -166,6 +170,7 @@ export async function verifyPasskey(
   // §7.2 step 6: nobody was named before, so the authenticator names the user, and must name the credential's own.
   const owner = Buffer.from(response.response.userHandle, "base64url").toString("utf8");
   if (owner !== passkey.user || response.id !== passkey.id) return { kind: "refused", code: "passkey-owner" };
+  const { verifyAuthenticationResponse } = await loadWebauthn();
   const outcome = await verifyAuthenticationResponse({
     response: { ...response, clientExtensionResults: {} },
     expectedChallenge: challenge,
