@@ -4,6 +4,7 @@ import { backupMigrations } from "../backup/store.ts";
 import { exchangeCommands, exchangeMigrations } from "./exchange/revoked.ts";
 import { oauthCommands, oauthMigrations } from "./oauth/store.ts";
 import { identityCommands, identityMigrations } from "./store.ts";
+import { tokensCommands } from "./tokens/store.ts";
 import { trustCommands, trustMigrations } from "./trust/store.ts";
 
 export const commands = {
@@ -12,6 +13,7 @@ export const commands = {
   ...oauthCommands,
   ...trustCommands,
   ...exchangeCommands,
+  ...tokensCommands,
 };
 export const migrations = [
   ...identityMigrations,

@@ -145,7 +145,7 @@ export class EnvironmentIdentity {
       authorization: this.#oauth.authorization,
       endpoints: [
         (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
-        () => revocation({ ...this.#judging(), revoked: () => this.#tellRevocations() }),
+        () => revocation({ ...this.#judging(), store: options.store, revoked: () => this.#tellRevocations() }),
       ],
       metadata: () => ({ ...this.#oauth.metadata, ...tokenMetadata(this.issuer) }),
       roots: () => this.#roots,

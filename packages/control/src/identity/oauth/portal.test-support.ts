@@ -1,6 +1,7 @@
 // Promises an estate with clients that ask users: `portal` (a backend that authenticates) and `app` (public, on the user's machine), and a user who
 // allows or refuses at once. Trusts nothing outside the test. Used by *.test.ts of this folder and of its neighbours.
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import * as client from "openid-client";
 import { directoryOf } from "../directory.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
@@ -15,7 +16,10 @@ import {
   testKey,
   webKey,
 } from "../issuer.test-support.ts";
+import type { GrantRequest } from "../seams.ts";
 import type { IdentityCommands } from "../store.ts";
+import { revocation } from "../tokens/revocation.ts";
+import type { TokensCommands } from "../tokens/store.ts";
 import type { AuthorizationDesk, LoginResult } from "./interaction.ts";
 import { createOAuth } from "./parts.ts";
 import type { OAuthCommands } from "./store.ts";
@@ -60,16 +64,37 @@ export function login(over: Partial<LoginResult["subject"]> = {}): LoginResult {
   };
 }
 
-export async function startPortal(store: Store<IdentityCommands & OAuthCommands>): Promise<Portal> {
+export async function startPortal(store: Store<IdentityCommands & OAuthCommands & TokensCommands>): Promise<Portal> {
   const desks = new Map<string, AuthorizationDesk>();
   const pushes = { count: 0 };
-  const estate = await startEstate(store, ({ issuer, place, keyring, record, directory }) => {
+  const estate: TestEstate = await startEstate(store, ({ issuer, place, keyring, record, directory }) => {
     const revoked = async () => {
       pushes.count += 1;
     };
     const made = createOAuth({ issuer, place, store, keyring, record, directory, clock, random, revoked });
     desks.set(place.environment, made.desk);
-    return { grants: made.grants, authorization: made.authorization, metadata: () => made.metadata };
+    const endpoint = {
+      path: "/revoke",
+      parameters: ["token", "token_type_hint"],
+      // Asked when a request comes: the estate is there by then.
+      handle: (request: GrantRequest) =>
+        revocation({
+          ...place,
+          issuer,
+          store,
+          ring: () => estate.production.ring.view(),
+          directory: () => estate.production.directory,
+          crypto: createTokenCrypto(),
+          clock,
+          revoked,
+        }).handle(request),
+    };
+    return {
+      grants: made.grants,
+      authorization: made.authorization,
+      endpoints: [() => endpoint],
+      metadata: () => made.metadata,
+    };
   });
   const portalKey = testKey();
   for (const environment of [estate.production, estate.staging])

@@ -5,6 +5,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { assertion, dpopProof, form, send, type TestAnswer } from "../issuer.test-support.ts";
 import type { IdentityCommands } from "../store.ts";
+import type { TokensCommands } from "../tokens/store.ts";
 import {
   codeFor,
   login,
@@ -29,7 +30,7 @@ const claimsOf = (token: unknown): Record<string, unknown> =>
 
 forEachDialect((_dialect, open) => {
   let portal: Portal;
-  let store: Store<IdentityCommands & OAuthCommands>;
+  let store: Store<IdentityCommands & OAuthCommands & TokensCommands>;
   before(async () => {
     store = await open({ commands: new URL("../commands.test-support.ts", import.meta.url) });
     portal = await startPortal(store);

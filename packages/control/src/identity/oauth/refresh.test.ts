@@ -4,8 +4,9 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { testKey } from "../issuer.test-support.ts";
 import type { IdentityCommands } from "../store.ts";
+import type { TokensCommands } from "../tokens/store.ts";
 import { graceMs } from "./grant-commands.ts";
-import { codeFor, login, type Portal, redeem, refreshWith, startPortal } from "./portal.test-support.ts";
+import { codeFor, login, type Portal, postForm, redeem, refreshWith, startPortal } from "./portal.test-support.ts";
 import { digestOf } from "./sealed-objects.ts";
 import type { OAuthCommands } from "./store.ts";
 
@@ -15,7 +16,7 @@ const claimsOf = (token: unknown): Record<string, unknown> =>
 
 forEachDialect((_dialect, open) => {
   let portal: Portal;
-  let store: Store<IdentityCommands & OAuthCommands>;
+  let store: Store<IdentityCommands & OAuthCommands & TokensCommands>;
   before(async () => {
     store = await open({ commands: new URL("../commands.test-support.ts", import.meta.url) });
     portal = await startPortal(store);
@@ -111,6 +112,27 @@ forEachDialect((_dialect, open) => {
     assert.equal(lastCode(), "refresh-key-mismatch");
     assert.equal((await refreshWith(portal, token, { client: "app", proof: null })).body["error"], "invalid_grant");
     assert.equal((await refreshWith(portal, token, { client: "app", holder })).status, 200);
+  });
+
+  test("a client gives its refresh token back: the grant ends with all that descends from it; another client's stays (RFC 7009)", async () => {
+    const mine = await start();
+    const next = await refreshWith(portal, mine.token);
+    const pushes = portal.pushes.count;
+    const give = (token: string, options: Parameters<typeof postForm>[3] = {}) =>
+      postForm(portal, "/revoke", new URLSearchParams({ token, token_type_hint: "refresh_token" }), options);
+    const stranger = await give(String(next.body["refresh_token"]), { client: "shop" });
+    assert.deepEqual([stranger.status, stranger.body["error"]], [400, "invalid_grant"]);
+    const live = await refreshWith(portal, String(next.body["refresh_token"]));
+    assert.equal(live.status, 200, "nothing happened to it");
+    assert.equal((await give(String(live.body["refresh_token"]))).status, 200);
+    assert.equal(portal.pushes.count, pushes + 1, "gateways are told");
+    assert.equal((await refreshWith(portal, String(live.body["refresh_token"]))).body["error"], "invalid_grant");
+    const { entries } = await store.run("readRevocations", { ...place, from: 0 });
+    const [grant] = mine.access["gid"] as string[];
+    assert.ok(entries.some(({ kind, value }) => kind === "grant" && value === grant));
+    assert.equal((await give(String(live.body["refresh_token"]))).status, 200, "again is no error");
+    assert.equal((await give("unknown")).status, 200);
+    assert.equal(portal.pushes.count, pushes + 1);
   });
 
   test("scope narrows on request and never widens", async () => {

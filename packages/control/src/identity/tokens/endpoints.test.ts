@@ -12,6 +12,7 @@ import * as client from "openid-client";
 import type { IdentityClient } from "../directory.ts";
 import { startEstate, type TestEstate } from "../estate.test-support.ts";
 import { assertion, dpopProof, form, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
+import type { OAuthCommands } from "../oauth/store.ts";
 import { fetchOver } from "../openid-client.test-support.ts";
 import type { IdentityCommands } from "../store.ts";
 import { introspection } from "./introspection.ts";
@@ -24,7 +25,7 @@ const inactive = { active: false };
 
 forEachDialect((_dialect, open) => {
   let estate: TestEstate;
-  let store: Store<TokensCommands & IdentityCommands & typeof outboxCommands>;
+  let store: Store<TokensCommands & IdentityCommands & OAuthCommands & typeof outboxCommands>;
   let told = 0;
   const keys: Record<string, TestKey> = { billing: testKey(), reports: testKey() };
 
@@ -54,6 +55,7 @@ forEachDialect((_dialect, open) => {
             (ports) =>
               revocation({
                 ...ports,
+                store,
                 revoked: async () => {
                   told += 1;
                 },
