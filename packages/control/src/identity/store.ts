@@ -6,6 +6,7 @@ import type { Command, CommandContext, CommandTable, Row, Statement } from "@sal
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
 import { assertionLifetimeSecondsMax, clockSkewSeconds } from "./decide-assertion.ts";
 import type { RingEntry, RingState } from "./decide-ring.ts";
+import { tombstoneGrants } from "./oauth/grant-commands.ts";
 import type { ReplayDomain } from "./replay.ts";
 import { appendRevocation, appendTokenRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
 
@@ -297,6 +298,9 @@ function operatorAudit(
 const revoke: Command<RevocationOrder & { readonly actor: string; readonly reason?: string }, Revocation> = {
   audit: "identity.revoke",
   *body({ actor, reason = "", ...order }, context) {
+    // A revocation is forgotten when the last token it could concern has ended; refresh tokens live longer, so their grants end here.
+    if (order.kind === "grant" || order.kind === "session" || order.kind === "subject")
+      yield* tombstoneGrants({ ...order, by: order.kind }, context.now);
     const entry = yield* order.kind === "jti" ? appendTokenRevocation(order) : appendRevocation(order);
     const { tenant, environment } = order;
     yield auditStatement({

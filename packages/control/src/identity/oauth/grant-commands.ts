@@ -134,16 +134,18 @@ const endOAuthGrant: Command<GrantEnd, boolean> = {
   body: endGrant,
 };
 
+const grantColumn = { grant: "id", session: "session", subject: "subject" } as const;
+
 /**
- * Ends every live grant of a session, or of a subject; `yield*` it in the command of the cause, which writes its own revocation of kind `session` or
+ * Ends one live grant, or every one of a session or a subject; `yield*` it in the command of the cause, which writes its own revocation of kind `session` or
  * `subject`: one entry for gateways instead of one per grant. Returns how many ended.
  */
 export function* tombstoneGrants(
-  of: Place & { readonly by: "session" | "subject"; readonly value: string },
+  of: Place & { readonly by: keyof typeof grantColumn; readonly value: string },
   now: number,
 ): Generator<Statement, number, readonly Row[]> {
   const rows = yield {
-    sql: `UPDATE oauth_grant SET ended_at = ? WHERE tenant = ? AND environment = ? AND ${of.by === "session" ? "session" : "subject"} = ? AND ended_at IS NULL RETURNING id`,
+    sql: `UPDATE oauth_grant SET ended_at = ? WHERE tenant = ? AND environment = ? AND ${grantColumn[of.by]} = ? AND ended_at IS NULL RETURNING id`,
     params: [now, of.tenant, of.environment, of.value],
   };
   return rows.length;

@@ -135,6 +135,28 @@ forEachDialect((_dialect, open) => {
     assert.equal(portal.pushes.count, pushes + 1);
   });
 
+  for (const kind of ["grant", "session", "subject"] as const)
+    test(`an operator revokes a ${kind}: what was granted under it is not refreshed, also after the revocation is forgotten`, async () => {
+      const session = `ses_of_${kind}`;
+      const subject = `usr_of_the_${kind}_to_end`;
+      const code = await codeFor(portal, {}, login({ id: subject, session }));
+      const { body } = await redeem(portal, code);
+      const [grant] = claimsOf(body["access_token"])["gid"] as string[];
+      const value = { grant: String(grant), session, subject }[kind];
+      const now = Date.now();
+      await store.run("revoke", {
+        ...place,
+        kind,
+        value,
+        notBefore: now,
+        until: now,
+        actor: "operator:o",
+        reason: "x",
+      });
+      assert.equal((await refreshWith(portal, String(body["refresh_token"]))).body["error"], "invalid_grant");
+      assert.equal(lastCode(), "grant-ended");
+    });
+
   test("scope narrows on request and never widens", async () => {
     const scopes = ["orders:order.list", "orders:order.create"];
     const code = await codeFor(
