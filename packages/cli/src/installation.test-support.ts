@@ -1,6 +1,7 @@
 // Promises a whole installation for tests and soaks: a tiny estate, real processes on loopback with data directories of their own, an upstream
 // that counts, callers and an operator; every wait is bounded and nothing is left running. Trusts the binary's JSON lines.
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { createServer as createTcpServer } from "node:net";
@@ -304,21 +305,27 @@ function parseFields(line: string): Fields | null {
   }
 }
 
-/** Ports of 127.0.0.1 that were free a moment ago. */
+const portsFrom = 20_000;
+const portsTo = 32_000;
+
+/**
+ * Ports of 127.0.0.1 that were free a moment ago, below those that systems hand out by themselves: in the moment between, no outgoing connection
+ * and no listener on port 0 of another test can take one.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createTcpServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            resolve(typeof address === "object" && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  for (let port = randomInt(portsFrom, portsTo), tries = 0; ports.length < count; port++, tries++) {
+    if (tries > portsTo - portsFrom) throw new Error(`no free port from ${portsFrom} to ${portsTo}`);
+    if (port >= portsTo) port = portsFrom;
+    if (await isFree(port)) ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createTcpServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
