@@ -1,6 +1,6 @@
 // Promises one way to tell what a restore put on hold, and what lets it go: first the estate as it is now, then, unless told otherwise, an operator.
 // Trusts the registry's rows. Specified in docs/backup.md "Integrations after a restore".
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
 
 export interface Restore {
@@ -133,9 +133,7 @@ export function* estateApplied(
           AND o.id = registry_state.id AND o.managed_by = ?) RETURNING id`,
     params: [actor, context.now, tenant, managedBy],
   };
-  yield auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  yield actStatement(context, {
     tenant,
     environment: "sallyport",
     actor,

@@ -2,7 +2,7 @@
 // Trusts its caller for the epoch (restore-epoch.ts). Specified in docs/backup.md "After a restore"; tables in docs/backup.md "Tables".
 import { strict as assert } from "node:assert";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { endRestoredCredentials } from "../identity/clients/store.ts";
 import { appendRevocation, tokenEndMs } from "../identity/revoke.ts";
@@ -46,9 +46,7 @@ export interface BackupRecord {
 const recordBackup: Command<BackupRecord, null> = {
   audit: "backup.create",
   *body({ tenant, backup, actor, to }, context) {
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: "sallyport",
       actor,
@@ -113,9 +111,7 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       joinTokens: joinTokens.length,
       integrations,
     };
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: "sallyport",
       actor,
@@ -237,9 +233,7 @@ const confirmRestore: Command<
     // From now on an estate that is applied for the first time is a new one.
     if (waiting.length === 0)
       yield { sql: "UPDATE backup_restore SET states = 'confirmed' WHERE states = 'hold'", params: [] };
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: "sallyport",
       actor,

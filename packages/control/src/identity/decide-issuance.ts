@@ -1,7 +1,8 @@
 // Promises that a machine token names exactly one provider, carries no scope beyond its client's active grants, and is bound unless bearer is explicitly allowed.
 // Trusts that the client was authenticated and the proof verified before it is asked. Rules: RFC 8707 §2, RFC 6749 §3.3, RFC 9449 §5, docs/identity.md.
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
-import type { IdentityClient, IdentityGrant } from "./directory.ts";
+import { decideTarget, type Refusal, refuse, type TargetCode, type TargetRequest } from "./decide-target.ts";
+import type { IdentityGrant } from "./directory.ts";
 import type { MintDecision } from "./mint.ts";
 
 export const machineLifetimeSecondsMax = 300;
@@ -15,74 +16,29 @@ export type Binding =
   | { readonly kind: "mtls"; readonly x5t: string }
   | { readonly kind: "none" };
 
-export interface IssuanceRequest {
-  readonly issuer: string;
-  readonly client: IdentityClient;
-  /** Every value of the `resource` parameter. */
-  readonly resources: readonly string[];
+export interface IssuanceRequest extends TargetRequest {
   readonly scope: string | undefined;
   readonly binding: Binding;
-  /** Active integrations from the client's system to the named one. */
-  readonly grants: (from: string, to: string) => readonly IdentityGrant[];
-  /** Milliseconds since the epoch. */
-  readonly now: number;
   /** Default 300. */
   readonly lifetimeSecondsMax?: number;
 }
 
 export type IssuanceCode =
-  | "resource-missing"
-  | "resource-many"
+  | TargetCode
   | "resource-not-granted"
   | "scope-malformed"
   | "scope-not-granted"
   | "proof-not-accepted";
 
-export interface IssuanceRefusal {
-  readonly kind: "refuse";
-  /** RFC 6749 §5.2 or RFC 8707 §2 error. */
-  readonly error: "invalid_target" | "invalid_scope" | "invalid_request";
-  /** For the record; never sent. */
-  readonly code: IssuanceCode;
-  /** Public text: the same for "not there" and "not yours". */
-  readonly description: string;
-}
+export type IssuanceRefusal = Refusal<"invalid_target" | "invalid_scope" | "invalid_request", IssuanceCode>;
 
 export type IssuanceVerdict = { readonly kind: "issue"; readonly decision: MintDecision } | IssuanceRefusal;
 
-const refuse = (error: IssuanceRefusal["error"], code: IssuanceCode, description: string): IssuanceRefusal => ({
-  kind: "refuse",
-  error,
-  code,
-  description,
-});
-
-/** `<issuer>/systems/<id>` -> id, for this issuer only; null for every other spelling. */
-export function systemOfResource(issuer: string, resource: string): string | null {
-  const prefix = `${issuer}/systems/`;
-  if (!resource.startsWith(prefix)) return null;
-  const id = resource.slice(prefix.length);
-  return /^[a-z][a-z0-9-]{0,62}$/.test(id) ? id : null;
-}
-
 /** May this authenticated client have this token? Pure. The scope in the answer is null when the client named none: then the grant alone decides. */
 export function decideIssuance(request: IssuanceRequest): IssuanceVerdict {
-  const [resource, ...others] = request.resources;
-  if (resource === undefined)
-    return refuse(
-      "invalid_target",
-      "resource-missing",
-      "name the provider: exactly one resource=<issuer>/systems/<system> is required",
-    );
-  if (others.length > 0)
-    return refuse("invalid_target", "resource-many", "name exactly one resource: a token has one audience");
-  const provider = systemOfResource(request.issuer, resource);
-  const grants =
-    provider === null
-      ? []
-      : request
-          .grants(request.client.system, provider)
-          .filter((grant) => (grant.expiresAtMs ?? Number.POSITIVE_INFINITY) > request.now);
+  const target = decideTarget(request);
+  if (target.kind === "refuse") return target;
+  const { resource, grants } = target;
   if (grants.length === 0) {
     return refuse(
       "invalid_target",

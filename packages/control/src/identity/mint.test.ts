@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import fc from "fast-check";
-import { type Binding, decideIssuance, systemOfResource } from "./decide-issuance.ts";
+import { type Binding, decideIssuance } from "./decide-issuance.ts";
+import { systemOfResource } from "./decide-target.ts";
 import type { IdentityGrant } from "./directory.ts";
 import { type MintDecision, mint, mintOperator } from "./mint.ts";
 

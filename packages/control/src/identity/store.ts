@@ -1,7 +1,7 @@
 // Promises the identity tables and their commands: the key ring by compare-and-set, replay ids by insert only, operators, revocations with their cause.
 // Trusts the store to run each command in one transaction. Tables: docs/identity.md "Tables". Nothing is written for a machine token.
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
 import { assertionLifetimeSecondsMax, clockSkewSeconds } from "./decide-assertion.ts";
@@ -138,9 +138,7 @@ const writeKeyRing: Command<
       facts["next"] = kid;
     }
     for (const order of write.revoked) yield* appendRevocation({ ...order, tenant, environment });
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment,
       actor: write.actor,
@@ -282,9 +280,7 @@ function operatorAudit(
   },
 ): Statement {
   const { tenant, actor, action, id, kid } = act;
-  return auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  return actStatement(context, {
     tenant,
     environment: "sallyport",
     actor,
@@ -303,9 +299,7 @@ const revoke: Command<RevocationOrder & { readonly actor: string; readonly reaso
       yield* tombstoneGrants({ ...order, by: order.kind }, context.now);
     const entry = yield* order.kind === "jti" ? appendTokenRevocation(order) : appendRevocation(order);
     const { tenant, environment } = order;
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment,
       actor,

@@ -4,8 +4,8 @@ import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { type Binding, decideIssuance } from "./decide-issuance.ts";
-import type { Directory } from "./directory.ts";
-import { type MintPorts, mint } from "./mint.ts";
+import type { Directory, IdentityClient } from "./directory.ts";
+import { type MintDecision, type MintPorts, mint } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "./seams.ts";
@@ -54,34 +54,68 @@ export const clientCredentials = (ports: GrantPorts): GrantHandler => ({
 /** Answers one authenticated client_credentials request. Rejects only when the store or the log fails: then no token leaves. */
 async function grantClientCredentials(request: GrantRequest, ports: GrantPorts): Promise<GrantAnswer> {
   const now = ports.clock.now();
-  const directory = ports.directory();
-  const client = directory.clients.get(request.clientId);
-  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
-  const possession = checkPossession(request, client.certificates, now, ports);
-  if (possession.kind === "error") return possession;
+  const holder = holderOf(request, now, ports);
+  if (holder.kind === "error") return holder;
+  const { client, possession } = holder;
   const verdict = decideIssuance({
     issuer: request.issuer,
     client,
     resources: request.resources,
     scope: request.scope,
     binding: possession.binding,
-    grants: directory.grants,
+    grants: ports.directory().grants,
     now,
   });
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
+  return giveToken(verdict.decision, () => burnProof(request.issuer, possession, ports), ports);
+}
+
+/** An authenticated client and what its request proves to hold. */
+export interface Holder {
+  readonly kind: "holder";
+  readonly client: IdentityClient;
+  readonly possession: Possession;
+}
+
+/** Who asks, and with what in hand. A client that went away since it was authenticated is refused as if it had not been. */
+export function holderOf(request: GrantRequest, now: number, ports: GrantPorts): Holder | GrantRefusal {
+  const client = ports.directory().clients.get(request.clientId);
+  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
+  const possession = checkPossession(request, client.certificates, now, ports);
+  return possession.kind === "error" ? possession : { kind: "holder", client, possession };
+}
+
+/** The key that signs now, or the refusal while none may. */
+export function signerOf(
+  ports: Pick<GrantPorts, "signer">,
+): { readonly kind: "signer"; readonly signer: TokenSigner } | GrantRefusal {
   const signer = ports.signer();
-  if (signer === null)
-    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
-  const burnt = await burnProof(request.issuer, possession, ports);
+  return signer === null
+    ? refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again")
+    : { kind: "signer", signer };
+}
+
+/**
+ * The token of a decision that needs nothing from the store: `burn` uses up what the request may use once, and refuses where it was used before.
+ * Rejects when store or log fail: then no token leaves.
+ */
+export async function giveToken(
+  decision: MintDecision,
+  burn: () => Promise<GrantRefusal | null>,
+  ports: GrantPorts,
+): Promise<GrantAnswer> {
+  const found = signerOf(ports);
+  if (found.kind === "error") return found;
+  const burnt = await burn();
   if (burnt !== null) return burnt;
-  const minted = await mint(verdict.decision, signer, ports);
+  const { token, claims } = await mint(decision, found.signer, ports);
   return {
     kind: "token",
     body: {
-      access_token: minted.token,
-      token_type: possession.binding.kind === "dpop" ? "DPoP" : "Bearer",
-      expires_in: verdict.decision.lifetimeSeconds,
-      ...(minted.claims.scope === undefined ? {} : { scope: minted.claims.scope }),
+      access_token: token,
+      token_type: decision.binding.kind === "dpop" ? "DPoP" : "Bearer",
+      expires_in: decision.lifetimeSeconds,
+      ...(claims.scope === undefined ? {} : { scope: claims.scope }),
     },
   };
 }

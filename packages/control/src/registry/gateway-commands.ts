@@ -2,8 +2,8 @@
 // Trusts control/gateways to have proven keys and certificates. Specified in docs/formats/join.md; tables in docs/registry.md.
 import { strict as assert } from "node:assert";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
-import type { AuditRow, Command, CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
+import type { Command, Row } from "@sallyport/kernel/store/port.ts";
 import { appendRevocation } from "../identity/revoke.ts";
 import { reasonLengthMax } from "./object-tables.ts";
 import { cutOffMs } from "./state-commands.ts";
@@ -59,10 +59,6 @@ export interface RegisteredNode {
   readonly lastSeenAt: number;
 }
 
-function record(context: CommandContext, act: Omit<AuditRow, "id" | "at">): Statement {
-  return auditStatement({ id: context.nextId(), at: context.now, ...act });
-}
-
 const groupColumns = "tenant, id, environment, region, epoch, version";
 
 export function groupOf(row: Row): Group {
@@ -97,7 +93,7 @@ const ensureGroup: Command<Omit<Group, "epoch" | "version"> & { readonly actor: 
       sql: "INSERT INTO registry_group (tenant, id, environment, region, epoch, version, created_at) VALUES (?, ?, ?, ?, ?, 0, ?)",
       params: [tenant, id, environment, region, group.epoch, context.now],
     };
-    yield record(context, {
+    yield actStatement(context, {
       tenant,
       environment,
       actor,
@@ -157,7 +153,7 @@ const createJoinToken: Command<JoinTokenRequest, { readonly expiresAt: number; r
       sql: "INSERT INTO registry_join_token (secret_hash, tenant, grp, created_by, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
       params: [secretHash, tenant, id, actor, context.now, expiresAt],
     };
-    yield record(context, {
+    yield actStatement(context, {
       tenant,
       environment: group.environment,
       actor,
@@ -194,7 +190,7 @@ const useJoinToken: Command<JoiningNode, RegisteredNode | null> = {
     const [row] = yield { sql: `${nodeSelect} WHERE n.node = ?`, params: [node] };
     assert.ok(row !== undefined, "the node was just made");
     const made = nodeOf(row);
-    yield record(context, {
+    yield actStatement(context, {
       tenant,
       environment: made.environment,
       actor: `gateway:${node}`,
@@ -247,7 +243,7 @@ const addNodeCertificate: Command<NodeCertificate, boolean> = {
       sql: "INSERT INTO registry_node_certificate (thumbprint, node, not_after, issued_at) VALUES (?, ?, ?, ?)",
       params: [thumbprint, node, notAfter, context.now],
     };
-    yield record(context, {
+    yield actStatement(context, {
       tenant,
       environment,
       actor: `gateway:${node}`,
@@ -329,7 +325,7 @@ const revokeNode: Command<
       notBefore: context.now,
       until: context.now + cutOffMs,
     });
-    yield record(context, {
+    yield actStatement(context, {
       tenant,
       environment,
       actor,

@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { AuditRow, CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { HeldObject, WantedObject } from "./decide-apply.ts";
 import type { ObjectState } from "./decide-state.ts";
@@ -47,9 +47,7 @@ export function objectRecord(
   act: ObjectName & { readonly actor: string; readonly action: string; readonly facts: AuditRow["facts"] },
 ): Statement {
   const { tenant, environment, actor, action, facts } = act;
-  return auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  return actStatement(context, {
     tenant,
     environment,
     actor,

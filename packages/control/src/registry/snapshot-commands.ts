@@ -3,7 +3,7 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement, auditStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { SignedManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import { type Group, groupOf } from "./gateway-commands.ts";
@@ -70,9 +70,7 @@ const publishSnapshot: Command<PublishRequest, PublishOutcome> = {
     };
     yield* writeSnapshot(request, context.now);
     yield* forgetOld(request);
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: held.environment,
       actor: request.actor,

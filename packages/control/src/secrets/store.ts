@@ -2,7 +2,7 @@
 // Specified in docs/formats/seal.md; tables in docs/registry.md.
 import type { WrappedKey } from "@sallyport/kernel/seal/keyring.ts";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable, Row } from "@sallyport/kernel/store/port.ts";
 
 export const secretMigrations: readonly Migration[] = [
@@ -52,9 +52,7 @@ const insertWrappedKey: Command<WrappedKey, boolean> = {
       params: [tenant, purpose, version, wrapped, createdAtMs],
     };
     if (made.length === 0) return false;
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: "sallyport",
       actor: "built-in",
@@ -91,9 +89,7 @@ const insertSealed: Command<SealedName & { readonly envelope: Uint8Array }, bool
       params: [tenant, name, envelope, context.now],
     };
     if (made.length === 0) return false;
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment: "sallyport",
       actor: "built-in",

@@ -2,7 +2,7 @@
 // Trusts the drainer to look its id up in the log before appending again. Described in docs/store.md, "The outbox".
 import { strict as assert } from "node:assert";
 import type { Migration } from "./migration.ts";
-import type { AuditRow, Command, CommandTable, Row, Statement } from "./port.ts";
+import type { AuditRow, Command, CommandContext, CommandTable, Row, Statement } from "./port.ts";
 
 const auditMark = Symbol("audit row");
 const factsLengthMax = 4_096;
@@ -29,6 +29,11 @@ export function auditStatement(row: AuditRow): Statement {
     [auditMark]: row.action,
   };
   return statement;
+}
+
+/** The record of an act of the command that runs, under a fresh id and at the command's own time. Asserts as `auditStatement` does. */
+export function actStatement(context: CommandContext, act: Omit<AuditRow, "id" | "at">): Statement {
+  return auditStatement({ id: context.nextId(), at: context.now, ...act });
 }
 
 /** The action an audit statement records; undefined for every other statement. */

@@ -1,7 +1,7 @@
 // Promises what a client may prove itself with, beyond what its file declares: public keys and digests of secrets, each with its dates and its end.
 // Trusts the store to run each command in one transaction. A secret itself is never here. Specified in docs/identity/client-authentication.md.
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 
@@ -164,9 +164,7 @@ function recorded(
   act: OfClient & By & { readonly action: string; readonly facts: Readonly<Record<string, string | number>> },
 ): Statement {
   const { tenant, environment, client, actor, reason, action, facts } = act;
-  return auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  return actStatement(context, {
     tenant,
     environment,
     actor,

@@ -1,8 +1,9 @@
 // Promises that an exchanged token carries no more than its subject, its client, its resource and its rule together allow, ends no later, and never
 // loses a binding, an actor or its lineage. Trusts that the subject token was verified and is not revoked. Pure. docs/identity/token-exchange.md, RFC 8693.
 import type { Actor } from "@sallyport/protocol/principal.ts";
-import { type Binding, machineLifetimeSecondsMax, parseScope, systemOfResource } from "../decide-issuance.ts";
-import type { IdentityClient, IdentityGrant } from "../directory.ts";
+import { type Binding, machineLifetimeSecondsMax, parseScope } from "../decide-issuance.ts";
+import { decideTarget, type Refusal, refuse, type TargetCode, type TargetRequest } from "../decide-target.ts";
+import type { IdentityGrant } from "../directory.ts";
 
 export const tokenExchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange";
 export const exchangeDepthMax = 8;
@@ -47,17 +48,10 @@ export interface SubjectToken {
   readonly authTime?: number;
 }
 
-export interface ExchangeRequest {
-  readonly issuer: string;
-  readonly client: IdentityClient;
+export interface ExchangeRequest extends TargetRequest {
   readonly subject: SubjectToken;
-  /** Every value of `resource`. */
-  readonly resources: readonly string[];
   readonly scope: string | undefined;
   readonly binding: Binding;
-  readonly grants: (from: string, to: string) => readonly IdentityGrant[];
-  /** Milliseconds since the epoch. */
-  readonly now: number;
 }
 
 export interface ExchangeDecision {
@@ -81,8 +75,7 @@ export interface ExchangeDecision {
 }
 
 export type ExchangeCode =
-  | "resource-missing"
-  | "resource-many"
+  | TargetCode
   | "subject-not-yours"
   | "subject-token-expired"
   | "exchange-not-granted"
@@ -94,39 +87,16 @@ export type ExchangeCode =
   | "exchange-scope"
   | "scope-malformed";
 
-export interface ExchangeRefusal {
-  readonly kind: "refuse";
-  readonly error: "invalid_request" | "invalid_target" | "invalid_scope";
-  /** For the record; never sent. */
-  readonly code: ExchangeCode;
-  readonly description: string;
-}
+export type ExchangeRefusal = Refusal<"invalid_request" | "invalid_target" | "invalid_scope", ExchangeCode>;
 
 export type ExchangeVerdict = { readonly kind: "exchange"; readonly decision: ExchangeDecision } | ExchangeRefusal;
 
-const refuse = (error: ExchangeRefusal["error"], code: ExchangeCode, description: string): ExchangeRefusal => ({
-  kind: "refuse",
-  error,
-  code,
-  description,
-});
-
 /** May this client have this token for that one? */
 export function decideExchange(request: ExchangeRequest): ExchangeVerdict {
-  const { subject, client, issuer, now } = request;
-  const [resource, ...others] = request.resources;
-  if (resource === undefined)
-    return refuse(
-      "invalid_target",
-      "resource-missing",
-      "name the provider: exactly one resource=<issuer>/systems/<system> is required",
-    );
-  if (others.length > 0)
-    return refuse("invalid_target", "resource-many", "name exactly one resource: a token has one audience");
-  const provider = systemOfResource(issuer, resource);
-  const grants = (provider === null ? [] : request.grants(client.system, provider)).filter(
-    (grant) => (grant.expiresAtMs ?? Number.POSITIVE_INFINITY) > now,
-  );
+  const { subject, now } = request;
+  const target = decideTarget(request);
+  if (target.kind === "refuse") return target;
+  const { resource, grants } = target;
   const found = ruleFor(grants, subject.from);
   if (found === null)
     return refuse(

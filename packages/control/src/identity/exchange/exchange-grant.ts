@@ -1,8 +1,8 @@
 // Promises the token-exchange grant (RFC 8693): client authenticated, possession proven, subject token read, rule decided, token minted and recorded, in
 // that order; no refresh token, ever. Trusts decide-exchange.ts for what may come out. docs/identity/token-exchange.md.
-import { mint } from "../mint.ts";
+import type { MintDecision } from "../mint.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "../seams.ts";
-import { burnProof, checkPossession, type GrantPorts } from "../token-grant.ts";
+import { burnProof, type GrantPorts, giveToken, holderOf } from "../token-grant.ts";
 import { decideExchange, type ExchangeDecision, tokenExchangeGrantType } from "./decide-exchange.ts";
 import { accessTokenUrn, jwtUrn, readSubjectToken, type SubjectPorts } from "./subject-token.ts";
 
@@ -25,11 +25,9 @@ async function exchange(request: GrantRequest, subjects: SubjectPorts, ports: Gr
   const now = ports.clock.now();
   const unfit = refuseParameters(request);
   if (unfit !== null) return unfit;
-  const directory = ports.directory();
-  const client = directory.clients.get(request.clientId);
-  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
-  const possession = checkPossession(request, client.certificates, now, ports);
-  if (possession.kind === "error") return possession;
+  const holder = holderOf(request, now, ports);
+  if (holder.kind === "error") return holder;
+  const { client, possession } = holder;
   const { subject_token: token = "", subject_token_type: type = "" } = request.parameters;
   const read = await readSubjectToken({ token, type }, now, subjects);
   // RFC 8693 §2.2.2: an unacceptable subject token is invalid_request. One text: whoever found a token learns nothing about it here.
@@ -41,28 +39,17 @@ async function exchange(request: GrantRequest, subjects: SubjectPorts, ports: Gr
     resources: request.resources,
     scope: request.scope,
     binding: possession.binding,
-    grants: directory.grants,
+    grants: ports.directory().grants,
     now,
   });
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
-  const signer = ports.signer();
-  if (signer === null)
-    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
-  const burnt = await burnProof(request.issuer, possession, ports);
-  if (burnt !== null) return burnt;
   // Counted from the instant that was decided on: a slow store must not push the end past the subject token's.
   const clock = { now: () => now, monotonic: () => ports.clock.monotonic() };
-  const minted = await mint(mintable(verdict.decision), signer, { ...ports, clock });
-  return {
-    kind: "token",
-    body: {
-      access_token: minted.token,
-      issued_token_type: accessTokenUrn,
-      token_type: possession.binding.kind === "dpop" ? "DPoP" : "Bearer",
-      expires_in: verdict.decision.lifetimeSeconds,
-      scope: verdict.decision.scopes.join(" "),
-    },
-  };
+  const answer = await giveToken(mintable(verdict.decision), () => burnProof(request.issuer, possession, ports), {
+    ...ports,
+    clock,
+  });
+  return answer.kind === "error" ? answer : { ...answer, body: { ...answer.body, issued_token_type: accessTokenUrn } };
 }
 
 /** RFC 8693 §2.1: what this version does not do is said, never ignored. */
@@ -80,7 +67,7 @@ function refuseParameters({ parameters }: GrantRequest): GrantRefusal | null {
   return null;
 }
 
-function mintable(decision: ExchangeDecision): Parameters<typeof mint>[0] {
+function mintable(decision: ExchangeDecision): MintDecision {
   const { subject, gid, sid, acr, amr, authTime, act, issuer, client, audience, scopes, ceiling, binding } = decision;
   return {
     issuer,

@@ -1,14 +1,12 @@
 // Promises that a code is redeemed once, by its client, with the verifier, the redirect URI and the key it was asked with; a second use ends what the
 // first one got. Trusts that the client was authenticated. Specified in RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10, docs/identity/authorization-code.md.
 import { hash, timingSafeEqual } from "node:crypto";
-import type { IdentityClient } from "../directory.ts";
 import { recordMinted } from "../mint.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRequest, refuseGrant } from "../seams.ts";
-import { burnProof, checkPossession, type GrantPorts, type Possession } from "../token-grant.ts";
-import { decideUserToken, type GrantFacts } from "./grant-facts.ts";
+import { burnProof, type GrantPorts, holderOf } from "../token-grant.ts";
+import { decideLive, type LiveRequest } from "./decide-live.ts";
 import type { OAuthPorts } from "./ports.ts";
 import { newRefreshToken } from "./refresh-grant.ts";
-import type { StoredObject } from "./request-commands.ts";
 import { digestOf } from "./sealed-objects.ts";
 import { prepareAnswer } from "./user-answer.ts";
 
@@ -38,10 +36,9 @@ async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPort
   const { code, redirect_uri: redirectUri, code_verifier: verifier } = request.parameters;
   if (code === undefined || redirectUri === undefined || verifier === undefined)
     return refuseGrant("invalid_request", "request-malformed", "send code, redirect_uri and code_verifier");
-  const client = ports.directory().clients.get(request.clientId);
-  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
-  const possession = checkPossession(request, client.certificates, now, ports);
-  if (possession.kind === "error") return possession;
+  const holder = holderOf(request, now, ports);
+  if (holder.kind === "error") return holder;
+  const { client, possession } = holder;
   const { tenant, environment } = oauth.place;
   const digest = digestOf(code);
   const name = { tenant, environment, digest };
@@ -58,21 +55,10 @@ async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPort
   return redeemLive({ request, client, possession, digest, grant, row, now }, oauth, ports);
 }
 
-interface LiveCode {
-  readonly request: GrantRequest;
-  readonly client: IdentityClient;
-  readonly possession: Possession;
-  readonly digest: string;
-  readonly grant: string;
-  readonly row: StoredObject;
-  readonly now: number;
-}
-
 /** The code is there, unused and in time: does it fit this request? Then it is used up. */
-async function redeemLive(live: LiveCode, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
-  const { request, client, possession, digest, grant, row, now } = live;
+async function redeemLive(live: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
+  const { request, client, possession, digest, row, now } = live;
   const { redirect_uri: redirectUri = "", code_verifier: verifier = "" } = request.parameters;
-  const { binding } = possession;
   const asked = await oauth.sealed.open<CodeFacts>(`code/${digest}`, row.sealed);
   const wrong = checkCode(asked, {
     redirectUri,
@@ -80,22 +66,9 @@ async function redeemLive(live: LiveCode, oauth: OAuthPorts, ports: GrantPorts):
     jkt: possession.binding.kind === "dpop" ? possession.binding.jkt : null,
   });
   if (wrong !== null) return notGood(wrong);
-  const facts = await oauth.sealed.open<GrantFacts>(`grant/${grant}`, row.grantSealed ?? new Uint8Array());
-  const grantExpiresAt = row.grantExpiresAt ?? 0;
-  const decision = decideUserToken({
-    request,
-    client,
-    grant,
-    facts,
-    grantExpiresAt,
-    binding,
-    directory: ports.directory(),
-    now,
-  });
-  if ("kind" in decision) return decision;
-  const signer = ports.signer();
-  if (signer === null)
-    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
+  const decided = await decideLive(live, oauth, ports);
+  if (decided.kind === "error") return decided;
+  const { decision, facts, grantExpiresAt, signer } = decided;
   const refresh = client.grantTypes.includes("refresh_token")
     ? await newRefreshToken(oauth, { client, binding: possession.binding, now, grantExpiresAt })
     : null;

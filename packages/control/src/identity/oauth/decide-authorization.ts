@@ -1,6 +1,7 @@
 // Promises that a request for a user's authorization names one to eight providers its client may call, and no scope beyond that.
 // Trusts that client and redirect URI were checked. Rules: RFC 8707 §2.1, RFC 6749 §3.3, OpenID Connect Core §3.1.2.1, docs/identity/authorization-code.md.
-import { parseScope, systemOfResource } from "../decide-issuance.ts";
+import { parseScope } from "../decide-issuance.ts";
+import { systemOfResource } from "../decide-target.ts";
 import type { IdentityClient, IdentityGrant } from "../directory.ts";
 
 export const resourcesMax = 8;

@@ -1,6 +1,6 @@
 // Promises what happens to grants and to what stands for them: a code is redeemed once, a refresh token rotated once, and a second use ends the grant
 // with its revocation in the same transaction. Trusts its callers for who asks. Rules: RFC 6749 §4.1.2 and §10.4, RFC 9700 §4.14, docs/identity/refresh.md.
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
@@ -312,9 +312,7 @@ export function grantAudit(
   },
   context: CommandContext,
 ): Statement {
-  return auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  return actStatement(context, {
     tenant: place.tenant,
     environment: place.environment,
     actor: act.actor,

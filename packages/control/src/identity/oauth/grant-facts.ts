@@ -1,6 +1,7 @@
 // Promises what a grant remembers, and that no token of it reaches further than it, its client's integrations and the request.
 // Trusts the facts, which were sealed by us. Rules: RFC 6749 §6, RFC 8707 §2.2, docs/identity/authorization-code.md.
-import { decideIssuance, parseScope, systemOfResource, userLifetimeSecondsMax } from "../decide-issuance.ts";
+import { decideIssuance, parseScope, userLifetimeSecondsMax } from "../decide-issuance.ts";
+import { systemOfResource } from "../decide-target.ts";
 import type { Directory, IdentityClient } from "../directory.ts";
 import type { MintDecision, SubjectFacts } from "../mint.ts";
 import { type GrantRefusal, type GrantRequest, refuseGrant } from "../seams.ts";

@@ -6,11 +6,10 @@ import type { IdentityClient } from "../directory.ts";
 import { recordMinted } from "../mint.ts";
 import { replayKey } from "../replay.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "../seams.ts";
-import { burnProof, checkPossession, type GrantPorts, type Possession } from "../token-grant.ts";
+import { burnProof, type GrantPorts, holderOf } from "../token-grant.ts";
+import { decideLive, type LiveRequest } from "./decide-live.ts";
 import type { NewToken } from "./grant-commands.ts";
-import { decideUserToken, type GrantFacts } from "./grant-facts.ts";
 import type { OAuthPorts } from "./ports.ts";
-import type { StoredObject } from "./request-commands.ts";
 import { digestOf, newSecretId } from "./sealed-objects.ts";
 import { type PreparedAnswer, prepareAnswer } from "./user-answer.ts";
 
@@ -53,23 +52,13 @@ export async function newRefreshToken(
 const notGood = (code: string): GrantRefusal =>
   refuseGrant("invalid_grant", code, "the refresh token is not good any more; ask the user again");
 
-interface Presented {
-  readonly request: GrantRequest;
-  readonly client: IdentityClient;
-  readonly possession: Possession;
-  readonly digest: string;
-  readonly row: StoredObject;
-  readonly now: number;
-}
-
 async function refresh(request: GrantRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
   const now = ports.clock.now();
   const token = request.parameters["refresh_token"];
   if (token === undefined) return refuseGrant("invalid_request", "request-malformed", "send refresh_token");
-  const client = ports.directory().clients.get(request.clientId);
-  if (client === undefined) return refuseGrant("invalid_client", "client-unknown", "client authentication failed");
-  const possession = checkPossession(request, client.certificates, now, ports);
-  if (possession.kind === "error") return possession;
+  const holder = holderOf(request, now, ports);
+  if (holder.kind === "error") return holder;
+  const { client, possession } = holder;
   const digest = digestOf(token);
   const row = await oauth.store.run("readOAuthObject", { ...oauth.place, kind: "refresh", digest });
   if (row === null || row.client !== client.id) return notGood("refresh-unknown");
@@ -78,29 +67,15 @@ async function refresh(request: GrantRequest, oauth: OAuthPorts, ports: GrantPor
   const { jkt } = await oauth.sealed.open<RefreshFacts>(`refresh/${digest}`, row.sealed);
   if (jkt !== null && (possession.binding.kind !== "dpop" || possession.binding.jkt !== jkt))
     return notGood("refresh-key-mismatch");
-  return rotate({ request, client, possession, digest, row, now }, oauth, ports);
+  return rotate({ request, client, possession, digest, grant: row.grant ?? "", row, now }, oauth, ports);
 }
 
-async function rotate(on: Presented, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
-  const { request, client, possession, digest, row, now } = on;
-  const grant = row.grant ?? "";
-  const facts = await oauth.sealed.open<GrantFacts>(`grant/${grant}`, row.grantSealed ?? new Uint8Array());
-  const grantExpiresAt = row.grantExpiresAt ?? 0;
+async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
+  const { request, client, possession, digest, now } = on;
   const { binding } = possession;
-  const decision = decideUserToken({
-    request,
-    client,
-    grant,
-    facts,
-    grantExpiresAt,
-    binding,
-    directory: ports.directory(),
-    now,
-  });
-  if ("kind" in decision) return decision;
-  const signer = ports.signer();
-  if (signer === null)
-    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
+  const decided = await decideLive(on, oauth, ports);
+  if (decided.kind === "error") return decided;
+  const { decision, facts, grantExpiresAt, signer } = decided;
   const next = await newRefreshToken(oauth, { client, binding, now, grantExpiresAt });
   const answer = prepareAnswer({ decision, facts, refreshToken: next.token, withNonce: false }, signer, ports);
   const burnt = await burnProof(request.issuer, possession, ports);
@@ -110,7 +85,7 @@ async function rotate(on: Presented, oauth: OAuthPorts, ports: GrantPorts): Prom
     client: client.id,
     digest,
     next: next.row,
-    holder: holderOf(client, binding),
+    holder: keyOf(client, binding),
     asked: replayKey(...request.resources, "scope", request.scope ?? ""),
     answer: await oauth.sealed.seal(`answer/${digest}`, answer),
   });
@@ -139,7 +114,7 @@ async function give(answer: PreparedAnswer, ports: GrantPorts): Promise<GrantAns
   return { kind: "token", body: answer.body };
 }
 
-function holderOf(client: IdentityClient, binding: Binding): string {
+function keyOf(client: IdentityClient, binding: Binding): string {
   const proven = binding.kind === "dpop" ? binding.jkt : binding.kind === "mtls" ? binding.x5t : "";
   return replayKey(client.id, binding.kind, proven);
 }

@@ -1,6 +1,6 @@
 // Promises log-in sessions that are known by a digest, end by themselves (idle and absolute), end on order with a revocation and its notices in the
 // same transaction, and never outlive a restore. Trusts what was proven before `startSession`. Specified in docs/identity/sessions.md.
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Acr } from "@sallyport/protocol/token/acr.ts";
 import { tombstoneGrants } from "../oauth/grant-commands.ts";
@@ -310,9 +310,7 @@ const endUserSessions: Command<
     const { user, actor, why, keep } = input;
     const count = yield* endSessions(input, keep === undefined ? { why } : { why, keep }, context);
     if (count > 0)
-      yield auditStatement({
-        id: context.nextId(),
-        at: context.now,
+      yield actStatement(context, {
         tenant: input.tenant,
         environment: input.environment,
         actor,
@@ -360,9 +358,7 @@ function sessionAudit(
   context: CommandContext,
 ): Statement {
   const { tenant, environment, sid, user, actor, action, facts } = act;
-  return auditStatement({
-    id: context.nextId(),
-    at: context.now,
+  return actStatement(context, {
     tenant,
     environment,
     actor,

@@ -6,7 +6,8 @@ import { checkTimes, readAccessToken } from "@sallyport/protocol/token/access-to
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
-import { systemOfResource, userLifetimeSecondsMax } from "../decide-issuance.ts";
+import { userLifetimeSecondsMax } from "../decide-issuance.ts";
+import { systemOfResource } from "../decide-target.ts";
 import type { Directory } from "../directory.ts";
 import type { RingView } from "../issuer.ts";
 import type { Revocable, RevokedBy, TokensCommands } from "./store.ts";

@@ -1,6 +1,6 @@
 // Promises what has revoked a token, asked of the rows themselves, and a client's own revocation of its token in one transaction with its record.
 // Trusts the revocation rows of identity/store.ts. Specified in docs/identity/revocation.md.
-import { auditStatement } from "@sallyport/kernel/store/outbox.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
 import type { TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
 import { appendTokenRevocation } from "../revoke.ts";
@@ -76,9 +76,7 @@ const revokeOwnToken: Command<
       notBefore: context.now,
       until: Math.max(until, context.now),
     });
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment,
       actor: `client:${client}`,
@@ -103,9 +101,7 @@ const recordTokenIssue: Command<
 > = {
   audit: "token.issue",
   *body({ tenant, environment, actor, reason, client, audience, jti }, context) {
-    yield auditStatement({
-      id: context.nextId(),
-      at: context.now,
+    yield actStatement(context, {
       tenant,
       environment,
       actor,

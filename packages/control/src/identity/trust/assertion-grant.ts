@@ -5,10 +5,9 @@ import type { SignedOutsideToken } from "@sallyport/protocol/token/outside-token
 import { clockSkewSeconds } from "../decide-assertion.ts";
 import { decideIssuance } from "../decide-issuance.ts";
 import type { Directory, IdentityClient } from "../directory.ts";
-import { mint } from "../mint.ts";
 import { replayKey } from "../replay.ts";
 import { type GrantAnswer, type GrantRefusal, type GrantRequest, type OpenGrant, refuseGrant } from "../seams.ts";
-import { burnProof, checkPossession, type GrantPorts } from "../token-grant.ts";
+import { burnProof, checkPossession, type GrantPorts, giveToken } from "../token-grant.ts";
 import type { TrustedIssuer, TrustedIssuers } from "./trusted-issuers.ts";
 
 export const jwtBearerGrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -56,22 +55,11 @@ async function grantForAssertion(
   });
   if (verdict.kind === "refuse")
     return { ...refuseGrant(verdict.error, verdict.code, verdict.description), client: client.id };
-  const signer = ports.signer();
-  if (signer === null)
-    return refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again");
   // Ids are used up last, so that a refused request costs nobody theirs.
-  const burnt = (await burnProof(request.issuer, possession, ports)) ?? (await burnAssertion(request, asserted, ports));
-  if (burnt !== null) return { ...burnt, client: client.id };
-  const minted = await mint(verdict.decision, signer, ports);
-  return {
-    kind: "token",
-    body: {
-      access_token: minted.token,
-      token_type: possession.binding.kind === "dpop" ? "DPoP" : "Bearer",
-      expires_in: verdict.decision.lifetimeSeconds,
-      ...(minted.claims.scope === undefined ? {} : { scope: minted.claims.scope }),
-    },
-  };
+  const burn = async () =>
+    (await burnProof(request.issuer, possession, ports)) ?? (await burnAssertion(request, asserted, ports));
+  const answer = await giveToken(verdict.decision, burn, ports);
+  return answer.kind === "error" ? { ...answer, client: client.id } : answer;
 }
 
 interface Place {
