@@ -39,6 +39,8 @@ export interface IdentityClient {
   readonly isPublic: boolean;
   /** Compared byte by byte; a public client's loopback addresses with any port (RFC 8252 §7.3). */
   readonly redirectUris: readonly string[];
+  /** Where browsers may be sent after its user signed out; compared as `redirectUris`. */
+  readonly postLogoutRedirectUris?: readonly string[];
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -78,6 +80,7 @@ export interface DirectoryParts {
       readonly authentication?: ClientAuthentication;
       readonly isPublic?: boolean;
       readonly redirectUris?: readonly string[];
+      readonly postLogoutRedirectUris?: readonly string[];
     }[];
     readonly certificates: readonly CertificateIdentity[];
   }[];
@@ -111,7 +114,8 @@ export function directoryOf(parts: DirectoryParts): Directory {
     parts.integrations.flatMap(({ from, exchange = [] }) => (exchange.length > 0 ? [from] : [])),
   );
   for (const system of parts.systems) {
-    for (const { id, keys, grantTypes, isPublic, redirectUris, authentication } of system.clients) {
+    for (const client of system.clients) {
+      const { id, keys, grantTypes, isPublic, redirectUris, authentication } = client;
       const declared = keys.map((jwk): ClientKey => ({ jwk: { ...jwk } }));
       clients.set(id, {
         id,
@@ -123,6 +127,9 @@ export function directoryOf(parts: DirectoryParts): Directory {
         ],
         isPublic: isPublic ?? false,
         redirectUris: redirectUris ?? [],
+        ...(client.postLogoutRedirectUris === undefined
+          ? {}
+          : { postLogoutRedirectUris: client.postLogoutRedirectUris }),
         keys: [...declared, ...(parts.rows?.get(id) ?? [])],
         ...(authentication === undefined ? {} : { authentication }),
         secrets: parts.secrets?.get(id) ?? [],

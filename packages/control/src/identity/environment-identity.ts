@@ -27,6 +27,7 @@ import type { AuthorizationDesk } from "./oauth/interaction.ts";
 import { createOAuth, type OAuth } from "./oauth/parts.ts";
 import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
+import { logoutMetadata } from "./people/routes/logout-routes.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IssuerRoute } from "./seams.ts";
@@ -147,7 +148,11 @@ export class EnvironmentIdentity {
         (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
         () => revocation({ ...this.#judging(), store: options.store, revoked: () => this.#tellRevocations() }),
       ],
-      metadata: () => ({ ...this.#oauth.metadata, ...tokenMetadata(this.issuer) }),
+      metadata: () => ({
+        ...this.#oauth.metadata,
+        ...tokenMetadata(this.issuer),
+        ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
+      }),
       roots: () => this.#roots,
       routes: this.#pages(seeds),
       grants: [...this.#oauth.grants, this.#exchange()],
@@ -200,6 +205,8 @@ export class EnvironmentIdentity {
       record: this.recorder,
       desk: this.#oauth.desk,
       devices: null,
+      clients: () => this.#directory.clients,
+      ring: () => this.#view(),
       revoked: () => this.pushRevocations(),
       config: () => this.#people,
     }).routes;

@@ -4,8 +4,10 @@ import { request as httpsRequest } from "node:https";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { PeopleConfig } from "../../registry/config/estate.ts";
 import { testCertificate } from "../certificates.test-support.ts";
+import type { Directory } from "../directory.ts";
 import { memoryKeyring } from "../estate.test-support.ts";
 import { type IdentityListener, listenIdentity } from "../identity-listener.ts";
+import type { RingView } from "../issuer.ts";
 import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import type { IssuerRoute } from "../seams.ts";
 import { createPasswords } from "./password.ts";
@@ -165,6 +167,8 @@ export async function startPages(
     readonly desk?: AuthorizationDesk;
     readonly devices?: DeviceDesk;
     readonly routes?: readonly IssuerRoute[];
+    readonly clients?: () => Directory["clients"];
+    readonly ring?: () => Pick<RingView, "keys">;
   } = {},
 ): Promise<TestPlace> {
   const tls = testCertificate([{ type: "dns", value: "localhost" }]);
@@ -185,6 +189,8 @@ export async function startPages(
       record,
       desk: desks.desk ?? null,
       devices: desks.devices ?? null,
+      clients: desks.clients ?? (() => new Map()),
+      ring: desks.ring ?? (() => ({ keys: [] })),
       revoked: async () => {
         state.revoked += 1;
       },

@@ -2,9 +2,13 @@
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { PeopleConfig } from "../../registry/config/estate.ts";
+import type { Directory } from "../directory.ts";
 import type { IssuanceRecorder } from "../issuance-record.ts";
+import type { RingView } from "../issuer.ts";
 import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
+import { ringKeys } from "../ring-keys.ts";
 import type { IssuerRoute } from "../seams.ts";
 import { cookieNames } from "./pages/browser-request.ts";
 import { passkeyPlace } from "./passkeys.ts";
@@ -14,6 +18,7 @@ import { deviceRoutes } from "./routes/device-routes.ts";
 import { enrolRoutes } from "./routes/enrol-routes.ts";
 import { flowRoutes } from "./routes/flow-routes.ts";
 import { loginRoutes } from "./routes/login-routes.ts";
+import { logoutRoutes } from "./routes/logout-routes.ts";
 import type { PeopleParts } from "./routes/visit.ts";
 import { type SessionLimits, sessionLimits } from "./sessions.ts";
 import { createSignedValues } from "./signed-values.ts";
@@ -34,6 +39,10 @@ export interface PeopleOptions {
   readonly record: Pick<IssuanceRecorder, "refused">;
   readonly desk: AuthorizationDesk | null;
   readonly devices: DeviceDesk | null;
+  /** Clients by id, as the registry sees them now. */
+  readonly clients: () => Directory["clients"];
+  /** The ring: ID tokens that clients show as hints are its. */
+  readonly ring: () => Pick<RingView, "keys">;
   readonly revoked: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
@@ -50,6 +59,7 @@ export interface People {
 
 export function openPeople(options: PeopleOptions): People {
   const { tenant, environment, issuer, secret, clock, random, config } = options;
+  const crypto = createTokenCrypto();
   const parts: PeopleParts = {
     ...options,
     get limits(): SessionLimits {
@@ -59,11 +69,13 @@ export function openPeople(options: PeopleOptions): People {
     cookies: cookieNames(tenant, environment),
     values: createSignedValues({ secret, issuer, clock, random }),
     passkeys: passkeyPlace(issuer),
+    hintKeys: () => ringKeys(options.ring(), crypto),
   };
   const routes = [
     ...loginRoutes(parts),
     ...enrolRoutes(parts),
     ...accountRoutes(parts),
+    ...logoutRoutes(parts),
     ...(parts.desk === null ? [] : flowRoutes(parts)),
     ...(parts.devices === null ? [] : deviceRoutes(parts)),
   ];

@@ -74,6 +74,21 @@ const readSession: Command<Place & ({ readonly digest: string } | { readonly sid
   },
 };
 
+/** A session that nobody ended, idle or not, by the digest of its cookie: what it allowed lives on until somebody does. */
+const readHeldSession: Command<
+  Place & { readonly digest: string },
+  { readonly sid: string; readonly user: string } | null
+> = {
+  audit: null,
+  *body({ tenant, environment, digest }) {
+    const [row] = yield {
+      sql: `SELECT sid, user_id FROM people_session WHERE ${inPlace} AND digest = ? AND ended_at IS NULL`,
+      params: [tenant, environment, digest],
+    };
+    return row === undefined ? null : { sid: String(row["sid"]), user: String(row["user_id"]) };
+  },
+};
+
 export interface NewSession extends Place {
   readonly sid: string;
   readonly digest: string;
@@ -370,6 +385,7 @@ function sessionAudit(
 
 export const sessionCommands = {
   readSession,
+  readHeldSession,
   startSession,
   isKnownDevice,
   raiseSession,

@@ -5,11 +5,11 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { checkTimes, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
-import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import { userLifetimeSecondsMax } from "../decide-issuance.ts";
 import { systemOfResource } from "../decide-target.ts";
 import type { Directory } from "../directory.ts";
 import type { RingView } from "../issuer.ts";
+import { ringKeys } from "../ring-keys.ts";
 import type { Revocable, RevokedBy, TokensCommands } from "./store.ts";
 
 export interface JudgePorts {
@@ -37,20 +37,10 @@ export type TokenState =
       readonly granted: boolean;
     };
 
-/** Keys of a ring for the shared verifier. */
-function keysOf(ring: RingView, crypto: TokenCrypto) {
-  return {
-    find: (kid: string) => {
-      const jwk = parsePublicJwk(ring.keys.find((key) => key.kid === kid)?.jwk);
-      return jwk === null ? undefined : (crypto.importKey(jwk) ?? undefined);
-    },
-  };
-}
-
 /** Rejects only when the store fails: then nobody may take the token for active. */
 export async function judgeToken(token: string, ports: JudgePorts): Promise<TokenState> {
   const { issuer, tenant, environment, clock, store } = ports;
-  const keys = keysOf(ports.ring(), ports.crypto);
+  const keys = ringKeys(ports.ring(), ports.crypto);
   const signed = readAccessToken(token, { issuer, keys, lifetimeSecondsMax: userLifetimeSecondsMax });
   if (signed.kind === "deny") return { kind: "foreign", why: signed.code };
   const { claims, kid } = signed;

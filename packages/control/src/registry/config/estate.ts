@@ -55,6 +55,7 @@ export interface ClientConfig {
   readonly grantTypes?: readonly string[];
   readonly isPublic?: true;
   readonly redirectUris?: readonly string[];
+  readonly postLogoutRedirectUris?: readonly string[];
 }
 
 /** One system in one environment. */

@@ -2,6 +2,7 @@
 // The reference in docs/configuration.md is generated from these types (reference.ts); what each way is worth: docs/identity/client-authentication.md.
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { logoutKeys } from "./logout-schema.ts";
 import { date, filePath, hostName, id, prose } from "./words.ts";
 
 const uriName = () =>
@@ -82,6 +83,7 @@ export const identity = z.strictObject({
     .describe(
       "Where browsers are sent back to, compared byte by byte; for `http://127.0.0.1/…` and `http://[::1]/…` of a public client any port.",
     ),
+  ...logoutKeys,
   certificate: z
     .union([certificate, z.array(certificate).max(itemsMax)])
     .optional()

@@ -7,6 +7,7 @@ import type { EstateIo } from "./estate-io.ts";
 import { errorAt, type Finding, warningAt } from "./finding.ts";
 import type { CertificateSource, IdentitySource } from "./identity-schema.ts";
 import { readClientGrants } from "./read-client-grants.ts";
+import { readClientLogout } from "./read-logout.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 export interface IdentityReading {
@@ -61,7 +62,8 @@ function readClients(reader: Reader, source: IdentitySource): readonly ClientCon
   }
   const authentication = readAuthentication(reader, source);
   const grants = readClientGrants(reader, source);
-  return [{ id: client, keys, ...(authentication === null ? {} : { authentication }), ...grants }];
+  const logout = readClientLogout(reader, source);
+  return [{ id: client, keys, ...(authentication === null ? {} : { authentication }), ...grants, ...logout }];
 }
 
 /** Null: `private_key_jwt` with the keys that stand here and in rows. */

@@ -85,3 +85,19 @@ test("grants, redirect URIs and keys of a client fit together, or it is not serv
     );
   }
 });
+
+test("where a client sends its users after they signed out is as strict as a redirect URI, and its own to say", () => {
+  const asks = "grants: [authorization_code], redirectUris: [https://portal.example/callback]";
+  assert.deepEqual(findings(`{ client: portal, ${asks}, postLogoutRedirectUris: [https://portal.example/bye] }`), []);
+  for (const [identity, said] of [
+    [`{ client: portal, ${asks}, postLogoutRedirectUris: ["https://*.portal.example/bye"] }`, /no wildcards/],
+    [`{ client: portal, ${asks}, postLogoutRedirectUris: [http://portal.example/bye] }`, /read on its way/],
+    ["{ client: portal, postLogoutRedirectUris: [https://portal.example/bye] }", /nobody to sign out/],
+  ] as const) {
+    const found = findings(identity);
+    assert.ok(
+      found.some((message) => said.test(message)),
+      `${identity}: ${found.join("; ")}`,
+    );
+  }
+});

@@ -70,11 +70,16 @@ ${errorLine(error)}
   };
 }
 
+export const logoutDecision = "/session/end/decide";
+
 /** Signing out is asked, not done, when a client sends a person here: a link on a page must not sign anybody out. */
 export function logoutPage(input: {
   readonly frame: FormFrame;
   readonly cookies: readonly string[];
   readonly client: string | null;
+  readonly user: string;
+  /** The client asked about another sign-in than this browser's. */
+  readonly isOther: boolean;
   /** The request, signed. */
   readonly step: string;
 }): Page {
@@ -84,8 +89,10 @@ export function logoutPage(input: {
     ...pick(input),
     body: html`<main>
 <h1>Sign out?</h1>
+<p class="soft">You are signed in as ${input.user}.</p>
+${input.isOther && html`<p>This is not the sign-in the application asked about.</p>`}
 <p>${client === null ? "You will be signed out here" : `${client} asks to sign you out here`}, and applications you signed in to will be told.</p>
-<form method="post" action="${frame.base}/logout">${hiddenFields(frame)}<input type="hidden" name="step" value="${input.step}">
+<form method="post" action="${frame.base}${logoutDecision}">${hiddenFields(frame)}<input type="hidden" name="step" value="${input.step}">
 <button type="submit" name="answer" value="yes">Sign out</button>
 <button class="plain" type="submit" name="answer" value="no">Stay signed in</button>
 </form>

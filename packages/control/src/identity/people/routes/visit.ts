@@ -1,7 +1,9 @@
 // Promises what every route of people begins with: whose browser this is, which session it is in, and for a form that it is one of ours; everything else
 // is answered here and recorded. Trusts pages/browser-request.ts. Specified in docs/identity/people.md "Pages".
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TokenKeys } from "@sallyport/protocol/token/crypto.ts";
 import type { PeopleConfig } from "../../../registry/config/estate.ts";
+import type { Directory } from "../../directory.ts";
 import type { IssuanceRecorder } from "../../issuance-record.ts";
 import type { AuthorizationDesk, DeviceDesk, PendingAuthorization } from "../../oauth/interaction.ts";
 import type { IssuerRoute } from "../../seams.ts";
@@ -28,6 +30,10 @@ export interface PeopleParts extends LoginPorts, SessionPorts {
   /** The authorization endpoint's side; null: only the account pages. */
   readonly desk: AuthorizationDesk | null;
   readonly devices: DeviceDesk | null;
+  /** Clients by id, as the registry sees them now. */
+  readonly clients: () => Directory["clients"];
+  /** Keys that ID tokens of this issuer may be signed with. */
+  readonly hintKeys: () => TokenKeys;
 }
 
 export interface Visit {
@@ -111,7 +117,7 @@ export function postRoute(
 }
 
 /** An environment whose estate serves no people: the same for every page. */
-const notServed: Page = messagePage("Not here", "Nothing is served under this address.", 404);
+export const notServed: Page = messagePage("Not here", "Nothing is served under this address.", 404);
 
 const formExpired: Page = messagePage(
   "Please start again",
