@@ -90,6 +90,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.public": obeyed("packages/control/src/identity/private-key-jwt.ts", "client.isPublic"),
   "identity.grants": obeyed("packages/control/src/identity/provider.ts", "client.grantTypes.filter"),
   "identity.redirectUris": obeyed("packages/control/src/identity/authorization-shell.ts", "client.redirectUris"),
+  "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
   "identity.tls.trust": obeyed(`${clients}/tls-client.ts`, "bundles.get(identity.trust)"),
   "identity.tls.uri": tlsName,

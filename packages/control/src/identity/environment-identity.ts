@@ -148,11 +148,7 @@ export class EnvironmentIdentity {
         (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
         () => revocation({ ...this.#judging(), store: options.store, revoked: () => this.#tellRevocations() }),
       ],
-      metadata: () => ({
-        ...this.#oauth.metadata,
-        ...tokenMetadata(this.issuer),
-        ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
-      }),
+      metadata: () => this.#metadata(),
       roots: () => this.#roots,
       routes: this.#pages(seeds),
       grants: [...this.#oauth.grants, this.#exchange()],
@@ -160,6 +156,14 @@ export class EnvironmentIdentity {
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
     });
+  }
+
+  #metadata(): Readonly<Record<string, unknown>> {
+    return {
+      ...this.#oauth.metadata,
+      ...tokenMetadata(this.issuer),
+      ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
+    };
   }
 
   #exchange(): ReturnType<typeof tokenExchange> {

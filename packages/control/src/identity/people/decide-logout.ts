@@ -1,12 +1,9 @@
 // Promises what a client may ask when it sends a user here to sign out: who asks, and where to go back to, which is a place that client registered.
 // Trusts the ring for the hint and the directory for the client. Pure. Specified in OpenID Connect RP-Initiated Logout 1.0, docs/identity/logout.md.
 import type { TokenKeys } from "@sallyport/protocol/token/crypto.ts";
-import { idTokenType } from "@sallyport/protocol/token/id-token.ts";
-import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
-import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
+import { readIdTokenHint } from "@sallyport/protocol/token/id-token.ts";
 import type { IdentityClient } from "../directory.ts";
 
-const hintBytesMax = 4_096;
 const stateLengthMax = 512;
 
 export interface LogoutAsk {
@@ -43,8 +40,11 @@ export function decideLogout(fields: ReadonlyMap<string, string>, rules: LogoutR
       "logout-malformed",
       `What the application wants to be told again (state) is longer than ${stateLengthMax} characters.`,
     );
-  const hint = readHint(fields.get("id_token_hint"), rules);
-  if (hint === "refused") return refused("logout-hint", "The application showed an ID token that is not one of ours.");
+  const shown = fields.get("id_token_hint");
+  const read = shown === undefined ? { kind: "unknown" as const } : readIdTokenHint(shown, rules);
+  if (read.kind === "refused")
+    return refused("logout-hint", "The application showed an ID token that is not one of ours.");
+  const hint = read.kind === "ours" ? read : null;
   const named = fields.get("client_id");
   if (named !== undefined && hint !== null && hint.client !== named)
     return refused("logout-client", "The application showed an ID token that was made for another one.");
@@ -74,25 +74,4 @@ export function isPostLogoutUri(
 export function logoutAnswerAt(uri: string, state: string | null): string {
   if (state === null) return uri;
   return `${uri}${uri.includes("?") ? "&" : "?"}${new URLSearchParams({ state })}`;
-}
-
-interface Hint {
-  readonly client: string;
-  readonly session: string | null;
-}
-
-/**
- * An ID token of ours says who asks, also when its time is over (§2). null: there is none, or it was signed by a key that has left the ring, which
- * proves nothing for or against it.
- */
-function readHint(text: string | undefined, { issuer, keys }: LogoutRules): Hint | null | "refused" {
-  if (text === undefined) return null;
-  const jws = parseCompactJws(text, { bytesMax: hintBytesMax, keyMember: "kid" });
-  if (jws.kind === "malformed" || jws.header.typ !== idTokenType || jws.header.kid === undefined) return "refused";
-  const key = keys.find(jws.header.kid);
-  if (key === undefined) return null;
-  if (checkSignature(jws, key) !== null) return "refused";
-  const { iss, aud, sid } = parseJsonObject(jws.payload) ?? {};
-  if (iss !== issuer || typeof aud !== "string") return "refused";
-  return { client: aud, session: typeof sid === "string" ? sid : null };
 }
