@@ -15,10 +15,21 @@ export interface Running {
   readonly gateway: Served;
 }
 
+export interface MoreEstate {
+  /** Files beside those of the tiny estate. */
+  readonly files: Readonly<Record<string, string>>;
+  /** `environments:` of sallyport.yaml, with its content. */
+  readonly environments: string;
+}
+
 /** Starts everything, runs, and leaves nothing behind. */
-export async function withInstallation<T>(work: (running: Running) => Promise<T>): Promise<T> {
+export async function withInstallation<T>(work: (running: Running) => Promise<T>, more?: MoreEstate): Promise<T> {
   const installation = await Installation.open();
   try {
+    if (more !== undefined) {
+      const root = installation.files()["sallyport.yaml"] ?? "";
+      installation.writeEstate({ ...more.files, "sallyport.yaml": `${root}${more.environments}` });
+    }
     const control = await installation.startControl();
     const gateway = await installation.startGateway();
     installation.trustRoots();

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { runCrashes } from "@sallyport/kernel/log/crashes.ts";
 import type { SoakOptions } from "./soak-installation.ts";
+import { runKeys } from "./soak-keys.ts";
 import { runRevocation } from "./soak-revocation.ts";
 import { runSwaps } from "./soak-swaps.ts";
 
@@ -12,6 +13,7 @@ const crashSeedsPerMinute = 600;
 const soaks: Readonly<Record<string, (options: SoakOptions) => Promise<{ readonly ok: boolean }>>> = {
   swaps: runSwaps,
   revocation: runRevocation,
+  keys: runKeys,
   crashes: async ({ seed, minutes, rounds }) => {
     const report = runCrashes({ seeds: rounds ?? Math.ceil(minutes * crashSeedsPerMinute), from: seed });
     return { soak: "crashes", ...report, ok: report.lost === 0 && report.failures.length === 0 };
