@@ -73,14 +73,24 @@ export async function openidCaller(
   const DPoP = oauth.getDPoPHandle(config, await oauth.randomDPoPKeyPair("ES256"));
   const parameters = { resource: `${issuer}/systems/${system}` };
   const { access_token: token } = await oauth.clientCredentialsGrant(config, parameters, { DPoP });
-  const send: Send = (path, init = {}) => {
-    const { method = "GET", body, headers } = init;
-    const url = new URL(path, gateway);
-    return replyOfFetch(() =>
-      oauth.fetchProtectedResource(config, token, url, method, body, new Headers(headers), { DPoP }),
-    );
-  };
-  return { send, token };
+  return { send: (path, init) => sendProtected({ config, DPoP }, token, new URL(path, gateway), init), token };
+}
+
+/** One request with a token and openid-client's proof for it. What the library throws for a challenge is an answer like any other. */
+export function sendProtected(
+  { config, DPoP }: { readonly config: oauth.Configuration; readonly DPoP: oauth.DPoPHandle },
+  token: string,
+  url: URL,
+  { method = "GET", body, headers }: Parameters<Send>[1] = {},
+): Promise<Reply> {
+  return replyOfFetch(async () => {
+    try {
+      return await oauth.fetchProtectedResource(config, token, url, method, body, new Headers(headers), { DPoP });
+    } catch (error) {
+      if (error instanceof oauth.WWWAuthenticateChallengeError) return error.response;
+      throw error;
+    }
+  });
 }
 
 export interface CertificateCaller {

@@ -73,6 +73,8 @@ const promisedCodes = [
   "certificate-unknown",
   "credentials-missing",
   "not-active",
+  "insufficient-user-authentication",
+  "token-revoked",
 ];
 
 test("interrupted in the middle it says so, ends non-zero and leaves no process and no folder", {

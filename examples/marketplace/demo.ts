@@ -7,6 +7,7 @@ import { tellControlBack, tellControlKilled, tellStale } from "./chapter-away.ts
 import { tellForged } from "./chapter-forged.ts";
 import { tellJoined } from "./chapter-joined.ts";
 import { tellLog } from "./chapter-log.ts";
+import { tellPeople } from "./chapter-people.ts";
 import { tellRefused, tellSpoofed } from "./chapter-refused.ts";
 import { readManifest, tellSnapshots } from "./chapter-snapshots.ts";
 import { tellSuspended } from "./chapter-suspended.ts";
@@ -26,6 +27,7 @@ async function tell(telling: Telling): Promise<"told"> {
   const { market, story } = telling;
   const first = readManifest(market.directories.production);
   await story.attempt(() => tellAllowed(telling));
+  await story.attempt(() => tellPeople(telling));
   await story.attempt(() => tellRefused(telling));
   await story.attempt(() => tellForged(telling));
   await story.attempt(() => tellSpoofed(telling));

@@ -25,6 +25,8 @@ export interface EstateValues {
   readonly jwks: Readonly<Record<MarketplaceEnvironment, Readonly<Record<MarketplaceClient, PublicJwks>>>>;
   /** PEM of the CA certificate each environment trusts. */
   readonly roots: Readonly<Record<MarketplaceEnvironment, string>>;
+  /** Origin of the shop front in production; left out, that of estate/ stays. */
+  readonly portal?: string;
   /** Public keys of people who may use the admin API, by id. */
   readonly operators?: Readonly<Record<string, PublicJwks>>;
 }
@@ -43,6 +45,13 @@ export function writeEstate(dir: string, values: EstateValues): readonly string[
   for (const provider of ["orders", "billing", "payments"] as const) {
     written.push(editYaml(dir, `systems/${provider}.yaml`, (document) => editUpstreams(document, provider, values)));
   }
+  const { portal } = values;
+  if (portal !== undefined)
+    written.push(
+      editYaml(dir, "systems/portal.yaml", (document) => {
+        document.setIn(["environments", "production", "identity", "redirectUris"], [`${portal}/callback`]);
+      }),
+    );
   for (const environment of marketplaceEnvironments) {
     written.push(write(dir, `trust/${environment}/marketplace-ca.pem`, values.roots[environment]));
     for (const [client, jwks] of Object.entries(values.jwks[environment])) {

@@ -7,6 +7,7 @@ import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { type SdkCaller, sdkCaller, type Target } from "./callers.ts";
 import { type MarketplaceClient, type MarketplaceEnvironment, writeEstate } from "./estate.ts";
 import { type Operator, openOperator } from "./operator.ts";
+import { type Portal, startPortal } from "./portal.ts";
 import { freePorts, type Processes, type Running } from "./processes.ts";
 import { type Service, startBilling, startOrders, startPayments } from "./services.ts";
 import { createWorkloads, type Workloads } from "./workloads.ts";
@@ -41,6 +42,8 @@ export interface Marketplace {
   readonly running: Map<NodeName, Running>;
   readonly workloads: PerEnvironment<Workloads>;
   readonly services: PerEnvironment<Services>;
+  /** The shop front of production, where customers sign in. */
+  readonly portal: Portal;
   /** Roots that callers trust: of the gateway of each environment, and of control's listeners. */
   readonly roots: Readonly<Record<NodeName, { readonly file: string; readonly pem: string }>>;
   readonly operator: Operator;
@@ -57,7 +60,7 @@ export interface Marketplace {
 /** Starts everything. On failure nothing is left running. */
 export async function startMarketplace(processes: Processes): Promise<Marketplace> {
   const root = mkdtempSync(join(tmpdir(), "sallyport-marketplace-"));
-  const opened: Service[] = [];
+  const opened: Opened[] = [];
   const close = async () => {
     await processes.stopAll();
     await Promise.all(opened.map((service) => service.close()));
@@ -74,9 +77,11 @@ export async function startMarketplace(processes: Processes): Promise<Marketplac
 interface Parts {
   readonly processes: Processes;
   readonly root: string;
-  readonly opened: Service[];
+  readonly opened: Opened[];
   readonly close: () => Promise<void>;
 }
+
+type Opened = Pick<Service, "close">;
 
 async function assemble({ processes, root, opened, close }: Parts): Promise<Marketplace> {
   const places = layOut(root);
@@ -95,8 +100,15 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
     production: await openServices("production", { caller, urls, workloads, opened }),
     staging: await openServices("staging", { caller, urls, workloads, opened }),
   };
+  const portal = await startPortal({
+    identity: { clientId: "portal", key: workloads.production.clients.portal },
+    tls: workloads.production.portal,
+    issuer: () => target("production", "portal").issuer,
+    gateway: () => urls.production,
+  });
+  opened.push(portal);
   const estate = join(root, "estate");
-  writeEstate(estate, estateValues(urls, workloads, services));
+  writeEstate(estate, { ...estateValues(urls, workloads, services), portal: portal.origin });
   const running = new Map<NodeName, Running>();
   const start = async (name: NodeName) => {
     const started = await processes.serve(name, serveArguments(name, { ...places, urls, estate, root }));
@@ -128,6 +140,7 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
     running,
     workloads,
     services,
+    portal,
     roots,
     operator,
     operatorKeyFile,
@@ -210,7 +223,7 @@ function estateValues(urls: Urls, workloads: PerEnvironment<Workloads>, services
 /** Orders charges through billing, billing collects through payments: each of them by a crossing of its own. */
 async function openServices(
   environment: MarketplaceEnvironment,
-  of: Pick<Marketplace, "caller" | "urls" | "workloads"> & { readonly opened: Service[] },
+  of: Pick<Marketplace, "caller" | "urls" | "workloads"> & { readonly opened: Opened[] },
 ): Promise<Services> {
   const issuer = () => `${of.urls.identity}/main/${environment}`;
   const crossing = (client: MarketplaceClient, system: string) => {

@@ -20,6 +20,8 @@ export interface Operator {
   crossing(id: string): Promise<OpenedCrossing>;
   record(id: string): Promise<CrossingRecord>;
   setIntegration(id: string, verb: "suspend" | "activate", reason: string): Promise<void>;
+  /** A user of production; `link` is theirs alone, to choose how they sign in. */
+  addUser(name: string): Promise<{ readonly id: string; readonly link: string }>;
   status(): Promise<ControlStatus>;
 }
 
@@ -47,6 +49,7 @@ export function openOperator(keyFile: string): Operator {
     setIntegration: async (id, verb, reason) => {
       await client.call("POST", `/v1/integrations/${id}/${verb}`, { environment: "production", reason });
     },
+    addUser: (name) => client.call("POST", "/v1/users", { name }),
     status: () => client.call("GET", "/v1/status"),
   };
 }

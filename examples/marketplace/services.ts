@@ -20,10 +20,20 @@ export interface Service {
   /** Requests that were turned away because they did not come through a gateway. */
   turnedAway(): number;
   /** What the last request said about itself: caller of the hop token, and the headers the service was sent. */
-  last(): { readonly caller: string; readonly headers: IncomingMessage["headers"] } | null;
+  last(): Seen | null;
   /** Every request that reached the business logic, as it came; at most 1 MiB. */
   saw(): string;
   close(): Promise<void>;
+}
+
+export interface Seen {
+  readonly caller: string;
+  /** The user the caller acts for, and the chain of who acts; null where it acts for itself. */
+  readonly subject: string | null;
+  readonly act: unknown;
+  /** The operation the gateway let through. */
+  readonly operation: string | null;
+  readonly headers: IncomingMessage["headers"];
 }
 
 /** A call to another system, through the gateway. */
@@ -65,6 +75,7 @@ export function startBilling(options: ServiceOptions, collect: CrossTo): Promise
       invoices.set(created, { shop: "shop-north", cents: 1 });
       return { status: charge.status === 201 ? 201 : 502, body: { id: created, paid: charge.status === 201 } };
     }
+    if (method === "POST" && kind === "payouts") return { status: 201, body: { cents: body["cents"] } };
     if (kind === "shops") {
       const invoice = invoices.get(id);
       return invoice?.shop === name ? { status: 200, body: { id, ...invoice } } : { status: 404, body: {} };
@@ -103,7 +114,7 @@ export function startPayments(tls: KeyedCertificate): Promise<Service> {
   const counts = new Counts();
   const serve: RequestListener = (request, response) => {
     void handle(request, response, async (incoming) => {
-      counts.take(request, "", incoming.text);
+      counts.take(request, unknownCaller, incoming.text);
       const id = `ch-${charges.size + 1}`;
       if (incoming.method === "POST") charges.set(id, incoming.body["amount"]);
       return { status: incoming.method === "POST" ? 201 : 200, body: { id } };
@@ -121,24 +132,27 @@ export function startWarehouse(key: string): Promise<Service> {
         counts.turnedAway += 1;
         return { status: 401, body: { refusedBy: "warehouse" } };
       }
-      counts.take(request, "", incoming.text);
+      counts.take(request, unknownCaller, incoming.text);
       return { status: 200, body: { item: incoming.path.at(-1), pieces: 12 } };
     });
   };
   return open("warehouse", createServer(serve), counts);
 }
 
+/** What a service knows that verifies nothing. */
+const unknownCaller = { caller: "", subject: null, act: null, operation: null };
+
 class Counts {
   reached = 0;
   turnedAway = 0;
-  last: { readonly caller: string; readonly headers: IncomingMessage["headers"] } | null = null;
+  last: Seen | null = null;
 
   saw = "";
 
-  take(request: IncomingMessage, caller: string, body: string): void {
+  take(request: IncomingMessage, who: Omit<Seen, "headers">, body: string): void {
     this.reached += 1;
     if (this.saw.length < sawCharsMax) this.saw += `${request.url} ${JSON.stringify(request.headers)} ${body}\n`;
-    this.last = { caller, headers: request.headers };
+    this.last = { ...who, headers: request.headers };
   }
 }
 
@@ -154,7 +168,8 @@ function startVerifying(name: string, options: ServiceOptions, business: Busines
         counts.turnedAway += 1;
         return { status: 401, body: { refusedBy: name, code: verified.code } };
       }
-      counts.take(request, verified.claims.sub, incoming.text);
+      const { sub: caller, subject = null, act = null, op: operation } = verified.claims;
+      counts.take(request, { caller, subject, act, operation }, incoming.text);
       return business(incoming);
     });
   };

@@ -21,8 +21,9 @@ export interface Workloads {
   readonly root: string;
   readonly clients: Readonly<Record<MarketplaceClient, ClientKey>>;
   readonly analytics: KeyedCertificate & { readonly certFile: string; readonly keyFile: string };
-  /** Of the payment provider's server. */
+  /** Of the payment provider's server, and of the portal's. */
   readonly payments: KeyedCertificate;
+  readonly portal: KeyedCertificate;
   readonly jwks: Readonly<Record<MarketplaceClient, PublicJwks>>;
 }
 
@@ -49,6 +50,7 @@ export function createWorkloads(environment: MarketplaceEnvironment, directory: 
     clients,
     analytics: { ...analytics, certFile, keyFile },
     payments: certify(ca, { dns: ["localhost"], ip: ["127.0.0.1"] }, "server"),
+    portal: certify(ca, { dns: ["localhost"], ip: ["127.0.0.1"] }, "server"),
     jwks: { portal: jwksOf("portal"), orders: jwksOf("orders"), billing: jwksOf("billing") },
   };
 }

@@ -169,7 +169,7 @@ test(
     const check = await runBinary(["fmt", directory, "--check", "--json"]);
     assert.equal(check.exit, 1);
     assert.deepEqual(JSON.parse(check.out), {
-      files: 9,
+      files: 10,
       changed: ["systems/orders.yaml"],
       written: false,
       findings: [],
