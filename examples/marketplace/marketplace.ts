@@ -100,12 +100,7 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
     production: await openServices("production", { caller, urls, workloads, opened }),
     staging: await openServices("staging", { caller, urls, workloads, opened }),
   };
-  const portal = await startPortal({
-    identity: { clientId: "portal", key: workloads.production.clients.portal },
-    tls: workloads.production.portal,
-    issuer: () => target("production", "portal").issuer,
-    gateway: () => urls.production,
-  });
+  const portal = await openPortal(workloads.production, target("production", "portal"));
   opened.push(portal);
   const estate = join(root, "estate");
   writeEstate(estate, { ...estateValues(urls, workloads, services), portal: portal.origin });
@@ -119,12 +114,7 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
   const operatorKeyFile = join(places.directories.control, "operator.key.json");
   await Promise.all(
     (["production", "staging"] as const).map(async (environment) => {
-      const out = joinFile(root, environment);
-      const made = await processes.run("gateway token", [
-        ...["--json", "--operator", operatorKeyFile],
-        ...["gateway", "token", "--group", `${environment}-${region}`, "--out", out],
-      ]);
-      if (made.code !== 0) throw new Error(`sallyport gateway token ended with ${made.code}: ${made.stderr}`);
+      await makeJoinFile(processes, { environment, operatorKeyFile, out: joinFile(root, environment) });
       await start(environment);
     }),
   );
@@ -150,6 +140,22 @@ async function assemble({ processes, root, opened, close }: Parts): Promise<Mark
     caller,
     close,
   };
+}
+
+/** The one shop front, where customers sign in. */
+function openPortal({ clients, portal: tls }: Workloads, { issuer, gateway }: Target): Promise<Portal> {
+  return startPortal({ identity: { clientId: "portal", key: clients.portal }, tls, issuer, gateway });
+}
+
+async function makeJoinFile(
+  processes: Processes,
+  of: { readonly environment: MarketplaceEnvironment; readonly operatorKeyFile: string; readonly out: string },
+): Promise<void> {
+  const made = await processes.run("gateway token", [
+    ...["--json", "--operator", of.operatorKeyFile],
+    ...["gateway", "token", "--group", `${of.environment}-${region}`, "--out", of.out],
+  ]);
+  if (made.code !== 0) throw new Error(`sallyport gateway token ended with ${made.code}: ${made.stderr}`);
 }
 
 function layOut(root: string): Pick<Marketplace, "directories" | "checkpointCopies"> {

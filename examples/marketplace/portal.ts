@@ -22,9 +22,9 @@ export interface Portal {
 export interface PortalOptions {
   readonly identity: CallerIdentity;
   readonly tls: KeyedCertificate;
-  /** Learnt when control has started; asked for at the first request. */
-  readonly issuer: () => string;
-  readonly gateway: () => string;
+  /** Asked at the first request, when control has started. */
+  readonly issuer: string;
+  readonly gateway: string;
 }
 
 /** A browser that went to sign in; kept until it is back. */
@@ -190,7 +190,7 @@ class PortalServer {
   }
 
   async #call(token: string, path: string, body?: string): Promise<Reply> {
-    const url = new URL(path, this.#options.gateway());
+    const url = new URL(path, this.#options.gateway);
     const post = body === undefined ? {} : { method: "POST", body, headers: { "content-type": "application/json" } };
     return sendProtected(await this.#ready(), token, url, post);
   }
@@ -217,7 +217,7 @@ class PortalServer {
   }
 
   #resource(system: string): string {
-    return `${this.#options.issuer()}/systems/${system}`;
+    return `${this.#options.issuer}/systems/${system}`;
   }
 
   #ready(): Promise<Client> {
@@ -232,7 +232,7 @@ async function connect({ identity, issuer }: PortalOptions): Promise<Client> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };
   const signing = await webcrypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]);
   const proof = oauth.PrivateKeyJwt({ key: signing, kid: key.signer.kid });
-  const config = await oauth.discovery(new URL(issuer()), clientId, { id_token_signed_response_alg: "ES256" }, proof, {
+  const config = await oauth.discovery(new URL(issuer), clientId, { id_token_signed_response_alg: "ES256" }, proof, {
     algorithm: "oauth2",
   });
   return { config, DPoP: oauth.getDPoPHandle(config, await oauth.randomDPoPKeyPair("ES256")) };
