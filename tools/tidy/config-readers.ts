@@ -28,6 +28,8 @@ const certificate = obeyed(
   "judgePeer({ peer, identity: declared.identity, trust",
 );
 const clients = "packages/control/src/identity/clients";
+const fetchJwks = "packages/control/src/identity/trust/fetch-jwks.ts";
+const keySource = obeyed("packages/control/src/identity/trust/key-sources.ts", "name === named");
 const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer, identity, trust");
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
 const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
@@ -92,6 +94,9 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.redirectUris": obeyed("packages/control/src/identity/authorization-shell.ts", "client.redirectUris"),
   "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
+  "identity.jwksUri": obeyed(fetchJwks, "new URL(uri)"),
+  "identity.jwksServer.ca": keySource,
+  "identity.jwksServer.allowPrivate": obeyed(fetchJwks, "allowPrivate ? [host]"),
   "identity.tls.trust": obeyed(`${clients}/tls-client.ts`, "bundles.get(identity.trust)"),
   "identity.tls.uri": tlsName,
   "identity.tls.dns": tlsName,
@@ -161,9 +166,8 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
 
 const outside = "packages/protocol/src/token/outside-token.ts";
 const trusted = "packages/control/src/identity/trust/trusted-issuers.ts";
-const fetched = "packages/control/src/identity/trust/fetch-jwks.ts";
 const issuerReaders: Readonly<Record<string, Reader>> = {
-  issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(issuer)"),
+  issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(owner)"),
   description: forPeople("whose tokens these are"),
   url: obeyed(outside, "members.iss !== rules.issuer"),
   preset: obeyed(`${config}/read-issuer.ts`, "presets[source.preset]"),
@@ -173,9 +177,9 @@ const issuerReaders: Readonly<Record<string, Reader>> = {
   parties: obeyed(outside, "rules.parties.includes(claims.party)"),
   lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
   jwks: obeyed(trusted, "importOutsideKeys(keys.keys)"),
-  jwksUri: obeyed(fetched, "new URL(uri)"),
-  allowPrivate: obeyed(fetched, "allowPrivate ? [host]"),
-  "tls.ca": obeyed(trusted, "name === keys.trust"),
+  jwksUri: obeyed(fetchJwks, "new URL(uri)"),
+  allowPrivate: obeyed(fetchJwks, "allowPrivate ? [host]"),
+  "tls.ca": keySource,
   "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
   "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
   "systems[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),

@@ -34,10 +34,16 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => inForce.tick()),
     // Each on its own: none of these waits for snapshots to be compiled.
     repeat(tickMs, fault, () => operators.tick()),
+    // Whoever is slow to show its keys holds up nobody else's.
     repeat(
       tickMs,
       fault,
       async () => void (await Promise.all([...inForce.identities.values()].map(({ trusted }) => trusted.tick()))),
+    ),
+    repeat(
+      tickMs,
+      fault,
+      async () => void (await Promise.all([...inForce.identities.values()].map(({ published }) => published.tick()))),
     ),
     repeat(tickMs, fault, () => adminLog.drain()),
     repeat(housekeepingMs, fault, async () => {

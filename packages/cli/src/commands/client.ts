@@ -12,6 +12,7 @@ interface ClientStatus {
   readonly environment: string;
   readonly method: string;
   readonly until: number | null;
+  readonly published: { readonly uri: string; readonly seenAt: number | null } | null;
   readonly keys: readonly {
     readonly kid: string;
     readonly from: string;
@@ -58,9 +59,22 @@ export function clientCommands(program: Command, connect: Connect): void {
 
 const day = (at: number | null): string => (at === null ? "-" : new Date(at).toISOString().slice(0, 16));
 
-function lines({ client, environment, method, until, keys, secrets }: ClientStatus): string[][] {
+function lines({ client, environment, method, until, published, keys, secrets }: ClientStatus): string[][] {
   const head = [client, environment, method];
+  const place =
+    published === null
+      ? []
+      : [
+          [
+            ...head,
+            `keys at ${published.uri}`,
+            published.seenAt === null ? "not seen yet" : "seen",
+            "-",
+            day(published.seenAt),
+          ],
+        ];
   const held = [
+    ...place,
     ...keys.map(({ kid, from, state, notAfter }) => [...head, `key ${kid} (${from})`, state, day(notAfter), "-"]),
     ...secrets.map(({ id, state, notAfter, usedAt }) => [
       ...head,

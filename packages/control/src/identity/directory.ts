@@ -12,6 +12,8 @@ export interface ClientKey {
   /** Milliseconds since the epoch; absent: no bound. */
   readonly notBeforeMs?: number;
   readonly notAfterMs?: number;
+  /** The client publishes it. */
+  readonly isPublished?: true;
 }
 
 /** A secret of a client, as far as it can be checked: two are live while one follows the other. */
@@ -102,6 +104,8 @@ export interface DirectoryParts {
   readonly isActive: (integration: string) => boolean;
   /** Client id -> keys from rows (`client keys add`), with their dates; verification uses the union. */
   readonly rows?: ReadonlyMap<string, readonly ClientKey[]>;
+  /** Client id -> keys it publishes, as far as they are believed now. */
+  readonly published?: ReadonlyMap<string, readonly ClientKey[]>;
   /** Client id -> secrets that were not ended (`client secret add`). */
   readonly secrets?: ReadonlyMap<string, readonly ClientSecret[]>;
 }
@@ -130,7 +134,7 @@ export function directoryOf(parts: DirectoryParts): Directory {
         ...(client.postLogoutRedirectUris === undefined
           ? {}
           : { postLogoutRedirectUris: client.postLogoutRedirectUris }),
-        keys: [...declared, ...(parts.rows?.get(id) ?? [])],
+        keys: [...declared, ...(parts.rows?.get(id) ?? []), ...(parts.published?.get(id) ?? [])],
         ...(authentication === undefined ? {} : { authentication }),
         secrets: parts.secrets?.get(id) ?? [],
         certificates: system.certificates,

@@ -25,8 +25,23 @@ export async function readEndpointForm(
 
 export type Form = Readonly<Record<string, string | readonly string[] | undefined>>;
 
-/** The parameters by name, those that came twice as arrays; null when the request is no form. */
-export async function readForm(req: IncomingMessage): Promise<Form | null> {
+const forms = new WeakMap<IncomingMessage, Promise<Form | null>>();
+
+/** The parameters by name, those that came twice as arrays; null when the request is no form. Reads the body once, however often it is asked. */
+export function readForm(req: IncomingMessage): Promise<Form | null> {
+  const known = forms.get(req);
+  if (known !== undefined) return known;
+  const read = readBody(req);
+  forms.set(req, read);
+  return read;
+}
+
+/** Whether the body is gone from the connection: nobody else can read it. */
+export function wasFormRead(req: IncomingMessage): boolean {
+  return forms.has(req);
+}
+
+async function readBody(req: IncomingMessage): Promise<Form | null> {
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(req.headers["content-type"] ?? "")) return null;
   const chunks: Buffer[] = [];
   let length = 0;

@@ -15,6 +15,7 @@ import type { PeopleConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
+import { PublishedKeys } from "./clients/published-keys.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
 import { tokenExchange } from "./exchange/exchange-grant.ts";
 import { isRevokedIn } from "./exchange/revoked.ts";
@@ -30,7 +31,7 @@ import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
-import type { IssuerRoute } from "./seams.ts";
+import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
 import { introspection } from "./tokens/introspection.ts";
 import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-token.ts";
 import { tokenMetadata } from "./tokens/metadata.ts";
@@ -89,6 +90,8 @@ export class EnvironmentIdentity {
   readonly trusted: TrustedIssuers;
   readonly #hopKeys = new Map<string, HopKey>();
   readonly #credentials: ClientCredentials;
+  /** Keys that clients publish. */
+  readonly published: PublishedKeys;
   #inForce: EnvironmentInForce | null = null;
   #bundles: ReadonlyMap<string, TrustBundle> = new Map();
   #roots: readonly string[] = [];
@@ -101,6 +104,7 @@ export class EnvironmentIdentity {
     const { tenant, environment, clock, random } = options;
     this.#options = options;
     this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
+    this.published = new PublishedKeys({ ...options, changed: () => this.#renewDirectory() });
     this.environment = environment;
     this.issuer = issuerUrl(options.identityUrl, tenant, environment);
     this.recorder = createIssuanceRecorder({
@@ -137,12 +141,7 @@ export class EnvironmentIdentity {
         checkProof: createProofCheck(createTokenCrypto()),
         checkCertificate,
       },
-      authentication: createClientAuthentication({
-        clock,
-        directory: () => this.#directory,
-        bundles: () => this.#bundles,
-        secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
-      }),
+      authentication: this.#authentication(),
       authorization: this.#oauth.authorization,
       endpoints: [
         (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
@@ -155,6 +154,17 @@ export class EnvironmentIdentity {
       openGrants: [jwtBearer(this.trusted)],
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
+    });
+  }
+
+  #authentication(): ClientAuthentication {
+    const { clock } = this.#options;
+    return createClientAuthentication({
+      clock,
+      directory: () => this.#directory,
+      bundles: () => this.#bundles,
+      secretUsed: (client, id) => this.#credentials.used({ client, id, now: clock.now() }),
+      published: this.published,
     });
   }
 
@@ -248,6 +258,7 @@ export class EnvironmentIdentity {
     const { trust } = inForce.config;
     this.#bundles = new Map(trust.map((bundle) => [bundle.name, compileTrust(bundle)]));
     this.#roots = trust.flatMap(({ roots }) => roots);
+    this.published.use(inForce.config.systems, trust);
     this.#renewDirectory();
     this.trusted.use(inForce.config.issuers, trust);
   }
@@ -311,6 +322,7 @@ export class EnvironmentIdentity {
       ...config,
       isActive: (id) => states.get(id) === "active",
       rows: this.#credentials.keys(),
+      published: this.published.keys(this.#credentials.endedKeys()),
       secrets: this.#credentials.secrets(),
     });
   }

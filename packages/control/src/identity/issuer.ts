@@ -87,6 +87,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
   };
 
   const serve: TokenHandler = async (req, res) => {
+    await authentication.expect?.(req);
     const handler = handlerFor(ports.clock.now());
     if (handler !== null) return handler(req, res);
     await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });

@@ -8,3 +8,15 @@ export function hasOneSpelling(jws: string, bytesMax: number): boolean {
   const parsed = parseCompactJws(jws, { bytesMax, keyMember: "kid" });
   return parsed.kind === "jws" && parseJsonObject(parsed.payload) !== null;
 }
+
+/** Which key a JWS names and who it says it is from, before anything about it was verified: good for looking a key up and for nothing else. */
+export function claimedSigner(
+  jws: string,
+  bytesMax: number,
+): { readonly kid: string; readonly issuer: string | null } | null {
+  const parsed = parseCompactJws(jws, { bytesMax, keyMember: "kid" });
+  if (parsed.kind !== "jws") return null;
+  const { kid } = parsed.header;
+  const issuer = parseJsonObject(parsed.payload)?.["iss"];
+  return typeof kid === "string" ? { kid, issuer: typeof issuer === "string" ? issuer : null } : null;
+}

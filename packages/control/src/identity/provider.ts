@@ -14,7 +14,7 @@ import {
 } from "./authorization-shell.ts";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
-import { endpointGrantType, readEndpointForm, readForm } from "./endpoint-form.ts";
+import { endpointGrantType, readEndpointForm, readForm, wasFormRead } from "./endpoint-form.ts";
 import { openRequest } from "./grant-request.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
@@ -240,7 +240,11 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     Object.assign(context.req, { body: form });
     context.state["endpoint"] = endpoint;
     context.path = "/token";
-  } else if (parts.openGrants.some((grant) => grant.isServed()) && (await enterOpenly(context, parts))) return;
+  } else if (
+    (wasFormRead(context.req) || parts.openGrants.some((grant) => grant.isServed())) &&
+    (await enterOpenly(context, parts))
+  )
+    return;
   await next();
 }
 

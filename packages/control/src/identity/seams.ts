@@ -113,6 +113,8 @@ export interface ClientAuthentication {
    * Part of the directory's version: what changes here must change `Directory.version`.
    */
   metadataOf(client: IdentityClient, now: number): Readonly<Record<string, unknown>> | null;
+  /** Called before a request is looked at: resolves once the directory has what can be had of the keys it says it is signed with. Never rejects. */
+  expect?(req: IncomingMessage): Promise<void>;
   /** Is this the secret of that client? Asked for `client_secret_basic`; absent: no client has one. */
   isSecret?(client: string, text: string): boolean;
   /** Null: who holds this connection is that client; else the code for the record. Asked for `tls_client_auth`; absent: nobody is. */

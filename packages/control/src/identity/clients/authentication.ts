@@ -5,6 +5,8 @@ import type { TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { Directory, IdentityClient } from "../directory.ts";
 import { privateKeyJwt } from "../private-key-jwt.ts";
 import type { ClientAuthentication } from "../seams.ts";
+import { claimedKeys } from "./claimed-keys.ts";
+import type { PublishedKeys } from "./published-keys.ts";
 import { findSecret } from "./secret.ts";
 import { judgeTlsClient, peerOf } from "./tls-client.ts";
 
@@ -15,6 +17,8 @@ export interface AuthenticationPorts {
   readonly bundles: () => ReadonlyMap<string, TrustBundle>;
   /** Told of every use of a secret; must not throw and need not be quick to write. */
   readonly secretUsed: (client: string, id: string) => void;
+  /** Absent: no client publishes its keys. */
+  readonly published?: Pick<PublishedKeys, "isEmpty" | "find">;
 }
 
 /** The most a secret may be long: one that we made has 48 characters. */
@@ -25,6 +29,11 @@ export function createClientAuthentication(ports: AuthenticationPorts): ClientAu
   return {
     methods: ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "client_secret_basic", "none"],
     metadataOf,
+    expect: async (req) => {
+      const { published } = ports;
+      if (published === undefined || published.isEmpty) return;
+      for (const { client, kid } of await claimedKeys(req)) await published.find(client, kid);
+    },
     isSecret: (id, text) => {
       const client = directory().clients.get(id);
       if (client === undefined || text.length > secretLengthMax) return false;

@@ -17,9 +17,11 @@ export interface ClientStatus {
   readonly method: string;
   /** Of a client that may use secrets: until when. */
   readonly until: number | null;
+  /** Where it publishes its keys, and when they were seen last; null: it publishes none. */
+  readonly published: { readonly uri: string; readonly seenAt: number | null } | null;
   readonly keys: readonly {
     readonly kid: string;
-    readonly from: "estate" | "operator";
+    readonly from: "estate" | "published" | "operator";
     readonly notBefore: number | null;
     readonly notAfter: number | null;
     readonly state: CredentialState;
@@ -83,8 +85,9 @@ export function createClientActions(parts: ControlParts): ClientActions {
     },
     addClientKey: (actor, request) => addKey(parts, actor, request),
     endClientKey: async (actor, { environment, client, kid, reason, revokeTokens }) => {
-      const input = { tenant, environment, client, name: kid, actor, reason, revokeTokens };
-      return ended(await store.run("endClientKey", input), kid, `added key of ${client}`);
+      const published = publishedKey(parts, { environment, client, kid });
+      const input = { tenant, environment, client, name: kid, published, actor, reason, revokeTokens };
+      return ended(await store.run("endClientKey", input), kid, `key of ${client}, added or published,`);
     },
   };
 }
@@ -201,6 +204,17 @@ async function addKey(
   return { client: id, kid };
 }
 
+/** The key as the client publishes it; null: it does not. */
+function publishedKey(
+  parts: ControlParts,
+  of: { readonly environment: string; readonly client: string; readonly kid: string },
+): StoredClientKey["jwk"] | null {
+  const keys = parts.identities.get(of.environment)?.clients().get(of.client)?.keys ?? [];
+  const found = keys.find((key) => key.isPublished === true && isKey(key.jwk, of.kid));
+  const jwk = found === undefined ? null : parsePublicJwk(found.jwk);
+  return jwk === null ? null : { ...jwk, alg: algorithmOf(jwk) };
+}
+
 function isKey(jwk: Readonly<Record<string, unknown>>, kid: string): boolean {
   const parsed = parsePublicJwk(jwk);
   return parsed !== null && thumbprint(parsed, { sha256 }) === kid;
@@ -213,7 +227,7 @@ async function clientStatus(parts: ControlParts): Promise<readonly ClientStatus[
   for (const [environment, identity] of parts.identities) {
     const stored = await store.run("readClientCredentials", { tenant, environment });
     for (const client of [...identity.clients().values()].sort((a, b) => (a.id < b.id ? -1 : 1)))
-      all.push(statusOf(client, environment, { stored, now }));
+      all.push(statusOf(client, environment, { stored, now, published: identity.published.placeOf(client.id) }));
   }
   return all;
 }
@@ -221,17 +235,29 @@ async function clientStatus(parts: ControlParts): Promise<readonly ClientStatus[
 function statusOf(
   client: IdentityClient,
   environment: string,
-  { stored, now }: { readonly stored: StoredCredentials; readonly now: number },
+  {
+    stored,
+    now,
+    published,
+  }: { readonly stored: StoredCredentials; readonly now: number } & Pick<ClientStatus, "published">,
 ): ClientStatus {
   const way = client.authentication;
   const rows = stored.keys.filter((key) => key.client === client.id);
   const rowKids = new Set(rows.map(({ kid }) => kid));
-  const others = client.keys.flatMap(({ jwk }) => {
+  const others = client.keys.flatMap(({ jwk, isPublished }) => {
     const parsed = parsePublicJwk(jwk);
     const kid = parsed === null ? "" : thumbprint(parsed, { sha256 });
     return parsed === null || rowKids.has(kid)
       ? []
-      : [{ kid, from: "estate", notBefore: null, notAfter: null, state: "live" } as const];
+      : [
+          {
+            kid,
+            from: isPublished === true ? "published" : "estate",
+            notBefore: null,
+            notAfter: null,
+            state: "live",
+          } as const,
+        ];
   });
   return {
     client: client.id,
@@ -239,6 +265,7 @@ function statusOf(
     environment,
     method: methodOf(client),
     until: way?.method === "client_secret_basic" ? way.untilMs : null,
+    published,
     keys: [
       ...others,
       ...rows.map(({ kid, notBefore, notAfter, endedAt }) => ({

@@ -53,6 +53,11 @@ export class ClientCredentials {
     return byClient(this.#held.keys, keyOf);
   }
 
+  /** RFC 7638 thumbprints of keys that were ended. */
+  endedKeys(): ReadonlySet<string> {
+    return new Set(this.#held.keys.filter(({ endedAt }) => endedAt !== null).map(({ kid }) => kid));
+  }
+
   secrets(): ReadonlyMap<string, readonly ClientSecret[]> {
     return byClient(this.#held.secrets, secretOf);
   }

@@ -85,7 +85,7 @@ forEachDialect((_dialect, open) => {
     assert.deepEqual(await key("orders", "k1"), { kind: "added" });
     assert.deepEqual(await key("orders", "k1"), { kind: "there" });
     assert.deepEqual(await key("portal", "k1"), { kind: "spent", client: "orders" });
-    const end = { ...of("orders"), ...by, name: "k1", revokeTokens: false };
+    const end = { ...of("orders"), ...by, name: "k1", published: null, revokeTokens: false };
     assert.equal(await store.run("endClientKey", end), true);
     assert.deepEqual(await key("orders", "k1"), { kind: "spent", client: "orders" });
     for (let index = 0; index < liveKeysMax; index += 1) assert.equal((await key("many", `m${index}`)).kind, "added");

@@ -4,6 +4,7 @@ import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
+import { keptKeysCommands, keptKeysTable } from "../trust/kept-keys.ts";
 
 /** One in use and the one that follows it: more would be keys nobody watches. */
 export const liveSecretsMax = 2;
@@ -11,6 +12,7 @@ export const liveKeysMax = 8;
 /** How long what has ended stays in the list. */
 const endedKeptMs = 90 * 86_400_000;
 const rowsMax = 50_000;
+const publishedKeys = { table: "clients_published", owner: "client", action: "client.keys" } as const;
 
 export const clientsMigrations: readonly Migration[] = [
   {
@@ -26,6 +28,12 @@ export const clientsMigrations: readonly Migration[] = [
         jwk ${t.text} NOT NULL, created_at ${t.integer} NOT NULL, not_before ${t.integer}, not_after ${t.integer}, ended_at ${t.integer},
         PRIMARY KEY (tenant, environment, client, kid)) ${t.table}`,
     ],
+  },
+  {
+    capability: "clients",
+    version: 2,
+    name: "keys that clients publish",
+    up: (t) => [keptKeysTable(t, publishedKeys)],
   },
 ];
 
@@ -251,15 +259,33 @@ const addClientKey: Command<OfClient & By & Pick<StoredClientKey, "kid" | "jwk" 
 
 type EndInput = OfClient & By & { readonly name: string; readonly revokeTokens: boolean };
 
+/** A key that a client publishes and nobody added: its row is one that has ended, so that it is not believed however often it is shown. */
+function endPublished(
+  { tenant, environment, client, name }: EndInput,
+  jwk: StoredClientKey["jwk"],
+  now: number,
+): Statement {
+  return {
+    sql: `INSERT INTO clients_key (tenant, environment, client, kid, jwk, created_at, not_before, not_after, ended_at) VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, ?)
+      ON CONFLICT DO NOTHING RETURNING kid`,
+    params: [tenant, environment, client, name, JSON.stringify(jwk), now, now],
+  };
+}
+
 /** Ends one secret or key; with `revokeTokens` every token the client holds dies in the same transaction. False: there is none to end. */
-function* end(input: EndInput, kind: Kind, context: CommandContext): Generator<Statement, boolean, readonly Row[]> {
-  const { tenant, environment, client, name, revokeTokens } = input;
+function* end(
+  input: EndInput & { readonly published?: StoredClientKey["jwk"] | null },
+  kind: Kind,
+  context: CommandContext,
+): Generator<Statement, boolean, readonly Row[]> {
+  const { tenant, environment, client, name, revokeTokens, published = null } = input;
   const { now } = context;
-  const ended = yield {
+  let ended = yield {
     sql: `UPDATE ${kind.table} SET ended_at = ? WHERE tenant = ? AND environment = ? AND client = ? AND ${kind.name} = ? AND ended_at IS NULL
       RETURNING ${kind.name}`,
     params: [now, tenant, environment, client, name],
   };
+  if (ended.length === 0 && published !== null) ended = yield endPublished(input, published, now);
   if (ended.length === 0) return false;
   yield raise(input);
   if (revokeTokens)
@@ -282,7 +308,8 @@ const endClientSecret: Command<EndInput, boolean> = {
   body: (input, context) => end(input, { table: "clients_secret", name: "id" }, context),
 };
 
-const endClientKey: Command<EndInput, boolean> = {
+/** `published`: the client publishes this key. */
+const endClientKey: Command<EndInput & { readonly published: StoredClientKey["jwk"] | null }, boolean> = {
   audit: "client.key.end",
   body: (input, context) => end(input, { table: "clients_key", name: "kid" }, context),
 };
@@ -299,7 +326,16 @@ const noteSecretUse: Command<OfClient & { readonly id: string; readonly usedAt: 
   },
 };
 
+const {
+  read: readPublishedKeys,
+  change: changePublishedKeys,
+  confirm: confirmPublishedKeys,
+} = keptKeysCommands(publishedKeys);
+
 export const clientsCommands = {
+  readPublishedKeys,
+  changePublishedKeys,
+  confirmPublishedKeys,
   readClientCredentials,
   addClientSecret,
   addClientKey,

@@ -2,8 +2,20 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
-import { JwksKeeper, type KeySource, refreshMs, staleMaxMs, tryMs, unknownMax, unknownMs } from "./jwks-keeper.ts";
-import type { KeptKeys, TrustCommands } from "./store.ts";
+import type { JwksPlace } from "./fetch-jwks.ts";
+import {
+  askedAtOnceMax,
+  dueAtOnceMax,
+  JwksKeeper,
+  type KeySource,
+  refreshMs,
+  staleMaxMs,
+  tryMs,
+  unknownMax,
+  unknownMs,
+} from "./jwks-keeper.ts";
+import type { KeptKeys } from "./kept-keys.ts";
+import type { TrustCommands } from "./store.ts";
 
 const source: KeySource = { id: "ci", uri: "https://ci.example/jwks", allowPrivate: false, algorithms: ["ES256"] };
 const jwkOf = (kid: string) => ({
@@ -15,6 +27,7 @@ const setOf = (...kids: string[]) => Buffer.from(JSON.stringify({ keys: kids.map
 
 function keeperWith(kept: KeptKeys | null = null) {
   const state = {
+    places: [] as JwksPlace[],
     now: 1_800_000_000_000,
     answer: (): Promise<Uint8Array> => Promise.resolve(setOf("a")),
     fetches: 0,
@@ -25,9 +38,11 @@ function keeperWith(kept: KeptKeys | null = null) {
     kept,
   };
   const keeper = new JwksKeeper({
+    owner: "issuer",
     clock: { now: () => state.now, monotonic: () => state.now },
     random: { bytes: (length) => new Uint8Array(length).fill(127) },
-    fetchJwks: () => {
+    fetchJwks: (place) => {
+      state.places.push(place);
       state.fetches++;
       return state.answer();
     },
@@ -153,6 +168,7 @@ describe("keys of outside issuers", () => {
   test("a key is believed only once its coming is recorded", async () => {
     const { state } = keeperWith();
     const keeper = new JwksKeeper({
+      owner: "issuer",
       clock: { now: () => state.now, monotonic: () => 0 },
       random: { bytes: (length) => new Uint8Array(length) },
       fetchJwks: async () => setOf("a"),
@@ -179,10 +195,54 @@ describe("keys of outside issuers", () => {
   });
 });
 
+describe("fetches of keys", () => {
+  test("SSRF: the leave for a private address that was taken back holds from the next fetch on", async () => {
+    const { state, keeper } = keeperWith();
+    keeper.use([{ ...source, allowPrivate: true }]);
+    await keeper.tick();
+    keeper.use([source]);
+    state.now += refreshMs * 2;
+    await keeper.tick();
+    assert.deepEqual(
+      state.places.map(({ allowPrivate }) => allowPrivate),
+      [true, false],
+    );
+  });
+
+  test("fetch storm of our own: of a thousand places that are due sixteen are asked at once, and all are asked", async () => {
+    const { state, keeper } = keeperWith();
+    keeper.use(Array.from({ length: 1_000 }, (_, at) => ({ ...source, id: `c${at}`, uri: `${source.uri}/${at}` })));
+    let running = 0;
+    let most = 0;
+    state.answer = async () => {
+      running++;
+      most = Math.max(most, running);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      running--;
+      return setOf("a");
+    };
+    await keeper.tick();
+    assert.deepEqual([most, state.fetches], [dueAtOnceMax, 1_000]);
+  });
+
+  test("fetch storm by strangers: a name for each of a thousand clients is at most sixty-four fetches at once", async () => {
+    const { state, keeper } = keeperWith();
+    keeper.use(Array.from({ length: 1_000 }, (_, at) => ({ ...source, id: `c${at}`, uri: `${source.uri}/${at}` })));
+    const gate = Promise.withResolvers<Uint8Array>();
+    state.answer = () => gate.promise;
+    const waiting = Array.from({ length: 1_000 }, (_, at) => keeper.find(`c${at}`, "made-up"));
+    gate.resolve(setOf("a"));
+    await Promise.all(waiting);
+    assert.equal(state.fetches, askedAtOnceMax);
+    state.now += tryMs;
+    assert.notEqual(await keeper.find("c999", "a"), null, "and the next one is asked for again");
+  });
+});
+
 forEachDialect((_dialect, open) => {
   test("the store keeps the last keys of each issuer and records each change of them once", async () => {
     const store = await open<TrustCommands>({ commands: new URL("../commands.test-support.ts", import.meta.url) });
-    const place = { tenant: "main", environment: "production", issuer: "ci" };
+    const place = { tenant: "main", environment: "production", owner: "ci" };
     assert.equal(await store.run("readIssuerKeys", place), null);
     const keys = [{ kid: "a", alg: "ES256", jwk: { kty: "EC", crv: "P-256", x: "x", y: "y" } }] as const;
     await store.run("changeIssuerKeys", { ...place, source: "s", keys, fetchedAt: 5, added: ["t"], removed: [] });

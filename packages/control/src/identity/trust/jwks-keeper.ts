@@ -1,5 +1,5 @@
-// Promises that keys of issuers outside are fetched by nobody but this, ahead of need, once for everybody who waits, and never as often as a stranger
-// would like. Trusts the fetch it is given; what it brings is read by outside-jwk.ts. Bounds and times: docs/identity/outside-issuers.md "Keys".
+// Promises that keys published by others (issuers outside, clients) are fetched by nobody but this, ahead of need, once for everybody who waits, and
+// never as often as a stranger would like. Trusts the fetch it is given; what it brings is read by outside-jwk.ts. Bounds and times: docs/identity/outside-issuers.md "Keys".
 import { createHash } from "node:crypto";
 import { importOutsideKeys } from "@sallyport/kernel/outside-keys.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
@@ -7,7 +7,7 @@ import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { type OutsideAlgorithm, type OutsideJwk, readOutsideKeys } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsideKey } from "@sallyport/protocol/token/outside-token.ts";
 import type { FetchJwks, JwksPlace } from "./fetch-jwks.ts";
-import type { KeptKeys } from "./store.ts";
+import type { KeptKeys, KeysChange } from "./kept-keys.ts";
 
 /** A set is fetched again this long after it was seen, give or take a tenth. */
 export const refreshMs = 600_000;
@@ -18,31 +18,33 @@ export const staleMaxMs = 86_400_000;
 /** How long a kid that a fetch did not bring is not asked for again, and how many are remembered. */
 export const unknownMs = 300_000;
 export const unknownMax = 256;
+/** Fetches under way at once: those that are due, and beside them those that somebody waits for; who comes when all are taken is answered from what is held. */
+export const dueAtOnceMax = 16;
+export const askedAtOnceMax = 64;
 
 export interface KeySource extends JwksPlace {
-  /** Id of the issuer. */
+  /** Id of the issuer or client. */
   readonly id: string;
   readonly algorithms: readonly OutsideAlgorithm[];
 }
 
 export interface KeeperPorts {
+  /** Whose keys these are, for messages. */
+  readonly owner: "issuer" | "client";
   readonly clock: Clock;
   readonly random: Random;
   readonly fetchJwks: FetchJwks;
   /** What was kept, also by another control node. */
-  readonly read: (issuer: string) => Promise<KeptKeys | null>;
-  readonly change: (
-    issuer: string,
-    kept: KeptKeys & { readonly added: readonly string[]; readonly removed: readonly string[] },
-  ) => Promise<unknown>;
-  readonly confirm: (issuer: string, fetchedAt: number) => Promise<unknown>;
-  /** The set of an issuer changed, or is not believed any more: gateways have to be told. */
-  readonly changed: (issuer: string) => void;
+  readonly read: (owner: string) => Promise<KeptKeys | null>;
+  readonly change: (owner: string, kept: KeysChange) => Promise<unknown>;
+  readonly confirm: (owner: string, fetchedAt: number) => Promise<unknown>;
+  /** The set of one changed, or is not believed any more: whoever uses it has to be told. */
+  readonly changed: (owner: string) => void;
   readonly fault: (error: unknown) => void;
 }
 
 interface Held {
-  readonly source: KeySource;
+  source: KeySource;
   readonly name: string;
   keys: readonly OutsideJwk[];
   byKid: ReadonlyMap<string, OutsideKey>;
@@ -60,45 +62,52 @@ interface Held {
 export class JwksKeeper {
   readonly #ports: KeeperPorts;
   readonly #held = new Map<string, Held>();
+  #asked = 0;
 
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
   }
 
-  /** The issuers whose keys are to be kept from now on. One whose place or algorithms changed begins anew. */
+  /** Whose keys are to be kept from now on. One whose place or algorithms changed begins anew. */
   use(sources: readonly KeySource[]): void {
     const names = new Map(sources.map((source) => [source.id, sourceName(source)]));
     for (const [id, { name }] of this.#held) if (names.get(id) !== name) this.#held.delete(id);
     for (const source of sources) {
       const name = names.get(source.id) ?? "";
-      if (!this.#held.has(source.id)) this.#held.set(source.id, fresh(source, name));
+      const held = this.#held.get(source.id);
+      if (held === undefined) this.#held.set(source.id, fresh(source, name));
+      // The same keys, by another leave: one that was taken back holds from the next fetch on.
+      else held.source = source;
     }
   }
 
   /** The public keys that are believed now; empty while there are none or they are too old. */
-  keysOf(issuer: string): readonly OutsideJwk[] {
-    const held = this.#held.get(issuer);
+  keysOf(owner: string): readonly OutsideJwk[] {
+    const held = this.#held.get(owner);
     return held === undefined || this.#isTooOld(held) ? [] : held.keys;
   }
 
-  /** Milliseconds since the epoch at which the keys of an issuer were seen last; null: never. */
-  seenAt(issuer: string): number | null {
-    return this.#held.get(issuer)?.fetchedAt || null;
+  /** Milliseconds since the epoch at which the keys of an owner were seen last; null: never. */
+  seenAt(owner: string): number | null {
+    return this.#held.get(owner)?.fetchedAt || null;
   }
 
   /**
-   * The key of this name; null when the issuer has none. May fetch, but only when the last try for this issuer is 30 s old and this name was not
+   * The key of this name; null when the owner has none. May fetch, but only when the last try for this owner is 30 s old and this name was not
    * looked for in vain just now, and together with everybody else who waits. Never rejects.
    */
-  async find(issuer: string, kid: string): Promise<OutsideKey | null> {
-    const held = this.#held.get(issuer);
+  async find(owner: string, kid: string): Promise<OutsideKey | null> {
+    const held = this.#held.get(owner);
     if (held === undefined) return null;
     const known = this.#known(held, kid);
     if (known !== null) return known;
     const now = this.#ports.clock.now();
     if ((held.unknown.get(kid) ?? 0) > now) return null;
-    if (held.running === null && now - held.triedAt < tryMs) return null;
+    const begins = held.running === null;
+    if (begins && (now - held.triedAt < tryMs || this.#asked >= askedAtOnceMax)) return null;
+    if (begins) this.#asked += 1;
     await this.#refresh(held);
+    if (begins) this.#asked -= 1;
     const found = this.#known(held, kid);
     if (found === null) remember(held, kid, this.#ports.clock.now() + unknownMs);
     return found;
@@ -107,14 +116,22 @@ export class JwksKeeper {
   /** Fetches what is due; call it about once a second. Never rejects. */
   async tick(): Promise<void> {
     const now = this.#ports.clock.now();
-    await Promise.all(
-      [...this.#held.values()].map(async (held) => {
-        if (held.dueAt <= now) await this.#refresh(held);
-        if (held.isStale || held.keys.length === 0 || !this.#isTooOld(held)) return;
-        held.isStale = true;
-        this.#ports.changed(held.source.id);
-      }),
-    );
+    // Before anything is waited for: those that are due may take their time.
+    for (const held of this.#held.values()) this.#tellStale(held);
+    const due = [...this.#held.values()].filter(({ dueAt }) => dueAt <= now).values();
+    const work = async () => {
+      for (const held of due) {
+        await this.#refresh(held);
+        this.#tellStale(held);
+      }
+    };
+    await Promise.all(Array.from({ length: dueAtOnceMax }, work));
+  }
+
+  #tellStale(held: Held): void {
+    if (held.isStale || held.keys.length === 0 || !this.#isTooOld(held)) return;
+    held.isStale = true;
+    this.#ports.changed(held.source.id);
   }
 
   #known(held: Held, kid: string): OutsideKey | null {
@@ -135,7 +152,7 @@ export class JwksKeeper {
   }
 
   async #fetchOnce(held: Held): Promise<void> {
-    const { clock, random, fetchJwks, fault } = this.#ports;
+    const { clock, random, fetchJwks, fault, owner } = this.#ports;
     const { source } = held;
     held.triedAt = clock.now();
     held.dueAt = held.triedAt + tryMs;
@@ -145,12 +162,12 @@ export class JwksKeeper {
       bytes = await fetchJwks(source);
     } catch (error) {
       const why = error instanceof Error ? error.message : "no answer";
-      return fault(new Error(`keys of issuer ${source.id} could not be fetched: ${why}`));
+      return fault(new Error(`keys of ${owner} ${source.id} could not be fetched: ${why}`));
     }
     const set = readOutsideKeys(bytes, source.algorithms, { sha256 });
     // A set without one usable key is an accident of the other side: what was trusted a moment ago stays so until it is too old.
     if (set === null || set.keys.length === 0)
-      return fault(new Error(`keys of issuer ${source.id}: the answer holds no usable key`));
+      return fault(new Error(`keys of ${owner} ${source.id}: the answer holds no usable key`));
     const jitter = ((random.bytes(1)[0] ?? 0) / 255 - 0.5) * 0.2;
     held.dueAt = held.triedAt + Math.round(refreshMs * (1 + jitter));
     await this.#take(held, set.keys);

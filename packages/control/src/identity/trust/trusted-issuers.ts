@@ -16,6 +16,7 @@ import {
 import type { IssuerConfig, TrustConfig } from "../../registry/config/estate.ts";
 import type { FetchJwks } from "./fetch-jwks.ts";
 import { JwksKeeper } from "./jwks-keeper.ts";
+import { keySourcesOf } from "./key-sources.ts";
 import type { TrustCommands } from "./store.ts";
 
 export interface TrustedIssuersOptions {
@@ -35,9 +36,10 @@ export function createTrustedIssuers(own: string, options: TrustedIssuersOptions
     clock,
     random,
     fetchJwks,
-    read: (issuer) => store.run("readIssuerKeys", { tenant, environment, issuer }),
-    change: (issuer, kept) => store.run("changeIssuerKeys", { tenant, environment, issuer, ...kept }),
-    confirm: (issuer, fetchedAt) => store.run("confirmIssuerKeys", { tenant, environment, issuer, fetchedAt }),
+    owner: "issuer",
+    read: (owner) => store.run("readIssuerKeys", { tenant, environment, owner }),
+    change: (owner, kept) => store.run("changeIssuerKeys", { tenant, environment, owner, ...kept }),
+    confirm: (owner, fetchedAt) => store.run("confirmIssuerKeys", { tenant, environment, owner, fetchedAt }),
     changed: () => undefined,
     fault,
   });
@@ -71,18 +73,10 @@ export class TrustedIssuers {
     // Our own tokens have their own verifier: an outside issuer of that name would be a second one.
     const outside = issuers.filter(({ url }) => url !== this.#own);
     this.#byUrl = new Map(outside.map((config) => [config.url, this.#trusted(config)]));
-    this.#keeper.use(
-      outside.flatMap(({ id, algorithms, keys }) => {
-        if (keys.from === "file") return [];
-        const bundle = trust.find(({ name }) => name === keys.trust);
-        // A named bundle that is gone leaves nobody to believe, not everybody.
-        if (keys.trust !== undefined && bundle === undefined) return [];
-        const { uri, allowPrivate } = keys;
-        return [
-          { id, algorithms, uri, allowPrivate, ...(bundle === undefined ? {} : { ca: bundle.roots.join("\n") }) },
-        ];
-      }),
+    const published = outside.flatMap(({ id, algorithms, keys }) =>
+      keys.from === "file" ? [] : [{ id, algorithms, ...keys }],
     );
+    this.#keeper.use(keySourcesOf(published, trust));
   }
 
   get isEmpty(): boolean {

@@ -46,10 +46,19 @@ export type ClientAuthentication =
   /** Until then, milliseconds since the epoch. */
   | { readonly method: "client_secret_basic"; readonly reason: string; readonly untilMs: number };
 
+/** Where somebody publishes public keys: fetched by control alone. `trust`: bundle the server must chain to, in place of the public roots. */
+export interface KeysUri {
+  readonly uri: string;
+  readonly allowPrivate: boolean;
+  readonly trust?: string;
+}
+
 export interface ClientConfig {
   readonly id: string;
   readonly keys: readonly PublicJwk[];
-  /** Absent: `private_key_jwt` with `keys` and those in rows. */
+  /** Absent: it publishes none. */
+  readonly published?: KeysUri;
+  /** Absent: `private_key_jwt` with `keys`, those it publishes and those in rows. */
   readonly authentication?: ClientAuthentication;
   /** Absent: client_credentials alone. */
   readonly grantTypes?: readonly string[];
@@ -129,9 +138,7 @@ export interface IssuerConfig {
   readonly companions: readonly string[];
   readonly parties: readonly string[] | null;
   readonly lifetimeSecondsMax: number;
-  readonly keys:
-    | { readonly from: "file"; readonly keys: readonly OutsideJwk[] }
-    | { readonly from: "uri"; readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
+  readonly keys: { readonly from: "file"; readonly keys: readonly OutsideJwk[] } | ({ readonly from: "uri" } & KeysUri);
   readonly systems: readonly (OutsidePins & { readonly system: string })[];
   readonly declaredAt: Place;
 }

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { logoutKeys } from "./logout-schema.ts";
-import { date, filePath, hostName, id, prose } from "./words.ts";
+import { date, filePath, hostName, id, jwksUrl, prose } from "./words.ts";
 
 const uriName = () =>
   z
@@ -52,6 +52,21 @@ export const identity = z.strictObject({
     .describe(
       "JWKS files with its public keys (ES256 or EdDSA), for `private_key_jwt`; a private key here is an error.",
     ),
+  jwksUri: jwksUrl()
+    .optional()
+    .describe("Where it publishes its public keys (ES256 or EdDSA), https; control fetches them, nobody else does."),
+  jwksServer: z
+    .strictObject({
+      ca: id()
+        .optional()
+        .describe("Bundle in trust/ that the server of `jwksUri` must chain to, in place of the public roots."),
+      allowPrivate: z
+        .boolean()
+        .prefault(false)
+        .describe("`jwksUri` may lead to a private, loopback or link-local address."),
+    })
+    .optional()
+    .describe("How the server of `jwksUri` is reached."),
   tls: tls
     .optional()
     .describe(

@@ -2,13 +2,22 @@
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, X509Certificate } from "node:crypto";
 import { test } from "node:test";
+import { createLocalCa } from "@sallyport/kernel/x509/issue.ts";
 import { testCertificate } from "../../identity/certificates.test-support.ts";
+import { random } from "../../identity/estate.test-support.ts";
 import { formatFinding } from "./finding.ts";
 import { load, soundEstate } from "./sound-estate.ts";
 
 const sound = soundEstate();
 const own = testCertificate([{ type: "dns", value: "orders.internal" }]);
 const root = testCertificate([{ type: "dns", value: "root.internal" }]);
+const ca = createLocalCa({
+  tenant: "main",
+  environment: "test",
+  random,
+  notBeforeMs: 0,
+  notAfterMs: Date.parse("2040-01-01T00:00:00Z"),
+});
 const secretUntil = Date.parse("2027-03-01T00:00:00Z");
 
 function orders(identity: string): Readonly<Record<string, string>> {
@@ -54,6 +63,27 @@ test("a client with a secret is a warning that names what to do, also before the
   );
 });
 
+test("a client may publish its keys, beside those of its file, at an address and with the roots its file names", () => {
+  const client = (identity: string) => {
+    const loaded = load({
+      ...orders(identity),
+      "trust/partner.yaml": "trust: partner\nroots: [root.pem]\n",
+      "trust/root.pem": ca.certificatePem,
+    });
+    assert.deepEqual(loaded.findings.filter(({ severity }) => severity === "error").map(formatFinding), []);
+    return loaded.estate.environments[0]?.systems.find(({ id }) => id === "orders")?.clients[0];
+  };
+  const uri = "https://keys.partner.example/jwks";
+  assert.deepEqual(client(`jwksUri: ${uri}`), { id: "orders", keys: [], published: { uri, allowPrivate: false } });
+  const both = client(`keys: [orders.jwks.json]\njwksUri: ${uri}\njwksServer: { ca: partner, allowPrivate: true }`);
+  assert.deepEqual([both?.keys.length, both?.published], [1, { uri, allowPrivate: true, trust: "partner" }]);
+  assert.deepEqual(
+    read(`jwksUri: ${uri}`).findings.map(({ rule }) => rule),
+    [],
+    "a client that publishes is not one without keys",
+  );
+});
+
 const mistakes: readonly (readonly [string, string, string])[] = [
   [
     "two ways at once",
@@ -84,6 +114,31 @@ const mistakes: readonly (readonly [string, string, string])[] = [
     "a bundle beside a certificate of its own",
     "tls: { trust: mesh, selfSigned: [orders.pem] }",
     "systems/orders.yaml:4:3 error $.identity.tls: a certificate that is declared itself needs no bundle. Fix: remove `trust`",
+  ],
+  [
+    "published keys that would be fetched over http",
+    "jwksUri: http://keys.partner.example/jwks",
+    "systems/orders.yaml:4:12 error $.identity.jwksUri: not https. Fix: keys are fetched over https only",
+  ],
+  [
+    "published keys at a private address (SSRF)",
+    "jwksUri: https://169.254.169.254/latest/meta-data",
+    "systems/orders.yaml:4:12 error $.identity.jwksUri: the URL leads to a private or loopback address. Fix: add `jwksServer: { allowPrivate: true }` if that is meant",
+  ],
+  [
+    "a server of nothing",
+    "keys: [orders.jwks.json]\njwksServer: { allowPrivate: true }",
+    "systems/orders.yaml:5:3 error $.identity.jwksServer: `jwksServer` without a `jwksUri` it is for. Fix: add `jwksUri: https://…`",
+  ],
+  [
+    "published keys beside a secret",
+    "jwksUri: https://keys.partner.example/jwks\nsecrets: { reason: The vendor knows no other way, until: 2027-02-28 }",
+    "systems/orders.yaml:5:3 error $.identity.secrets: a second way to authenticate beside `jwksUri`: whoever has the weaker one is the client. Fix: keep one of them",
+  ],
+  [
+    "roots for published keys that do not exist",
+    "jwksUri: https://keys.partner.example/jwks\njwksServer: { ca: mesh }",
+    "systems/orders.yaml:5:21 error $.identity.jwksServer.ca: there is no bundle `mesh`. Fix: there is none yet",
   ],
   [
     "a bundle that does not exist",

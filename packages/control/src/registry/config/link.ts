@@ -59,10 +59,12 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
 
 /** Bundles that clients name, each with its path in the file. */
 function clientTrust({ clients }: SystemConfig): [string, ...string[]][] {
-  return clients.flatMap(({ authentication }): [string, ...string[]][] => {
+  return clients.flatMap(({ authentication, published }) => {
+    const named: [string, ...string[]][] = [];
     if (authentication?.method === "tls_client_auth")
-      return [[authentication.identity.trust, "identity", "tls", "trust"]];
-    return [];
+      named.push([authentication.identity.trust, "identity", "tls", "trust"]);
+    if (published?.trust !== undefined) named.push([published.trust, "identity", "jwksServer", "ca"]);
+    return named;
   });
 }
 

@@ -373,7 +373,9 @@ function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): F
   if (config === null || tree === null) return [];
   const canProve =
     config.certificates.length > 0 ||
-    config.clients.some((one) => one.keys.length > 0 || one.authentication !== undefined || one.isPublic);
+    config.clients.some(
+      (one) => one.keys.length > 0 || one.published !== undefined || one.authentication !== undefined || one.isPublic,
+    );
   const consumes = environment.integrations.some(({ draft }) => draft.config?.from === system.id);
   if (canProve || !consumes) return [];
   const [client] = config.clients;

@@ -18,7 +18,7 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
   const { grants, redirectUris } = source;
   const isPublic = source.public;
   const refuse = (
-    key: "grants" | "redirectUris" | "public" | "keys" | "tls" | "secrets",
+    key: "grants" | "redirectUris" | "public" | "keys" | "jwksUri" | "tls" | "secrets",
     message: string,
     fix: string,
   ) => findings.push(errorAt(spotOf(tree, ["identity", key], "key"), message, fix));
@@ -41,7 +41,7 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
         "a client that cannot keep a key cannot speak for itself",
         "write `grants: [authorization_code]`",
       );
-    for (const way of ["keys", "tls", "secrets"] as const)
+    for (const way of ["keys", "jwksUri", "tls", "secrets"] as const)
       if (way === "keys" ? source.keys.length > 0 : source[way] !== undefined)
         refuse(way, `\`${way}\` of a client that cannot keep a key`, "remove it, or remove `public: true`");
   }

@@ -2,11 +2,12 @@
 // Trusts the types (identity-schema.ts) and attachments.ts. Specified in docs/configuration.md and docs/identity/client-authentication.md.
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import { readJwks, readCertificates as readPemCertificates } from "./attachments.ts";
-import type { ClientAuthentication, ClientConfig, PublicJwk } from "./estate.ts";
+import type { ClientAuthentication, ClientConfig, KeysUri, PublicJwk } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { errorAt, type Finding, warningAt } from "./finding.ts";
 import type { CertificateSource, IdentitySource } from "./identity-schema.ts";
 import { readClientGrants } from "./read-client-grants.ts";
+import { readKeysUri } from "./read-keys-uri.ts";
 import { readClientLogout } from "./read-logout.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
@@ -29,8 +30,9 @@ export function readIdentity(io: EstateIo, tree: MapTree, source: IdentitySource
   return { clients, certificates, findings: reader.findings };
 }
 
-/** Keys that say how a client proves itself. */
-const ways = ["keys", "tls", "secrets"] as const;
+/** Keys that say how a client proves itself; those of one group are one way. */
+const ways = ["keys", "jwksUri", "tls", "secrets"] as const;
+const groupOf = (way: (typeof ways)[number]) => (way === "jwksUri" ? "keys" : way);
 
 function readClients(reader: Reader, source: IdentitySource): readonly ClientConfig[] {
   const { tree, findings } = reader;
@@ -41,7 +43,8 @@ function readClients(reader: Reader, source: IdentitySource): readonly ClientCon
     findings.push(...jwks.findings);
     return jwks.value;
   });
-  const [first, second] = said;
+  const [first] = said;
+  const second = said.find((way) => first !== undefined && groupOf(way) !== groupOf(first));
   if (client === undefined) {
     if (first !== undefined)
       findings.push(
@@ -63,7 +66,34 @@ function readClients(reader: Reader, source: IdentitySource): readonly ClientCon
   const authentication = readAuthentication(reader, source);
   const grants = readClientGrants(reader, source);
   const logout = readClientLogout(reader, source);
-  return [{ id: client, keys, ...(authentication === null ? {} : { authentication }), ...grants, ...logout }];
+  const published = readPublished(reader, source);
+  return [
+    {
+      id: client,
+      keys,
+      ...(published === null ? {} : { published }),
+      ...(authentication === null ? {} : { authentication }),
+      ...grants,
+      ...logout,
+    },
+  ];
+}
+
+function readPublished(reader: Reader, { jwksUri, jwksServer }: IdentitySource): KeysUri | null {
+  if (jwksUri === undefined) {
+    if (jwksServer !== undefined)
+      reader.findings.push(
+        errorAt(
+          spotOf(reader.tree, ["identity", "jwksServer"], "key"),
+          "`jwksServer` without a `jwksUri` it is for",
+          "add `jwksUri: https://…`",
+        ),
+      );
+    return null;
+  }
+  const where = { at: ["identity", "jwksUri"], word: "jwksServer: { allowPrivate: true }" };
+  const { allowPrivate = false, ca: trust } = jwksServer ?? {};
+  return readKeysUri(reader, where, { uri: jwksUri, allowPrivate, trust });
 }
 
 /** Null: `private_key_jwt` with the keys that stand here and in rows. */

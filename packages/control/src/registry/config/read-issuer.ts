@@ -8,7 +8,7 @@ import type { IssuerConfig } from "./estate.ts";
 import { type EstateIo, readNamed } from "./estate-io.ts";
 import { errorAt, type Finding, placeOf } from "./finding.ts";
 import { type IssuerSource, issuerSchema } from "./issuer-schema.ts";
-import { needsPrivateWord } from "./private-hosts.ts";
+import { readKeysUri } from "./read-keys-uri.ts";
 import { shape } from "./shape.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
@@ -149,16 +149,10 @@ function readKeys(io: EstateIo, tree: MapTree, { source, algorithms, findings }:
     return none;
   }
   if (jwksUri !== undefined) {
-    if (!source.allowPrivate && needsPrivateWord(new URL(jwksUri).hostname))
-      findings.push(
-        errorAt(
-          spotOf(tree, ["jwksUri"]),
-          "the URL leads to a private or loopback address",
-          "add `allowPrivate: true` if that is meant",
-        ),
-      );
-    const trust = source.tls?.ca;
-    return { from: "uri", uri: jwksUri, allowPrivate: source.allowPrivate, ...(trust === undefined ? {} : { trust }) };
+    const { allowPrivate } = source;
+    const declared = { uri: jwksUri, allowPrivate, trust: source.tls?.ca };
+    const where = { at: ["jwksUri"], word: "allowPrivate: true" };
+    return { from: "uri", ...readKeysUri({ tree, findings }, where, declared) };
   }
   const spot = spotOf(tree, ["jwks"]);
   const read = readNamed(io, spot.file, jwks ?? "");
