@@ -16,8 +16,9 @@ import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
 import { createPeerJudge } from "./identify/certificate.ts";
 import { createNonces } from "./identify/nonce.ts";
+import { openOutside } from "./identify/outside.ts";
 import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/replay-set.ts";
-import { TokenCache, tokenCacheEntriesMax } from "./identify/token-cache.ts";
+import { TokenCache, tokenCacheEntriesMax, tokenCacheStats } from "./identify/token-cache.ts";
 import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
 import { defaultListenBounds } from "./listen/bounds.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
@@ -239,10 +240,11 @@ class RunningGateway implements Gateway {
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
-    const { clock, random, logger, node, tenant, environment } = this.#options;
+    const { clock, random, logger, node, tenant, environment, tables } = this.#options;
     const judge = createPeerJudge(() => clock.now());
     const epoch = Buffer.from(random.bytes(12)).toString("base64url");
     const cache: Gate["identify"]["cache"] = new TokenCache(tokenCacheEntriesMax);
+    const outside = openOutside(clock, (message) => this.#follower.send(message));
     return {
       identity: this.#options,
       clock,
@@ -255,12 +257,10 @@ class RunningGateway implements Gateway {
         ring: this.#ring,
         revocations: this.#revocations,
         cache,
+        outside,
         crypto,
         nonces: createNonces(random.bytes(32), { node, epoch }),
-        replays: openReplaySet(
-          allocateReplaySet(this.#options.tables?.replaySlots ?? replaySetSlots),
-          random.bytes(32),
-        ),
+        replays: openReplaySet(allocateReplaySet(tables?.replaySlots ?? replaySetSlots), random.bytes(32)),
         now: () => clock.now(),
         peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
       },
@@ -277,7 +277,7 @@ class RunningGateway implements Gateway {
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
         unenforcedObjects: () => unenforcedIn(this.#lease?.estate ?? null, clock.now()).length,
         countedLeavesLost: () => this.#recorder.lost,
-        tokenCache: () => cache,
+        tokenCache: () => tokenCacheStats(cache, outside.cache),
         tracesLost: () => this.#tracing?.lost ?? 0,
       }),
       tracing: this.#tracing,

@@ -22,6 +22,8 @@ export interface Principal {
   readonly caller: string;
   /** OAuth client_id, absent when a certificate alone proved the caller. */
   readonly client?: string;
+  /** Id (in the estate) of the issuer outside whose token proved the caller; absent: our own issuer, or no token. */
+  readonly issuer?: string;
   /** User the caller acts for. */
   readonly subject?: string;
   readonly act?: Actor;

@@ -53,6 +53,7 @@ export const problems = {
   "token-signature": stranger(401, "Authentication is required"),
   "token-type": stranger(401, "Authentication is required"),
   "token-issuer": stranger(401, "Authentication is required"),
+  "token-unmapped": stranger(401, "Authentication is required"),
   "token-audience": stranger(401, "Authentication is required"),
   "token-expired": stranger(401, "Authentication is required"),
   "token-not-yet-valid": stranger(401, "Authentication is required"),

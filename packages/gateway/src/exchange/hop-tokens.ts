@@ -1,5 +1,5 @@
-// Promises an effect a hop token of its own, and a read one that at most serves the same caller, subject, actors, operation, integration and
-// audience again: for 5 s, within one snapshot and one hop key. Trusts the stages before it, which judged each crossing by itself.
+// Promises an effect a hop token of its own, and a read one that at most serves the same caller, subject, actors, issuer, operation, integration
+// and audience again: for 5 s, within one snapshot and one hop key. Trusts the stages before it, which judged each crossing by itself.
 // Specified in docs/formats/token.md §6.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { HopTokenClaims } from "@sallyport/protocol/token/claims.ts";
@@ -40,10 +40,11 @@ export interface HopTokens {
 }
 
 /** The key of a shared token. Injective: each text stands behind its length, whatever characters it holds, and a missing one has none. */
-export function sharedKey({ iss, aud, sub, op, int, subject, act }: HopTokenWanted["identity"]): string {
+export function sharedKey({ iss, aud, sub, op, int, subject, act, idp }: HopTokenWanted["identity"]): string {
   const own = `${iss.length}:${iss}${aud.length}:${aud}${sub.length}:${sub}${op.length}:${op}${int.length}:${int}`;
   const user = subject === undefined ? "-" : `${subject.length}:${subject}`;
-  return `${own}${user}${act === undefined ? "" : JSON.stringify(act)}`;
+  const from = idp === undefined ? "-" : `${idp.length}:${idp}`;
+  return `${own}${user}${from}${act === undefined ? "" : JSON.stringify(act)}`;
 }
 
 export function createHopTokens(ports: { readonly clock: Clock; readonly random: Random }): HopTokens {

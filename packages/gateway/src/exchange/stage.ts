@@ -25,6 +25,7 @@ export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null {
         int: grant.integration.id,
         ...(principal.subject === undefined ? {} : { subject: principal.subject }),
         ...(principal.act === undefined ? {} : { act: principal.act }),
+        ...(principal.issuer === undefined ? {} : { idp: principal.issuer }),
       },
       crossing: exchange.id,
       effect: operation.object.effect,

@@ -20,6 +20,7 @@ import type { PeerJudgement } from "./certificate.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { nothingPresented, withPlace } from "./explain.ts";
 import type { Nonces } from "./nonce.ts";
+import { acceptOutside, findOutside, type OutsidePorts, type OutsideToken, readOutside } from "./outside.ts";
 import type { Kept } from "./presented.ts";
 import type { ReplaySet } from "./replay-set.ts";
 import { hashToken, type TokenCache, tokenCacheKey } from "./token-cache.ts";
@@ -33,6 +34,8 @@ export interface IdentifyPorts {
   readonly ring: TokenRing;
   readonly revocations: Revocations;
   readonly cache: TokenCache<SignedAccessToken>;
+  /** Tokens of issuers outside. */
+  readonly outside: OutsidePorts;
   readonly crypto: TokenCrypto;
   readonly nonces: Nonces;
   readonly replays: ReplaySet;
@@ -110,31 +113,42 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   if (signed.kind === "deny") return signed;
   const proof = credentials.scheme === "DPoP" ? checkProof(on, { credentials, tokenHash }) : null;
   if (proof !== null && proof.kind === "deny") return proof;
-  const accepted = acceptAccessToken(signed, {
-    audience: audienceWanted(on, signed),
+  const use: Use = {
     now: ports.now(),
     scheme: credentials.scheme,
     ...(proof === null ? {} : { jkt: proof.jkt }),
     ...(on.peer === null ? {} : { x5t: on.peer.x5t }),
     revocations: ports.revocations,
-  });
-  if (accepted.kind === "deny") return accepted;
-  const system = systemOf(on, accepted);
-  if (system.kind === "deny") return system.verdict;
+  };
+  const proven = signed.kind === "signed" ? acceptOwn(signed, use, on) : acceptForeign(signed, use, on);
+  if ("kind" in proven) return proven;
+  const conflict = refuseOther(on, proven.system);
+  if (conflict !== null) return conflict;
   // The nonce and then the id are judged last: nothing that fails for another reason may burn an id.
   const used = proof === null ? null : useProof(on, proof);
-  return (
-    used ?? {
-      principal: principalOf(accepted, { system: system.system, on }),
-      system: system.system,
-      issuedAtMs: accepted.claims.iat * 1000,
-    }
-  );
+  return used ?? proven;
+}
+
+type Use = Omit<Parameters<typeof acceptAccessToken>[1], "audience">;
+
+function acceptOwn(signed: SignedAccessToken, use: Use, on: Case): Proven | Deny {
+  const accepted = acceptAccessToken(signed, { audience: audienceWanted(on, signed), ...use });
+  if (accepted.kind === "deny") return accepted;
+  const system = on.estate.systemOfClient.get(accepted.claims.client_id);
+  if (system === undefined)
+    return deny("identify", "client-unknown", { why: "the client belongs to no system of this snapshot" });
+  return { principal: principalOf(accepted, { system, on }), system, issuedAtMs: accepted.claims.iat * 1000 };
+}
+
+function acceptForeign(token: OutsideToken, use: Use, { exchange, estate, ports }: Case): Proven | Deny {
+  const { tenant, environment } = ports;
+  return acceptOutside(token, { ...use, provider: exchange.system?.id ?? null }, { tenant, environment, estate });
 }
 
 /** Form, signature and issuer, once per token, presentation and state of the key ring. */
-function readCached(credentials: Credentials, tokenHash: string, on: Case): SignedAccessToken | Deny {
+function readCached(credentials: Credentials, tokenHash: string, on: Case): SignedAccessToken | OutsideToken | Deny {
   const { estate, ports, kept } = on;
+  const { outside } = estate;
   const { issuer } = estate.object;
   const validator = validatorOf(ports.ring);
   if (kept !== null && kept.issuer === issuer && kept.validator === validator) {
@@ -143,8 +157,17 @@ function readCached(credentials: Credentials, tokenHash: string, on: Case): Sign
   }
   const key = tokenCacheKey({ issuer, validator, tokenHash, binding: credentials.scheme });
   const known = ports.cache.find(key);
+  const presented = { token: credentials.token, scheme: credentials.scheme, tokenHash };
+  const found = known === undefined && outside !== null ? findOutside(presented, outside, ports.outside) : undefined;
+  if (found !== undefined) return found;
   const signed = known ?? readAccessToken(credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
-  if (signed.kind === "deny") return signed;
+  if (signed.kind === "deny") {
+    // Ours is tried first and takes nothing with another `iss`, so trusting somebody else costs our own callers nothing.
+    const { crypto } = ports;
+    const read =
+      outside === null ? null : readOutside(presented, { own: issuer, issuers: outside, crypto, ports: ports.outside });
+    return read ?? signed;
+  }
   if (known === undefined) ports.cache.put(key, signed);
   const field = on.exchange.request?.headers["authorization"]?.[0] ?? "";
   const { scheme, token } = credentials;
@@ -205,28 +228,19 @@ function audienceWanted({ exchange, estate }: Case, signed: SignedAccessToken): 
   return estate.audiences.has(signed.claims.aud) ? signed.claims.aud : estate.object.issuer;
 }
 
-function systemOf(
-  on: Case,
-  accepted: VerifiedAccessToken,
-): { kind: "system"; system: CompiledSystem } | { kind: "deny"; verdict: Deny } {
-  const no = (code: Deny["code"], why: string, facts: Readonly<Record<string, string>> = {}) => ({
-    kind: "deny" as const,
-    verdict: deny("identify", code, { why, ...facts }),
-  });
-  const system = on.estate.systemOfClient.get(accepted.claims.client_id);
-  if (system === undefined) return no("client-unknown", "the client belongs to no system of this snapshot");
-  const { peer } = on;
-  if (peer === null) return { kind: "system", system };
+/** A certificate that came with the token has to prove the same system. */
+function refuseOther({ peer }: Case, system: CompiledSystem): Deny | null {
+  if (peer === null) return null;
   if (peer.kind === "proven") {
-    if (peer.system !== system)
-      return no("identity-conflict", `token of ${system.id}, certificate of ${peer.system.id}`, {
-        expected: `a certificate of ${system.id}, whose token came with it`,
-        sent: `a certificate of ${peer.system.id}`,
-      });
-    return { kind: "system", system };
+    if (peer.system === system) return null;
+    return deny("identify", "identity-conflict", {
+      why: `token of ${system.id}, certificate of ${peer.system.id}`,
+      expected: `a certificate of ${system.id}, whose token came with it`,
+      sent: `a certificate of ${peer.system.id}`,
+    });
   }
   // The chain is never excused by a token: whoever holds the assertion key alone could have a token bound to a certificate of its own making.
-  return { kind: "deny", verdict: peer.verdict };
+  return peer.verdict;
 }
 
 /** Claims are the token's own; what else is in a principal is compared, so that equal presentations share one. */

@@ -69,3 +69,15 @@ export class TokenCache<V> {
     this.#old.clear();
   }
 }
+
+interface Stats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly size: number;
+}
+
+/** Both caches as one; what the first did not have is looked for in the second. */
+export function tokenCacheStats(own: Stats, outside: Stats): Stats {
+  const { hits, size } = outside;
+  return { hits: own.hits + hits, misses: own.misses - hits, size: own.size + size };
+}

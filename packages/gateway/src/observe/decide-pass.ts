@@ -55,6 +55,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "token-signature": true,
   "token-type": true,
   "token-issuer": true,
+  "token-unmapped": true,
   "token-audience": true,
   "token-expired": true,
   "token-not-yet-valid": true,

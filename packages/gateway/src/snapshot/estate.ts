@@ -10,6 +10,7 @@ import {
   type IntegrationObject,
   type ModeObject,
   type OperationObject,
+  type OutsideIssuerObject,
   type RateLimit,
   type SystemObject,
   snapshotNeeds,
@@ -21,6 +22,7 @@ import { createSchemaSet, type SchemaSet } from "../inspect/schema.ts";
 import type { RateLimiter } from "../limit/gcra.ts";
 import { compileUndeclared, type Undeclared } from "../observe/undeclared.ts";
 import { buildRouter, type Router } from "../route/router.ts";
+import { compileOutsideIssuers, type OutsideIssuers } from "./outside-issuers.ts";
 
 export interface CompiledLimit {
   readonly rule: RateLimit;
@@ -77,6 +79,10 @@ export interface Estate {
   readonly systems: ReadonlyMap<string, CompiledSystem>;
   readonly systemOfClient: ReadonlyMap<string, CompiledSystem>;
   readonly audiences: ReadonlySet<string>;
+  /** Own audience -> id of the provider, of those that serve anything. */
+  readonly systemOfAudience: ReadonlyMap<string, string>;
+  /** Issuers outside whose access tokens are believed; null: none. */
+  readonly outside: OutsideIssuers | null;
   /** Declared certificate name (identityKey) -> whose it is. */
   readonly certificates: ReadonlyMap<
     string,
@@ -119,6 +125,11 @@ export function compileEstate(inputs: EstateInputs): Estate {
   const systems = named<SystemObject>("system/").map((system) =>
     compileSystem(system, { grants, loadPolicy, mode: object.mode }),
   );
+  const systemOfAudience = new Map(
+    systems
+      .filter((system) => system.upstream !== null || system.operations.length > 0)
+      .map((system) => [system.object.audience, system.id]),
+  );
   return {
     manifest,
     object,
@@ -127,11 +138,12 @@ export function compileEstate(inputs: EstateInputs): Estate {
     systemOfClient: new Map(
       systems.flatMap((system) => system.object.clients.map((client) => [client, system] as const)),
     ),
-    audiences: new Set(
-      systems
-        .filter((system) => system.upstream !== null || system.operations.length > 0)
-        .map((system) => system.object.audience),
-    ),
+    audiences: new Set(systemOfAudience.keys()),
+    systemOfAudience,
+    outside: compileOutsideIssuers(named<OutsideIssuerObject>("issuer/"), {
+      own: object.issuer,
+      blobs: Object.entries(manifest.objects).flatMap(([name, id]) => (name.startsWith("issuer/") ? [id] : [])),
+    }),
     certificates: new Map(
       systems.flatMap((system) =>
         system.object.certificates.map(

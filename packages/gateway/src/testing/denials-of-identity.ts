@@ -8,7 +8,7 @@ import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import type { OwnBench } from "./denials-at-the-door.ts";
 import { type Answer, call, type TokenChanges } from "./test-caller.ts";
 import { issueTestLeaf, newTestCa, ordersUri, portalUri, tlsListener, withCertificates } from "./test-certificates.ts";
-import { type Bench, benchEstate, type DenialCase } from "./three-ways.ts";
+import { type Bench, benchEstate, type DenialCase, keycloak } from "./three-ways.ts";
 
 const identify = (what: string, refused: DenialCase["refused"]): DenialCase => ({
   what,
@@ -72,6 +72,9 @@ export const tokenDenials = {
   ),
   "token-issuer": identify("a token of staging", (bench) =>
     withToken(bench, { iss: "https://id.example/main/staging" }),
+  ),
+  "token-unmapped": identify("a token of a trusted issuer outside, for a client nobody named", (bench) =>
+    authorized(bench, `Bearer ${keycloak.token({ claims: { azp: "somebody-else" } })}`),
   ),
   "token-audience": identify("a token for another provider", (bench) =>
     withToken(bench, { aud: "https://id.example/main/production/systems/ledger" }),

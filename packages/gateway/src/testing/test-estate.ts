@@ -18,6 +18,7 @@ import type {
   EstateObject,
   IntegrationObject,
   OperationObject,
+  OutsideIssuerObject,
   SystemObject,
   TrustObject,
 } from "@sallyport/protocol/snapshot/objects.ts";
@@ -56,6 +57,8 @@ export interface TestEstate {
   readonly integrations: readonly (Partial<IntegrationObject> &
     Pick<IntegrationObject, "id" | "from" | "to" | "operations">)[];
   readonly trust?: readonly TrustObject[];
+  /** Whose access tokens may be presented. */
+  readonly issuers?: readonly OutsideIssuerObject[];
   readonly broken?: readonly BrokenObject[];
   readonly estate?: Partial<EstateObject>;
 }
@@ -100,6 +103,7 @@ export function buildSnapshot(estate: TestEstate, changes: SnapshotChanges): Bui
   }
   for (const integration of estate.integrations) put(`integration/${integration.id}`, integrationObject(integration));
   for (const trust of estate.trust ?? []) put(`trust/${trust.name}`, trust);
+  for (const outside of estate.issuers ?? []) put(`issuer/${outside.id}`, outside);
   put("broken", estate.broken ?? []);
   put("estate", estateObject(estate.estate));
   const {

@@ -6,6 +6,7 @@ import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type ProblemCode, problems } from "@sallyport/protocol/problem.ts";
+import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import { type CountingUpstream, startCountingUpstream } from "./counting-upstream.ts";
 import { marketplace } from "./marketplace-estate.ts";
@@ -19,6 +20,7 @@ import {
 } from "./start-test-gateway.ts";
 import { type Answer, TestCaller } from "./test-caller.ts";
 import type { TestEstate } from "./test-estate.ts";
+import { TestIssuer } from "./test-issuer.ts";
 
 /** A gateway, its provider and three callers: orders and portal are granted billing, analytics is not (or not any more). */
 export interface Bench {
@@ -40,6 +42,16 @@ export interface Bench {
 export interface BenchOptions extends Partial<Omit<TestGatewayOptions, "estate" | "openLog">> {
   readonly estate?: (upstreamUrl: string) => TestEstate;
 }
+
+/** Trusted by every bench: its users' tokens of the client `portal-web` stand for portal. */
+export const keycloak = new TestIssuer("keycloak", "https://sso.example/realms/shop");
+export const portalWeb: OutsideAccessRule = {
+  system: "portal",
+  party: "portal-web",
+  claims: {},
+  speaksFor: "user",
+  audiences: { "billing-api": ["billing"] },
+};
 
 /** Where nobody listens: the discard port of this machine's loopback. */
 const deadUrl = "http://127.0.0.1:9";
@@ -70,6 +82,7 @@ export function benchEstate(url: string): TestEstate {
       { id: "orders-to-away", from: "orders", to: "away", operations: [{ name: read.name }] },
       { id: "orders-to-metadata", from: "orders", to: "metadata", operations: [{ name: read.name }] },
     ],
+    issuers: [keycloak.object([portalWeb])],
   };
 }
 

@@ -118,6 +118,8 @@ export type UpMessage =
   | { readonly t: "checkpoint"; readonly origin: string; readonly note: string; readonly key: string }
   /** `proof`: ES256 (base64url) by that key over `hopKeyProofText` of hop-token.ts. */
   | { readonly t: "hop-key"; readonly jwk: Readonly<Record<string, string>>; readonly proof: string }
+  /** A token named a key of this issuer (id in the estate) that the node does not hold: control may look for it. */
+  | { readonly t: "look-for-keys"; readonly issuer: string }
   /** What the node says of itself, every few seconds; nothing is decided by it. */
   | ({ readonly t: "state" } & NodeState)
   | {

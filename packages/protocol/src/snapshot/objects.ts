@@ -2,6 +2,8 @@
 // Trusts the manifest's signature (manifest.ts); blobs are checked against their SHA-256. Specified in docs/formats/snapshot.md.
 import type { ProofKind } from "../principal.ts";
 import type { StepUp } from "../token/acr.ts";
+import type { OutsideAccessIssuer } from "../token/outside-access-token.ts";
+import type { OutsideJwk } from "../token/outside-jwk.ts";
 
 /** sha-256 in lower-case hex of a blob's bytes. */
 export type BlobId = string;
@@ -152,7 +154,13 @@ export interface EstateObject {
 }
 
 /** Every word of `needs` there is. */
-export const snapshotNeeds = ["observe", "passthrough", "step-up"] as const;
+export const snapshotNeeds = ["observe", "passthrough", "step-up", "outside-tokens"] as const;
+
+/** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */
+export interface OutsideIssuerObject extends OutsideAccessIssuer {
+  /** In ascending order of `kid`; empty while none is believed. */
+  readonly keys: readonly OutsideJwk[];
+}
 
 /** What is not served and why; readiness detail and `status` show it. */
 export interface BrokenObject {
@@ -163,7 +171,7 @@ export interface BrokenObject {
 }
 
 /**
- * Names in the manifest's `objects`: `estate`, `broken` (BrokenObject[]), `system/<id>`, `integration/<id>`, `trust/<name>`,
+ * Names in the manifest's `objects`: `estate`, `broken` (BrokenObject[]), `system/<id>`, `integration/<id>`, `trust/<name>`, `issuer/<id>`,
  * `policy/<system>:<operation>` (PolicySlice), `schema/<sha256>` (JSON Schema 2020-12).
  */
 export type ObjectName = string;

@@ -114,7 +114,7 @@ export function acceptAccessToken(signed: SignedAccessToken, use: TokenUse): Ver
   if (clock !== null) return clock;
   const revoked = checkRevocations(signed, use.revocations);
   if (revoked !== null) return revoked;
-  const proof = checkBinding(claims, use);
+  const proof = checkBinding(claims.cnf?.jkt, claims.cnf?.["x5t#S256"], use);
   if (proof.kind === "deny") return proof;
   return {
     kind: "verified",
@@ -176,9 +176,12 @@ function checkRevocations({ claims, kid }: SignedAccessToken, revocations: Token
   return null;
 }
 
-function checkBinding(claims: AccessTokenClaims, use: TokenUse): Proof | Deny {
-  const jkt = claims.cnf?.jkt;
-  const x5t = claims.cnf?.["x5t#S256"];
+/** Is the token presented by who holds the key (`jkt`) or certificate (`x5t`) it is bound to? RFC 9449 §7.1, RFC 8705 §3. Shared with tokens of issuers outside. */
+export function checkBinding(
+  jkt: string | undefined,
+  x5t: string | undefined,
+  use: Pick<TokenUse, "scheme" | "jkt" | "x5t">,
+): Proof | Deny {
   if (use.scheme === "DPoP") {
     if (jkt === undefined) return no("token-unbound", "presented with DPoP but the token is bound to no key");
     if (jkt !== use.jkt) {

@@ -43,4 +43,6 @@ export interface HopTokenClaims {
   /** User the caller acts for. */
   readonly subject?: string;
   readonly act?: Actor;
+  /** Id (in the estate) of the issuer outside whose token proved caller and subject; absent: Sallyport's own issuer, or a certificate. */
+  readonly idp?: string;
 }

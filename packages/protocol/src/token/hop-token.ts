@@ -35,8 +35,8 @@ const no = (code: Parameters<typeof deny>[1], why: string): Deny => deny("identi
 
 /** Prints and signs with keys in the order of the format page. */
 export function signHopToken(claims: HopTokenClaims, signer: TokenSigner): string {
-  const { iss, aud, sub, iat, exp, jti, op, int, subject, act } = claims;
-  const ordered = { iss, aud, sub, iat, exp, jti, op, int, subject, act };
+  const { iss, aud, sub, iat, exp, jti, op, int, subject, act, idp } = claims;
+  const ordered = { iss, aud, sub, iat, exp, jti, op, int, subject, act, idp };
   return signCompactJws({ alg: signer.alg, typ: hopTokenType, kid: signer.kid }, ordered, signer);
 }
 
@@ -82,8 +82,14 @@ function parseHopTokenClaims(members: JsonObject): HopTokenClaims | string {
   const subject = members.subject === undefined ? undefined : claimText(members.subject);
   const act = members.act === undefined ? undefined : claimActor(members.act);
   if (members.subject !== undefined && subject === undefined) return "subject";
+  const idp = members.idp === undefined ? undefined : claimText(members.idp);
   if (members.act !== undefined && act === undefined) return "act";
-  const optional = { ...(subject !== undefined ? { subject } : {}), ...(act !== undefined ? { act } : {}) };
+  if (members.idp !== undefined && idp === undefined) return "idp";
+  const optional = {
+    ...(subject !== undefined ? { subject } : {}),
+    ...(act !== undefined ? { act } : {}),
+    ...(idp !== undefined ? { idp } : {}),
+  };
   return { iss, aud, sub, iat, exp, jti, op, int, ...optional };
 }
 

@@ -5,10 +5,12 @@ import type { SignedOutsideToken } from "./outside-token.ts";
 
 export const pinnedClaimsMax = 16;
 
-/** What a token must carry. At least one of both is there. */
+/** What a token must carry. At least one of them is there. */
 export interface OutsidePins {
   /** `sub`, whole. */
   readonly subject?: string;
+  /** `azp`, else `client_id`, whole. */
+  readonly party?: string;
   /** Name of a claim, or a JSON Pointer (RFC 6901) when it begins with `/`, to its exact value. Whole numbers, true and false are compared as their text. */
   readonly claims: Readonly<Record<string, string>>;
 }
@@ -25,11 +27,12 @@ export function mapOutsideToken<T extends OutsidePins>(signed: SignedOutsideToke
   return second === undefined ? { kind: "mapped", to: first } : { kind: "unmapped", why: "two-rules" };
 }
 
-function holds({ claims, members }: SignedOutsideToken, { subject, claims: pinned }: OutsidePins): boolean {
+function holds({ claims, members }: SignedOutsideToken, { subject, party, claims: pinned }: OutsidePins): boolean {
   const names = Object.entries(pinned);
   // A rule without a pin would let everybody of that issuer in.
-  if (subject === undefined && names.length === 0) return false;
+  if (subject === undefined && party === undefined && names.length === 0) return false;
   if (subject !== undefined && claims.sub !== subject) return false;
+  if (party !== undefined && claims.party !== party) return false;
   return names.every(([name, value]) => textAt(members, name) === value);
 }
 

@@ -150,8 +150,13 @@ test("aud: account says nothing by itself: only a token of a named client passes
   assert.equal(codeOf(tokenOf({ claims: { ...keycloak, azp: "shop" } }), over), "accepted");
   assert.equal(codeOf(tokenOf({ claims: { ...keycloak, azp: "evil" } }), over), "token-audience");
   assert.equal(codeOf(tokenOf({ claims: keycloak }), over), "token-audience");
-  // azp stands first: a client_id beside it changes nothing.
-  assert.equal(codeOf(tokenOf({ claims: { ...keycloak, azp: "evil", client_id: "shop" } }), over), "token-audience");
+  // Two words about one thing: whoever reads the other one would believe in another party.
+  for (const [azp, client_id] of [
+    ["evil", "shop"],
+    ["shop", "evil"],
+  ])
+    assert.equal(codeOf(tokenOf({ claims: { ...keycloak, azp, client_id } }), over), "token-claims");
+  assert.equal(codeOf(tokenOf({ claims: { ...keycloak, azp: "shop", client_id: "shop" } }), over), "accepted");
 });
 
 test("one kind of JWT as another: ID, refresh and logout tokens, security events and access tokens of the same issuer", () => {

@@ -8,7 +8,7 @@ import { type CompactJws, parseCompactJws } from "./jws.ts";
 import type { OutsideAlgorithm } from "./outside-jwk.ts";
 
 /** Part of every cache key over outside tokens; raised whenever these rules change. */
-export const outsideValidatorVersion = "1";
+export const outsideValidatorVersion = "2";
 /** Keycloak's tokens with roles of many clients are the longest seen; a header section bears 16 KiB. */
 export const outsideTokenBytesMax = 12_288;
 export const outsideLifetimeSecondsMax = 86_400;
@@ -38,8 +38,8 @@ export interface OutsideRules {
   readonly issuer: string;
   readonly algorithms: readonly OutsideAlgorithm[];
   readonly kind: OutsideKind;
-  /** One of these must be in `aud`. */
-  readonly audiences: readonly string[];
+  /** One of these must be in `aud`; null: judged by whoever maps the token (outside-access-token.ts). */
+  readonly audiences: readonly string[] | null;
   /** What else may stand in `aud` beside it; anything else is refused, because that resource could replay the token here. */
   readonly companions: readonly string[];
   /** When given, `azp` (or `client_id`) must be one of these. */
@@ -152,12 +152,14 @@ function refuseKind(typ: string | undefined, members: JsonObject, kind: OutsideK
 }
 
 function refuseAudience(claims: OutsideClaims, rules: OutsideRules): Deny | null {
-  const sent = claims.aud.join(" ");
-  if (!claims.aud.some((one) => rules.audiences.includes(one)))
-    return no("token-audience", "no accepted audience is in aud", compared(rules.audiences.join(" or "), sent));
-  const strange = claims.aud.find((one) => !rules.audiences.includes(one) && !rules.companions.includes(one));
-  if (strange !== undefined)
-    return no("token-audience", "aud names somebody else as well", compared(rules.audiences.join(" or "), sent));
+  const { audiences } = rules;
+  if (audiences !== null) {
+    const facts = compared(audiences.join(" or "), claims.aud.join(" "));
+    if (!claims.aud.some((one) => audiences.includes(one)))
+      return no("token-audience", "no accepted audience is in aud", facts);
+    if (claims.aud.some((one) => !audiences.includes(one) && !rules.companions.includes(one)))
+      return no("token-audience", "aud names somebody else as well", facts);
+  }
   if (rules.parties !== null && (claims.party === undefined || !rules.parties.includes(claims.party)))
     return no(
       "token-audience",
@@ -202,8 +204,11 @@ function parseClaims(members: JsonObject): OutsideClaims | string {
   }
   const bound = confirmationOf(members.cnf);
   if (bound === undefined) return "cnf";
-  const party = claimText(members.azp ?? members.client_id);
-  if (party === undefined && (members.azp ?? members.client_id) !== undefined) return "azp";
+  const { azp, client_id: client } = members;
+  const party = claimText(azp ?? client);
+  if (party === undefined && (azp ?? client) !== undefined) return "azp";
+  // Two words about one thing: whoever reads the other one would believe in another party.
+  if (azp !== undefined && client !== undefined && azp !== client) return "client_id";
   return { iss, sub, aud, exp, iat, ...optional, ...bound, ...(party === undefined ? {} : { party }) };
 }
 
