@@ -166,13 +166,14 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
 
 const outside = "packages/protocol/src/token/outside-token.ts";
 const trusted = "packages/control/src/identity/trust/trusted-issuers.ts";
+const presented = "packages/protocol/src/token/outside-access-token.ts";
 const issuerReaders: Readonly<Record<string, Reader>> = {
   issuer: obeyed("packages/control/src/identity/trust/jwks-keeper.ts", "this.#held.get(owner)"),
   description: forPeople("whose tokens these are"),
   url: obeyed(outside, "members.iss !== rules.issuer"),
   preset: obeyed(`${config}/read-issuer.ts`, "presets[source.preset]"),
   algorithms: obeyed(outside, "rules.algorithms.some("),
-  audiences: obeyed(outside, "rules.audiences.includes(one)"),
+  audiences: obeyed(outside, "audiences.includes(one)"),
   companions: obeyed(outside, "rules.companions.includes(one)"),
   parties: obeyed(outside, "rules.parties.includes(claims.party)"),
   lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
@@ -183,6 +184,14 @@ const issuerReaders: Readonly<Record<string, Reader>> = {
   "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
   "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
   "systems[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),
+  "gateways[].system": obeyed("packages/gateway/src/identify/outside.ts", "estate.systems.get(signed.rule.system)"),
+  "gateways[].party": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.party !== party"),
+  "gateways[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),
+  "gateways[].claims": obeyed("packages/protocol/src/token/outside-mapping.ts", "textAt(members, name) === value"),
+  "gateways[].speaksFor": obeyed("packages/gateway/src/identify/outside.ts", "rule.speaksFor ==="),
+  "gateways[].audiences": obeyed(presented, "Object.hasOwn(rule.audiences, one)"),
+  "gateways[].carries": obeyed(presented, "Object.hasOwn(carries, word)"),
+  "gateways[].acr": obeyed(presented, "Object.hasOwn(rule.acr, said)"),
   environments: obeyed(`${config}/load.ts`, "includes(rules.name)"),
   ...waiverReaders,
 };

@@ -62,6 +62,7 @@ export class InForce {
       lifetimeMs: snapshotLifetimeMs,
       signer: (group): Promise<TokenSigner> => foundations.snapshotSigner(group.id),
       issuer: (environment) => issuerUrl(identityUrl, tenant, environment),
+      issuerKeys: (environment, issuer) => this.identities.get(environment)?.trusted.publishedKeys(issuer) ?? [],
       sequences: (environment) => this.identities.get(environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
       published: (group, signed) =>
         hub.send((address) => address.tenant === group.tenant && address.group === group.id, { t: "snapshot", signed }),
@@ -179,6 +180,8 @@ export class InForce {
       address.tenant === tenant && address.environment === environment;
     const identity = await EnvironmentIdentity.open({
       fetchJwks: this.#fetchJwks,
+      // Never rejects: what cannot be taken up is reported, and tried again by `tick`.
+      issuerKeysChanged: () => void this.changed(),
       tenant,
       environment,
       region,

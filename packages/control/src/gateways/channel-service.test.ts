@@ -60,6 +60,7 @@ forEachDialect((_dialect, open) => {
     const pseudonyms = { key: async () => ({ epoch: "2026", key: new Uint8Array(32) }), now: () => null };
     identity = await EnvironmentIdentity.open({
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),
+      issuerKeysChanged: () => assert.fail("no issuer outside is trusted here"),
       tenant: "main",
       environment: "production",
       region: "eu",

@@ -82,6 +82,13 @@ const upMessage = z.discriminatedUnion("t", [
   }),
   z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk, proof: base64url(86).length(86) }),
   z.strictObject({
+    t: z.literal("look-for-keys"),
+    issuer: z
+      .string()
+      .max(127)
+      .regex(/^[a-z][a-z0-9-]*$/),
+  }),
+  z.strictObject({
     t: z.literal("state"),
     at: count,
     version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),

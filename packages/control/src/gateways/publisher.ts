@@ -6,6 +6,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { type SignedManifest, signManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import type { Group } from "../registry/gateway-commands.ts";
@@ -18,6 +19,8 @@ export interface PublisherPorts {
   readonly lifetimeMs: number;
   readonly signer: (group: Group) => Promise<TokenSigner>;
   readonly issuer: (environment: string) => string;
+  /** Public keys that are believed now, of an issuer outside by id. */
+  readonly issuerKeys: (environment: string, issuer: string) => readonly OutsideJwk[];
   readonly sequences: (environment: string) => { readonly keySeq: number; readonly revocationSeq: number };
   /** A new snapshot is durable: push it. */
   readonly published: (group: Group, signed: SignedManifest) => void;
@@ -89,6 +92,7 @@ export class Publisher {
         region: group.region,
         group: group.id,
         issuer: this.#ports.issuer(config.name),
+        issuerKeys: (issuer) => this.#ports.issuerKeys(config.name, issuer),
         epoch: group.epoch,
         version: group.version + 1,
         now: this.#ports.now(),

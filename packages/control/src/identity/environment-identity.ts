@@ -62,6 +62,8 @@ export interface EnvironmentIdentityOptions {
   readonly acknowledgedKeySeq: () => number;
   /** The only way to the keys of issuers outside. */
   readonly fetchJwks: FetchJwks;
+  /** Keys of issuers outside changed that gateways hold. */
+  readonly issuerKeysChanged: () => void;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -261,6 +263,7 @@ export class EnvironmentIdentity {
     this.published.use(inForce.config.systems, trust);
     this.#renewDirectory();
     this.trusted.use(inForce.config.issuers, trust);
+    await this.trusted.takeKept();
   }
 
   /** Takes up what other control nodes wrote about clients; call it about once a second. */

@@ -3,11 +3,15 @@
 import { strict as assert } from "node:assert";
 import type { Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation, RevocationKind } from "@sallyport/protocol/channel/messages.ts";
+import { outsideLifetimeSecondsMax } from "@sallyport/protocol/token/outside-token.ts";
 import { jtiBytesMax } from "./decide-assertion.ts";
 import { exchangeIdPrefix } from "./exchange/decide-exchange.ts";
 
 /** Longest life of a token (a user's, ten minutes) and the clock skew verifiers allow: no revocation matters longer. */
 export const tokenEndMs = 600_000 + 60_000;
+
+/** The same where it may concern an access token of an issuer outside, which lives a day at most. */
+export const anyTokenEndMs = outsideLifetimeSecondsMax * 1_000 + 60_000;
 
 export interface RevocationOrder {
   readonly tenant: string;

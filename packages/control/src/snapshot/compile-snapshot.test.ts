@@ -5,7 +5,12 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
-import type { IntegrationObject, SystemObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type {
+  EstateObject,
+  IntegrationObject,
+  OutsideIssuerObject,
+  SystemObject,
+} from "@sallyport/protocol/snapshot/objects.ts";
 import type { Estate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
 import { loadEstate, loadEstateFrom } from "../registry/config/load.ts";
@@ -271,4 +276,38 @@ test("stable JSON: members ascend at every depth, undefined is left out, nothing
   assert.equal(text({ b: [{ d: 1, c: undefined }], a: null, Ä: true }), '{"a":null,"b":[{"d":1}],"Ä":true}');
   assert.equal(text(JSON.parse('{"__proto__":1,"a":2}')), '{"__proto__":1,"a":2}');
   assert.throws(() => stableJson({ a: Number.NaN }), TypeError);
+});
+
+test("an issuer whose access tokens may be presented travels to its environment alone, with its keys, and an older gateway must refuse the snapshot", () => {
+  const issuer = (more: string) =>
+    `issuer: partner\nurl: https://sso.example/realms/shop\npreset: keycloak\njwksUri: https://sso.example/certs\n${more}`;
+  const rules = "gateways:\n  - system: orders\n    party: web\n    speaksFor: user\n";
+  const files = (text: string) =>
+    inline({
+      ...two,
+      "sallyport.yaml": "environments: [production, staging]\n",
+      "systems/billing.yaml": `${two["systems/billing.yaml"]}environments: [production, staging]\n`,
+      "systems/orders.yaml": "system: orders\nenvironments: [production, staging]\n",
+      "issuers/partner.yaml": text,
+    });
+  const keys = [{ kid: "k", alg: "RS256" as const, jwk: { kty: "RSA" as const, n: "AQAB", e: "AQAB" } }];
+  const issuerKeys = (id: string) => (id === "partner" ? keys : []);
+  const production = compile(files(issuer(rules)), "production", { issuerKeys });
+  const object = blob<OutsideIssuerObject>(production, "issuer/partner");
+  assert.deepEqual(
+    [object.keys, object.rules.map(({ party }) => party), object.companions],
+    [keys, ["web"], ["account"]],
+  );
+  assert.deepEqual(blob<EstateObject>(production, "estate").needs, ["outside-tokens"]);
+  const names = (environment: string, text: string) =>
+    Object.keys(compile(files(text), environment, { issuerKeys }).manifest.objects).filter((name) =>
+      name.startsWith("issuer/"),
+    );
+  assert.deepEqual(names("staging", issuer(rules)), []);
+  assert.deepEqual(names("production", issuer("systems: []\n")), [], "one that is trusted for trading only");
+  const rotated = compile(files(issuer(rules)), "production", { issuerKeys: () => [] });
+  const changed = Object.keys(rotated.manifest.objects).filter(
+    (name) => rotated.manifest.objects[name] !== production.manifest.objects[name],
+  );
+  assert.deepEqual(changed, ["issuer/partner"], "a change of keys changes one blob");
 });

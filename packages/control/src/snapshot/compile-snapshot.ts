@@ -5,9 +5,11 @@ import { createHash } from "node:crypto";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import { type BrokenObject, type EstateObject, snapshotNeeds } from "@sallyport/protocol/snapshot/objects.ts";
+import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
 import type { Finding } from "../registry/config/finding.ts";
 import { compileIntegrations, compileSystems, compileTrust, type IntegrationStates } from "./compile-objects.ts";
+import { compileOutsideIssuers } from "./compile-outside-issuers.ts";
 import { compilePolicies } from "./compile-policies.ts";
 import { stableJson } from "./stable-json.ts";
 
@@ -27,6 +29,8 @@ export interface SnapshotInput {
   readonly lifetimeMs: number;
   readonly minKeySeq: number;
   readonly minRevocationSeq: number;
+  /** Public keys that are believed now, of an issuer by id; absent: none are known. */
+  readonly issuerKeys?: (issuer: string) => readonly OutsideJwk[];
   /** Origins of the group's gateway listeners by name, where they are not those of the configuration (a gateway on another host). */
   readonly listeners?: EstateObject["listeners"];
 }
@@ -70,6 +74,7 @@ export function compileSnapshot(input: SnapshotInput, compiler: SliceCompiler): 
   for (const integration of compileIntegrations({ environment, states: input.states, now: input.now }))
     put(`integration/${integration.id}`, integration);
   for (const trust of compileTrust(environment)) put(`trust/${trust.name}`, trust);
+  for (const outside of compileOutsideIssuers(environment, input.issuerKeys)) put(`issuer/${outside.id}`, outside);
   const broken = brokenOf(environment, policies.findings);
   put("broken", broken);
   put("estate", estateObject(input, policySetOf(policyBlobs)));
@@ -112,11 +117,12 @@ function estateObject(input: SnapshotInput, policySet: string): EstateObject {
 }
 
 /** An older gateway must refuse what it cannot obey, not leave it out. */
-function needsOf({ mode, systems, integrations }: EnvironmentConfig): EstateObject["needs"] & object {
+function needsOf({ mode, systems, integrations, issuers }: EnvironmentConfig): EstateObject["needs"] & object {
   const observes = [mode, ...systems.map((one) => one.mode), ...integrations.map((one) => one.mode)];
   const used = {
     observe: observes.some((one) => one !== undefined),
     passthrough: systems.some((one) => one.passthrough !== undefined),
+    "outside-tokens": issuers.some(({ gateways }) => gateways !== undefined),
     "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
   };
   return snapshotNeeds.filter((need) => used[need]);

@@ -110,6 +110,7 @@ async function start(store: Store<Commands>): Promise<Started> {
       clock,
       random,
       fetchJwks,
+      issuerKeysChanged: () => assert.fail("keys are in a file"),
       fault: (error) => assert.fail(String(error)),
     });
     trusted.use([keycloak], []);

@@ -76,6 +76,7 @@ async function start(store: Store<IdentityCommands & TrustCommands>): Promise<St
       clock,
       random,
       fault: () => undefined,
+      issuerKeysChanged: () => assert.fail("none of its tokens may be presented at gateways"),
       fetchJwks: async () => {
         state.fetches++;
         if (state.fails) throw new Error("connect-failed");

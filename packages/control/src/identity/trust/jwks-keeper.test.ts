@@ -119,6 +119,42 @@ describe("keys of outside issuers", () => {
     assert.equal(state.fetches, before + 1, "the oldest name made room");
   });
 
+  test("a gateway's ask is answered at once when the last try is 30 s old, else as soon as it is, and a storm of asks is one fetch", async () => {
+    const { state, keeper } = keeperWith();
+    await keeper.tick();
+    state.answer = async () => setOf("a", "b");
+    await Promise.all(Array.from({ length: 100 }, () => keeper.look("ci")));
+    await keeper.tick();
+    assert.equal(state.fetches, 1);
+    state.now += tryMs;
+    await keeper.tick();
+    assert.deepEqual([kids(keeper), state.fetches, state.changed], [["a", "b"], 2, 2]);
+    state.now += tryMs;
+    state.answer = async () => setOf("c");
+    await Promise.all(Array.from({ length: 100 }, () => keeper.look("ci")));
+    assert.deepEqual([kids(keeper), state.fetches, state.changed], [["c"], 3, 3]);
+    await keeper.look("nobody");
+    assert.equal(state.fetches, 3);
+  });
+
+  test("before a snapshot is made what another control node saw later is taken up, and nothing older or from elsewhere", async () => {
+    const other = keeperWith();
+    await other.keeper.tick();
+    const { state, keeper } = keeperWith();
+    await keeper.tick();
+    const kept = { source: "", keys: other.keeper.keysOf("ci").map((key) => ({ ...key, kid: "theirs" })) };
+    state.kept = { ...kept, fetchedAt: state.now + 1 };
+    await keeper.takeKept();
+    assert.deepEqual(kids(keeper), ["a"], "kept under another URL or other algorithms");
+    const { source: name } = (state.changes[0] ?? {}) as unknown as { source: string };
+    state.kept = { ...kept, source: name, fetchedAt: state.now - 1 };
+    await keeper.takeKept();
+    assert.deepEqual(kids(keeper), ["a"]);
+    state.kept = { ...kept, source: name, fetchedAt: state.now + 1 };
+    await keeper.takeKept();
+    assert.deepEqual([kids(keeper), state.changed], [["theirs"], 1], "who compiles is not told what it asked for");
+  });
+
   test("an issuer that fails is believed for a day and then no more, and gateways are told once", async () => {
     const { state, keeper } = keeperWith();
     await keeper.tick();

@@ -56,6 +56,8 @@ interface Held {
   /** The last word to gateways was that these keys are too old. */
   isStale: boolean;
   running: Promise<void> | null;
+  /** Of the last try; null: it went well. */
+  failure: string | null;
   readonly unknown: Map<string, number>;
 }
 
@@ -92,6 +94,11 @@ export class JwksKeeper {
     return this.#held.get(owner)?.fetchedAt || null;
   }
 
+  /** Why the last try brought nothing; null: it brought keys, or there was none. */
+  failureOf(owner: string): string | null {
+    return this.#held.get(owner)?.failure ?? null;
+  }
+
   /**
    * The key of this name; null when the owner has none. May fetch, but only when the last try for this owner is 30 s old and this name was not
    * looked for in vain just now, and together with everybody else who waits. Never rejects.
@@ -111,6 +118,20 @@ export class JwksKeeper {
     const found = this.#known(held, kid);
     if (found === null) remember(held, kid, this.#ports.clock.now() + unknownMs);
     return found;
+  }
+
+  /** Somebody met a key of this owner that is not known: looks for it, as soon as the last try is 30 s old. Never rejects. */
+  async look(owner: string): Promise<void> {
+    const held = this.#held.get(owner);
+    if (held === undefined) return;
+    const allowedAt = held.triedAt + tryMs;
+    if (held.running === null && this.#ports.clock.now() < allowedAt) held.dueAt = Math.min(held.dueAt, allowedAt);
+    else await this.#refresh(held);
+  }
+
+  /** Takes up what another control node, or this one before its start, saw later than this one. Rejects when the store does. */
+  async takeKept(): Promise<void> {
+    for (const held of this.#held.values()) await this.#readKept(held);
   }
 
   /** Fetches what is due; call it about once a second. Never rejects. */
@@ -156,30 +177,33 @@ export class JwksKeeper {
     const { source } = held;
     held.triedAt = clock.now();
     held.dueAt = held.triedAt + tryMs;
-    if (!held.isRead) await this.#readKept(held);
+    if (!held.isRead && (await this.#readKept(held))) this.#ports.changed(source.id);
     let bytes: Uint8Array;
     try {
       bytes = await fetchJwks(source);
     } catch (error) {
-      const why = error instanceof Error ? error.message : "no answer";
-      return fault(new Error(`keys of ${owner} ${source.id} could not be fetched: ${why}`));
+      held.failure = error instanceof Error ? error.message : "no answer";
+      return fault(new Error(`keys of ${owner} ${source.id} could not be fetched: ${held.failure}`));
     }
     const set = readOutsideKeys(bytes, source.algorithms, { sha256 });
     // A set without one usable key is an accident of the other side: what was trusted a moment ago stays so until it is too old.
-    if (set === null || set.keys.length === 0)
-      return fault(new Error(`keys of ${owner} ${source.id}: the answer holds no usable key`));
+    if (set === null || set.keys.length === 0) {
+      held.failure = "the answer holds no usable key";
+      return fault(new Error(`keys of ${owner} ${source.id}: ${held.failure}`));
+    }
+    held.failure = null;
     const jitter = ((random.bytes(1)[0] ?? 0) / 255 - 0.5) * 0.2;
     held.dueAt = held.triedAt + Math.round(refreshMs * (1 + jitter));
     await this.#take(held, set.keys);
   }
 
-  /** What was kept before this start, where it came from the same place under the same algorithms. */
-  async #readKept(held: Held): Promise<void> {
+  /** What was kept, where it came from the same place under the same algorithms. True when it is newer than what is held. */
+  async #readKept(held: Held): Promise<boolean> {
     const kept = await this.#ports.read(held.source.id);
     held.isRead = true;
-    if (kept === null || kept.source !== held.name || kept.fetchedAt <= held.fetchedAt) return;
+    if (kept === null || kept.source !== held.name || kept.fetchedAt <= held.fetchedAt) return false;
     this.#hold(held, kept.keys, kept.fetchedAt);
-    this.#ports.changed(held.source.id);
+    return true;
   }
 
   async #take(held: Held, keys: readonly OutsideJwk[]): Promise<void> {
@@ -209,7 +233,7 @@ export class JwksKeeper {
 
 function fresh(source: KeySource, name: string): Held {
   const none = { keys: [], byKid: new Map(), fetchedAt: 0, triedAt: Number.NEGATIVE_INFINITY, dueAt: 0 };
-  return { source, name, ...none, isRead: false, isStale: false, running: null, unknown: new Map() };
+  return { source, name, ...none, isRead: false, isStale: false, running: null, failure: null, unknown: new Map() };
 }
 
 function remember(held: Held, kid: string, until: number): void {

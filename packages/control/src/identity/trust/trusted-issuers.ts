@@ -15,7 +15,7 @@ import {
 } from "@sallyport/protocol/token/outside-token.ts";
 import type { IssuerConfig, TrustConfig } from "../../registry/config/estate.ts";
 import type { FetchJwks } from "./fetch-jwks.ts";
-import { JwksKeeper } from "./jwks-keeper.ts";
+import { JwksKeeper, staleMaxMs } from "./jwks-keeper.ts";
 import { keySourcesOf } from "./key-sources.ts";
 import type { TrustCommands } from "./store.ts";
 
@@ -26,12 +26,31 @@ export interface TrustedIssuersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly fetchJwks: FetchJwks;
+  /** Keys that gateways hold came, went or are not believed any more. */
+  readonly issuerKeysChanged: () => void;
   readonly fault: (error: unknown) => void;
+}
+
+/** How the keys of one issuer stand, for operators. */
+export interface IssuerKeysState {
+  readonly issuer: string;
+  readonly url: string;
+  /** Its access tokens may be presented at gateways. */
+  readonly gateways: boolean;
+  readonly from: "file" | "uri";
+  /** Keys that are believed now. */
+  readonly keys: number;
+  /** Milliseconds since the epoch at which they were fetched last; null: never, or they are in a file. */
+  readonly fetchedAt: number | null;
+  /** Milliseconds since the epoch until which they are believed without being fetched again; null as above. */
+  readonly believedUntil: number | null;
+  /** Why the last fetch failed; null: it did not. */
+  readonly failure: string | null;
 }
 
 /** The trusted issuers of one environment over the control store. `own` is the environment's own issuer. */
 export function createTrustedIssuers(own: string, options: TrustedIssuersOptions): TrustedIssuers {
-  const { tenant, environment, store, clock, random, fetchJwks, fault } = options;
+  const { tenant, environment, store, clock, random, fetchJwks, issuerKeysChanged, fault } = options;
   const keeper = new JwksKeeper({
     clock,
     random,
@@ -40,10 +59,13 @@ export function createTrustedIssuers(own: string, options: TrustedIssuersOptions
     read: (owner) => store.run("readIssuerKeys", { tenant, environment, owner }),
     change: (owner, kept) => store.run("changeIssuerKeys", { tenant, environment, owner, ...kept }),
     confirm: (owner, fetchedAt) => store.run("confirmIssuerKeys", { tenant, environment, owner, fetchedAt }),
-    changed: () => undefined,
+    changed: (issuer) => {
+      if (trusted.isAtGateways(issuer)) issuerKeysChanged();
+    },
     fault,
   });
-  return new TrustedIssuers(own, keeper);
+  const trusted = new TrustedIssuers(own, keeper);
+  return trusted;
 }
 
 export interface TrustedIssuer {
@@ -79,18 +101,47 @@ export class TrustedIssuers {
     this.#keeper.use(keySourcesOf(published, trust));
   }
 
-  get isEmpty(): boolean {
-    return this.#byUrl.size === 0;
-  }
-
   all(): readonly TrustedIssuer[] {
     return [...this.#byUrl.values()];
   }
 
-  /** Public keys that are believed now, for gateways. */
-  keysOf(issuer: TrustedIssuer): readonly OutsideJwk[] {
-    const { keys, id } = issuer.config;
-    return keys.from === "file" ? keys.keys : this.#keeper.keysOf(id);
+  /** Public keys that are believed now, of an issuer by id whose keys are published; for gateways. */
+  publishedKeys(issuer: string): readonly OutsideJwk[] {
+    return this.#keeper.keysOf(issuer);
+  }
+
+  /** May access tokens of this issuer (by id) be presented at gateways? */
+  isAtGateways(issuer: string): boolean {
+    return this.all().some(({ config }) => config.id === issuer && config.gateways !== undefined);
+  }
+
+  /** A gateway met a key of this issuer (by id) that it does not hold. Never rejects; nothing is fetched for one whose tokens may not be presented. */
+  async look(issuer: string): Promise<void> {
+    if (this.isAtGateways(issuer)) await this.#keeper.look(issuer);
+  }
+
+  /** Before a snapshot is compiled: what is kept may be newer than what this node saw. Rejects when the store does. */
+  takeKept(): Promise<void> {
+    return this.#keeper.takeKept();
+  }
+
+  /** In ascending order of id. */
+  states(): readonly IssuerKeysState[] {
+    return this.all()
+      .map(({ config: { id, url, gateways, keys } }): IssuerKeysState => {
+        const common = { issuer: id, url, gateways: gateways !== undefined, from: keys.from };
+        if (keys.from === "file")
+          return { ...common, keys: keys.keys.length, fetchedAt: null, believedUntil: null, failure: null };
+        const fetchedAt = this.#keeper.seenAt(id);
+        return {
+          ...common,
+          keys: this.#keeper.keysOf(id).length,
+          fetchedAt,
+          believedUntil: fetchedAt === null ? null : fetchedAt + staleMaxMs,
+          failure: this.#keeper.failureOf(id),
+        };
+      })
+      .sort((a, b) => (a.issuer < b.issuer ? -1 : 1));
   }
 
   /** Fetches keys that are due. */

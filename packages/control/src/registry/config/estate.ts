@@ -13,6 +13,7 @@ import type {
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import type { StepUp } from "@sallyport/protocol/token/acr.ts";
+import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
 import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
@@ -140,6 +141,8 @@ export interface IssuerConfig {
   readonly lifetimeSecondsMax: number;
   readonly keys: { readonly from: "file"; readonly keys: readonly OutsideJwk[] } | ({ readonly from: "uri" } & KeysUri);
   readonly systems: readonly (OutsidePins & { readonly system: string })[];
+  /** Absent: none of its tokens may be presented at gateways. */
+  readonly gateways?: readonly OutsideAccessRule[];
   readonly declaredAt: Place;
 }
 

@@ -4,8 +4,9 @@ import { outsideAlgorithms } from "@sallyport/protocol/token/outside-jwk.ts";
 import { pinnedClaimsMax } from "@sallyport/protocol/token/outside-mapping.ts";
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { levels } from "./step-up-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
-import { claimName, claimValue, duration, filePath, id, jwksUrl, prose } from "./words.ts";
+import { claimName, claimValue, duration, filePath, fullOperationName, id, jwksUrl, prose } from "./words.ts";
 
 const mapping = z.strictObject({
   system: id().describe(
@@ -19,6 +20,35 @@ const mapping = z.strictObject({
     .describe(
       "Claims and their exact values: by name, or by JSON Pointer for a nested one (`/kubernetes.io/serviceaccount/uid`).",
     ),
+});
+
+const presented = z.strictObject({
+  system: id().describe("The caller's system that such a token stands for."),
+  party: claimValue().describe("The client the token was issued to, whole: its `azp`, else its `client_id`."),
+  subject: claimValue().optional().describe("The whole `sub`; a rule that speaks for a workload needs it."),
+  claims: z
+    .record(claimName(), claimValue())
+    .refine((claims) => Object.keys(claims).length <= pinnedClaimsMax)
+    .prefault({})
+    .describe("Further claims and their exact values, by name or JSON Pointer."),
+  speaksFor: z
+    .enum(["user", "workload"])
+    .describe(
+      "`user`: `sub` is somebody the system acts for, known here as `ext_…`; `workload`: it is the system itself.",
+    ),
+  audiences: z
+    .record(claimValue(), z.array(id()).min(1).max(itemsMax))
+    .refine((audiences) => Object.keys(audiences).length <= itemsMax)
+    .prefault({})
+    .describe("Values of `aud` and the providers each opens, beside every provider's own `<issuer>/systems/<system>`."),
+  carries: z
+    .record(claimValue(), z.array(fullOperationName()).min(1).max(1_000))
+    .optional()
+    .describe("Words of its scope and the operations they stand for; absent, the grant alone decides."),
+  acr: z
+    .record(claimValue(), z.enum(levels))
+    .optional()
+    .describe("Its values of `acr` and the levels here they are worth; absent, its log-ins are worth nothing here."),
 });
 
 const base = z.strictObject({
@@ -77,6 +107,11 @@ const base = z.strictObject({
     .max(1_000)
     .prefault([])
     .describe("Which of its tokens may be traded for a token of which system (RFC 7523)."),
+  gateways: z
+    .array(presented)
+    .max(1_000)
+    .prefault([])
+    .describe("Which of its access tokens may be presented at gateways, as which system; none by default."),
 });
 
 /** One issuer in one environment, after its overrides were applied. */

@@ -145,3 +145,80 @@ test("two issuers for one iss are both broken", () => {
   });
   assert.deepEqual(broken.sort(), ["issuer/other", "issuer/partner"]);
 });
+
+const realm =
+  "issuer: partner\nurl: https://sso.example/realms/shop\npreset: keycloak\nalgorithms: [ES256]\njwks: partner.jwks.json\n";
+const rule = "gateways:\n  - system: orders\n    party: orders-web\n    speaksFor: user\n";
+
+test("access tokens may be presented only where a rule says which client, and nothing is by default", () => {
+  assert.equal(loaded("partner", realm).issuers[0]?.gateways, undefined);
+  const { issuers, said } = loaded(
+    "partner",
+    `${realm}${rule}    audiences: { billing-api: [billing] }\n    carries: { read: ["billing:invoice.read"] }\n    acr: { gold: mfa }\n`,
+  );
+  assert.deepEqual(said, []);
+  assert.deepEqual(issuers[0]?.gateways, [
+    {
+      system: "orders",
+      party: "orders-web",
+      claims: {},
+      speaksFor: "user",
+      audiences: { "billing-api": ["billing"] },
+      carries: { read: ["billing:invoice.read"] },
+      acr: { gold: "urn:sallyport:acr:mfa" },
+    },
+  ]);
+});
+
+const refusedRules: readonly (readonly [string, string, string])[] = [
+  ["no client", rule.replace("    party: orders-web\n", ""), "`party` is missing"],
+  ["nobody said for whom", rule.replace("    speaksFor: user\n", ""), "`speaksFor` is missing"],
+  ["a wildcard client", rule.replace("orders-web", "'orders-*'"), "there are no wildcards"],
+  [
+    "a workload without its subject",
+    rule.replace("user", "workload"),
+    "every user of this client would count as the workload",
+  ],
+  [
+    "a workload that logs in",
+    `${rule.replace("user", "workload")}    subject: s\n    acr: { gold: mfa }\n`,
+    "a workload does not log in",
+  ],
+  ["a system that is not there", rule.replace("orders", "ordrs"), "there is no system `ordrs`. did you mean `orders`?"],
+  [
+    "a provider that is not there",
+    `${rule}    audiences: { a: [biling] }\n`,
+    "there is no system `biling`. did you mean `billing`?",
+  ],
+  [
+    "an operation that is not there",
+    `${rule}    carries: { read: ["billing:invoice.raed"] }\n`,
+    "billing publishes no operation `invoice.raed`. did you mean `billing:invoice.read`?",
+  ],
+  [
+    "an operation without its system",
+    `${rule}    carries: { read: [invoice.read] }\n`,
+    "not the full name of an operation",
+  ],
+  [
+    "two rules for the same tokens",
+    `${rule}${rule.replace("gateways:\n", "").replace("system: orders", "system: billing")}`,
+    "the same tokens as rule 1",
+  ],
+  ["a level that is none", `${rule}    acr: { gold: silver }\n`, "not one of"],
+];
+for (const [what, text, says] of refusedRules) {
+  test(`a rule for presented tokens is refused at its line: ${what}`, () => {
+    const { issuers, broken, said } = loaded("partner", `${realm}${text}`);
+    assert.ok(
+      said.some((one) => one.includes(says)),
+      said.join("\n"),
+    );
+    assert.deepEqual([issuers, broken], [[], ["issuer/partner"]]);
+  });
+}
+
+test("assertions, CI jobs' and pods' tokens cannot be presented", () => {
+  const { said } = loaded("partner", `${partner}${rule}`);
+  assert.match(said.join("\n"), /tokens of the preset `assertion` are not access tokens\. let them be traded/);
+});

@@ -3,6 +3,7 @@
 import type { IssuerConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding } from "./finding.ts";
 import { checkTrust, type EstateNames, type LinkedEnvironment, type LinkedIntegration } from "./link.ts";
+import { linkOutsideAccess } from "./link-outside-access.ts";
 import { suggest } from "./nearest.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
@@ -25,6 +26,7 @@ export function linkIssuers(environment: LinkedEnvironment, names: EstateNames):
       findings.push(...checkTrust(config.keys.trust, spotOf(tree, ["tls", "ca"]), { environment, names }));
     for (const [index, { system }] of config.systems.entries())
       findings.push(...checkSystem(system, { at: index, tree, environment, names }));
+    findings.push(...linkOutsideAccess(config, tree, { environment, names }));
   }
   refuseSameUrl(environment);
   for (const integration of environment.integrations) linkExchange(integration, environment);

@@ -9,6 +9,7 @@ import { type EstateIo, readNamed } from "./estate-io.ts";
 import { errorAt, type Finding, placeOf } from "./finding.ts";
 import { type IssuerSource, issuerSchema } from "./issuer-schema.ts";
 import { readKeysUri } from "./read-keys-uri.ts";
+import { accessRules, refuseLooseAccess } from "./read-outside-access.ts";
 import { shape } from "./shape.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
@@ -62,7 +63,11 @@ export function readIssuer(io: EstateIo, tree: MapTree): IssuerReading {
   if (shaped.value === null) return { issuer: null, findings: shaped.findings };
   const source = shaped.value;
   const preset = presets[source.preset];
-  const findings: Finding[] = [...refuseLooseAudience(tree, source), ...refuseLooseMappings(tree, source, preset)];
+  const findings: Finding[] = [
+    ...refuseLooseAudience(tree, source),
+    ...refuseLooseMappings(tree, source, preset),
+    ...refuseLooseAccess(tree, source, preset.kind),
+  ];
   const algorithms = source.algorithms ?? preset.algorithms ?? [];
   if (algorithms.length === 0)
     findings.push(
@@ -88,6 +93,7 @@ export function readIssuer(io: EstateIo, tree: MapTree): IssuerReading {
       ...(subject === undefined ? {} : { subject }),
       claims,
     })),
+    ...accessRules(source),
     declaredAt: placeOf(spotOf(tree, ["issuer"], "key")),
   };
   return { issuer: findings.length > 0 ? null : issuer, findings };

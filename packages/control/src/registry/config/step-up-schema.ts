@@ -4,7 +4,14 @@ import type { Acr, StepUp } from "@sallyport/protocol/token/acr.ts";
 import { z } from "zod";
 import { duration } from "./words.ts";
 
-const levels = ["password", "mfa", "phishing-resistant"] as const;
+/** Levels as the configuration writes them. */
+export const levels = ["password", "mfa", "phishing-resistant"] as const;
+
+/** The level as tokens carry it. */
+export function acrOf(level: (typeof levels)[number]): Acr {
+  // as: the levels of the configuration are the last words of those of tokens.
+  return `urn:sallyport:acr:${level}` as Acr;
+}
 
 export const stepUpKeys = {
   acr: z
@@ -24,7 +31,6 @@ export function stepUpOf(source: {
 }): { readonly stepUp?: StepUp } {
   const { acr, maxAge } = source;
   if (acr === undefined && maxAge === undefined) return {};
-  // as: the levels of the configuration are the last words of those of tokens.
-  const level = acr === undefined ? {} : { acr: `urn:sallyport:acr:${acr}` as Acr };
+  const level = acr === undefined ? {} : { acr: acrOf(acr) };
   return { stepUp: { ...level, ...(maxAge === undefined ? {} : { maxAgeSeconds: Math.ceil(maxAge / 1_000) }) } };
 }

@@ -42,6 +42,17 @@ export const operationName = () =>
         ),
   );
 
+/** `billing:invoice.create` */
+export const fullOperationName = () =>
+  word((text) =>
+    text.length <= idMax * 3 && /^[a-z][a-z0-9-]*:[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*$/.test(text)
+      ? { value: text }
+      : refuse(
+          "not the full name of an operation",
+          "write `<system>:<operation>`, for example `billing:invoice.create`; there are no wildcards",
+        ),
+  );
+
 export const attributeName = () =>
   word((text) =>
     text.length <= idMax && /^[a-z][A-Za-z0-9_]*$/.test(text) && !cedarWords.has(text)

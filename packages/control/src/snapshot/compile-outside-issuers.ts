@@ -1,0 +1,22 @@
+// Promises the issuers outside whose access tokens gateways of an environment believe, with the keys that are believed now. Trusts the loader for the
+// rules and the keeper for the keys. Pure. Specified in docs/identity/outside-access-tokens.md.
+import type { OutsideIssuerObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
+import type { EnvironmentConfig } from "../registry/config/estate.ts";
+
+/** In ascending order of id; an issuer none of whose tokens may be presented does not travel. */
+export function compileOutsideIssuers(
+  { issuers }: EnvironmentConfig,
+  keysOf: (issuer: string) => readonly OutsideJwk[] = () => [],
+): OutsideIssuerObject[] {
+  return issuers.flatMap(({ id, url, kind, algorithms, companions, lifetimeSecondsMax, gateways, keys }) =>
+    gateways === undefined
+      ? []
+      : [
+          {
+            ...{ id, url, kind, algorithms, companions, lifetimeSecondsMax, rules: gateways },
+            keys: keys.from === "file" ? keys.keys : keysOf(id),
+          },
+        ],
+  );
+}
