@@ -50,12 +50,23 @@ uses:
     purpose: Show people their invoices
     operations: [invoice.read]
 `;
+const tv = `system: tv
+identity:
+  client: tv
+  public: true
+  grants: [device_code]
+uses:
+  - to: billing
+    purpose: Show people their invoices on the big screen
+    operations: [invoice.read]
+`;
 const estate = (people: string) =>
   loadEstateFrom(
     memoryEstateIo(
       {
         ...soundEstate(),
         "systems/app.yaml": app,
+        "systems/tv.yaml": tv,
         "sallyport.yaml": `estate: default\nenvironments:\n  production:\n${people}`,
       },
       Date.now,
@@ -83,6 +94,18 @@ test("nobody signs in before the estate says so; then a link makes an account, a
   const page = await browser.get(made.link.slice(running.addresses.identity.length));
   assert.equal((await browser.submit(page, "/enrol/password", { password: "correct horse battery" })).status, 303);
   assert.equal((await browser.get(account)).status, 200);
+
+  const issuer = `${running.addresses.identity}/main/production`;
+  const body = new URLSearchParams({ client_id: "tv", resource: `${issuer}/systems/billing` }).toString();
+  const ca = readFileSync(join(data, "ca", "control.pem"), "utf8");
+  const device = () => send(`${issuer}/device_authorization`, ca, { body });
+  const begun = await device();
+  assert.equal(begun.status, 200, begun.text);
+  const typed = { user_code: String(begun.body["user_code"]) };
+  const consent = await browser.submit(await browser.get("/main/production/device"), "/device", typed);
+  assert.match(consent.text, /Allow tv to act for you\?/);
+  const end = await browser.submit(consent, "/device/decide", { answer: "allow" });
+  assert.match(end.text, /<h1>Connected/);
 
   const [user] = await call<readonly Record<string, unknown>[]>("GET", "/v1/users");
   assert.deepEqual([user?.["name"], user?.["password"], user?.["sessions"]], ["anna", true, 1]);
@@ -115,6 +138,7 @@ test("nobody signs in before the estate says so; then a link makes an account, a
   assert.doesNotMatch((await browserOf(running).get("/main/production/login")).text, /type="password"/);
   await running.apply(estate(""));
   assert.equal((await restarted.get(account)).status, 404, "and what the estate takes back is gone at once");
+  assert.equal((await device()).body["error"], "unauthorized_client", "no device begins where nobody signs in");
   assert.deepEqual(faults, []);
 });
 

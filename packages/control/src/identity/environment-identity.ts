@@ -16,12 +16,13 @@ import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
 import { PublishedKeys } from "./clients/published-keys.ts";
+import { createDevices, type Devices } from "./device/parts.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
 import { tokenExchange } from "./exchange/exchange-grant.ts";
 import { isRevokedIn } from "./exchange/revoked.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
-import { createIssuer, issuerUrl, type RingView } from "./issuer.ts";
+import { createIssuer, type IssuerOptions, issuerUrl, type RingView } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import type { AuthorizationDesk } from "./oauth/interaction.ts";
@@ -88,6 +89,7 @@ export class EnvironmentIdentity {
   readonly served: ServedIssuer;
   readonly recorder: IssuanceRecorder;
   readonly #oauth: OAuth;
+  readonly #devices: Devices;
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
   readonly #hopKeys = new Map<string, HopKey>();
@@ -127,6 +129,7 @@ export class EnvironmentIdentity {
       record: this.recorder,
       revoked: () => this.pushRevocations(),
     });
+    this.#devices = this.#openDevices();
     this.trusted = createTrustedIssuers(this.issuer, options);
     this.served = createIssuer({
       tenant,
@@ -145,14 +148,11 @@ export class EnvironmentIdentity {
       },
       authentication: this.#authentication(),
       authorization: this.#oauth.authorization,
-      endpoints: [
-        (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
-        () => revocation({ ...this.#judging(), store: options.store, revoked: () => this.#tellRevocations() }),
-      ],
+      endpoints: this.#endpoints(),
       metadata: () => this.#metadata(),
       roots: () => this.#roots,
       routes: this.#pages(seeds),
-      grants: [...this.#oauth.grants, this.#exchange()],
+      grants: [...this.#oauth.grants, this.#devices.grant, this.#exchange()],
       openGrants: [jwtBearer(this.trusted)],
       documents: { "hop-jwks": () => this.#hopJwks() },
       onFault: options.fault,
@@ -173,9 +173,32 @@ export class EnvironmentIdentity {
   #metadata(): Readonly<Record<string, unknown>> {
     return {
       ...this.#oauth.metadata,
+      ...this.#devices.metadata,
       ...tokenMetadata(this.issuer),
       ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
     };
+  }
+
+  #openDevices(): Devices {
+    const { tenant, environment, pageSecret } = this.#options;
+    return createDevices({
+      ...this.#options,
+      issuer: this.issuer,
+      place: { tenant, environment },
+      secret: pageSecret,
+      directory: () => this.#directory,
+      servesPeople: () => this.servesPeople,
+      revoked: () => this.pushRevocations(),
+    });
+  }
+
+  #endpoints(): NonNullable<IssuerOptions["endpoints"]> {
+    const { store } = this.#options;
+    return [
+      (ports) => introspection({ ...this.#judging(), signer: ports.signer }),
+      () => revocation({ ...this.#judging(), store, revoked: () => this.#tellRevocations() }),
+      this.#devices.endpoint,
+    ];
   }
 
   #exchange(): ReturnType<typeof tokenExchange> {
@@ -220,7 +243,7 @@ export class EnvironmentIdentity {
       seeds,
       record: this.recorder,
       desk: this.#oauth.desk,
-      devices: null,
+      devices: this.#devices.desk,
       clients: () => this.#directory.clients,
       ring: () => this.#view(),
       revoked: () => this.pushRevocations(),

@@ -278,6 +278,7 @@ async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promis
 
 function refuse(context: ProviderContext, refusal: GrantRefusal): void {
   context.state["refusal"] = refusal.code;
+  context.state["waiting"] = refusal.isWaiting;
   context.state["answer"] = answerOfRefusal(refusal);
   context.status = 400;
 }

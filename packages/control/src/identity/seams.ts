@@ -51,6 +51,8 @@ export interface GrantRefusal {
   readonly code: string;
   /** Of an open grant: whom it found, for the record. */
   readonly client?: string;
+  /** Nothing was refused, the answer is only not there yet (RFC 8628 §3.5): no record is made of it. */
+  readonly isWaiting?: true;
 }
 
 export type GrantAnswer =
@@ -98,7 +100,7 @@ export type EndpointAnswer =
 
 /** A form endpoint below the issuer for clients that authenticate as at the token endpoint: introspection, revocation, device authorization. */
 export interface ClientEndpoint {
-  /** `/introspect`: lower case letters only. */
+  /** `/introspect`, `/device_authorization`: lower case letters and `_`. */
   readonly path: string;
   readonly parameters: readonly string[];
   handle(request: GrantRequest): Promise<EndpointAnswer>;

@@ -28,7 +28,7 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
   };
   let recorded = true;
   try {
-    await parts.ports.record.refused(facts);
+    if (context.state["waiting"] !== true) await parts.ports.record.refused(facts);
   } catch (fault) {
     parts.onFault(fault);
     recorded = false;

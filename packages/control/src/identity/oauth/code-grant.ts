@@ -1,14 +1,12 @@
 // Promises that a code is redeemed once, by its client, with the verifier, the redirect URI and the key it was asked with; a second use ends what the
 // first one got. Trusts that the client was authenticated. Specified in RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9449 §10, docs/identity/authorization-code.md.
 import { hash, timingSafeEqual } from "node:crypto";
-import { recordMinted } from "../mint.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRequest, refuseGrant } from "../seams.ts";
-import { burnProof, type GrantPorts, holderOf } from "../token-grant.ts";
-import { decideLive, type LiveRequest } from "./decide-live.ts";
+import { type GrantPorts, holderOf } from "../token-grant.ts";
+import type { LiveRequest } from "./decide-live.ts";
 import type { OAuthPorts } from "./ports.ts";
-import { newRefreshToken } from "./refresh-grant.ts";
+import { redeemGrant } from "./redeem-grant.ts";
 import { digestOf } from "./sealed-objects.ts";
-import { prepareAnswer } from "./user-answer.ts";
 
 /** Sealed with the code. */
 export interface CodeFacts {
@@ -47,7 +45,7 @@ async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPort
     return notGood("code-unknown");
   const grant = row.grant;
   if (row.usedAt !== null) {
-    await oauth.store.run("redeemCode", { ...name, client: client.id, refresh: null });
+    await oauth.store.run("redeemCode", { ...name, kind: "code", client: client.id, refresh: null });
     await oauth.revoked();
     return notGood("code-reused");
   }
@@ -57,7 +55,7 @@ async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPort
 
 /** The code is there, unused and in time: does it fit this request? Then it is used up. */
 async function redeemLive(live: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
-  const { request, client, possession, digest, row, now } = live;
+  const { request, possession, digest, row } = live;
   const { redirect_uri: redirectUri = "", code_verifier: verifier = "" } = request.parameters;
   const asked = await oauth.sealed.open<CodeFacts>(`code/${digest}`, row.sealed);
   const wrong = checkCode(asked, {
@@ -66,31 +64,7 @@ async function redeemLive(live: LiveRequest, oauth: OAuthPorts, ports: GrantPort
     jkt: possession.binding.kind === "dpop" ? possession.binding.jkt : null,
   });
   if (wrong !== null) return notGood(wrong);
-  const decided = await decideLive(live, oauth, ports);
-  if (decided.kind === "error") return decided;
-  const { decision, facts, grantExpiresAt, signer } = decided;
-  const refresh = client.grantTypes.includes("refresh_token")
-    ? await newRefreshToken(oauth, { client, binding: possession.binding, now, grantExpiresAt })
-    : null;
-  const answer = prepareAnswer(
-    { decision, facts, refreshToken: refresh?.token ?? null, withNonce: true },
-    signer,
-    ports,
-  );
-  const burnt = await burnProof(request.issuer, possession, ports);
-  if (burnt !== null) return burnt;
-  const outcome = await oauth.store.run("redeemCode", {
-    ...oauth.place,
-    digest,
-    client: client.id,
-    refresh: refresh?.row ?? null,
-  });
-  if (outcome !== "redeemed") {
-    if (outcome === "reused") await oauth.revoked();
-    return notGood(outcome === "reused" ? "code-reused" : "code-expired");
-  }
-  await recordMinted(answer, ports);
-  return { kind: "token", body: answer.body };
+  return redeemGrant({ ...live, kind: "code", notGood }, oauth, ports);
 }
 
 /** The record's word for what does not fit, or null. */

@@ -9,6 +9,8 @@ import { type RequestUse, useRequest } from "./request-commands.ts";
 /** How long after its rotation a refresh token gets the same answer again, and no new one. */
 export const graceMs = 10_000;
 const purgeMax = 1_000;
+/** A device that asks late hears that its code has expired, not that there was none. */
+const afterlifeMs = 600_000;
 
 export interface NewGrant {
   readonly id: string;
@@ -88,7 +90,7 @@ const allowAuthorization: Command<RequestUse & { readonly grant: NewGrant; reado
 };
 
 /** The session or the user ended while the request was being answered: the end found no grant to end, so none may come after it. */
-function* isOver(place: Place, { session, subject, authenticatedAt }: NewGrant): Ended {
+export function* isOver(place: Place, { session, subject, authenticatedAt }: NewGrant): Ended {
   const rows = yield {
     sql: `SELECT seq FROM identity_revocation WHERE tenant = ? AND environment = ?
       AND ((kind = 'session' AND value = ?) OR (kind = 'subject' AND value = ? AND not_before >= ?)) LIMIT 1`,
@@ -152,6 +154,7 @@ export function* tombstoneGrants(
 }
 
 export interface Redemption extends Place {
+  readonly kind: "code" | "device";
   readonly client: string;
   /** Digest of the code. */
   readonly digest: string;
@@ -161,21 +164,22 @@ export interface Redemption extends Place {
 
 export type Redeemed = "redeemed" | "reused" | "gone";
 
-/** Redeems a code. A second use ends the grant, so that what the first one got is dead (RFC 6749 §4.1.2); `gone`: expired, or the grant has ended. */
+/** Redeems a code, or a device code that was allowed. A second use ends the grant, so that what the first one got is dead (RFC 6749 §4.1.2); `gone`: expired, or the grant has ended. */
 const redeemCode: Command<Redemption, Redeemed> = {
   audit: "grant.redeem",
   *body(input, context) {
-    const { tenant, environment, client, digest, refresh } = input;
+    const { tenant, environment, kind, client, digest, refresh } = input;
     const { now } = context;
+    const why = `${kind}-reused`;
     const [row] = yield {
-      sql: `UPDATE oauth_object SET used_at = ? WHERE tenant = ? AND environment = ? AND kind = 'code' AND digest = ? AND client = ? AND used_at IS NULL
-        AND expires_at > ? RETURNING grant_id`,
-      params: [now, tenant, environment, digest, client, now],
+      sql: `UPDATE oauth_object SET used_at = ? WHERE tenant = ? AND environment = ? AND kind = ? AND digest = ? AND client = ? AND used_at IS NULL
+        AND grant_id IS NOT NULL AND expires_at > ? RETURNING grant_id`,
+      params: [now, tenant, environment, kind, digest, client, now],
     };
     const record = { action: "grant.redeem", actor: `client:${client}`, client };
     if (row === undefined) {
-      const used = yield* secondUse(input, { kind: "code", why: "code-reused" }, context);
-      if (used !== null) yield grantAudit(input, { ...record, grant: used, why: "code-reused" }, context);
+      const used = yield* secondUse(input, { kind, why }, context);
+      if (used !== null) yield grantAudit(input, { ...record, grant: used, why }, context);
       return used === null ? "gone" : "reused";
     }
     const grant = String(row["grant_id"]);
@@ -189,12 +193,12 @@ const redeemCode: Command<Redemption, Redeemed> = {
 /** The row was there and used: the grant ends, and is named. Not there, or expired unused: null, nothing to end. */
 function* secondUse(
   input: Place & { readonly client: string; readonly digest: string },
-  what: { readonly kind: "code" | "refresh"; readonly why: string },
+  what: { readonly kind: TokenOf["kind"] | "device"; readonly why: string },
   context: CommandContext,
 ): Generator<Statement, string | null, readonly Row[]> {
   const { tenant, environment, client, digest } = input;
   const [row] = yield {
-    sql: "SELECT grant_id FROM oauth_object WHERE tenant = ? AND environment = ? AND kind = ? AND digest = ? AND client = ? AND used_at IS NOT NULL",
+    sql: "SELECT grant_id FROM oauth_object WHERE tenant = ? AND environment = ? AND kind = ? AND digest = ? AND client = ? AND used_at IS NOT NULL AND grant_id IS NOT NULL",
     params: [tenant, environment, what.kind, digest, client],
   };
   if (row === undefined) return null;
@@ -288,7 +292,8 @@ const purgeOAuth: Command<null, number> = {
     let gone = 0;
     for (const [table, key, condition, before] of [
       ["oauth_answer", "tenant, environment, digest", "until < ?", now],
-      ["oauth_object", "tenant, environment, kind, digest", "expires_at < ?", now],
+      ["oauth_object", "tenant, environment, kind, digest", "expires_at < ?", now - afterlifeMs],
+      ["oauth_device", "tenant, environment, digest", "expires_at < ?", now - afterlifeMs],
       ["oauth_grant", "tenant, environment, id", "expires_at < ?", now - tokenEndMs],
     ] as const) {
       const rows = yield {

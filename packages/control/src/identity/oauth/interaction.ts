@@ -66,14 +66,28 @@ export interface AuthorizationDesk {
 }
 
 export interface PendingDevice extends AuthorizationAsk {
-  /** Milliseconds since the epoch. */
+  /** Names this one device, whatever its user code names later; opens nothing. */
+  readonly id: string;
+  /** As the device shows it. */
+  readonly userCode: string;
+  /** Milliseconds since the epoch. A log-in since then is not too old for it. */
+  readonly begunAt: number;
   readonly expiresAt: number;
 }
 
-/** RFC 8628 §3.3: the verification page's side. `source` is the browser's address, which is throttled; a user's code is good once. */
+/** RFC 8628 §3.3: the verification page's side. A user code is good for one decision. */
 export interface DeviceDesk {
-  /** null: no such code now. `slow-down`: too many wrong codes; do not look. The page asks for confirmation, also when the code came in the URL. */
-  pending(userCode: string, source: string): Promise<PendingDevice | "slow-down" | null>;
-  allow(userCode: string, login: LoginResult): Promise<boolean>;
-  refuse(userCode: string): Promise<boolean>;
+  /**
+   * null: no such code now. `slow-down`: too many wrong codes by this user or from the network `source`; do not look. The page asks for confirmation,
+   * also when the code came in the URL.
+   */
+  pending(
+    userCode: string,
+    by: { readonly user: string; readonly source: string },
+  ): Promise<PendingDevice | "slow-down" | null>;
+  /** The device a page asked about, while nobody has decided. */
+  asked(id: string): Promise<PendingDevice | null>;
+  /** Of any number of calls of these two for one id, one is true. */
+  allow(id: string, login: LoginResult): Promise<boolean>;
+  refuse(id: string, user: string): Promise<boolean>;
 }

@@ -3,8 +3,8 @@
 import type { Command, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Place } from "../store.ts";
 
-/** `interaction`: a user is being asked; `par`: a pushed request (RFC 9126); `code`; `refresh`. */
-export type ObjectKind = "interaction" | "par" | "code" | "refresh";
+/** `interaction`: a user is being asked; `par`: a pushed request (RFC 9126); `code`; `refresh`; `device`: a device code (RFC 8628). */
+export type ObjectKind = "interaction" | "par" | "code" | "refresh" | "device";
 
 export interface ObjectName extends Place {
   readonly kind: ObjectKind;

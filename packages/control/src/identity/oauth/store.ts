@@ -3,6 +3,7 @@
 // transaction. Tables: docs/identity/authorization-code.md "What is stored".
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
+import { deviceCommands } from "../device/device-commands.ts";
 import { grantCommands } from "./grant-commands.ts";
 import { requestCommands } from "./request-commands.ts";
 
@@ -29,8 +30,19 @@ export const oauthMigrations: readonly Migration[] = [
       ];
     },
   },
+  {
+    capability: "oauth",
+    version: 2,
+    name: "device codes",
+    up: (t) => [
+      `CREATE TABLE oauth_device (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, digest ${t.text} NOT NULL, user_code ${t.text} NOT NULL,
+        interval_ms ${t.integer} NOT NULL, next_poll_at ${t.integer} NOT NULL, expires_at ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, digest)) ${t.table}`,
+      "CREATE UNIQUE INDEX oauth_device_user_code ON oauth_device (tenant, environment, user_code)",
+      "CREATE INDEX oauth_device_expires ON oauth_device (expires_at)",
+    ],
+  },
 ];
 
-export const oauthCommands = { ...requestCommands, ...grantCommands } satisfies CommandTable;
+export const oauthCommands = { ...requestCommands, ...grantCommands, ...deviceCommands } satisfies CommandTable;
 
 export type OAuthCommands = typeof oauthCommands;

@@ -92,3 +92,5 @@ const purgePeople: Command<null, number> = {
 };
 
 export const attemptCommands = { takeAttempt, giveAttemptBack, spendOnce, purgePeople } satisfies CommandTable;
+
+export type AttemptCommands = typeof attemptCommands;

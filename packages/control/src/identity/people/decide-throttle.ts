@@ -20,6 +20,10 @@ export const throttleRules = {
   secondFactor: { everyMs: 60_000, burst: 8 },
   /** User codes of the device flow from one network (RFC 8628 §5.1). */
   userCode: { everyMs: 10_000, burst: 10 },
+  /** And by one user, wherever they are. */
+  userCodeOfUser: { everyMs: 30_000, burst: 10 },
+  /** Devices begun from one network in the name of a public client, which anybody can use. */
+  deviceBegin: { everyMs: 1_000, burst: 60 },
 } as const satisfies Record<string, ThrottleRule>;
 
 /** A bucket to take from: its key is a digest, so no name a stranger typed is stored. */

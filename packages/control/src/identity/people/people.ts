@@ -77,7 +77,7 @@ export function openPeople(options: PeopleOptions): People {
     ...accountRoutes(parts),
     ...logoutRoutes(parts),
     ...(parts.desk === null ? [] : flowRoutes(parts)),
-    ...(parts.devices === null ? [] : deviceRoutes(parts)),
+    ...(options.devices === null ? [] : deviceRoutes(parts, options.devices)),
   ];
   return { routes, parts };
 }

@@ -247,7 +247,8 @@ forEachDialect((_dialect, open) => {
       assert.ok(await store.run("allowAuthorization", { ...oauth, grant: facts, code }));
       return `c-${id}`;
     };
-    const redeem = (digest: string) => store.run("redeemCode", { ...place, client: "shop", digest, refresh: null });
+    const redeem = (digest: string) =>
+      store.run("redeemCode", { ...place, kind: "code", client: "shop", digest, refresh: null });
     const codes = [await grantOf(first.sid), await grantOf(second.sid), await grantOf(null)] as const;
     await store.run("endSession", { ...place, sid: first.sid, actor: `user:${user}`, why: "user" });
     assert.equal(await redeem(codes[0]), "gone");

@@ -84,12 +84,12 @@ export const identity = z.strictObject({
       "A client that cannot keep a key (an app on the user's machine, a page): it authenticates with nothing, its tokens are always bound with DPoP.",
     ),
   grants: z
-    .array(z.enum(["client_credentials", "authorization_code", "refresh_token"]))
+    .array(z.enum(["client_credentials", "authorization_code", "device_code", "refresh_token"]))
     .min(1)
     .max(8)
     .prefault(["client_credentials"])
     .describe(
-      "What it may ask for: `client_credentials` for itself, `authorization_code` and `refresh_token` for users.",
+      "What it may ask for: `client_credentials` for itself, `authorization_code`, `device_code` and `refresh_token` for users.",
     ),
   redirectUris: z
     .array(z.string())

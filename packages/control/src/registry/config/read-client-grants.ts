@@ -13,6 +13,9 @@ interface Reader {
   readonly findings: Finding[];
 }
 
+/** Of the grants that are not called `grant_type` by their short word (RFC 8628 §3.4). */
+const longNames = new Map([["device_code", "urn:ietf:params:oauth:grant-type:device_code"]]);
+
 /** Members that say nothing beyond the default are left out. */
 export function readClientGrants({ tree, findings }: Reader, source: IdentitySource): ClientGrants {
   const { grants, redirectUris } = source;
@@ -32,14 +35,14 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
     refuse("grants", "`authorization_code` without a redirect URI to answer at", "add `redirectUris: [https://…]`");
   if (!asks && redirectUris.length > 0)
     refuse("redirectUris", "redirect URIs without `authorization_code` among the grants", "add it to `grants`");
-  if (grants.includes("refresh_token") && !asks)
-    refuse("grants", "`refresh_token` without a grant that begins it", "add `authorization_code`");
+  if (grants.includes("refresh_token") && !asks && !grants.includes("device_code"))
+    refuse("grants", "`refresh_token` without a grant that begins it", "add `authorization_code` or `device_code`");
   if (isPublic) {
     if (grants.includes("client_credentials"))
       refuse(
         "public",
         "a client that cannot keep a key cannot speak for itself",
-        "write `grants: [authorization_code]`",
+        "write `grants: [authorization_code]`, or `[device_code]`",
       );
     for (const way of ["keys", "jwksUri", "tls", "secrets"] as const)
       if (way === "keys" ? source.keys.length > 0 : source[way] !== undefined)
@@ -47,7 +50,7 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
   }
   const isDefault = grants.length === 1 && grants[0] === "client_credentials";
   return {
-    ...(isDefault ? {} : { grantTypes: [...new Set(grants)] }),
+    ...(isDefault ? {} : { grantTypes: [...new Set(grants)].map((grant) => longNames.get(grant) ?? grant) }),
     ...(isPublic ? { isPublic } : {}),
     ...(redirectUris.length === 0 ? {} : { redirectUris }),
   };

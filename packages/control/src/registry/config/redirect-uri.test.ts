@@ -59,7 +59,12 @@ test("grants, redirect URIs and keys of a client fit together, or it is not serv
   const asks = "redirectUris: [https://portal.example/callback]";
   assert.deepEqual(findings(`{ client: portal, grants: [authorization_code, refresh_token], ${asks} }`), []);
   assert.deepEqual(findings(`{ client: portal, public: true, grants: [authorization_code], ${asks} }`), []);
+  assert.deepEqual(findings("{ client: portal, public: true, grants: [device_code, refresh_token] }"), []);
   for (const [identity, said] of [
+    [
+      "{ client: portal, grants: [device_code], redirectUris: [https://portal.example/callback] }",
+      /without `authorization_code`/,
+    ],
     ["{ client: portal, grants: [authorization_code] }", /without a redirect URI/],
     [`{ client: portal, ${asks} }`, /without `authorization_code`/],
     ["{ client: portal, grants: [client_credentials, refresh_token] }", /without a grant that begins it/],

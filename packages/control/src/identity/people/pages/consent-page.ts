@@ -17,10 +17,12 @@ export interface ConsentInput {
   readonly providers: readonly string[];
   /** Operations asked for; null: all that are granted. */
   readonly scopes: readonly string[] | null;
+  /** The code of the device that asks; absent: an application in this browser does. */
+  readonly device?: string;
 }
 
 export function consentPage(input: ConsentInput): Page {
-  const { frame, client, providers, scopes } = input;
+  const { frame, client, providers, scopes, device } = input;
   return {
     title: `Allow ${client}?`,
     ...pick(input),
@@ -28,7 +30,7 @@ export function consentPage(input: ConsentInput): Page {
 <h1>Allow ${client} to act for you?</h1>
 <p class="soft">You are signed in as ${input.user}.</p>
 ${providers.length === 0 ? html`<p>${client} asks to know who you are.</p>` : html`<p>${client} asks to call for you:</p><ul>${providers.map((provider) => providerLine(provider, scopes))}</ul>`}
-<form method="post" action="${frame.base}${input.action}">${hiddenFields(frame)}<input type="hidden" name="step" value="${input.step}">
+${device !== undefined && deviceWarning(client, device)}<form method="post" action="${frame.base}${input.action}">${hiddenFields(frame)}<input type="hidden" name="step" value="${input.step}">
 <button type="submit" name="answer" value="allow">Allow</button>
 <button class="plain" type="submit" name="answer" value="deny">Do not allow</button>
 </form>
@@ -43,6 +45,13 @@ function providerLine(provider: string, scopes: readonly string[] | null): Html 
   if (scopes === null)
     return html`<li><strong>${provider}</strong>: everything it is granted there, now and later</li>`;
   return html`<li><strong>${provider}</strong>: ${own.length === 0 ? "nothing" : own.map((scope, index) => html`${index > 0 && ", "}<code>${scope}</code>`)}</li>`;
+}
+
+/** RFC 8628 §5.4: whoever began this gets in as the person who allows it, so the person is told how to tell a stranger from themselves. */
+function deviceWarning(client: string, code: string): Html {
+  return html`<p>A device that shows the code <strong><code>${code}</code></strong> will be signed in to ${client} as you.</p>
+<p class="error">Did somebody send you this code, or a link with it? Then do not allow it: they would act as you. Allow it only if you started ${client} yourself and can see this code on your device now.</p>
+`;
 }
 
 /** Where a person types the code their device shows. */
@@ -61,6 +70,7 @@ export function deviceCodePage(input: {
     body: html`<main>
 <h1>Connect a device</h1>
 ${errorLine(error)}
+${input.code !== "" && html`<p>Compare this code with the one your device shows. Go on only if they are the same and you started it yourself.</p>`}
 <form method="post" action="${frame.base}/device">${hiddenFields(frame)}
 <label for="user_code">The code your device shows</label>
 <input id="user_code" name="user_code" value="${input.code}" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="32" required${error !== null && html` aria-describedby="error"`}>

@@ -9,7 +9,17 @@ import { consentPage } from "../pages/consent-page.ts";
 import { messagePage, type Page, sendPage, sendRedirect } from "../pages/page.ts";
 import type { SessionFacts } from "../session-commands.ts";
 import type { StoredUser } from "../user-commands.ts";
-import { flowOf, frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
+import {
+  devicePageOf,
+  flowOf,
+  frameOf,
+  getRoute,
+  isDeviceFlow,
+  type PeopleParts,
+  type Posted,
+  postRoute,
+  type Visit,
+} from "./visit.ts";
 
 const consentLifetimeMs = 600_000;
 
@@ -24,7 +34,7 @@ export async function pendingOf(
   { req }: Visit,
   flow: string | null,
 ): Promise<PendingAuthorization | null> {
-  if (flow === null || flow === "device" || parts.desk === null) return null;
+  if (flow === null || isDeviceFlow(flow) || parts.desk === null) return null;
   return parts.desk.pending(flow, req.headers.cookie);
 }
 
@@ -45,7 +55,7 @@ export async function continueFlow(parts: PeopleParts, visit: Visit, flow: strin
   const { res, request } = visit;
   const base = new URL(parts.issuer).pathname;
   if (flow === null) return sendRedirect(res, `${base}/account`, request.cookies);
-  if (flow === "device") return sendRedirect(res, `${base}/device`, request.cookies);
+  if (isDeviceFlow(flow)) return sendRedirect(res, devicePageOf(parts, flow), request.cookies);
   const pending = await pendingOf(parts, visit, flow);
   if (pending === null) return sendPage(res, { ...flowOver, cookies: request.cookies });
   await advance(parts, visit, { pending, isFresh: true });

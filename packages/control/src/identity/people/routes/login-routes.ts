@@ -9,7 +9,16 @@ import { sendPage, sendRedirect } from "../pages/page.ts";
 import { assertionOptions } from "../passkeys.ts";
 import { proveSession } from "../sessions.ts";
 import { continueFlow, flowOver, pendingOf } from "./flow-routes.ts";
-import { flowOf, frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
+import {
+  flowOf,
+  frameOf,
+  getRoute,
+  isDeviceFlow,
+  type PeopleParts,
+  type Posted,
+  postRoute,
+  type Visit,
+} from "./visit.ts";
 
 const challengeLifetimeMs = 120_000;
 const stepLifetimeMs = 300_000;
@@ -117,7 +126,7 @@ interface LoginShown {
 export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginShown): Promise<void> {
   const { flow, error, name = "", status, retryAfter } = shown;
   const pending = await pendingOf(parts, visit, flow);
-  if (pending === null && flow !== null && flow !== "device") return sendPage(visit.res, flowOver);
+  if (pending === null && flow !== null && !isDeviceFlow(flow)) return sendPage(visit.res, flowOver);
   const { binding, cookies } = visit.request;
   const demand: Demand | null =
     pending === null ? null : { acr: pending.acrValues, maxAgeSeconds: pending.maxAgeSeconds };

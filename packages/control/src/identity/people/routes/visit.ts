@@ -3,9 +3,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TokenKeys } from "@sallyport/protocol/token/crypto.ts";
 import type { PeopleConfig } from "../../../registry/config/estate.ts";
+import { parseUserCode, showUserCode } from "../../device/user-code.ts";
 import type { Directory } from "../../directory.ts";
 import type { IssuanceRecorder } from "../../issuance-record.ts";
-import type { AuthorizationDesk, DeviceDesk, PendingAuthorization } from "../../oauth/interaction.ts";
+import type { AuthorizationDesk, PendingAuthorization } from "../../oauth/interaction.ts";
 import type { IssuerRoute } from "../../seams.ts";
 import type { LoginPorts } from "../login.ts";
 import {
@@ -29,7 +30,6 @@ export interface PeopleParts extends LoginPorts, SessionPorts {
   readonly config: () => PeopleConfig | null;
   /** The authorization endpoint's side; null: only the account pages. */
   readonly desk: AuthorizationDesk | null;
-  readonly devices: DeviceDesk | null;
   /** Clients by id, as the registry sees them now. */
   readonly clients: () => Directory["clients"];
   /** Keys that ID tokens of this issuer may be signed with. */
@@ -48,12 +48,31 @@ export interface Posted extends Visit {
   readonly form: Form;
 }
 
-/** Id of an authorization request, or the word for the device page. */
+/** Id of an authorization request, or the word for the device page with the code it was opened with. */
 const flowForm = /^(?:device|[A-Za-z0-9_-]{16,128})$/;
+const deviceMark = "device.";
 
 export function flowOf(fields: Form): string | null {
   const flow = fields.get("flow") ?? "";
-  return flowForm.test(flow) ? flow : null;
+  return flowForm.test(flow) || (isDeviceFlow(flow) && deviceFlow(flow.slice(deviceMark.length)) === flow)
+    ? flow
+    : null;
+}
+
+/** The flow of the device page; a code that cannot be one is left out. */
+export function deviceFlow(typed: string): string {
+  const code = parseUserCode(typed);
+  return code === null ? "device" : `${deviceMark}${code}`;
+}
+
+export function isDeviceFlow(flow: string): boolean {
+  return flow === "device" || flow.startsWith(deviceMark);
+}
+
+/** Where the device page is, with the code it was opened with filled in. */
+export function devicePageOf(parts: Pick<PeopleParts, "issuer">, flow: string): string {
+  const code = parseUserCode(flow.slice(deviceMark.length));
+  return `${new URL(parts.issuer).pathname}/device${code === null ? "" : `?user_code=${showUserCode(code)}`}`;
 }
 
 async function visitOf(parts: PeopleParts, req: IncomingMessage, res: ServerResponse): Promise<Visit> {
