@@ -43,7 +43,7 @@ export function createActions(parts: ControlParts): AdminActions {
       const { tenant, store, hub } = parts;
       if (!(await store.run("revokeNode", { tenant, node, actor, reason })))
         throw new AdminFault("not-found", `there is no active gateway ${node}`, "sallyport gateway list shows them");
-      for (const identity of parts.identities.values()) identity.setHopKey(node, null);
+      for (const identity of parts.identities.values()) identity.hopKeys.set(node, null);
       hub.evict(node, "revoked by an operator");
       parts.service.refusals.delete(node);
       await parts.changed();

@@ -121,15 +121,15 @@ forEachDialect((_dialect, open) => {
   test("attack: a node announces a hop key it does not hold, or another node's with that node's proof", async () => {
     const [own, foreign] = [generateSigner("ES256").signer, generateSigner("ES256").signer];
     await announce(eu, own);
-    assert.equal(identity.hopKey(eu.node)?.kid, own.kid);
+    assert.equal(identity.hopKeys.of(eu.node)?.kid, own.kid);
     await announce(us, foreign, own);
     await announce(us, own, own, eu.node);
-    assert.equal(identity.hopKey(us.node), null, "no proof, no key");
+    assert.equal(identity.hopKeys.of(us.node), null, "no proof, no key");
     await announce(us, own);
-    assert.equal(identity.hopKey(us.node), null, "a key is one node's");
+    assert.equal(identity.hopKeys.of(us.node), null, "a key is one node's");
     await announce(us, foreign);
-    assert.equal(identity.hopKey(us.node)?.kid, foreign.kid);
-    assert.equal(identity.hopKey(eu.node)?.kid, own.kid);
+    assert.equal(identity.hopKeys.of(us.node)?.kid, foreign.kid);
+    assert.equal(identity.hopKeys.of(eu.node)?.kid, own.kid);
   });
 
   test("attack: a node asks for a certificate and gets the listener names of another region", async () => {

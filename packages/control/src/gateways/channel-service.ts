@@ -198,7 +198,7 @@ export class ChannelService {
     if (message.t !== "hop-key") return;
     const identity = this.#options.identity(address.environment);
     const key = this.#provenHopKey(address, message);
-    if (identity === null || key === null || !identity.setHopKey(address.node, key)) {
+    if (identity === null || key === null || !identity.hopKeys.set(address.node, key)) {
       this.#options.fault(new Error(`the hop key of ${address.node} is not proven, or is another node's`));
       return;
     }
@@ -238,7 +238,7 @@ export class ChannelService {
   }
 
   async #hopCertificate(address: NodeAddress, identity: EnvironmentIdentity): Promise<DownMessage | null> {
-    const key = identity.hopKey(address.node);
+    const key = identity.hopKeys.of(address.node);
     if (key === null) return null;
     const exp = Math.floor((this.#options.clock.now() + hopCertificateMs) / 1000);
     const signer = await this.#options.snapshotSigner(address.group);

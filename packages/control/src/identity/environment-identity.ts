@@ -8,7 +8,6 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { DownMessage, Revocation } from "@sallyport/protocol/channel/messages.ts";
-import type { PublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { PeopleConfig } from "../registry/config/estate.ts";
@@ -20,6 +19,7 @@ import { createDevices, type Devices } from "./device/parts.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
 import { tokenExchange } from "./exchange/exchange-grant.ts";
 import { isRevokedIn } from "./exchange/revoked.ts";
+import { HopKeys } from "./hop-keys.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { createIssuer, type IssuerOptions, issuerUrl, type RingView } from "./issuer.ts";
@@ -70,11 +70,6 @@ export interface EnvironmentIdentityOptions {
   readonly fault: (error: unknown) => void;
 }
 
-interface HopKey {
-  readonly kid: string;
-  readonly jwk: PublicJwk;
-}
-
 type RevocationsMessage = Extract<DownMessage, { t: "revocations" }>;
 
 /** As many as one read of the store gives. */
@@ -92,7 +87,7 @@ export class EnvironmentIdentity {
   readonly #devices: Devices;
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
-  readonly #hopKeys = new Map<string, HopKey>();
+  readonly hopKeys = new HopKeys();
   readonly #credentials: ClientCredentials;
   /** Keys that clients publish. */
   readonly published: PublishedKeys;
@@ -154,7 +149,7 @@ export class EnvironmentIdentity {
       routes: this.#pages(seeds),
       grants: [...this.#oauth.grants, this.#devices.grant, this.#exchange()],
       openGrants: [jwtBearer(this.trusted)],
-      documents: { "hop-jwks": () => this.#hopJwks() },
+      documents: { "hop-jwks": () => this.hopKeys.jwks() },
       onFault: options.fault,
     });
   }
@@ -326,21 +321,6 @@ export class EnvironmentIdentity {
     await this.#options.pseudonyms.key(this.environment);
   }
 
-  /** The hop key a node signs with from now on; null removes the node's. False: the key is another node's, and stays that one's. */
-  setHopKey(node: string, key: HopKey | null): boolean {
-    if (key === null) {
-      this.#hopKeys.delete(node);
-      return true;
-    }
-    for (const [other, { kid }] of this.#hopKeys) if (kid === key.kid && other !== node) return false;
-    this.#hopKeys.set(node, key);
-    return true;
-  }
-
-  hopKey(node: string): HopKey | null {
-    return this.#hopKeys.get(node) ?? null;
-  }
-
   #renewDirectory(): void {
     if (this.#inForce === null) return;
     const { config, states } = this.#inForce;
@@ -378,10 +358,6 @@ export class EnvironmentIdentity {
   /** For operators: what a token is worth here. */
   judge(token: string): Promise<TokenState> {
     return judgeToken(token, this.#judging());
-  }
-
-  #hopJwks(): unknown {
-    return { keys: [...this.#hopKeys.values()].map(({ kid, jwk }) => ({ ...jwk, kid, use: "sig" })) };
   }
 
   #view(): RingView {
