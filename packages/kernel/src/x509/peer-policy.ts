@@ -5,9 +5,11 @@ import type { TLSSocket } from "node:tls";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { CertificateIdentity, TrustObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { compared, instant } from "@sallyport/protocol/verdict.ts";
+import { parseAddress } from "../dial/address.ts";
 import type { Certificate } from "./certificate.ts";
 import { certificateThumbprint, readCertificate } from "./certificate.ts";
 import { DerFault } from "./der.ts";
+import { printName, readName } from "./distinguished-name.ts";
 import { oid } from "./oids.ts";
 import { parsePemCertificates } from "./pem.ts";
 
@@ -84,9 +86,16 @@ export type PeerVerdict =
   | { readonly kind: "allow"; readonly x5t: string; readonly notAfterMs: number }
   | ({ readonly kind: "deny" } & NonNullable<Objection>);
 
+/** Of clients of an issuer a name may also be an address, a mailbox, or the subject as its one RFC 4514 text (distinguished-name.ts). */
+export interface PeerIdentity {
+  readonly trust: string;
+  readonly kind: CertificateIdentity["kind"] | "ip" | "email" | "subject";
+  readonly value: string;
+}
+
 export interface PeerQuestion {
   readonly peer: Peer;
-  readonly identity: CertificateIdentity;
+  readonly identity: PeerIdentity;
   /** The bundle that `identity.trust` names. */
   readonly trust: TrustBundle;
   /** Milliseconds since the epoch. */
@@ -199,10 +208,11 @@ function issuedBy(child: Certificate, issuer: Certificate): boolean {
 }
 
 /** Exactly one SAN of the declared kind, equal to the declared value. A second one would let one certificate be two systems. */
-function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIdentity): Objection {
+function objectToNames(leaf: Certificate, x5t: string, identity: PeerIdentity): Objection {
+  const subject = identity.kind === "subject" ? subjectOf(leaf) : null;
   const facts = compared(
     `${identity.kind}:${identity.value}`,
-    identity.kind === "x5t" ? `x5t:${x5t}` : describeNames(leaf),
+    identity.kind === "x5t" ? `x5t:${x5t}` : subject === null ? describeNames(leaf) : `subject:${subject}`,
   );
   const unknown: Objection = {
     code: "certificate-unknown",
@@ -210,6 +220,7 @@ function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIden
     facts,
   };
   if (identity.kind === "x5t") return x5t === identity.value ? null : unknown;
+  if (identity.kind === "subject") return subject === identity.value ? null : unknown;
   const names = leaf.names.filter((name) => name.kind === identity.kind).map((name) => name.value);
   if (names.length > 1)
     return {
@@ -217,14 +228,35 @@ function objectToNames(leaf: Certificate, x5t: string, identity: CertificateIden
       reason: `the certificate has more than one ${identity.kind} name: declare its x5t instead`,
       facts,
     };
-  const fold = (value: string) => (identity.kind === "dns" ? value.toLowerCase() : value);
-  return names[0] !== undefined && fold(names[0]) === fold(identity.value) ? null : unknown;
+  const declared =
+    identity.kind === "ip" ? Buffer.from(parseAddress(identity.value) ?? []).toString("hex") : identity.value;
+  const [name] = names;
+  return name !== undefined && name !== "" && fold(identity.kind, name) === fold(identity.kind, declared)
+    ? null
+    : unknown;
+}
+
+/** Case says nothing in a host name, also in that of a mailbox (RFC 5280 §7.2, §7.5). */
+function fold(kind: PeerIdentity["kind"], value: string): string {
+  if (kind === "dns") return value.toLowerCase();
+  const at = value.lastIndexOf("@");
+  return kind === "email" ? value.slice(0, at) + value.slice(at).toLowerCase() : value;
+}
+
+/** The subject as its one text; null where it could be read two ways. */
+function subjectOf({ subject }: Certificate): string | null {
+  try {
+    return printName(readName(subject));
+  } catch (fault) {
+    if (fault instanceof DerFault) return null;
+    throw fault;
+  }
 }
 
 /**
  * Is this peer the declared identity? Pure. All must hold: TLS verified a path; what was presented leads, signature by signature, to a
- * root of the named bundle; all of it is valid now; the leaf is a client's and no CA; exactly one SAN is the declared one (never the
- * common name).
+ * root of the named bundle; all of it is valid now; the leaf is a client's and no CA; exactly one SAN, or the whole subject, is the
+ * declared one (never the common name alone).
  */
 export function judgePeer(question: PeerQuestion): PeerVerdict {
   const { peer, identity, trust, nowMs } = question;

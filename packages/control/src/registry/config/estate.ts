@@ -1,6 +1,7 @@
 // Promises the estate as data: per environment, resolved, self-contained (schemas, keys and roots included), plain JSON.
 // Trusts load.ts, which makes it from files. An environment never holds a value of another one: the wall is in the shape.
 // Specified in docs/configuration.md.
+import type { PeerIdentity } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type {
   AttributeSource,
@@ -40,8 +41,8 @@ export interface OperationConfig {
 
 /** How a client proves itself at the issuer: one way, and no other is accepted from it. */
 export type ClientAuthentication =
-  /** `uri` or `dns`. */
-  | { readonly method: "tls_client_auth"; readonly identity: CertificateIdentity }
+  /** Any kind but `x5t`. */
+  | { readonly method: "tls_client_auth"; readonly identity: PeerIdentity }
   /** SHA-256 of each certificate, base64url. */
   | { readonly method: "self_signed_tls_client_auth"; readonly x5t: readonly string[] }
   /** Until then, milliseconds since the epoch. */

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { logoutKeys } from "./logout-schema.ts";
-import { date, filePath, hostName, id, jwksUrl, prose } from "./words.ts";
+import { addressName, date, distinguishedName, filePath, hostName, id, jwksUrl, prose } from "./words.ts";
 
 const uriName = () =>
   z
@@ -23,9 +23,23 @@ const certificate = z.strictObject({
 });
 
 const tls = z.strictObject({
-  trust: id().optional().describe("Bundle in trust/ whose roots may end the chain; with `uri` or `dns`."),
+  trust: id()
+    .optional()
+    .describe("Bundle in trust/ whose roots may end the chain; with exactly one of the names below."),
   uri: uriName().optional().describe("The one URI subject alternative name, for example a SPIFFE id."),
   dns: hostName().optional().describe("The one DNS subject alternative name."),
+  ip: addressName().optional().describe("The one IP subject alternative name."),
+  email: z
+    .string()
+    .max(320)
+    .regex(/^[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$/)
+    .optional()
+    .describe("The one mailbox among the subject alternative names."),
+  subject: distinguishedName()
+    .optional()
+    .describe(
+      "The whole subject (RFC 4514), for example `CN=orders,OU=Shop,O=Acme`; RFC 8705 `tls_client_auth_subject_dn`.",
+    ),
   selfSigned: z
     .array(filePath())
     .min(1)
@@ -70,7 +84,7 @@ export const identity = z.strictObject({
   tls: tls
     .optional()
     .describe(
-      "It proves itself at the token endpoint by a TLS client certificate: `uri`, `dns` or `selfSigned` (RFC 8705).",
+      "It proves itself at the token endpoint by a TLS client certificate: `uri`, `dns`, `ip`, `email`, `subject` or `selfSigned` (RFC 8705).",
     ),
   secrets: secrets
     .optional()

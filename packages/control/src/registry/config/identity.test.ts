@@ -108,7 +108,22 @@ const mistakes: readonly (readonly [string, string, string])[] = [
   [
     "two names",
     "tls: { trust: mesh, uri: spiffe://acme/orders, dns: orders.internal }",
-    "systems/orders.yaml:4:3 error $.identity.tls: `tls` needs exactly one of `uri`, `dns` and `selfSigned`. Fix: keep the one your certificates carry",
+    "systems/orders.yaml:4:3 error $.identity.tls: `tls` needs exactly one of `uri`, `dns`, `ip`, `email`, `subject` and `selfSigned`. Fix: keep the one your certificates carry",
+  ],
+  [
+    "a subject that is no RFC 4514 name",
+    "tls: { trust: mesh, subject: 'CN=orders, O=Acme' }",
+    "systems/orders.yaml:4:32 error $.identity.tls.subject: not a distinguished name (RFC 4514). Fix: write `CN=orders,O=Acme,C=DE` without spaces around `,`; types are CN, SERIALNUMBER, C, L, ST, STREET, O, OU, UID, DC or an object identifier",
+  ],
+  [
+    "a subject with a NUL",
+    "tls: { trust: mesh, subject: 'CN=orders\\00' }",
+    "systems/orders.yaml:4:32 error $.identity.tls.subject: a value that is empty, too long, or holds characters that are not seen. Fix: write 1 to 256 characters that can be seen",
+  ],
+  [
+    "an address with a port",
+    "tls: { trust: mesh, ip: '10.1.2.3:443' }",
+    "systems/orders.yaml:4:27 error $.identity.tls.ip: not an IP address. Fix: write it without a port or a network, for example `10.1.2.3`",
   ],
   [
     "a bundle beside a certificate of its own",
@@ -162,6 +177,38 @@ test("a private key beside a certificate is known to everybody who reads the est
   const pem = `${own.cert}${privateKey.export({ format: "pem", type: "pkcs8" })}`;
   const { findings } = load({ ...orders("tls: { selfSigned: [orders.pem] }"), "systems/orders.pem": pem });
   assert.match(findings.map(formatFinding).join("\n"), /systems\/orders\.pem: a private key/);
+});
+
+const mesh = { "trust/mesh.yaml": "trust: mesh\nroots: [root.pem]\n", "trust/root.pem": ca.certificatePem };
+
+test("a client may be known by its whole subject, an address or a mailbox, each kept in its one spelling", () => {
+  const identityIn = (tls: string) => {
+    const { estate, findings } = load({ ...orders(`tls: { trust: mesh, ${tls} }`), ...mesh });
+    assert.deepEqual(findings.filter(({ severity }) => severity === "error").map(formatFinding), []);
+    const way = estate.environments[0]?.systems.find(({ id }) => id === "orders")?.clients[0]?.authentication;
+    return way?.method === "tls_client_auth" ? way.identity : null;
+  };
+  const subject = { trust: "mesh", kind: "subject", value: "OU=Shop+CN=orders,O=Acme\\, Inc." };
+  assert.deepEqual(identityIn("subject: 'ou=Shop+cn=\\6frders,o=Acme\\2c Inc.'"), subject);
+  assert.deepEqual(identityIn("ip: 10.1.2.3"), { trust: "mesh", kind: "ip", value: "10.1.2.3" });
+  const v6 = { trust: "mesh", kind: "ip", value: "2001:db8:0:0:0:0:0:1" };
+  assert.deepEqual(identityIn("ip: '2001:DB8::1'"), v6);
+  assert.deepEqual(identityIn("email: orders@acme.example"), {
+    trust: "mesh",
+    kind: "email",
+    value: "orders@acme.example",
+  });
+});
+
+test("DN injection: two spellings of one subject cannot be two clients", () => {
+  const other = "identity:\n  client: other\n  tls: { trust: mesh, subject: 'cn=\\6frders,o=Acme' }\n";
+  const { findings } = load({
+    ...orders("tls: { trust: mesh, subject: 'CN=orders,O=Acme' }"),
+    ...mesh,
+    "systems/other.yaml": `system: other\n${other}`,
+  });
+  const shared = findings.filter(({ message }) => message.startsWith("the certificate identity also belongs to"));
+  assert.equal(shared.length, 2);
 });
 
 test("one certificate name cannot be two clients", () => {

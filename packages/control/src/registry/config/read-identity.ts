@@ -103,16 +103,25 @@ function readAuthentication(reader: Reader, source: IdentitySource): ClientAuthe
   return null;
 }
 
+const tlsNameKinds = ["uri", "dns", "ip", "email", "subject"] as const;
+
 function readTls(reader: Reader, source: NonNullable<IdentitySource["tls"]>): ClientAuthentication | null {
   const { tree, findings, io } = reader;
-  const { trust, uri, dns, selfSigned } = source;
-  const names = [uri, dns, selfSigned].filter((name) => name !== undefined);
+  const { trust, selfSigned } = source;
+  const names = tlsNameKinds.flatMap((kind) => {
+    const value = source[kind];
+    return value === undefined ? [] : [{ kind, value }];
+  });
   const refuse = (message: string, fix: string) => {
     findings.push(errorAt(spotOf(tree, ["identity", "tls"], "key"), message, fix));
     return null;
   };
-  if (names.length !== 1)
-    return refuse("`tls` needs exactly one of `uri`, `dns` and `selfSigned`", "keep the one your certificates carry");
+  const [name] = names;
+  if (names.length + (selfSigned === undefined ? 0 : 1) !== 1)
+    return refuse(
+      "`tls` needs exactly one of `uri`, `dns`, `ip`, `email`, `subject` and `selfSigned`",
+      "keep the one your certificates carry",
+    );
   if (selfSigned !== undefined) {
     if (trust !== undefined) return refuse("a certificate that is declared itself needs no bundle", "remove `trust`");
     const x5t = selfSigned.flatMap((file, index) => {
@@ -122,10 +131,9 @@ function readTls(reader: Reader, source: NonNullable<IdentitySource["tls"]>): Cl
     });
     return { method: "self_signed_tls_client_auth", x5t };
   }
-  if (trust === undefined) return refuse("a name without a bundle is anybody's name", "add `trust: <bundle>`");
-  const identity: CertificateIdentity =
-    uri === undefined ? { trust, kind: "dns", value: dns ?? "" } : { trust, kind: "uri", value: uri };
-  return { method: "tls_client_auth", identity };
+  if (trust === undefined || name === undefined)
+    return refuse("a name without a bundle is anybody's name", "add `trust: <bundle>`");
+  return { method: "tls_client_auth", identity: { trust, ...name } };
 }
 
 function readSecrets(

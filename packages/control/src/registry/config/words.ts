@@ -1,5 +1,7 @@
 // Promises the small words of the configuration (ids, durations, sizes, rates, dates, matches) as typed values or a sentence with the fix.
 // Trusts nothing. Specified in docs/configuration.md "Words".
+import { parseAddress } from "@sallyport/kernel/dial/address.ts";
+import { NameFault, parseName, printName } from "@sallyport/kernel/x509/distinguished-name.ts";
 import { claimText } from "@sallyport/protocol/token/claim-types.ts";
 import { z } from "zod";
 import { idMax, textMax } from "./bounds.ts";
@@ -290,6 +292,31 @@ export const claimName = () =>
           "write its name, or a JSON Pointer such as `/kubernetes.io/serviceaccount/uid`",
         ),
   );
+
+/** A subject, as its one RFC 4514 text. */
+export const distinguishedName = () =>
+  word((text) => {
+    try {
+      return { value: printName(parseName(text)) };
+    } catch (fault) {
+      if (fault instanceof NameFault) return refuse(fault.message, fault.fix);
+      throw fault;
+    }
+  });
+
+/** An address literal, in its one spelling: IPv6 as eight groups. */
+export const addressName = () =>
+  word((text) => {
+    const bytes = parseAddress(text);
+    return bytes === null
+      ? refuse("not an IP address", "write it without a port or a network, for example `10.1.2.3`")
+      : { value: bytes.length === 4 ? text : groupsOf(bytes) };
+  });
+
+function groupsOf(bytes: Uint8Array): string {
+  const pairs = Array.from({ length: 8 }, (_, at) => ((bytes[2 * at] ?? 0) << 8) | (bytes[2 * at + 1] ?? 0));
+  return pairs.map((pair) => pair.toString(16)).join(":");
+}
 
 /** An https URL without credentials, query and fragment; the path counts. */
 export const jwksUrl = () =>
