@@ -93,6 +93,12 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.grants": obeyed("packages/control/src/identity/provider.ts", "client.grantTypes.filter"),
   "identity.redirectUris": obeyed("packages/control/src/identity/authorization-shell.ts", "client.redirectUris"),
   "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
+  "identity.backchannelLogout.uri": obeyed(`${people}/send-logout.ts`, "new URL(uri)"),
+  "identity.backchannelLogout.allowPrivate": obeyed(`${people}/send-logout.ts`, "allowPrivate ? [host] : []"),
+  "identity.backchannelLogout.tls.ca": obeyed(
+    "packages/control/src/identity/environment-identity.ts",
+    "name === trust",
+  ),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
   "identity.jwksUri": obeyed(fetchJwks, "new URL(uri)"),
   "identity.jwksServer.ca": keySource,

@@ -24,6 +24,11 @@ export const pens: readonly Pen[] = [
     hands: ["packages/control/src/identity/mint.ts"],
   },
   {
+    names: ["signLogoutTokenClaims"],
+    from: `${token}/logout-token.ts`,
+    hands: ["packages/control/src/identity/mint.ts"],
+  },
+  {
     names: ["signHopToken"],
     from: `${token}/hop-token.ts`,
     hands: ["packages/gateway/src/exchange/hop-tokens.ts"],

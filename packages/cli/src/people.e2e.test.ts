@@ -1,7 +1,8 @@
 // People as an operator and a person meet them: the estate's word, the link, the page, the end of a session, over a control plane with its real store and sockets.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -11,6 +12,8 @@ import { TestBrowser } from "@sallyport/control/identity/people/browser.test-sup
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
 import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
+import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { openAdminClient } from "./admin-connection.ts";
 import { freePorts } from "./installation.test-support.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
@@ -60,13 +63,14 @@ uses:
     purpose: Show people their invoices on the big screen
     operations: [invoice.read]
 `;
-const estate = (people: string) =>
+const estate = (people: string, more: Readonly<Record<string, string>> = {}) =>
   loadEstateFrom(
     memoryEstateIo(
       {
         ...soundEstate(),
         "systems/app.yaml": app,
         "systems/tv.yaml": tv,
+        ...more,
         "sallyport.yaml": `estate: default\nenvironments:\n  production:\n${people}`,
       },
       Date.now,
@@ -145,11 +149,77 @@ test("nobody signs in before the estate says so; then a link makes an account, a
 const claimsOf = (token: unknown): Readonly<Record<string, unknown>> =>
   JSON.parse(Buffer.from(String(token).split(".")[1] ?? "", "base64url").toString());
 
-test("an app asks, a person signs in and says yes, the token says what their log-in was worth, and with the session its refresh ends", {
+const aDay = { notBeforeMs: Date.now() - 3_600_000, notAfterMs: Date.now() + 82_800_000 };
+
+function serverIdentity(ca: LocalCa) {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const publicKeySpki = publicKey.export({ format: "der", type: "spki" });
+  const of = {
+    ca,
+    publicKeySpki,
+    names: { dns: ["localhost"] },
+    usage: "server",
+    random: systemRandom,
+    ...aDay,
+  } as const;
+  return { cert: issueLeaf(of).pem, key: privateKey.export({ type: "pkcs8", format: "pem" }).toString() };
+}
+
+/** The app's own server, which hears of ends. */
+class Told {
+  readonly #ca = createLocalCa({
+    tenant: "main",
+    environment: "production",
+    random: systemRandom,
+    ...aDay,
+    use: "test",
+  });
+  readonly tokens: string[] = [];
+  status = 503;
+  #heard = Promise.withResolvers<void>();
+  readonly #server = createServer(serverIdentity(this.#ca), async (req, res) => {
+    let body = "";
+    for await (const chunk of req) body += chunk;
+    this.tokens.push(new URLSearchParams(body).get("logout_token") ?? "");
+    res.writeHead(this.status).end();
+    this.#heard.resolve();
+  });
+
+  async start(): Promise<Readonly<Record<string, string>>> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "localhost", resolve));
+    const address = this.#server.address();
+    const uri = `https://localhost:${typeof address === "object" ? address?.port : ""}/ended`;
+    const told = `  postLogoutRedirectUris: ["http://127.0.0.1/bye"]
+  backchannelLogout: { uri: "${uri}", allowPrivate: true, tls: { ca: receiver } }
+uses:`;
+    return {
+      "systems/app.yaml": app.replace("uses:", told),
+      "trust/receiver.yaml": "trust: receiver\nroots: [receiver.pem]\n",
+      "trust/receiver.pem": this.#ca.certificatePem,
+    };
+  }
+
+  /** The next token. */
+  async next(): Promise<string> {
+    await this.#heard.promise;
+    this.#heard = Promise.withResolvers<void>();
+    return this.tokens.at(-1) ?? "";
+  }
+
+  stop(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+test("an app asks, a person signs in and says yes, the token says what their log-in was worth; they sign out, its refresh ends and the app is told, over a restart", {
   timeout: 120_000,
-}, async () => {
-  const running = await start();
-  await running.apply(estate("    people:\n      signIn: [password]\n"));
+}, async (t) => {
+  let running = await start();
+  const told = new Told();
+  t.after(() => told.stop());
+  const more = await told.start();
+  await running.apply(estate("    people:\n      signIn: [password]\n", more));
   const issuer = running.issuers()["production"] ?? "";
   const ca = readFileSync(join(data, "ca", "control.pem"), "utf8");
   const made = await call<{ id: string; link: string }>("POST", "/v1/users", { name: "bert" });
@@ -162,7 +232,7 @@ test("an app asks, a person signs in and says yes, the token says what their log
   const query = new URLSearchParams({
     ...{ client_id: "app", response_type: "code", redirect_uri: "http://127.0.0.1:49152/callback", state: "s" },
     ...{ code_challenge: createHash("sha256").update(verifier).digest("base64url"), code_challenge_method: "S256" },
-    ...{ resource: `${issuer}/systems/billing`, scope: "billing:invoice.read" },
+    ...{ resource: `${issuer}/systems/billing`, scope: "openid billing:invoice.read" },
   });
   const asked = await browser.get(`/main/production/authorize?${query}`);
   const path = (to: string | null) => (to ?? "").replace(running.addresses.identity, "");
@@ -207,7 +277,29 @@ test("an app asks, a person signs in and says yes, the token says what their log
   const fresh = await token({ grant_type: "refresh_token", refresh_token: String(first.body["refresh_token"]) });
   assert.equal(fresh.status, 200, fresh.text);
   assert.equal(claimsOf(fresh.body["access_token"])["auth_time"], claims["auth_time"], "a refresh is no log-in");
-  await call("POST", `/v1/sessions/${session?.sid}/end`, { reason: "left the desk" });
+
+  const { body: metadata } = await send(`${issuer}/.well-known/openid-configuration`, ca);
+  const out = new URLSearchParams({
+    ...{ id_token_hint: String(first.body["id_token"]), post_logout_redirect_uri: "http://127.0.0.1:49152/bye" },
+    state: "s2",
+  });
+  const leaving = await browser.get(path(`${metadata["end_session_endpoint"]}?${out}`));
+  assert.match(leaving.text, /app asks to sign you out here/);
+  const left = await browser.submit(leaving, "/session/end/decide", { answer: "yes" });
+  assert.equal(left.location, "http://127.0.0.1:49152/bye?state=s2");
+  const refused = await told.next();
+  // What could not be told is told by the next run of control.
+  running = await start();
+  const { warnings } = await call<{ warnings: readonly string[] }>("GET", "/v1/status");
+  assert.ok(warnings.some((text) => /app could not be told of 1 ended log-ins \(status-503\)/.test(text)));
+  told.status = 200;
+  const taken = await told.next();
+  const { body: set } = await send(`${issuer}/jwks`, ca);
+  const verified = await jwtVerify(taken, createLocalJWKSet(set as unknown as JSONWebKeySet), {
+    ...{ issuer, audience: "app", typ: "logout+jwt" },
+  });
+  assert.deepEqual([verified.payload.sub, verified.payload["sid"]], [made.id, session?.sid]);
+  assert.equal(verified.payload.jti, claimsOf(refused)["jti"]);
   const after = await token({ grant_type: "refresh_token", refresh_token: String(fresh.body["refresh_token"]) });
   assert.deepEqual([after.status, after.body["error"]], [400, "invalid_grant"]);
   assert.deepEqual(faults, []);

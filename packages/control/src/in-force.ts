@@ -12,6 +12,7 @@ import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
 import type { Passwords } from "./identity/people/password.ts";
+import { createSendLogout } from "./identity/people/send-logout.ts";
 import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
@@ -46,6 +47,7 @@ export class InForce {
   readonly identities = new Map<string, EnvironmentIdentity>();
   readonly #options: InForceOptions;
   readonly #fetchJwks = createFetchJwks(createDialer());
+  readonly #sendLogout = createSendLogout(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
   #running: Promise<boolean> = Promise.resolve(true);
   #queued: Promise<boolean> | null = null;
@@ -182,6 +184,7 @@ export class InForce {
       fetchJwks: this.#fetchJwks,
       // Never rejects: what cannot be taken up is reported, and tried again by `tick`.
       issuerKeysChanged: () => void this.changed(),
+      sendLogout: this.#sendLogout,
       tenant,
       environment,
       region,

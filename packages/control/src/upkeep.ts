@@ -6,6 +6,7 @@ import type { AdminLog } from "./audit/admin-log.ts";
 import type { ControlCommands } from "./commands.ts";
 import { type ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
+import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import type { Operators } from "./identity/operators-at-work.ts";
 import type { InForce } from "./in-force.ts";
 
@@ -30,21 +31,17 @@ const purgeRoundsMax = 20;
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
   const { inForce, service, adminLog, operators, hub, store, clock, fault } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
+  const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
+    await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
+  };
   const stops = [
     repeat(tickMs, fault, () => inForce.tick()),
     // Each on its own: none of these waits for snapshots to be compiled.
     repeat(tickMs, fault, () => operators.tick()),
-    // Whoever is slow to show its keys holds up nobody else's.
-    repeat(
-      tickMs,
-      fault,
-      async () => void (await Promise.all([...inForce.identities.values()].map(({ trusted }) => trusted.tick()))),
-    ),
-    repeat(
-      tickMs,
-      fault,
-      async () => void (await Promise.all([...inForce.identities.values()].map(({ published }) => published.tick()))),
-    ),
+    // Whoever is slow to show its keys, or to be told, holds up nobody else.
+    repeat(tickMs, fault, () => everywhere(({ trusted }) => trusted.tick())),
+    repeat(tickMs, fault, () => everywhere(({ published }) => published.tick())),
+    repeat(tickMs, fault, () => everywhere((identity) => identity.tellClients())),
     repeat(tickMs, fault, () => adminLog.drain()),
     repeat(housekeepingMs, fault, async () => {
       await inForce.flush();

@@ -33,9 +33,19 @@ interface SessionRow {
   readonly browser: string;
 }
 
+interface UndeliveredRow {
+  readonly session: string;
+  readonly environment: string;
+  readonly client: string;
+  readonly attempts: number;
+  readonly why: string;
+  readonly endedAt: number;
+  readonly nextAt: number | null;
+}
+
 type Connected = Awaited<ReturnType<Connect>>;
 
-/** `sallyport user add|list|disable|enable|reset` and `sallyport session list|end`. */
+/** `sallyport user add|list|disable|enable|reset` and `sallyport session list|undelivered|end`. */
 export function userCommands(program: Command, connect: Connect): void {
   const group = program.command("user").description("add people who may sign in, see them, and end what they hold");
   group
@@ -144,6 +154,28 @@ function sessionCommands(program: Command, connect: Connect): void {
             when(row.seenAt),
             row.acr.replace("urn:sallyport:acr:", ""),
             `${row.browser} (${row.device})`,
+          ]),
+        ]),
+      );
+    });
+  group
+    .command("undelivered")
+    .description("ends of log-ins that an application could not be told of, and when it is tried again")
+    .action(async (_options: unknown, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const rows = await client.call<readonly UndeliveredRow[]>("GET", "/v1/logouts");
+      const when = (at: number) => new Date(at).toISOString().slice(0, 16);
+      terminal.result(rows, () =>
+        terminal.table([
+          ["CLIENT", "ENVIRONMENT", "SESSION", "ENDED", "TRIES", "WHY", "NEXT TRY"],
+          ...rows.map((row) => [
+            row.client,
+            row.environment,
+            row.session,
+            when(row.endedAt),
+            String(row.attempts),
+            row.why,
+            row.nextAt === null ? "none" : when(row.nextAt),
           ]),
         ]),
       );

@@ -1,6 +1,7 @@
 // Promises the acts of an operator on users and sessions: each one transaction with its record and what follows, then pushed to gateways.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md, docs/identity/people.md.
 import type { ControlParts } from "../control-parts.ts";
+import type { UndeliveredLogout } from "../identity/people/logout-commands.ts";
 import { digestOf, makeSecret, makeUserId } from "../identity/people/one-time-secrets.ts";
 import type { SessionFacts } from "../identity/people/session-commands.ts";
 import type { UserSummary } from "../identity/people/user-commands.ts";
@@ -44,6 +45,8 @@ export interface PeopleActions {
   ): Promise<EnrolmentAnswer>;
   /** Up to 1,000 living ones of each environment, the newest first. */
   sessions(): Promise<readonly InEnvironment<SessionFacts>[]>;
+  /** Ends that clients could not be told of: up to 1,000 of each environment, the newest first. */
+  undelivered(): Promise<readonly InEnvironment<UndeliveredLogout>[]>;
   endSession(
     actor: Actor,
     end: { readonly id: string; readonly environment: string; readonly reason: string },
@@ -65,6 +68,7 @@ export function peopleActions(parts: ControlParts): PeopleActions {
   return {
     users: () => everywhere((environment) => store.run("listUsers", { tenant, environment })),
     sessions: () => everywhere((environment) => store.run("listSessions", { tenant, environment })),
+    undelivered: () => everywhere((environment) => store.run("listUndelivered", { tenant, environment })),
     addUser: async (actor, { environment, name, linkLifetimeMs }) => {
       const issuer = issuerWithPeople(parts, environment);
       const id = makeUserId(random);

@@ -66,6 +66,14 @@ export const peopleRoutes: readonly AdminRoute[] = [
     handle: ({ actions }) => actions.sessions(),
   },
   {
+    method: "GET",
+    path: "/v1/logouts",
+    action: "session.undelivered",
+    audit: "appended",
+    object: () => "session",
+    handle: ({ actions }) => actions.undelivered(),
+  },
+  {
     method: "POST",
     path: "/v1/sessions/:id/end",
     id: ids.session,

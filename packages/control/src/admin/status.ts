@@ -3,11 +3,13 @@
 
 import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
+import { undeliveredWarnings } from "../identity/people/undelivered-warnings.ts";
 import { readEnvironments } from "../registry/estate-state.ts";
 import { version } from "../version.ts";
 import type { ControlStatus, GatewayStatus, IntegrationStatus, LogStatus, ServedCounts } from "./actions.ts";
 import { checkpointWarning } from "./checkpoint-warning.ts";
 import { decideNotices } from "./notices.ts";
+import { peopleActions } from "./people-actions.ts";
 
 /** Every gateway that ever joined, as control sees it. */
 export async function gatewayStatus(parts: ControlParts): Promise<readonly GatewayStatus[]> {
@@ -73,7 +75,12 @@ export async function controlStatus(
       .map(({ id, environment, state, declaredAt }) => ({ id, environment, state, declaredAt })),
     log: await logStatus(parts),
     notices: decideNotices({ environments: inForce.map(({ config }) => config), now: clock.now(), checkpointCopy }),
-    warnings: [...readiness.missing, ...(await restoreWarnings(store, tenant)), ...refused.map(checkpointWarning)],
+    warnings: [
+      ...readiness.missing,
+      ...(await restoreWarnings(store, tenant)),
+      ...refused.map(checkpointWarning),
+      ...undeliveredWarnings(await peopleActions(parts).undelivered()),
+    ],
   };
 }
 

@@ -61,6 +61,7 @@ forEachDialect((_dialect, open) => {
     identity = await EnvironmentIdentity.open({
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),
       issuerKeysChanged: () => assert.fail("no issuer outside is trusted here"),
+      sendLogout: () => Promise.reject(new Error("nobody is told here")),
       tenant: "main",
       environment: "production",
       region: "eu",

@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { ClientAuthentication } from "../registry/config/estate.ts";
+import type { ClientAuthentication, ClientConfig } from "../registry/config/estate.ts";
 import { type ExchangeRule, tokenExchangeGrantType } from "./exchange/decide-exchange.ts";
 
 /** A public key a client may sign assertions with. */
@@ -43,6 +43,8 @@ export interface IdentityClient {
   readonly redirectUris: readonly string[];
   /** Where browsers may be sent after its user signed out; compared as `redirectUris`. */
   readonly postLogoutRedirectUris?: readonly string[];
+  /** Where it is told of ends of sessions; absent: it is not told. */
+  readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -83,6 +85,7 @@ export interface DirectoryParts {
       readonly isPublic?: boolean;
       readonly redirectUris?: readonly string[];
       readonly postLogoutRedirectUris?: readonly string[];
+      readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
     }[];
     readonly certificates: readonly CertificateIdentity[];
   }[];
@@ -134,6 +137,7 @@ export function directoryOf(parts: DirectoryParts): Directory {
         ...(client.postLogoutRedirectUris === undefined
           ? {}
           : { postLogoutRedirectUris: client.postLogoutRedirectUris }),
+        ...(client.backchannelLogout === undefined ? {} : { backchannelLogout: client.backchannelLogout }),
         keys: [...declared, ...(parts.rows?.get(id) ?? []), ...(parts.published?.get(id) ?? [])],
         ...(authentication === undefined ? {} : { authentication }),
         secrets: parts.secrets?.get(id) ?? [],

@@ -30,6 +30,8 @@ import { createOAuth, type OAuth } from "./oauth/parts.ts";
 import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
+import type { LogoutPlace, SendLogout } from "./people/send-logout.ts";
+import { tellClients } from "./people/tell-clients.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
@@ -65,6 +67,8 @@ export interface EnvironmentIdentityOptions {
   readonly fetchJwks: FetchJwks;
   /** Keys of issuers outside changed that gateways hold. */
   readonly issuerKeysChanged: () => void;
+  /** The only way to clients that are told of ends. */
+  readonly sendLogout: SendLogout;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -287,6 +291,26 @@ export class EnvironmentIdentity {
   /** Takes up what other control nodes wrote about clients; call it about once a second. */
   async refreshClients(): Promise<void> {
     if (await this.#credentials.refresh()) this.#renewDirectory();
+  }
+
+  /** Tells clients of sessions that have ended; call it about once a second. Resolves with how many were told. */
+  async tellClients(): Promise<number> {
+    // Before an estate is in force nobody is known, and nobody may be taken for gone.
+    if (this.#inForce === null) return 0;
+    const { sendLogout: send } = this.#options;
+    const signer = () => this.#view().signer;
+    return tellClients({ ...this.#options, issuer: this.issuer, send, signer, placeOf: (id) => this.#logoutPlace(id) });
+  }
+
+  #logoutPlace(id: string): LogoutPlace | "missing" | "none" | "trust-missing" {
+    const client = this.#directory.clients.get(id);
+    if (client === undefined) return "missing";
+    if (client.backchannelLogout === undefined) return "none";
+    const { uri, allowPrivate, trust } = client.backchannelLogout;
+    if (trust === undefined) return { uri, allowPrivate };
+    const bundle = this.#inForce?.config.trust.find(({ name }) => name === trust);
+    // A named bundle that is gone leaves nobody to believe, not everybody.
+    return bundle === undefined ? "trust-missing" : { uri, allowPrivate, ca: bundle.roots.join("\n") };
   }
 
   /** Active integrations from one system to another. */

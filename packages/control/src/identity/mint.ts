@@ -7,6 +7,7 @@ import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { signIdTokenClaims } from "@sallyport/protocol/token/id-token.ts";
+import { signLogoutTokenClaims } from "@sallyport/protocol/token/logout-token.ts";
 import { type Binding, machineLifetimeSecondsMax, userLifetimeSecondsMax } from "./decide-issuance.ts";
 import type { IssuanceRecorder } from "./issuance-record.ts";
 
@@ -171,6 +172,29 @@ export function signIdToken(
     ...(session === undefined ? {} : { sid: session }),
   };
   return signIdTokenClaims(claims, signer);
+}
+
+export const logoutTokenLifetimeSeconds = 120;
+
+export interface LogoutDecision {
+  readonly issuer: string;
+  /** Its audience. */
+  readonly client: string;
+  readonly subject: string;
+  readonly session: string;
+  /** Of this end and this client: a try that is repeated is the same token to whoever counts ids. */
+  readonly id: string;
+}
+
+/** Signs a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4). It opens nothing; its record is the delivery's. */
+export function signLogoutToken(
+  { issuer, client, subject, session, id }: LogoutDecision,
+  signer: TokenSigner,
+  ports: Pick<MintPorts, "clock">,
+): string {
+  const iat = Math.floor(ports.clock.now() / 1000);
+  const times = { iat, exp: iat + logoutTokenLifetimeSeconds };
+  return signLogoutTokenClaims({ iss: issuer, sub: subject, aud: client, ...times, jti: id, sid: session }, signer);
 }
 
 export interface OperatorDecision {

@@ -6,6 +6,7 @@ import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { attemptCommands } from "./attempt-commands.ts";
 import { consentCommands } from "./consent-commands.ts";
 import { credentialCommands } from "./credential-commands.ts";
+import { logoutCommands } from "./logout-commands.ts";
 import { sessionCommands } from "./session-commands.ts";
 import { userCommands } from "./user-commands.ts";
 
@@ -59,6 +60,15 @@ export const peopleMigrations: readonly Migration[] = [
         providers ${t.text} NOT NULL, scopes ${t.text} NOT NULL, created_at ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, user_id, client)) ${t.table}`,
     ],
   },
+  {
+    capability: "people",
+    version: 3,
+    name: "telling clients of ends",
+    up: (t) => [
+      `ALTER TABLE people_logout ADD COLUMN lease ${t.text}`,
+      `ALTER TABLE people_logout ADD COLUMN why ${t.text}`,
+    ],
+  },
 ];
 
 export const peopleCommands = {
@@ -67,6 +77,7 @@ export const peopleCommands = {
   ...sessionCommands,
   ...attemptCommands,
   ...consentCommands,
+  ...logoutCommands,
 } satisfies CommandTable;
 
 export type PeopleCommands = typeof peopleCommands;

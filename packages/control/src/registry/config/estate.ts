@@ -67,6 +67,8 @@ export interface ClientConfig {
   readonly isPublic?: true;
   readonly redirectUris?: readonly string[];
   readonly postLogoutRedirectUris?: readonly string[];
+  /** Absent: it is not told of ends. */
+  readonly backchannelLogout?: { readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
 }
 
 /** One system in one environment. */

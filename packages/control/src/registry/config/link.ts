@@ -59,11 +59,13 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
 
 /** Bundles that clients name, each with its path in the file. */
 function clientTrust({ clients }: SystemConfig): [string, ...string[]][] {
-  return clients.flatMap(({ authentication, published }) => {
+  return clients.flatMap(({ authentication, published, backchannelLogout }) => {
     const named: [string, ...string[]][] = [];
     if (authentication?.method === "tls_client_auth")
       named.push([authentication.identity.trust, "identity", "tls", "trust"]);
     if (published?.trust !== undefined) named.push([published.trust, "identity", "jwksServer", "ca"]);
+    if (backchannelLogout?.trust !== undefined)
+      named.push([backchannelLogout.trust, "identity", "backchannelLogout", "tls", "ca"]);
     return named;
   });
 }

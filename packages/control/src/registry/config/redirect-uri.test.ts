@@ -93,11 +93,21 @@ test("grants, redirect URIs and keys of a client fit together, or it is not serv
 
 test("where a client sends its users after they signed out is as strict as a redirect URI, and its own to say", () => {
   const asks = "grants: [authorization_code], redirectUris: [https://portal.example/callback]";
-  assert.deepEqual(findings(`{ client: portal, ${asks}, postLogoutRedirectUris: [https://portal.example/bye] }`), []);
+  const told = "backchannelLogout: { uri: https://10.0.0.1/ended, allowPrivate: true }";
+  const back = "postLogoutRedirectUris: [https://portal.example/bye]";
+  assert.deepEqual(findings(`{ client: portal, ${asks}, ${back}, ${told} }`), []);
   for (const [identity, said] of [
     [`{ client: portal, ${asks}, postLogoutRedirectUris: ["https://*.portal.example/bye"] }`, /no wildcards/],
     [`{ client: portal, ${asks}, postLogoutRedirectUris: [http://portal.example/bye] }`, /read on its way/],
     ["{ client: portal, postLogoutRedirectUris: [https://portal.example/bye] }", /nobody to sign out/],
+    ["{ client: portal, backchannelLogout: { uri: https://portal.example/ended } }", /nobody to sign out/],
+    [`{ client: portal, ${asks}, backchannelLogout: { uri: http://portal.example/ended } }`, /not https/],
+    [`{ client: portal, ${asks}, backchannelLogout: { uri: https://10.0.0.1/ended } }`, /private or loopback/],
+    [`{ client: portal, ${asks}, backchannelLogout: { uri: https://a@portal.example/ended } }`, /./],
+    [
+      `{ client: portal, ${asks}, backchannelLogout: { uri: https://portal.example/ended, tls: { ca: nobody } } }`,
+      /there is no bundle/,
+    ],
   ] as const) {
     const found = findings(identity);
     assert.ok(

@@ -11,9 +11,13 @@ import { signedOut } from "./account-routes.ts";
 import { frameOf, getRoute, notServed, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
 
 export const endSessionPath = "/session/end";
-/** Members of the metadata document where people sign in (RP-Initiated Logout 1.0 §2.1). */
+/** Members of the metadata document where people sign in (RP-Initiated Logout 1.0 §2.1, Back-Channel Logout 1.0 §2.1). */
 export function logoutMetadata(issuer: string): Readonly<Record<string, unknown>> {
-  return { end_session_endpoint: `${issuer}${endSessionPath}` };
+  return {
+    end_session_endpoint: `${issuer}${endSessionPath}`,
+    backchannel_logout_supported: true,
+    backchannel_logout_session_supported: true,
+  };
 }
 
 const askLifetimeMs = 600_000;
