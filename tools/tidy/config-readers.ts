@@ -95,10 +95,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
   "identity.backchannelLogout.uri": obeyed(`${people}/send-logout.ts`, "new URL(uri)"),
   "identity.backchannelLogout.allowPrivate": obeyed(`${people}/send-logout.ts`, "allowPrivate ? [host] : []"),
-  "identity.backchannelLogout.tls.ca": obeyed(
-    "packages/control/src/identity/environment-identity.ts",
-    "name === trust",
-  ),
+  "identity.backchannelLogout.tls.ca": obeyed(`${people}/send-logout.ts`, "name === trust"),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
   "identity.jwksUri": obeyed(fetchJwks, "new URL(uri)"),
   "identity.jwksServer.ca": keySource,

@@ -30,7 +30,7 @@ import { createOAuth, type OAuth } from "./oauth/parts.ts";
 import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
-import type { LogoutPlace, SendLogout } from "./people/send-logout.ts";
+import { logoutPlaceOf, type SendLogout } from "./people/send-logout.ts";
 import { tellClients } from "./people/tell-clients.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
@@ -298,19 +298,14 @@ export class EnvironmentIdentity {
     // Before an estate is in force nobody is known, and nobody may be taken for gone.
     if (this.#inForce === null) return 0;
     const { sendLogout: send } = this.#options;
-    const signer = () => this.#view().signer;
-    return tellClients({ ...this.#options, issuer: this.issuer, send, signer, placeOf: (id) => this.#logoutPlace(id) });
-  }
-
-  #logoutPlace(id: string): LogoutPlace | "missing" | "none" | "trust-missing" {
-    const client = this.#directory.clients.get(id);
-    if (client === undefined) return "missing";
-    if (client.backchannelLogout === undefined) return "none";
-    const { uri, allowPrivate, trust } = client.backchannelLogout;
-    if (trust === undefined) return { uri, allowPrivate };
-    const bundle = this.#inForce?.config.trust.find(({ name }) => name === trust);
-    // A named bundle that is gone leaves nobody to believe, not everybody.
-    return bundle === undefined ? "trust-missing" : { uri, allowPrivate, ca: bundle.roots.join("\n") };
+    const { trust } = this.#inForce.config;
+    return tellClients({
+      ...this.#options,
+      issuer: this.issuer,
+      send,
+      signer: () => this.#view().signer,
+      placeOf: (id) => logoutPlaceOf(this.#directory.clients.get(id), trust),
+    });
   }
 
   /** Active integrations from one system to another. */

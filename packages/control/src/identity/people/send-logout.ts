@@ -3,6 +3,8 @@
 import { createChannelClient } from "@sallyport/kernel/dial/channel-client.ts";
 import { DialFault } from "@sallyport/kernel/dial/dial-fault.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import type { TrustConfig } from "../../registry/config/estate.ts";
+import type { IdentityClient } from "../directory.ts";
 
 export const sendTimeoutMs = 5_000;
 const answerBytesMax = 16 * 1_024;
@@ -13,6 +15,22 @@ export interface LogoutPlace {
   readonly allowPrivate: boolean;
   /** PEM roots in place of the public ones. */
   readonly ca?: string;
+}
+
+/** Where a client is told; `missing`: there is no such client (now), `none`: it does not want to hear. */
+export type LogoutPlaceVerdict = LogoutPlace | "missing" | "none" | "trust-missing";
+
+export function logoutPlaceOf(
+  client: Pick<IdentityClient, "backchannelLogout"> | undefined,
+  bundles: readonly Pick<TrustConfig, "name" | "roots">[],
+): LogoutPlaceVerdict {
+  if (client === undefined) return "missing";
+  if (client.backchannelLogout === undefined) return "none";
+  const { uri, allowPrivate, trust } = client.backchannelLogout;
+  if (trust === undefined) return { uri, allowPrivate };
+  const bundle = bundles.find(({ name }) => name === trust);
+  // A named bundle that is gone leaves nobody to believe, not everybody.
+  return bundle === undefined ? "trust-missing" : { uri, allowPrivate, ca: bundle.roots.join("\n") };
 }
 
 /** null: the client has taken it; else why it has not, as a code that holds nothing of what it sent. Never rejects. */

@@ -20,7 +20,7 @@ import {
   random,
   standingClock,
 } from "./people.test-support.ts";
-import { createSendLogout, type LogoutPlace } from "./send-logout.ts";
+import { createSendLogout, type LogoutPlace, logoutPlaceOf } from "./send-logout.ts";
 import { attemptsMax, leaseMs, pauseMs, type TellParts, tellClients } from "./tell-clients.ts";
 
 const issuer = "https://id.example/main/production";
@@ -93,6 +93,18 @@ describe("one try to tell a client", () => {
     receiver.answer = (res) => void res.writeHead(500).end("do not log me");
     assert.equal(await send(receiver.place(), "t"), "status-500");
   });
+});
+
+test("a client that names a bundle which is gone is not called under the public roots", () => {
+  const backchannelLogout = { uri: "https://portal.example/ended", allowPrivate: false, trust: "internal" };
+  assert.equal(logoutPlaceOf({ backchannelLogout }, []), "trust-missing");
+  assert.deepEqual(logoutPlaceOf({ backchannelLogout }, [{ name: "internal", roots: ["a", "b"] }]), {
+    uri: "https://portal.example/ended",
+    allowPrivate: false,
+    ca: "a\nb",
+  });
+  assert.equal(logoutPlaceOf({}, []), "none");
+  assert.equal(logoutPlaceOf(undefined, []), "missing");
 });
 
 test("pauses grow fourfold to an hour, half of each by chance", () => {

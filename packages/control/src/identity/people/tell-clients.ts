@@ -5,7 +5,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { signLogoutToken } from "../mint.ts";
 import type { ClaimedLogout, LogoutOutcome } from "./logout-commands.ts";
-import { type LogoutPlace, type SendLogout, sendTimeoutMs } from "./send-logout.ts";
+import { type LogoutPlaceVerdict, type SendLogout, sendTimeoutMs } from "./send-logout.ts";
 import type { PeopleCommands } from "./store.ts";
 
 /** After that many a client is not told any more, and an operator is. */
@@ -33,8 +33,7 @@ export interface TellParts {
   readonly send: SendLogout;
   /** null: no key may sign now. */
   readonly signer: () => TokenSigner | null;
-  /** `missing`: there is no such client (now); `none`: it does not want to hear. */
-  readonly placeOf: (client: string) => LogoutPlace | "missing" | "none" | "trust-missing";
+  readonly placeOf: (client: string) => LogoutPlaceVerdict;
   readonly clock: Clock;
   readonly random: Random;
 }
