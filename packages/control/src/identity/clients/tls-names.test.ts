@@ -14,7 +14,8 @@ const hour = 3_600_000;
 const now = Date.now();
 const dates = { notBeforeMs: now - hour, notAfterMs: now + 24 * hour };
 const ours = createLocalCa({ tenant: "main", environment: "test", random, ...dates });
-const theirs = createLocalCa({ tenant: "main", environment: "test", random, ...dates });
+// Of another name: these leaves name no key of their issuer, by which OpenSSL could tell two of one name apart.
+const theirs = createLocalCa({ tenant: "main", environment: "elsewhere", random, ...dates });
 const ecdsa = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 interface Named {
