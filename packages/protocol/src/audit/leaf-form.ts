@@ -1,6 +1,7 @@
 // Promises the closed form of every field of leaf v1: what each may hold, as patterns. Trusts nothing.
 // Specified in docs/formats/leaf.md "Forms" and "Members, in order".
 import { problems } from "../problem.ts";
+import { grantWords } from "../token/grant-type.ts";
 import type { Leaf } from "./leaf.ts";
 
 /** One member of a leaf: its name and the pattern of its printed JSON value. */
@@ -93,6 +94,26 @@ const outcome = members({
   upstreamUs: number,
 });
 
+const list = (form: string, most: number) => `\\[(?:${form}(?:,${form}){0,${most - 1}})?\\]`;
+
+const formerIssuance = members({
+  client: orNull(pseudonym),
+  audience: orNull(audience),
+  verdict,
+  code: orNull(reason),
+  token: orNull(pseudonym),
+  proof: orNull(proof),
+  expiresAt: number,
+});
+
+/** Types whose form is of a later version than 1. */
+export const leafVersions: Readonly<Partial<Record<LeafType, number>>> = { issuance: 2 };
+
+/** Of those types, the members that version 1 had: read for ever, and not written any more. */
+export const formerMembers: Readonly<Partial<Record<LeafType, readonly Member[]>>> = {
+  issuance: [...placeWithId, ...formerIssuance],
+};
+
 /** Members after `v` and `t`, in order, of every leaf type. */
 export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
   crossing: [...placeWithId, ...decision, ...outcome],
@@ -108,14 +129,14 @@ export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
   admin: [...placeWithId, ...members({ actor: pseudonym, action, object, facts: orNull(hash) })],
   issuance: [
     ...placeWithId,
+    ...formerIssuance,
     ...members({
-      client: orNull(pseudonym),
-      audience: orNull(audience),
-      verdict,
-      code: orNull(reason),
-      token: orNull(pseudonym),
-      proof: orNull(proof),
-      expiresAt: number,
+      grantType: orNull(oneOf(grantWords)),
+      subject: orNull(pseudonym),
+      grants: list(text("[a-z]{3}_[A-Za-z0-9_-]{1,64}"), 16),
+      operations: orNull(list(operation, 128)),
+      policies,
+      inputs: orNull(hash),
     }),
   ],
 };

@@ -72,6 +72,12 @@ const leaves: Record<Leaf["t"], Leaf> = {
     token: pseudonym,
     proof: "mtls",
     expiresAt: 1_795_305_900_000,
+    grantType: "token-exchange",
+    subject: pseudonym,
+    grants: ["grt_AAAAAAAAAAAAAAAAAAAAAA", "xch_BBBBBBBBBBBBBBBBBBBBBB"],
+    operations: ["billing:invoice.read"],
+    policies: ["grant:orders-to-billing"],
+    inputs: null,
   },
 };
 
@@ -86,6 +92,24 @@ for (const leaf of Object.values(leaves)) {
     assert.equal(peekLeaf(textOf(leaf))?.id, "id" in leaf ? leaf.id : null);
   });
 }
+
+test("an issuance of 0.1.0 is read for ever, and prints to the bytes it was read from", () => {
+  const {
+    grantType: _,
+    subject: _s,
+    grants: _g,
+    operations: _o,
+    policies: _p,
+    inputs: _i,
+    ...former
+  } = leaves.issuance as Extract<Leaf, { grantType: unknown }>;
+  const text = `{"v":1,"t":"issuance","id":"${id}",${JSON.stringify(place).slice(1, -1)},"client":"${pseudonym}","audience":"https://id.acme.example/main/production/systems/billing","verdict":"allow","code":null,"token":"${pseudonym}","proof":"mtls","expiresAt":1795305900000}`;
+  assert.deepEqual(parseLeaf(bytesOf(text)), former);
+  assert.equal(textOf(parseLeaf(bytesOf(text))), text);
+  assert.deepEqual(peekLeaf(text), { t: "issuance", id });
+  for (const spoiled of [text.replace('"v":1', '"v":2'), textOf(leaves.issuance).replace('"v":2', '"v":1')])
+    assert.throws(() => parseLeaf(bytesOf(spoiled)), LeafRefused, spoiled);
+});
 
 test("the example of docs/formats/leaf.md is a leaf and has the hash it states", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
@@ -168,6 +192,9 @@ const attacks: [string, Leaf][] = [
   ["a made-up code", { ...leaves.crossing, code: "hello-world" } as unknown as Leaf],
   ["a policy id with a quote", { ...leaves.intent, policies: ['a"b'] } as Leaf],
   ["a client_id in clear", { ...leaves.issuance, client: "orders" } as Leaf],
+  ["a user id in clear", { ...leaves.issuance, subject: "usr_ana" } as Leaf],
+  ["a scope that is no operation", { ...leaves.issuance, operations: ["openid"] } as Leaf],
+  ["a token text as grant", { ...leaves.issuance, grants: ["eyJhbGciOiJFUzI1NiJ9.e30.x"] } as Leaf],
   ["facts in clear", { ...leaves.admin, facts: "because" } as Leaf],
   ["an actor in clear", { ...leaves.admin, actor: "operator:ada" } as Leaf],
   ["an object with a space", { ...leaves.admin, object: "integration/a b" } as Leaf],

@@ -1,7 +1,7 @@
 // Promises leaf v1 in bytes: parse of print gives the same leaf, print of parse the same bytes, and no text chosen by a caller gets in.
 // Trusts nothing: every field is held against its closed form, by the writer and by the reader. Specified in docs/formats/leaf.md.
 import type { Leaf } from "./leaf.ts";
-import { type LeafType, leafMembers, type Member, numberForm } from "./leaf-form.ts";
+import { formerMembers, type LeafType, leafMembers, leafVersions, type Member, numberForm } from "./leaf-form.ts";
 import { createMemberPrinter, type MemberPrinter } from "./member-printer.ts";
 
 /** C2SP tlog-tiles: entries carry a uint16 length. */
@@ -44,11 +44,16 @@ const middleMark = ',"tenant":';
 const utf8 = new TextEncoder();
 
 const types: ReadonlyMap<string, CompiledType> = new Map(
-  Object.entries(leafMembers).map(([t, list]) => [t, compile(t, list)]),
+  // The keys of the table are the leaf types.
+  Object.entries(leafMembers).map(([t, list]) => [t, compile(t, list, leafVersions[t as LeafType] ?? 1)]),
+);
+/** Forms that are read and not written any more. */
+const formerTypes: ReadonlyMap<string, CompiledType> = new Map(
+  Object.entries(formerMembers).map(([t, list]) => [t, compile(t, list, 1)]),
 );
 
-function compile(t: string, list: readonly Member[]): CompiledType {
-  const head = `{"v":1,"t":"${t}"`;
+function compile(t: string, list: readonly Member[], version: number): CompiledType {
+  const head = `{"v":${version},"t":"${t}"`;
   const middleAt = list.findIndex(({ name }) => name === "tenant");
   const endAt = list.findIndex(({ unique, value }, i) => i > middleAt && (unique || value === numberForm));
   const form = (from: number, to?: number) =>
@@ -62,7 +67,7 @@ function compile(t: string, list: readonly Member[]): CompiledType {
     head,
     members: list,
     printers: list.map(createMemberPrinter),
-    start: new RegExp(`\\{"v":1,"t":"${t}"${form(0, middleAt)}(?=${middleMark})`, "y"),
+    start: new RegExp(`\\{"v":${version},"t":"${t}"${form(0, middleAt)}(?=${middleMark})`, "y"),
     middle: new RegExp(`^${form(middleAt, endAt)}$`),
     end: new RegExp(`${form(endAt)}\\}$`, "y"),
     endMark: `,"${list[endAt]?.name}":`,
@@ -79,9 +84,12 @@ export function printLeaf(leaf: Leaf): Uint8Array {
   return utf8.encode(printLeafText(leaf));
 }
 
+/** One that was read from a log of before: it prints as it was read. */
+const isFormer = (leaf: Leaf): boolean => leaf.t === "issuance" && !("grantType" in leaf);
+
 /** The same as text. Every closed form is ASCII, so a character is a byte. Throws as printLeaf does. */
 export function printLeafText(leaf: Leaf): string {
-  const type = types.get(leaf.t);
+  const type = (isFormer(leaf) ? formerTypes : types).get(leaf.t);
   if (type === undefined) throw new LeafRefused("leaf type is not one of v1");
   // A leaf is a flat record of scalars and one array of strings; members are read by the names of the table.
   const fields = leaf as unknown as Readonly<Record<string, unknown>>;
@@ -140,7 +148,8 @@ export interface LeafHead {
   readonly id: string | null;
 }
 
-const headStart = '{"v":1,"t":"';
+/** Up to the type; the version is the digit in it. */
+const headLength = '{"v":1,"t":"'.length;
 const idStart = ',"id":"';
 const idLengthMax = 154;
 
@@ -160,12 +169,12 @@ export function peekLeaf(text: string): LeafHead | null {
   return text.startsWith(',"at":', end) ? { t, id } : null;
 }
 
-let lastType = compile("crossing", leafMembers.crossing);
+let lastType = compile("crossing", leafMembers.crossing, 1);
 
 /** The type a leaf's text begins with. Leaves of one type often follow each other, so it is remembered. */
 function typeOf(text: string): CompiledType | null {
-  if (!text.startsWith(headStart)) return null;
-  const found = types.get(text.slice(headStart.length, text.indexOf('"', headStart.length)));
+  const t = text.slice(headLength, text.indexOf('"', headLength));
+  const found = [types.get(t), formerTypes.get(t)].find((type) => type !== undefined && text.startsWith(type.head));
   if (found !== undefined) lastType = found;
   return found ?? null;
 }
@@ -206,8 +215,8 @@ const unenforced = /,"mode":"(?:observe|passthrough)",/;
 export function refuseLeafText(text: string, head: LeafHead | null = peekLeaf(text)): string | null {
   if (head === null) return "does not begin like a leaf of v1";
   if (text.length > leafBytesMax) return `is longer than ${leafBytesMax} bytes`;
-  const type = types.get(head.t);
-  const denies = type === undefined ? null : readForm(type, text);
+  const type = text.startsWith(lastType.head) ? lastType : typeOf(text);
+  const denies = type === null ? null : readForm(type, text);
   if (denies === null) return `is not the one spelling of a leaf of type ${head.t}`;
   if (!denies) return null;
   if (denyWithoutReason.test(text)) return "is a deny without code and stage";
@@ -221,7 +230,7 @@ export function parseLeaf(bytes: Uint8Array): Leaf {
   const text = leafText(bytes.length > leafBytesMax ? bytes.subarray(0, leafBytesMax + 1) : bytes);
   const refusal = refuseLeafText(text);
   if (refusal !== null) throw new LeafRefused(`the leaf ${refusal}`);
-  const { v: _version, ...leaf } = JSON.parse(text) as { v: 1 } & Record<string, unknown>;
+  const { v: _version, ...leaf } = JSON.parse(text) as { v: 1 | 2 } & Record<string, unknown>;
   // The pattern just tested admits exactly the members and values of the type.
   return leaf as unknown as Leaf;
 }

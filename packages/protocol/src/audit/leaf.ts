@@ -1,7 +1,8 @@
-// Promises the fields of audit leaf v1. Trusts `record`, which fills them. Byte-exact in docs/formats/leaf.md: ASCII JSON, fixed key order.
+// Promises the fields of audit leaves. Trusts `record`, which fills them. Byte-exact in docs/formats/leaf.md: ASCII JSON, fixed key order.
 
 import type { ProofKind } from "../principal.ts";
 import type { ProblemCode } from "../problem.ts";
+import type { GrantWord } from "../token/grant-type.ts";
 import type { Outcome, StageName } from "../verdict.ts";
 
 /** `<epoch>:<22 base64url chars>`: HMAC-SHA-256 under the pseudonym key of that epoch, truncated to 128 bits. */
@@ -60,6 +61,32 @@ export interface OutcomeFields {
   readonly upstreamUs: number;
 }
 
+export interface FormerIssuanceFields {
+  readonly id: string;
+  readonly client: Pseudonym | null;
+  readonly audience: string | null;
+  readonly verdict: "allow" | "deny";
+  readonly code: string | null;
+  readonly token: Pseudonym | null;
+  readonly proof: ProofKind | null;
+  readonly expiresAt: number;
+}
+
+export interface IssuanceFields extends FormerIssuanceFields {
+  /** Null: refused before it was known. */
+  readonly grantType: GrantWord | null;
+  /** Whom the token speaks for, where that is not its client; equal to the `subject` of crossings with it. */
+  readonly subject: Pseudonym | null;
+  /** Ids of the grants it descends from, the root first. */
+  readonly grants: readonly string[];
+  /** Its scope, in names of operations; null: it has none, the grant alone decides. */
+  readonly operations: readonly string[] | null;
+  /** Permits that held, or what refused. */
+  readonly policies: readonly string[];
+  /** SHA-256 (hex) of the sealed decision inputs; null: there are none. */
+  readonly inputs: string | null;
+}
+
 export type Leaf =
   /** One whole crossing. */
   | (LeafCommon & { readonly t: "crossing" } & DecisionFields & OutcomeFields)
@@ -100,15 +127,7 @@ export type Leaf =
       readonly object: string;
       readonly facts: string | null;
     })
-  /** Token issued or refused. */
-  | (LeafCommon & {
-      readonly t: "issuance";
-      readonly id: string;
-      readonly client: Pseudonym | null;
-      readonly audience: string | null;
-      readonly verdict: "allow" | "deny";
-      readonly code: string | null;
-      readonly token: Pseudonym | null;
-      readonly proof: ProofKind | null;
-      readonly expiresAt: number;
-    });
+  /** Token issued or refused, as 0.1.0 wrote it (v1). */
+  | (LeafCommon & { readonly t: "issuance" } & FormerIssuanceFields)
+  /** Token issued or refused (v2). */
+  | (LeafCommon & { readonly t: "issuance" } & IssuanceFields);
