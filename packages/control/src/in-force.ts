@@ -3,6 +3,8 @@
 
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
+import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
@@ -17,6 +19,7 @@ import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
+import { operationsOf } from "./snapshot/compile-token-policies.ts";
 
 export interface InForceOptions {
   readonly tenant: string;
@@ -42,10 +45,15 @@ export interface InForceOptions {
 /** A gateway that was not heard for this long refuses everything by its own bound. */
 export const liveMs = 5 * 60_000;
 
+/** Answers about tokens that are remembered, over all environments. */
+const tokenAnswersMax = 4_096;
+
 export class InForce {
   readonly publisher: Publisher;
   readonly identities = new Map<string, EnvironmentIdentity>();
   readonly #options: InForceOptions;
+  /** Made with the first policy about tokens. */
+  #engine: PolicyEngine | null = null;
   readonly #fetchJwks = createFetchJwks(createDialer());
   readonly #sendLogout = createSendLogout(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
@@ -125,9 +133,11 @@ export class InForce {
     const read = await this.#tried(async () => {
       const { environments, groups } = await this.#read();
       this.#environments = environments;
+      const isOperation = operationsOf([...environments.values()].map(({ config }) => config));
       // One environment or group that fails must not keep the others from what is new.
       for (const [name, inForce] of environments)
-        isWhole = (await this.#tried(async () => (await this.#identity(name)).useEstate(inForce))) && isWhole;
+        isWhole =
+          (await this.#tried(async () => (await this.#identity(name)).useEstate(inForce, isOperation))) && isWhole;
       this.#options.issuersChanged(this.identities);
       for (const group of groups) {
         this.#epoch = Math.max(this.#epoch, group.epoch);
@@ -185,6 +195,11 @@ export class InForce {
       // Never rejects: what cannot be taken up is reported, and tried again by `tick`.
       issuerKeysChanged: () => void this.changed(),
       sendLogout: this.#sendLogout,
+      compiler: this.#options.compiler,
+      engine: () => {
+        this.#engine ??= createPolicyEngine({ memoEntriesMax: tokenAnswersMax });
+        return this.#engine;
+      },
       tenant,
       environment,
       region,

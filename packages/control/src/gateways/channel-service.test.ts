@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, sign, X509Certificate } from "node:crypto";
 import { before, test } from "node:test";
 import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
+import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
@@ -59,6 +60,8 @@ forEachDialect((_dialect, open) => {
     }
     const pseudonyms = { key: async () => ({ epoch: "2026", key: new Uint8Array(32) }), now: () => null };
     identity = await EnvironmentIdentity.open({
+      compiler: createSliceCompiler(),
+      engine: () => assert.fail("no policy names a token action here"),
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),
       issuerKeysChanged: () => assert.fail("no issuer outside is trusted here"),
       sendLogout: () => Promise.reject(new Error("nobody is told here")),

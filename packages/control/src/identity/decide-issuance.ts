@@ -74,7 +74,7 @@ export function parseScope(scope: string | undefined): readonly string[] | null 
   return scopes.length > scopesMax ? "malformed" : scopes;
 }
 
-type Lifetime = Pick<MintDecision, "binding" | "lifetimeSeconds" | "bearerUntilMs">;
+type Lifetime = Pick<MintDecision, "binding" | "lifetimeSeconds" | "bearerUntilMs" | "integrations">;
 
 function lifetimeFor(
   grants: readonly IdentityGrant[],
@@ -96,7 +96,8 @@ function lifetimeFor(
   );
   const lifetimeSeconds = Math.min(lifetimeSecondsMax, Math.floor((endMs - now) / 1000));
   if (lifetimeSeconds < 1) return null;
-  return { binding, lifetimeSeconds, ...(proof === "bearer" ? { bearerUntilMs: endMs } : {}) };
+  const integrations = accepting.map(({ integration }) => integration);
+  return { binding, lifetimeSeconds, integrations, ...(proof === "bearer" ? { bearerUntilMs: endMs } : {}) };
 }
 
 function proofAdvice(grants: readonly IdentityGrant[]): string {

@@ -2,6 +2,8 @@
 // Trusts its parts. Specified in docs/identity.md and docs/formats/join.md.
 
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { Keyring, PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
@@ -32,9 +34,11 @@ import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
 import { logoutPlaceOf, type SendLogout } from "./people/send-logout.ts";
 import { tellClients } from "./people/tell-clients.ts";
+import { createIssuancePolicy, grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
+import type { GrantPorts } from "./token-grant.ts";
 import { introspection } from "./tokens/introspection.ts";
 import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-token.ts";
 import { tokenMetadata } from "./tokens/metadata.ts";
@@ -63,6 +67,9 @@ export interface EnvironmentIdentityOptions {
   readonly random: Random;
   readonly rotateEveryMs: number;
   readonly acknowledgedKeySeq: () => number;
+  readonly compiler: SliceCompiler;
+  /** One for all environments of the process. */
+  readonly engine: () => PolicyEngine;
   /** The only way to the keys of issuers outside. */
   readonly fetchJwks: FetchJwks;
   /** Keys of issuers outside changed that gateways hold. */
@@ -100,11 +107,12 @@ export class EnvironmentIdentity {
   #roots: readonly string[] = [];
   #ring: KeyRing | null = null;
   #directory = noClients;
+  #policy: IssuancePolicy = grantsAlone;
   #people: PeopleConfig | null = null;
   #revocationSeq = 0;
 
   private constructor(options: EnvironmentIdentityOptions, seeds: PurposeRing) {
-    const { tenant, environment, clock, random } = options;
+    const { tenant, environment, clock } = options;
     this.#options = options;
     this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
     this.published = new PublishedKeys({ ...options, changed: () => this.#renewDirectory() });
@@ -135,16 +143,7 @@ export class EnvironmentIdentity {
       environment,
       identityUrl: options.identityUrl,
       ring: () => this.#view(),
-      ports: {
-        clock,
-        random,
-        record: this.recorder,
-        directory: () => this.#directory,
-        replay: createReplayGuard(options.store),
-        nonces: createNonceBook({ secret: options.nonceSecret, domain: this.issuer, clock }),
-        checkProof: createProofCheck(createTokenCrypto()),
-        checkCertificate,
-      },
+      ports: this.#ports(),
       authentication: this.#authentication(),
       authorization: this.#oauth.authorization,
       endpoints: this.#endpoints(),
@@ -198,6 +197,22 @@ export class EnvironmentIdentity {
       () => revocation({ ...this.#judging(), store, revoked: () => this.#tellRevocations() }),
       this.#devices.endpoint,
     ];
+  }
+
+  /** What grants are handed: what is in force is read at each request. */
+  #ports(): Omit<GrantPorts, "signer"> {
+    const { clock, random, store, nonceSecret: secret } = this.#options;
+    return {
+      clock,
+      random,
+      record: this.recorder,
+      directory: () => this.#directory,
+      policy: this.policy,
+      replay: createReplayGuard(store),
+      nonces: createNonceBook({ secret, domain: this.issuer, clock }),
+      checkProof: createProofCheck(createTokenCrypto()),
+      checkCertificate,
+    };
   }
 
   #exchange(): ReturnType<typeof tokenExchange> {
@@ -275,8 +290,12 @@ export class EnvironmentIdentity {
     return { t: "keys", seq, keys };
   }
 
-  async useEstate(inForce: EnvironmentInForce): Promise<void> {
+  /** `isOperation`: does any environment of the estate have an operation of this full name? */
+  async useEstate(inForce: EnvironmentInForce, isOperation: (name: string) => boolean): Promise<void> {
     await this.#credentials.refresh();
+    const { compiler, engine } = this.#options;
+    // Policies and grants change in one turn: no token is decided by the old ones of the one and the new ones of the other.
+    this.#policy = createIssuancePolicy({ environment: inForce.config, isOperation, compiler, engine });
     this.#inForce = inForce;
     this.#people = inForce.config.people ?? null;
     const { trust } = inForce.config;
@@ -310,6 +329,9 @@ export class EnvironmentIdentity {
 
   /** Active integrations from one system to another. */
   readonly grants: Directory["grants"] = (from, to) => this.#directory.grants(from, to);
+
+  /** What the policies in force say about tokens. */
+  readonly policy = (): IssuancePolicy => this.#policy;
 
   /** By client id. */
   clients(): ReadonlyMap<string, IdentityClient> {

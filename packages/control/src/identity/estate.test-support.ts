@@ -25,6 +25,7 @@ import {
 import { createIssuer, type IssuerOptions, issuerUrl } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
+import { grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IdentityCommands, Place } from "./store.ts";
@@ -62,6 +63,7 @@ export interface TestEnvironment {
   /** Next appends fail: the log is full. */
   logBroken: boolean;
   directory: Directory;
+  policy: IssuancePolicy;
 }
 
 export interface TestEstate {
@@ -186,6 +188,7 @@ export async function startEstate(
       logBroken: false,
       acknowledged: Number.POSITIVE_INFINITY,
       directory: directoryWith(name, keys),
+      policy: grantsAlone,
     };
     const record = testRecorder(state, name);
     const ring = await openKeyRing({
@@ -209,6 +212,7 @@ export async function startEstate(
         random,
         record,
         directory: () => state.directory,
+        policy: () => state.policy,
         replay: createReplayGuard(store),
         nonces: createNonceBook({ secret: random.bytes(32), domain: issuer, clock }),
         checkProof: createProofCheck(createTokenCrypto()),

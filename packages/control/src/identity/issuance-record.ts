@@ -3,15 +3,28 @@
 import { isIP } from "node:net";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
-import type { Leaf, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
+import type { FormerIssuanceFields, IssuanceFields, Leaf, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 
-export interface IssuedFacts {
-  readonly client: string;
+/** What is known of a token whether it is given or not. */
+export interface TokenFacts {
   readonly audience: string;
-  readonly tokenId: string;
   readonly proof: ProofKind;
+  readonly grantType: GrantWord;
+  /** Null: the client itself. Enters a leaf only as a pseudonym. */
+  readonly subject: string | null;
+  /** Ids of the grants it descends from. */
+  readonly grants: readonly string[];
+  /** Names of operations; null: the token has no scope. */
+  readonly operations: readonly string[] | null;
+  readonly policies: readonly string[];
+}
+
+export interface IssuedFacts extends TokenFacts {
+  readonly client: string;
+  readonly tokenId: string;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
 }
@@ -22,6 +35,10 @@ export interface RefusedFacts {
   readonly code: string;
   /** Source address; enters a leaf only as the pseudonym of its prefix. */
   readonly address: string;
+  /** Absent: refused before it was known. */
+  readonly grantType?: GrantWord;
+  /** Of a token that the policies refused, and why, for operators only. */
+  readonly token?: TokenFacts & { readonly errors: readonly string[] };
 }
 
 export interface IssuanceRecorder {
@@ -40,7 +57,7 @@ export interface RecorderOptions {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Pick<LogHandle, "append">;
-  readonly pseudonym: (domain: "client" | "token" | "address", value: string) => Pseudonym;
+  readonly pseudonym: (domain: "client" | "token" | "address" | "subject", value: string) => Pseudonym;
   /** `<node>-<ulid>`. */
   readonly nextId: () => string;
 }
@@ -49,6 +66,23 @@ export const refusalsPerWindowMax = 8;
 export const refusalWindowMs = 10_000;
 /** Sources told apart at once; beyond it all share one count, so that a flood of addresses costs no memory. */
 const sourcesMax = 4_096;
+
+/** As many as a leaf names. */
+const policiesMax = 64;
+
+const nothingKnown = {
+  audience: null,
+  proof: null,
+  subject: null,
+  grants: [],
+  operations: null,
+  policies: [],
+} as const;
+
+/** A policy's id in the form that leaves have: whatever else it holds is `_`. */
+export function recordedPolicyId(id: string): string {
+  return id.replace(/[^A-Za-z0-9._:/@#-]/g, "_").replace(/^[^A-Za-z0-9]/, "p");
+}
 
 interface Window {
   readonly prefix: string;
@@ -76,12 +110,12 @@ class LogRecorder implements IssuanceRecorder {
       ...this.#common(),
       id: this.#options.nextId(),
       client: pseudonym("client", facts.client),
-      audience: facts.audience,
       verdict: "allow",
       code: null,
       token: pseudonym("token", facts.tokenId),
-      proof: facts.proof,
       expiresAt: facts.expiresAt,
+      inputs: null,
+      ...this.#about(facts),
     });
   }
 
@@ -92,13 +126,30 @@ class LogRecorder implements IssuanceRecorder {
       ...this.#common(),
       id: this.#options.nextId(),
       client: facts.client === null ? null : this.#options.pseudonym("client", facts.client),
-      audience: null,
       verdict: "deny",
       code: facts.code,
       token: null,
-      proof: null,
       expiresAt: 0,
+      inputs: null,
+      ...(facts.token === undefined
+        ? { ...nothingKnown, grantType: facts.grantType ?? null }
+        : this.#about(facts.token)),
     });
+  }
+
+  #about(
+    token: TokenFacts,
+  ): Omit<IssuanceFields, keyof FormerIssuanceFields | "inputs"> & Pick<IssuanceFields, "audience" | "proof"> {
+    const { audience, proof, grantType, subject, grants, operations, policies } = token;
+    return {
+      audience,
+      proof,
+      grantType,
+      subject: subject === null ? null : this.#options.pseudonym("subject", subject),
+      grants,
+      operations,
+      policies: policies.slice(0, policiesMax).map(recordedPolicyId),
+    };
   }
 
   async flush(): Promise<void> {

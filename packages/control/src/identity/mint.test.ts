@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { type Binding, decideIssuance } from "./decide-issuance.ts";
 import { systemOfResource } from "./decide-target.ts";
 import type { IdentityGrant } from "./directory.ts";
-import { type MintDecision, mint, mintOperator } from "./mint.ts";
+import { type ClearedDecision, mint, mintOperator } from "./mint.ts";
 
 const issuer = "https://id.example/main/production";
 const jkt = "A".repeat(43);
@@ -17,19 +17,21 @@ const ports = {
   random: { bytes: (length: number) => new Uint8Array(length).fill(fill++) },
   record: { issued: async () => undefined, refused: async () => undefined, flush: async () => undefined },
 };
-const decision = (over: Partial<MintDecision> = {}): MintDecision => ({
+const decision = (over: Partial<ClearedDecision> = {}): ClearedDecision => ({
   issuer,
   client: "orders",
   audience: `${issuer}/systems/billing`,
   scopes: ["billing:a"],
   ceiling: new Set(["billing:a"]),
+  integrations: ["orders-to-billing"],
+  clearance: { grantType: "client_credentials", policies: ["grant:orders-to-billing"] },
   binding: { kind: "dpop", jkt },
   lifetimeSeconds: 300,
   ...over,
 });
 
 test("mint refuses as a bug: no grant, scope beyond it, a long life, a foreign audience, an unbound token without an exception that outlives it", async () => {
-  const bugs: Partial<MintDecision>[] = [
+  const bugs: Partial<ClearedDecision>[] = [
     { lifetimeSeconds: 301 },
     { lifetimeSeconds: 0 },
     { lifetimeSeconds: 1.5 },
@@ -155,7 +157,7 @@ test("whatever is granted and asked: scope stays inside live grants, the token e
           now,
         });
         if (verdict.kind === "refuse") return;
-        const { claims } = await mint(verdict.decision, signer, ports);
+        const { claims } = await mint({ ...verdict.decision, clearance: decision().clearance }, signer, ports);
         const live = grants.filter((one) => (one.expiresAtMs ?? 0) > now);
         for (const one of claims.scope?.split(" ") ?? [])
           assert.ok(live.some((candidate) => candidate.scopes.includes(one)));

@@ -6,6 +6,7 @@ import type { Actor } from "@sallyport/protocol/principal.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import { signIdTokenClaims } from "@sallyport/protocol/token/id-token.ts";
 import { signLogoutTokenClaims } from "@sallyport/protocol/token/logout-token.ts";
 import { type Binding, machineLifetimeSecondsMax, userLifetimeSecondsMax } from "./decide-issuance.ts";
@@ -20,6 +21,8 @@ export interface MintDecision {
   /** null: no scope claim, the grant alone decides. */
   readonly scopes: readonly string[] | null;
   readonly ceiling: ReadonlySet<string>;
+  /** Ids of the integrations that would honour it; never empty. */
+  readonly integrations: readonly string[];
   readonly binding: Binding;
   readonly lifetimeSeconds: number;
   /** Milliseconds since the epoch; must be there, and later than the token's end, for an unbound token. */
@@ -30,6 +33,16 @@ export interface MintDecision {
   readonly act?: Actor;
   /** Ids of the grants it descends from, the root first, 1 to 9; every token for a subject has one. */
   readonly grants?: readonly string[];
+}
+
+/** That the policies were asked, and which permits held; only policy/clear-token.ts makes one. */
+export interface Clearance {
+  readonly grantType: GrantWord;
+  readonly policies: readonly string[];
+}
+
+export interface ClearedDecision extends MintDecision {
+  readonly clearance: Clearance;
 }
 
 /** Whom a token speaks for and how that was established. */
@@ -49,6 +62,12 @@ export interface MintedToken {
   readonly claims: AccessTokenClaims;
 }
 
+/** What the record of an issuance is made of. */
+export interface Issued {
+  readonly claims: AccessTokenClaims;
+  readonly clearance: Clearance;
+}
+
 export interface MintPorts {
   readonly clock: Clock;
   readonly random: Random;
@@ -59,24 +78,24 @@ export interface MintPorts {
  * Signs one machine access token and resolves once its issuance is durable in the log. Writes nothing to the store.
  * Throws AssertionError for a decision that breaks a promise of this file (a bug), and whatever the recorder throws: then no token leaves.
  */
-export async function mint(decision: MintDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
+export async function mint(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
   const claims = claimsOf(decision, ports);
-  const minted = { token: signAccessToken(claims, signer), claims };
-  await recordMinted(minted, ports);
-  return minted;
+  const token = signAccessToken(claims, signer);
+  await recordMinted({ claims, clearance: decision.clearance }, ports);
+  return { token, claims };
 }
 
 /**
  * Signs without recording, for a caller that has to store the answer before it may leave: nothing leaves before `recordMinted` has resolved.
  * Throws AssertionError as `mint` does.
  */
-export function prepare(decision: MintDecision, signer: TokenSigner, ports: MintPorts): MintedToken {
+export function prepare(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): MintedToken {
   const claims = claimsOf(decision, ports);
   return { token: signAccessToken(claims, signer), claims };
 }
 
 /** Resolves once the issuance of a token is durable in the log; rejects when it cannot be: then the token must not leave. */
-export async function recordMinted({ claims }: Pick<MintedToken, "claims">, ports: MintPorts): Promise<void> {
+export async function recordMinted({ claims, clearance }: Issued, ports: MintPorts): Promise<void> {
   const { cnf } = claims;
   await ports.record.issued({
     client: claims.client_id,
@@ -84,6 +103,11 @@ export async function recordMinted({ claims }: Pick<MintedToken, "claims">, port
     tokenId: claims.jti,
     proof: cnf?.jkt !== undefined ? "dpop" : cnf === undefined ? "bearer" : "mtls",
     expiresAt: claims.exp * 1000,
+    grantType: clearance.grantType,
+    subject: claims.sub === claims.client_id ? null : claims.sub,
+    grants: claims.gid ?? [],
+    operations: claims.scope?.split(" ") ?? null,
+    policies: clearance.policies,
   });
 }
 
@@ -246,6 +270,11 @@ export async function mintOperator(
     tokenId: claims.jti,
     proof: "dpop",
     expiresAt: claims.exp * 1000,
+    grantType: "client_credentials",
+    subject: null,
+    grants: [],
+    operations: null,
+    policies: [],
   });
   return { token, claims };
 }

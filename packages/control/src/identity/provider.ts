@@ -4,6 +4,7 @@
 import { createPublicKey, type KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TLSSocket } from "node:tls";
+import { grantWordOf } from "@sallyport/protocol/token/grant-type.ts";
 import { ExternalSigningKey, errors, interactionPolicy, Provider, type ProviderContext } from "oidc-provider";
 import {
   type AuthorizationParts,
@@ -196,6 +197,7 @@ function provenClient(context: ProviderContext, { directory }: IssuerParts): str
 function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerParts): void {
   const handle = async (context: ProviderContext) => {
     context.state["authenticated"] = provenClient(context, parts);
+    context.state["grantType"] = grantWordOf(grant.grantType) ?? undefined;
     const answer = await grant.handle(
       requestOf(context, { issuer: parts.issuer, parameters: grant.parameters, path: "/token" }),
     );
@@ -240,11 +242,13 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     Object.assign(context.req, { body: form });
     context.state["endpoint"] = endpoint;
     context.path = "/token";
-  } else if (
-    (wasFormRead(context.req) || parts.openGrants.some((grant) => grant.isServed())) &&
-    (await enterOpenly(context, parts))
-  )
-    return;
+  } else if (context.path === "/token") {
+    const isOpen = wasFormRead(context.req) || parts.openGrants.some((grant) => grant.isServed());
+    if (isOpen && (await enterOpenly(context, parts))) return;
+  } else if (wasFormRead(context.req)) {
+    // Pushed and authorization requests are no business of a grant.
+    Object.assign(context.req, { body: await readForm(context.req) });
+  }
   await next();
 }
 
@@ -263,6 +267,7 @@ async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promis
     context.body = { error: "invalid_request" };
     return true;
   }
+  context.state["grantType"] = grantWordOf(grant.grantType) ?? undefined;
   const answer = await grant.handle(request);
   context.set("DPoP-Nonce", parts.ports.nonces.issue());
   context.set("Cache-Control", "no-store");
@@ -280,6 +285,7 @@ function refuse(context: ProviderContext, refusal: GrantRefusal): void {
   context.state["refusal"] = refusal.code;
   context.state["waiting"] = refusal.isWaiting;
   context.state["answer"] = answerOfRefusal(refusal);
+  context.state["about"] = refusal.about;
   context.status = 400;
 }
 

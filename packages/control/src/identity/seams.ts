@@ -2,7 +2,9 @@
 // capability brings its own file and provider.ts stays the only one that knows oidc-provider. Trusts nothing. Specified in docs/identity.md "Parts".
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { Directory, IdentityClient } from "./directory.ts";
+import type { MintDecision } from "./mint.ts";
 
 /** What a handler learns of one form sent by a client that has proven who it is. */
 export interface GrantRequest {
@@ -42,6 +44,15 @@ export type TokenError =
   | "use_dpop_nonce"
   | "temporarily_unavailable";
 
+/** A token that everything but the policies allowed. */
+export interface RefusedToken {
+  readonly decision: MintDecision;
+  readonly grantType: GrantWord;
+  readonly policies: readonly string[];
+  /** For operators only. */
+  readonly errors: readonly string[];
+}
+
 export interface GrantRefusal {
   readonly kind: "error";
   readonly error: TokenError;
@@ -53,6 +64,8 @@ export interface GrantRefusal {
   readonly client?: string;
   /** Nothing was refused, the answer is only not there yet (RFC 8628 §3.5): no record is made of it. */
   readonly isWaiting?: true;
+  /** Of a token that the policies refused, for the record. */
+  readonly about?: RefusedToken;
 }
 
 export type GrantAnswer =

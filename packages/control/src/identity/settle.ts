@@ -1,8 +1,10 @@
 // Promises that a refusal is recorded before it is answered, and that its answer is one of ours: a form gets an error of RFC 6749, a browser a redirect
 // to its client or a page that says nothing. Trusts the handlers for the code of a refusal. Specified in docs/identity.md "Refusals".
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { ProviderContext } from "oidc-provider";
 import type { IssuanceRecorder, RefusedFacts } from "./issuance-record.ts";
 import { errorPage } from "./oauth/error-page.ts";
+import type { RefusedToken } from "./seams.ts";
 import { answerOf, answerOfPushed, type PublicAnswer } from "./token-answer.ts";
 
 export interface SettleParts {
@@ -25,6 +27,7 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
     client: typeof authenticated === "string" ? authenticated : null,
     code: typeof code === "string" ? code : "request-malformed",
     address: context.req.socket.remoteAddress ?? "",
+    ...knownOf(context),
   };
   let recorded = true;
   try {
@@ -41,6 +44,21 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
   if (answer.status === 401 && context.req.headers.authorization !== undefined)
     context.set("WWW-Authenticate", 'Basic realm="sallyport"');
   context.body = answer.body;
+}
+
+/** What provider.ts noted of the grant, and of a token that the policies refused. */
+function knownOf({ state }: ProviderContext): Pick<RefusedFacts, "grantType" | "token"> {
+  const { grantType, about } = state as { grantType?: GrantWord; about?: RefusedToken };
+  return {
+    ...(grantType === undefined ? {} : { grantType }),
+    ...(about === undefined ? {} : { token: factsOf(about) }),
+  };
+}
+
+function factsOf({ decision, grantType, policies, errors }: RefusedToken): NonNullable<RefusedFacts["token"]> {
+  const { audience, binding, subject, grants = [], scopes: operations } = decision;
+  const proof = binding.kind === "none" ? "bearer" : binding.kind;
+  return { audience, proof, grantType, subject: subject?.id ?? null, grants, operations, policies, errors };
 }
 
 /** A refusal that may go to the client is a redirect already; every other one, and one without a record, is a page. */

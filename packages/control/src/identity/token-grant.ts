@@ -5,8 +5,10 @@ import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.t
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { type Binding, decideIssuance } from "./decide-issuance.ts";
 import type { Directory, IdentityClient } from "./directory.ts";
-import { type MintDecision, type MintPorts, mint } from "./mint.ts";
+import { type ClearedDecision, type MintPorts, mint } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
+import { clearToken, type DecidedToken } from "./policy/clear-token.ts";
+import type { IssuancePolicy } from "./policy/issuance-policy.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "./seams.ts";
 
@@ -31,6 +33,8 @@ export type CertificateCheck = (
 export interface GrantPorts extends MintPorts {
   readonly clock: Clock;
   readonly directory: () => Directory;
+  /** Of the same estate as the directory. */
+  readonly policy: () => IssuancePolicy;
   readonly signer: () => TokenSigner | null;
   readonly replay: ReplayGuard;
   readonly nonces: NonceBook;
@@ -67,7 +71,13 @@ async function grantClientCredentials(request: GrantRequest, ports: GrantPorts):
     now,
   });
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
-  return giveToken(verdict.decision, () => burnProof(request.issuer, possession, ports), ports);
+  const decided = {
+    decision: verdict.decision,
+    client,
+    grantType: "client_credentials",
+    address: request.address,
+  } as const;
+  return giveToken(decided, () => burnProof(request.issuer, possession, ports), ports);
 }
 
 /** An authenticated client and what its request proves to hold. */
@@ -85,14 +95,23 @@ export function holderOf(request: GrantRequest, now: number, ports: GrantPorts):
   return possession.kind === "error" ? possession : { kind: "holder", client, possession };
 }
 
-/** The key that signs now, or the refusal while none may. */
-export function signerOf(
-  ports: Pick<GrantPorts, "signer">,
-): { readonly kind: "signer"; readonly signer: TokenSigner } | GrantRefusal {
+export interface SignableToken {
+  readonly kind: "signable";
+  readonly decision: ClearedDecision;
+  readonly signer: TokenSigner;
+}
+
+/** The policies' word about a token and the key that will sign it, or the refusal where they say no or no key may sign. */
+export function makeSignable(
+  decided: DecidedToken,
+  ports: Pick<GrantPorts, "signer" | "policy">,
+): SignableToken | GrantRefusal {
+  const cleared = clearToken(decided, ports.policy());
+  if (cleared.kind === "error") return cleared;
   const signer = ports.signer();
   return signer === null
     ? refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again")
-    : { kind: "signer", signer };
+    : { kind: "signable", decision: cleared.decision, signer };
 }
 
 /**
@@ -100,15 +119,16 @@ export function signerOf(
  * Rejects when store or log fail: then no token leaves.
  */
 export async function giveToken(
-  decision: MintDecision,
+  decided: DecidedToken,
   burn: () => Promise<GrantRefusal | null>,
   ports: GrantPorts,
 ): Promise<GrantAnswer> {
-  const found = signerOf(ports);
-  if (found.kind === "error") return found;
+  const signable = makeSignable(decided, ports);
+  if (signable.kind === "error") return signable;
+  const { decision, signer } = signable;
   const burnt = await burn();
   if (burnt !== null) return burnt;
-  const { token, claims } = await mint(decision, found.signer, ports);
+  const { token, claims } = await mint(decision, signer, ports);
   return {
     kind: "token",
     body: {

@@ -3,8 +3,10 @@
 import { checkPolicyScopes } from "@sallyport/kernel/policy/applies.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { PolicySlice } from "@sallyport/kernel/policy/port.ts";
+import { tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
 import type { EnvironmentConfig, Estate, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
-import { errorAt, type Finding, sortFindings } from "../registry/config/finding.ts";
+import { type Finding, sortFindings } from "../registry/config/finding.ts";
+import { asFinding, compileTokenPolicies, operationsOf } from "./compile-token-policies.ts";
 
 export interface CompiledPolicies {
   /** Action -> slice, in ascending order of action. */
@@ -83,10 +85,12 @@ function gatherParties({ systems, integrations }: EnvironmentConfig): PartiesOfE
  */
 export function checkPolicies(estate: Estate, compiler: SliceCompiler): Finding[] {
   const findings: Finding[] = [];
-  const actions = new Set<string>();
+  const actions = new Set<string>(tokenActions);
   const systems = new Set<string>();
+  const isOperation = operationsOf(estate.environments);
   for (const environment of estate.environments) {
     findings.push(...compilePolicies(environment, compiler).findings);
+    findings.push(...(compileTokenPolicies(environment, isOperation, compiler)?.findings ?? []));
     for (const { object } of environment.broken)
       if (object.startsWith("system/")) systems.add(object.slice("system/".length));
     for (const system of environment.systems) {
@@ -105,14 +109,4 @@ export function checkPolicies(estate: Estate, compiler: SliceCompiler): Finding[
     findings.push(...checkPolicyScopes(compiler.parse(environment.policies), { actions, systems }).map(asFinding));
   }
   return sortFindings(findings);
-}
-
-function asFinding(said: {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  readonly why: string;
-  readonly fix: string;
-}): Finding {
-  return errorAt({ file: said.file, line: said.line, column: said.column, path: "$" }, said.why, said.fix);
 }

@@ -17,6 +17,7 @@ import {
 } from "./policy-text.ts";
 import type { AttributeType, PolicySlice } from "./port.ts";
 import { readsOf } from "./reads.ts";
+import type { SliceDraft } from "./slice-draft.ts";
 import {
   type Caller,
   contextShape,
@@ -24,9 +25,9 @@ import {
   isAttributeName,
   principalShape,
   resourceShape,
-  type SliceShapes,
   sliceSchema,
 } from "./slice-schema.ts";
+import { type TokenSliceInput, tokenDraft } from "./token-slice.ts";
 
 export interface SliceInput {
   /** `billing:invoice.create` */
@@ -50,6 +51,8 @@ export interface CompiledSlice {
 export interface SliceCompiler {
   /** Compiles one action. The same `policies` array is parsed once, however many actions ask. Findings of a file repeat per action. */
   compileSlice(input: SliceInput): CompiledSlice;
+  /** Compiles what decides about tokens for one provider. */
+  compileTokenSlice(input: TokenSliceInput): CompiledSlice;
   /** The parsed files, for checks over the whole estate (`checkPolicyScopes`). */
   parse(policies: readonly PolicyFile[]): ParsedPolicies;
 }
@@ -68,7 +71,11 @@ export function createSliceCompiler(ask: AskCedar = createAskCedar()): SliceComp
     parsedFiles.set(policies, parsed);
     return parsed;
   };
-  return { parse, compileSlice: (input) => compile({ ask, valid }, input, parse(input.policies)) };
+  return {
+    parse,
+    compileSlice: (input) => compile({ ask, valid }, crossingDraft(input, parse(input.policies))),
+    compileTokenSlice: (input) => compile({ ask, valid }, tokenDraft(input, parse(input.policies))),
+  };
 }
 
 /** Hashes of what was validated and found right. Validating a slice costs milliseconds, nearly all of it for reading the schema. */
@@ -85,46 +92,55 @@ export function compileSlice(input: SliceInput): CompiledSlice {
   return createSliceCompiler().compileSlice(input);
 }
 
-function compile(compiling: Compiling, input: SliceInput, parsed: ParsedPolicies): CompiledSlice {
+function crossingDraft(input: SliceInput, parsed: ParsedPolicies): SliceDraft {
   const granted = grantedCallers(input);
   const { shape, conflicts } = principalShape(granted);
-  const shapes: SliceShapes = {
-    principal: shape,
-    resource: resourceShape(input.resourceAttributes),
-    context: contextShape,
-  };
   // Without a grant nothing can be permitted, and nobody says which attributes callers have: there is nothing to check against.
   const kept =
     granted.length === 0 ? [] : parsed.policies.filter((policy) => canApply(policy.json, input.action, input.system));
-  const mentioned = kept.flatMap((policy) => [...mentionedActions(policy.json)]);
-  const schema = sliceSchema(input.action, shapes, mentioned);
-  const policies = {
-    ...generatedPermits(input),
-    ...Object.fromEntries(kept.map((policy) => [policy.id, policy.text])),
+  return {
+    action: input.action,
+    shapes: { principal: shape, resource: resourceShape(input.resourceAttributes), context: contextShape },
+    conflicts,
+    kept,
+    parsed,
+    permits: generatedPermits(input),
+    grants: Object.fromEntries(input.grants.map(({ integration, from }) => [integration, from])),
+    permitsRead: "integration",
+    findings: badNames(input),
   };
+}
+
+function compile(compiling: Compiling, draft: SliceDraft): CompiledSlice {
+  const { action, shapes, conflicts, kept, parsed } = draft;
+  const mentioned = kept.flatMap((policy) => [...mentionedActions(policy.json)]);
+  const schema = sliceSchema(action, shapes, mentioned);
+  const policies = { ...draft.permits, ...Object.fromEntries(kept.map((policy) => [policy.id, policy.text])) };
   const jsons = kept.map((policy) => policy.json);
-  const everyName = { ...declaredNames(shapes), principal: [...Object.keys(shape), ...conflicts] };
-  const contested = readsOf(jsons, everyName).principal.filter((name) => conflicts.includes(name));
+  const names = declaredNames(shapes);
+  const contested = readsOf(jsons, { ...names, principal: [...names.principal, ...conflicts] }).principal.filter(
+    (name) => conflicts.includes(name),
+  );
   const findings = [
     ...parsed.unreadable,
     ...kept.flatMap((policy) => (policy.fault === undefined ? [] : [policy.fault])),
-    ...badNames(input),
+    ...draft.findings,
     ...contested.map((name) => contestedFinding(name, kept, parsed)),
   ];
   // Permits that we generate fit the schema by their form; only what somebody wrote can be wrong.
   if (findings.length === 0 && kept.length > 0) {
-    const validation: Validation = { schema, policies, kept, parsed, action: input.action };
-    const key = sameValidation({ input, shapes, kept, mentioned });
-    if (compiling.valid.get(key) === undefined) findings.push(...validated(compiling.ask, validation));
+    const key = sameValidation(draft, mentioned);
+    if (compiling.valid.get(key) === undefined)
+      findings.push(...validated(compiling.ask, { schema, policies, kept, parsed, action }));
     if (findings.length === 0) compiling.valid.set(key, true);
   }
+  const of = { action, ...(draft.system === undefined ? {} : { system: draft.system }) };
   const [first] = findings;
-  if (first !== undefined) return { slice: brokenSlice(input.action, schema, first), findings };
+  if (first !== undefined) return { slice: brokenSlice(of, schema, first), findings };
+  const own = readsOf(jsons, names);
   // The generated permits read the integration, whatever else the policies read.
-  const own = readsOf(jsons, declaredNames(shapes));
-  const reads = { ...own, context: [...new Set([...own.context, "integration"])].toSorted() };
-  const grants = Object.fromEntries(input.grants.map(({ integration, from }) => [integration, from]));
-  return { slice: { v: 1, action: input.action, schema, policies, grants, reads }, findings: [] };
+  const reads = { ...own, context: [...new Set([...own.context, draft.permitsRead])].toSorted() };
+  return { slice: { v: 1, ...of, schema, policies, grants: draft.grants, reads }, findings: [] };
 }
 
 /**
@@ -132,22 +148,16 @@ function compile(compiling: Compiling, input: SliceInput, parsed: ParsedPolicies
  * things are called, so the slice's own action stands as a nameless one, and annotations (@id) and the ids in generated permits do not count.
  * Where a policy names other actions too, all names count: then it matters which of them is the slice's own.
  */
-function sameValidation(of: {
-  readonly input: SliceInput;
-  readonly shapes: SliceShapes;
-  readonly kept: readonly ParsedPolicy[];
-  readonly mentioned: readonly string[];
-}): string {
-  const { action } = of.input;
-  const hasPermits = of.input.authorize === "grant" && of.input.grants.length > 0;
-  const namesOthers = of.mentioned.some((name) => name !== action);
-  const policies = of.kept.map(({ json: { annotations: _, ...rest } }) => {
+function sameValidation({ action, shapes, kept, permits }: SliceDraft, mentioned: readonly string[]): string {
+  const hasPermits = Object.keys(permits).length > 0;
+  const namesOthers = mentioned.some((name) => name !== action);
+  const policies = kept.map(({ json: { annotations: _, ...rest } }) => {
     const text = JSON.stringify(rest);
     // No JSON holds a bare NUL, so nothing that somebody wrote is taken for the nameless action.
     return namesOthers ? text : text.replaceAll(JSON.stringify(action), "\u0000");
   });
   return createHash("sha256")
-    .update(JSON.stringify([of.shapes, namesOthers ? [action, ...of.mentioned] : null, hasPermits, policies]))
+    .update(JSON.stringify([shapes, namesOthers ? [action, ...mentioned] : null, hasPermits, policies]))
     .digest("base64");
 }
 
@@ -249,11 +259,15 @@ function validated(ask: AskCedar, validation: Validation): readonly Finding[] {
   });
 }
 
-function brokenSlice(action: string, schema: unknown, { file, line, column, why, fix }: Finding): PolicySlice {
+function brokenSlice(
+  of: Pick<PolicySlice, "action" | "system">,
+  schema: unknown,
+  { file, line, column, why, fix }: Finding,
+): PolicySlice {
   const reads = { principal: [], resource: [], context: [] };
   return {
     v: 1,
-    action,
+    ...of,
     schema,
     policies: {},
     grants: {},

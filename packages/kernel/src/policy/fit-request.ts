@@ -1,18 +1,24 @@
 // Promises that a request fits the slice's schema before Cedar or the memo sees it, and a memo key that two different requests never share.
 // Trusts the shapes of the slice; values come from callers. Specified in docs/policy.md.
+import { isIP } from "node:net";
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
-import type { DecisionInputs } from "./port.ts";
+import type { CrossingContext, DecisionInputs, TokenContext } from "./port.ts";
 import type { Reads } from "./reads.ts";
-import type { Shape, SliceShapes } from "./slice-schema.ts";
+import type { Shape, ShapeType, SliceShapes } from "./slice-schema.ts";
 
 /** Longest text of one attribute, in UTF-16 units. */
 export const attributeTextMax = 16 * 1024;
 export const scopesMax = 256;
+/** Operations of one integration may be many more than the scopes of one token. */
+export const operationsMax = 4_096;
 
 type Value = Scalar | readonly string[];
 
 /** Why the request does not fit, for operators, without its values; undefined when it fits. */
-export function misfit(shapes: SliceShapes, inputs: DecisionInputs): string | undefined {
+export function misfit(
+  shapes: SliceShapes,
+  inputs: DecisionInputs<CrossingContext | TokenContext>,
+): string | undefined {
   return (
     misfitText("principal id", inputs.principal.id) ??
     misfitRecord("principal", shapes.principal, inputs.principal.attributes) ??
@@ -48,13 +54,13 @@ function misfitRecord(
       if (declared.required) return `${area}.${name} is missing`;
       continue;
     }
-    const wrong = misfitValue(declared.type, value);
+    const wrong = misfitValue(declared.type, value, name === "operations" ? operationsMax : scopesMax);
     if (wrong !== undefined) return `${area}.${name} ${wrong}`;
   }
   return undefined;
 }
 
-function misfitValue(type: Shape[string]["type"], value: Value): string | undefined {
+function misfitValue(type: ShapeType, value: Value, entriesMax: number): string | undefined {
   switch (type) {
     case "boolean":
       return typeof value === "boolean" ? undefined : "is not a boolean";
@@ -65,10 +71,15 @@ function misfitValue(type: Shape[string]["type"], value: Value): string | undefi
       return typeof value === "string" ? misfitText("", value)?.trimStart() : "is not a string";
     case "strings":
       if (!Array.isArray(value)) return "is not a list of strings";
-      if (value.length > scopesMax) return `has more than ${scopesMax} entries`;
+      if (value.length > entriesMax) return `has more than ${entriesMax} entries`;
       return value.every((entry) => typeof entry === "string" && misfitText("", entry) === undefined)
         ? undefined
         : "is not a list of strings";
+    case "address":
+      // With a zone (`fe80::1%eth0`) it is no address that Cedar knows.
+      return typeof value === "string" && isIP(value) !== 0 && !value.includes("%")
+        ? undefined
+        : "is not an IP address";
     default:
       return "has an unknown type";
   }
@@ -87,7 +98,7 @@ export interface Projection {
 }
 
 /** Only what the policies read enters the evaluation, so that the memo key and the evaluation cannot disagree. */
-export function project(reads: Reads, inputs: DecisionInputs): Projection {
+export function project(reads: Reads, inputs: DecisionInputs<CrossingContext | TokenContext>): Projection {
   return {
     principal: picked(reads.principal, inputs.principal.attributes),
     resource: picked(reads.resource, inputs.resource.attributes),

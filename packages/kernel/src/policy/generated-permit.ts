@@ -22,6 +22,21 @@ export function generatedPermitId(integration: string): string {
   return `grant:${integration}`;
 }
 
+/** Cedar text of the permit that `integration` compiles to for tokens from its consumer to its provider `to`. */
+export function generatedTokenPermit(
+  action: string,
+  { integration, from, to }: Grant & { readonly to: string },
+): string {
+  return [
+    `permit (`,
+    `  principal in System::${cedarString(from)},`,
+    `  action == Action::${cedarString(action)},`,
+    `  resource in System::${cedarString(to)}`,
+    `)`,
+    `when { context.integrations.contains(${cedarString(integration)}) };`,
+  ].join("\n");
+}
+
 /** Cedar text of the permit for `action` (`billing:invoice.create`); what `sallyport policy generated` prints. */
 export function generatedPermit(action: string, grant: Grant): string {
   return [

@@ -5,7 +5,15 @@ import { createHash } from "node:crypto";
 import { type Cedar, instantiateCedar } from "./cedar.ts";
 import { memoKey, misfit, type Projection, project } from "./fit-request.ts";
 import { Memo } from "./memo.ts";
-import type { DecisionInputs, LoadedSlice, PolicyDecision, PolicyEngine, PolicySlice } from "./port.ts";
+import type {
+  CrossingContext,
+  DecisionInputs,
+  LoadedSlice,
+  PolicyDecision,
+  PolicyEngine,
+  PolicySlice,
+  TokenContext,
+} from "./port.ts";
 import { type SliceShapes, shapesOf } from "./slice-schema.ts";
 
 export interface PolicyEngineOptions {
@@ -66,13 +74,11 @@ function loadSlice({ slice, number, evaluator, memo }: Loading): LoadedSlice {
   const shapes = loadShapes(slice);
   if (typeof shapes === "string") return { action, decide: () => failed(shapes) };
   const grants = new Map<unknown, string>(Object.entries(slice.grants));
-  const system = action.slice(0, action.indexOf(":"));
+  const system = slice.system ?? action.slice(0, action.indexOf(":"));
   return {
     action,
     decide(inputs) {
-      // The ceiling: whatever the policies say, only the consumer of that very integration can be permitted.
-      const consumer = grants.get(inputs.context.integration);
-      if (consumer === undefined || consumer !== inputs.principal.id) return deniedByDefault;
+      if (!isUnderGrant(grants, inputs)) return deniedByDefault;
       if (inputs.resource.system !== system) return failed("the resource belongs to another system than the action");
       const wrong = misfit(shapes, inputs);
       if (wrong !== undefined) return failed(`the request does not fit the schema of ${action}: ${wrong}`);
@@ -80,12 +86,22 @@ function loadSlice({ slice, number, evaluator, memo }: Loading): LoadedSlice {
       const key = `${number}|${memoKey(slice.reads, inputs.principal.id, projection)}`;
       const known = memo.get(key);
       if (known !== undefined) return known;
-      const { decision, remember } = evaluator.evaluate(slice, number, request(slice, inputs, projection));
+      const { decision, remember } = evaluator.evaluate(slice, number, request({ slice, shapes, inputs, projection }));
       // Frozen, because the next crossing gets this very object.
       if (remember) memo.set(key, freezeDecision(decision));
       return decision;
     },
   };
+}
+
+/** The ceiling: whatever the policies say, only the consumer of that very integration can be permitted. */
+function isUnderGrant(
+  grants: ReadonlyMap<unknown, string>,
+  { principal, context }: DecisionInputs<CrossingContext | TokenContext>,
+): boolean {
+  const named = "integrations" in context ? context.integrations : [context.integration];
+  // A caller and an integration that are both absent do not match each other.
+  return named.length > 0 && named.every((name) => grants.has(name) && grants.get(name) === principal.id);
 }
 
 function freezeDecision(decision: PolicyDecision): PolicyDecision {
@@ -105,8 +121,15 @@ function loadShapes(slice: PolicySlice): SliceShapes | string {
 
 type Request = Omit<Parameters<Cedar["statefulIsAuthorized"]>[0], "preparsedPolicySetId">;
 
-/** Values are scalars and lists of strings (misfit), so none of them can be taken for an entity or an extension value. */
-function request(slice: PolicySlice, inputs: DecisionInputs, projection: Projection): Request {
+interface Asked {
+  readonly slice: PolicySlice;
+  readonly shapes: SliceShapes;
+  readonly inputs: DecisionInputs<CrossingContext | TokenContext>;
+  readonly projection: Projection;
+}
+
+/** Values are scalars and lists of strings (misfit), so none of them can be taken for an entity or an extension value but those declared as addresses. */
+function request({ slice, shapes, inputs, projection }: Asked): Request {
   const principal = { type: "Workload", id: inputs.principal.id };
   const resource = { type: "Resource", id: inputs.resource.system };
   return {
@@ -114,7 +137,7 @@ function request(slice: PolicySlice, inputs: DecisionInputs, projection: Project
     action: { type: "Action", id: slice.action },
     resource,
     // Cedar's declarations want mutable lists; it is given JSON and changes nothing.
-    context: projection.context as Request["context"],
+    context: withAddresses(shapes, projection.context) as Request["context"],
     validateRequest: false,
     entities: [
       {
@@ -129,6 +152,13 @@ function request(slice: PolicySlice, inputs: DecisionInputs, projection: Project
       },
     ],
   };
+}
+
+function withAddresses(shapes: SliceShapes, context: Projection["context"]): Readonly<Record<string, unknown>> {
+  const addresses = Object.keys(context).filter((name) => shapes.context[name]?.type === "address");
+  if (addresses.length === 0) return context;
+  const wrapped = addresses.map((name) => [name, { __extn: { fn: "ip", arg: context[name] } }] as const);
+  return { ...context, ...Object.fromEntries(wrapped) };
 }
 
 /** Cedar keeps parsed policy sets by name and never forgets one, so names are slots that are used again. */

@@ -1,5 +1,6 @@
 // Promises what a policy slice is and what a decision says. Trusts the snapshot that carries the slice. Semantics: DESIGN of authorisation in docs/policy.md, Cedar.
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 
 export type AttributeType = "string" | "long" | "boolean";
 
@@ -10,6 +11,8 @@ export interface PolicySlice {
   readonly action: string;
   /** Cedar JSON schema with this action only. */
   readonly schema: unknown;
+  /** The providing system, where it is not the action's own: tokens for it (token-actions.ts). */
+  readonly system?: string;
   /** Policy id -> Cedar text. Generated permits are named `grant:<integration>`. */
   readonly policies: Readonly<Record<string, string>>;
   /** The ceiling: integration -> the consuming system that it grants the action to. No policy can permit anything else. */
@@ -24,22 +27,53 @@ export interface PolicySlice {
   readonly broken?: string;
 }
 
-export interface DecisionInputs {
+export interface DecisionInputs<Context = CrossingContext> {
   readonly principal: { readonly id: string; readonly attributes: Readonly<Record<string, Scalar>> };
   readonly resource: { readonly system: string; readonly attributes: Readonly<Record<string, Scalar>> };
-  readonly context: {
-    readonly integration: string;
-    readonly environment: string;
-    readonly zone: string;
-    readonly proof: string;
-    readonly scopes: readonly string[];
-    readonly subject?: string;
-    readonly acr?: string;
-    /** Seconds since the epoch. */
-    readonly authTime?: number;
-    /** Milliseconds since the last heartbeat. */
-    readonly stalenessMs: number;
-  };
+  readonly context: Context;
+}
+
+export interface CrossingContext {
+  readonly integration: string;
+  readonly environment: string;
+  readonly zone: string;
+  readonly proof: string;
+  readonly scopes: readonly string[];
+  readonly subject?: string;
+  readonly acr?: string;
+  /** Seconds since the epoch. */
+  readonly authTime?: number;
+  /** Milliseconds since the last heartbeat. */
+  readonly stalenessMs: number;
+}
+
+/** What is known of a token that was decided and not yet signed; nothing of it is taken from the request as it is. docs/policy.md "Policies about tokens". */
+export interface TokenContext {
+  /** Those that would honour the token; never empty. */
+  readonly integrations: readonly string[];
+  readonly environment: string;
+  readonly grantType: GrantWord;
+  readonly client: string;
+  readonly clientAuthentication: string;
+  readonly binding: "dpop" | "mtls" | "none";
+  /** Full names of what the token opens: its scope, or everything granted where it has none. */
+  readonly operations: readonly string[];
+  readonly lifetimeSeconds: number;
+  /** IPv4 or IPv6, where the connection has one. */
+  readonly address?: string;
+  readonly subject?: string;
+  readonly acr?: string;
+  readonly amr?: readonly string[];
+  /** Seconds since the epoch. */
+  readonly authTime?: number;
+  /** Whose token or assertion was brought: `own`, or the id of a trusted issuer. */
+  readonly subjectIssuer?: string;
+  /** The rest is of exchanges. */
+  readonly as?: "delegate" | "impersonate";
+  /** Exchanges behind the new token, 1 to 8. */
+  readonly depth?: number;
+  /** Clients that act for the subject. */
+  readonly actors?: readonly string[];
 }
 
 export interface PolicyDecision {
@@ -58,5 +92,5 @@ export interface PolicyEngine {
 
 export interface LoadedSlice {
   readonly action: string;
-  decide(inputs: DecisionInputs): PolicyDecision;
+  decide(inputs: DecisionInputs<CrossingContext | TokenContext>): PolicyDecision;
 }

@@ -13,17 +13,27 @@ interface Found {
   everything: boolean;
 }
 
+/** Every attribute name that the policies spell, of plain variables. */
+export function namesRead(policies: readonly PolicyJson[]): Readonly<Record<keyof Reads, ReadonlySet<string>>> {
+  return gather(policies);
+}
+
 /** Attributes that the policies may read, out of those that the schema declares; sorted. */
 export function readsOf(policies: readonly PolicyJson[], declared: Reads): Reads {
+  const found = gather(policies);
+  const pick = (area: "principal" | "resource" | "context") =>
+    declared[area].filter((name) => found.everything || found[area].has(name)).toSorted();
+  return { principal: pick("principal"), resource: pick("resource"), context: pick("context") };
+}
+
+function gather(policies: readonly PolicyJson[]): Found {
   const found: Found = { principal: new Set(), resource: new Set(), context: new Set(), everything: false };
   for (const policy of policies) {
     const pending: unknown[] = policy.conditions.map((clause) => clause.body);
     // Bounded by the size of the policy; a list instead of recursion, so that deep nesting cannot exhaust the stack.
     while (pending.length > 0) visit(pending.pop(), found, pending);
   }
-  const pick = (area: "principal" | "resource" | "context") =>
-    declared[area].filter((name) => found.everything || found[area].has(name)).toSorted();
-  return { principal: pick("principal"), resource: pick("resource"), context: pick("context") };
+  return found;
 }
 
 function visit(node: unknown, found: Found, pending: unknown[]): void {

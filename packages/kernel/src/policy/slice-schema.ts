@@ -11,7 +11,8 @@ export interface Caller {
 }
 
 /** A record of the schema: attribute name -> type and whether each request must carry it. */
-export type Shape = Readonly<Record<string, { readonly type: AttributeType | "strings"; readonly required: boolean }>>;
+export type Shape = Readonly<Record<string, { readonly type: ShapeType; readonly required: boolean }>>;
+export type ShapeType = AttributeType | "strings" | "address";
 
 export interface SliceShapes {
   readonly principal: Shape;
@@ -90,6 +91,7 @@ const cedarTypes = {
   long: { type: "Long" },
   boolean: { type: "Boolean" },
   strings: { type: "Set", element: { type: "String" } },
+  address: { type: "Extension", name: "ipaddr" },
 } as const;
 
 interface CedarRecord {
@@ -144,11 +146,12 @@ function step(value: unknown, key: string): unknown {
   return (value as Record<string, unknown>)[key];
 }
 
-const typesByCedarName: ReadonlyMap<unknown, AttributeType | "strings"> = new Map<unknown, AttributeType | "strings">([
+const typesByCedarName: ReadonlyMap<unknown, ShapeType> = new Map<unknown, ShapeType>([
   ["String", "string"],
   ["Long", "long"],
   ["Boolean", "boolean"],
   ["Set", "strings"],
+  ["Extension", "address"],
 ]);
 
 function shapeFrom(record: unknown): Shape {

@@ -81,5 +81,5 @@ async function redeem(
   ports: GrantPorts,
 ): Promise<GrantAnswer> {
   if (on.row.grantEnded !== false) return notGood("grant-ended");
-  return redeemGrant({ ...on, kind: "device", notGood }, oauth, ports);
+  return redeemGrant({ ...on, grantType: "device_code", kind: "device", notGood }, oauth, ports);
 }

@@ -10,7 +10,7 @@ import type { IssuerConfig } from "../../registry/config/estate.ts";
 import { type ClientKey, type Directory, directoryOf } from "../directory.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import { assertion, dpopProof, form, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
-import { type MintDecision, mint } from "../mint.ts";
+import { type ClearedDecision, mint } from "../mint.ts";
 import type { IdentityCommands } from "../store.ts";
 import type { TrustCommands } from "../trust/store.ts";
 import { createTrustedIssuers, type TrustedIssuers } from "../trust/trusted-issuers.ts";
@@ -140,16 +140,18 @@ forEachDialect((_dialect, open) => {
     after(() => on.estate.close());
 
     /** A token as `mint` makes it for a user that signed in at `orders`. */
-    const userToken = async (over: Partial<MintDecision> = {}) => {
+    const userToken = async (over: Partial<ClearedDecision> = {}) => {
       const { issuer, ring, record } = on.estate.production;
       const { signer } = ring.view();
       assert.ok(signer !== null);
-      const decision: MintDecision = {
+      const decision: ClearedDecision = {
         issuer,
         client: "orders",
         audience: `${issuer}/systems/billing`,
         scopes: null,
         ceiling: new Set(["billing:invoice.read"]),
+        integrations: ["orders-to-billing"],
+        clearance: { grantType: "authorization_code", policies: [] },
         binding: { kind: "dpop", jkt: thumbOf(on.estate.holder) },
         lifetimeSeconds: 120,
         subject: { id: "usr_ana", session: "ses_1", acr: "mfa", authTime: 1_700_000_000 },

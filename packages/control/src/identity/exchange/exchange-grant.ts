@@ -43,9 +43,17 @@ async function exchange(request: GrantRequest, subjects: SubjectPorts, ports: Gr
     now,
   });
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
+  const decided = {
+    decision: mintable(verdict.decision),
+    client,
+    grantType: "token-exchange",
+    address: request.address,
+    subjectIssuer: read.subject.from,
+    as: verdict.decision.as,
+  } as const;
   // Counted from the instant that was decided on: a slow store must not push the end past the subject token's.
   const clock = { now: () => now, monotonic: () => ports.clock.monotonic() };
-  const answer = await giveToken(mintable(verdict.decision), () => burnProof(request.issuer, possession, ports), {
+  const answer = await giveToken(decided, () => burnProof(request.issuer, possession, ports), {
     ...ports,
     clock,
   });
@@ -75,6 +83,7 @@ function mintable(decision: ExchangeDecision): MintDecision {
     audience,
     scopes,
     ceiling,
+    integrations: [decision.integration],
     binding,
     lifetimeSeconds: decision.lifetimeSeconds,
     subject: {

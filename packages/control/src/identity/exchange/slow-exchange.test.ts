@@ -4,6 +4,7 @@ import { createTokenCrypto, generateSigner } from "@sallyport/kernel/token-crypt
 import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { directoryOf } from "../directory.ts";
 import { mint } from "../mint.ts";
+import { grantsAlone } from "../policy/issuance-policy.ts";
 import { tokenExchange } from "./exchange-grant.ts";
 import { accessTokenUrn } from "./subject-token.ts";
 
@@ -37,6 +38,7 @@ test("an exchanged token ends with its subject token, however long the store and
     random,
     record,
     directory: () => directory,
+    policy: () => grantsAlone,
     signer: () => signer,
     replay: { claim: async () => true, claimAssertion: async () => true },
     nonces: { issue: () => "n", accepts: () => true },
@@ -50,6 +52,8 @@ test("an exchanged token ends with its subject token, however long the store and
       audience: `${issuer}/systems/b`,
       scopes: null,
       ceiling: new Set(["b:read"]),
+      integrations: ["a-to-b"],
+      clearance: { grantType: "authorization_code", policies: [] },
       binding: { kind: "dpop", jkt },
       lifetimeSeconds: 30,
       subject: { id: "usr_ana" },

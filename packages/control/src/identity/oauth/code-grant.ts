@@ -50,7 +50,11 @@ async function redeem(request: GrantRequest, oauth: OAuthPorts, ports: GrantPort
     return notGood("code-reused");
   }
   if (row.expiresAt <= now || row.grantEnded !== false) return notGood("code-expired");
-  return redeemLive({ request, client, possession, digest, grant, row, now }, oauth, ports);
+  return redeemLive(
+    { grantType: "authorization_code", request, client, possession, digest, grant, row, now },
+    oauth,
+    ports,
+  );
 }
 
 /** The code is there, unused and in time: does it fit this request? Then it is used up. */

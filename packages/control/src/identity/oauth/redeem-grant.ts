@@ -33,6 +33,6 @@ export async function redeemGrant(on: Redeeming, oauth: OAuthPorts, ports: Grant
     if (outcome === "reused") await oauth.revoked();
     return notGood(outcome === "reused" ? `${kind}-reused` : `${kind}-expired`);
   }
-  await recordMinted(answer, ports);
+  await recordMinted({ claims: answer.claims, clearance: decision.clearance }, ports);
   return { kind: "token", body: answer.body };
 }

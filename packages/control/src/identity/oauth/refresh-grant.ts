@@ -3,7 +3,7 @@
 // docs/identity/refresh.md.
 import type { Binding } from "../decide-issuance.ts";
 import type { IdentityClient } from "../directory.ts";
-import { recordMinted } from "../mint.ts";
+import { type Issued, recordMinted } from "../mint.ts";
 import { replayKey } from "../replay.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "../seams.ts";
 import { burnProof, type GrantPorts, holderOf } from "../token-grant.ts";
@@ -67,7 +67,11 @@ async function refresh(request: GrantRequest, oauth: OAuthPorts, ports: GrantPor
   const { jkt } = await oauth.sealed.open<RefreshFacts>(`refresh/${digest}`, row.sealed);
   if (jkt !== null && (possession.binding.kind !== "dpop" || possession.binding.jkt !== jkt))
     return notGood("refresh-key-mismatch");
-  return rotate({ request, client, possession, digest, grant: row.grant ?? "", row, now }, oauth, ports);
+  return rotate(
+    { grantType: "refresh_token", request, client, possession, digest, grant: row.grant ?? "", row, now },
+    oauth,
+    ports,
+  );
 }
 
 async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Promise<GrantAnswer> {
@@ -89,11 +93,15 @@ async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Pr
     asked: replayKey(...request.resources, "scope", request.scope ?? ""),
     answer: await oauth.sealed.seal(`answer/${digest}`, answer),
   });
+  const { clearance } = decision;
   switch (outcome.kind) {
     case "rotated":
-      return give(answer, ports);
+      return give({ ...answer, clearance }, ports);
     case "same":
-      return give(await oauth.sealed.open<PreparedAnswer>(`answer/${digest}`, outcome.answer), ports);
+      return give(
+        { ...(await oauth.sealed.open<PreparedAnswer>(`answer/${digest}`, outcome.answer)), clearance },
+        ports,
+      );
     case "differs":
       return refuseGrant(
         "invalid_grant",
@@ -109,7 +117,7 @@ async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Pr
 }
 
 /** Every answer that leaves has a record of its own, also one that leaves twice. */
-async function give(answer: PreparedAnswer, ports: GrantPorts): Promise<GrantAnswer> {
+async function give(answer: PreparedAnswer & Issued, ports: GrantPorts): Promise<GrantAnswer> {
   await recordMinted(answer, ports);
   return { kind: "token", body: answer.body };
 }

@@ -2,7 +2,7 @@
 // Trusts `mint` for every signature. Format: RFC 6749 §5.1, OpenID Connect Core §3.1.3.3.
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { type MintDecision, prepare, signIdToken } from "../mint.ts";
+import { type ClearedDecision, prepare, signIdToken } from "../mint.ts";
 import type { GrantPorts } from "../token-grant.ts";
 import type { GrantFacts } from "./grant-facts.ts";
 
@@ -13,7 +13,7 @@ export interface PreparedAnswer {
 }
 
 export interface AnswerParts {
-  readonly decision: MintDecision;
+  readonly decision: ClearedDecision;
   readonly facts: GrantFacts;
   /** null: none is issued. */
   readonly refreshToken: string | null;

@@ -5,6 +5,7 @@ import { type Actor, AdminFault } from "../../admin/actions.ts";
 import type { ControlParts } from "../../control-parts.ts";
 import { decideIssuance } from "../decide-issuance.ts";
 import { mint } from "../mint.ts";
+import { clearToken } from "../policy/clear-token.ts";
 import type { TokenState } from "./judge-token.ts";
 import type { RevokedBy } from "./store.ts";
 
@@ -91,11 +92,18 @@ async function issue(parts: ControlParts, actor: Actor, request: IssueRequest): 
     now: parts.clock.now(),
   });
   if (verdict.kind === "refuse") throw new AdminFault("conflict", verdict.description, verdict.code);
+  // As if the client asked itself, from an address that nobody knows.
+  const decided = { decision: verdict.decision, client, grantType: "client_credentials", address: "" } as const;
+  const cleared = clearToken(decided, identity.policy());
+  if (cleared.kind === "error") {
+    const { policies = [], errors = [] } = cleared.about ?? {};
+    throw new AdminFault("conflict", cleared.description, [cleared.code, ...policies, ...errors].join("; "));
+  }
   const { signer } = identity.ring.view();
   if (signer === null)
     throw new AdminFault("unavailable", "no signing key is in use yet", "sallyport status shows what it waits for");
   const { clock, random, store, tenant } = parts;
-  const { token, claims } = await mint(verdict.decision, signer, { clock, random, record: identity.recorder });
+  const { token, claims } = await mint(cleared.decision, signer, { clock, random, record: identity.recorder });
   // A token that nobody could say who asked for does not leave.
   await store.run("recordTokenIssue", {
     tenant,

@@ -55,10 +55,17 @@ async function grantForAssertion(
   });
   if (verdict.kind === "refuse")
     return { ...refuseGrant(verdict.error, verdict.code, verdict.description), client: client.id };
+  const decided = {
+    decision: verdict.decision,
+    client,
+    grantType: "jwt-bearer",
+    address: request.address,
+    subjectIssuer: asserted.issuer.config.id,
+  } as const;
   // Ids are used up last, so that a refused request costs nobody theirs.
   const burn = async () =>
     (await burnProof(request.issuer, possession, ports)) ?? (await burnAssertion(request, asserted, ports));
-  const answer = await giveToken(verdict.decision, burn, ports);
+  const answer = await giveToken(decided, burn, ports);
   return answer.kind === "error" ? { ...answer, client: client.id } : answer;
 }
 
