@@ -9,7 +9,7 @@ import type { Keyring, PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
-import type { DownMessage, Revocation } from "@sallyport/protocol/channel/messages.ts";
+import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { PeopleConfig } from "../registry/config/estate.ts";
@@ -37,6 +37,7 @@ import { tellClients } from "./people/tell-clients.ts";
 import { createIssuancePolicy, grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
+import { RevocationStream, type RevocationsMessage } from "./revocation-stream.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
 import type { GrantPorts } from "./token-grant.ts";
 import { introspection } from "./tokens/introspection.ts";
@@ -81,12 +82,6 @@ export interface EnvironmentIdentityOptions {
   readonly fault: (error: unknown) => void;
 }
 
-type RevocationsMessage = Extract<DownMessage, { t: "revocations" }>;
-
-/** As many as one read of the store gives. */
-const revocationsPageMax = 10_000;
-/** Pages of one push: as many as a gateway holds (gateway/snapshot/revocations.ts). */
-const revocationPagesMax = 20;
 const noClients: Directory = directoryOf({ systems: [], integrations: [], isActive: () => false });
 
 export class EnvironmentIdentity {
@@ -95,6 +90,7 @@ export class EnvironmentIdentity {
   readonly served: ServedIssuer;
   readonly recorder: IssuanceRecorder;
   readonly #oauth: OAuth;
+  readonly #revocations: RevocationStream;
   readonly #devices: Devices;
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
@@ -109,11 +105,11 @@ export class EnvironmentIdentity {
   #directory = noClients;
   #policy: IssuancePolicy = grantsAlone;
   #people: PeopleConfig | null = null;
-  #revocationSeq = 0;
 
   private constructor(options: EnvironmentIdentityOptions, seeds: PurposeRing) {
     const { tenant, environment, clock } = options;
     this.#options = options;
+    this.#revocations = new RevocationStream(options);
     this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
     this.published = new PublishedKeys({ ...options, changed: () => this.#renewDirectory() });
     this.environment = environment;
@@ -243,9 +239,7 @@ export class EnvironmentIdentity {
       rotateEveryMs,
       onChange: ({ seq, keys }) => push({ t: "keys", seq, keys }),
     });
-    identity.#revocationSeq = (
-      await store.run("readRevocations", { tenant, environment, from: Number.MAX_SAFE_INTEGER })
-    ).seq;
+    await identity.#revocations.open();
     return identity;
   }
 
@@ -282,7 +276,7 @@ export class EnvironmentIdentity {
 
   /** Sequences gateways have been pushed; never ahead of a push, so that a heartbeat shows no gap that is none. */
   sequences(): { readonly keySeq: number; readonly revocationSeq: number } {
-    return { keySeq: this.#view().seq, revocationSeq: this.#revocationSeq };
+    return { keySeq: this.#view().seq, revocationSeq: this.#revocations.seq };
   }
 
   keysMessage(): DownMessage {
@@ -339,22 +333,13 @@ export class EnvironmentIdentity {
   }
 
   /** What is still in force after `from`, for one gateway. */
-  async revocationsSince(from: number): Promise<RevocationsMessage> {
-    const { tenant, environment, store } = this.#options;
-    const { seq, entries } = await store.run("readRevocations", { tenant, environment, from });
-    return rangeOf(from, seq, entries);
+  revocationsSince(from: number): Promise<RevocationsMessage> {
+    return this.#revocations.since(from);
   }
 
-  /** Pushes what was appended since the last push; call it after every command that may have revoked something. Two calls at once push one range twice. */
-  async pushRevocations(): Promise<void> {
-    for (let page = 0; page < revocationPagesMax; page += 1) {
-      const from = this.#revocationSeq;
-      const message = await this.revocationsSince(from);
-      if (message.through <= from) return;
-      this.#options.push(message);
-      this.#revocationSeq = Math.max(this.#revocationSeq, message.through);
-      if (message.entries.length < revocationsPageMax) return;
-    }
+  /** Pushes what was appended since the last push; call it after every command that may have revoked something. */
+  pushRevocations(): Promise<void> {
+    return this.#revocations.push();
   }
 
   /** Loads this year's pseudonym key, so that the recorder never has to wait for one; call it now and then. */
@@ -404,15 +389,4 @@ export class EnvironmentIdentity {
   #view(): RingView {
     return this.#ring?.view() ?? { seq: 0, keys: [], signer: null };
   }
-}
-
-function rangeOf(from: number, through: number, entries: readonly Revocation[]): RevocationsMessage {
-  const last = entries.at(-1)?.seq ?? from;
-  // A full page ends at its last entry; the rest is asked for again by the sequence it names.
-  return {
-    t: "revocations",
-    from: from + 1,
-    through: entries.length >= revocationsPageMax ? last : Math.max(through, from),
-    entries,
-  };
 }
