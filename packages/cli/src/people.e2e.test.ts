@@ -278,6 +278,12 @@ test("an app asks, a person signs in and says yes, the token says what their log
   assert.equal(fresh.status, 200, fresh.text);
   assert.equal(claimsOf(fresh.body["access_token"])["auth_time"], claims["auth_time"], "a refresh is no log-in");
 
+  const consents = await call<readonly Record<string, unknown>[]>("GET", `/v1/users/${made.id}/consents`);
+  assert.deepEqual(
+    consents.map(({ client, environment, scopes, grants }) => [client, environment, scopes, grants]),
+    [["app", "production", ["billing:invoice.read"], 1]],
+  );
+
   const { body: metadata } = await send(`${issuer}/.well-known/openid-configuration`, ca);
   const out = new URLSearchParams({
     ...{ id_token_hint: String(first.body["id_token"]), post_logout_redirect_uri: "http://127.0.0.1:49152/bye" },
@@ -302,5 +308,8 @@ test("an app asks, a person signs in and says yes, the token says what their log
   assert.equal(verified.payload.jti, claimsOf(refused)["jti"]);
   const after = await token({ grant_type: "refresh_token", refresh_token: String(fresh.body["refresh_token"]) });
   assert.deepEqual([after.status, after.body["error"]], [400, "invalid_grant"]);
+  const takenBack = { client: "app", reason: "she asked for it" };
+  await call("POST", `/v1/users/${made.id}/withdraw`, takenBack);
+  await assert.rejects(call("POST", `/v1/users/${made.id}/withdraw`, takenBack), /allowed app nothing in production/);
   assert.deepEqual(faults, []);
 });

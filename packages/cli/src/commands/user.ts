@@ -33,6 +33,15 @@ interface SessionRow {
   readonly browser: string;
 }
 
+interface ConsentRow {
+  readonly client: string;
+  readonly environment: string;
+  readonly providers: readonly string[];
+  readonly scopes: readonly string[] | null;
+  readonly at: number | null;
+  readonly grants: number;
+}
+
 interface UndeliveredRow {
   readonly session: string;
   readonly environment: string;
@@ -45,7 +54,7 @@ interface UndeliveredRow {
 
 type Connected = Awaited<ReturnType<Connect>>;
 
-/** `sallyport user add|list|disable|enable|reset` and `sallyport session list|undelivered|end`. */
+/** `sallyport user add|list|disable|enable|reset|consents` and `sallyport session list|undelivered|end`. */
 export function userCommands(program: Command, connect: Connect): void {
   const group = program.command("user").description("add people who may sign in, see them, and end what they hold");
   group
@@ -93,7 +102,44 @@ export function userCommands(program: Command, connect: Connect): void {
         showLink(terminal, name, await client.call<Enrolment>("POST", `/v1/users/${id}/reset`, body));
       },
     );
+  consentsCommand(group, connect);
   sessionCommands(program, connect);
+}
+
+function consentsCommand(group: Command, connect: Connect): void {
+  group
+    .command("consents <name>")
+    .description("what a user allowed applications; with --withdraw it is taken back from one")
+    .option("--environment <environment>", "which environment", "production")
+    .option("--withdraw <client>", "end every grant of this client for the user, and ask them again next time")
+    .option("--reason <text>", "why it is taken back; it is recorded")
+    .action(
+      async (name: string, flags: { environment: string; withdraw?: string; reason?: string }, command: Command) => {
+        const { environment, withdraw, reason } = flags;
+        if (withdraw !== undefined && reason === undefined)
+          throw new CommandEnd(exitCode.badUse, "--withdraw needs a reason", "add --reason <text>");
+        const { client, terminal } = await connect(command);
+        const id = await idOf(client, name, environment);
+        if (withdraw !== undefined) {
+          const done = await client.call("POST", `/v1/users/${id}/withdraw`, { environment, client: withdraw, reason });
+          return terminal.result(done, () => [`${withdraw} may do nothing for ${name} (${environment}) any more`]);
+        }
+        const rows = await client.call<readonly ConsentRow[]>("GET", `/v1/users/${id}/consents`);
+        terminal.result(rows, () =>
+          terminal.table([
+            ["CLIENT", "ENVIRONMENT", "MAY CALL", "OPERATIONS", "ALLOWED", "GRANTS ALIVE"],
+            ...rows.map((row) => [
+              row.client,
+              row.environment,
+              row.providers.join(" ") || "nothing",
+              row.scopes === null ? "all it is granted" : row.scopes.join(" "),
+              row.at === null ? "by a code" : new Date(row.at).toISOString().slice(0, 16),
+              String(row.grants),
+            ]),
+          ]),
+        );
+      },
+    );
 }
 
 function showLink(terminal: Connected["terminal"], name: string, made: Enrolment): void {

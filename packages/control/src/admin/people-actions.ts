@@ -1,6 +1,7 @@
 // Promises the acts of an operator on users and sessions: each one transaction with its record and what follows, then pushed to gateways.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md, docs/identity/people.md.
 import type { ControlParts } from "../control-parts.ts";
+import type { GivenConsent } from "../identity/people/consent-commands.ts";
 import type { UndeliveredLogout } from "../identity/people/logout-commands.ts";
 import { digestOf, makeSecret, makeUserId } from "../identity/people/one-time-secrets.ts";
 import type { SessionFacts } from "../identity/people/session-commands.ts";
@@ -45,6 +46,12 @@ export interface PeopleActions {
   ): Promise<EnrolmentAnswer>;
   /** Up to 1,000 living ones of each environment, the newest first. */
   sessions(): Promise<readonly InEnvironment<SessionFacts>[]>;
+  /** What a user allowed clients, in every environment that knows them. */
+  consents(id: string): Promise<readonly InEnvironment<GivenConsent>[]>;
+  withdrawConsent(
+    actor: Actor,
+    consent: { readonly id: string; readonly environment: string; readonly client: string; readonly reason: string },
+  ): Promise<void>;
   /** Ends that clients could not be told of: up to 1,000 of each environment, the newest first. */
   undelivered(): Promise<readonly InEnvironment<UndeliveredLogout>[]>;
   endSession(
@@ -53,22 +60,59 @@ export interface PeopleActions {
   ): Promise<void>;
 }
 
+type Held = "sessions" | "consents" | "withdrawConsent" | "undelivered" | "endSession";
+
 export function peopleActions(parts: ControlParts): PeopleActions {
+  return { ...userActions(parts), ...heldActions(parts) };
+}
+
+/** Of every environment. */
+async function everywhere<T extends object>(
+  { identities }: ControlParts,
+  list: (environment: string) => Promise<readonly T[]>,
+): Promise<readonly InEnvironment<T>[]> {
+  const all: InEnvironment<T>[] = [];
+  for (const environment of identities.keys())
+    all.push(...(await list(environment)).map((one) => ({ ...one, environment })));
+  return all;
+}
+
+/** What people hold, and what is taken from them. */
+function heldActions(parts: ControlParts): Pick<PeopleActions, Held> {
+  const { tenant, store } = parts;
+  return {
+    sessions: () => everywhere(parts, (environment) => store.run("listSessions", { tenant, environment })),
+    consents: (user) => everywhere(parts, (environment) => store.run("listConsents", { tenant, environment, user })),
+    withdrawConsent: async (actor, { id, environment, client, reason }) => {
+      if (!(await store.run("withdrawConsent", { tenant, environment, user: id, client, actor, reason })))
+        throw new AdminFault(
+          "not-found",
+          `the user has allowed ${client} nothing in ${environment}`,
+          "sallyport user consents shows what they allowed",
+        );
+      await parts.changed();
+    },
+    undelivered: () => everywhere(parts, (environment) => store.run("listUndelivered", { tenant, environment })),
+    endSession: async (actor, { id, environment, reason }) => {
+      if (!(await store.run("endSession", { tenant, environment, sid: id, actor, why: reason })))
+        throw new AdminFault(
+          "not-found",
+          `there is no living session ${id} in ${environment}`,
+          "sallyport session list shows them",
+        );
+      await parts.changed();
+    },
+  };
+}
+
+function userActions(parts: ControlParts): Omit<PeopleActions, Held> {
   const { tenant, store, clock, random } = parts;
   const freshLink = (linkLifetimeMs: number) => {
     const secret = makeSecret(random);
     return { secret, link: { digest: digestOf("enrolment", secret), until: clock.now() + linkLifetimeMs } };
   };
-  const everywhere = async <T extends object>(list: (environment: string) => Promise<readonly T[]>) => {
-    const all: InEnvironment<T>[] = [];
-    for (const environment of parts.identities.keys())
-      all.push(...(await list(environment)).map((one) => ({ ...one, environment })));
-    return all;
-  };
   return {
-    users: () => everywhere((environment) => store.run("listUsers", { tenant, environment })),
-    sessions: () => everywhere((environment) => store.run("listSessions", { tenant, environment })),
-    undelivered: () => everywhere((environment) => store.run("listUndelivered", { tenant, environment })),
+    users: () => everywhere(parts, (environment) => store.run("listUsers", { tenant, environment })),
     addUser: async (actor, { environment, name, linkLifetimeMs }) => {
       const issuer = issuerWithPeople(parts, environment);
       const id = makeUserId(random);
@@ -98,15 +142,6 @@ export function peopleActions(parts: ControlParts): PeopleActions {
         throw unknownUser(id, environment);
       await parts.changed();
       return { id, environment, link: `${issuer}/enrol?link=${secret}`, until: link.until };
-    },
-    endSession: async (actor, { id, environment, reason }) => {
-      if (!(await store.run("endSession", { tenant, environment, sid: id, actor, why: reason })))
-        throw new AdminFault(
-          "not-found",
-          `there is no living session ${id} in ${environment}`,
-          "sallyport session list shows them",
-        );
-      await parts.changed();
     },
   };
 }

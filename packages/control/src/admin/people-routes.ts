@@ -1,6 +1,6 @@
 // Promises the admin routes about people: users, their credentials and their sessions. Trusts people-actions.ts. Specified in docs/admin-api.md.
 import { z } from "zod";
-import { type AdminCall, type AdminRoute, change, environment, ids } from "./route.ts";
+import { type AdminCall, type AdminRoute, change, environment, ids, word } from "./route.ts";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9._@+-]{0,126}$/, "a name is small letters, digits and . _ @ + -");
 const linkLifetimeMs = z
@@ -56,6 +56,27 @@ export const peopleRoutes: readonly AdminRoute[] = [
         id: call.id,
         ...(await call.body(change.extend({ linkLifetimeMs }))),
       }),
+  },
+  {
+    method: "GET",
+    path: "/v1/users/:id/consents",
+    id: ids.user,
+    action: "user.consents",
+    audit: "appended",
+    object: (id) => `user/${id}`,
+    handle: ({ actions, id }) => actions.consents(id),
+  },
+  {
+    method: "POST",
+    path: "/v1/users/:id/withdraw",
+    id: ids.user,
+    action: "user.consent-withdraw",
+    audit: "outbox",
+    handle: async (call) => {
+      const body = await call.body(change.extend({ client: word }));
+      await call.actions.withdrawConsent(call.actor, { id: call.id, ...body });
+      return { withdrawn: body.client };
+    },
   },
   {
     method: "GET",

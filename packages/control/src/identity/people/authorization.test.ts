@@ -209,3 +209,23 @@ test("a session that ends while its person reads the consent allows nothing any 
   assert.equal((await browser.submit(page, "/consent", { answer: "allow" })).status, 400);
   assert.equal(desk.allowed.length, before);
 });
+
+test("a person sees what they allowed and takes it back from their account: the client has to ask again; another site's form takes nothing back", async () => {
+  const { browser, user } = await person();
+  const { page } = await arrive(browser);
+  await browser.submit(page, "/consent", { answer: "allow" });
+  assert.equal((await arrive(browser)).page.location, "https://shop.example/callback?code=c");
+  const account = await browser.get(`${base}/account`);
+  assert.match(account.text, /Applications you allowed[\s\S]*shop<br>[\s\S]*may call billing for you/);
+  const form = formsOf(account.text).find((one) => one.action.endsWith("/account/withdraw"));
+  assert.ok(form);
+  const foreign = { origin: "https://evil.example", "sec-fetch-site": "cross-site" };
+  assert.equal((await browser.post(form.action, form.fields, foreign)).status, 403);
+  assert.equal((await store.run("listConsents", { ...place, user })).length, 1);
+  const before = at.revoked;
+  const done = await browser.submit(account, "/account/withdraw");
+  assert.match(done.text, /It was taken back/);
+  assert.doesNotMatch(done.text, /Applications you allowed/);
+  assert.ok(at.revoked > before, "gateways are told");
+  assert.equal((await arrive(browser)).page.status, 200, "asked again");
+});

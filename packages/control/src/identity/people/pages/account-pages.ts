@@ -1,6 +1,7 @@
 // Promises the pages a person has for their own account: first credential by a link, password, authenticator app, passkeys, sessions. Trusts html.ts.
 // What each form does is in account-routes.ts and enrol-routes.ts; docs/identity/people.md "Pages".
 
+import type { GivenConsent } from "../consent-commands.ts";
 import { passwordLengthMin } from "../password.ts";
 import type { SessionFacts } from "../session-commands.ts";
 import type { StoredUser } from "../user-commands.ts";
@@ -58,6 +59,7 @@ export interface AccountPageInput extends Framed {
   readonly user: StoredUser;
   readonly session: SessionFacts;
   readonly sessions: readonly SessionFacts[];
+  readonly consents: readonly GivenConsent[];
   /** JSON of WebAuthn options; null: none here, or this session may not change credentials. */
   readonly passkey: string | null;
   /** Whether a password may be used here. */
@@ -77,6 +79,7 @@ export function accountPage(input: AccountPageInput): Page {
 <h1>${user.name}</h1>
 ${input.done !== null && html`<p role="status">${input.done}</p>`}${errorLine(input.error)}
 ${locked === null ? credentials(input) : html`<p>${locked}</p><form method="post" action="${frame.base}/account/again">${hiddenFields(frame)}<button class="plain" type="submit">Sign in again to change how you sign in</button></form>`}
+${input.consents.length > 0 && html`<h2>Applications you allowed</h2><ul class="rows">${input.consents.map((consent) => consentRow(frame, consent))}</ul>`}
 <h2>Where you are signed in</h2>
 <ul class="rows">${input.sessions.map((session) => sessionRow(frame, session, session.sid === input.session.sid))}</ul>
 <form method="post" action="${frame.base}/account/others">${hiddenFields(frame)}<button class="plain" type="submit">End all other sessions</button></form>
@@ -88,6 +91,12 @@ ${locked === null ? credentials(input) : html`<p>${locked}</p><form method="post
 function sessionRow(frame: FormFrame, session: SessionFacts, isThis: boolean): Html {
   return html`<li><span>${session.browser}${isThis && " (this one)"}<br><span class="soft">signed in ${when(session.authTime)}, last used ${when(session.seenAt)}</span></span>
 ${!isThis && html`<form method="post" action="${frame.base}/account/end">${hiddenFields(frame)}<input type="hidden" name="sid" value="${session.sid}"><button class="small plain" type="submit">End<span class="soft"> ${session.browser}</span></button></form>`}</li>`;
+}
+
+function consentRow(frame: FormFrame, { client, providers, at }: GivenConsent): Html {
+  const what = providers.length === 0 ? "knows who you are" : `may call ${providers.join(", ")} for you`;
+  return html`<li><span>${client}<br><span class="soft">${what}${at !== null && html`, allowed ${when(at)}`}</span></span>
+<form method="post" action="${frame.base}/account/withdraw">${hiddenFields(frame)}<input type="hidden" name="client" value="${client}"><button class="small plain" type="submit">Take back<span class="soft"> what ${client} may do</span></button></form></li>`;
 }
 
 function credentials({ frame, user, passkey, password }: AccountPageInput): Html {

@@ -80,6 +80,7 @@ function sessionRoutes(parts: PeopleParts): readonly IssuerRoute[] {
       await endOthers(parts, owner, "user");
       sendRedirect(visit.res, `${base}/account`);
     }),
+    owned(parts, "/account/withdraw", withdrawConsent),
     owned(parts, "/account/logout", async (_parts, visit, { user, session }) => {
       await endSession(parts, { sid: session.sid, user: user.id, actor: `user:${user.id}`, why: "logout" });
       sendPage(visit.res, { ...signedOut, cookies: [setCookie(parts.cookies.session, "", 0)] });
@@ -129,6 +130,7 @@ async function showAccount(parts: PeopleParts, visit: Visit, owner: Owner, shown
       user,
       session,
       sessions: await store.run("listSessions", { tenant, environment, user: user.id }),
+      consents: await store.run("listConsents", { tenant, environment, user: user.id }),
       passkey: locked === null ? creationOptions(parts, visit, user) : null,
       password: allows(parts, "password"),
       locked,
@@ -157,6 +159,15 @@ async function endOthers(parts: PeopleParts, { user, session }: Owner, why: stri
     why,
   });
   if (ended > 0) await parts.revoked();
+}
+
+/** Needs no fresh log-in: whoever holds a session may always allow less. */
+async function withdrawConsent(parts: PeopleParts, visit: Posted, owner: Owner): Promise<void> {
+  const client = visit.form.get("client") ?? "";
+  const actor = `user:${owner.user.id}`;
+  const isWithdrawn = await parts.store.run("withdrawConsent", { ...placeOf(parts, owner), client, actor });
+  if (isWithdrawn) await parts.revoked();
+  await again(parts, visit, owner, "It was taken back. The application has to ask you again.");
 }
 
 async function newRecoveryCodes(parts: PeopleParts, visit: Posted, owner: Owner): Promise<void> {
