@@ -312,6 +312,10 @@ test(
     const permits = JSON.parse(json.out);
     assert.ok(permits.length > 2);
     for (const permit of permits) assert.ok(permit.cedar.includes(`Action::"${permit.operation}"`));
+    const tokens = permits.filter(({ operation }: { operation: string }) => operation === "token:issue");
+    assert.ok(
+      tokens.some(({ cedar }: { cedar: string }) => cedar.includes('integrations.contains("orders-to-billing")')),
+    );
     assert.equal(none.exit, 1);
   },
 );

@@ -73,11 +73,18 @@ async function runTests(directory: string, only: string | undefined): Promise<Te
   const compiler = createSliceCompiler();
   const tools = { compiler, engine: createPolicyEngine({ memoEntriesMax: 0 }), now };
   const environments = estate.environments.filter(({ name }) => only === undefined || name === only);
-  const compiled = new Map(environments.map((one) => [one.name, gatewayEstate(one, tools)]));
+  const { decideToken } = await import("../policy-tests/run-token-cases.ts");
+  const compiled = new Map(
+    environments.map((one) => [
+      one.name,
+      { gateway: gatewayEstate(one, tools), token: decideToken(one, estate.environments, tools) },
+    ]),
+  );
   const judged = cases.flatMap((one) => {
     const name = environmentOf(one, estate.environments)?.name ?? "";
-    const gateway = compiled.get(name);
-    return gateway === undefined ? [] : [judgeCase(one, name, decideCase(one, gateway, now))];
+    const deciders = compiled.get(name);
+    if (deciders === undefined) return [];
+    return [judgeCase(one, name, deciders.token(one) ?? decideCase(one, deciders.gateway, now))];
   });
   if (judged.length === 0)
     throw new CommandEnd(exitCode.badUse, `no case is for the environment ${only}`, "name another one");

@@ -15,6 +15,7 @@ interface GeneratedPermit {
 
 const examples = `
 An operation that says "authorize: policy" has no generated permit: only your policies permit it.
+token:issue and token:exchange are what the control plane asks before it signs a token.
 Example:
   sallyport policy generated estate --operation billing:invoice.create
 `;
@@ -25,7 +26,7 @@ export function policyCommands(program: Command): void {
   group
     .command("generated <directory>")
     .description("the permit every grant of an estate compiles to; your policy files narrow them with forbid")
-    .option("--operation <operation>", "only this one, for example billing:invoice.create")
+    .option("--operation <operation>", "only this one, for example billing:invoice.create or token:issue")
     .option("--environment <environment>", "only this environment")
     .addHelpText("after", examples)
     .action(async (directory: string, flags: { operation?: string; environment?: string }, command: Command) => {
@@ -53,8 +54,9 @@ type Environments = Awaited<ReturnType<typeof loadDirectory>>["estate"]["environ
 
 async function generatedPermits(environments: Environments): Promise<readonly GeneratedPermit[]> {
   const { generatedPermit, generatedPermitId } = await import("@sallyport/kernel/policy/generated-permit.ts");
-  return environments.flatMap((environment) =>
-    environment.systems.flatMap((system) =>
+  const tokenPermits = await createTokenPermits();
+  return environments.flatMap((environment) => [
+    ...environment.systems.flatMap((system) =>
       system.operations
         .filter(({ authorize }) => authorize === "grant")
         .flatMap(({ name }) =>
@@ -68,5 +70,24 @@ async function generatedPermits(environments: Environments): Promise<readonly Ge
             })),
         ),
     ),
-  );
+    ...tokenPermits(environment),
+  ]);
+}
+
+/** What permits tokens: one for each integration, and one more where it has a rule of exchange. */
+async function createTokenPermits(): Promise<(environment: Environments[number]) => readonly GeneratedPermit[]> {
+  const { generatedPermitId, generatedTokenPermit } = await import("@sallyport/kernel/policy/generated-permit.ts");
+  const { tokenActions } = await import("@sallyport/kernel/policy/token-slice.ts");
+  const { tokenGrants } = await import("@sallyport/control/snapshot/compile-token-policies.ts");
+  return ({ name, systems, integrations }) =>
+    tokenActions.flatMap((operation) =>
+      systems.flatMap(({ id: to }) =>
+        tokenGrants(integrations, operation, to).map((grant) => ({
+          environment: name,
+          operation,
+          id: generatedPermitId(grant.integration),
+          cedar: generatedTokenPermit(operation, { ...grant, to }),
+        })),
+      ),
+    );
 }

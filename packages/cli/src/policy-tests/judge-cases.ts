@@ -4,7 +4,6 @@ import type { PolicyCase } from "@sallyport/control/policy-tests/read-tests.ts";
 import type { EnvironmentConfig } from "@sallyport/control/registry/config/estate.ts";
 import { errorAt, type Finding } from "@sallyport/control/registry/config/finding.ts";
 import { suggest } from "@sallyport/control/registry/config/nearest.ts";
-import type { Verdict } from "@sallyport/protocol/verdict.ts";
 
 /** The environment a case is for: its own, its file's, the only one, or production. */
 export function environmentOf(
@@ -35,6 +34,7 @@ export function checkCase(one: PolicyCase, environments: readonly EnvironmentCon
         suggest(one.caller, ids),
       ),
     );
+  if (one.token !== undefined) return [...findings, ...checkToken(one, one.token, environment)];
   const [systemId = "", name = ""] = one.operation.split(":");
   const system = systems.find(({ id }) => id === systemId);
   if (system === undefined) {
@@ -61,6 +61,27 @@ export function checkCase(one: PolicyCase, environments: readonly EnvironmentCon
   return findings;
 }
 
+function checkToken(
+  one: PolicyCase,
+  token: NonNullable<PolicyCase["token"]>,
+  { systems, issuers, broken, name }: EnvironmentConfig,
+): readonly Finding[] {
+  const findings: Finding[] = [];
+  const ids = systems.map(({ id }) => id);
+  const at = one.placeOf("token");
+  if (!ids.includes(token.for)) {
+    const isBroken = broken.some(({ object }) => object === `system/${token.for}`);
+    findings.push(errorAt(at, said(token.for, isBroken, name), suggest(token.for, ids)));
+  }
+  const clients = systems.find(({ id }) => id === one.caller)?.clients.map(({ id }) => id) ?? [];
+  if (token.client !== undefined && !clients.includes(token.client))
+    findings.push(errorAt(at, `\`${one.caller}\` has no client \`${token.client}\``, suggest(token.client, clients)));
+  const trusted = ["own", ...issuers.map(({ id }) => id)];
+  if (token.subjectIssuer !== undefined && !trusted.includes(token.subjectIssuer))
+    findings.push(errorAt(at, `no issuer is called \`${token.subjectIssuer}\``, suggest(token.subjectIssuer, trusted)));
+  return findings;
+}
+
 function said(id: string, isBroken: boolean, environment: string): string {
   return isBroken
     ? `the system \`${id}\` is broken in ${environment}`
@@ -84,7 +105,17 @@ export interface JudgedCase {
   readonly why: readonly string[];
 }
 
-export function judgeCase(one: PolicyCase, environment: string, verdict: Verdict): JudgedCase {
+/** A verdict of a gateway, or of the token endpoint. */
+export type CaseVerdict =
+  | { readonly kind: "allow"; readonly policies: readonly string[] }
+  | {
+      readonly kind: "deny";
+      readonly code: string;
+      readonly policies: readonly string[];
+      readonly facts: Readonly<Record<string, string>>;
+    };
+
+export function judgeCase(one: PolicyCase, environment: string, verdict: CaseVerdict): JudgedCase {
   const code = verdict.kind === "deny" ? verdict.code : undefined;
   const isSameCode = one.code === undefined || one.code === code;
   const isSamePolicies = one.policies === undefined || sameSet(one.policies, verdict.policies);
@@ -92,7 +123,7 @@ export function judgeCase(one: PolicyCase, environment: string, verdict: Verdict
     file: one.file,
     line: one.line,
     column: one.column,
-    name: one.name ?? `${one.caller} ${one.operation}`,
+    name: one.name ?? `${one.caller} ${one.operation}${one.token === undefined ? "" : ` for ${one.token.for}`}`,
     environment,
     caller: one.caller,
     operation: one.operation,

@@ -12,6 +12,7 @@ import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { runBinary } from "../program.test-support.ts";
 import { checkCase, coverageOf, environmentOf, type JudgedCase, judgeCase } from "./judge-cases.ts";
 import { decideCase, gatewayEstate } from "./run-cases.ts";
+import { decideToken } from "./run-token-cases.ts";
 
 const now = Date.parse("2026-11-22T00:00:00Z");
 const tools = { compiler: createSliceCompiler(), engine: createPolicyEngine({ memoEntriesMax: 0 }), now };
@@ -59,7 +60,8 @@ function judged(cases: readonly string[], more: Readonly<Record<string, string>>
     assert.deepEqual(checkCase(one, estate.environments), []);
     const environment = environmentOf(one, estate.environments);
     assert.ok(environment !== undefined);
-    return judgeCase(one, environment.name, decideCase(one, gatewayEstate(environment, tools), now));
+    const ofToken = decideToken(environment, estate.environments, tools)(one);
+    return judgeCase(one, environment.name, ofToken ?? decideCase(one, gatewayEstate(environment, tools), now));
   });
 }
 
@@ -121,6 +123,94 @@ test("a state is no configuration: what awaits approval is decided, what has exp
   const text = files["integrations/orders-to-billing.yaml"] ?? "";
   const ended = { "integrations/orders-to-billing.yaml": `${text}expires: 2026-10-31\n` };
   assert.deepEqual(verdicts([`${read}, ${region}`], ended), ["deny not-active"]);
+});
+
+const tokenFiles = {
+  "policies/tokens.cedar": `@id("no-password")
+forbid (principal, action in [Action::"token:issue", Action::"token:exchange"], resource in System::"billing")
+when { context.operations.contains("billing:invoice.create") && context has amr && context.amr.contains("pwd") };
+@id("inside")
+forbid (principal, action == Action::"token:issue", resource) when { context has address && !context.address.isInRange(ip("10.0.0.0/8")) };
+@id("shallow")
+forbid (principal, action == Action::"token:exchange", resource) when { context.as == "impersonate" && context.depth > 1 };
+`,
+  "integrations/orders-to-billing.yaml": `${files["integrations/orders-to-billing.yaml"]}exchange:\n  - { subject: own, as: impersonate, operations: [invoice.read, invoice.create], depth: 2 }\n`,
+};
+
+test("a case about a token is decided by grant, scope, proof, rule of exchange and policies, in the order of the token endpoint", () => {
+  const issue = (token: string, more = "") =>
+    `operation: token:issue, token: { for: billing${token} }${more}, expect: allow`;
+  const exchange = (token = "", more = "") =>
+    `operation: token:exchange, token: { for: billing${token} }${more}, expect: allow`;
+  const by = "allow by grant:orders-to-billing";
+  assert.deepEqual(
+    verdicts(
+      [
+        issue(""),
+        issue("", ', scopes: ["billing:invoice.read"]'),
+        issue("", ', scopes: ["billing:invoice.void"]'),
+        issue("", ", proof: bearer"),
+        issue(", address: 10.0.0.7"),
+        issue(", address: 192.0.2.1"),
+        issue(", grantType: refresh_token, amr: [pwd, otp]"),
+        issue(", grantType: refresh_token, amr: [pwd, otp]", ', scopes: ["billing:invoice.read"]'),
+        "operation: token:issue, token: { for: orders }, expect: deny",
+        "caller: billing, operation: token:issue, token: { for: orders }, expect: deny",
+        exchange(),
+        exchange(", depth: 2"),
+        exchange(", depth: 3"),
+        exchange(", amr: [pwd]"),
+        exchange("", ', scopes: ["billing:invoice.audit"]'),
+      ],
+      tokenFiles,
+    ),
+    [
+      by,
+      by,
+      "deny scope-not-granted",
+      "deny proof-not-accepted",
+      by,
+      "deny policy-denied by inside",
+      "deny policy-denied by no-password",
+      by,
+      "deny resource-not-granted",
+      "deny client-unknown",
+      by,
+      "deny policy-denied by shallow",
+      "deny exchange-depth",
+      "deny policy-denied by no-password",
+      "deny exchange-scope",
+    ],
+  );
+  const renamed = {
+    ...tokenFiles,
+    "policies/tokens.cedar": tokenFiles["policies/tokens.cedar"].replace("invoice.create", "invoice.make"),
+  };
+  assert.deepEqual(verdicts([issue("", ', scopes: ["billing:invoice.read"]')], renamed), ["deny policy-error"]);
+});
+
+test("a table about tokens that contradicts itself, or names what is not there, tests nothing and says so", () => {
+  const table = (one: string) => {
+    const io = memoryEstateIo(
+      { ...files, "tests/t.yaml": `cases:\n  - { caller: orders, expect: allow, ${one} }\n` },
+      () => now,
+    );
+    const { estate } = loadEstateFrom(io);
+    const tests = readPolicyTests(io);
+    return [...tests.findings, ...tests.cases.flatMap((made) => checkCase(made, estate.environments))].map(
+      ({ message }) => message,
+    );
+  };
+  const said: readonly (readonly [string, RegExp])[] = [
+    ["operation: token:issue", /for which system/],
+    ["operation: token:issue, token: { for: biling }", /no system `biling`/],
+    ["operation: token:issue, token: { for: billing, client: shop }", /no client `shop`/],
+    ["operation: token:exchange, token: { for: billing, subjectIssuer: keycloak }", /no issuer is called `keycloak`/],
+    ["operation: token:issue, token: { for: billing }, attributes: { region: eu }", /a token has none/],
+    ["operation: billing:invoice.read, token: { for: billing }", /belongs to/],
+    ["operation: token:issue, token: { for: billing, grantType: password }", /grantType|one of|expected/i],
+  ];
+  for (const [one, message] of said) assert.match(table(one)[0] ?? "", message, one);
 });
 
 test("attack: a policy file that cannot be read permits nothing, in a test as at a gateway", () => {

@@ -1,5 +1,6 @@
 // Promises the cases of an estate's policy tests, each with its place, or findings that say what is wrong with a table.
 // Trusts the io to stay inside the directory and parseYaml to bound what it builds. Specified in docs/policy-tests.md.
+import { type TokenAction, tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
 import { z } from "zod";
 import { entriesMax } from "../registry/config/bounds.ts";
 import { type EstateIo, explainList } from "../registry/config/estate-io.ts";
@@ -12,6 +13,18 @@ import { spotOf } from "../registry/config/yaml-tree.ts";
 export const testsFolder = "tests";
 const casesMax = 1_000;
 
+const tokenPart = z.strictObject({
+  for: id(),
+  client: id().optional(),
+  grantType: z
+    .enum(["client_credentials", "authorization_code", "refresh_token", "device_code", "jwt-bearer"])
+    .prefault("client_credentials"),
+  address: z.union([z.ipv4(), z.ipv6()]).optional(),
+  amr: z.array(z.string().max(64)).max(16).optional(),
+  subjectIssuer: id().optional(),
+  depth: z.int().min(1).max(8).prefault(1),
+});
+
 const policyCase = z.strictObject({
   name: prose().optional(),
   environment: id().optional(),
@@ -23,6 +36,8 @@ const policyCase = z.strictObject({
   subject: z.string().max(256).optional(),
   acr: z.string().max(256).optional(),
   authTime: z.int().optional(),
+  /** Of `token:issue` and `token:exchange`, and there alone. */
+  token: tokenPart.optional(),
   staleness: duration({ minMs: 0, maxMs: 86_400_000, says: "`0s` to `24h`" }).prefault("0s"),
   expect: z.enum(["allow", "deny"]),
   code: z.string().max(64).optional(),
@@ -88,11 +103,9 @@ function readTable(io: EstateIo, file: string): Pick<PolicyTests, "cases" | "fin
   const shaped = shape(testFile, root);
   if (shaped.value === null) return { cases: [], findings: shaped.findings };
   const { environment = null, cases } = shaped.value;
-  const findings = cases.flatMap((one, index) => {
-    const needless = one.expect === "allow" && one.code !== undefined;
-    const spot = spotOf(root, ["cases", index, "code"]);
-    return needless ? [errorAt(spot, "`code` says why something is denied", "remove it, or write `expect: deny`")] : [];
-  });
+  const findings = cases.flatMap((one, index) =>
+    contradictions(one).map(({ key, why, fix }) => errorAt(spotOf(root, ["cases", index, key]), why, fix)),
+  );
   if (findings.length > 0) return { cases: [], findings };
   return {
     findings,
@@ -103,4 +116,33 @@ function readTable(io: EstateIo, file: string): Pick<PolicyTests, "cases" | "fin
       placeOf: (key) => spotOf(root, ["cases", index, key]),
     })),
   };
+}
+
+interface Contradiction {
+  readonly key: keyof PolicyCaseSource;
+  readonly why: string;
+  readonly fix: string;
+}
+
+function contradictions(one: PolicyCaseSource): readonly Contradiction[] {
+  const isAboutToken = isTokenAction(one.operation);
+  const found: Contradiction[] = [];
+  if (one.expect === "allow" && one.code !== undefined)
+    found.push({ key: "code", why: "`code` says why something is denied", fix: "remove it, or write `expect: deny`" });
+  if (isAboutToken && one.token === undefined)
+    found.push({
+      key: "operation",
+      why: "nobody says for which system the token is",
+      fix: "write `token: { for: <system> }`",
+    });
+  if (!isAboutToken && one.token !== undefined)
+    found.push({ key: "token", why: "`token` belongs to `token:issue` and `token:exchange`", fix: "remove it" });
+  if (isAboutToken && Object.keys(one.attributes).length > 0)
+    found.push({ key: "attributes", why: "attributes are of operations; a token has none", fix: "remove it" });
+  return found;
+}
+
+/** `token` is no name a system may have. */
+export function isTokenAction(operation: string): operation is TokenAction {
+  return tokenActions.some((action) => action === operation);
 }

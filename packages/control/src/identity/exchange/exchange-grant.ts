@@ -44,7 +44,7 @@ async function exchange(request: GrantRequest, subjects: SubjectPorts, ports: Gr
   });
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
   const decided = {
-    decision: mintable(verdict.decision),
+    decision: mintableExchange(verdict.decision),
     client,
     grantType: "token-exchange",
     address: request.address,
@@ -75,7 +75,8 @@ function refuseParameters({ parameters }: GrantRequest): GrantRefusal | null {
   return null;
 }
 
-function mintable(decision: ExchangeDecision): MintDecision {
+/** What is minted for an exchange. */
+export function mintableExchange(decision: ExchangeDecision): MintDecision {
   const { subject, gid, sid, acr, amr, authTime, act, issuer, client, audience, scopes, ceiling, binding } = decision;
   return {
     issuer,
