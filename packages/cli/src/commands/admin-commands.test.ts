@@ -53,6 +53,12 @@ const status = {
   groups: [group],
   gateways: [gateway],
   inactive: [],
+  issuers: [
+    {
+      ...{ environment: "production", issuer: "keycloak", url: "https://sso.example", gateways: true, from: "uri" },
+      ...{ keys: 2, fetchedAt: now - 180_000, believedUntil: now + 86_220_000, failure: null },
+    },
+  ],
   log: {
     origin: "sallyport.local/main/sallyport/c/control/2026",
     leaves: 9,
@@ -119,6 +125,23 @@ const cases: readonly {
     says: /ready[\s\S]*production: 2 systems, 3 operations, integrations: 1 active[\s\S]*gw-1 .*connected {2}2 h +1\.4 .*0\.4 s .*\+0\.0 s .*90211 leaves[\s\S]*warning: no witness/,
   },
   { argv: ["status"], answers: { "GET /v1/status": { ...status, ready: false } }, exit: 1, says: /not ready/ },
+  {
+    argv: ["status"],
+    answers: { "GET /v1/status": status },
+    exit: 0,
+    says: /issuer keycloak \(production\): 2 keys, fetched 3 min ago; tokens presented at gateways/,
+  },
+  {
+    argv: ["status"],
+    answers: {
+      "GET /v1/status": {
+        ...status,
+        issuers: [{ ...status.issuers[0], fetchedAt: now - 7_200_000, failure: "connect-failed" }],
+      },
+    },
+    exit: 0,
+    says: /2 keys, fetched 2 h ago STALE, believed for another 24 h; the last try failed: connect-failed/,
+  },
   {
     argv: ["status"],
     answers: { "GET /v1/status": { ...status, groups: [{ ...group, broken: [broken] }] } },

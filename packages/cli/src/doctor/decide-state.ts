@@ -2,6 +2,7 @@
 // Trusts gather-state.ts. Specified in docs/cli/doctor.md "Checks".
 import { type Notice, urgencyOf } from "@sallyport/control/admin/notices.ts";
 import type { PostgresFacts } from "@sallyport/kernel/store/postgres-facts.ts";
+import { type IssuerState, issuerWords } from "../start/status-words.ts";
 import { type CheckResult, fail, good, warn } from "./check-result.ts";
 import { quantile } from "./disk.ts";
 
@@ -110,6 +111,15 @@ export function decideNotice({ urgency, object, text, fix, file, line }: Notice)
   const where = file === null ? "" : ` (${file}:${line})`;
   const said = `${object === "" ? "" : `${object}: `}${text}${where}`;
   return warn(urgency === "standing" ? "guard" : "due", said, fix);
+}
+
+/** Control is asked, not the issuer: only control fetches its keys, and over its own way. */
+export function decideOutsideIssuer(issuer: IssuerState, now: number): CheckResult {
+  const check = `issuer.${issuer.environment}.${issuer.issuer}`;
+  const { isSound, says } = issuerWords(issuer, now);
+  if (isSound) return good(check, says);
+  const fix = "see that control reaches `jwksUri`, that its certificate chains to `tls.ca` and that it answers a JWKS";
+  return issuer.keys === 0 ? fail(check, says, fix) : warn(check, says, fix);
 }
 
 const operatorKeyDaysMax = 180;

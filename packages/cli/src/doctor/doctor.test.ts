@@ -12,7 +12,14 @@ import { decideFiles } from "./decide-files.ts";
 import { decideFleet } from "./decide-fleet.ts";
 import { decideClock, decideIssuer, decidePorts, decideUpstream, portPlaces } from "./decide-network.ts";
 import { decideProcess, type ProcessFacts } from "./decide-process.ts";
-import { decideDate, decideLog, decideOperatorKey, decidePostgres, decideSqlite } from "./decide-state.ts";
+import {
+  decideDate,
+  decideLog,
+  decideOperatorKey,
+  decideOutsideIssuer,
+  decidePostgres,
+  decideSqlite,
+} from "./decide-state.ts";
 import { bytesText, type DiskFacts } from "./disk.ts";
 import { gatherPort } from "./gather-ports.ts";
 
@@ -293,7 +300,17 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
     ...{ snapshot: { epoch: 1, version: 4 }, heardAt: now, lastSeenAt: now, refusal: null, report },
   };
   const status = (gateways: readonly GatewayStatus[]): ControlStatus => ({
-    ...{ version: "0.1.0", ready: true, now, served: [], inactive: [], notices: [], warnings: [], gateways },
+    ...{
+      version: "0.1.0",
+      ready: true,
+      now,
+      served: [],
+      inactive: [],
+      notices: [],
+      warnings: [],
+      issuers: [],
+      gateways,
+    },
     groups: [{ environment: "production", group: "production-eu", epoch: 1, version: 4, expiresAt: now, broken: [] }],
     log: {
       origin: "c",
@@ -320,4 +337,21 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
   // A node that was cut off is nobody's trouble.
   assert.equal(of({}, { node: "gw-2", state: "revoked", connected: false })["fleet.production-eu.rates"], "ok");
   assert.equal(of()["fleet.nodes"], "warn");
+});
+
+test("keys of an outside issuer: fresh, stale but believed, too old, never fetched, in a file", () => {
+  const now = 1_795_219_200_000;
+  type State = Parameters<typeof decideOutsideIssuer>[0];
+  const issuer: State = {
+    ...{ environment: "production", issuer: "keycloak", url: "https://sso.example", gateways: true, failure: null },
+    ...{ from: "uri", keys: 2, fetchedAt: now - 60_000, believedUntil: now + 86_340_000 },
+  };
+  const of = (changes: Partial<State>) => decideOutsideIssuer({ ...issuer, ...changes }, now);
+  assert.deepEqual([of({}).check, of({}).verdict], ["issuer.production.keycloak", "ok"]);
+  assert.equal(of({ failure: "connect-failed" }).verdict, "warn");
+  assert.equal(of({ fetchedAt: now - 1_200_001 }).verdict, "warn");
+  const never = of({ keys: 0, fetchedAt: null, believedUntil: null, failure: "tls-untrusted" });
+  assert.deepEqual([never.verdict, /tls-untrusted/.test(never.measured)], ["fail", true]);
+  assert.equal(of({ keys: 0, fetchedAt: now - 90_000_000, believedUntil: now - 3_600_000 }).verdict, "fail");
+  assert.equal(of({ from: "file", fetchedAt: null, believedUntil: null }).verdict, "ok");
 });

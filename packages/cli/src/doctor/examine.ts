@@ -22,6 +22,7 @@ import {
   decideLog,
   decideNotice,
   decideOperatorKey,
+  decideOutsideIssuer,
   decidePostgres,
   decideSqlite,
 } from "./decide-state.ts";
@@ -190,9 +191,10 @@ async function examineNotices(endpoints: Endpoints | null): Promise<readonly Che
   if (endpoints === null || endpoints.operatorKey === null) return [];
   try {
     const client = openAdminClient(endpoints.operatorKey);
-    const { notices, warnings } = await client.call<ControlStatus>("GET", "/v1/status");
+    const { notices, warnings, issuers, now } = await client.call<ControlStatus>("GET", "/v1/status");
+    const outside = issuers.map((issuer) => decideOutsideIssuer(issuer, now));
     const waiting = warnings.map((text) => warn("control", text, "sallyport status has the whole picture"));
-    return [...waiting, ...notices.map(decideNotice)];
+    return [...outside, ...waiting, ...notices.map(decideNotice)];
   } catch (error) {
     return [fail("control", wordsOf(error), "check that control runs, and that this operator key is declared")];
   }

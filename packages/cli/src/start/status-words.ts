@@ -43,6 +43,7 @@ export function statusLines(status: ControlStatus): readonly string[] {
     ...gatewayLines(status),
     "",
     ...logLines(status),
+    ...status.issuers.map((issuer) => issuerLine(issuer, status.now)),
     ...status.warnings.map((warning) => `warning: ${warning}`),
     ...status.notices.flatMap(noticeLines),
   ];
@@ -114,6 +115,32 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
       ({ origin, leaves, at }) => `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago`,
     ),
   ];
+}
+
+/** Control fetches published keys about every ten minutes; twice that without an answer is worth a look. */
+export const keysOldMs = 1_200_000;
+
+export type IssuerState = ControlStatus["issuers"][number];
+
+/** How the keys of one outside issuer stand, in words, and whether that is as it should be. */
+export function issuerWords(issuer: IssuerState, now: number): { readonly isSound: boolean; readonly says: string } {
+  const { keys, from, fetchedAt, believedUntil, failure } = issuer;
+  const count = `${keys} key${keys === 1 ? "" : "s"}`;
+  if (from === "file") return { isSound: keys > 0, says: `${count} in a file` };
+  const why = failure === null ? "" : `; the last try failed: ${failure}`;
+  if (fetchedAt === null || believedUntil === null)
+    return { isSound: false, says: `no keys yet: nobody of it gets in${why}` };
+  const age = now - fetchedAt;
+  if (now >= believedUntil)
+    return { isSound: false, says: `last fetched ${ago(age)} ago, too old to be believed: nobody of it gets in${why}` };
+  const until = ` STALE, believed for another ${ago(believedUntil - now)}`;
+  const isSound = age <= keysOldMs && failure === null;
+  return { isSound, says: `${count}, fetched ${ago(age)} ago${isSound ? "" : until}${why}` };
+}
+
+function issuerLine(issuer: IssuerState, now: number): string {
+  const use = issuer.gateways ? "tokens presented at gateways" : "tokens traded only";
+  return `issuer ${issuer.issuer} (${issuer.environment}): ${issuerWords(issuer, now).says}; ${use}`;
 }
 
 /** `42 s`, `7 min`, `3 h`, `12 d` */

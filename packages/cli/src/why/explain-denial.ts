@@ -74,7 +74,20 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
   "certificate-untrusted": () =>
     "send the whole chain up to, and without, the root; the root must be in the bundle that identity.certificate names (trust/<name>.yaml)",
   "certificate-expired": () => "renew the certificate, or set the clock of the gateway",
-  "token-audience": ({ expected }) => `ask for a token with resource=${expected ?? "<issuer>/systems/<provider>"}`,
+  "token-unmapped": ({ issuer, sent }) =>
+    `in issuers/${issuer ?? "<issuer>"}.yaml write a rule under gateways for this client (${sent ?? "see the token"}), or pin what tells two rules apart`,
+  "token-key-unknown": ({ issuer }) =>
+    issuer === undefined
+      ? "get a new token; sallyport status shows gateways that lag behind"
+      : `control was asked to look for newer keys of ${issuer}: try again in half a minute; sallyport status shows when they were fetched`,
+  "token-audience": ({ expected, issuer }) =>
+    issuer !== undefined
+      ? `have ${issuer} issue ${expected ?? "the provider's audience"}, or name the one it issues under audiences in issuers/${issuer}.yaml`
+      : `ask for a token with resource=${expected ?? "<issuer>/systems/<provider>"}`,
+  "token-type": ({ issuer }) =>
+    issuer === undefined
+      ? "send an access token of this environment's issuer"
+      : `send an access token of ${issuer}: its ID, refresh and logout tokens prove nobody; preset in issuers/${issuer}.yaml says what its access tokens look like`,
   "token-issuer": ({ expected }) =>
     `get the token from ${expected ?? "the issuer of this environment"}: environments are walls`,
   "token-expired": () => "get a new token; if it was new, set the clocks",

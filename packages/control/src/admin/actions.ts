@@ -6,6 +6,7 @@ import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
 import type { TokenActions } from "../identity/tokens/token-actions.ts";
+import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { Notice } from "./notices.ts";
 import type { PeopleActions } from "./people-actions.ts";
@@ -79,6 +80,8 @@ export interface ControlStatus {
   /** Declared and not in service, because of the state an operator gave them or an approval that is missing. */
   readonly inactive: readonly Pick<IntegrationStatus, "id" | "environment" | "state" | "declaredAt">[];
   readonly log: LogStatus;
+  /** Keys of trusted issuers outside, by environment and id. */
+  readonly issuers: readonly (IssuerKeysState & { readonly environment: string })[];
   readonly notices: readonly Notice[];
   readonly warnings: readonly string[];
 }

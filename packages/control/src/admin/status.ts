@@ -74,6 +74,9 @@ export async function controlStatus(
       .filter(({ state }) => state !== "active")
       .map(({ id, environment, state, declaredAt }) => ({ id, environment, state, declaredAt })),
     log: await logStatus(parts),
+    issuers: [...parts.identities.values()].flatMap(({ environment, trusted }) =>
+      trusted.states().map((state) => ({ environment, ...state })),
+    ),
     notices: decideNotices({ environments: inForce.map(({ config }) => config), now: clock.now(), checkpointCopy }),
     warnings: [
       ...readiness.missing,

@@ -173,3 +173,24 @@ test("a name that is not there is answered with the nearest", () => {
       JSON.stringify(question),
     );
 });
+
+test("a system that only outside tokens prove is told by which issuer, client, audience and scope", () => {
+  const sso = (more: string) =>
+    `issuer: sso\nurl: https://sso.example\npreset: keycloak\njwksUri: https://sso.example/certs\ngateways:\n  - system: portal\n    party: portal-web\n    speaksFor: user\n${more}`;
+  const grant =
+    "integration: portal-to-billing\nfrom: portal\nto: billing\npurpose: Show invoices\noperations: [invoice.read]\n";
+  const identify = (more: string) => {
+    const answer = ask(
+      { from: "portal" },
+      { files: { "integrations/portal-to-billing.yaml": grant, "issuers/sso.yaml": sso(more) }, state: "active" },
+    );
+    assert.equal(verdict(answer), "allowed");
+    return answer.steps.find(({ stage }) => stage === "identify")?.says;
+  };
+  const by = "portal can prove itself with dpop; or with a token of sso (issuers/sso.yaml:1) for azp portal-web, aud";
+  assert.equal(identify(""), `${by} <issuer>/systems/billing`);
+  const named = '    audiences: { billing-api: [billing] }\n    carries: { read: ["billing:invoice.read"] }\n';
+  assert.equal(identify(named), `${by} billing-api, scope read`);
+  const other = '    carries: { create: ["billing:invoice.create"] }\n';
+  assert.equal(identify(other), `${by} <issuer>/systems/billing, scope (no word carries it)`);
+});

@@ -45,7 +45,7 @@ export function explain(question: Question, over: ExplainOver): Explanation {
   pass("route", `${operation.method} ${addressOf(provider, operation)} is ${question.operation}`);
   const proof = proofOf(asked);
   if (typeof proof !== "string") return denied(question, steps, proof);
-  pass("identify", `${question.from} can prove itself with ${proof}`);
+  pass("identify", [`${question.from} can prove itself with ${proof}`, ...outsideWords(asked)].join("; "));
   const bound = bindOf(asked);
   if ("code" in bound) return observedOr(asked, denied(question, steps, bound));
   pass("bind", `${bound.id} (${bound.declaredAt}) grants it and is ${bound.state}`);
@@ -145,9 +145,10 @@ function addressOf({ public: at }: SystemConfig, { path }: OperationConfig): str
   return `${at.host ?? ""}${at.path === "/" ? "" : at.path}${path}`;
 }
 
-function proofOf({ question, caller }: Asked): ProofKind | No {
+function proofOf(asked: Asked): ProofKind | No {
+  const { question, caller } = asked;
   const able: ProofKind[] = [
-    ...(caller.clients.length > 0 ? (["dpop", "bearer"] as const) : []),
+    ...(caller.clients.length > 0 || outsideRules(asked).length > 0 ? (["dpop", "bearer"] as const) : []),
     ...(caller.certificates.length > 0 ? (["mtls"] as const) : []),
   ];
   const wanted = question.proof ?? able[0];
@@ -163,6 +164,29 @@ function proofOf({ question, caller }: Asked): ProofKind | No {
     says: `${caller.id} has no identity that could prove itself${wanted === undefined ? "" : ` with ${wanted}`}`,
     fix: { says: "declare how it proves itself", file, line, yaml },
   };
+}
+
+/** Rules by which a token of an outside issuer stands for the caller. */
+function outsideRules({ over, caller }: Pick<Asked, "over" | "caller">) {
+  return over.environment.issuers.flatMap((issuer) =>
+    (issuer.gateways ?? []).filter(({ system }) => system === caller.id).map((rule) => ({ issuer, rule })),
+  );
+}
+
+/** Which outside tokens it could come with, and by which audience they open the provider. */
+function outsideWords(asked: Asked): string[] {
+  const { provider, question } = asked;
+  return outsideRules(asked).map(({ issuer, rule }) => {
+    const named = Object.entries(rule.audiences).filter(([, opens]) => opens.includes(provider.id));
+    const audience = named.length === 0 ? `<issuer>/systems/${provider.id}` : named.map(([word]) => word).join(" or ");
+    const words = Object.entries(rule.carries ?? {}).filter(([, operations]) =>
+      operations.includes(question.operation),
+    );
+    const scope =
+      rule.carries === undefined ? "" : `, scope ${words.map(([word]) => word).join(" or ") || "(no word carries it)"}`;
+    const place = `${issuer.declaredAt.file}:${issuer.declaredAt.line}`;
+    return `or with a token of ${issuer.id} (${place}) for azp ${rule.party}, aud ${audience}${scope}`;
+  });
 }
 
 function bindOf({ question, over, caller, provider, operation }: Asked): IntegrationObject | No {

@@ -91,6 +91,17 @@ test("operations, teams, listeners and environments have names of their own", ()
   assert.deepEqual(rows("team:default"), {});
 });
 
+test("an issuer shows what is believed of it, with its defaults", () => {
+  const sso =
+    "issuer: sso\nurl: https://sso.example\npreset: keycloak\njwksUri: https://sso.example/certs\ngateways:\n  - system: orders\n    party: orders-web\n    speaksFor: user\n";
+  const shown = rows("issuer:sso", "production", { "issuers/sso.yaml": sso });
+  assert.deepEqual(shown["lifetime"], ["1h", "default"]);
+  assert.deepEqual(shown["gateways[0].party"], ["orders-web", "issuers/sso.yaml:7"]);
+  assert.throws(() => rows("issuer:ssso", "production", { "issuers/sso.yaml": sso }), {
+    fix: "did you mean `issuer:sso`?",
+  });
+});
+
 test("every key that has a default shows, also one that is added tomorrow: the walk is over the types", () => {
   const shown = { "systems/<id>.yaml": rows("ledger"), "integrations/<id>.yaml": rows("orders-to-billing") };
   for (const [file, values] of Object.entries(shown)) {

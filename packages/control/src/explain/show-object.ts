@@ -4,6 +4,7 @@ import type { EnvironmentConfig, Estate, IntegrationConfig, SystemConfig } from 
 import type { EstateIo } from "../registry/config/estate-io.ts";
 import { environmentSchema, listenerSchema, teamSchema, trustSchema } from "../registry/config/estate-schema.ts";
 import { integrationSchema } from "../registry/config/integration-schema.ts";
+import { issuerSchema } from "../registry/config/issuer-schema.ts";
 import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { overlay, readEnvironments } from "../registry/config/overlay.ts";
@@ -14,7 +15,15 @@ import { type MapTree, treeAt, withoutKey } from "../registry/config/yaml-tree.t
 import { QuestionFault } from "./explanation.ts";
 import { type Derived, type Shown, shownObject } from "./shown.ts";
 
-export type ShownKind = "system" | "integration" | "operation" | "team" | "trust" | "listener" | "environment";
+export type ShownKind =
+  | "system"
+  | "integration"
+  | "operation"
+  | "team"
+  | "trust"
+  | "issuer"
+  | "listener"
+  | "environment";
 
 export interface ShownAnswer {
   readonly kind: ShownKind;
@@ -31,9 +40,9 @@ interface Files {
   readonly environment: EnvironmentConfig;
 }
 
-const kinds: readonly ShownKind[] = ["system", "integration", "team", "trust", "listener", "environment"];
+const kinds: readonly ShownKind[] = ["system", "integration", "team", "trust", "issuer", "listener", "environment"];
 
-/** `billing`, `orders-to-billing`, `billing:invoice.read`, `team:shop`, `trust:acme`, `listener:public`, `environment:staging`. */
+/** `billing`, `orders-to-billing`, `billing:invoice.read`, `team:shop`, `trust:acme`, `issuer:keycloak`, `listener:public`, `environment:staging`. */
 export function showObject(io: EstateIo, name: string, environmentName: string): ShownAnswer {
   const { estate } = loadEstateFrom(io);
   const environment = estate.environments.find((one) => one.name === environmentName);
@@ -65,13 +74,14 @@ function find(files: Files, name: string): Found {
 }
 
 function nobody({ estate, environment }: Files, name: string): never {
-  const { systems, integrations, listeners, trust } = environment;
+  const { systems, integrations, listeners, trust, issuers } = environment;
   const all = [
     ...systems.flatMap(({ id, operations }) => [id, ...operations.map((one) => `${id}:${one.name}`)]),
     ...integrations.map(({ id }) => id),
     ...estate.teams.map(({ id }) => `team:${id}`),
     ...listeners.map((one) => `listener:${one.name}`),
     ...trust.map((one) => `trust:${one.name}`),
+    ...issuers.map(({ id }) => `issuer:${id}`),
   ];
   throw new QuestionFault(`there is no ${name} in ${environment.name}`, suggest(name, all));
 }
@@ -83,7 +93,9 @@ function ofKind(files: Files, kind: ShownKind, id: string): Found | null {
     case "integration":
       return integration(files, id);
     case "trust":
-      return sited(files, { kind, file: `trust/${id}.yaml`, id });
+      return sited(files, { kind, file: `trust/${id}.yaml`, id, schema: trustSchema });
+    case "issuer":
+      return sited(files, { kind, file: `issuers/${id}.yaml`, id, schema: issuerSchema });
     default:
       return fromSettings(files, kind, id);
   }
@@ -116,10 +128,20 @@ function integration(files: Files, id: string): Found | null {
 
 function sited(
   files: Files,
-  { kind, file, id }: { readonly kind: "trust"; readonly file: string; readonly id: string },
+  {
+    kind,
+    file,
+    id,
+    schema,
+  }: {
+    readonly kind: "trust" | "issuer";
+    readonly file: string;
+    readonly id: string;
+    readonly schema: Parameters<typeof shownObject>[0];
+  },
 ): Found | null {
   const tree = siteTree(files, file);
-  return tree === null ? null : { kind, id, shown: shownObject(trustSchema, tree, new Map()) };
+  return tree === null ? null : { kind, id, shown: shownObject(schema, tree, new Map()) };
 }
 
 /** The file as this environment sees it: its overrides laid over it. */

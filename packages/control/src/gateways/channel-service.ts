@@ -194,7 +194,7 @@ export class ChannelService {
       this.refusals.set(address.node, `${message.epoch}.${message.version}: ${message.why}`);
     if (message.t === "checkpoint") await this.#keepCheckpoint(address, message);
     // Nobody waits for it: whatever is found comes down as a snapshot.
-    if (message.t === "look-for-keys") void this.#options.identity(address.environment)?.trusted.look(message.issuer);
+    if (message.t === "look-for-keys") this.#options.identity(address.environment)?.trusted.look(message.issuer);
     if (message.t !== "hop-key") return;
     const identity = this.#options.identity(address.environment);
     const key = this.#provenHopKey(address, message);

@@ -40,3 +40,13 @@ test("stolen node attack: text of its own choosing gets into no member that an o
   assert.equal(parsed([{ ...group, count: -1 }]), null);
   assert.equal(parsed(Array.from({ length: observedGroupsMax + 1 }, () => group)), null);
 });
+
+test("stolen node attack: what it asks control to look for is the name of an issuer and nothing else", () => {
+  const asked = (issuer: unknown, more: object = {}) =>
+    parseUpMessage(JSON.stringify({ t: "look-for-keys", issuer, ...more }));
+  assert.deepEqual(asked("keycloak"), { t: "look-for-keys", issuer: "keycloak" });
+  for (const issuer of ["https://169.254.169.254/", "Keycloak", "", "a".repeat(200), null, ["keycloak"]])
+    assert.equal(asked(issuer), null);
+  assert.equal(asked("keycloak", { uri: "https://169.254.169.254/" }), null);
+  assert.equal(asked("keycloak", { kid: "k" }), null);
+});

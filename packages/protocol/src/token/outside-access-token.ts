@@ -129,12 +129,13 @@ function rulesFor({ sub }: OutsideClaims, rules: readonly OutsideAccessRule[]): 
   return isWorkload ? rules.filter(({ speaksFor }) => speaksFor === "workload") : rules;
 }
 
-function unmapped(issuer: string, why: "no-rule" | "two-rules", { party, sub }: OutsideClaims): Deny {
+/** The subject stays out of it: it may be somebody's name. */
+function unmapped(issuer: string, why: "no-rule" | "two-rules", { party }: OutsideClaims): Deny {
   return no(
     "token-unmapped",
     why === "no-rule" ? `no rule of issuer ${issuer} fits this token` : `two rules of issuer ${issuer} fit this token`,
     {
-      ...compared(`exactly one rule under gateways in issuers/${issuer}.yaml`, `azp ${party ?? "none"}, sub ${sub}`),
+      ...compared(`exactly one rule under gateways in issuers/${issuer}.yaml`, `azp ${party ?? "none"}`),
       issuer,
     },
   );

@@ -120,13 +120,10 @@ export class JwksKeeper {
     return found;
   }
 
-  /** Somebody met a key of this owner that is not known: looks for it, as soon as the last try is 30 s old. Never rejects. */
-  async look(owner: string): Promise<void> {
+  /** Somebody met a key of this owner that is not known: the next tick looks for it that finds the last try 30 s old. */
+  look(owner: string): void {
     const held = this.#held.get(owner);
-    if (held === undefined) return;
-    const allowedAt = held.triedAt + tryMs;
-    if (held.running === null && this.#ports.clock.now() < allowedAt) held.dueAt = Math.min(held.dueAt, allowedAt);
-    else await this.#refresh(held);
+    if (held !== undefined) held.dueAt = Math.min(held.dueAt, held.triedAt + tryMs);
   }
 
   /** Takes up what another control node, or this one before its start, saw later than this one. Rejects when the store does. */

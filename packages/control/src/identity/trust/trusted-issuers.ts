@@ -115,9 +115,9 @@ export class TrustedIssuers {
     return this.all().some(({ config }) => config.id === issuer && config.gateways !== undefined);
   }
 
-  /** A gateway met a key of this issuer (by id) that it does not hold. Never rejects; nothing is fetched for one whose tokens may not be presented. */
-  async look(issuer: string): Promise<void> {
-    if (this.isAtGateways(issuer)) await this.#keeper.look(issuer);
+  /** A gateway met a key of this issuer (by id) that it does not hold. Nothing is fetched for one whose tokens may not be presented. */
+  look(issuer: string): void {
+    if (this.isAtGateways(issuer)) this.#keeper.look(issuer);
   }
 
   /** Before a snapshot is compiled: what is kept may be newer than what this node saw. Rejects when the store does. */

@@ -26,6 +26,11 @@ export function linkOutsideAccess({ gateways = [] }: IssuerConfig, tree: MapTree
   });
 }
 
+/** Do tokens of an outside issuer prove this system at gateways? */
+export function isSpokenFor(system: string, { issuers }: LinkedEnvironment): boolean {
+  return [...issuers.values()].some(({ config }) => config?.gateways?.some((rule) => rule.system === system) === true);
+}
+
 function checkSystem(id: string, spot: Spot, { environment, names }: Where): Finding[] {
   if (environment.systems.has(id)) return [];
   if (names.systems.has(id))

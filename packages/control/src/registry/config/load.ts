@@ -23,6 +23,7 @@ import {
   refuseSharedIdentities,
 } from "./link.ts";
 import { finishIssuers, type LinkedIssuer, linkIssuers } from "./link-issuers.ts";
+import { isSpokenFor } from "./link-outside-access.ts";
 import { overlay, readEnvironments } from "./overlay.ts";
 import { type EnvironmentRules, type EstateSettings, readEstateSettings } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
@@ -372,6 +373,7 @@ function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): F
   const { config, tree } = system;
   if (config === null || tree === null) return [];
   const canProve =
+    isSpokenFor(system.id, environment) ||
     config.certificates.length > 0 ||
     config.clients.some(
       (one) => one.keys.length > 0 || one.published !== undefined || one.authentication !== undefined || one.isPublic,

@@ -29,7 +29,7 @@ interface Preset {
 }
 
 /** Audience of every Keycloak token that no audience mapper touched: it says that the token is of that realm and nothing else. */
-const everybodysAudience = "account";
+export const everybodysAudience = "account";
 
 const presets: Readonly<Record<IssuerSource["preset"], Preset>> = {
   assertion: { kind: "assertion", algorithms: null, pins: [], needsSubject: false, companions: [] },

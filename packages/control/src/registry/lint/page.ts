@@ -5,12 +5,18 @@ import { exampleEstate } from "./example-estate.ts";
 import { accessExamples } from "./examples-of-access.ts";
 import { clientExamples } from "./examples-of-clients.ts";
 import { dataExamples } from "./examples-of-data.ts";
+import { issuerExamples } from "./examples-of-issuers.ts";
 import type { Rule } from "./rule.ts";
 import { ruleById, rules } from "./rules.ts";
 
 export type ExplainedRule = Omit<Rule, "check"> & RuleExample;
 
-const examples: Readonly<Record<string, RuleExample>> = { ...accessExamples, ...clientExamples, ...dataExamples };
+const examples: Readonly<Record<string, RuleExample>> = {
+  ...accessExamples,
+  ...clientExamples,
+  ...issuerExamples,
+  ...dataExamples,
+};
 
 /** Ids that have an example, for the test that none is left over. */
 export const exampleIds: readonly string[] = Object.keys(examples);

@@ -6,6 +6,7 @@ import type {
   Estate,
   EstateSources,
   IntegrationConfig,
+  IssuerConfig,
   OperationConfig,
   SystemConfig,
   TrustConfig,
@@ -55,6 +56,7 @@ export interface LintEnvironment {
   readonly systems: readonly SystemSubject[];
   readonly integrations: readonly IntegrationSubject[];
   readonly trust: readonly TrustSubject[];
+  readonly issuers: readonly IssuerSubject[];
 }
 
 type Path = readonly (string | number)[];
@@ -92,6 +94,12 @@ export interface IntegrationSubject {
 
 export interface TrustSubject {
   readonly trust: TrustConfig;
+  readonly environment: EnvironmentConfig;
+  readonly at: At;
+}
+
+export interface IssuerSubject {
+  readonly issuer: IssuerConfig;
   readonly environment: EnvironmentConfig;
   readonly at: At;
 }
@@ -156,6 +164,11 @@ function environmentSubject(config: EnvironmentConfig, input: LintInput): LintEn
       environment: config,
       at: placesIn(sources?.trust.get(trust.name), trust.declaredAt.file),
     })),
+    issuers: config.issuers.map((issuer) => ({
+      issuer,
+      environment: config,
+      at: placesIn(sources?.issuers.get(issuer.id), issuer.declaredAt.file),
+    })),
   };
 }
 
@@ -192,6 +205,11 @@ export function onIntegrations(check: (subject: IntegrationSubject, lint: LintSu
 
 export function onTrust(check: (subject: TrustSubject, lint: LintSubject) => Found): Check {
   return (lint) => lint.environments.flatMap(({ trust }) => trust.flatMap((subject) => listed(check(subject, lint))));
+}
+
+export function onIssuers(check: (subject: IssuerSubject, lint: LintSubject) => Found): Check {
+  return (lint) =>
+    lint.environments.flatMap(({ issuers }) => issuers.flatMap((subject) => listed(check(subject, lint))));
 }
 
 export function onEnvironments(check: (environment: LintEnvironment, lint: LintSubject) => Found): Check {

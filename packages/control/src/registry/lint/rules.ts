@@ -3,6 +3,7 @@ import { boundsRules } from "./bounds-rules.ts";
 import { clientRules } from "./client-rules.ts";
 import { dataRules } from "./data-rules.ts";
 import { estateRules, trustRules } from "./estate-rules.ts";
+import { issuerRules } from "./issuer-rules.ts";
 import { observeRules } from "./observe-rules.ts";
 import { ownershipRules } from "./ownership-rules.ts";
 import { policyRules } from "./policy-rules.ts";
@@ -87,6 +88,7 @@ export const rules: readonly Rule[] = [
   ...boundsRules,
   ...proofRules,
   ...clientRules,
+  ...issuerRules,
   ...upstreamRules,
   ...dataRules,
   ...policyRules,
