@@ -330,7 +330,9 @@ forEachDialect((_dialect, open) => {
     await two.tick();
     await one.tick();
     const held = (trusted: TrustedIssuers) => trusted.publishedKeys("realm").map(({ kid }) => kid);
-    assert.deepEqual([held(one), held(two)], [["b"], ["a"]], "nothing is fetched for one that is not at gateways");
+    assert.deepEqual([held(one), held(two)], [["b"], ["a"]]);
+    const [traded] = two.publishedKeys("ci");
+    assert.equal(traded?.kid, "a", "no gateway makes control fetch for an issuer whose tokens may not be presented");
     await two.takeKept();
     assert.deepEqual(held(two), ["b"]);
     const third = node("three");
