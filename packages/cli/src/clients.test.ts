@@ -1,6 +1,9 @@
 // Clients as an operator and a workload meet them: rows over the admin API of a real control plane, used at once at its identity listener.
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import {
   assertion,
@@ -15,6 +18,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import { Bench, type Files } from "./control-bench.test-support.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
+import { runBinary } from "./program.test-support.ts";
 import { systemRandom } from "./roles/system-ports.ts";
 
 const bounded = { timeout: 60_000 };
@@ -146,6 +150,64 @@ forEachDialect((_dialect, open) => {
         bench.call("POST", "/v1/clients/order/keys", { jwk: key.jwk, reason: "x" }),
         /no client order/,
       );
+    },
+  );
+
+  test(
+    "a workload with a code makes its key where it runs, the binary brings it in, and the code is good for no other",
+    bounded,
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), "sallyport-enrol-"));
+      try {
+        const at = (name: string) => join(folder, name);
+        const made = await bench.call<{ code: string; issuer: string }>("POST", "/v1/clients/orders/enrolment-codes", {
+          reason: "host 7",
+        });
+        writeFileSync(at("code"), `${made.code}\n`);
+        writeFileSync(at("ca.pem"), bench.ca);
+        const run = (key: string) =>
+          runBinary([
+            "client",
+            "key",
+            "enroll",
+            "--json",
+            "--issuer",
+            made.issuer,
+            "--code",
+            at("code"),
+            "--private",
+            at(key),
+            "--ca",
+            at("ca.pem"),
+          ]);
+        const { exit, out, err } = await run("orders.key.pem");
+        assert.equal(exit, 0, err);
+        const shown: unknown = JSON.parse(out);
+        const privateKey = createPrivateKey(readFileSync(at("orders.key.pem"), "utf8"));
+        assert.equal(statSync(at("orders.key.pem")).mode & 0o777, 0o600);
+        const kid = typeof shown === "object" && shown !== null && "kid" in shown ? String(shown.kid) : "";
+        const signed = () =>
+          ask(() => form("orders", assertion("orders", bench.issuer(), { ...testKey(), privateKey, kid })));
+        assert.equal((await signed()).status, 200);
+        const again = await run("again.key.pem");
+        assert.notEqual(again.exit, 0);
+        assert.match(again.err, /the code is not good; ask an operator/);
+        assert.equal(existsSync(at("again.key.pem")), false, "a key that nobody knows is not left lying");
+        await bench.call("POST", "/v1/clients/orders/keys/end", { kid, reason: "host gone" });
+        assert.equal((await signed()).status, 401);
+        await assert.rejects(
+          bench.call("POST", "/v1/clients/shop/enrolment-codes", { reason: "x" }),
+          /client_secret_basic/,
+        );
+        const leaves = bench.leaves();
+        assert.deepEqual(
+          leaves.map(({ action }) => action).filter((action) => action.startsWith("client.key")),
+          ["client.key.code", "client.key.enrol", "client.key.end"],
+        );
+        assert.equal(JSON.stringify(leaves).includes(made.code), false);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
     },
   );
 

@@ -5,6 +5,7 @@ import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
+import { enrolmentCommands } from "./identity/clients/enrolment-commands.ts";
 import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
 import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoked.ts";
 import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
@@ -20,6 +21,7 @@ export const commands = {
   ...auditCommands,
   ...backupCommands,
   ...clientsCommands,
+  ...enrolmentCommands,
   ...identityCommands,
   ...oauthCommands,
   ...peopleCommands,

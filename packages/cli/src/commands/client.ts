@@ -1,10 +1,12 @@
 // Promises that a client's secrets and keys are given and taken without an outage, and that a secret is written to one file and printed nowhere.
 // Trusts control's admin API. Specified in docs/identity/client-authentication.md and docs/cli/client.md.
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { enrolCommand, enrolmentCodeCommand } from "./client-enrolment.ts";
+import { openNew } from "./new-file.ts";
 
 interface ClientStatus {
   readonly client: string;
@@ -12,7 +14,8 @@ interface ClientStatus {
   readonly environment: string;
   readonly method: string;
   readonly until: number | null;
-  readonly published: { readonly uri: string; readonly seenAt: number | null } | null;
+  /** Absent: from a control of before. */
+  readonly published?: { readonly uri: string; readonly seenAt: number | null } | null;
   readonly keys: readonly {
     readonly kid: string;
     readonly from: string;
@@ -33,7 +36,7 @@ interface Scoped {
   readonly reason: string;
 }
 
-/** `sallyport client list`, `client secret add|end`, `client key add|end`. */
+/** `sallyport client list`, `client secret add|end`, `client key list|add|code|enroll|end`. */
 export function clientCommands(program: Command, connect: Connect): void {
   const group = program.command("client").description("clients, and what they prove themselves with");
   group
@@ -53,8 +56,35 @@ export function clientCommands(program: Command, connect: Connect): void {
   addSecretCommand(secret, connect);
   endCommand(secret, connect, { what: "secret", member: "secret" });
   const key = group.command("key").description("public keys beside those of the estate");
+  listKeysCommand(key, connect);
   addKeyCommand(key, connect);
+  enrolmentCodeCommand(key, connect);
+  enrolCommand(key);
   endCommand(key, connect, { what: "key", member: "kid" });
+}
+
+function listKeysCommand(key: Command, connect: Connect): void {
+  key
+    .command("list <client>")
+    .description("the keys of one client, where each is from and until when it is good")
+    .option("--environment <environment>", "which environment", "production")
+    .action(async (id: string, { environment }: { environment: string }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const all = await client.call<readonly ClientStatus[]>("GET", "/v1/clients");
+      const found = all.find((one) => one.client === id && one.environment === environment);
+      if (found === undefined)
+        throw new CommandEnd(
+          exitCode.no,
+          `there is no client ${id} in ${environment}`,
+          "sallyport client list shows them",
+        );
+      terminal.result(found.keys, () =>
+        terminal.table([
+          ["KID", "FROM", "STATE", "ENDS"],
+          ...found.keys.map(({ kid, from, state, notAfter }) => [kid, from, state, day(notAfter)]),
+        ]),
+      );
+    });
 }
 
 const day = (at: number | null): string => (at === null ? "-" : new Date(at).toISOString().slice(0, 16));
@@ -62,7 +92,7 @@ const day = (at: number | null): string => (at === null ? "-" : new Date(at).toI
 function lines({ client, environment, method, until, published, keys, secrets }: ClientStatus): string[][] {
   const head = [client, environment, method];
   const place =
-    published === null
+    published === null || published === undefined
       ? []
       : [
           [
@@ -193,18 +223,6 @@ function endCommand(
         `${what} ${ended} of ${id} is refused${revokeTokens ? ", and so is every token it holds" : ""}`,
       ]);
     });
-}
-
-function openNew(path: string): number {
-  try {
-    return openSync(path, "wx", 0o600);
-  } catch {
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${path} cannot be made`,
-      "name a file that does not exist, in a folder you may write to",
-    );
-  }
 }
 
 function readKey(path: string): unknown {

@@ -16,6 +16,7 @@ import type { PeopleConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
+import { type EnrolmentOptions, enrolmentRoute } from "./clients/enrolment.ts";
 import { PublishedKeys } from "./clients/published-keys.ts";
 import { createDevices, type Devices } from "./device/parts.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
@@ -134,23 +135,29 @@ export class EnvironmentIdentity {
     });
     this.#devices = this.#openDevices();
     this.trusted = createTrustedIssuers(this.issuer, options);
+    const ports = this.#ports();
     this.served = createIssuer({
       tenant,
       environment,
       identityUrl: options.identityUrl,
       ring: () => this.#view(),
-      ports: this.#ports(),
+      ports,
       authentication: this.#authentication(),
       authorization: this.#oauth.authorization,
       endpoints: this.#endpoints(),
       metadata: () => this.#metadata(),
       roots: () => this.#roots,
-      routes: this.#pages(seeds),
+      routes: [...this.#pages(seeds), this.#enrolment(ports)],
       grants: [...this.#oauth.grants, this.#devices.grant, this.#exchange()],
       openGrants: [jwtBearer(this.trusted)],
       documents: { "hop-jwks": () => this.hopKeys.jwks() },
       onFault: options.fault,
     });
+  }
+
+  #enrolment(ports: EnrolmentOptions["ports"]): IssuerRoute {
+    const enrolled = () => this.refreshClients();
+    return enrolmentRoute({ ...this.#options, issuer: this.issuer, crypto: createTokenCrypto(), ports, enrolled });
   }
 
   #authentication(): ClientAuthentication {

@@ -6,7 +6,7 @@ import { type Actor, AdminFault } from "../../admin/actions.ts";
 import type { ControlParts } from "../../control-parts.ts";
 import { suggest } from "../../registry/config/nearest.ts";
 import type { IdentityClient } from "../directory.ts";
-import { makeSecret } from "./secret.ts";
+import { makeCode, makeSecret } from "./secret.ts";
 import type { StoredClientKey, StoredCredentials, StoredSecret } from "./store.ts";
 
 /** Times are milliseconds since the epoch. */
@@ -62,6 +62,11 @@ export interface ClientActions {
       readonly notAfter?: number | undefined;
     },
   ): Promise<{ readonly client: string; readonly kid: string }>;
+  /** The code is in this answer and nowhere else; an earlier one of the client that was not used is worth nothing from now on. */
+  makeEnrolmentCode(
+    actor: Actor,
+    request: OfClient & { readonly lifetimeMs: number; readonly keyLifetimeMs?: number | undefined },
+  ): Promise<{ readonly client: string; readonly code: string; readonly issuer: string; readonly expiresAt: number }>;
   endClientKey(
     actor: Actor,
     request: OfClient & { readonly kid: string; readonly revokeTokens: boolean },
@@ -84,6 +89,14 @@ export function createClientActions(parts: ControlParts): ClientActions {
       return ended(await store.run("endClientSecret", input), secret, `secret of ${client}`);
     },
     addClientKey: (actor, request) => addKey(parts, actor, request),
+    makeEnrolmentCode: async (actor, { environment, client: id, reason, lifetimeMs, keyLifetimeMs = null }) => {
+      const client = clientOf(parts, environment, id);
+      refuseOtherWay(client);
+      const { code, digest } = makeCode(parts.random);
+      const request = { tenant, environment, client: id, digest, lifetimeMs, keyLifetimeMs, actor, reason };
+      const { expiresAt } = await store.run("createEnrolmentCode", request);
+      return { client: id, code, issuer: parts.identities.get(environment)?.issuer ?? "", expiresAt };
+    },
     endClientKey: async (actor, { environment, client, kid, reason, revokeTokens }) => {
       const published = publishedKey(parts, { environment, client, kid });
       const input = { tenant, environment, client, name: kid, published, actor, reason, revokeTokens };
@@ -149,6 +162,22 @@ async function addSecret(
   return { client: id, id: name, secret, notAfter, follows: added.follows };
 }
 
+/** A key added to a client that does not sign would lie there, good again the day its file changes. */
+function refuseOtherWay(client: IdentityClient): void {
+  if (client.isPublic)
+    throw new AdminFault(
+      "conflict",
+      `the client ${client.id} is public: it cannot keep a key`,
+      "remove `public: true`",
+    );
+  if (client.authentication !== undefined)
+    throw new AdminFault(
+      "conflict",
+      `the client ${client.id} proves itself by ${methodOf(client)} and not by keys of this list`,
+      "take `tls` or `secrets` out of `identity` of its system",
+    );
+}
+
 async function addKey(
   parts: ControlParts,
   actor: Actor,
@@ -156,12 +185,7 @@ async function addKey(
 ): ReturnType<ClientActions["addClientKey"]> {
   const { environment, client: id, reason, notBefore = null, notAfter = null } = request;
   const client = clientOf(parts, environment, id);
-  if (client.authentication !== undefined)
-    throw new AdminFault(
-      "conflict",
-      `the client ${id} proves itself by ${methodOf(client)} and not by keys of this list`,
-      "take `tls` or `secrets` out of `identity` of its system",
-    );
+  refuseOtherWay(client);
   // Names and uses may stand beside the key; our name for it is its thumbprint.
   const jwk = parsePublicJwk(request.jwk);
   if (jwk === null)

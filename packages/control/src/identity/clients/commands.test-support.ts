@@ -2,7 +2,8 @@
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import { backupMigrations } from "../../backup/store.ts";
 import { identityCommands, identityMigrations } from "../store.ts";
+import { enrolmentCommands } from "./enrolment-commands.ts";
 import { clientsCommands, clientsMigrations } from "./store.ts";
 
-export const commands = { ...outboxCommands, ...identityCommands, ...clientsCommands };
+export const commands = { ...outboxCommands, ...identityCommands, ...clientsCommands, ...enrolmentCommands };
 export const migrations = [...identityMigrations, ...clientsMigrations, ...backupMigrations];

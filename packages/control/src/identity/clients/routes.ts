@@ -71,6 +71,26 @@ export const clientRoutes: readonly AdminRoute[] = [
   },
   {
     method: "POST",
+    path: "/v1/clients/:id/enrolment-codes",
+    id: ids.word,
+    action: "client.key.code",
+    audit: "outbox",
+    handle: async (call) => {
+      const body = z.strictObject({
+        environment,
+        reason,
+        lifetimeMs: z.int().min(60_000).max(dayMs).default(900_000),
+        keyLifetimeMs: z
+          .int()
+          .min(60_000)
+          .max(400 * dayMs)
+          .optional(),
+      });
+      return call.actions.makeEnrolmentCode(call.actor, { client: call.id, ...(await call.body(body)) });
+    },
+  },
+  {
+    method: "POST",
     path: "/v1/clients/:id/keys/end",
     id: ids.word,
     action: "client.key.end",

@@ -21,6 +21,21 @@ export function makeSecret(random: Random): MadeSecret {
   return { id: Buffer.from(random.bytes(idBytes)).toString("hex"), secret, digest: digestOf(secret) };
 }
 
+/** What a code of enrolment begins with. */
+export const codePrefix = "spe1_";
+
+export interface MadeCode {
+  /** Shown once, to the operator who asked for it. */
+  readonly code: string;
+  readonly digest: string;
+}
+
+/** A code by which a workload enrols its key: as hard to guess as a secret, and kept as its digest alone. */
+export function makeCode(random: Random): MadeCode {
+  const code = `${codePrefix}${Buffer.from(random.bytes(secretBytes)).toString("base64url")}`;
+  return { code, digest: digestOf(code) };
+}
+
 export function digestOf(secret: string): string {
   return hash("sha256", secret, "base64url");
 }

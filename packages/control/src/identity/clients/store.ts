@@ -35,6 +35,16 @@ export const clientsMigrations: readonly Migration[] = [
     name: "keys that clients publish",
     up: (t) => [keptKeysTable(t, publishedKeys)],
   },
+  {
+    capability: "clients",
+    version: 3,
+    name: "codes by which a workload enrols its key",
+    up: (t) => [
+      `CREATE TABLE clients_code (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, digest ${t.text} NOT NULL, client ${t.text} NOT NULL,
+        created_at ${t.integer} NOT NULL, expires_at ${t.integer} NOT NULL, key_lifetime ${t.integer}, used_at ${t.integer}, kid ${t.text},
+        PRIMARY KEY (tenant, environment, digest)) ${t.table}`,
+    ],
+  },
 ];
 
 export interface Place {
@@ -167,7 +177,7 @@ function forgetEnded({ tenant, environment, client }: OfClient, now: number): St
   };
 }
 
-function recorded(
+export function recorded(
   context: CommandContext,
   act: OfClient & By & { readonly action: string; readonly facts: Readonly<Record<string, string | number>> },
 ): Statement {
@@ -231,31 +241,44 @@ export type KeyAdded =
   | { readonly kind: "spent"; readonly client: string }
   | { readonly kind: "full"; readonly live: readonly string[] };
 
-const addClientKey: Command<OfClient & By & Pick<StoredClientKey, "kid" | "jwk" | "notBefore" | "notAfter">, KeyAdded> =
-  {
-    audit: "client.key.add",
-    *body(input, context) {
-      const { tenant, environment, client, kid, jwk, notBefore, notAfter } = input;
-      const { now } = context;
-      const [known] = yield {
-        sql: "SELECT client, ended_at FROM clients_key WHERE tenant = ? AND kid = ? ORDER BY ended_at IS NULL, client LIMIT 1",
-        params: [tenant, kid],
-      };
-      if (known !== undefined) {
-        const isHere = known["client"] === client && known["ended_at"] === null;
-        return isHere ? { kind: "there" } : { kind: "spent", client: String(known["client"]) };
-      }
-      const live = yield* liveOf(input, { table: "clients_key", name: "kid" }, now);
-      if (live.length >= liveKeysMax) return { kind: "full", live: live.map((row) => String(row["name"])) };
-      yield raise(input);
-      yield {
-        sql: "INSERT INTO clients_key (tenant, environment, client, kid, jwk, created_at, not_before, not_after, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-        params: [tenant, environment, client, kid, JSON.stringify(jwk), now, notBefore, notAfter],
-      };
-      yield recorded(context, { ...input, action: "client.key.add", facts: { kid } });
-      return { kind: "added" };
-    },
+export type NewKey = OfClient & Pick<StoredClientKey, "kid" | "jwk" | "notBefore" | "notAfter">;
+
+/** Whether a key may come in; reads alone. `yield*` it inside a command, before `insertKey`. */
+export function* judgeKey(key: NewKey, now: number): Generator<Statement, KeyAdded, readonly Row[]> {
+  const { tenant, client, kid } = key;
+  const [known] = yield {
+    sql: "SELECT client, ended_at FROM clients_key WHERE tenant = ? AND kid = ? ORDER BY ended_at IS NULL, client LIMIT 1",
+    params: [tenant, kid],
   };
+  if (known !== undefined) {
+    const isHere = known["client"] === client && known["ended_at"] === null;
+    return isHere ? { kind: "there" } : { kind: "spent", client: String(known["client"]) };
+  }
+  const live = yield* liveOf(key, { table: "clients_key", name: "kid" }, now);
+  if (live.length >= liveKeysMax) return { kind: "full", live: live.map((row) => String(row["name"])) };
+  return { kind: "added" };
+}
+
+/** Lets one more key speak for a client; who did it is the caller's to record. */
+export function* insertKey(key: NewKey, now: number): Generator<Statement, void, readonly Row[]> {
+  const { tenant, environment, client, kid, jwk, notBefore, notAfter } = key;
+  yield raise(key);
+  yield {
+    sql: "INSERT INTO clients_key (tenant, environment, client, kid, jwk, created_at, not_before, not_after, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+    params: [tenant, environment, client, kid, JSON.stringify(jwk), now, notBefore, notAfter],
+  };
+}
+
+const addClientKey: Command<NewKey & By, KeyAdded> = {
+  audit: "client.key.add",
+  *body(input, context) {
+    const verdict = yield* judgeKey(input, context.now);
+    if (verdict.kind !== "added") return verdict;
+    yield* insertKey(input, context.now);
+    yield recorded(context, { ...input, action: "client.key.add", facts: { kid: input.kid } });
+    return verdict;
+  },
+};
 
 type EndInput = OfClient & By & { readonly name: string; readonly revokeTokens: boolean };
 
@@ -359,6 +382,7 @@ export function* endRestoredCredentials(now: number): Generator<Statement, numbe
     };
     ended += rows.length;
   }
+  yield { sql: "DELETE FROM clients_code", params: [] };
   yield { sql: "UPDATE clients_seq SET seq = seq + 1", params: [] };
   return ended;
 }
