@@ -12,6 +12,7 @@ import { readCredentials } from "./identify/credentials.ts";
 import { createNonces, nonceStepMs } from "./identify/nonce.ts";
 import { allocateReplaySet, openReplaySet } from "./identify/replay-set.ts";
 import { TokenCache } from "./identify/token-cache.ts";
+import { exactIntegersOf, readExactIntegers } from "./inspect/deciding-members.ts";
 import { readJson } from "./inspect/json.ts";
 import { allocateRateTable, decideRate, openRateTable } from "./limit/gcra.ts";
 import { contentRefusal, headRefusal, timeoutRefusal } from "./listen/parse-error.ts";
@@ -368,6 +369,67 @@ describe("small parts", () => {
     assert.match(first, /^gw-1-[0-7][0-9A-HJKMNP-TV-Z]{25}$/);
     assert.equal(new Set(ids).size, 1_000);
     assert.ok(ids.every((id) => id > first));
+  });
+
+  test("a crossing id is the ULID of its instant and its random octets", () => {
+    const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    const octets = Uint8Array.from({ length: 2_560 }, (_, i) =>
+      i < 10 ? 0 : i < 20 ? 255 : (i * 37 + (i >> 3)) & 255,
+    );
+    let drawn = 0;
+    const random = {
+      bytes: (length: number) => {
+        drawn += length;
+        return octets.slice(drawn - length, drawn);
+      },
+    };
+    const atMs = 1_795_305_600_123;
+    const next = createCrossingIds("gw-1", { now: () => atMs, monotonic: () => 0 }, random);
+    for (let i = 0; i < 256; i++) {
+      const own = Buffer.from(octets.subarray(i * 10, i * 10 + 10)).toString("hex");
+      let value = (BigInt(atMs) << 80n) | BigInt(`0x${own}`);
+      let ulid = "";
+      for (let at = 0; at < 26; at++, value >>= 5n) ulid = `${alphabet[Number(value & 31n)]}${ulid}`;
+      assert.equal(next(), `gw-1-${ulid}`);
+    }
+  });
+
+  test("a JSON text whose numbers are all plain integers reads the same with and without a look at each literal, and no other passes for one", () => {
+    const literals = [
+      "0",
+      "7",
+      "-7",
+      "10",
+      "9007199254740993",
+      "-0",
+      "1.0",
+      "-0.5",
+      "1e2",
+      "1E2",
+      "1e+2",
+      "0e0",
+      "0E-1",
+      "100.000000000000001",
+    ];
+    const isPlain = (literal: string) => /^(?:0|-?[1-9][0-9]*)$/.test(literal);
+    const shapes = [
+      (n: string) => n,
+      (n: string) => `[${n},${n}]`,
+      (n: string) => ` { "a" : ${n} } `,
+      (n: string) => `{"a":{"b":[true,false,null,${n}]}}`,
+      (n: string) => `{"a":"1.5 -0 1e5","e":false,"E":[${n}]}`,
+      (n: string) => `{"\\"":"\\\\","a.b":${n}}`,
+    ];
+    for (const shape of shapes) {
+      for (const literal of literals) {
+        const bytes = Buffer.from(shape(literal));
+        const reading = readJson(bytes);
+        assert.ok(reading.ok);
+        assert.equal(reading.hasPlainNumbers, isPlain(literal), shape(literal));
+        const body = { bytes, value: reading.value, hasPlainNumbers: reading.hasPlainNumbers };
+        assert.deepEqual(exactIntegersOf(body), readExactIntegers(bytes), shape(literal));
+      }
+    }
   });
 
   test("outcomes by status", () => {

@@ -12,6 +12,7 @@ import type { RateState } from "./limit/gcra.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
 import type { Incoming } from "./listen/incoming.ts";
 import type { StageTimes } from "./observe/stage-times.ts";
+import type { RepeatedSection } from "./receive/repeated-section.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
 
 /** The snapshot a crossing began under; it keeps it to the end, whatever is swapped meanwhile. */
@@ -32,6 +33,8 @@ export interface BoundListener {
 export interface ReadBody {
   readonly bytes: Uint8Array;
   readonly value: unknown;
+  /** As inspect/json.ts says of its text; false where it is no JSON. */
+  readonly hasPlainNumbers: boolean;
 }
 
 export interface Exchange {
@@ -44,6 +47,7 @@ export interface Exchange {
   readonly listener: BoundListener;
   readonly source: Source;
   readonly presented: Presented;
+  readonly section: RepeatedSection;
   /** What each stage took; null where nobody asked. */
   readonly times: StageTimes | null;
   /** admit: whether `leave` is owed. */
@@ -109,6 +113,7 @@ export interface ExchangeStart {
   readonly listener: BoundListener;
   readonly source: Source;
   readonly presented: Presented;
+  readonly section: RepeatedSection;
   readonly times: StageTimes | null;
 }
 
@@ -125,6 +130,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     listener: start.listener,
     source: start.source,
     presented: start.presented,
+    section: start.section,
     times: start.times,
     admitted: false,
     request: null,

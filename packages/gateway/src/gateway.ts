@@ -368,7 +368,7 @@ class RunningGateway implements Gateway {
   #begin(
     incoming: Incoming,
     response: CallerAnswer,
-    on: Pick<Exchange, "listener" | "source" | "presented">,
+    on: Pick<Exchange, "listener" | "source" | "presented" | "section">,
   ): Exchange {
     const { clock } = this.#options;
     const startedMonotonicMs = clock.monotonic();
@@ -382,6 +382,7 @@ class RunningGateway implements Gateway {
       listener: on.listener,
       source: on.source,
       presented: on.presented,
+      section: on.section,
     });
     this.#crossings.begin();
     return exchange;

@@ -14,8 +14,8 @@ function recorder() {
     node: "control-1",
     clock: { now: () => state.now, monotonic: () => state.now },
     log: {
-      append: async (bytes) => {
-        leaves.push(parseLeaf(bytes));
+      append: async (leaf) => {
+        leaves.push(parseLeaf(Buffer.from(leaf)));
         return { index: leaves.length - 1 };
       },
     },

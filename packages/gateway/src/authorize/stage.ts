@@ -4,7 +4,7 @@ import type { Principal } from "@sallyport/protocol/principal.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
-import { readExactIntegers } from "../inspect/deciding-members.ts";
+import { exactIntegersOf } from "../inspect/deciding-members.ts";
 import { inspectRequest } from "../inspect/stage.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
 import { resolveAttributes } from "./attributes.ts";
@@ -60,7 +60,7 @@ function decideWithAttributes(exchange: Exchange, bound: Bound): Deny | null {
     parameters: exchange.parameters,
     query: request.queryParameters,
     headers: request.headers,
-    body: exchange.body === null || !bound.operation.bodyDecides ? undefined : readExactIntegers(exchange.body.bytes),
+    body: exchange.body === null || !bound.operation.bodyDecides ? undefined : exactIntegersOf(exchange.body),
   });
   if (resolved.kind === "deny") return resolved;
   const inputs = decisionInputs(bound, resolved.values);

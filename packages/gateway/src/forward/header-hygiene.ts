@@ -1,5 +1,6 @@
 // Promises that an upstream's fields go back only when they are well-formed, few, end-to-end and not ours to set.
 // Trusts nothing the upstream sent. Specified by RFC 9110 §5.5 and §7.6.1; names: protocol/canonical/hop-headers.ts.
+import { AnswerLines } from "@sallyport/kernel/http1/answer-text.ts";
 import { connectionOptions, judgeName, keepsResponseHeader } from "@sallyport/protocol/canonical/hop-headers.ts";
 
 export const responseHeadersMax = 128;
@@ -8,7 +9,9 @@ export const responseHeaderBytesMax = 32 * 1024;
 export type ResponseHeaders =
   | {
       readonly ok: true;
-      readonly headers: string[];
+      readonly headers: readonly string[];
+      /** `headers` as they stand in an answer. */
+      readonly lines: AnswerLines;
       readonly contentLength: number | null;
       readonly eventStream: boolean;
     }
@@ -19,8 +22,19 @@ const tokenName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const fieldValue = /^[\t\x20-\x7e]*$/;
 const digits = /^(?:0|[1-9][0-9]{0,14})$/;
 
+/** What was said of the fields of heads that come again (kernel/http1/response-head.ts): their lists are frozen, and go with their connections. */
+const judgedBefore = new WeakMap<readonly string[], ResponseHeaders>();
+
 /** Judges and reduces an upstream's response fields. `raw` is a flat list of names and values; names in any case. */
 export function responseHeadersDownstream(raw: readonly string[]): ResponseHeaders {
+  const known = judgedBefore.get(raw);
+  if (known !== undefined) return known;
+  const judged = judge(raw);
+  if (Object.isFrozen(raw)) judgedBefore.set(raw, judged);
+  return judged;
+}
+
+function judge(raw: readonly string[]): ResponseHeaders {
   if (raw.length > responseHeadersMax * 2) return { ok: false, why: "too many header fields" };
   const named = namedHopByHop(raw);
   const headers: string[] = [];
@@ -50,7 +64,7 @@ export function responseHeadersDownstream(raw: readonly string[]): ResponseHeade
     if (!isIdentity && keepsResponseHeader(name, named)) headers.push(name, value);
   }
   if (chunked && contentLength !== null) return { ok: false, why: "both transfer-encoding and content-length" };
-  return { ok: true, headers, contentLength, eventStream };
+  return { ok: true, headers, lines: new AnswerLines(headers), contentLength, eventStream };
 }
 
 function namedHopByHop(raw: readonly string[]): ReadonlySet<string> {

@@ -3,6 +3,7 @@
 import { PassThrough } from "node:stream";
 import type { UpstreamRequest } from "@sallyport/kernel/dial/upstream-port.ts";
 import { requestHeadersForUpstream } from "@sallyport/protocol/canonical/hop-headers.ts";
+import type { CanonicalRequest } from "@sallyport/protocol/canonical/request.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
@@ -28,12 +29,7 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
   exchange.traceparent =
     gate.tracing?.continueFor(exchange) ?? continueTrace(request.headers["traceparent"]?.[0], gate.random);
   if ((request.contentLength ?? 0) > bounds.bodyBytesMax) return tooLarge(bounds.bodyBytesMax);
-  const own: Record<string, string> = {
-    traceparent: exchange.traceparent,
-    ...(exchange.hopToken === null ? foreignAuthorization(exchange) : { "sallyport-identity": exchange.hopToken }),
-    "sallyport-crossing": exchange.id,
-  };
-  const headers = requestHeadersForUpstream(request.headers, own);
+  const fields = fieldsForUpstream(exchange, request, exchange.traceparent);
   const content = contentOf(exchange);
   return new Promise((resolve) => {
     const answer = new UpstreamAnswer({
@@ -47,11 +43,27 @@ export function forward(exchange: Exchange, gate: Gate): Deny | null | Promise<D
     if (content !== null && "stream" in content) exchange.onFramingError = (verdict) => answer.cancel(verdict);
     const path = upstream.basePath + pathForUpstream(exchange);
     try {
-      answer.sent(pool.send({ path, method: request.method, headers, content }, answer));
+      answer.sent(pool.send({ path, method: request.method, ...fields, content }, answer));
     } catch (error) {
       answer.cancel(classifyUpstreamError(error instanceof Error ? error : new Error(String(error)), true));
     }
   });
+}
+
+/** The caller's fields and ours. A caller that nobody identified has no identity of ours, but what it presented goes on with it. */
+function fieldsForUpstream(
+  exchange: Exchange,
+  request: CanonicalRequest,
+  traceparent: string,
+): Pick<UpstreamRequest, "lines" | "headers"> {
+  const { hopToken, section, id } = exchange;
+  if (hopToken !== null)
+    return {
+      lines: section.linesForUpstream(request.headers, hopToken),
+      headers: ["traceparent", traceparent, "sallyport-crossing", id],
+    };
+  const own = { traceparent, ...foreignAuthorization(exchange), "sallyport-crossing": id };
+  return { headers: requestHeadersForUpstream(request.headers, own) };
 }
 
 /** What is declared for this grant; where nothing is enforced, what protects the gateway itself. Null: the crossing was never let pass. */

@@ -2,6 +2,7 @@
 // short never looks complete. Trusts the kernel's parser for framing; judges every field itself. Specified in DESIGN §4 Records, RFC 9112 §8.
 import type { DialFault } from "@sallyport/kernel/dial/dial-fault.ts";
 import type { UpstreamCall, UpstreamHandler } from "@sallyport/kernel/dial/upstream-port.ts";
+import { AnswerLines } from "@sallyport/kernel/http1/answer-text.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CallerAnswer } from "../listen/caller-answer.ts";
 import { Deadlines, type Due } from "./deadlines.ts";
@@ -37,6 +38,7 @@ export interface AnswerOptions {
 type State = "waiting" | "holding" | "whole" | "long" | "flowing" | "over";
 
 const deadlines = new Deadlines();
+const noLines = new AnswerLines([]);
 
 export class UpstreamAnswer implements UpstreamHandler, Due {
   readonly #options: AnswerOptions;
@@ -55,7 +57,8 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
   #endedEarly: AnswerEnd | null = null;
   readonly #startedMs: number;
   status = 0;
-  headers: string[] = [];
+  /** Fields for the caller, as far as they are the provider's. */
+  lines = noLines;
   contentLength: number | null = null;
   /** Milliseconds until the response fields came (or the end). */
   upstreamMs = 0;
@@ -107,7 +110,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
       this.#fail(deny("inspect", "body-too-large", { bound: `${this.#options.bodyBytesMax} bytes` }));
   }
 
-  onHead(status: number, fields: string[]): void {
+  onHead(status: number, fields: readonly string[]): void {
     if (this.#state !== "waiting") return;
     const judged = responseHeadersDownstream(fields);
     if (!judged.ok) {
@@ -115,7 +118,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
       return;
     }
     this.status = status;
-    this.headers = judged.headers;
+    this.lines = judged.lines;
     this.contentLength = judged.contentLength;
     this.upstreamMs = this.#options.now() - this.#startedMs;
     this.#state = "holding";

@@ -41,6 +41,7 @@ export function tooLarge(bytesMax: number): Deny {
 function isMediaType(values: readonly string[] | undefined, declared: string): boolean {
   const [value] = values ?? [];
   if (value === undefined || values?.length !== 1) return false;
+  if (value === declared) return true;
   const [type = "", ...parameters] = value.split(";").map((part) => part.trim().toLowerCase());
   const [wanted = "", ...wantedParameters] = declared.split(";").map((part) => part.trim().toLowerCase());
   if (type !== wanted) return false;

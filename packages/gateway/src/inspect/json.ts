@@ -11,7 +11,12 @@ export type JsonRefusal =
   | "too deep"
   | "lone surrogate";
 export type JsonReading =
-  | { readonly ok: true; readonly value: unknown }
+  | {
+      readonly ok: true;
+      readonly value: unknown;
+      /** Every number in the text is written as a plain integer: `0`, or digits that begin with none, with at most a minus before them. */
+      readonly hasPlainNumbers: boolean;
+    }
   | { readonly ok: false; readonly why: JsonRefusal };
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -33,8 +38,10 @@ export function readJson(bytes: Uint8Array): JsonReading {
   } catch {
     return { ok: false, why: "not JSON" };
   }
-  const why = scanNames(text);
-  return why === null ? { ok: true, value } : { ok: false, why };
+  const scanned = scanText(text);
+  return typeof scanned === "string"
+    ? { ok: false, why: scanned }
+    : { ok: true, value, hasPlainNumbers: scanned.hasPlainNumbers };
 }
 
 const quote = 0x22;
@@ -62,8 +69,18 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** Walks a text that is known to be JSON: a string directly after `{` or `,` inside an object is a name. */
-function scanNames(text: string): JsonRefusal | null {
+const zero = 0x30;
+const nine = 0x39;
+const minus = 0x2d;
+const plain = { hasPlainNumbers: true } as const;
+const notPlain = { hasPlainNumbers: false } as const;
+
+/**
+ * Walks a text that is known to be JSON: a string directly after `{` or `,` inside an object is a name; outside of strings only a number holds a
+ * dot, an `E`, an `e` behind a digit or a minus, and none begins with a zero but `0` and what has a fraction or an exponent.
+ */
+function scanText(text: string): JsonRefusal | typeof plain | typeof notPlain {
+  let numbers: typeof plain | typeof notPlain = plain;
   const open: (Set<string> | null)[] = [];
   let names: Set<string> | null = null;
   let expectName = false;
@@ -83,8 +100,15 @@ function scanNames(text: string): JsonRefusal | null {
       names = open.pop() ?? null;
       expectName = false;
     } else if (c === 0x2c) expectName = names !== null;
+    else if (c === 0x2e || c === 0x45) numbers = notPlain;
+    else if (c === 0x65 && isDigit(text.charCodeAt(i - 1))) numbers = notPlain;
+    else if (c === minus && text.charCodeAt(i + 1) === zero) numbers = notPlain;
   }
-  return null;
+  return numbers;
+}
+
+function isDigit(code: number): boolean {
+  return code >= zero && code <= nine;
 }
 
 function judgeString(literal: string, names: Set<string> | null): JsonRefusal | null {

@@ -32,7 +32,11 @@ export function inspectRequest(exchange: Exchange, _gate: Gate): Deny | null | P
 
 function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Uint8Array }): Deny | null {
   const reading = readJson(on.bytes);
-  exchange.body = { bytes: on.bytes, value: reading.ok ? reading.value : undefined };
+  exchange.body = {
+    bytes: on.bytes,
+    value: reading.ok ? reading.value : undefined,
+    hasPlainNumbers: reading.ok && reading.hasPlainNumbers,
+  };
   if (!reading.ok)
     return deny("inspect", "body-malformed", {
       why: reading.why,

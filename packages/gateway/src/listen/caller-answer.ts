@@ -1,10 +1,11 @@
 // Promises one answer to one request: one head, content as its framing says and not an octet more or less, or a cut connection.
 // An answer that ends early never looks whole. Trusts nobody's fields: a line end in one is a bug and throws. Specified in RFC 9112 §6-7 and §9.
 import type { Socket } from "node:net";
-import { continueText, dateLine, fieldLine, statusLine } from "@sallyport/kernel/http1/answer-text.ts";
+import { AnswerLines, continueText, dateLine, fieldLine, statusLine } from "@sallyport/kernel/http1/answer-text.ts";
 
 /** A held answer up to this size leaves in one write with its head, copied; a larger one goes beside it, uncopied. */
 const oneWriteBytesMax = 16 * 1024;
+const noLines = new AnswerLines([]);
 const lastChunk = "0\r\n\r\n";
 
 /** The connection an answer is written to. */
@@ -50,12 +51,12 @@ export class CallerAnswer {
     if (!this.headersSent && !this.destroyed) this.#owner.socket.write(continueText, "latin1");
   }
 
-  /** The final head. `headers`: names and values alternating; `connection: close` among them ends the connection with this answer. */
-  writeHead(status: number, headers: readonly string[]): void {
+  /** The final head. `headers`: names and values alternating, behind `common`; `connection: close` among them ends the connection with this answer. */
+  writeHead(status: number, headers: readonly string[], common: AnswerLines = noLines): void {
     if (this.headersSent) throw new Error("an answer has one head");
-    let lines = statusLine(status);
+    let lines = statusLine(status) + AnswerLines.textOf(common);
     let length: number | null = null;
-    let hasDate = false;
+    let { hasDate } = common;
     for (let i = 0; i + 1 < headers.length; i += 2) {
       const name = headers[i] ?? "";
       const value = headers[i + 1] ?? "";

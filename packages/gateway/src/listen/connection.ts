@@ -9,6 +9,7 @@ import { type Source, sourceOf } from "../admit/source-prefix.ts";
 import type { BoundListener, Exchange } from "../exchange.ts";
 import { Presented } from "../identify/presented.ts";
 import type { ListenBounds } from "../ports.ts";
+import { RepeatedSection } from "../receive/repeated-section.ts";
 import { type AnswerOwner, CallerAnswer } from "./caller-answer.ts";
 import { type ContentSource, Incoming } from "./incoming.ts";
 import { contentRefusal, headRefusal, timeoutRefusal } from "./parse-error.ts";
@@ -30,6 +31,7 @@ export interface ListenerHandler {
 export interface ConnectionFacts {
   readonly source: Source;
   readonly presented: Presented;
+  readonly section: RepeatedSection;
 }
 
 /** What the connections of one listener have in common. */
@@ -100,7 +102,11 @@ export class Connection implements AnswerOwner, ContentSource {
     this.socket = socket;
     this.keepAliveLines = host.keepAliveLines;
     this.#host = host;
-    this.#facts = { source: sourceOf(socket.remoteAddress), presented: new Presented() };
+    this.#facts = {
+      source: sourceOf(socket.remoteAddress),
+      presented: new Presented(),
+      section: new RepeatedSection(),
+    };
     this.#heads = new RequestReader({ headBytesMax: host.bounds.headerBytesMax, fieldsMax: host.bounds.headersMax });
     this.dueAtMs = performance.now() + host.bounds.headersTimeoutMs;
     this.whenFlushed = (error) => this.#flushed(error ?? null);
@@ -229,8 +235,9 @@ export class Connection implements AnswerOwner, ContentSource {
     this.dueAtMs = Number.POSITIVE_INFINITY;
     this.#incoming = incoming;
     this.#answer = answer;
-    const { source, presented } = this.#facts;
-    const exchange = this.#host.handler.begin(incoming, answer, { listener: this.#host.bound(), source, presented });
+    const { source, presented, section } = this.#facts;
+    const listener = this.#host.bound();
+    const exchange = this.#host.handler.begin(incoming, answer, { listener, source, presented, section });
     this.#exchange = exchange;
     return exchange;
   }

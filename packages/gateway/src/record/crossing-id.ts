@@ -48,12 +48,18 @@ function encodeRandom(bytes: Uint8Array, offset: number): string {
   for (let half = offset; half < offset + randomBytesPerId; half += 5) {
     let value = 0;
     for (let i = 0; i < 5; i++) value = value * 256 + (bytes[half + i] ?? 0);
-    let part = "";
-    for (let i = 0; i < 8; i++) {
-      part = alphabet.charAt(value % 32) + part;
-      value = Math.floor(value / 32);
-    }
-    text += part;
+    const high = Math.floor(value / 1_048_576);
+    const low = value % 1_048_576;
+    text += pairs[high >> 10] ?? "";
+    text += pairs[high & 1_023] ?? "";
+    text += pairs[low >> 10] ?? "";
+    text += pairs[low & 1_023] ?? "";
   }
   return text;
 }
+
+/** Two characters for ten bits. */
+const pairs: readonly string[] = Array.from(
+  { length: 1_024 },
+  (_, bits) => alphabet.charAt(bits >> 5) + alphabet.charAt(bits & 31),
+);

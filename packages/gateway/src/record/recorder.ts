@@ -6,8 +6,8 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
-import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { type LeafMold, moldLeaf } from "@sallyport/protocol/audit/leaf-mold.ts";
+import { printLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
+import { type LeafMold, moldLeaf, outcomePrinter } from "@sallyport/protocol/audit/leaf-mold.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
@@ -60,6 +60,7 @@ export class Recorder {
   readonly #ports: RecorderPorts;
   readonly #windows: DenialWindows;
   readonly #place: LeafPlace;
+  readonly #printOutcome: ReturnType<typeof outcomePrinter>;
   #keys: { readonly open: OpenLogKeys; readonly records: SealedRecords } | null = null;
   #pseudonyms = noPseudonyms();
   #repeated = new Repeated();
@@ -70,6 +71,7 @@ export class Recorder {
     this.#ports = ports;
     const { tenant, environment, region, node } = ports.identity;
     this.#place = { tenant, environment, region, node };
+    this.#printOutcome = outcomePrinter(this.#place);
     this.#windows = new DenialWindows({
       clock: ports.clock,
       newId: ports.newId,
@@ -124,7 +126,10 @@ export class Recorder {
   }
 
   outcome(exchange: Exchange, ended: Ended): Promise<unknown> {
-    return this.#append({ t: "outcome", ...this.#head(exchange.id), ...this.#outcome(exchange, ended) });
+    if (this.#keys === null) return noLogKeys();
+    return this.#ports.log.append(
+      this.#printOutcome(exchange.id, this.#ports.clock.now(), this.#outcome(exchange, ended)),
+    );
   }
 
   progress(exchange: Exchange): Promise<unknown> {
@@ -151,8 +156,8 @@ export class Recorder {
   }
 
   #append(leaf: Leaf): Promise<unknown> {
-    if (this.#keys === null) return Promise.reject(new RecordFault("no log keys"));
-    return this.#ports.log.append(printLeaf(leaf));
+    if (this.#keys === null) return noLogKeys();
+    return this.#ports.log.append(printLeafText(leaf));
   }
 
   /** An allowed crossing under enforcement, from what it has in common with others; null: it has to be printed by itself. */
@@ -180,7 +185,7 @@ export class Recorder {
 
   #appendSealed(exchange: Exchange, denied: Deny | null, leaf: UnsealedLeaf): Promise<unknown> {
     const records = this.#keys?.records;
-    if (records === undefined) return Promise.reject(new RecordFault("no log keys"));
+    if (records === undefined) return noLogKeys();
     const inputs = JSON.stringify(referenceOf(exchange, denied));
     return new Promise((resolve, reject) => records.add(leaf, inputs, { resolve, reject }));
   }
@@ -236,6 +241,10 @@ export class Recorder {
       upstreamUs: Math.max(0, Math.round(ended.upstreamMs * 1000)),
     };
   }
+}
+
+function noLogKeys(): Promise<never> {
+  return Promise.reject(new RecordFault("no log keys"));
 }
 
 const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);

@@ -55,7 +55,7 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
   exchange.ended = true;
   finished(exchange, ended, gate);
   const length = body === null ? (upstream.status === 204 ? null : upstream.contentLength) : body.length;
-  exchange.response.writeHead(upstream.status, answerHeaders(exchange, upstream, { gate, length }));
+  exchange.response.writeHead(upstream.status, ownHeaders(exchange, gate, length), upstream.lines);
   exchange.response.end(body ?? undefined);
   return null;
 }
@@ -68,10 +68,7 @@ async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Ga
       return refusal;
     }
   }
-  exchange.response.writeHead(
-    upstream.status,
-    answerHeaders(exchange, upstream, { gate, length: upstream.contentLength }),
-  );
+  exchange.response.writeHead(upstream.status, ownHeaders(exchange, gate, upstream.contentLength), upstream.lines);
   const end = await flow(exchange, upstream, gate);
   exchange.ended = true;
   const ended = endedOf(exchange, upstream, end);
@@ -130,18 +127,14 @@ function flow(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise
   }).finally(() => clearInterval(timer));
 }
 
-function answerHeaders(
-  exchange: Exchange,
-  upstream: UpstreamAnswer,
-  on: { gate: Gate; length: number | null },
-): string[] {
-  const { headers } = upstream;
-  headers.push("sallyport-crossing", exchange.id);
-  if (on.length !== null) headers.push("content-length", String(on.length));
+/** What the gateway says beside the provider's own fields. */
+function ownHeaders(exchange: Exchange, gate: Gate, length: number | null): string[] {
+  const headers = ["sallyport-crossing", exchange.id];
+  if (length !== null) headers.push("content-length", String(length));
   if (exchange.nonce !== null) headers.push("dpop-nonce", exchange.nonce);
   if (exchange.wouldDeny === null) pushRate(exchange, headers);
-  pushTimes(exchange, headers, on.gate);
-  if (on.gate.draining()) headers.push("connection", "close");
+  pushTimes(exchange, headers, gate);
+  if (gate.draining()) headers.push("connection", "close");
   return headers;
 }
 

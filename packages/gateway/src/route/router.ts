@@ -99,7 +99,7 @@ function insertOperation<O extends Routable>(root: OperationNode<O>, operation: 
   let node = root;
   for (const segment of segmentsOf(operation.path)) {
     if (segment.startsWith("{") && segment.endsWith("}")) {
-      names.push(segment.slice(1, -1));
+      names.push(asKey(segment.slice(1, -1)));
       node.parameter ??= emptyNode();
       node = node.parameter;
     } else {
@@ -109,6 +109,11 @@ function insertOperation<O extends Routable>(root: OperationNode<O>, operation: 
     }
   }
   if (!node.byMethod.has(operation.method)) node.byMethod.set(operation.method, { operation, names });
+}
+
+/** The text as the engine has it for names of members: any other of the same characters is looked up anew at each use. */
+function asKey(name: string): string {
+  return Object.keys({ [name]: true })[0] ?? name;
 }
 
 function ownerOf<S, O>(root: PrefixNode<S, O> | undefined, segments: readonly string[]): PrefixNode<S, O>["owner"] {

@@ -23,12 +23,12 @@ export class Call implements UpstreamCall {
     request: UpstreamRequest,
     on: { readonly host: string; readonly handler: UpstreamHandler; readonly aborted: (call: Call) => void },
   ) {
-    const { method, path, headers, content } = request;
+    const { method, path, lines = [], headers, content } = request;
     this.method = method;
     this.content = content;
     this.handler = on.handler;
     this.#ended = on.aborted;
-    this.head = requestHead({ method, path, host: on.host, headers, content: lengthOf(content) });
+    this.head = requestHead({ method, path, host: on.host, lines, headers, content: lengthOf(content) });
     if (isStreamed(content)) this.#watch(content.stream);
   }
 

@@ -1,6 +1,7 @@
 // Promises the shape of one request to a provider and of its answer, without streams or emitters where a call does. Trusts nothing: it is data.
 // Specified in docs/dial.md "Requests".
 import type { Readable } from "node:stream";
+import type { HeadLines } from "../http1/request-head.ts";
 import type { DialFault } from "./dial-fault.ts";
 
 /** Content that comes while it is sent. Destroyed by the pool when nobody wants the rest; destroying it with an error ends the request. */
@@ -14,6 +15,8 @@ export interface UpstreamRequest {
   readonly method: string;
   /** Origin-form with the query: begins with `/`, visible ASCII, no `#`. */
   readonly path: string;
+  /** Fields that were judged and printed before (kernel/http1/request-head.ts); they are sent before the others. */
+  readonly lines?: readonly HeadLines[];
   /** Names and values, alternating. Host, framing and connection fields are the pool's alone. */
   readonly headers: readonly string[];
   readonly content: Uint8Array | StreamedContent | null;
@@ -24,7 +27,7 @@ export interface UpstreamHandler {
   /** Streamed content is about to be written, so many bytes of it. May abort. */
   onContentSent(bytes: number): void;
   /** The final answer began. `fields`: names as received and values, alternating, each of them valid (docs/dial.md). */
-  onHead(status: number, fields: string[]): void;
+  onHead(status: number, fields: readonly string[]): void;
   /** The bytes are the handler's own. */
   onContent(content: Buffer): void;
   /** The answer is whole. */

@@ -60,6 +60,35 @@ export function fieldLine(name: string, value: string): string {
   return `${name}: ${value}\r\n`;
 }
 
+/** Of an answer's fields those that are not for a provider to say: its connection and its framing. */
+const ours: ReadonlySet<string> = new Set(["connection", "content-length", "transfer-encoding"]);
+
+/** Field lines of an answer, judged and printed once for as many answers as have them: only this class prints them. */
+export class AnswerLines {
+  readonly #text: string;
+  /** A Date field is among them. */
+  readonly hasDate: boolean;
+
+  /** Names (in lower case) and values, alternating. Throws TypeError as fieldLine does, and for a field that frames or ends the connection. */
+  constructor(headers: readonly string[]) {
+    let text = "";
+    let hasDate = false;
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      const name = headers[i] ?? "";
+      if (ours.has(name)) throw new TypeError(`${name} is not among the lines that answers have in common`);
+      if (name === "date") hasDate = true;
+      text += fieldLine(name, headers[i + 1] ?? "");
+    }
+    this.#text = text;
+    this.hasDate = hasDate;
+  }
+
+  /** Throws TypeError for anything that was not made here. */
+  static textOf(lines: AnswerLines): string {
+    return lines.#text;
+  }
+}
+
 /** RFC 9110 §15.2.1. */
 export const continueText = "HTTP/1.1 100 Continue\r\n\r\n";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { requestHead } from "./request-head.ts";
+import { HeadLines, requestHead } from "./request-head.ts";
 
 const parts = { method: "GET", path: "/v1/a?b=c", host: "billing.internal:8080", headers: ["x-a", "b"], content: null };
 
@@ -16,6 +16,15 @@ test("a head is a line, the origin's Host, the fields in order and our framing",
   assert.equal(end("POST", null), "content-length: 0||");
   assert.equal(end("DELETE", null), "|");
   assert.equal(end("PUT", "chunked"), "transfer-encoding: chunked||");
+});
+
+test("lines printed before stand first and are the same as when printed with the head", () => {
+  const headers = ["x-a", "b", "x-c", "d"];
+  const lines = [new HeadLines(["x-a", "b"]), new HeadLines([]), new HeadLines(["x-c", "d"])];
+  assert.equal(
+    requestHead({ ...parts, lines, headers: ["x-e", "f"] }),
+    requestHead({ ...parts, headers: [...headers, "x-e", "f"] }),
+  );
 });
 
 test("request splitting: no CR, LF, NUL or byte above 0x7e leaves in a method, path, name or value", () => {

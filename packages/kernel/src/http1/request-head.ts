@@ -7,6 +7,8 @@ export interface RequestHeadParts {
   readonly path: string;
   /** `host` or `host:port` of the origin. */
   readonly host: string;
+  /** Fields that were judged and printed before; they come first. */
+  readonly lines?: readonly HeadLines[];
   /** Names and values, alternating; none that frames the message or belongs to the connection. */
   readonly headers: readonly string[];
   /** Bytes of content; null: none is sent; `chunked`: nobody knows yet. */
@@ -46,19 +48,41 @@ function assertName(name: string): void {
   goodNames.add(name);
 }
 
-/** The head as latin1 text. Throws TypeError for anything that could be read as more than one request. */
-export function requestHead({ method, path, host, headers, content }: RequestHeadParts): string {
-  if (method === "CONNECT" || !token.test(method)) throw new TypeError("this method is not sent to a provider");
-  if (!target.test(path)) throw new TypeError("a path begins with / and holds visible ASCII without #");
+/** Field lines of a request: only this class prints them, so whoever has one has lines that hold no line end and do not frame. */
+export class HeadLines {
+  readonly #text: string;
+
+  /** Names and values, alternating. Throws TypeError as requestHead does. */
+  constructor(headers: readonly string[]) {
+    this.#text = printFields(headers);
+  }
+
+  /** Throws TypeError for anything that was not made here. */
+  static textOf(lines: HeadLines): string {
+    return lines.#text;
+  }
+}
+
+function printFields(headers: readonly string[]): string {
   if (headers.length % 2 !== 0) throw new TypeError("a header name without a value");
-  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  let lines = "";
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? "";
     const text = headers[i + 1] ?? "";
     assertName(name);
     if (!value.test(text)) throw new TypeError(`the value of ${name} holds a control character or a byte above 0x7e`);
-    head += `${name}: ${text}\r\n`;
+    lines += `${name}: ${text}\r\n`;
   }
+  return lines;
+}
+
+/** The head as latin1 text. Throws TypeError for anything that could be read as more than one request. */
+export function requestHead({ method, path, host, lines = [], headers, content }: RequestHeadParts): string {
+  if (method === "CONNECT" || !token.test(method)) throw new TypeError("this method is not sent to a provider");
+  if (!target.test(path)) throw new TypeError("a path begins with / and holds visible ASCII without #");
+  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  for (const one of lines) head += HeadLines.textOf(one);
+  head += printFields(headers);
   if (content === "chunked") return `${head}transfer-encoding: chunked\r\n\r\n`;
   if (content === null && !expectsContent.has(method)) return `${head}\r\n`;
   return `${head}content-length: ${content ?? 0}\r\n\r\n`;

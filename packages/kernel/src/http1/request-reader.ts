@@ -2,6 +2,7 @@
 // fault found from the left. Nothing is repaired. Trusts its caller to show it all octets of the head so far, in one buffer.
 // Specified in RFC 9112 §2.2, §3, §5 and §6; what is stricter than the RFC: docs/decisions/0020-own-http-front.md.
 import { type FieldFault, FieldLines } from "./field-lines.ts";
+import { KeptSection, type ReadSection } from "./kept-section.ts";
 import { type FramingFault, framingOf, type RequestFraming } from "./message-framing.ts";
 import { cr, lf, space, targetOctets, tokenOctets } from "./octets.ts";
 
@@ -22,7 +23,7 @@ export interface RequestHead {
   readonly target: string;
   readonly minorVersion: 0 | 1;
   /** Names and values alternating, as received, without the white space around values. */
-  readonly rawHeaders: string[];
+  readonly rawHeaders: readonly string[];
   readonly framing: RequestFraming;
 }
 
@@ -40,6 +41,7 @@ const zero = 0x30;
 export class RequestReader {
   readonly #bounds: HeadBounds;
   readonly #fields: FieldLines;
+  readonly #kept = new KeptSection();
   #phase: Phase = "start";
   /** First octet of the head, with the empty line that may stand before it. */
   #from = 0;
@@ -48,6 +50,8 @@ export class RequestReader {
   #methodEnd = 0;
   #targetEnd = 0;
   #versionAt = 0;
+  /** Where the header section begins. */
+  #fieldsAt = 0;
   #minorVersion: 0 | 1 = 1;
 
   constructor(bounds: HeadBounds) {
@@ -79,6 +83,7 @@ export class RequestReader {
     this.#methodFrom += by;
     this.#methodEnd += by;
     this.#targetEnd += by;
+    this.#fieldsAt += by;
     if (this.#phase === "fields") this.#fields.moved(by);
   }
 
@@ -90,6 +95,8 @@ export class RequestReader {
     if (this.#phase !== "fields") {
       const fault = this.#readLine(octets, until);
       if (fault !== null) return fault;
+      const head = this.#repeated(octets, until);
+      if (head !== null) return head;
     }
     if (this.#phase === "fields") {
       const read = this.#fields.read(octets, until);
@@ -100,15 +107,32 @@ export class RequestReader {
     return until === limit ? "head-too-large" : null;
   }
 
+  /** The head, where its line has just been read and its section is the kept one. */
+  #repeated(octets: Buffer, end: number): RequestHead | null {
+    if (this.#phase !== "fields") return null;
+    const read = this.#kept.find(octets, this.#fieldsAt, { end, minorVersion: this.#minorVersion });
+    if (read === null) return null;
+    this.#at = this.#fieldsAt + this.#kept.length;
+    return this.#headOf(octets.toString("latin1", this.#methodFrom, this.#targetEnd), read);
+  }
+
   #head(octets: Buffer): RequestHead | HeadFault {
     const from = this.#methodFrom;
     const text = octets.toString("latin1", from, this.#at);
     const rawHeaders = this.#fields.raw(octets, text, from);
     const framing = framingOf(rawHeaders, this.#minorVersion);
     if (typeof framing === "string") return framing;
+    const read = { rawHeaders, framing };
+    this.#kept.keep(octets, this.#fieldsAt, { end: this.#at, minorVersion: this.#minorVersion, read });
+    return this.#headOf(text, read);
+  }
+
+  /** `text` begins with the request line. */
+  #headOf(text: string, { rawHeaders, framing }: ReadSection): RequestHead {
+    const methodLength = this.#methodEnd - this.#methodFrom;
     return {
-      method: methodOf(text.slice(0, this.#methodEnd - from)),
-      target: text.slice(this.#methodEnd + 1 - from, this.#targetEnd - from),
+      method: methodOf(text.slice(0, methodLength)),
+      target: text.slice(methodLength + 1, this.#targetEnd - this.#methodFrom),
       minorVersion: this.#minorVersion,
       rawHeaders,
       framing,
@@ -158,6 +182,7 @@ export class RequestReader {
         default:
           if (octet !== lf) return "version";
           at++;
+          this.#fieldsAt = at;
           this.#fields.begin(at);
           this.#phase = "fields";
       }

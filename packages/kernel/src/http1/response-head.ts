@@ -6,6 +6,9 @@ import { colon, cr, lf, space, tab, tokenOctets } from "./octets.ts";
 export const headBytesMax = 32 * 1024;
 export const fieldsMax = 128;
 
+/** A larger head is read each time. */
+export const keptHeadBytesMax = 2_048;
+
 /** `read` did not come to the end of the head. */
 export const incomplete = -1;
 /** `read` found something that is not HTTP/1.1; `why` says what. */
@@ -38,7 +41,7 @@ export class ResponseHead {
   status = 0;
   /** 1 for HTTP/1.1, 0 for HTTP/1.0. */
   minorVersion = 1;
-  /** Names as received and values without surrounding white space, alternating. */
+  /** Names as received and values without surrounding white space, alternating; of a kept head frozen. */
   fields: string[] = [];
   contentLength: number | null = null;
   isChunked = false;
@@ -47,8 +50,11 @@ export class ResponseHead {
   /** `timeout` of Keep-Alive, which is how long the provider leaves an idle connection open. */
   keepAliveS: number | null = null;
   why = "";
+  /** The head that was read last, where it was whole, well-formed and small: what comes again says the same again. */
+  #kept = "";
 
   reset(): void {
+    this.#kept = "";
     this.status = 0;
     this.minorVersion = 1;
     this.fields = [];
@@ -61,9 +67,18 @@ export class ResponseHead {
 
   /** Reads a whole head from the beginning of `text` (latin1). The index behind it, `incomplete` or `malformed`. */
   read(text: string): number {
+    const kept = this.#kept;
+    // Sliced and compared: `startsWith` would go character by character.
+    if (kept !== "" && text.slice(0, kept.length) === kept) return kept.length;
     this.reset();
     const at = this.#readStatusLine(text);
-    return at < 0 ? at : this.readFields(text, at);
+    const end = at < 0 ? at : this.readFields(text, at);
+    if (end > 0 && end <= keptHeadBytesMax) {
+      this.#kept = text.slice(0, end);
+      // Each answer with this head has this very list.
+      Object.freeze(this.fields);
+    }
+    return end;
   }
 
   /** RFC 9112 §4. The one leniency: the space before an absent reason may be missing, because nothing can be mistaken for it. */

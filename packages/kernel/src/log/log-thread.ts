@@ -6,6 +6,7 @@ import { LogFault } from "./fault.ts";
 import type { FaultData, LogAnswer, LogRequest, LogThreadOptions } from "./log-messages.ts";
 import type { AppendReceipt, FoundRecord, LogHandle, PutRecord } from "./port.ts";
 import { batchBytesMax, entryBytes, frameEntriesMax } from "./segment.ts";
+import { WaitingLine } from "./waiting-line.ts";
 
 /** Records that wait for their fdatasync; beyond either bound an append is refused. */
 export const queuedRecordsMax = 65_536;
@@ -72,9 +73,8 @@ class LogClient implements OpenedLog {
   readonly #worker: Worker;
   readonly #onAlarm: ((fault: LogFault) => void) | undefined;
   #state: Opened;
-  /** Appends in the order of their entries; the first `#done` of them are answered, and let go of: under load the line is hardly ever empty. */
-  #appends: (WaitingAppend | undefined)[] = [];
-  #done = 0;
+  /** Appends in the order of their entries. */
+  readonly #appends = new WaitingLine<WaitingAppend>();
   #queuedBytes = 0;
   #buffer = Buffer.from(new ArrayBuffer(firstBufferBytes));
   readonly #writer = new EntryWriter(this.#buffer);
@@ -112,7 +112,7 @@ class LogClient implements OpenedLog {
     return this.#state.size;
   }
 
-  append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt> {
+  append(leaf: Uint8Array | string, reference?: Uint8Array): Promise<AppendReceipt> {
     return new Promise((resolve, reject) => this.#put(leaf, reference, { resolve, reject }));
   }
 
@@ -147,7 +147,7 @@ class LogClient implements OpenedLog {
     if (this.#ended !== null) return this.#ended;
     if (this.#closing !== null) return new LogFault("log-closed", "the log is closing");
     const bytes = entryBytes(leaf, reference);
-    if (this.#appends.length - this.#done >= queuedRecordsMax || this.#queuedBytes + bytes > queuedBytesMax) {
+    if (this.#appends.length >= queuedRecordsMax || this.#queuedBytes + bytes > queuedBytesMax) {
       return new LogFault(
         "log-full",
         `more than ${queuedRecordsMax} records (or ${queuedBytesMax} bytes) wait for the disk; it is too slow for this load`,
@@ -174,7 +174,7 @@ class LogClient implements OpenedLog {
   }
 
   get #isThreadBusy(): boolean {
-    return this.#appends.length - this.#done > this.#count;
+    return this.#appends.length > this.#count;
   }
 
   #began(): void {
@@ -304,10 +304,8 @@ class LogClient implements OpenedLog {
     let refusal = 0;
     let index = result.first;
     for (let place = 0; place < result.count; place++) {
-      const waiting = this.#appends[this.#done];
+      const waiting = this.#appends.shift();
       if (waiting === undefined) throw new Error("the log thread answered more than it was asked");
-      // What waited (a whole crossing) would grow old here, and the next collection copy it.
-      this.#appends[this.#done++] = undefined;
       this.#queuedBytes -= waiting.bytes;
       const refused = result.refused[refusal];
       if (result.fault !== null) waiting.reject(toFault(result.fault));
@@ -316,22 +314,14 @@ class LogClient implements OpenedLog {
         waiting.reject(new LogFault(refused.code, refusalText(refused.code)));
       } else waiting.resolve({ index: index++ });
     }
-    if (this.#done === this.#appends.length) {
-      this.#appends = [];
-      this.#done = 0;
-    } else if (this.#done > 16_384) {
-      this.#appends = this.#appends.slice(this.#done);
-      this.#done = 0;
-    }
   }
 
   #end(fault: LogFault): void {
     if (this.#ended !== null) return;
     this.#ended = fault;
     this.#prepare();
-    for (const waiting of this.#appends.slice(this.#done)) waiting?.reject(fault);
-    this.#appends = [];
-    this.#done = 0;
+    for (let waiting = this.#appends.shift(); waiting !== undefined; waiting = this.#appends.shift())
+      waiting.reject(fault);
     for (const waiting of this.#asked.values()) waiting.reject(fault);
     this.#asked.clear();
   }

@@ -24,8 +24,9 @@ export interface LogHandle {
   /**
    * Appends one leaf (and the sealed reference it names) and resolves once a finished fdatasync covers both.
    * Rejects with LogFault `log-full` when the bounded queue is full, `log-closed` after close or a failed disk. Never resolves early.
+   * A leaf given as text is ASCII.
    */
-  append(leaf: Uint8Array, reference?: Uint8Array): Promise<AppendReceipt>;
+  append(leaf: Uint8Array | string, reference?: Uint8Array): Promise<AppendReceipt>;
   /**
    * Calls `prepare` once, in the moment the next batch leaves; what it puts travels in that batch. A batch leaves when the event loop has
    * nothing else to do, after at most 4 ms, when it is full, or as soon as the disk is done with the one before.

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Leaf } from "./leaf.ts";
 import { LeafRefused, printLeafText } from "./leaf-format.ts";
-import { type Cast, moldLeaf, printCast } from "./leaf-mold.ts";
+import { type Cast, moldLeaf, outcomePrinter, printCast } from "./leaf-mold.ts";
 
 type Crossing = Extract<Leaf, { t: "crossing" }>;
 
@@ -89,4 +89,17 @@ test("attack: what differs from leaf to leaf is held against its form like every
   ];
   for (const one of forged) assert.throws(() => printCast(one, inputs), LeafRefused);
   assert.throws(() => printCast(cast, "caller's text"), LeafRefused);
+});
+
+test("an outcome printed for its place is the leaf printed by itself, and nothing else gets in", () => {
+  const place = { tenant: "main", environment: "production", region: "eu", node: "gw-1" };
+  const print = outcomePrinter(place);
+  const { id, at } = crossing;
+  for (const end of [outcome, { ...outcome, outcome: "system-error", status: 0, upstreamStatus: 502 } as const])
+    assert.equal(print(id, at, end), printLeafText({ t: "outcome", id, at, ...place, ...end }));
+  assert.throws(() => outcomePrinter({ ...place, region: 'eu","x":"' }), LeafRefused);
+  assert.throws(() => print(`${id}","at":0`, at, outcome), LeafRefused);
+  assert.throws(() => print(id, at + 0.5, outcome), LeafRefused);
+  assert.throws(() => print(id, at, { ...outcome, status: 7 }), LeafRefused);
+  assert.throws(() => print(id, at, { ...outcome, totalUs: Number.NaN }), LeafRefused);
 });

@@ -67,6 +67,32 @@ export function printCast({ mold, id, at, outcome }: Cast, inputs: string | null
   return text;
 }
 
+type Outcome = Extract<Leaf, { readonly t: "outcome" }>;
+const outcomeHead = '{"v":1,"t":"outcome"';
+const outcomeId = printMember("outcome", "id");
+const outcomeAt = printMember("outcome", "at");
+
+/** What prints the outcomes of one place, which is judged here, once. It gives the text of printLeafText, or throws LeafRefused as that does. */
+export function outcomePrinter(
+  place: Pick<Outcome, "tenant" | "environment" | "region" | "node">,
+): (id: string, at: number, outcome: OutcomeFields) => string {
+  const { tenant, environment, region, node } = place;
+  const text = printLeafText({ t: "outcome", id: noId, at: 0, tenant, environment, region, node, ...noOutcome });
+  const middle = text.slice(text.indexOf(middleMark), text.indexOf(outcomeMark));
+  return (id, at, outcome) => `${outcomeHead}${outcomeId(id)}${outcomeAt(at)}${middle}${printOutcome(outcome)}}`;
+}
+
+const noId = "0".repeat(26);
+const noOutcome = {
+  outcome: "unknown",
+  status: 0,
+  upstreamStatus: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  totalUs: 0,
+  upstreamUs: 0,
+} as const;
+
 function printOutcome(outcome: OutcomeFields | null): string {
   if (outcome === null) return "";
   return (

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import type { ProblemCode } from "../problem.ts";
-import { canonicalize } from "./canonicalize.ts";
+import { canonicalize, sectionReader } from "./canonicalize.ts";
 import { stripPrefix } from "./path.ts";
 import { type CanonicalRequest, canonicalLimits, type RawRequest } from "./request.ts";
 
@@ -325,6 +325,58 @@ test("the canonical form of a canonical request is itself", () => {
   );
   fc.assert(property, { seed: 2, numRuns: 2_000 });
   assert.ok(acceptedCount > 500, `only ${acceptedCount} accepted: the property would prove little`);
+});
+
+test("a section read again is read the same, and anew for another list, listener or bound", () => {
+  const read = sectionReader();
+  let denied = 0;
+  const field = fc.constantFrom(
+    ["accept", "x/y"],
+    ["Accept", " x y\t"],
+    ["content-type", "a/b; c"],
+    ["Content-Type", "a"],
+    ["connection", "close"],
+    ["forwarded", "for=x"],
+    ["x-\r", "1"],
+    ["Host", "b:99999"],
+  );
+  const headers = fc.array(field, { maxLength: 3 }).map((fields) => ["Host", "api.example", ...fields.flat()]);
+  const property = fc.property(headers, fc.boolean(), fc.boolean(), (list, isFrozen, isSecure) => {
+    const rawHeaders = isFrozen ? Object.freeze(list) : list;
+    const on = { method: "GET", target: "/a", httpVersion: "1.1", rawHeaders };
+    for (const url of ["http://api.example", isSecure ? "https://api.example" : "http://api.example"]) {
+      const raw = { ...on, listener: { url } };
+      const anew = canonicalize(raw);
+      if (anew.kind === "deny") denied++;
+      for (let i = 0; i < 2; i++) assert.deepEqual(canonicalize(raw, canonicalLimits, read), anew);
+      const narrow = { ...canonicalLimits, headerCountMax: 1 };
+      assert.deepEqual(canonicalize(raw, narrow, read), canonicalize(raw, narrow));
+    }
+  });
+  fc.assert(property, { seed: 5, numRuns: 1_000 });
+  assert.ok(denied > 100 && denied < 1_900, `${denied} denied: the property would prove little`);
+});
+
+test("the port that a Host leaves out is that of the listener it came to, whatever came before", () => {
+  const read = sectionReader();
+  const rawHeaders = Object.freeze(["Host", "api.example"]);
+  const portAt = (url: string) => {
+    const raw = { method: "GET", target: "/", httpVersion: "1.1", rawHeaders, listener: { url } };
+    const request = canonicalize(raw, canonicalLimits, read);
+    return request.kind === "request" ? request.port : request.code;
+  };
+  const [plain, secure] = ["http://api.example", "https://api.example"];
+  assert.deepEqual([plain, plain, secure, plain].map(portAt), [80, 80, 443, 80]);
+});
+
+test("a list that may still change is judged each time", () => {
+  const read = sectionReader();
+  const rawHeaders = ["Host", "api.example", "x-a", "1"];
+  const send = () =>
+    canonicalize({ method: "GET", target: "/", httpVersion: "1.1", rawHeaders, listener }, canonicalLimits, read);
+  assert.equal(send().kind, "request");
+  rawHeaders[3] = "\n";
+  assert.equal(send().kind, "deny");
 });
 
 test("stripping a prefix and decoding commute, however the prefix was encoded (CVE-2026-40912)", () => {

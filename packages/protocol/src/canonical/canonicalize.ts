@@ -30,7 +30,11 @@ const methodToken = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const outsideVisibleAscii = /[^\x21-\x7e]/;
 
 /** Codes: bad-version, method-not-supported, bad-request-line, uri-too-long, ambiguous-path, and those of the header section. */
-export function canonicalize(raw: RawRequest, limits: CanonicalLimits = canonicalLimits): CanonicalRequest | Deny {
+export function canonicalize(
+  raw: RawRequest,
+  limits: CanonicalLimits = canonicalLimits,
+  readSection: ReadSection = readHeaderSection,
+): CanonicalRequest | Deny {
   if (raw.httpVersion !== "1.1") return no("bad-version", "only HTTP/1.1 is served here");
   if (!isMethod(raw.method))
     return methodToken.test(raw.method)
@@ -42,11 +46,44 @@ export function canonicalize(raw: RawRequest, limits: CanonicalLimits = canonica
   if ("kind" in path) return no("ambiguous-path", path.why);
   const query = canonicalQuery(target.query, limits.queryParametersMax);
   if (query.kind === "ambiguous") return no("bad-request-line", query.why);
-  const fields = parseHeaderFields(raw.rawHeaders, limits);
+  const origin = raw.listener.url.endsWith("/") ? raw.listener.url.slice(0, -1) : raw.listener.url;
+  const section = readSection(raw.rawHeaders, origin.startsWith("https:") ? 443 : 80, limits);
+  if (section.kind === "deny") return section;
+  return Object.freeze({
+    kind: "request",
+    method: raw.method,
+    host: section.host,
+    port: section.port,
+    path: path.path,
+    segments: Object.freeze(path.segments),
+    query: target.query,
+    queryParameters: query.parameters,
+    headers: section.headers,
+    contentType: section.contentType,
+    contentLength: section.contentLength,
+    chunked: section.chunked,
+    clientUrl: origin + path.path,
+  });
+}
+
+/** What the header section of a request says, whatever its first line says. */
+export interface HeaderSection
+  extends Pick<CanonicalRequest, "host" | "port" | "headers" | "contentType" | "contentLength" | "chunked"> {
+  readonly kind: "section";
+}
+
+export type ReadSection = (
+  rawHeaders: readonly string[],
+  portDefault: number,
+  limits: CanonicalLimits,
+) => HeaderSection | Deny;
+
+/** Reads a header section. `portDefault` is that of the listener's scheme. Pure. */
+export const readHeaderSection: ReadSection = (rawHeaders, portDefault, limits) => {
+  const fields = parseHeaderFields(rawHeaders, limits);
   if (fields.kind === "deny") return fields;
   const { headers } = fields;
-  const origin = raw.listener.url.endsWith("/") ? raw.listener.url.slice(0, -1) : raw.listener.url;
-  const host = parseHost(headers["host"]?.[0], origin.startsWith("https:") ? 443 : 80);
+  const host = parseHost(headers["host"]?.[0], portDefault);
   if (host.kind === "deny") return host;
   const framing = parseFraming(headers);
   if (framing.kind === "deny") return framing;
@@ -54,21 +91,30 @@ export function canonicalize(raw: RawRequest, limits: CanonicalLimits = canonica
   if (wrong !== null) return wrong;
   const contentType = parseContentType(headers["content-type"]?.[0]);
   if (contentType === undefined) return no("bad-header", "Content-Type is not one media type");
-  return Object.freeze({
-    kind: "request",
-    method: raw.method,
-    host: host.name,
-    port: host.port,
-    path: path.path,
-    segments: Object.freeze(path.segments),
-    query: target.query,
-    queryParameters: query.parameters,
-    headers,
-    contentType,
-    contentLength: framing.contentLength,
-    chunked: framing.chunked,
-    clientUrl: origin + path.path,
-  });
+  const { contentLength, chunked } = framing;
+  return { kind: "section", host: host.name, port: host.port, headers, contentType, contentLength, chunked };
+};
+
+/**
+ * Reads header sections, but one whose list is the very list of the section before only once: `readHeaderSection` is pure. Keeps nothing of a list
+ * that is not frozen: that it is, is how its maker says that it is small and comes again (kernel/http1/kept-section.ts).
+ */
+export function sectionReader(): ReadSection {
+  let kept: {
+    readonly rawHeaders: readonly string[];
+    readonly portDefault: number;
+    readonly limits: CanonicalLimits;
+  } | null = null;
+  let read: HeaderSection | Deny | null = null;
+  return (rawHeaders, portDefault, limits) => {
+    if (read !== null && kept?.rawHeaders === rawHeaders && kept.portDefault === portDefault && kept.limits === limits)
+      return read;
+    const fresh = readHeaderSection(rawHeaders, portDefault, limits);
+    const isKept = Object.isFrozen(rawHeaders);
+    kept = isKept ? { rawHeaders, portDefault, limits } : null;
+    read = isKept ? fresh : null;
+    return fresh;
+  };
 }
 
 function isMethod(method: string): method is CanonicalRequest["method"] {

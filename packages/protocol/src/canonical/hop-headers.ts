@@ -155,15 +155,21 @@ export function keepsRequestHeader(name: string, named: ReadonlySet<string>): bo
  * it replaces the caller's field of the same name and is appended last, so no Connection option of the caller can take it away.
  */
 export function requestHeadersForUpstream(headers: CanonicalHeaders, own: Readonly<Record<string, string>>): string[] {
-  const named = connectionOptions(headers["connection"]);
   const ownNames = Object.keys(own);
-  const kept: string[] = [];
+  const sent = headersPassedUpstream(headers, ownNames);
+  for (const name of ownNames) sent.push(name, own[name] ?? "");
+  return sent;
+}
+
+/** The caller's part of them. `replaced`: names, in any case, under which the gateway says something of its own. */
+export function headersPassedUpstream(headers: CanonicalHeaders, replaced: readonly string[]): string[] {
+  const named = connectionOptions(headers["connection"]);
+  const passed: string[] = [];
   for (const name of Object.keys(headers)) {
-    if (!keepsRequestHeader(name, named) || isOneOf(ownNames, name)) continue;
-    for (const value of headers[name] ?? []) kept.push(name, value);
+    if (!keepsRequestHeader(name, named) || isOneOf(replaced, name)) continue;
+    for (const value of headers[name] ?? []) passed.push(name, value);
   }
-  for (const name of ownNames) kept.push(name, own[name] ?? "");
-  return kept;
+  return passed;
 }
 
 /** `names` are few and in any case, `name` is in lower case. */

@@ -7,7 +7,7 @@ import type { HopTokenClaims } from "./claims.ts";
 import type { TokenCrypto, TokenKeys, TokenSigner, VerifyKey } from "./crypto.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "./jwk.ts";
-import { checkSignature, parseCompactJws, signCompactJws } from "./jws.ts";
+import { checkSignature, jwsPart, parseCompactJws, signCompactJws, signJwsBehind } from "./jws.ts";
 
 export const hopTokenType = "sallyport-hop+jwt";
 export const hopKeyType = "sallyport-hop-key+jwt";
@@ -33,11 +33,22 @@ export interface VerifiedHopToken {
 
 const no = (code: Parameters<typeof deny>[1], why: string): Deny => deny("identify", code, { why });
 
+/** The header that all hop tokens of one signer have. */
+const headersBySigner = new WeakMap<TokenSigner, string>();
+
+function headerOf(signer: TokenSigner): string {
+  const known = headersBySigner.get(signer);
+  if (known !== undefined) return known;
+  const header = jwsPart({ alg: signer.alg, typ: hopTokenType, kid: signer.kid });
+  headersBySigner.set(signer, header);
+  return header;
+}
+
 /** Prints and signs with keys in the order of the format page. */
 export function signHopToken(claims: HopTokenClaims, signer: TokenSigner): string {
   const { iss, aud, sub, iat, exp, jti, op, int, subject, act, idp } = claims;
   const ordered = { iss, aud, sub, iat, exp, jti, op, int, subject, act, idp };
-  return signCompactJws({ alg: signer.alg, typ: hopTokenType, kid: signer.kid }, ordered, signer);
+  return signJwsBehind(headerOf(signer), ordered, signer);
 }
 
 /** Codes: docs/formats/token.md §3, checks 1-11, with the claims of §6. */

@@ -20,6 +20,16 @@ export function utf8(text: string): Uint8Array {
   return bytes;
 }
 
+/** Texts up to this size are encoded in place. */
+const scratch = new Uint8Array(8_192);
+
+/** What `use` makes of the UTF-8 bytes of a text. It must keep nothing of them: their place is used again. */
+export function withUtf8<T>(text: string, use: (bytes: Uint8Array) => T): T {
+  // Three bytes for a code unit are the most there can be.
+  if (text.length * 3 > scratch.length) return use(encoder.encode(text));
+  return use(scratch.subarray(0, encoder.encodeInto(text, scratch).written));
+}
+
 /** Narrows to an object that is neither null nor an array. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

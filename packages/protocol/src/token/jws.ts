@@ -3,7 +3,7 @@
 import { decodeBase64url, encodeBase64url } from "./base64url.ts";
 import type { SigningAlgorithm } from "./claims.ts";
 import type { TokenSigner, VerifyKey } from "./crypto.ts";
-import { type JsonObject, parseJsonObject, utf8 } from "./json.ts";
+import { type JsonObject, parseJsonObject, utf8, withUtf8 } from "./json.ts";
 
 export interface JoseHeader {
   readonly alg: string;
@@ -92,11 +92,21 @@ export function checkSignature(jws: CompactJws, key: VerifyKey): "algorithm" | "
 
 /** What a signature is over: both parts as they stand on the wire, keys in the order given. For signers that answer later (KMS, HSM). */
 export function jwsSigningInput(header: JsonObject, claims: JsonObject): string {
-  return `${encodeBase64url(utf8(JSON.stringify(header)))}.${encodeBase64url(utf8(JSON.stringify(claims)))}`;
+  return `${jwsPart(header)}.${jwsPart(claims)}`;
+}
+
+/** One part as it stands on the wire, keys in the order given. */
+export function jwsPart(members: JsonObject): string {
+  return withUtf8(JSON.stringify(members), encodeBase64url);
 }
 
 /** Prints and signs; the key order of `header` and `claims` is the order on the wire. */
 export function signCompactJws(header: JsonObject, claims: JsonObject, signer: TokenSigner): string {
-  const input = jwsSigningInput(header, claims);
-  return `${input}.${encodeBase64url(signer.sign(utf8(input)))}`;
+  return signJwsBehind(jwsPart(header), claims, signer);
+}
+
+/** The same for a header that is printed already (`jwsPart`). */
+export function signJwsBehind(header: string, claims: JsonObject, signer: TokenSigner): string {
+  const input = `${header}.${jwsPart(claims)}`;
+  return `${input}.${encodeBase64url(withUtf8(input, (bytes) => signer.sign(bytes)))}`;
 }
