@@ -110,10 +110,8 @@ export interface ExchangeStart {
   readonly startedMonotonicMs: number;
   readonly incoming: Incoming;
   readonly response: CallerAnswer;
-  readonly listener: BoundListener;
-  readonly source: Source;
-  readonly presented: Presented;
-  readonly section: RepeatedSection;
+  /** Of its connection. */
+  readonly on: Pick<Exchange, "listener" | "source" | "presented" | "section">;
   readonly times: StageTimes | null;
 }
 
@@ -127,10 +125,10 @@ export function beginExchange(start: ExchangeStart): Exchange {
     startedMonotonicMs: start.startedMonotonicMs,
     incoming: start.incoming,
     response: start.response,
-    listener: start.listener,
-    source: start.source,
-    presented: start.presented,
-    section: start.section,
+    listener: start.on.listener,
+    source: start.on.source,
+    presented: start.on.presented,
+    section: start.on.section,
     times: start.times,
     admitted: false,
     request: null,

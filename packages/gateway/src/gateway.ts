@@ -11,7 +11,7 @@ import { bufferedRandom } from "./buffered-random.ts";
 import { answerMessage } from "./channel/answer-message.ts";
 import { HopKey } from "./exchange/hop-key.ts";
 import { createHopTokens } from "./exchange/hop-tokens.ts";
-import { beginExchange, type EstateLease, type Exchange } from "./exchange.ts";
+import { beginExchange, type EstateLease, type Exchange, type ExchangeStart } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
 import { createPeerJudge } from "./identify/certificate.ts";
@@ -365,11 +365,7 @@ class RunningGateway implements Gateway {
     };
   }
 
-  #begin(
-    incoming: Incoming,
-    response: CallerAnswer,
-    on: Pick<Exchange, "listener" | "source" | "presented" | "section">,
-  ): Exchange {
+  #begin(incoming: Incoming, response: CallerAnswer, on: ExchangeStart["on"]): Exchange {
     const { clock } = this.#options;
     const startedMonotonicMs = clock.monotonic();
     const exchange = beginExchange({
@@ -379,10 +375,7 @@ class RunningGateway implements Gateway {
       times: this.#timed ? new StageTimes(startedMonotonicMs) : null,
       incoming,
       response,
-      listener: on.listener,
-      source: on.source,
-      presented: on.presented,
-      section: on.section,
+      on,
     });
     this.#crossings.begin();
     return exchange;

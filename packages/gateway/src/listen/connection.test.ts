@@ -60,7 +60,7 @@ async function open(
   const handler: ListenerHandler = {
     begin(incoming, response, on) {
       running++;
-      return beginExchange({ id: "", startedAtMs: 0, startedMonotonicMs: 0, times: null, incoming, response, ...on });
+      return beginExchange({ id: "", startedAtMs: 0, startedMonotonicMs: 0, times: null, incoming, response, on });
     },
     serve(exchange) {
       served.push(`${exchange.incoming.method} ${exchange.incoming.url}`);
