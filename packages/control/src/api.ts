@@ -23,6 +23,9 @@ const question = z.strictObject({
   attributes: z.record(z.string().max(128), z.string().max(1_024)).default({}),
   proof: z.enum(["dpop", "mtls", "bearer"]).optional(),
   scopes: z.array(z.string().max(300)).max(256).optional(),
+  user: z
+    .strictObject({ acr: z.enum(["password", "mfa", "phishing-resistant"]), authAgeSeconds: z.int().min(0) })
+    .optional(),
 });
 
 /** An id may be cut off before it exists, where that is said. */

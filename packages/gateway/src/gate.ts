@@ -3,6 +3,7 @@
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Admission } from "./admit/admission.ts";
+import type { SignalSource } from "./authorize/signals.ts";
 import type { HopTokens } from "./exchange/hop-tokens.ts";
 import type { EstateLease } from "./exchange.ts";
 import type { IdentifyPorts } from "./identify/identify.ts";
@@ -26,6 +27,7 @@ export interface Gate {
   readonly admission: Admission;
   readonly identify: IdentifyPorts;
   readonly limiter: RateLimiter;
+  readonly signals: SignalSource;
   readonly recorder: Recorder;
   readonly metrics: Metrics;
   readonly observers: readonly CrossingObserver[];

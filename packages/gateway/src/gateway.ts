@@ -7,6 +7,7 @@ import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
+import { createSignals } from "./authorize/signals.ts";
 import { bufferedRandom } from "./buffered-random.ts";
 import { answerMessage } from "./channel/answer-message.ts";
 import { HopKey } from "./exchange/hop-key.ts";
@@ -252,19 +253,16 @@ class RunningGateway implements Gateway {
       logger,
       admission: this.#admission,
       identify: {
-        tenant,
-        environment,
+        ...{ tenant, environment, cache, outside, crypto },
         ring: this.#ring,
         revocations: this.#revocations,
-        cache,
-        outside,
-        crypto,
         nonces: createNonces(random.bytes(32), { node, epoch }),
         replays: openReplaySet(allocateReplaySet(tables?.replaySlots ?? replaySetSlots), random.bytes(32)),
         now: () => clock.now(),
         peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
       },
       limiter: this.#limiter,
+      signals: createSignals(this.#options),
       recorder: this.#recorder,
       metrics: createMetrics({
         inFlight: () => this.#crossings.count,

@@ -7,6 +7,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { LogKeys, SnapshotFeed } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
+import type { GeoFile } from "./authorize/geo-file.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Ended } from "./record/recorder.ts";
 
@@ -119,6 +120,8 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly listeners: readonly ListenerOptions[];
   readonly dialer: Dialer;
   readonly policy: PolicyEngine;
+  /** Where addresses are; null or absent: nobody knows. */
+  readonly geo?: GeoFile | null;
   readonly logger: Logger;
   readonly bounds?: Partial<ListenBounds>;
   readonly admission?: Partial<AdmissionLimits>;

@@ -37,4 +37,8 @@ export interface Principal {
   readonly acr?: string;
   /** Seconds since the epoch (OIDC auth_time). */
   readonly authTime?: number;
+  /** Methods of the log-in (RFC 8176). */
+  readonly amr?: readonly string[];
+  /** The login session it came from; for comparing, never shown. */
+  readonly session?: string;
 }

@@ -2,6 +2,7 @@
 // Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
 import { assertNotDevData } from "../dev/dev-data.ts";
@@ -44,6 +45,8 @@ export interface ServeOptions {
   /** Null: no traces are sent. */
   readonly traces: TraceSettings | null;
   readonly serverTiming: boolean;
+  /** Where addresses are; null: nobody knows. */
+  readonly geo: GeoFile | null;
 }
 
 const credentialBytesMax = 64 * 1024;
@@ -78,6 +81,10 @@ export function serveCommand(program: Command): void {
       "environment variable that holds the PostgreSQL URL of the control store; default: SQLite under --data",
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
+    .option(
+      "--geo-file <file>",
+      "MaxMind DB (.mmdb) with the countries of addresses, for policies that read context.country or context.risk",
+    )
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve)
@@ -86,7 +93,8 @@ export function serveCommand(program: Command): void {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
       if (raw.config !== undefined) assertEstateDirectory(raw.config);
       const { parseDuration } = await import("../duration.ts");
-      const options = parseServeOptions(raw, parseDuration);
+      const geo = await openGeo(raw);
+      const options = { ...parseServeOptions(raw, parseDuration), geo };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
@@ -120,6 +128,7 @@ interface RawOptions extends RawTraceOptions {
   readonly adminUrl?: string;
   readonly store?: string;
   readonly checkpointCopy?: string;
+  readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
   readonly group?: string;
@@ -128,7 +137,16 @@ interface RawOptions extends RawTraceOptions {
   readonly quiet: boolean;
 }
 
-function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ServeOptions {
+/** Like a credential, before anything is made. */
+async function openGeo({ role, geoFile }: RawOptions): Promise<GeoFile | null> {
+  if (geoFile === undefined) return null;
+  if (role === "control")
+    throw new CommandEnd(exitCode.badUse, "--geo-file is for gateways", "give it to the gateways, or use --role all");
+  const { readGeoFile } = await import("../roles/geo.ts");
+  return readGeoFile(geoFile);
+}
+
+function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): Omit<ServeOptions, "geo"> {
   return {
     role: raw.role,
     dataDirectory: resolve(raw.data),

@@ -18,6 +18,8 @@ interface WhyOptions {
   readonly environment: string;
   readonly proof?: string;
   readonly scope?: readonly string[];
+  readonly acr?: string;
+  readonly authAge?: string;
   readonly config?: string;
 }
 
@@ -38,6 +40,12 @@ export function whyCommand(program: Command, connect: Connect): void {
       ]),
     )
     .option("--scope <scope...>", "scopes of its token; default: a token without, which leaves it to the grant")
+    .addOption(
+      new Option("--acr <level>", "it acts for a user whose log-in is worth this; default: it acts for nobody").choices(
+        ["password", "mfa", "phishing-resistant"],
+      ),
+    )
+    .option("--auth-age <duration>", "how long ago that user signed in; with --acr, default 0s")
     .option("--config <directory>", "answer offline over this estate instead of what control has in force")
     .addHelpText("after", examples)
     .action(async (ids: readonly string[], options: WhyOptions, command: Command) => {
@@ -67,6 +75,7 @@ Examples:
   sallyport why gw-1-01KAMZZZZZ0000000000000000
   sallyport why --from orders --op billing:invoice.refund
   sallyport why --from orders --op billing:invoice.read --attr region=eu --config estate
+  sallyport why --from portal --op billing:payout.create --acr mfa --auth-age 5m
 `;
 
 async function answerQuestion(
@@ -74,7 +83,8 @@ async function answerQuestion(
   options: WhyOptions,
   { command, connect }: { readonly command: Command; readonly connect: Connect },
 ): Promise<void> {
-  const question = parseQuestion(ids, options);
+  const { parseDuration } = await import("../duration.ts");
+  const question = parseQuestion(ids, options, parseDuration);
   const { explainOffline, explainRunning, explanationWords } = await import("../why/question.ts");
   const { client, terminal } =
     options.config === undefined
@@ -88,7 +98,8 @@ async function answerQuestion(
 
 function parseQuestion(
   ids: readonly string[],
-  { from, op, attr = [], environment, proof, scope }: WhyOptions,
+  { from, op, attr = [], environment, proof, scope, acr, authAge }: WhyOptions,
+  parseDuration: (text: string) => number,
 ): Question {
   if (from === undefined || op === undefined || ids.length > 0)
     throw new CommandEnd(
@@ -96,6 +107,9 @@ function parseQuestion(
       ids.length > 0 ? "a crossing id and a question" : "half a question",
       "write --from <system> --op <operation>, or a crossing id alone",
     );
+  if (authAge !== undefined && acr === undefined)
+    throw new CommandEnd(exitCode.badUse, "--auth-age of nobody", "add --acr <level>: how the user signed in");
+  const authAgeSeconds = authAge === undefined ? 0 : Math.ceil(parseDuration(authAge) / 1_000);
   const attributes = attr.map((text) => {
     const at = text.indexOf("=");
     if (at > 0) return [text.slice(0, at), text.slice(at + 1)] as const;
@@ -107,6 +121,7 @@ function parseQuestion(
     operation: op,
     attributes: Object.fromEntries(attributes),
     ...(proof === "dpop" || proof === "mtls" || proof === "bearer" ? { proof } : {}),
+    ...(acr === "password" || acr === "mfa" || acr === "phishing-resistant" ? { user: { acr, authAgeSeconds } } : {}),
     ...(scope === undefined ? {} : { scopes: scope.flatMap((text) => text.split(" ")) }),
   };
 }

@@ -163,6 +163,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     snapshotLifetimeMs,
     traces: null,
     serverTiming: true,
+    geo: null,
   };
 }
 

@@ -94,6 +94,67 @@ test("a case is decided by grant, proof, scope, staleness, attributes and polici
   );
 });
 
+const stepUp = {
+  "systems/billing.yaml": billing
+    .replace("    match: GET /v1/audit", "    acr: mfa\n    maxAge: 10m\n    match: GET /v1/audit")
+    .replace("    authorize: policy\n", ""),
+};
+
+test("an operation that wants a log-in is decided by it, and is not for machines", () => {
+  const audit = "operation: billing:invoice.audit, expect: allow";
+  assert.deepEqual(
+    verdicts(
+      [
+        audit,
+        `${audit}, subject: usr_1, acr: mfa, authAge: 5m`,
+        `${audit}, subject: usr_1, acr: "urn:sallyport:acr:phishing-resistant", authAge: 0s`,
+        `${audit}, subject: usr_1, acr: password, authAge: 5m`,
+        `${audit}, subject: usr_1, acr: mfa, authAge: 601s`,
+        `${audit}, subject: usr_1, acr: mfa`,
+        `${audit}, subject: usr_1, acr: Mfa, authAge: 5m`,
+      ],
+      stepUp,
+    ),
+    [
+      "deny insufficient-user-authentication",
+      "allow by grant:orders-to-billing",
+      "allow by grant:orders-to-billing",
+      ...Array<string>(4).fill("deny insufficient-user-authentication"),
+    ],
+  );
+});
+
+test("signals are set by the case, and one that nobody could know is absent", () => {
+  const policies = {
+    "policies/rules.cedar": `@id("safe") forbid (principal, action == Action::"billing:invoice.create", resource) when { context has risk && context.risk >= 50 };
+@id("home") forbid (principal, action == Action::"billing:invoice.create", resource) unless { context has country && context.country == "DE" };
+@id("strong") forbid (principal, action == Action::"billing:invoice.create", resource) when { context.acrLevel < 2 || context.addressClass == "private" };
+@id("young") forbid (principal, action == Action::"billing:invoice.create", resource) unless { context has authAge && context.authAge <= 60 && context has amr && context.amr.contains("otp") };
+`,
+  };
+  const good =
+    "operation: billing:invoice.create, expect: allow, attributes: { amount: 1 }, subject: usr_1, acr: mfa, authAge: 1m, amr: [pwd, otp]";
+  assert.deepEqual(
+    verdicts(
+      [
+        `${good}, country: DE`,
+        `${good}, country: DE, risk: 50, riskFactors: [impossible-travel]`,
+        `${good}, country: AU`,
+        good,
+        `${good}, country: DE, address: private`,
+        `${good.replace("mfa", "password")}, country: DE`,
+        `${good.replace("1m", "61s")}, country: DE`,
+        `${good.replace("[pwd, otp]", "[pwd]")}, country: DE`,
+      ],
+      policies,
+    ),
+    [
+      "allow by grant:orders-to-billing",
+      ...["safe", "home", "home", "strong", "strong", "young", "young"].map((id) => `deny policy-denied by ${id}`),
+    ],
+  );
+});
+
 test("attributes are read where a request carries them, with the types a gateway judges", () => {
   const create = "operation: billing:invoice.create, expect: allow";
   assert.deepEqual(
@@ -270,6 +331,13 @@ test("a table that names what does not exist, or reads otherwise than it looks, 
       /why something is denied/,
       2,
     ],
+    ["  - { caller: orders, operation: billing:invoice.read, expect: deny, acr: mfa }", /acts for nobody.*subject/, 2],
+    [
+      "  - { caller: orders, operation: billing:invoice.read, expect: deny, subject: u, authTime: 1, authAge: 1s }",
+      /says it already/,
+      2,
+    ],
+    ["  - { caller: orders, operation: billing:invoice.read, expect: deny, country: de }", /not in the form/, 2],
     ["  - { caller: orders, operation: billing:invoice.read, expect: deny, nonsense: 1 }", /unknown key `nonsense`/, 2],
     ["  - { caller: no, operation: billing:invoice.read, expect: deny }", /boolean to YAML 1\.1/, 2],
   ];

@@ -4,16 +4,19 @@ import type { PolicyCase } from "@sallyport/control/policy-tests/read-tests.ts";
 import type { EnvironmentConfig } from "@sallyport/control/registry/config/estate.ts";
 import { compileSnapshot } from "@sallyport/control/snapshot/compile-snapshot.ts";
 import { type AttributeInputs, resolveAttributes } from "@sallyport/gateway/authorize/attributes.ts";
-import { decidePolicy, decideProof, decideScope } from "@sallyport/gateway/authorize/decide.ts";
+import { decidePolicy, decideProof, decideScope, decideStepUp } from "@sallyport/gateway/authorize/decide.ts";
 import { decisionInputs } from "@sallyport/gateway/authorize/decision-inputs.ts";
+import { decideSignals } from "@sallyport/gateway/authorize/signals.ts";
 import { decideStaleness } from "@sallyport/gateway/authorize/staleness.ts";
 import { decideBinding } from "@sallyport/gateway/bind/decide.ts";
 import { allocateRateTable, openRateTable } from "@sallyport/gateway/limit/gcra.ts";
 import { compileEstate, type Estate } from "@sallyport/gateway/snapshot/estate.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
+import type { SignalName, Signals } from "@sallyport/kernel/policy/signals.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
+import { isAcr } from "@sallyport/protocol/token/acr.ts";
 import type { Verdict } from "@sallyport/protocol/verdict.ts";
 
 export interface Tools {
@@ -72,6 +75,7 @@ export function decideCase(one: PolicyCase, estate: Estate, now: number): Verdic
   const early =
     decideProof(principal, grant) ??
     decideScope(principal, binding.operation) ??
+    decideStepUp(principal, grant, now) ??
     decideStaleness({
       stalenessMs: one.staleness,
       boundsMs: estate.object.stalenessMs,
@@ -82,9 +86,10 @@ export function decideCase(one: PolicyCase, estate: Estate, now: number): Verdic
   if (early !== null) return early;
   const resolved = resolveAttributes(declared.attributes, requestOf(declared.attributes, one.attributes));
   if (resolved.kind === "deny") return resolved;
-  const parts = { caller, operation: binding.operation, grant, principal, stalenessMs: one.staleness };
-  const inputs = decisionInputs(parts, resolved.values);
-  const decided = decidePolicy(binding.operation.policy(), inputs);
+  const slice = binding.operation.policy();
+  const signals = signalsOf(one, slice?.signals ?? [], { principal, now });
+  const parts = { caller, operation: binding.operation, grant, principal, stalenessMs: one.staleness, signals };
+  const decided = decidePolicy(slice, decisionInputs(parts, resolved.values));
   return decided.deny ?? { kind: "allow", policies: decided.policies };
 }
 
@@ -97,9 +102,28 @@ function principalOf(one: PolicyCase, estate: Estate, now: number): Principal {
     scopes: one.scopes ?? null,
     expiresAtMs: now + snapshotLifetimeMs,
     ...(one.subject === undefined ? {} : { subject: one.subject }),
-    ...(one.acr === undefined ? {} : { acr: one.acr }),
+    ...(one.acr === undefined ? {} : { acr: isAcr(`${levels}${one.acr}`) ? `${levels}${one.acr}` : one.acr }),
     ...(one.authTime === undefined ? {} : { authTime: one.authTime }),
+    ...(one.authAge === undefined ? {} : { authTime: Math.floor((now - one.authAge) / 1_000) }),
+    ...(one.amr === undefined ? {} : { amr: one.amr }),
   };
+}
+
+/** `mfa` is `urn:sallyport:acr:mfa`, as in the estate. */
+const levels = "urn:sallyport:acr:";
+
+/** What a gateway would have found out, as the case says it; a user's risk is 0 where it says none. */
+function signalsOf(
+  one: PolicyCase,
+  names: readonly SignalName[],
+  { principal, now }: { readonly principal: Principal; readonly now: number },
+): Signals {
+  const place = one.country === undefined ? null : { country: one.country, point: null };
+  const parts = { principal, addressClass: one.address, place, factors: null, nowMs: now };
+  const { risk = 0, riskFactors = [] } = one;
+  const ofUser: Signals = one.subject === undefined ? {} : { risk, riskFactors };
+  const assessed = Object.entries(ofUser).filter(([name]) => names.some((wanted) => wanted === name));
+  return { ...decideSignals(names, parts), ...Object.fromEntries(assessed) };
 }
 
 interface Draft {

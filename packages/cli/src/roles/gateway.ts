@@ -156,6 +156,7 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     })),
     dialer,
     policy: createPolicyEngine({ memoEntriesMax }),
+    geo: options.geo,
     logger,
     observers: more.observers ?? [],
     serverTiming: options.serverTiming,

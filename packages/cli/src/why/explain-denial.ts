@@ -92,8 +92,7 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
     `get the token from ${expected ?? "the issuer of this environment"}: environments are walls`,
   "token-expired": () => "get a new token; if it was new, set the clocks",
   "scope-missing": ({ scope }) => `ask for a token with the scope ${scope ?? ""}, or without one`,
-  "insufficient-user-authentication": ({ acr, maxAge }) =>
-    `the caller sends its user to the authorization endpoint again, with ${[...(acr === undefined ? [] : [`acr_values=${acr}`]), ...(maxAge === undefined ? [] : [`max_age=${maxAge}`])].join(" and ")}`,
+  "insufficient-user-authentication": stepUpFix,
   "proof-not-accepted": ({ accepted, declaredAt }) =>
     `call with ${accepted ?? "another proof"}, or accept it under proof.accept at ${declaredAt ?? "the integration"}`,
   "attribute-missing": ({ attribute, from, type }) =>
@@ -103,6 +102,17 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
   "no-route": () => `call what is published; if the caller did, a proxy rewrote host or path (${behindAProxy})`,
   "rate-limited": () => "call less often (Retry-After), or raise the limit of the integration",
 };
+
+function stepUpFix({ acr, maxAge, sent = "", declaredAt = "the integration" }: Facts): string {
+  const wanted = [
+    ...(acr === undefined ? [] : [`acr_values=${acr}`]),
+    ...(maxAge === undefined ? [] : [`max_age=${maxAge}`]),
+  ].join(" and ");
+  const whose = sent.startsWith("no user")
+    ? "such an operation is not for machines: the caller signs a user in"
+    : "the caller sends its user to the authorization endpoint again";
+  return `${whose}, with ${wanted}, and calls with that token. Granted at ${declaredAt}; what is wanted stands under acr and maxAge there or at the operation`;
+}
 
 /** Another origin is a matter of the listener's url, another path of what rewrote it. */
 function urlFix({ expected = "", sent = "", listener = "public" }: Facts): string {

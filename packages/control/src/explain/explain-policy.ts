@@ -2,6 +2,7 @@
 // Specified in docs/policy.md and docs/cli/why.md.
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { DecisionInputs, PolicyDecision, PolicyEngine } from "@sallyport/kernel/policy/port.ts";
+import type { SignalName, Signals } from "@sallyport/kernel/policy/signals.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import type { EnvironmentConfig, OperationConfig, PolicyFile, SystemConfig } from "../registry/config/estate.ts";
 import { suggest } from "../registry/config/nearest.ts";
@@ -20,24 +21,27 @@ export interface PolicyCase {
   readonly given: Readonly<Record<string, string>>;
   readonly principal: DecisionInputs["principal"];
   readonly context: DecisionInputs["context"];
+  /** Signals that the policies read. */
+  readonly signals: (names: readonly SignalName[]) => Signals;
 }
 
 export type PolicyAnswer =
   /** Attributes the policies read and nobody named. */
   | { readonly kind: "missing"; readonly names: readonly string[] }
-  | { readonly kind: "decided"; readonly decision: PolicyDecision };
+  | { readonly kind: "decided"; readonly decision: PolicyDecision; readonly assumed: readonly SignalName[] };
 
 export function explainPolicy(on: PolicyCase, ports: PolicyPorts): PolicyAnswer {
   const { slice } = compileOperationPolicy(on.environment, on, ports.compiler);
   const attributes = readAttributes(on.operation, on.given);
   const missing = slice.reads.resource.filter((name) => !Object.hasOwn(attributes, name));
   if (missing.length > 0) return { kind: "missing", names: missing };
+  const loaded = ports.engine.load(slice);
   const inputs: DecisionInputs = {
     principal: on.principal,
     resource: { system: on.system.id, attributes: { ...placeholders(on.operation), ...attributes } },
-    context: on.context,
+    context: { ...on.context, ...on.signals(loaded.signals) },
   };
-  return { kind: "decided", decision: ports.engine.load(slice).decide(inputs) };
+  return { kind: "decided", decision: loaded.decide(inputs), assumed: loaded.signals };
 }
 
 /** Every declared attribute must be there for the request to fit; of those that no policy reads any value will do. */

@@ -105,6 +105,40 @@ test("the state that operators decided counts, not what the file says", () => {
   assert.match(answer.fix?.says ?? "", /^sallyport integration activate orders-to-billing --environment production/);
 });
 
+test("an operation that wants a log-in: a machine is refused, a user whose log-in is enough passes, and it is said what is wanted", () => {
+  const wanting = {
+    "systems/billing.yaml": `${files["systems/billing.yaml"]}  payout.create: { match: POST /v1/payouts, acr: mfa, maxAge: 10m }\n`,
+    "systems/orders.yaml": `${files["systems/orders.yaml"]}`.replace("report.read]", "report.read, payout.create]"),
+  };
+  const payout = (user?: Question["user"]) => ask({ operation: "billing:payout.create", user }, { files: wanting });
+  const machine = payout();
+  assert.deepEqual(
+    [verdict(machine), place(machine)],
+    ["authorize insufficient-user-authentication", "systems/billing.yaml:1"],
+  );
+  assert.match(machine.steps.at(-1)?.says ?? "", /worth mfa or more, at most 600 s old; .*machines are refused/);
+  assert.match(machine.fix?.says ?? "", /acr_values=urn:sallyport:acr:mfa and max_age=600 .*--acr mfa/);
+  assert.equal(verdict(payout({ acr: "password", authAgeSeconds: 0 })), "authorize insufficient-user-authentication");
+  assert.equal(verdict(payout({ acr: "mfa", authAgeSeconds: 601 })), "authorize insufficient-user-authentication");
+  const enough = payout({ acr: "phishing-resistant", authAgeSeconds: 600 });
+  assert.equal(verdict(enough), "allowed");
+  assert.match(enough.steps.find(({ stage }) => stage === "authorize")?.says ?? "", /the user has a log-in worth mfa/);
+});
+
+test("signals that a question cannot know are assumed, and the answer says so", () => {
+  const guarded = {
+    "policies/regions.cedar":
+      '@id("far") forbid (principal, action == Action::"billing:invoice.read", resource) when { context.acrLevel < 2 || (context has country && context.country == "AU") };\n',
+  };
+  assert.equal(verdict(ask({}, { files: guarded })), "authorize policy-denied");
+  const user = ask({ user: { acr: "mfa", authAgeSeconds: 0 } }, { files: guarded });
+  assert.equal(verdict(user), "allowed");
+  assert.match(
+    user.steps.find(({ stage }) => stage === "authorize")?.says ?? "",
+    /assumed of acrLevel, country: docs\/policy-signals/,
+  );
+});
+
 test("proof and scope are held against the grant", () => {
   assert.equal(verdict(ask({ proof: "bearer" })), "authorize proof-not-accepted");
   assert.match(ask({ proof: "bearer" }).fix?.yaml ?? "", /accept: \[mtls, dpop, bearer\]/);

@@ -8,6 +8,7 @@ import type { EnvironmentConfig, OperationConfig, SystemConfig } from "../regist
 import { suggest } from "../registry/config/nearest.ts";
 import { compileIntegrations, type IntegrationStates } from "../snapshot/compile-objects.ts";
 import { explainPolicy, type PolicyPorts, placeOfPolicy } from "./explain-policy.ts";
+import { assumedSignals, refuseStepUp, stepUpWanted, stepUpWords, userContext } from "./explain-step-up.ts";
 import { type Explanation, type Fix, type Question, QuestionFault, type Step } from "./explanation.ts";
 import { grantFix, nearestGrants } from "./nearest-grant.ts";
 
@@ -253,18 +254,8 @@ function authorizeOf(asked: Asked, by: { readonly bound: IntegrationObject; read
         yaml: `proof: { accept: [${[...bound.proof, proof].join(", ")}] }`,
       },
     };
-  if (question.scopes !== undefined && !question.scopes.includes(question.operation))
-    return {
-      code: "scope-missing",
-      stage: "authorize",
-      says: `the token carries ${question.scopes.join(" ") || "no scope"}, not ${question.operation}`,
-      fix: {
-        says: `ask for a token with the scope ${question.operation}, or without one`,
-        file: null,
-        line: null,
-        yaml: null,
-      },
-    };
+  const weak = refuseScope(question) ?? refuseStepUp(question, { provider: asked.provider, operation, bound });
+  if (weak !== null) return weak;
   const answer = explainPolicy(
     {
       environment: over.environment,
@@ -279,12 +270,32 @@ function authorizeOf(asked: Asked, by: { readonly bound: IntegrationObject; read
         proof,
         scopes: question.scopes ?? [],
         stalenessMs: 0,
+        ...userContext(question, over.now),
       },
+      signals: (names) => assumedSignals(names, question),
     },
     over,
   );
   if (answer.kind === "missing") return missingAttributes(operation, answer.names);
-  return policyVerdict(answer.decision, over.environment);
+  const verdict = policyVerdict(answer.decision, over.environment);
+  const wanted = stepUpWanted(operation, bound);
+  const more = [
+    ...(wanted === undefined ? [] : [`the user has ${stepUpWords(wanted)}`]),
+    ...(answer.assumed.length === 0
+      ? []
+      : [`assumed of ${answer.assumed.join(", ")}: docs/policy-signals.md "Asking"`]),
+  ];
+  return { ...verdict, says: [verdict.says, ...more].join("; ") };
+}
+
+function refuseScope({ scopes, operation }: Question): No | null {
+  if (scopes === undefined || scopes.includes(operation)) return null;
+  return {
+    code: "scope-missing",
+    stage: "authorize",
+    says: `the token carries ${scopes.join(" ") || "no scope"}, not ${operation}`,
+    fix: { says: `ask for a token with the scope ${operation}, or without one`, file: null, line: null, yaml: null },
+  };
 }
 
 function missingAttributes(operation: OperationConfig, names: readonly string[]): No {

@@ -16,6 +16,10 @@ export interface Question {
   readonly proof?: ProofKind | undefined;
   /** Scopes of the token; absent: one without, which leaves it to the grant. */
   readonly scopes?: readonly string[] | undefined;
+  /** Absent: the caller acts for nobody. */
+  readonly user?:
+    | { readonly acr: "password" | "mfa" | "phishing-resistant"; readonly authAgeSeconds: number }
+    | undefined;
 }
 
 export interface Step {

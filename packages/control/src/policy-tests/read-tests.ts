@@ -38,6 +38,15 @@ const policyCase = z.strictObject({
   authTime: z.int().optional(),
   /** Of `token:issue` and `token:exchange`, and there alone. */
   token: tokenPart.optional(),
+  authAge: duration({ minMs: 0, maxMs: 31 * 86_400_000, says: "`0s` to `31d`" }).optional(),
+  amr: z.array(z.string().max(64)).max(16).optional(),
+  address: z.enum(["loopback", "private", "public-v4", "public-v6", "other"]).prefault("public-v4"),
+  country: z
+    .string()
+    .regex(/^[A-Z]{2}$/)
+    .optional(),
+  risk: z.int().min(0).max(100).optional(),
+  riskFactors: z.array(z.string().max(64)).max(16).optional(),
   staleness: duration({ minMs: 0, maxMs: 86_400_000, says: "`0s` to `24h`" }).prefault("0s"),
   expect: z.enum(["allow", "deny"]),
   code: z.string().max(64).optional(),
@@ -139,6 +148,17 @@ function contradictions(one: PolicyCaseSource): readonly Contradiction[] {
     found.push({ key: "token", why: "`token` belongs to `token:issue` and `token:exchange`", fix: "remove it" });
   if (isAboutToken && Object.keys(one.attributes).length > 0)
     found.push({ key: "attributes", why: "attributes are of operations; a token has none", fix: "remove it" });
+  const ofUser = (["acr", "authTime", "authAge", "amr", "risk", "riskFactors"] as const).find(
+    (key) => one[key] !== undefined,
+  );
+  if (ofUser !== undefined && one.subject === undefined)
+    found.push({
+      key: ofUser,
+      why: `\`${ofUser}\` is about a user, and the caller acts for nobody`,
+      fix: "add `subject: usr_1`",
+    });
+  if (one.authTime !== undefined && one.authAge !== undefined)
+    found.push({ key: "authAge", why: "`authTime` says it already", fix: "keep one of the two" });
   return found;
 }
 

@@ -128,6 +128,18 @@ test("no client key travels in a snapshot, public or not", () => {
   assert.equal(identityParts(environment).keys.get("orders")?.length, 1);
 });
 
+test("policies that read a signal are said in `needs`, so that a gateway which makes none refuses the snapshot; others ask for nothing", () => {
+  const needsOf = (condition: string) => {
+    const text = `forbid (principal, action, resource) when { ${condition} };\n`;
+    return (
+      blob<EstateObject>(compile(inline({ ...two, "policies/x.cedar": text }), "production"), "estate").needs ?? []
+    );
+  };
+  assert.deepEqual(needsOf('context.zone == "nowhere"'), []);
+  assert.deepEqual(needsOf("context.acrLevel > 3"), ["signals"]);
+  assert.deepEqual(needsOf('context has country && context.country == "AQ"'), ["signals"]);
+});
+
 test("a suspension changes exactly one blob", () => {
   const before = compile(marketplace, "production");
   const after = compile(marketplace, "production", { states: new Map([["orders-to-billing", "suspended"]]) });

@@ -3,6 +3,8 @@
 // Specified in docs/formats/snapshot.md; signing is protocol/snapshot/manifest.ts.
 import { createHash } from "node:crypto";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import type { PolicySlice } from "@sallyport/kernel/policy/port.ts";
+import { signalNames } from "@sallyport/kernel/policy/signals.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import { type BrokenObject, type EstateObject, snapshotNeeds } from "@sallyport/protocol/snapshot/objects.ts";
 import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
@@ -77,7 +79,7 @@ export function compileSnapshot(input: SnapshotInput, compiler: SliceCompiler): 
   for (const outside of compileOutsideIssuers(environment, input.issuerKeys)) put(`issuer/${outside.id}`, outside);
   const broken = brokenOf(environment, policies.findings);
   put("broken", broken);
-  put("estate", estateObject(input, policySetOf(policyBlobs)));
+  put("estate", estateObject(input, { policySet: policySetOf(policyBlobs), slices: [...policies.slices.values()] }));
   return { manifest: manifestOf(input, objects), blobs, broken, findings: policies.findings };
 }
 
@@ -98,9 +100,12 @@ function manifestOf(input: SnapshotInput, objects: ReadonlyMap<string, string>):
   };
 }
 
-function estateObject(input: SnapshotInput, policySet: string): EstateObject {
+function estateObject(
+  input: SnapshotInput,
+  { policySet, slices }: { readonly policySet: string; readonly slices: readonly PolicySlice[] },
+): EstateObject {
   const { mode } = input.environment;
-  const needs = needsOf(input.environment);
+  const needs = needsOf(input.environment, slices);
   const declared = input.environment.listeners
     .filter(({ serves, region }) => serves === "gateway" && (region === null || region === input.region))
     // No proxy is believed in this version: the address of a crossing is its peer's.
@@ -117,13 +122,18 @@ function estateObject(input: SnapshotInput, policySet: string): EstateObject {
 }
 
 /** An older gateway must refuse what it cannot obey, not leave it out. */
-function needsOf({ mode, systems, integrations, issuers }: EnvironmentConfig): EstateObject["needs"] & object {
+function needsOf(
+  { mode, systems, integrations, issuers }: EnvironmentConfig,
+  slices: readonly PolicySlice[],
+): EstateObject["needs"] & object {
   const observes = [mode, ...systems.map((one) => one.mode), ...integrations.map((one) => one.mode)];
   const used = {
     observe: observes.some((one) => one !== undefined),
     passthrough: systems.some((one) => one.passthrough !== undefined),
     "outside-tokens": issuers.some(({ gateways }) => gateways !== undefined),
     "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
+    // A `forbid` that first asks whether a signal is there would forbid nothing where it is never made.
+    signals: slices.some(({ reads }) => signalNames.some((name) => reads.context.includes(name))),
   };
   return snapshotNeeds.filter((need) => used[need]);
 }

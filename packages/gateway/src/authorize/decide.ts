@@ -2,7 +2,7 @@
 // Trusts the compiled policy slice and the snapshot. Specified in DESIGN §4 authorise and docs/policy.md.
 import type { DecisionInputs, LoadedSlice, PolicyDecision } from "@sallyport/kernel/policy/port.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
-import { isAcrEnough } from "@sallyport/protocol/token/acr.ts";
+import { isAcrEnough, type StepUp } from "@sallyport/protocol/token/acr.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledOperation, Grant } from "../snapshot/estate.ts";
 
@@ -46,9 +46,27 @@ export function decideStepUp(principal: Principal, { stepUp, integration }: Gran
   return deny("authorize", "insufficient-user-authentication", {
     ...(acr === undefined ? {} : { acr }),
     ...(maxAgeSeconds === undefined ? {} : { maxAge: String(maxAgeSeconds) }),
+    expected: wantedWords(stepUp),
+    sent: sentWords(principal, age),
     declaredAt: integration.declaredAt,
     detail: `Have the user sign in again: send an authorization request with ${wanted}, and call with the new token`,
   });
+}
+
+const levelWord = (acr: string): string => acr.replace("urn:sallyport:acr:", "");
+
+/** `a user whose log-in is worth mfa or more and at most 600 s old` */
+function wantedWords({ acr, maxAgeSeconds }: StepUp): string {
+  const wanted = [
+    ...(acr === undefined ? [] : [`worth ${levelWord(acr)} or more`]),
+    ...(maxAgeSeconds === undefined ? [] : [`at most ${maxAgeSeconds} s old`]),
+  ];
+  return `a user whose log-in is ${wanted.join(" and ")}`;
+}
+
+function sentWords({ subject, acr }: Principal, age: number | null): string {
+  if (subject === undefined) return "no user: the caller acts for itself";
+  return `a user whose log-in is worth ${acr === undefined ? "nothing known" : levelWord(acr)} and ${age === null ? "of an unknown age" : `${age} s old`}`;
 }
 
 /** What the policies say, with every error a denial. */
@@ -57,7 +75,10 @@ export function decidePolicy(
   inputs: DecisionInputs,
 ): { readonly deny: Deny | null; readonly policies: readonly string[] } {
   if (slice === null)
-    return { deny: deny("authorize", "policy-error", { why: "the operation has no policy slice" }), policies: [] };
+    return {
+      deny: deny("authorize", "policy-error", { why: "the operation has no policy slice that can be loaded" }),
+      policies: [],
+    };
   const decision: PolicyDecision = slice.decide(inputs);
   if (decision.kind === "allow") return { deny: null, policies: decision.policies };
   if (decision.kind === "error") {

@@ -33,13 +33,14 @@ export function authorize(exchange: Exchange, gate: Gate): Deny | null | Promise
     decideStepUp(principal, grant, gate.clock.now()) ??
     decideFreshness(bound, gate);
   if (early !== null) return early;
-  if (!operation.bodyDecides) return decideWithAttributes(exchange, bound);
+  if (!operation.bodyDecides) return decideWithAttributes(exchange, bound, gate);
   // A policy reads the body, so the body is read, parsed and checked against its schema first.
   const inspected = inspectRequest(exchange, gate);
-  if (!(inspected instanceof Promise)) return inspected ?? decideWithAttributes(exchange, bound);
+  if (!(inspected instanceof Promise)) return inspected ?? decideWithAttributes(exchange, bound, gate);
   // The body may have been long in coming: how stale the snapshot is then, the policies are told.
   return inspected.then(
-    (verdict) => verdict ?? decideWithAttributes(exchange, { ...bound, stalenessMs: gate.freshness.stalenessMs() }),
+    (verdict) =>
+      verdict ?? decideWithAttributes(exchange, { ...bound, stalenessMs: gate.freshness.stalenessMs() }, gate),
   );
 }
 
@@ -53,7 +54,7 @@ function decideFreshness({ estate, operation, stalenessMs }: Bound, gate: Gate):
   });
 }
 
-function decideWithAttributes(exchange: Exchange, bound: Bound): Deny | null {
+function decideWithAttributes(exchange: Exchange, bound: Bound, gate: Gate): Deny | null {
   const { request } = exchange;
   if (request === null) return deny("authorize", "not-ready");
   const resolved = resolveAttributes(bound.operation.object.attributes, {
@@ -63,15 +64,20 @@ function decideWithAttributes(exchange: Exchange, bound: Bound): Deny | null {
     body: exchange.body === null || !bound.operation.bodyDecides ? undefined : exactIntegersOf(exchange.body),
   });
   if (resolved.kind === "deny") return resolved;
-  const inputs = decisionInputs(bound, resolved.values);
+  const slice = sliceOf(bound.operation);
+  const signals = slice === null || slice.signals.length === 0 ? undefined : gate.signals.of(slice.signals, exchange);
+  const inputs = decisionInputs(signals === undefined ? bound : { ...bound, signals }, resolved.values);
   exchange.decision = inputs;
-  let slice: ReturnType<CompiledOperation["policy"]>;
-  try {
-    slice = bound.operation.policy();
-  } catch {
-    return deny("authorize", "policy-error", { why: "the policy slice cannot be loaded" });
-  }
   const decided = decidePolicy(slice, inputs);
   exchange.policies = decided.policies;
   return decided.deny;
+}
+
+/** Null: there is none, or it cannot be loaded. */
+function sliceOf(operation: CompiledOperation): ReturnType<CompiledOperation["policy"]> {
+  try {
+    return operation.policy();
+  } catch {
+    return null;
+  }
 }

@@ -272,5 +272,7 @@ function newPrincipal(accepted: VerifiedAccessToken, { system, on }: { system: C
     expiresAtMs: accepted.expiresAtMs,
     ...(claims.acr === undefined ? {} : { acr: claims.acr }),
     ...(claims.auth_time === undefined ? {} : { authTime: claims.auth_time }),
+    ...(claims.amr === undefined ? {} : { amr: claims.amr }),
+    ...(claims.sid === undefined ? {} : { session: claims.sid }),
   };
 }

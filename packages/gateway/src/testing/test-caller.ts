@@ -26,6 +26,8 @@ export interface CallOptions {
   /** Whose connections are used; absent: one of its own. */
   readonly agent?: Agent;
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
+  /** An address of this machine to call from. */
+  readonly from?: string;
 }
 
 /** One plain HTTP exchange, over its own connection where no agent is named. */
@@ -39,6 +41,7 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
         method: options.method ?? "GET",
         headers: { ...options.headers },
         agent: options.agent ?? false,
+        ...(options.from === undefined ? {} : { localAddress: options.from }),
         ...options.tls,
         ...(options.tls ? { servername: "localhost" } : {}),
       },

@@ -40,6 +40,27 @@ describe("a slice", () => {
     assert.deepEqual(slice.grants, { "orders-to-billing": "orders", "portal-to-billing": "portal" });
   });
 
+  test("names a signal in its schema only where a policy reads it: of all others it is as it was before there were signals", () => {
+    const signalsOf = (text: string) => createPolicyEngine({ memoEntriesMax: 0 }).load(compile(text).slice).signals;
+    const forbid = (condition: string) => `forbid (principal, action, resource) when { ${condition} };`;
+    assert.deepEqual(signalsOf(""), []);
+    assert.deepEqual(signalsOf(forbid('context.zone == "edge"')), []);
+    assert.equal(JSON.stringify(compile("").slice).includes("addressClass"), false);
+    assert.deepEqual(signalsOf(forbid('context.addressClass == "loopback"')), ["addressClass"]);
+    assert.deepEqual(signalsOf(forbid("context has risk && context.risk > 50")), ["risk", "riskFactors"]);
+    const other = 'forbid (principal, action == Action::"billing:other", resource) when { context.acrLevel < 2 };';
+    assert.deepEqual(signalsOf(other), []);
+  });
+
+  test("is broken where a policy reads a signal that may be absent without asking for it", () => {
+    for (const name of ["amr.isEmpty()", "authAge > 1", 'country == "DE"', "risk > 1", "riskFactors.isEmpty()"]) {
+      const { slice, findings } = compile(`forbid (principal, action, resource) when { context.${name} };`);
+      assert.equal(findings.length, 1, name);
+      assert.notEqual(slice.broken, undefined, name);
+    }
+    assert.deepEqual(compile("forbid (principal, action, resource) when { context.acrLevel < 2 };").findings, []);
+  });
+
   test("has no generated permit where the operation leaves everything to policies", () => {
     assert.deepEqual(compile("", { authorize: "policy" }).slice.policies, {});
   });

@@ -17,6 +17,7 @@ import {
 } from "./policy-text.ts";
 import type { AttributeType, PolicySlice } from "./port.ts";
 import { readsOf } from "./reads.ts";
+import { signalNames, signalShape } from "./signals.ts";
 import type { SliceDraft } from "./slice-draft.ts";
 import {
   type Caller,
@@ -25,6 +26,7 @@ import {
   isAttributeName,
   principalShape,
   resourceShape,
+  type Shape,
   sliceSchema,
 } from "./slice-schema.ts";
 import { type TokenSliceInput, tokenDraft } from "./token-slice.ts";
@@ -92,6 +94,16 @@ export function compileSlice(input: SliceInput): CompiledSlice {
   return createSliceCompiler().compileSlice(input);
 }
 
+/** What every crossing has, and of the signals those that the policies read: what nobody reads nobody makes. */
+function crossingContext(policies: Parameters<typeof readsOf>[0]): Shape {
+  const { context: read } = readsOf(policies, { principal: [], resource: [], context: signalNames });
+  if (read.length === 0) return contextShape;
+  // A risk is a number that its factors explain: the record has both.
+  const wanted = new Set(read.includes("risk") ? [...read, "riskFactors"] : read);
+  const signals = Object.entries(signalShape).filter(([name]) => wanted.has(name));
+  return { ...contextShape, ...Object.fromEntries(signals) };
+}
+
 function crossingDraft(input: SliceInput, parsed: ParsedPolicies): SliceDraft {
   const granted = grantedCallers(input);
   const { shape, conflicts } = principalShape(granted);
@@ -100,7 +112,11 @@ function crossingDraft(input: SliceInput, parsed: ParsedPolicies): SliceDraft {
     granted.length === 0 ? [] : parsed.policies.filter((policy) => canApply(policy.json, input.action, input.system));
   return {
     action: input.action,
-    shapes: { principal: shape, resource: resourceShape(input.resourceAttributes), context: contextShape },
+    shapes: {
+      principal: shape,
+      resource: resourceShape(input.resourceAttributes),
+      context: crossingContext(kept.map((policy) => policy.json)),
+    },
     conflicts,
     kept,
     parsed,

@@ -477,7 +477,7 @@ test("our own check of a request accepts exactly what Cedar's request validation
         principal: { type: "Workload", id: principal.id },
         action: { type: "Action", id: slice.action },
         resource: { type: "Resource", id: "billing" },
-        context: { ...context, scopes: [...context.scopes] },
+        context: JSON.parse(JSON.stringify(context)),
         preparsedSchemaName: "s",
         validateRequest: true,
         preparsedPolicySetId: "p",

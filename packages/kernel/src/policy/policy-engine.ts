@@ -14,6 +14,7 @@ import type {
   PolicySlice,
   TokenContext,
 } from "./port.ts";
+import { signalNames } from "./signals.ts";
 import { type SliceShapes, shapesOf } from "./slice-schema.ts";
 
 export interface PolicyEngineOptions {
@@ -72,11 +73,12 @@ interface Loading {
 function loadSlice({ slice, number, evaluator, memo }: Loading): LoadedSlice {
   const { action } = slice;
   const shapes = loadShapes(slice);
-  if (typeof shapes === "string") return { action, decide: () => failed(shapes) };
+  if (typeof shapes === "string") return { action, signals: [], decide: () => failed(shapes) };
   const grants = new Map<unknown, string>(Object.entries(slice.grants));
   const system = slice.system ?? action.slice(0, action.indexOf(":"));
   return {
     action,
+    signals: signalNames.filter((name) => Object.hasOwn(shapes.context, name)),
     decide(inputs) {
       if (!isUnderGrant(grants, inputs)) return deniedByDefault;
       if (inputs.resource.system !== system) return failed("the resource belongs to another system than the action");

@@ -1,6 +1,7 @@
 // Promises what a policy slice is and what a decision says. Trusts the snapshot that carries the slice. Semantics: DESIGN of authorisation in docs/policy.md, Cedar.
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
+import type { SignalName, Signals } from "./signals.ts";
 
 export type AttributeType = "string" | "long" | "boolean";
 
@@ -33,7 +34,7 @@ export interface DecisionInputs<Context = CrossingContext> {
   readonly context: Context;
 }
 
-export interface CrossingContext {
+export interface CrossingContext extends Signals {
   readonly integration: string;
   readonly environment: string;
   readonly zone: string;
@@ -92,5 +93,7 @@ export interface PolicyEngine {
 
 export interface LoadedSlice {
   readonly action: string;
+  /** The signals its policies read: these and no others belong into the context of a request. */
+  readonly signals: readonly SignalName[];
   decide(inputs: DecisionInputs<CrossingContext | TokenContext>): PolicyDecision;
 }

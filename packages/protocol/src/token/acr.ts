@@ -18,6 +18,11 @@ export function isAcrEnough(have: string | undefined, wanted: Acr): boolean {
   return have !== undefined && isAcr(have) && acrLevels.indexOf(have) >= acrLevels.indexOf(wanted);
 }
 
+/** 0 for none of ours, 1 for the least, up to 3: the order in one number. */
+export function acrLevelOf(acr: string | undefined): number {
+  return acr !== undefined && isAcr(acr) ? acrLevels.indexOf(acr) + 1 : 0;
+}
+
 /** What an operation, or a grant of it, asks of the user's log-in. */
 export interface StepUp {
   readonly acr?: Acr;
