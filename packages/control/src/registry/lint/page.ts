@@ -6,6 +6,7 @@ import { accessExamples } from "./examples-of-access.ts";
 import { clientExamples } from "./examples-of-clients.ts";
 import { dataExamples } from "./examples-of-data.ts";
 import { issuerExamples } from "./examples-of-issuers.ts";
+import { peopleExamples } from "./examples-of-people.ts";
 import type { Rule } from "./rule.ts";
 import { ruleById, rules } from "./rules.ts";
 
@@ -15,6 +16,7 @@ const examples: Readonly<Record<string, RuleExample>> = {
   ...accessExamples,
   ...clientExamples,
   ...issuerExamples,
+  ...peopleExamples,
   ...dataExamples,
 };
 

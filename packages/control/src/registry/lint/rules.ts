@@ -6,6 +6,7 @@ import { estateRules, trustRules } from "./estate-rules.ts";
 import { issuerRules } from "./issuer-rules.ts";
 import { observeRules } from "./observe-rules.ts";
 import { ownershipRules } from "./ownership-rules.ts";
+import { peopleRules } from "./people-rules.ts";
 import { policyRules } from "./policy-rules.ts";
 import { proofRules } from "./proof-rules.ts";
 import type { Rule } from "./rule.ts";
@@ -89,6 +90,7 @@ export const rules: readonly Rule[] = [
   ...proofRules,
   ...clientRules,
   ...issuerRules,
+  ...peopleRules,
   ...upstreamRules,
   ...dataRules,
   ...policyRules,
