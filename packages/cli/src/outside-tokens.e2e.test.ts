@@ -134,6 +134,7 @@ test(
     const answer = await present({ claims: { email: "ada@acme.example" } });
     const id = answer.headers.get("sallyport-crossing") ?? "";
     const why = await runBinary(["why", id, ...operator()]);
+    assert.match(why.out, /^issuer +keycloak$/m);
     assert.match(why.out, /principal\.issuer +keycloak/);
     assert.match(why.out, /principal\.subject +ext_[A-Za-z0-9_-]{22}/);
     assert.doesNotMatch(why.out, /ada|7d1c4a0e/);
@@ -216,5 +217,9 @@ test(
     rmSync(join(installation.estate, "issuers/keycloak.yaml"));
     await runBinary(["apply", installation.estate, ...operator()]);
     await until("the rule to be gone", async () => (await statusOf()) === 401);
+    await gateway.signal("SIGTERM");
+    const log = join(installation.data("gateway"), "log");
+    const verified = await runBinary(["audit", "verify", log]);
+    assert.equal(verified.exit, 0, verified.out + verified.err);
   },
 );

@@ -61,6 +61,7 @@ export class InForce {
   #queued: Promise<boolean> | null = null;
   #dueMs = Number.POSITIVE_INFINITY;
   #epoch = 1;
+  #restoredAt: number | undefined;
 
   constructor(options: InForceOptions) {
     this.#options = options;
@@ -73,6 +74,7 @@ export class InForce {
       signer: (group): Promise<TokenSigner> => foundations.snapshotSigner(group.id),
       issuer: (environment) => issuerUrl(identityUrl, tenant, environment),
       issuerKeys: (environment, issuer) => this.identities.get(environment)?.trusted.publishedKeys(issuer) ?? [],
+      restoredAt: () => this.#restoredAt,
       sequences: (environment) => this.identities.get(environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
       published: (group, signed) =>
         hub.send((address) => address.tenant === group.tenant && address.group === group.id, { t: "snapshot", signed }),
@@ -157,6 +159,8 @@ export class InForce {
   async #read(): Promise<{ environments: ReadonlyMap<string, EnvironmentInForce>; groups: readonly Group[] }> {
     const { foundations, tenant } = this.#options;
     const groups = await foundations.store.run("listGroups", { tenant });
+    const [restore] = await foundations.store.run("listRestores", null);
+    this.#restoredAt = restore?.restoredAt;
     const environments = new Map(await readEnvironments(foundations.store, tenant));
     for (const { environment } of groups) {
       if (!environments.has(environment)) environments.set(environment, withdrawn(environment));

@@ -16,6 +16,8 @@ import {
   tlsListener,
   withCertificates,
 } from "./testing/test-certificates.ts";
+import { audienceOf } from "./testing/test-estate.ts";
+import { TestIssuer } from "./testing/test-issuer.ts";
 
 const workloads = newTestCa("workloads");
 const strangers = newTestCa("strangers");
@@ -116,6 +118,28 @@ describe("a certificate is identity enough, when it is exactly the declared one"
     bed.clock.shiftMs += 10;
     await bed.publish(estate());
     assert.equal((await present(good, headers)).status, 200);
+  });
+
+  test("an outside issuer's token bound by x5t#S256 passes with its certificate alone, never with another system's or a forged one (RFC 8705)", async () => {
+    const sso = new TestIssuer("sso", "https://sso.example/realms/shop", () => bed.clock.now());
+    const rule = { system: "orders", party: "orders-web", claims: {}, speaksFor: "user" } as const;
+    const of = (pair: KeyedCertificate) =>
+      sso.token({ claims: { azp: "orders-web", aud: audienceOf("billing"), cnf: { "x5t#S256": pair.x5t } } });
+    const headers = (pair: KeyedCertificate) => ({ authorization: `Bearer ${of(pair)}` });
+    bed.clock.shiftMs += 10;
+    await bed.publish({ ...estate(), issuers: [sso.object([{ ...rule, audiences: {} }])] });
+    const answer = await present(good, headers(good));
+    assert.equal(answer.status, 200, answer.text);
+    const [record] = await bed.leaves(answer.id);
+    assert.ok(record?.t === "crossing" && record.proof === "mtls" && record.issuer === "sso");
+    const portal = issueTestLeaf(workloads, { uri: portalUri });
+    const forged = issueTestLeaf(strangers, { uri: ordersUri });
+    await refused("token-bound-as-bearer", () => present(null, headers(good)));
+    await refused("certificate-mismatch", () => present(issueTestLeaf(workloads, { uri: ordersUri }), headers(good)));
+    await refused("identity-conflict", () => present(portal, headers(portal)));
+    await refused("certificate-untrusted", () => present(forged, headers(forged)));
+    bed.clock.shiftMs += 10;
+    await bed.publish(estate());
   });
 
   test("an integration that is cut off stops certificates too, until a newer snapshot grants it again", async () => {

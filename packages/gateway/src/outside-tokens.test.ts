@@ -136,6 +136,25 @@ describe("what an outside token opens", () => {
     assert.equal(JSON.stringify(received).includes(user), false);
   });
 
+  test("the record names the issuer by its id and nothing of the token; those of our own callers are as before", async () => {
+    const recorded = async (answer: Answer) => {
+      await passes(answer);
+      const [leaf] = await bed.leaves(answer.id);
+      assert.ok(leaf?.t === "crossing");
+      return leaf;
+    };
+    // Twice: the second is printed from what the first left behind.
+    const token = keycloak.token();
+    for (let again = 0; again < 2; again++) {
+      const leaf = await recorded(await bearer(token));
+      assert.deepEqual([leaf.issuer, leaf.proof], ["keycloak", "bearer"]);
+      assert.match(leaf.subject ?? "", /^2026:/);
+      assert.doesNotMatch(JSON.stringify(leaf), /sso\.example|portal-web|7d1c4a0e|ext_/);
+    }
+    const orders = new TestCaller(bed.feed, "orders", () => bed.clock.now());
+    assert.equal("issuer" in (await recorded(await orders.send(invoice))), false);
+  });
+
   test("a workload's token stands for the system itself", async () => {
     const key = new TestCaller(bed.feed, "analytics", () => bed.clock.now());
     const token = keycloak.token({
@@ -372,6 +391,17 @@ describe("attack 21: revocations that are got round", () => {
     await passes(await present({ claims: { jti: "shared-id" } }));
     bed.feed.revoke("jti", outsideTokenId({ issuer: url, jti: "shared-id", text: "" }, crypto));
     await refused("token-revoked", () => present({ claims: { jti: "shared-id" } }));
+  });
+
+  test("control was restored: what was issued before is refused, whoever was revoked in the time that is lost", async () => {
+    const token = keycloak.token();
+    await passes(await bearer(token));
+    await under(trusted([web], { notBeforeMs: bed.clock.now() }), async () => {
+      await refused("token-revoked", () => bearer(token));
+      const later = Math.floor(bed.clock.now() / 1000) + 10;
+      bed.clock.shiftMs += 11_000;
+      await passes(await present({ claims: { iat: later, exp: later + 300 } }));
+    });
   });
 
   test("a cached token dies with its key, its rule, its issuer: with the snapshot that takes them away", async () => {

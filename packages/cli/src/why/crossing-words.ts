@@ -46,7 +46,7 @@ function factsOf(value: unknown): Facts {
 export function crossingWords(read: CrossingRead): readonly string[] {
   const decided = read.leaves.find((leaf) => "verdict" in leaf) ?? {};
   const lines = [`${read.id} at ${read.node}`, row("verdict", verdictOf(decided))];
-  for (const name of ["code", "stage", "operation", "integration", "proof"] as const) {
+  for (const name of ["code", "stage", "operation", "integration", "proof", "issuer"] as const) {
     if (decided[name] !== null && decided[name] !== undefined) lines.push(row(name, text(decided[name])));
   }
   const policies = decided["policies"];

@@ -21,6 +21,8 @@ export interface PublisherPorts {
   readonly issuer: (environment: string) => string;
   /** Public keys that are believed now, of an issuer outside by id. */
   readonly issuerKeys: (environment: string, issuer: string) => readonly OutsideJwk[];
+  /** Milliseconds since the epoch at which control was restored last; undefined: never. */
+  readonly restoredAt: () => number | undefined;
   readonly sequences: (environment: string) => { readonly keySeq: number; readonly revocationSeq: number };
   /** A new snapshot is durable: push it. */
   readonly published: (group: Group, signed: SignedManifest) => void;
@@ -92,6 +94,7 @@ export class Publisher {
         region: group.region,
         group: group.id,
         issuer: this.#ports.issuer(config.name),
+        restoredAt: this.#ports.restoredAt(),
         issuerKeys: (issuer) => this.#ports.issuerKeys(config.name, issuer),
         epoch: group.epoch,
         version: group.version + 1,

@@ -4,10 +4,17 @@ import type { OutsideIssuerObject } from "@sallyport/protocol/snapshot/objects.t
 import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
 
+export interface OutsideInputs {
+  /** Public keys that are believed now, of an issuer by id; absent: none are known. */
+  readonly issuerKeys?: (issuer: string) => readonly OutsideJwk[];
+  /** Milliseconds since the epoch at which control was restored last; absent: never. */
+  readonly restoredAt?: number | undefined;
+}
+
 /** In ascending order of id; an issuer none of whose tokens may be presented does not travel. */
 export function compileOutsideIssuers(
   { issuers }: EnvironmentConfig,
-  keysOf: (issuer: string) => readonly OutsideJwk[] = () => [],
+  { issuerKeys, restoredAt }: OutsideInputs,
 ): OutsideIssuerObject[] {
   return issuers.flatMap(({ id, url, kind, algorithms, companions, lifetimeSecondsMax, gateways, keys }) =>
     gateways === undefined
@@ -15,7 +22,8 @@ export function compileOutsideIssuers(
       : [
           {
             ...{ id, url, kind, algorithms, companions, lifetimeSecondsMax, rules: gateways },
-            keys: keys.from === "file" ? keys.keys : keysOf(id),
+            ...(restoredAt === undefined ? {} : { notBeforeMs: restoredAt }),
+            keys: keys.from === "file" ? keys.keys : (issuerKeys?.(id) ?? []),
           },
         ],
   );

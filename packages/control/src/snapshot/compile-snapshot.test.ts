@@ -317,6 +317,9 @@ test("an issuer whose access tokens may be presented travels to its environment 
     );
   assert.deepEqual(names("staging", issuer(rules)), []);
   assert.deepEqual(names("production", issuer("systems: []\n")), [], "one that is trusted for trading only");
+  assert.equal(object.notBeforeMs, undefined);
+  const restored = compile(files(issuer(rules)), "production", { issuerKeys, restoredAt: now });
+  assert.equal(blob<OutsideIssuerObject>(restored, "issuer/partner").notBeforeMs, now);
   const rotated = compile(files(issuer(rules)), "production", { issuerKeys: () => [] });
   const changed = Object.keys(rotated.manifest.objects).filter(
     (name) => rotated.manifest.objects[name] !== production.manifest.objects[name],

@@ -7,15 +7,14 @@ import type { PolicySlice } from "@sallyport/kernel/policy/port.ts";
 import { signalNames } from "@sallyport/kernel/policy/signals.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import { type BrokenObject, type EstateObject, snapshotNeeds } from "@sallyport/protocol/snapshot/objects.ts";
-import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
 import type { Finding } from "../registry/config/finding.ts";
 import { compileIntegrations, compileSystems, compileTrust, type IntegrationStates } from "./compile-objects.ts";
-import { compileOutsideIssuers } from "./compile-outside-issuers.ts";
+import { compileOutsideIssuers, type OutsideInputs } from "./compile-outside-issuers.ts";
 import { compilePolicies } from "./compile-policies.ts";
 import { stableJson } from "./stable-json.ts";
 
-export interface SnapshotInput {
+export interface SnapshotInput extends OutsideInputs {
   readonly environment: EnvironmentConfig;
   /** Decided states by integration id; those not decided follow the environment's approval rule. */
   readonly states: IntegrationStates;
@@ -31,8 +30,6 @@ export interface SnapshotInput {
   readonly lifetimeMs: number;
   readonly minKeySeq: number;
   readonly minRevocationSeq: number;
-  /** Public keys that are believed now, of an issuer by id; absent: none are known. */
-  readonly issuerKeys?: (issuer: string) => readonly OutsideJwk[];
   /** Origins of the group's gateway listeners by name, where they are not those of the configuration (a gateway on another host). */
   readonly listeners?: EstateObject["listeners"];
 }
@@ -76,7 +73,7 @@ export function compileSnapshot(input: SnapshotInput, compiler: SliceCompiler): 
   for (const integration of compileIntegrations({ environment, states: input.states, now: input.now }))
     put(`integration/${integration.id}`, integration);
   for (const trust of compileTrust(environment)) put(`trust/${trust.name}`, trust);
-  for (const outside of compileOutsideIssuers(environment, input.issuerKeys)) put(`issuer/${outside.id}`, outside);
+  for (const outside of compileOutsideIssuers(environment, input)) put(`issuer/${outside.id}`, outside);
   const broken = brokenOf(environment, policies.findings);
   put("broken", broken);
   put("estate", estateObject(input, { policySet: policySetOf(policyBlobs), slices: [...policies.slices.values()] }));

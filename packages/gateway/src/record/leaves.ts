@@ -18,7 +18,7 @@ interface Parts {
 
 /** The leaf of a crossing that is decided and over. */
 export function wholeLeaf(place: LeafPlace, at: number, { decision, outcome }: Parts): UnsealedLeaf {
-  return {
+  return withIssuer(decision, {
     t: "crossing",
     id: decision.id,
     at,
@@ -48,12 +48,12 @@ export function wholeLeaf(place: LeafPlace, at: number, { decision, outcome }: P
     bytesOut: outcome.bytesOut,
     totalUs: outcome.totalUs,
     upstreamUs: outcome.upstreamUs,
-  };
+  });
 }
 
 /** The leaf of a crossing that is decided and about to have an effect. */
 export function intentLeaf(place: LeafPlace, at: number, decision: DecisionFields): UnsealedLeaf {
-  return {
+  return withIssuer(decision, {
     t: "intent",
     id: decision.id,
     at,
@@ -76,5 +76,11 @@ export function intentLeaf(place: LeafPlace, at: number, decision: DecisionField
     inputs: null,
     address: decision.address,
     addressClass: decision.addressClass,
-  };
+  });
+}
+
+/** Nearly none has one, so it is no member of the others. */
+function withIssuer({ issuer }: DecisionFields, leaf: UnsealedLeaf & { issuer?: string }): UnsealedLeaf {
+  if (issuer !== undefined) leaf.issuer = issuer;
+  return leaf;
 }

@@ -210,7 +210,7 @@ export class Recorder {
     // What ended the crossing was enforced, whatever had passed before.
     const mode = isEnforced ? "enforce" : modeOf(exchange);
     const said = isEnforced ? denied : (wouldDeny ?? denied);
-    return {
+    const decision: DecisionFields & { inputs: null; issuer?: string } = {
       id: exchange.id,
       kind: "api",
       caller: principal === null ? null : this.pseudonym("caller", principal.caller),
@@ -228,6 +228,8 @@ export class Recorder {
       address: source.address === "" ? null : this.pseudonym("address", source.address),
       addressClass: source.addressClass,
     };
+    if (principal?.issuer !== undefined) decision.issuer = principal.issuer;
+    return decision;
   }
 
   #outcome(exchange: Exchange, ended: Ended): OutcomeFields {

@@ -84,6 +84,11 @@ const decision = members({
   addressClass: oneOf(["loopback", "private", "public-v4", "public-v6", "other"]),
 });
 
+/** Whose token it was stands behind the kind of proof. */
+const issuedDecision = decision.flatMap((member) =>
+  member.name === "proof" ? [member, ...members({ issuer: id })] : [member],
+);
+
 const outcome = members({
   outcome: oneOf(["success", "business-error", "system-error", "denied", "aborted", "unknown", "unobserved"]),
   status,
@@ -112,6 +117,12 @@ export const leafVersions: Readonly<Partial<Record<LeafType, number>>> = { issua
 /** Of those types, the members that version 1 had: read for ever, and not written any more. */
 export const formerMembers: Readonly<Partial<Record<LeafType, readonly Member[]>>> = {
   issuance: [...placeWithId, ...formerIssuance],
+};
+
+/** Members of version 2 of those types that have a second form beside the first: what an issuer outside proved says which one. */
+export const issuedMembers: Readonly<Record<"crossing" | "intent", readonly Member[]>> = {
+  crossing: [...placeWithId, ...issuedDecision, ...outcome],
+  intent: [...placeWithId, ...issuedDecision],
 };
 
 /** Members after `v` and `t`, in order, of every leaf type. */

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Leaf } from "./leaf.ts";
-import { leafMembers } from "./leaf-form.ts";
+import { issuedMembers, leafMembers } from "./leaf-form.ts";
 import { LeafRefused, leafBytesMax, parseLeaf, peekLeaf, printLeaf } from "./leaf-format.ts";
 
 const place = { at: 1_795_305_600_000, tenant: "main", environment: "production", region: "eu", node: "gw-1" };
@@ -111,6 +111,26 @@ test("an issuance of 0.1.0 is read for ever, and prints to the bytes it was read
     assert.throws(() => parseLeaf(bytesOf(spoiled)), LeafRefused, spoiled);
 });
 
+test("a crossing that an issuer outside proved says whose in v2, one without stays v1, and neither passes for the other", () => {
+  for (const leaf of [leaves.crossing, leaves.intent] as Leaf[]) {
+    const issued = { ...leaf, issuer: "keycloak" } as Leaf;
+    const text = textOf(issued);
+    assert.match(text, /^\{"v":2,.*,"proof":"dpop","issuer":"keycloak","operation":/);
+    assert.deepEqual(parseLeaf(bytesOf(text)), issued);
+    assert.deepEqual(peekLeaf(text), { t: leaf.t, id });
+    assert.match(textOf(leaf), /^\{"v":1,/);
+    for (const spoiled of [
+      text.replace('"v":2', '"v":1'),
+      textOf(leaf).replace('"v":1', '"v":2'),
+      text.replace('"keycloak"', "null"),
+      text.replace('"keycloak"', '"https://sso.acme.example"'),
+      text.replace(',"issuer":"keycloak"', ""),
+    ])
+      assert.throws(() => parseLeaf(bytesOf(spoiled)), LeafRefused, spoiled);
+  }
+  assert.throws(() => printLeaf({ ...leaves.outcome, issuer: "keycloak" } as Leaf), LeafRefused);
+});
+
 test("the example of docs/formats/leaf.md is a leaf and has the hash it states", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
   const example = /^\{"v":1,.*\}$/m.exec(page)?.[0] ?? "";
@@ -121,7 +141,7 @@ test("the example of docs/formats/leaf.md is a leaf and has the hash it states",
 
 test("docs/formats/leaf.md names every member of every leaf type", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
-  for (const [type, members] of Object.entries(leafMembers)) {
+  for (const [type, members] of [...Object.entries(leafMembers), ...Object.entries(issuedMembers)]) {
     assert.ok(page.includes(`\`${type}\``), type);
     for (const { name } of members) assert.match(page, new RegExp(`\\b${name}\\b`), `${type}.${name}`);
   }
@@ -192,6 +212,7 @@ const attacks: [string, Leaf][] = [
   ["a made-up code", { ...leaves.crossing, code: "hello-world" } as unknown as Leaf],
   ["a policy id with a quote", { ...leaves.intent, policies: ['a"b'] } as Leaf],
   ["a client_id in clear", { ...leaves.issuance, client: "orders" } as Leaf],
+  ["an issuer by its address", { ...leaves.intent, issuer: "https://sso.example" } as Leaf],
   ["a user id in clear", { ...leaves.issuance, subject: "usr_ana" } as Leaf],
   ["a scope that is no operation", { ...leaves.issuance, operations: ["openid"] } as Leaf],
   ["a token text as grant", { ...leaves.issuance, grants: ["eyJhbGciOiJFUzI1NiJ9.e30.x"] } as Leaf],

@@ -1,7 +1,15 @@
 // Promises leaf v1 in bytes: parse of print gives the same leaf, print of parse the same bytes, and no text chosen by a caller gets in.
 // Trusts nothing: every field is held against its closed form, by the writer and by the reader. Specified in docs/formats/leaf.md.
 import type { Leaf } from "./leaf.ts";
-import { formerMembers, type LeafType, leafMembers, leafVersions, type Member, numberForm } from "./leaf-form.ts";
+import {
+  formerMembers,
+  issuedMembers,
+  type LeafType,
+  leafMembers,
+  leafVersions,
+  type Member,
+  numberForm,
+} from "./leaf-form.ts";
 import { createMemberPrinter, type MemberPrinter } from "./member-printer.ts";
 
 /** C2SP tlog-tiles: entries carry a uint16 length. */
@@ -51,6 +59,10 @@ const types: ReadonlyMap<string, CompiledType> = new Map(
 const formerTypes: ReadonlyMap<string, CompiledType> = new Map(
   Object.entries(formerMembers).map(([t, list]) => [t, compile(t, list, 1)]),
 );
+/** Second forms, of version 2, beside the first ones. */
+const issuedTypes: ReadonlyMap<string, CompiledType> = new Map(
+  Object.entries(issuedMembers).map(([t, list]) => [t, compile(t, list, 2)]),
+);
 
 function compile(t: string, list: readonly Member[], version: number): CompiledType {
   const head = `{"v":${version},"t":"${t}"`;
@@ -87,9 +99,14 @@ export function printLeaf(leaf: Leaf): Uint8Array {
 /** One that was read from a log of before: it prints as it was read. */
 const isFormer = (leaf: Leaf): boolean => leaf.t === "issuance" && !("grantType" in leaf);
 
+function formOf(leaf: Leaf): CompiledType | undefined {
+  if ("issuer" in leaf) return issuedTypes.get(leaf.t);
+  return (isFormer(leaf) ? formerTypes : types).get(leaf.t);
+}
+
 /** The same as text. Every closed form is ASCII, so a character is a byte. Throws as printLeaf does. */
 export function printLeafText(leaf: Leaf): string {
-  const type = (isFormer(leaf) ? formerTypes : types).get(leaf.t);
+  const type = formOf(leaf);
   if (type === undefined) throw new LeafRefused("leaf type is not one of v1");
   // A leaf is a flat record of scalars and one array of strings; members are read by the names of the table.
   const fields = leaf as unknown as Readonly<Record<string, unknown>>;
@@ -174,7 +191,8 @@ let lastType = compile("crossing", leafMembers.crossing, 1);
 /** The type a leaf's text begins with. Leaves of one type often follow each other, so it is remembered. */
 function typeOf(text: string): CompiledType | null {
   const t = text.slice(headLength, text.indexOf('"', headLength));
-  const found = [types.get(t), formerTypes.get(t)].find((type) => type !== undefined && text.startsWith(type.head));
+  const forms = [types.get(t), formerTypes.get(t), issuedTypes.get(t)];
+  const found = forms.find((type) => type !== undefined && text.startsWith(type.head));
   if (found !== undefined) lastType = found;
   return found ?? null;
 }

@@ -49,6 +49,7 @@ const others: readonly Partial<Crossing>[] = [
   { operation: null, integration: null, policies: [], policySet: null },
   { address: null, addressClass: "other" },
   { mode: "observe" },
+  { issuer: "keycloak" },
 ];
 
 test("a leaf from a mold is the leaf printed by itself, for whatever it has in common and whatever differs", () => {

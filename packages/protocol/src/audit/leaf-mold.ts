@@ -6,6 +6,8 @@ import { LeafRefused, leafBytesMax, printLeafText, printMember } from "./leaf-fo
 /** The parts of a leaf that its mold gives it. */
 export interface LeafMold {
   readonly t: "crossing" | "intent";
+  /** Up to the quote behind the type: its version too. */
+  readonly head: string;
   /** From `tenant` to the member before `inputs`. */
   readonly middle: string;
   /** From the member behind `inputs` to the last of the decision. */
@@ -15,7 +17,6 @@ export interface LeafMold {
 type Molded = Extract<Leaf, { readonly t: LeafMold["t"] }>;
 
 const printers = (t: LeafMold["t"]) => ({
-  head: `{"v":1,"t":"${t}"`,
   id: printMember(t, "id"),
   at: printMember(t, "at"),
   inputs: printMember(t, "inputs"),
@@ -30,6 +31,7 @@ const ending = {
   totalUs: printMember("crossing", "totalUs"),
   upstreamUs: printMember("crossing", "upstreamUs"),
 };
+const idMark = ',"id":';
 const middleMark = ',"tenant":';
 const inputsMark = ',"inputs":null';
 const outcomeMark = ',"outcome":';
@@ -44,6 +46,7 @@ export function moldLeaf(leaf: Molded): LeafMold {
   const end = leaf.t === "crossing" ? text.indexOf(outcomeMark) : text.length - 1;
   return {
     t: leaf.t,
+    head: text.slice(0, text.indexOf(idMark)),
     middle: text.slice(text.indexOf(middleMark), inputsAt),
     behind: text.slice(inputsAt + inputsMark.length, end),
   };
@@ -62,7 +65,7 @@ export interface Cast {
 export function printCast({ mold, id, at, outcome }: Cast, inputs: string | null): string {
   const type = byType[mold.t];
   if ((outcome === null) !== (mold.t === "intent")) throw new LeafRefused("a crossing has its outcome, an intent none");
-  const text = `${type.head}${type.id(id)}${type.at(at)}${mold.middle}${type.inputs(inputs)}${mold.behind}${printOutcome(outcome)}}`;
+  const text = `${mold.head}${type.id(id)}${type.at(at)}${mold.middle}${type.inputs(inputs)}${mold.behind}${printOutcome(outcome)}}`;
   if (text.length > leafBytesMax) throw new LeafRefused(`a leaf has at most ${leafBytesMax} bytes`);
   return text;
 }

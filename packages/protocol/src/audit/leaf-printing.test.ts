@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { problems } from "../problem.ts";
 import type { Leaf } from "./leaf.ts";
-import { formerMembers, leafMembers, leafVersions } from "./leaf-form.ts";
+import { formerMembers, issuedMembers, leafMembers, leafVersions } from "./leaf-form.ts";
 import { LeafRefused, printLeaf } from "./leaf-format.ts";
 import { createMemberPrinter, remembered } from "./member-printer.ts";
 
@@ -11,8 +11,10 @@ import { createMemberPrinter, remembered } from "./member-printer.ts";
 function printPlainly(leaf: Readonly<Record<string, unknown>>): string | null {
   const t = leaf["t"] as Leaf["t"];
   const isFormer = t === "issuance" && !("grantType" in leaf);
-  const members = isFormer ? formerMembers[t] : leafMembers[t];
-  const v = isFormer ? 1 : (leafVersions[t] ?? 1);
+  const isIssued = "issuer" in leaf;
+  const issued = t === "crossing" || t === "intent" ? issuedMembers[t] : undefined;
+  const members = isIssued ? issued : isFormer ? formerMembers[t] : leafMembers[t];
+  const v = isIssued ? 2 : isFormer ? 1 : (leafVersions[t] ?? 1);
   if (members === undefined) return null;
   const body = members.map(({ name, value }) => `,"${name}":${value}`).join("");
   const text = `{"v":${v},"t":"${leaf["t"]}"${members.map(({ name }) => `,"${name}":${JSON.stringify(leaf[name])}`).join("")}}`;
@@ -89,6 +91,7 @@ const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   audience: orNull(fc.constant("https://id.example/main")),
   token: orNull(pseudonym),
   expiresAt: count,
+  issuer: word,
   grantType: orNull(fc.constantFrom("client_credentials", "token-exchange")),
   grants: fc.array(fc.stringMatching(/^grt_[A-Za-z0-9_-]{22}$/), { maxLength: 3 }),
   operations: orNull(fc.array(operation, { maxLength: 4 })),
@@ -137,10 +140,11 @@ const bad: fc.Arbitrary<unknown> = fc.oneof(
   ...Object.values(good),
 );
 
-const spoiled = fc.constantFrom(...Object.keys(leafMembers)).chain((t) => {
-  const names = (leafMembers[t as Leaf["t"]] ?? []).map(({ name }) => name);
+const forms = [...Object.entries(leafMembers), ...Object.entries(issuedMembers)];
+const spoiled = fc.constantFrom(...forms).chain(([t, members]) => {
+  const names = members.map(({ name }) => name);
   const whole = fc.record(Object.fromEntries(names.map((name) => [name, good[name] ?? assert.fail(name)])));
-  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra"), bad), { maxLength: 2 });
+  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra", "issuer"), bad), { maxLength: 2 });
   return fc.tuple(whole, change).map(([fields, changes]) => ({ t, ...fields, ...Object.fromEntries(changes) }));
 });
 

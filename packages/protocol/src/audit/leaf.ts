@@ -31,6 +31,8 @@ export interface DecisionFields {
   readonly caller: Pseudonym | null;
   readonly subject: Pseudonym | null;
   readonly proof: ProofKind | null;
+  /** Id (in the estate) of the issuer outside whose token proved the caller; with it the leaf is v2, without it v1. */
+  readonly issuer?: string;
   /** Declared names only, or `<system>:(undeclared)`. */
   readonly operation: string | null;
   readonly integration: string | null;

@@ -50,6 +50,8 @@ export interface OutsideAccessIssuer {
   /** What may stand in `aud` beside what opens a provider. */
   readonly companions: readonly string[];
   readonly lifetimeSecondsMax: number;
+  /** Milliseconds since the epoch: what was issued before is refused, because control was restored and does not know what was revoked until then. */
+  readonly notBeforeMs?: number;
   readonly rules: readonly OutsideAccessRule[];
 }
 
@@ -184,10 +186,12 @@ function wanted({ audiences }: OutsideAccessRule): string {
   return [...named, "the provider's own audience"].join(" or ");
 }
 
-function refuseRevoked({ claims, subject, tokenId }: SignedOutsideAccess, use: OutsideAccessUse): Deny | null {
+function refuseRevoked({ claims, subject, tokenId, issuer }: SignedOutsideAccess, use: OutsideAccessUse): Deny | null {
   // Its clock is not ours: a token that says it is a few seconds younger than a revocation may well be older.
   const issuedAtMs = claims.iat * 1000 - clockSkewMs;
   const { revocations } = use;
+  if (issuedAtMs < (issuer.notBeforeMs ?? 0))
+    return no("token-revoked", "issued before control was restored: what was revoked until then is not known");
   if (revocations.isRevoked("jti", tokenId, issuedAtMs)) return no("token-revoked", "the token was revoked by its id");
   if (revocations.isRevoked("subject", subject, issuedAtMs))
     return no("token-revoked", "the tokens of this subject were revoked");
