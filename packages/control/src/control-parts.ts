@@ -28,7 +28,9 @@ export interface ControlParts {
   readonly publisher: Publisher;
   readonly service: ChannelService;
   readonly opener: RecipientOpener;
-  readonly log: Pick<LogHandle, "origin" | "size">;
+  readonly log: Pick<LogHandle, "origin" | "size" | "find">;
+  /** Of this control node: its own records begin with it. */
+  readonly node: string;
   /** Checkpoints of control's own log are also written elsewhere. */
   readonly checkpointCopy: boolean;
   readonly identities: ReadonlyMap<string, EnvironmentIdentity>;

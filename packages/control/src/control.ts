@@ -270,7 +270,7 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, clock, random, checkpointCopy } = this.#options;
-    const { store, opener, snapshotSigner, log } = this.#foundations;
+    const { store, opener, snapshotSigner, log, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     return {
       tenant,
@@ -283,6 +283,7 @@ class ControlAssembly {
       service,
       opener,
       log,
+      node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,
       channel,

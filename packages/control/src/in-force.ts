@@ -213,6 +213,7 @@ export class InForce {
       keyring: secrets.keyring,
       log,
       pseudonyms,
+      recipient: foundations.opener.publicKey,
       nonceSecret,
       pageSecret,
       passwords,

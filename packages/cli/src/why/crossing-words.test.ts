@@ -41,3 +41,30 @@ test("attack: a line feed in what a caller sent does not begin a line of the rep
     assert.ok(lines.some((line) => line.includes("eu\\u000afix")));
   }
 });
+
+test("a token that a policy refused is told with grant, operations, policy, file and line, and what to do", () => {
+  const leaf = JSON.stringify({
+    v: 2,
+    t: "issuance",
+    audience: "https://id.acme.example/main/production/systems/billing",
+    verdict: "deny",
+    code: "policy-denied",
+    grantType: "refresh_token",
+    operations: ["billing:invoice.refund"],
+    policies: ["refunds-need-a-passkey"],
+  });
+  const facts = {
+    why: "forbidden by refunds-need-a-passkey",
+    policies: "refunds-need-a-passkey",
+    declaredAt: "policies/tokens.cedar:7",
+  };
+  const decision = { id: "control-1", code: "policy-denied", stage: "token", facts, decision: { client: "portal" } };
+  const lines = crossingWords(readReport({ id: "control-1", node: "control", leaves: [leaf], decision }));
+  const text = lines.join("\n");
+  assert.match(text, /^verdict +deny$/m);
+  assert.match(text, /^grantType +refresh_token$/m);
+  assert.match(text, /^operations +billing:invoice\.refund$/m);
+  assert.match(text, /^declared +policies\/tokens\.cedar:7$/m);
+  assert.match(text, /^fix +refunds-need-a-passkey forbids it: change the policy at policies\/tokens\.cedar:7/m);
+  assert.match(text, /^decision\.client +portal$/m);
+});

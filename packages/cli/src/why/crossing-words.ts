@@ -1,4 +1,4 @@
-// Promises the report of one crossing in words: what decided, for a denial what was expected, what was sent and the fix, then all inputs.
+// Promises the report of one crossing, or of one issuance of a token, in words: what decided, for a denial what was expected, what was sent and the fix, then all inputs.
 // Trusts control, which opened them. Pure.
 import { oneLine } from "../terminal.ts";
 import { type DenialExplained, explainDenial, type Facts } from "./explain-denial.ts";
@@ -46,11 +46,14 @@ function factsOf(value: unknown): Facts {
 export function crossingWords(read: CrossingRead): readonly string[] {
   const decided = read.leaves.find((leaf) => "verdict" in leaf) ?? {};
   const lines = [`${read.id} at ${read.node}`, row("verdict", verdictOf(decided))];
-  for (const name of ["code", "stage", "operation", "integration", "proof", "issuer"] as const) {
+  const names = ["code", "stage", "operation", "integration", "grantType", "audience", "proof", "issuer"] as const;
+  for (const name of names) {
     if (decided[name] !== null && decided[name] !== undefined) lines.push(row(name, text(decided[name])));
   }
-  const policies = decided["policies"];
-  if (Array.isArray(policies) && policies.length > 0) lines.push(row("policies", policies.join(", ")));
+  for (const name of ["operations", "policies"] as const) {
+    const all = decided[name];
+    if (Array.isArray(all) && all.length > 0) lines.push(row(name, all.join(", ")));
+  }
   lines.push(...denialWords(read.denial));
   for (const leaf of read.leaves) {
     if ("outcome" in leaf)

@@ -97,8 +97,11 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
     `call with ${accepted ?? "another proof"}, or accept it under proof.accept at ${declaredAt ?? "the integration"}`,
   "attribute-missing": ({ attribute, from, type }) =>
     `the request must carry ${attribute} (${from}) exactly once, as ${type}; the operation declares it under attributes`,
-  "policy-denied": ({ policies }) =>
-    `${policies ?? "no policy permits it"}: sallyport why --from … --op … shows the policy's file and line`,
+  "policy-denied": ({ policies, declaredAt }) =>
+    declaredAt === undefined
+      ? `${policies ?? "no policy permits it"}: sallyport why --from … --op … shows the policy's file and line`
+      : `${policies ?? "a policy"} forbids it: change the policy at ${declaredAt}, or what the client asks for`,
+  "policy-error": ({ why }) => `correct the policy, sallyport check names file and line: ${why ?? ""}`,
   "no-route": () => `call what is published; if the caller did, a proxy rewrote host or path (${behindAProxy})`,
   "rate-limited": () => "call less often (Retry-After), or raise the limit of the integration",
 };

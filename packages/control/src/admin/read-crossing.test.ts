@@ -7,7 +7,8 @@ import {
   createRecipientOpener,
   createRecipientSealer,
 } from "@sallyport/kernel/seal/recipient.ts";
-import { batchContext } from "@sallyport/protocol/audit/reference.ts";
+import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { batchContext, referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlParts } from "../control-parts.ts";
 import type { AdminFault } from "./actions.ts";
 import { readCrossing } from "./read-crossing.ts";
@@ -83,4 +84,51 @@ test("attack: a reference that another node sealed does not open", async () => {
   await assert.rejects(readCrossing(partsOf([sampleLeaf("crossing", 1, inputs)], reference), sampleId(1)), {
     code: "envelope-refused",
   });
+});
+
+test("control's own records are read from its own log, with what was sealed for operators; a reference of another record opens nothing", async () => {
+  const id = `control-${sampleId(7).slice(-26)}`;
+  const place = { tenant: "main", environment: "production" };
+  const sealer = createRecipientSealer({ recipient: pair.publicKey, random });
+  const sealFor = (of: string) =>
+    Uint8Array.from(
+      sealer.seal(
+        referenceContext({ ...place, id: of }),
+        Buffer.from(JSON.stringify({ id: of, code: "policy-denied" })),
+      ),
+    );
+  const record = (reference: Uint8Array) => {
+    const leaf = printLeaf({
+      t: "issuance",
+      ...place,
+      id,
+      at: 1,
+      region: "eu",
+      node: "control",
+      client: null,
+      audience: null,
+      verdict: "deny",
+      code: "policy-denied",
+      token: null,
+      proof: null,
+      expiresAt: 0,
+      grantType: "refresh_token",
+      subject: null,
+      grants: [],
+      operations: null,
+      policies: ["no-tokens"],
+      inputs: hash("sha256", reference, "hex"),
+    });
+    return { index: 1, leaf, reference };
+  };
+  const partsWith = (found: readonly ReturnType<typeof record>[]) =>
+    ({ ...partsOf([]), node: "control", log: { find: async () => found } }) as unknown as ControlParts;
+  const good = record(sealFor(id));
+  const report = await readCrossing(partsWith([good]), id);
+  assert.deepEqual([report.node, report.decision?.["code"], report.leaves.length], ["control", "policy-denied", 1]);
+  const swapped = await readCrossing(partsWith([{ ...good, reference: sealFor(id) }]), id);
+  assert.equal(swapped.decision, null, "the leaf names another reference");
+  await assert.rejects(readCrossing(partsWith([record(sealFor(sampleId(8)))]), id), "sealed for another record");
+  await assert.rejects(readCrossing(partsWith([]), id), { code: "not-found" });
+  sealer.forget();
 });

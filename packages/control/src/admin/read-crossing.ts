@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { batchContext, findInReference } from "@sallyport/protocol/audit/reference.ts";
+import { batchContext, findInReference, referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { AdminFault, type CrossingReport } from "./actions.ts";
 
@@ -19,6 +19,7 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
       `${id.slice(0, 80)} is not a crossing id`,
       "it is the correlationId of the answer: <node>-<26 letters and digits>",
     );
+  if (node === parts.node) return readOwn(parts, { id, node });
   const known = (await parts.store.run("listNodes", { tenant: parts.tenant })).find((one) => one.node === node);
   if (known === undefined)
     throw new AdminFault(
@@ -42,6 +43,26 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
       `check its log: sallyport audit verify <data>/log; cut it off: sallyport gateway revoke ${node}`,
     );
   return { id, node, leaves: answer.leaves, decision: openDecision(parts, answer.leaves, answer.reference) };
+}
+
+/** Control's own records: issuances, refusals, acts of operators. */
+async function readOwn(
+  parts: ControlParts,
+  { id, node }: { readonly id: string; readonly node: string },
+): Promise<CrossingReport> {
+  const found = await parts.log.find(id);
+  const [first] = found;
+  if (first === undefined) throw new AdminFault("not-found", `control has no record ${id}`);
+  const leaves = found.map(({ leaf }) => Buffer.from(leaf).toString("latin1"));
+  return { id, node, leaves, decision: openOwn(parts, parseLeaf(first.leaf), first.reference) };
+}
+
+function openOwn(parts: ControlParts, leaf: Leaf, sealed: Uint8Array | null): CrossingReport["decision"] {
+  if (sealed === null || !("id" in leaf)) return null;
+  const named = "inputs" in leaf ? leaf.inputs : "facts" in leaf ? leaf.facts : null;
+  if (named !== hash("sha256", sealed, "hex")) return null;
+  const opened: unknown = JSON.parse(Buffer.from(parts.opener.open(referenceContext(leaf), sealed)).toString("utf8"));
+  return typeof opened === "object" && opened !== null ? { ...opened } : null;
 }
 
 /** The id a leaf is about; null when it is no leaf, or about none. */

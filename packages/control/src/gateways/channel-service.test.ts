@@ -4,6 +4,7 @@ import { generateKeyPairSync, sign, X509Certificate } from "node:crypto";
 import { before, test } from "node:test";
 import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { createRecipientKeyPair } from "@sallyport/kernel/seal/recipient.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
@@ -75,6 +76,7 @@ forEachDialect((_dialect, open) => {
       log: { append: async () => ({ index: 0 }) },
       // No token is issued here.
       pseudonyms: pseudonyms as never,
+      recipient: createRecipientKeyPair(random).publicKey,
       nonceSecret: random.bytes(32),
       pageSecret: random.bytes(32),
       passwords: createPasswords({ random }),

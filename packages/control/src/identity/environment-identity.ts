@@ -59,6 +59,8 @@ export interface EnvironmentIdentityOptions {
   readonly keyring: Keyring;
   readonly log: Pick<LogHandle, "append">;
   readonly pseudonyms: Pseudonyms;
+  /** Control's own X25519 public key: what operators may read of a refusal is sealed to it. */
+  readonly recipient: Uint8Array;
   readonly nonceSecret: Uint8Array;
   /** 32 random bytes: forms and challenges of the pages are keyed with it. */
   readonly pageSecret: Uint8Array;
@@ -108,7 +110,7 @@ export class EnvironmentIdentity {
   #people: PeopleConfig | null = null;
 
   private constructor(options: EnvironmentIdentityOptions, seeds: PurposeRing) {
-    const { tenant, environment, clock } = options;
+    const { tenant, environment } = options;
     this.#options = options;
     this.#revocations = new RevocationStream(options);
     this.#credentials = new ClientCredentials({ ...options, onFault: options.fault });
@@ -116,14 +118,8 @@ export class EnvironmentIdentity {
     this.environment = environment;
     this.issuer = issuerUrl(options.identityUrl, tenant, environment);
     this.recorder = createIssuanceRecorder({
-      tenant,
-      environment,
-      region: options.region,
-      node: options.node,
-      clock,
-      log: options.log,
+      ...options,
       pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
-      nextId: options.nextId,
     });
     this.#oauth = createOAuth({
       ...options,

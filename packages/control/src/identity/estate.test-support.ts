@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { kekFromBytes } from "@sallyport/kernel/seal/key-file.ts";
 import { Keyring, type KeyStorage, type WrappedKey } from "@sallyport/kernel/seal/keyring.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
+import { createRecipientKeyPair } from "@sallyport/kernel/seal/recipient.ts";
 import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
@@ -57,6 +58,8 @@ export interface TestEnvironment {
   readonly served: ServedIssuer;
   readonly ring: KeyRing;
   readonly leaves: Leaf[];
+  /** Sealed with the last leaf. */
+  reference?: Uint8Array | undefined;
   readonly record: IssuanceRecorder;
   /** What gateways have acknowledged. */
   acknowledged: number;
@@ -92,10 +95,14 @@ export interface TokenOver {
   readonly send?: TestSend;
 }
 
-const memoryLog = (environment: { leaves: Leaf[]; logBroken: boolean }) => ({
-  append: async (leaf: Uint8Array) => {
+/** What refusals are sealed to in tests. */
+export const testRecipient = createRecipientKeyPair(random);
+
+const memoryLog = (environment: { leaves: Leaf[]; logBroken: boolean; reference?: Uint8Array | undefined }) => ({
+  append: async (leaf: Uint8Array, reference?: Uint8Array) => {
     if (environment.logBroken) throw new Error("log-full");
     // Printed by the line below from a Leaf.
+    environment.reference = reference;
     environment.leaves.push(JSON.parse(Buffer.from(leaf).toString()) as Leaf);
     return { index: environment.leaves.length - 1 };
   },
@@ -110,6 +117,8 @@ export function testRecorder(environment: { leaves: Leaf[]; logBroken: boolean }
     region: "eu",
     node: "test",
     clock,
+    random,
+    recipient: testRecipient.publicKey,
     log: memoryLog(environment),
     pseudonym: (domain, value) => pseudonymize(pseudonymKey, "2026", domain, value),
     nextId: () => `test-${nextUlid()}`,

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { test } from "node:test";
+import { createRecipientKeyPair } from "@sallyport/kernel/seal/recipient.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { createIssuanceRecorder, refusalsPerWindowMax, refusalWindowMs } from "./issuance-record.ts";
+
+const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 
 function recorder() {
   const leaves: Leaf[] = [];
@@ -13,6 +17,8 @@ function recorder() {
     region: "eu",
     node: "control-1",
     clock: { now: () => state.now, monotonic: () => state.now },
+    random,
+    recipient: createRecipientKeyPair(random).publicKey,
     log: {
       append: async (leaf) => {
         leaves.push(parseLeaf(Buffer.from(leaf)));

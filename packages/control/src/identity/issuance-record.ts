@@ -1,10 +1,13 @@
 // Promises that every token issued and every refusal is a leaf, durable before the answer; floods of strangers are counted, not written one by one.
 // Trusts the log and the pseudonym function. Leaf: docs/formats/leaf.md ("issuance", "denials"), DESIGN §4 Records.
+import { hash } from "node:crypto";
 import { isIP } from "node:net";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
-import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import { createRecipientSealer, type RecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { FormerIssuanceFields, IssuanceFields, Leaf, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 
@@ -37,8 +40,8 @@ export interface RefusedFacts {
   readonly address: string;
   /** Absent: refused before it was known. */
   readonly grantType?: GrantWord;
-  /** Of a token that the policies refused, and why, for operators only. */
-  readonly token?: TokenFacts & { readonly errors: readonly string[] };
+  /** Of a token that the policies refused; `inputs` is for operators only and is sealed. */
+  readonly token?: TokenFacts & { readonly inputs: Readonly<Record<string, unknown>> };
 }
 
 export interface IssuanceRecorder {
@@ -58,6 +61,9 @@ export interface RecorderOptions {
   readonly clock: Clock;
   readonly log: Pick<LogHandle, "append">;
   readonly pseudonym: (domain: "client" | "token" | "address" | "subject", value: string) => Pseudonym;
+  /** Control's own X25519 public key: what operators may read of a refusal is sealed to it. */
+  readonly recipient: Uint8Array;
+  readonly random: Random;
   /** `<node>-<ulid>`. */
   readonly nextId: () => string;
 }
@@ -97,10 +103,12 @@ export function createIssuanceRecorder(options: RecorderOptions): IssuanceRecord
 
 class LogRecorder implements IssuanceRecorder {
   readonly #options: RecorderOptions;
+  readonly #sealer: RecipientSealer;
   readonly #windows = new Map<string, Window>();
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#sealer = createRecipientSealer(options);
   }
 
   async issued(facts: IssuedFacts): Promise<void> {
@@ -121,20 +129,31 @@ class LogRecorder implements IssuanceRecorder {
 
   async refused(facts: RefusedFacts): Promise<void> {
     if (facts.client === null && !this.#deservesLeaf(facts)) return;
-    await this.#append({
+    const id = this.#options.nextId();
+    const reference = this.#sealed(id, facts);
+    const leaf: Leaf = {
       t: "issuance",
       ...this.#common(),
-      id: this.#options.nextId(),
+      id,
       client: facts.client === null ? null : this.#options.pseudonym("client", facts.client),
       verdict: "deny",
       code: facts.code,
       token: null,
       expiresAt: 0,
-      inputs: null,
+      inputs: reference === undefined ? null : hash("sha256", reference, "hex"),
       ...(facts.token === undefined
         ? { ...nothingKnown, grantType: facts.grantType ?? null }
         : this.#about(facts.token)),
-    });
+    };
+    await this.#append(leaf, reference);
+  }
+
+  #sealed(id: string, { code, token }: RefusedFacts): Uint8Array | undefined {
+    if (token === undefined) return undefined;
+    const { tenant, environment } = this.#options;
+    const text = JSON.stringify({ id, code, ...token.inputs });
+    // A copy: the log hands its bytes to a thread, and the sealer's lie in a block that it uses again.
+    return Uint8Array.from(this.#sealer.seal(referenceContext({ tenant, environment, id }), Buffer.from(text)));
   }
 
   #about(
@@ -194,8 +213,8 @@ class LogRecorder implements IssuanceRecorder {
     return { tenant, environment, region, node, at: clock.now() };
   }
 
-  async #append(leaf: Leaf): Promise<void> {
-    await this.#options.log.append(printLeaf(leaf));
+  async #append(leaf: Leaf, reference?: Uint8Array): Promise<void> {
+    await this.#options.log.append(printLeaf(leaf), reference);
   }
 }
 

@@ -57,6 +57,8 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
     region,
     node,
     clock,
+    random,
+    recipient: foundations.opener.publicKey,
     log,
     pseudonym: (domain, value) => pseudonyms.now(operatorEnvironment, domain, value),
     nextId,

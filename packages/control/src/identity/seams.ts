@@ -49,8 +49,12 @@ export interface RefusedToken {
   readonly decision: MintDecision;
   readonly grantType: GrantWord;
   readonly policies: readonly string[];
-  /** For operators only. */
+  /** The rest is for operators only: what was asked, of whom, and what the policies said. */
   readonly errors: readonly string[];
+  readonly places: readonly string[];
+  readonly action: string;
+  readonly provider: string;
+  readonly context: Readonly<Record<string, unknown>>;
 }
 
 export interface GrantRefusal {

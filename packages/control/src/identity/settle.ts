@@ -2,7 +2,7 @@
 // to its client or a page that says nothing. Trusts the handlers for the code of a refusal. Specified in docs/identity.md "Refusals".
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { ProviderContext } from "oidc-provider";
-import type { IssuanceRecorder, RefusedFacts } from "./issuance-record.ts";
+import type { IssuanceRecorder, RefusedFacts, TokenFacts } from "./issuance-record.ts";
 import { errorPage } from "./oauth/error-page.ts";
 import type { RefusedToken } from "./seams.ts";
 import { answerOf, answerOfPushed, type PublicAnswer } from "./token-answer.ts";
@@ -55,10 +55,15 @@ function knownOf({ state }: ProviderContext): Pick<RefusedFacts, "grantType" | "
   };
 }
 
-function factsOf({ decision, grantType, policies, errors }: RefusedToken): NonNullable<RefusedFacts["token"]> {
+function factsOf(about: RefusedToken): NonNullable<RefusedFacts["token"]> {
+  const { decision, grantType, policies, errors, places, action, provider, context } = about;
   const { audience, binding, subject, grants = [], scopes: operations } = decision;
   const proof = binding.kind === "none" ? "bearer" : binding.kind;
-  return { audience, proof, grantType, subject: subject?.id ?? null, grants, operations, policies, errors };
+  const token: TokenFacts = { audience, proof, grantType, subject: subject?.id ?? null, grants, operations, policies };
+  const why = errors.length > 0 ? errors.join("; ") : `forbidden by ${policies.join(", ")}`;
+  const declaredAt = places.join(", ");
+  const facts = { why, policies: policies.join(", "), ...(declaredAt === "" ? {} : { declaredAt }) };
+  return { ...token, inputs: { stage: "token", facts, decision: { action, provider, ...context } } };
 }
 
 /** A refusal that may go to the client is a redirect already; every other one, and one without a record, is a page. */

@@ -28,16 +28,14 @@ export type Cleared = { readonly kind: "cleared"; readonly decision: ClearedDeci
 /** Asks the policies. A refusal says the same whatever they said; its code and policies are for the record. */
 export function clearToken(decided: DecidedToken, policy: IssuancePolicy): Cleared | GrantRefusal {
   const { decision, client, grantType } = decided;
-  const ruling = policy.rule({
-    action: decided.as === undefined ? "token:issue" : "token:exchange",
-    system: client.system,
-    provider: systemOfResource(decision.issuer, decision.audience) ?? "",
-    context: contextOf(decided),
-  });
+  const context = contextOf(decided);
+  const action = decided.as === undefined ? "token:issue" : "token:exchange";
+  const provider = systemOfResource(decision.issuer, decision.audience) ?? "";
+  const ruling = policy.rule({ action, system: client.system, provider, context });
   if (ruling.kind === "allow")
     return { kind: "cleared", decision: { ...decision, clearance: { grantType, policies: ruling.policies } } };
-  const { code, policies, errors } = ruling;
-  const about = { decision, grantType, policies, errors };
+  const { code, policies, errors, places } = ruling;
+  const about = { decision, grantType, policies, errors, places, action, provider, context };
   return { ...refuseGrant(errorFor[grantType], code, "policy does not allow this client such a token"), about };
 }
 

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { hash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { generatedPermitId } from "@sallyport/kernel/policy/generated-permit.ts";
+import { createRecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
+import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import { testRecipient } from "../estate.test-support.ts";
 import type { TestAnswer } from "../issuer.test-support.ts";
 import { ciAssertion, type EveryGrant, everyGrant, startEveryGrant } from "./every-grant.test-support.ts";
 
@@ -35,7 +39,7 @@ forEachDialect((_dialect, open) => {
       );
       const [leaf, ...more] = on.records();
       assert.deepEqual([leaf?.verdict, leaf?.code, leaf?.policies, more], ["deny", code, policies, []]);
-      return leaf;
+      return leaf ?? assert.fail("one record");
     };
     const grantOf = async () => {
       on.take({});
@@ -118,6 +122,29 @@ forEachDialect((_dialect, open) => {
       on.take({});
       assert.equal(text(await on.jwtBearer()), "200", "the grant without client authentication is served");
       assert.equal(text(await on.code()), "200");
+    });
+
+    test("what operators read of a refusal is sealed to control and named by the leaf: the policy with file and line, and what it was asked", async () => {
+      const { refresh } = await grantOf();
+      on.take({ [file]: `// tokens\n\n${forbid("issue", 'when { context.grantType == "refresh_token" }')}` });
+      const leaf = await refused(on.refresh(refresh), { error: "invalid_grant" });
+      const sealed = on.estate.production.reference ?? assert.fail("something was sealed");
+      assert.equal(leaf.inputs, hash("sha256", sealed, "hex"));
+      const opened = createRecipientOpener(testRecipient.privateKey).open(referenceContext(leaf), sealed);
+      const said = JSON.parse(Buffer.from(opened).toString());
+      assert.deepEqual(said.facts, { why: "forbidden by no-tokens", policies: "no-tokens", declaredAt: `${file}:3` });
+      assert.deepEqual(
+        [said.id, said.code, said.stage, said.decision.provider],
+        [leaf.id, "policy-denied", "token", "orders"],
+      );
+      assert.deepEqual(
+        [said.decision.grantType, said.decision.client, said.decision.address],
+        ["refresh_token", "portal", "127.0.0.1"],
+      );
+      on.take({ [file]: forbid("issue", "when { context has subjct }") });
+      await refused(on.clientCredentials(), { error: "unauthorized_client", code: "policy-error", policies: [] });
+      const failed = on.estate.production.reference ?? assert.fail("something was sealed");
+      assert.ok(!Buffer.from(failed).includes("subjct"), "sealed");
     });
 
     test("a refusal uses nothing up: code, refresh token and assertion are good once the policy is gone", async () => {

@@ -2,6 +2,7 @@
 // compiled for the estate in force and kernel/policy. Specified in docs/policy.md "Policies about tokens".
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { generatedPermitId } from "@sallyport/kernel/policy/generated-permit.ts";
+import { place } from "@sallyport/kernel/policy/policy-text.ts";
 import type { LoadedSlice, PolicyEngine, TokenContext } from "@sallyport/kernel/policy/port.ts";
 import type { TokenAction } from "@sallyport/kernel/policy/token-slice.ts";
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
@@ -27,6 +28,8 @@ export type TokenRuling =
       readonly policies: readonly string[];
       /** For operators only. */
       readonly errors: readonly string[];
+      /** `file:line` of each of the policies, for operators only. */
+      readonly places: readonly string[];
     };
 
 export interface IssuancePolicy {
@@ -56,10 +59,18 @@ export function createIssuancePolicy(options: IssuancePolicyOptions): IssuancePo
   const attributes = new Map<string, Readonly<Record<string, Scalar>>>(
     environment.systems.map((system) => [system.id, system.attributes]),
   );
-  return { rule: (question) => ruleBy(question, { environment: environment.name, loaded, attributes }) };
+  const places = placesOf(environment, compiler);
+  return { rule: (question) => ruleBy(question, { environment: environment.name, loaded, attributes, places }) };
+}
+
+function placesOf({ policies }: EnvironmentConfig, compiler: SliceCompiler): ReadonlyMap<string, string> {
+  const { policies: parsed, texts } = compiler.parse(policies);
+  return new Map(parsed.map(({ id, file, offset }) => [id, `${file}:${place(texts.get(file) ?? "", offset).line}`]));
 }
 
 interface Rules {
+  /** Policy id -> `file:line`. */
+  readonly places: ReadonlyMap<string, string>;
   readonly environment: string;
   readonly loaded: ReadonlyMap<string, LoadedSlice>;
   readonly attributes: ReadonlyMap<string, Readonly<Record<string, Scalar>>>;
@@ -69,7 +80,7 @@ function ruleBy({ action, system, provider, context }: TokenQuestion, rules: Rul
   const slice = rules.loaded.get(tokenSliceName(action, provider));
   if (slice === undefined) {
     const why = `nothing was compiled for ${action} of ${provider}`;
-    return { kind: "deny", code: "policy-error", policies: [], errors: [why] };
+    return { kind: "deny", code: "policy-error", policies: [], errors: [why], places: [] };
   }
   const { kind, policies, errors } = slice.decide({
     principal: { id: system, attributes: rules.attributes.get(system) ?? {} },
@@ -77,5 +88,7 @@ function ruleBy({ action, system, provider, context }: TokenQuestion, rules: Rul
     context: { ...context, environment: rules.environment },
   });
   if (kind === "allow") return { kind, policies };
-  return { kind: "deny", code: kind === "error" ? "policy-error" : "policy-denied", policies, errors };
+  const code = kind === "error" ? "policy-error" : "policy-denied";
+  const places = policies.flatMap((id) => rules.places.get(id) ?? []);
+  return { kind: "deny", code, policies, errors, places };
 }
