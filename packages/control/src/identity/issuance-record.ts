@@ -47,8 +47,8 @@ export interface RefusedFacts {
 export interface IssuanceRecorder {
   /** Resolves once the leaf is durable; rejects when it cannot be: then the token must not leave. */
   issued(facts: IssuedFacts): Promise<void>;
-  /** Resolves once the leaf is durable, or at once when it is only counted. */
-  refused(facts: RefusedFacts): Promise<void>;
+  /** Resolves with the leaf's id once it is durable, or with null at once when it is only counted. */
+  refused(facts: RefusedFacts): Promise<string | null>;
   /** Writes the counted leaves of windows that have ended; call about once a window and before closing. */
   flush(): Promise<void>;
 }
@@ -127,8 +127,8 @@ class LogRecorder implements IssuanceRecorder {
     });
   }
 
-  async refused(facts: RefusedFacts): Promise<void> {
-    if (facts.client === null && !this.#deservesLeaf(facts)) return;
+  async refused(facts: RefusedFacts): Promise<string | null> {
+    if (facts.client === null && !this.#deservesLeaf(facts)) return null;
     const id = this.#options.nextId();
     const reference = this.#sealed(id, facts);
     const leaf: Leaf = {
@@ -146,6 +146,7 @@ class LogRecorder implements IssuanceRecorder {
         : this.#about(facts.token)),
     };
     await this.#append(leaf, reference);
+    return id;
   }
 
   #sealed(id: string, { code, token }: RefusedFacts): Uint8Array | undefined {

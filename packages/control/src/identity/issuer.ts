@@ -102,7 +102,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     routes: (options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]).concat(options.routes ?? []),
     form: serve,
     roots: () => options.roots?.() ?? [],
-    refused: (code, address) => ports.record.refused({ client: null, code, address }),
+    refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
     metadata: () =>
       metadataOf(issuer, {

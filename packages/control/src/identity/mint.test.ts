@@ -15,7 +15,7 @@ let fill = 0;
 const ports = {
   clock: { now: () => now, monotonic: () => 0 },
   random: { bytes: (length: number) => new Uint8Array(length).fill(fill++) },
-  record: { issued: async () => undefined, refused: async () => undefined, flush: async () => undefined },
+  record: { issued: async () => undefined, refused: async () => null, flush: async () => undefined },
 };
 const decision = (over: Partial<ClearedDecision> = {}): ClearedDecision => ({
   issuer,

@@ -31,7 +31,9 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
   };
   let recorded = true;
   try {
-    if (context.state["waiting"] !== true) await parts.ports.record.refused(facts);
+    const id = context.state["waiting"] === true ? null : await parts.ports.record.refused(facts);
+    // Who has proven who it is may tell its operator what to look up.
+    if (id !== null && facts.client !== null) context.set("Sallyport-Record", id);
   } catch (fault) {
     parts.onFault(fault);
     recorded = false;

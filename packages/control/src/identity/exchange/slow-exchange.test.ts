@@ -20,7 +20,7 @@ test("an exchanged token ends with its subject token, however long the store and
     },
     monotonic: () => 0,
   };
-  const record = { issued: async () => undefined, refused: async () => undefined, flush: async () => undefined };
+  const record = { issued: async () => undefined, refused: async () => null, flush: async () => undefined };
   const random = { bytes: (length: number) => new Uint8Array(length).fill(7) };
   const exchange = [{ subject: "own", as: "delegate", operations: ["read"], depth: 1, binding: "keep" }] as const;
   const system = (id: string) => ({ id, clients: [{ id, keys: [] }], certificates: [] });

@@ -177,7 +177,12 @@ export async function startPages(
   const url = `https://localhost:${listener.address.port}`;
   const config: PeopleConfig = { signIn: ["passkey", "password"], idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 };
   const state = { refused: [] as string[], revoked: 0, config: config as PeopleConfig | null };
-  const record = { refused: async ({ code }: { readonly code: string }) => void state.refused.push(code) };
+  const record = {
+    refused: async ({ code }: { readonly code: string }) => {
+      state.refused.push(code);
+      return null;
+    },
+  };
   const open = (environment: string) =>
     openPeople({
       tenant: "main",

@@ -10,6 +10,8 @@ import type { IssuanceFields, Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { memoryEstateIo } from "../../registry/config/estate-io.ts";
 import { loadEstateFrom } from "../../registry/config/load.ts";
 import { operationsOf } from "../../snapshot/compile-token-policies.ts";
+import { deviceGrantType } from "../device/device-authorization.ts";
+import { createDevices } from "../device/parts.ts";
 import { directoryOf } from "../directory.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import { tokenExchangeGrantType } from "../exchange/decide-exchange.ts";
@@ -17,9 +19,18 @@ import { tokenExchange } from "../exchange/exchange-grant.ts";
 import { type ExchangeCommands, isRevokedIn } from "../exchange/revoked.ts";
 import { accessTokenUrn } from "../exchange/subject-token.ts";
 import { dpopProof, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
-import type { AuthorizationDesk } from "../oauth/interaction.ts";
+import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import { createOAuth } from "../oauth/parts.ts";
-import { codeFor, type Portal, portalCallback, postForm, redeem, refreshWith } from "../oauth/portal.test-support.ts";
+import {
+  codeFor,
+  login,
+  type Portal,
+  portalCallback,
+  postForm,
+  redeem,
+  refreshWith,
+} from "../oauth/portal.test-support.ts";
+import { digestOf } from "../oauth/sealed-objects.ts";
 import type { OAuthCommands } from "../oauth/store.ts";
 import type { IdentityCommands } from "../store.ts";
 import type { TokensCommands } from "../tokens/store.ts";
@@ -37,7 +48,7 @@ attributes: { region: eu }
 identity:
   client: portal
   keys: [portal.jwks.json]
-  grants: [client_credentials, authorization_code, refresh_token]
+  grants: [client_credentials, authorization_code, device_code, refresh_token]
   redirectUris: ["${portalCallback}"]
 uses:
   - { to: orders, purpose: Show a customer their orders, operations: [order.list, order.create] }
@@ -75,6 +86,7 @@ export const everyGrant = [
   "client_credentials",
   "authorization_code",
   "refresh_token",
+  "device_code",
   "jwt-bearer",
   "token-exchange",
 ] as const;
@@ -87,6 +99,8 @@ export interface EveryGrant {
   clientCredentials(over?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   code(): Promise<TestAnswer>;
   refresh(token: string): Promise<TestAnswer>;
+  /** Begun, allowed and asked for. */
+  device(): Promise<TestAnswer>;
   jwtBearer(assertion?: string): Promise<TestAnswer>;
   exchange(subjectToken: string, over?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   /** Issuance leaves since the last call; challenges for a nonce are left out. */
@@ -113,6 +127,7 @@ export function ciAssertion(issuer: string): string {
 
 export async function startEveryGrant(store: Store<EveryCommands>): Promise<EveryGrant> {
   const desks = new Map<string, AuthorizationDesk>();
+  const deviceDesks = new Map<string, DeviceDesk>();
   const pushes = { count: 0 };
   const jwks = Buffer.from(
     JSON.stringify({ keys: [{ ...rsa.publicKey.export({ format: "jwk" }), kid: "r1", alg: "RS256" }] }),
@@ -121,13 +136,24 @@ export async function startEveryGrant(store: Store<EveryCommands>): Promise<Ever
     const revoked = async () => void pushes.count++;
     const oauth = createOAuth({ issuer, place, store, keyring, record, directory, clock, random, revoked });
     desks.set(place.environment, oauth.desk);
+    const devices = createDevices({
+      ...{ issuer, place, store, keyring, record, directory, clock, random, revoked },
+      secret: random.bytes(32),
+      servesPeople: () => true,
+    });
+    deviceDesks.set(place.environment, devices.desk);
     const trusted = trustedOf(issuer, { store, place, jwks });
     const keys = () => estate.production.ring.view().keys;
     const isRevoked = (token: Parameters<typeof isRevokedIn>[2]) => isRevokedIn(store, place, token);
     return {
-      grants: [...oauth.grants, tokenExchange({ issuer, keys, trusted, crypto: createTokenCrypto(), isRevoked })],
+      grants: [
+        ...oauth.grants,
+        devices.grant,
+        tokenExchange({ issuer, keys, trusted, crypto: createTokenCrypto(), isRevoked }),
+      ],
       openGrants: [jwtBearer(trusted)],
       authorization: oauth.authorization,
+      endpoints: [devices.endpoint],
       metadata: () => oauth.metadata,
     };
   });
@@ -143,7 +169,7 @@ export async function startEveryGrant(store: Store<EveryCommands>): Promise<Ever
     portal,
     estate,
     take,
-    ...askingAs(portal),
+    ...askingAs(portal, deviceDesks.get("production") ?? assert.fail("made with its desk")),
     records: () => {
       const fresh = estate.production.leaves.slice(seen);
       seen = estate.production.leaves.length;
@@ -211,7 +237,7 @@ function takeWith(estate: TestEstate, portalKey: TestKey): EveryGrant["take"] {
   };
 }
 
-function askingAs(portal: Portal): Omit<EveryGrant, "portal" | "estate" | "take" | "records"> {
+function askingAs(portal: Portal, devices: DeviceDesk): Omit<EveryGrant, "portal" | "estate" | "take" | "records"> {
   const { issuer, estate, ca } = portal;
   const url = `${issuer}/token`;
   const prove = async (): Promise<string> => {
@@ -226,6 +252,13 @@ function askingAs(portal: Portal): Omit<EveryGrant, "portal" | "estate" | "take"
       post({ grant_type: "client_credentials", resource: portal.resource("billing"), ...over }),
     code: async () => redeem(portal, await codeFor(portal)),
     refresh: (token) => refreshWith(portal, token),
+    device: async () => {
+      const asked = new URLSearchParams({ resource: portal.resource("orders") });
+      const { body } = await postForm(portal, "/device_authorization", asked);
+      const code = String(body["device_code"]);
+      assert.equal(await devices.allow(digestOf(code), login()), true);
+      return post({ grant_type: deviceGrantType, device_code: code });
+    },
     jwtBearer: async (assertion = ciAssertion(issuer)) => {
       const form = new URLSearchParams({
         grant_type: jwtBearerGrantType,

@@ -39,6 +39,7 @@ forEachDialect((_dialect, open) => {
       );
       const [leaf, ...more] = on.records();
       assert.deepEqual([leaf?.verdict, leaf?.code, leaf?.policies, more], ["deny", code, policies, []]);
+      assert.equal(answer.headers["sallyport-record"], leaf?.id, "what the client's operator looks up");
       return leaf ?? assert.fail("one record");
     };
     const grantOf = async () => {
@@ -51,6 +52,7 @@ forEachDialect((_dialect, open) => {
       await on.clientCredentials(),
       await on.code(),
       await on.refresh(refresh),
+      await on.device(),
       await on.jwtBearer(),
       await on.exchange(access),
     ];
@@ -72,6 +74,7 @@ forEachDialect((_dialect, open) => {
         "portal-to-billing",
         "portal-to-orders",
         "portal-to-orders",
+        "portal-to-orders",
         "batch-to-billing",
         "portal-to-billing",
       ];
@@ -80,9 +83,9 @@ forEachDialect((_dialect, open) => {
         permits.map((id) => [generatedPermitId(id)]),
       );
       const users = given.map(({ subject }) => subject);
-      assert.deepEqual([users[0], users[3]], [null, null], "machines act for themselves");
+      assert.deepEqual([users[0], users[4]], [null, null], "machines act for themselves");
       assert.match(String(users[1]), /^2026:[A-Za-z0-9_-]{22}$/);
-      assert.deepEqual([users[2], users[4]], [users[1], users[1]], "one user, one pseudonym");
+      assert.deepEqual([users[2], users[3], users[5]], [users[1], users[1], users[1]], "one user, one pseudonym");
       for (const [index, answer] of answers.entries()) {
         const { gid = [], scope, jti } = claimsOf(answer) as { gid?: string[]; scope?: string; jti: string };
         assert.deepEqual(given[index]?.grants, gid);
@@ -91,7 +94,7 @@ forEachDialect((_dialect, open) => {
       }
       const personal = JSON.stringify(given);
       for (const one of ["usr_", "ses_", "eyJ"]) assert.ok(!personal.includes(one), one);
-      assert.deepEqual(given[4]?.operations, ["billing:invoice.read", "billing:invoice.refund"]);
+      assert.deepEqual(given[5]?.operations, ["billing:invoice.read", "billing:invoice.refund"]);
 
       const next = await grantOf();
       on.take({ [file]: forbid("issue") + forbid("exchange").replace("no-tokens", "no-exchange") });
@@ -100,6 +103,7 @@ forEachDialect((_dialect, open) => {
         "400 unauthorized_client",
         "400 invalid_grant",
         "400 invalid_grant",
+        "400 access_denied",
         "400 invalid_grant",
         "400 invalid_target",
       ]);

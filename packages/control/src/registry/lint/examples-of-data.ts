@@ -155,6 +155,18 @@ export const dataExamples: RuleExamples = {
     good: policy('forbid (principal, action, resource) unless { context.proof == "mtls" };'),
     waive: "during an incident, until the day it should be over.",
   },
+  "tokens-forbidden": {
+    bad: policy('forbid (principal, action == Action::"token:issue", resource);'),
+    good: policy('forbid (principal, action == Action::"token:issue", resource) when { context.binding == "none" };'),
+    waive: "during an incident, until the day it should be over.",
+  },
+  "forbid-leaves-tokens": {
+    bad: policy('forbid (principal in System::"orders", action, resource) unless { context.proof == "mtls" };'),
+    good: policy(
+      'forbid (principal in System::"orders", action == Action::"billing:invoice.read", resource) unless { context.proof == "mtls" };',
+    ),
+    waive: "where no service checks tokens without a gateway.",
+  },
   "policy-never-applies": {
     bad: policy('forbid (principal in System::"billing", action == Action::"billing:invoice.read", resource);'),
     good: policy('forbid (principal in System::"orders", action == Action::"billing:invoice.read", resource);'),

@@ -57,3 +57,21 @@ test("there are at least thirty rules of security, each with words of its own", 
     assert.match(fix, /^[a-z].{6,}[^.]$/, id);
   }
 });
+
+test("a policy about tokens is one that applies where an integration could get such a token, and a permit for tokens changes nothing", () => {
+  const rulesOf = (text: string) =>
+    lintFiles(filesOf(`// policies/tokens.cedar\n@id("t")\n${text}`)).flatMap(({ rule, file }) =>
+      file === "policies/tokens.cedar" ? [rule] : [],
+    );
+  const forbid = (scope: string) => `forbid (${scope}) when { context.binding == "none" };`;
+  assert.deepEqual(rulesOf(forbid('principal in System::"orders", action == Action::"token:issue", resource')), []);
+  assert.deepEqual(rulesOf(forbid('principal in System::"billing", action == Action::"token:issue", resource')), [
+    "policy-never-applies",
+  ]);
+  assert.deepEqual(rulesOf(forbid('principal, action == Action::"token:exchange", resource')), [
+    "policy-never-applies",
+  ]);
+  assert.deepEqual(rulesOf('permit (principal, action == Action::"token:issue", resource);'), [
+    "permit-changes-nothing",
+  ]);
+});

@@ -2,6 +2,8 @@
 // Trusts the parsed form of kernel/policy; what does not parse or validate is said by the slice compiler. Pages: docs/lint.
 import { canApply } from "@sallyport/kernel/policy/applies.ts";
 import { entityOf, type ParsedPolicy, place } from "@sallyport/kernel/policy/policy-text.ts";
+import { isAboutToken, tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
+import { tokenGrants } from "../../snapshot/compile-token-policies.ts";
 import type { Spot } from "../config/finding.ts";
 import {
   type Hit,
@@ -14,6 +16,33 @@ import {
 } from "./rule.ts";
 
 export const policyRules: readonly Rule[] = [
+  {
+    id: "tokens-forbidden",
+    severity: "warning",
+    title: "A forbid for every token of everybody",
+    why: "Nobody gets a token in this environment, and whoever has one loses access within minutes; as an emergency brake it is easily forgotten.",
+    fix: "add a `when`, name a principal or a resource, or suspend the integrations that should stop",
+    waivable: true,
+    check: onPolicies(({ policies, spotOf }) =>
+      policies
+        .filter(({ json }) => json.effect === "forbid" && isAboutTokens(json) && json.conditions.length === 0)
+        .filter(({ json }) => json.principal.op === "All" && json.resource.op === "All" && json.action.op !== "All")
+        .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` refuses every token` })),
+    ),
+  },
+  {
+    id: "forbid-leaves-tokens",
+    severity: "info",
+    title: "A forbid without an action, which says nothing about tokens",
+    why: "It denies crossings at gateways; tokens are still issued, and a service that checks them itself still takes them.",
+    fix: 'write a second one for `action in [Action::"token:issue", Action::"token:exchange"]`, or name the operations it is for',
+    waivable: true,
+    check: onPolicies(({ policies, spotOf }) =>
+      policies
+        .filter(({ json }) => json.effect === "forbid" && json.action.op === "All" && !isAboutTokens(json))
+        .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` is about every operation and no token` })),
+    ),
+  },
   {
     id: "policy-invalid",
     severity: "error",
@@ -98,7 +127,8 @@ export const policyRules: readonly Rule[] = [
       const hits = lint.environments.flatMap((environment) => {
         const view = viewOf(environment);
         return view.policies.flatMap((policy): { readonly id: string; readonly hit: Hit }[] => {
-          if (view.granted.some((subject) => appliesTo(policy, subject))) matters.add(policy.id);
+          if (view.granted.some((subject) => appliesTo(policy, subject)) || appliesToTokens(policy, environment))
+            matters.add(policy.id);
           const hit = { at: view.spotOf(policy), message: `\`${policy.id}\` falls on nothing that is granted` };
           return [{ id: policy.id, hit }];
         });
@@ -117,6 +147,8 @@ export const policyRules: readonly Rule[] = [
       policies
         .filter(({ json }) => json.effect === "permit")
         .filter((policy) => {
+          // Nothing asks for a permit before a token is signed but the grant's own.
+          if (policy.json.action.op !== "All" && isAboutTokens(policy.json)) return true;
           const under = granted.filter((subject) => appliesTo(policy, subject));
           return under.length > 0 && under.every(({ operation }) => operation.authorize === "grant");
         })
@@ -170,6 +202,25 @@ function appliesTo(policy: ParsedPolicy, { system, action, grantedBy }: Operatio
   if (!canApply(policy.json, action, system.id)) return false;
   const caller = callerOf(policy);
   return caller === undefined || grantedBy.some(({ from }) => from === caller);
+}
+
+/** As slices of token actions are made: something must be granted that the policy's scope can fall on. */
+function appliesToTokens(policy: ParsedPolicy, { config }: LintEnvironment): boolean {
+  const caller = callerOf(policy);
+  return tokenActions.some(
+    (action) =>
+      isAboutToken(policy.json, action) &&
+      config.integrations.some(
+        ({ from, to }) =>
+          canApply(policy.json, action, to) &&
+          (caller === undefined || from === caller) &&
+          tokenGrants(config.integrations, action, to).some((grant) => grant.from === from),
+      ),
+  );
+}
+
+function isAboutTokens(policy: ParsedPolicy["json"]): boolean {
+  return tokenActions.some((action) => isAboutToken(policy, action));
 }
 
 /** The one system whose calls the policy is about, or undefined: everybody's. */
