@@ -11,6 +11,7 @@ import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoke
 import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { handleCommands, handleMigrations } from "./identity/tokens/handles.ts";
 import { tokensCommands } from "./identity/tokens/store.ts";
 import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
@@ -30,6 +31,7 @@ export const commands = {
   ...secretCommands,
   ...trustCommands,
   ...exchangeCommands,
+  ...handleCommands,
 } satisfies CommandTable;
 
 export const migrations: readonly Migration[] = [
@@ -41,6 +43,7 @@ export const migrations: readonly Migration[] = [
   ...secretMigrations,
   ...trustMigrations,
   ...exchangeMigrations,
+  ...handleMigrations,
   ...auditMigrations,
   ...backupMigrations,
 ];

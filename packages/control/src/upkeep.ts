@@ -50,6 +50,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
       for (let round = 0; round < purgeRoundsMax && (await store.run("endExpiredSessions", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgePeople", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeOAuth", null)) > 0; round += 1);
+      for (let round = 0; round < purgeRoundsMax && (await store.run("purgeHandles", null)) > 0; round += 1);
       for (const { node } of hub.connected()) await store.run("touchNode", { node });
       if (clock.now() < hopDueMs) return;
       hopDueMs = clock.now() + hopRenewalMs;

@@ -16,6 +16,7 @@ import { beginExchange, type EstateLease, type Exchange, type ExchangeStart } fr
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
 import { createPeerJudge } from "./identify/certificate.ts";
+import { Handles } from "./identify/handles.ts";
 import { createNonces } from "./identify/nonce.ts";
 import { openOutside } from "./identify/outside.ts";
 import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/replay-set.ts";
@@ -241,7 +242,7 @@ class RunningGateway implements Gateway {
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
-    const { clock, random, logger, node, tenant, environment, tables } = this.#options;
+    const { clock, random, logger, node, tenant, environment, tables, feed } = this.#options;
     const judge = createPeerJudge(() => clock.now());
     const epoch = Buffer.from(random.bytes(12)).toString("base64url");
     const cache: Gate["identify"]["cache"] = new TokenCache(tokenCacheEntriesMax);
@@ -256,6 +257,7 @@ class RunningGateway implements Gateway {
         ...{ tenant, environment, cache, outside, crypto },
         ring: this.#ring,
         revocations: this.#revocations,
+        handles: new Handles({ ask: (digest) => feed.handle(digest), monotonic: () => clock.monotonic() }),
         nonces: createNonces(random.bytes(32), { node, epoch }),
         replays: openReplaySet(allocateReplaySet(tables?.replaySlots ?? replaySetSlots), random.bytes(32)),
         now: () => clock.now(),

@@ -48,6 +48,8 @@ export const problems = {
   "credentials-missing": stranger(401, "Authentication is required"),
   "credentials-malformed": stranger(401, "Authentication is required"),
   "token-malformed": stranger(401, "Authentication is required"),
+  "token-unknown": stranger(401, "Authentication is required"),
+  "token-unresolved": stranger(503, "The gateway cannot tell now what this token stands for", true),
   "token-algorithm": stranger(401, "Authentication is required"),
   "token-key-unknown": stranger(401, "Authentication is required"),
   "token-signature": stranger(401, "Authentication is required"),

@@ -40,6 +40,7 @@ const nodeRoutes = [
   ["POST", "/channel/v1/renew"],
   ["POST", "/channel/v1/listener-certificate"],
   ["GET", `/channel/v1/blobs/${blobOfProduction}`],
+  ["GET", `/channel/v1/handles/${"A".repeat(43)}`],
   ["GET", "/anything"],
 ] as const;
 
@@ -126,6 +127,30 @@ test(
     assert.equal((await get(blobOfStaging, staging)).status, 200);
     for (const id of ["../../join/v1", blobOfProduction.toUpperCase(), `${blobOfProduction}0`, "%00"]) {
       assert.equal((await get(id, certificate)).status, 404, id);
+    }
+  },
+);
+
+test(
+  "attack: a node asks for a handle of another environment: control answers for the node's own, and only by whole digests",
+  bounded,
+  async () => {
+    const digest = "A".repeat(43);
+    const own = await openTestChannel({
+      ports: {
+        handle: async (address, asked) => (address.group === "production-eu" && asked === digest ? "a.b.c" : null),
+      },
+    });
+    try {
+      const { certificate } = own.addNode("gw-handles");
+      const { certificate: staging } = own.addNode("gw-handles-staging", "staging-eu");
+      const get = (id: string, client: TestCertificate) => ask(own, `/channel/v1/handles/${id}`, { client });
+      assert.deepEqual(await get(digest, certificate), { status: 200, body: '{"token":"a.b.c"}' });
+      assert.deepEqual(await get(digest, staging), { status: 200, body: '{"token":null}' });
+      for (const id of [`${digest}A`, digest.slice(1), `${digest}?x=1`.slice(1), "../up", `${digest.slice(2)}%41`])
+        assert.equal((await get(id, certificate)).status, 404, id);
+    } finally {
+      await own.close();
     }
   },
 );

@@ -27,6 +27,8 @@ export interface ChannelPorts {
   /** Current sequences of an environment, for heartbeats. */
   sequences(address: NodeAddress): { readonly keySeq: number; readonly revocationSeq: number };
   blob(address: NodeAddress, id: string): Promise<Uint8Array | null>;
+  /** The token behind a handle of the node's environment, by the handle's digest; null: there is none. */
+  handle(address: NodeAddress, digest: string): Promise<string | null>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
   epoch(): number;
   now(): number;
@@ -157,6 +159,8 @@ export class ChannelListener {
       return this.#certify(request, response, (wanted) => this.#ports.renew(address, wanted));
     if (route === "POST /channel/v1/listener-certificate")
       return this.#certify(request, response, (wanted) => this.#ports.listenerCertificate(address, wanted));
+    const handle = /^GET \/channel\/v1\/handles\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
+    if (handle !== undefined) return json(response, { token: await this.#ports.handle(address, handle) });
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
     const bytes = await this.#ports.blob(address, blob);

@@ -78,6 +78,8 @@ export class ChannelService {
       sequences: (address) =>
         this.#options.identity(address.environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
       blob: (address, id) => store.run("readBlob", { tenant: address.tenant, group: address.group, id }),
+      handle: async ({ environment }, digest) =>
+        (await this.#options.identity(environment)?.handles.open(digest)) ?? null,
       receive: (address, message) => this.receive(address, message),
       epoch,
       now: () => clock.now(),

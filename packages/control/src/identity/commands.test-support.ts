@@ -4,6 +4,7 @@ import { backupMigrations } from "../backup/store.ts";
 import { exchangeCommands, exchangeMigrations } from "./exchange/revoked.ts";
 import { oauthCommands, oauthMigrations } from "./oauth/store.ts";
 import { identityCommands, identityMigrations } from "./store.ts";
+import { handleCommands, handleMigrations } from "./tokens/handles.ts";
 import { tokensCommands } from "./tokens/store.ts";
 import { trustCommands, trustMigrations } from "./trust/store.ts";
 
@@ -14,11 +15,13 @@ export const commands = {
   ...trustCommands,
   ...exchangeCommands,
   ...tokensCommands,
+  ...handleCommands,
 };
 export const migrations = [
   ...identityMigrations,
   ...oauthMigrations,
   ...trustMigrations,
   ...exchangeMigrations,
+  ...handleMigrations,
   ...backupMigrations,
 ];

@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { ClientAuthentication, ClientConfig } from "../registry/config/estate.ts";
+import type { ClientAuthentication, ClientConfig, TokenForm } from "../registry/config/estate.ts";
 import { type ExchangeRule, tokenExchangeGrantType } from "./exchange/decide-exchange.ts";
 
 /** A public key a client may sign assertions with. */
@@ -69,6 +69,8 @@ export interface Directory {
   readonly clients: ReadonlyMap<string, IdentityClient>;
   /** Active integrations from one system to another; empty when nothing is granted. */
   grants(from: string, to: string): readonly IdentityGrant[];
+  /** What tokens for a system look like to their clients. */
+  tokenForm(system: string): TokenForm;
 }
 
 /** The parts of a registered estate that decide about tokens; SystemConfig and IntegrationConfig of registry/config have this shape. */
@@ -88,6 +90,8 @@ export interface DirectoryParts {
       readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
     }[];
     readonly certificates: readonly CertificateIdentity[];
+    /** Default: `jwt`. */
+    readonly tokens?: TokenForm;
   }[];
   readonly integrations: readonly {
     readonly id: string;
@@ -164,7 +168,13 @@ export function directoryOf(parts: DirectoryParts): Directory {
   // Secrets are looked up at each request, so that a change of one builds nothing anew.
   const shapes = [...clients.values()].map(({ secrets: _, ...shape }) => shape);
   const version = hash("sha256", JSON.stringify(shapes.sort((a, b) => (a.id < b.id ? -1 : 1))), "base64url");
-  return { version, clients, grants: (from, to) => grants.get(`${from} ${to}`) ?? [] };
+  const forms = new Map(parts.systems.map(({ id, tokens }) => [id, tokens ?? "jwt"]));
+  return {
+    version,
+    clients,
+    grants: (from, to) => grants.get(`${from} ${to}`) ?? [],
+    tokenForm: (system) => forms.get(system) ?? "jwt",
+  };
 }
 
 type DeclaredRule = NonNullable<DirectoryParts["integrations"][number]["exchange"]>[number];

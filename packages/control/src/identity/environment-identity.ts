@@ -41,6 +41,7 @@ import { createReplayGuard } from "./replay.ts";
 import { RevocationStream, type RevocationsMessage } from "./revocation-stream.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
 import type { GrantPorts } from "./token-grant.ts";
+import { TokenHandles } from "./tokens/handles.ts";
 import { introspection } from "./tokens/introspection.ts";
 import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-token.ts";
 import { tokenMetadata } from "./tokens/metadata.ts";
@@ -98,6 +99,7 @@ export class EnvironmentIdentity {
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
   readonly hopKeys = new HopKeys();
+  readonly handles: TokenHandles;
   readonly #credentials: ClientCredentials;
   /** Keys that clients publish. */
   readonly published: PublishedKeys;
@@ -130,6 +132,12 @@ export class EnvironmentIdentity {
       revoked: () => this.pushRevocations(),
     });
     this.#devices = this.#openDevices();
+    this.handles = new TokenHandles({
+      ...options,
+      issuer: this.issuer,
+      place: { tenant, environment },
+      directory: () => this.#directory,
+    });
     this.trusted = createTrustedIssuers(this.issuer, options);
     const ports = this.#ports();
     this.served = createIssuer({
@@ -205,6 +213,7 @@ export class EnvironmentIdentity {
       clock,
       random,
       record: this.recorder,
+      present: this.handles.present,
       directory: () => this.#directory,
       policy: this.policy,
       replay: createReplayGuard(store),
@@ -221,6 +230,7 @@ export class EnvironmentIdentity {
       keys: () => this.#view().keys,
       trusted: this.trusted,
       crypto: createTokenCrypto(),
+      read: this.handles.read,
       isRevoked: (token) => isRevokedIn(store, { tenant, environment }, token),
     });
   }
@@ -376,6 +386,7 @@ export class EnvironmentIdentity {
       store,
       crypto: createTokenCrypto(),
       clock,
+      read: this.handles.read,
     };
   }
 

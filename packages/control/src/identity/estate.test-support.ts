@@ -25,6 +25,7 @@ import {
 } from "./issuer.test-support.ts";
 import { createIssuer, type IssuerOptions, issuerUrl } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
+import type { MintPorts } from "./mint.ts";
 import { createNonceBook } from "./nonce.ts";
 import { grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
@@ -162,7 +163,8 @@ export function directoryWith(name: string, keys: ReadonlyMap<string, readonly C
 export type TestParts = Pick<
   IssuerOptions,
   "authentication" | "grants" | "openGrants" | "endpoints" | "routes" | "metadata" | "authorization"
->;
+> &
+  Pick<MintPorts, "present">;
 
 /** What parts may stand on. */
 export interface TestMade {
@@ -211,6 +213,13 @@ export async function startEstate(
       rotateEveryMs: Number.POSITIVE_INFINITY,
       onChange: () => undefined,
     });
+    const { present, ...own } = parts({
+      issuer,
+      place: { tenant: "main", environment: name },
+      keyring,
+      record,
+      directory: () => state.directory,
+    });
     const served = createIssuer({
       tenant: "main",
       environment: name,
@@ -226,15 +235,10 @@ export async function startEstate(
         nonces: createNonceBook({ secret: random.bytes(32), domain: issuer, clock }),
         checkProof: createProofCheck(createTokenCrypto()),
         checkCertificate,
+        ...(present === undefined ? {} : { present }),
       },
       onFault: (fault) => faults.push(fault),
-      ...parts({
-        issuer,
-        place: { tenant: "main", environment: name },
-        keyring,
-        record,
-        directory: () => state.directory,
-      }),
+      ...own,
     });
     return Object.assign(state, { issuer, served, ring, record });
   };

@@ -72,15 +72,16 @@ export interface MintPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly record: IssuanceRecorder;
+  /** The text a signed token leaves as (tokens/handles.ts); absent: as it is. */
+  readonly present?: (token: string, claims: AccessTokenClaims) => Promise<string>;
 }
 
 /**
- * Signs one machine access token and resolves once its issuance is durable in the log. Writes nothing to the store.
+ * Signs one machine access token and resolves once its issuance is durable in the log. Writes nothing to the store but what its form needs.
  * Throws AssertionError for a decision that breaks a promise of this file (a bug), and whatever the recorder throws: then no token leaves.
  */
 export async function mint(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
-  const claims = claimsOf(decision, ports);
-  const token = signAccessToken(claims, signer);
+  const { token, claims } = await prepare(decision, signer, ports);
   await recordMinted({ claims, clearance: decision.clearance }, ports);
   return { token, claims };
 }
@@ -89,9 +90,10 @@ export async function mint(decision: ClearedDecision, signer: TokenSigner, ports
  * Signs without recording, for a caller that has to store the answer before it may leave: nothing leaves before `recordMinted` has resolved.
  * Throws AssertionError as `mint` does.
  */
-export function prepare(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): MintedToken {
+export async function prepare(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
   const claims = claimsOf(decision, ports);
-  return { token: signAccessToken(claims, signer), claims };
+  const token = signAccessToken(claims, signer);
+  return { token: (await ports.present?.(token, claims)) ?? token, claims };
 }
 
 /** Resolves once the issuance of a token is durable in the log; rejects when it cannot be: then the token must not leave. */

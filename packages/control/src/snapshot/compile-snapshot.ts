@@ -128,6 +128,7 @@ function needsOf(
     observe: observes.some((one) => one !== undefined),
     passthrough: systems.some((one) => one.passthrough !== undefined),
     "outside-tokens": issuers.some(({ gateways }) => gateways !== undefined),
+    "token-handles": systems.some(({ tokens }) => tokens === "opaque"),
     "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
     // A `forbid` that first asks whether a signal is there would forbid nothing where it is never made.
     signals: slices.some(({ reads }) => signalNames.some((name) => reads.context.includes(name))),

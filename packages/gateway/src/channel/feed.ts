@@ -46,6 +46,7 @@ const knownMessages = new Set([
 export function createChannelFeed(options: FeedOptions): SnapshotFeed {
   return {
     blob: (id) => options.transport.get(`/channel/v1/blobs/${id}`),
+    handle: async (digest) => tokenOf(await options.transport.get(`/channel/v1/handles/${digest}`)),
     open(on) {
       const connection = new Connection(options, on);
       return {
@@ -54,6 +55,14 @@ export function createChannelFeed(options: FeedOptions): SnapshotFeed {
       };
     },
   };
+}
+
+/** The answer about a handle; throws for anything else than docs/formats/join.md says: it must not pass for "there is none". */
+function tokenOf(body: Uint8Array): string | null {
+  const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  const token = typeof value === "object" && value !== null && "token" in value ? value.token : undefined;
+  if (token === null || typeof token === "string") return token;
+  throw new Error("the answer about a handle is none of docs/formats/join.md");
 }
 
 /** One message up after the other: of two acknowledgements in flight at once, the older could arrive last and be believed. */

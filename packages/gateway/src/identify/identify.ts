@@ -11,6 +11,7 @@ import {
 } from "@sallyport/protocol/token/access-token.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
+import { handlePrefix, isHandle } from "@sallyport/protocol/token/handle.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
@@ -19,6 +20,7 @@ import type { TokenRing } from "../snapshot/token-ring.ts";
 import type { PeerJudgement } from "./certificate.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { nothingPresented, withPlace } from "./explain.ts";
+import type { HandleAnswer, Handles } from "./handles.ts";
 import type { Nonces } from "./nonce.ts";
 import { acceptOutside, findOutside, type OutsidePorts, type OutsideToken, readOutside } from "./outside.ts";
 import type { Kept } from "./presented.ts";
@@ -34,6 +36,7 @@ export interface IdentifyPorts {
   readonly ring: TokenRing;
   readonly revocations: Revocations;
   readonly cache: TokenCache<SignedAccessToken>;
+  readonly handles: Handles;
   /** Tokens of issuers outside. */
   readonly outside: OutsidePorts;
   readonly crypto: TokenCrypto;
@@ -50,8 +53,8 @@ interface Proven {
   readonly issuedAtMs: number | null;
 }
 
-/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs` and `nonce` of the exchange. */
-export function identify(exchange: Exchange, ports: IdentifyPorts): Deny | null {
+/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs` and `nonce` of the exchange. Waits only where a handle is new here. */
+export function identify(exchange: Exchange, ports: IdentifyPorts): Promise<Deny | null> | Deny | null {
   const { request, lease } = exchange;
   if (request === null || lease === null) return deny("identify", "not-ready");
   const peer = ports.peer(exchange, lease.estate);
@@ -61,7 +64,32 @@ export function identify(exchange: Exchange, ports: IdentifyPorts): Deny | null 
     kept === null || (dpop !== undefined && dpop.length > 1)
       ? readCredentials(authorization, dpop)
       : ({ kind: "token", scheme: kept.scheme, token: kept.token, proof: dpop?.[0] ?? null } as const);
-  const proven = prove({ exchange, estate: lease.estate, peer, ports, kept }, credentials);
+  const on: Case = { exchange, estate: lease.estate, peer, ports, kept, inside: null };
+  if (credentials.kind !== "token" || !credentials.token.startsWith(handlePrefix))
+    return conclude(on, prove(on, credentials));
+  const inside = openHandle(on, credentials);
+  if (inside instanceof Promise) return inside.then((late) => conclude(on, proveInside(on, credentials, late)));
+  return conclude(on, proveInside(on, credentials, inside));
+}
+
+/** What the handle stands for, where it was not verified here before; null: it was. */
+function openHandle(on: Case, { token, scheme }: Credentials): Promise<HandleAnswer> | Deny | null {
+  const { ports, estate, exchange } = on;
+  if (!isHandle(token)) return deny("identify", "token-malformed", { why: "a handle whose checksum does not fit" });
+  const tokenHash = on.kept?.tokenHash ?? hashToken(token);
+  const { issuer } = estate.object;
+  const validator = validatorOf(ports.ring);
+  if (on.kept?.issuer === issuer && on.kept.validator === validator) return null;
+  if (ports.cache.has(tokenCacheKey({ issuer, validator, tokenHash, binding: scheme }))) return null;
+  return ports.handles.find(tokenHash, exchange.source.prefix);
+}
+
+function proveInside(on: Case, credentials: Credentials, inside: HandleAnswer | null): Proven | Deny {
+  if (inside?.kind === "deny") return inside;
+  return proveByToken({ ...on, inside: inside?.token ?? null }, credentials);
+}
+
+function conclude({ exchange, ports }: Case, proven: Proven | Deny): Deny | null {
   if ("kind" in proven) {
     if (proven.stage === "identify") exchange.nonce = ports.nonces.current(ports.now());
     return proven;
@@ -79,6 +107,8 @@ interface Case {
   readonly ports: IdentifyPorts;
   /** This connection presented the same token before. */
   readonly kept: Kept | null;
+  /** The token behind the handle that was presented; null: what was presented is the token, or was verified before. */
+  readonly inside: string | null;
 }
 
 function prove(on: Case, credentials: ReturnType<typeof readCredentials>): Proven | Deny {
@@ -160,12 +190,15 @@ function readCached(credentials: Credentials, tokenHash: string, on: Case): Sign
   const presented = { token: credentials.token, scheme: credentials.scheme, tokenHash };
   const found = known === undefined && outside !== null ? findOutside(presented, outside, ports.outside) : undefined;
   if (found !== undefined) return found;
-  const signed = known ?? readAccessToken(credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
+  const signed =
+    known ?? readAccessToken(on.inside ?? credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
   if (signed.kind === "deny") {
     // Ours is tried first and takes nothing with another `iss`, so trusting somebody else costs our own callers nothing.
     const { crypto } = ports;
     const read =
-      outside === null ? null : readOutside(presented, { own: issuer, issuers: outside, crypto, ports: ports.outside });
+      outside === null || on.inside !== null
+        ? null
+        : readOutside(presented, { own: issuer, issuers: outside, crypto, ports: ports.outside });
     return read ?? signed;
   }
   if (known === undefined) ports.cache.put(key, signed);

@@ -10,11 +10,18 @@ const innocent: ReadonlySet<Deny["code"]> = new Set([
   "credentials-missing",
   "dpop-nonce",
   "replay-table-full",
+  "token-unresolved",
   "not-ready",
 ]);
 
-export function identifyCaller(exchange: Exchange, gate: Gate): Deny | null {
+export function identifyCaller(exchange: Exchange, gate: Gate): Promise<Deny | null> | Deny | null {
   const verdict = identify(exchange, gate.identify);
+  return verdict instanceof Promise
+    ? verdict.then((late) => counted(exchange, gate, late))
+    : counted(exchange, gate, verdict);
+}
+
+function counted(exchange: Exchange, gate: Gate, verdict: Deny | null): Deny | null {
   // Credentials of another scheme are not guesses where they are let pass.
   if (verdict !== null && !innocent.has(verdict.code) && !mayPass(exchange, verdict))
     gate.admission.countBadCredential(exchange.source.prefix);

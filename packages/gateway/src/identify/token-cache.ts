@@ -56,6 +56,11 @@ export class TokenCache<V> {
     return old;
   }
 
+  /** Without counting it as a hit or a miss. */
+  has(key: string): boolean {
+    return this.#young.has(key) || this.#old.has(key);
+  }
+
   put(key: string, value: V): void {
     if (this.#young.size >= this.#half) {
       this.#old = this.#young;

@@ -43,6 +43,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "too-many-from-source": false,
   overloaded: false,
   "not-ready": false,
+  "token-unresolved": false,
   internal: false,
   "client-aborted": false,
   // Only with `passthrough`, which routes it to an operation of its own.
@@ -50,6 +51,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "credentials-missing": true,
   "credentials-malformed": true,
   "token-malformed": true,
+  "token-unknown": true,
   "token-algorithm": true,
   "token-key-unknown": true,
   "token-signature": true,

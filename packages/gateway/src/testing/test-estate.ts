@@ -230,6 +230,12 @@ export class TestFeed implements SnapshotFeed {
   readonly ringSigner = generateSigner("ES256").signer;
   readonly sent: UpMessage[] = [];
   readonly blobs = new Map<string, Uint8Array>();
+  /** Tokens by the digest of their handle. */
+  readonly handles = new Map<string, string>();
+  /** Digests that were asked for, in order. */
+  readonly asked: string[] = [];
+  /** What an answer about a handle waits for. */
+  answering: Promise<void> = Promise.resolve();
   readonly #now: () => number;
   #on: ((message: DownMessage) => void) | null = null;
   #keySeq = 1;
@@ -249,6 +255,13 @@ export class TestFeed implements SnapshotFeed {
     const bytes = this.blobs.get(id);
     if (bytes === undefined) throw new Error("unknown blob");
     return bytes;
+  }
+
+  async handle(digest: string): Promise<string | null> {
+    this.asked.push(digest);
+    await this.answering;
+    if (this.silent) throw new Error("control is gone");
+    return this.handles.get(digest) ?? null;
   }
 
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> } {

@@ -142,6 +142,8 @@ export type UpMessage =
 export interface SnapshotFeed {
   /** Blob bytes by sha-256 hex; rejects when control does not know it or the group may not have it. */
   blob(id: string): Promise<Uint8Array>;
+  /** The token behind a handle, by base64url SHA-256 of the handle; null: control knows none. Rejects when control cannot be asked. */
+  handle(digest: string): Promise<string | null>;
   /** Calls `on` for every message in order until closed; reconnects by itself. */
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> };
 }

@@ -154,7 +154,14 @@ export interface EstateObject {
 }
 
 /** Every word of `needs` there is. */
-export const snapshotNeeds = ["observe", "passthrough", "step-up", "outside-tokens", "signals"] as const;
+export const snapshotNeeds = [
+  "observe",
+  "passthrough",
+  "step-up",
+  "outside-tokens",
+  "signals",
+  "token-handles",
+] as const;
 
 /** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */
 export interface OutsideIssuerObject extends OutsideAccessIssuer {

@@ -64,7 +64,14 @@ test("an exchanged token ends with its subject token, however long the store and
   );
   const keys = () => [{ kid: signer.kid, alg: "ES256", jwk: { ...signer.jwk }, state: "active" }] as const;
   const refusing = { read: async () => ({ kind: "refused", code: "none" }) as const };
-  const subjects = { issuer, keys, trusted: refusing, crypto: createTokenCrypto(), isRevoked: async () => false };
+  const subjects = {
+    issuer,
+    keys,
+    trusted: refusing,
+    crypto: createTokenCrypto(),
+    read: async (text: string) => text,
+    isRevoked: async () => false,
+  };
   const answer = await tokenExchange(subjects)(ports).handle({
     issuer,
     clientId: "a",

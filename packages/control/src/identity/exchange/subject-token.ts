@@ -20,6 +20,8 @@ export interface SubjectPorts {
   readonly keys: () => readonly RingKey[];
   readonly trusted: Pick<TrustedIssuers, "read">;
   readonly crypto: TokenCrypto;
+  /** The token a presented text stands for; null: a handle that leads nowhere. */
+  readonly read: (text: string) => Promise<string | null>;
   /** Is this token of our own revoked, by itself or by anything it descends from? */
   readonly isRevoked: (token: SignedAccessToken) => Promise<boolean>;
 }
@@ -40,10 +42,14 @@ export async function readSubjectToken(
   ports: SubjectPorts,
 ): Promise<SubjectReading> {
   if (sent.type !== accessTokenUrn && sent.type !== jwtUrn) return refused("subject-token-type");
-  const parsed = parseOutsideToken(sent.token);
+  const token = await ports.read(sent.token);
+  if (token === null) return refused("subject-token-unknown");
+  // A handle is an access token and no JWT, whatever stands behind it.
+  if (token !== sent.token && sent.type !== accessTokenUrn) return refused("subject-token-type");
+  const parsed = parseOutsideToken(token);
   if (parsed.kind === "deny") return refused(`subject-${parsed.code}`);
   // `iss` only chooses the verifier; each of them checks it again.
-  if (parsed.issuer === ports.issuer) return readOwn(sent.token, now, ports);
+  if (parsed.issuer === ports.issuer) return readOwn(token, now, ports);
   const read = await ports.trusted.read(sent.token, now);
   if (read.kind === "refused") return refused(`subject-${read.code}`);
   if (sent.type === accessTokenUrn && !accessKinds.has(read.issuer.rules.kind)) return refused("subject-token-type");

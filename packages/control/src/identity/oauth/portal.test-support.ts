@@ -85,6 +85,7 @@ export async function startPortal(store: Store<IdentityCommands & OAuthCommands 
           ring: () => estate.production.ring.view(),
           directory: () => estate.production.directory,
           crypto: createTokenCrypto(),
+          read: async (text) => text,
           clock,
           revoked,
         }).handle(request),

@@ -24,7 +24,7 @@ export async function redeemGrant(on: Redeeming, oauth: OAuthPorts, ports: Grant
     ? await newRefreshToken(oauth, { client, binding: possession.binding, now, grantExpiresAt })
     : null;
   const parts = { decision, facts, refreshToken: refresh?.token ?? null, withNonce: true };
-  const answer = prepareAnswer(parts, signer, ports);
+  const answer = await prepareAnswer(parts, signer, ports);
   const burnt = await burnProof(request.issuer, possession, ports);
   if (burnt !== null) return burnt;
   const use = { ...oauth.place, kind, digest, client: client.id, refresh: refresh?.row ?? null };

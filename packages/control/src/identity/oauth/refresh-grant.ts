@@ -81,7 +81,7 @@ async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Pr
   if (decided.kind === "error") return decided;
   const { decision, facts, grantExpiresAt, signer } = decided;
   const next = await newRefreshToken(oauth, { client, binding, now, grantExpiresAt });
-  const answer = prepareAnswer({ decision, facts, refreshToken: next.token, withNonce: false }, signer, ports);
+  const answer = await prepareAnswer({ decision, facts, refreshToken: next.token, withNonce: false }, signer, ports);
   const burnt = await burnProof(request.issuer, possession, ports);
   if (burnt !== null) return burnt;
   const outcome = await oauth.store.run("rotateRefresh", {

@@ -22,9 +22,13 @@ export interface AnswerParts {
 }
 
 /** Signs; `recordMinted` must have resolved before the body leaves. */
-export function prepareAnswer(parts: AnswerParts, signer: TokenSigner, ports: GrantPorts): PreparedAnswer {
+export async function prepareAnswer(
+  parts: AnswerParts,
+  signer: TokenSigner,
+  ports: GrantPorts,
+): Promise<PreparedAnswer> {
   const { decision, facts, refreshToken } = parts;
-  const { token, claims } = prepare(decision, signer, ports);
+  const { token, claims } = await prepare(decision, signer, ports);
   const nonce = parts.withNonce && facts.nonce !== null ? { nonce: facts.nonce } : {};
   const idToken = facts.openid
     ? signIdToken({ issuer: decision.issuer, client: decision.client, subject: facts.subject, ...nonce }, signer, ports)

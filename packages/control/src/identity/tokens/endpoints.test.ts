@@ -39,6 +39,7 @@ forEachDialect((_dialect, open) => {
       directory: () => estate.production.directory,
       store,
       crypto: createTokenCrypto(),
+      read: async (text) => text,
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
     });
     // Each request asks for the ports again: the estate is there by then.

@@ -21,6 +21,8 @@ export interface JudgePorts {
   readonly store: Pick<Store<TokensCommands>, "run">;
   readonly crypto: TokenCrypto;
   readonly clock: Clock;
+  /** The token a presented text stands for; null: a handle that leads nowhere. */
+  readonly read: (text: string) => Promise<string | null>;
 }
 
 export type TokenState =
@@ -38,7 +40,9 @@ export type TokenState =
     };
 
 /** Rejects only when the store fails: then nobody may take the token for active. */
-export async function judgeToken(token: string, ports: JudgePorts): Promise<TokenState> {
+export async function judgeToken(text: string, ports: JudgePorts): Promise<TokenState> {
+  const token = await ports.read(text);
+  if (token === null) return { kind: "foreign", why: "token-unknown" };
   const { issuer, tenant, environment, clock, store } = ports;
   const keys = ringKeys(ports.ring(), ports.crypto);
   const signed = readAccessToken(token, { issuer, keys, lifetimeSecondsMax: userLifetimeSecondsMax });

@@ -103,7 +103,12 @@ async function issue(parts: ControlParts, actor: Actor, request: IssueRequest): 
   if (signer === null)
     throw new AdminFault("unavailable", "no signing key is in use yet", "sallyport status shows what it waits for");
   const { clock, random, store, tenant } = parts;
-  const { token, claims } = await mint(cleared.decision, signer, { clock, random, record: identity.recorder });
+  const { token, claims } = await mint(cleared.decision, signer, {
+    clock,
+    random,
+    record: identity.recorder,
+    present: identity.handles.present,
+  });
   // A token that nobody could say who asked for does not leave.
   await store.run("recordTokenIssue", {
     tenant,

@@ -72,6 +72,9 @@ export interface ClientConfig {
 }
 
 /** One system in one environment. */
+/** What access tokens for a system look like to its callers. docs/identity/token-forms.md. */
+export type TokenForm = "jwt" | "opaque";
+
 export interface SystemConfig {
   readonly id: string;
   readonly owner: string;
@@ -83,6 +86,8 @@ export interface SystemConfig {
   readonly certificates: readonly CertificateIdentity[];
   readonly attributes: Readonly<Record<string, Scalar>>;
   readonly operations: readonly OperationConfig[];
+  /** Absent: `jwt`. */
+  readonly tokens?: TokenForm;
   /** Absent: the environment decides. */
   readonly mode?: ModeObject;
   readonly passthrough?: DatedException;

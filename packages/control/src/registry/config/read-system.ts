@@ -54,6 +54,7 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     certificates: identity.certificates,
     attributes: sortedRecord(source.attributes),
     operations,
+    ...(source.tokens === "jwt" ? {} : { tokens: source.tokens }),
     ...readExceptions(reader, source),
     declaredAt: placeOf(spotOf(tree, ["system"], "key")),
   };

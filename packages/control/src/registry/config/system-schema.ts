@@ -151,6 +151,12 @@ const base = z.strictObject({
     .optional()
     .describe("Where callers reach it on the gateway."),
   identity: identity.optional().describe("How the system proves who it is when it calls."),
+  tokens: z
+    .enum(["jwt", "opaque"])
+    .prefault("jwt")
+    .describe(
+      "What access tokens for it look like to their clients: `jwt` they could read, or `opaque` handles that gateways ask control about.",
+    ),
   attributes: z
     .record(attributeName(), z.union([z.string().max(1_000), z.int(), z.boolean()]))
     .prefault({})
