@@ -15,12 +15,9 @@ import { createHopTokens } from "./exchange/hop-tokens.ts";
 import { beginExchange, type EstateLease, type Exchange, type ExchangeStart } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
-import { createPeerJudge } from "./identify/certificate.ts";
-import { Handles } from "./identify/handles.ts";
-import { createNonces } from "./identify/nonce.ts";
+import { openIdentify } from "./identify/open-identify.ts";
 import { openOutside } from "./identify/outside.ts";
-import { allocateReplaySet, openReplaySet, replaySetSlots } from "./identify/replay-set.ts";
-import { TokenCache, tokenCacheEntriesMax, tokenCacheStats } from "./identify/token-cache.ts";
+import { tokenCacheStats } from "./identify/token-cache.ts";
 import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
 import { defaultListenBounds } from "./listen/bounds.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
@@ -242,27 +239,17 @@ class RunningGateway implements Gateway {
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
-    const { clock, random, logger, node, tenant, environment, tables, feed } = this.#options;
-    const judge = createPeerJudge(() => clock.now());
-    const epoch = Buffer.from(random.bytes(12)).toString("base64url");
-    const cache: Gate["identify"]["cache"] = new TokenCache(tokenCacheEntriesMax);
+    const { clock, random, logger } = this.#options;
     const outside = openOutside(clock, (message) => this.#follower.send(message));
+    const parts = { ring: this.#ring, revocations: this.#revocations, crypto, outside };
+    const identify = openIdentify(this.#options, parts);
     return {
       identity: this.#options,
       clock,
       random,
       logger,
       admission: this.#admission,
-      identify: {
-        ...{ tenant, environment, cache, outside, crypto },
-        ring: this.#ring,
-        revocations: this.#revocations,
-        handles: new Handles({ ask: (digest) => feed.handle(digest), monotonic: () => clock.monotonic() }),
-        nonces: createNonces(random.bytes(32), { node, epoch }),
-        replays: openReplaySet(allocateReplaySet(tables?.replaySlots ?? replaySetSlots), random.bytes(32)),
-        now: () => clock.now(),
-        peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
-      },
+      identify,
       limiter: this.#limiter,
       signals: createSignals(this.#options),
       recorder: this.#recorder,
@@ -277,7 +264,7 @@ class RunningGateway implements Gateway {
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
         unenforcedObjects: () => unenforcedIn(this.#lease?.estate ?? null, clock.now()).length,
         countedLeavesLost: () => this.#recorder.lost,
-        tokenCache: () => tokenCacheStats(cache, outside.cache),
+        tokenCache: () => tokenCacheStats(identify.cache, outside.cache),
         tracesLost: () => this.#tracing?.lost ?? 0,
       }),
       tracing: this.#tracing,

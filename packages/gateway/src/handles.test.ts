@@ -205,6 +205,21 @@ describe("questions about handles", () => {
     assert.equal(asked, 2);
   });
 
+  test("a handle that is presented again before it is answered is not asked for again, whoever presents it", async () => {
+    const answering = Promise.withResolvers<string | null>();
+    const asked: string[] = [];
+    const ask = (digest: string) => {
+      asked.push(digest);
+      return answering.promise;
+    };
+    const handles = new Handles({ monotonic: () => 0, ask });
+    const waiting = ["a", "b", "c"].map((source) => handles.find("one", source));
+    waiting.push(handles.find("two", "a"));
+    answering.resolve("x.y.z");
+    for (const answer of await Promise.all(waiting)) assert.deepEqual(answer, { kind: "token", token: "x.y.z" });
+    assert.deepEqual(asked, ["one", "two"]);
+  });
+
   test("an answer that is none of the channel's is no answer", async () => {
     const handles = new Handles({ monotonic: () => 0, ask: async () => Promise.reject(new Error("400")) });
     for (let n = 0; n < 2; n += 1) {

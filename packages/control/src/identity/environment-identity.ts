@@ -123,21 +123,17 @@ export class EnvironmentIdentity {
       ...options,
       pseudonym: (domain, value) => options.pseudonyms.now(environment, domain, value),
     });
-    this.#oauth = createOAuth({
+    const shared = {
       ...options,
       issuer: this.issuer,
       place: { tenant, environment },
       directory: () => this.#directory,
       record: this.recorder,
       revoked: () => this.pushRevocations(),
-    });
-    this.#devices = this.#openDevices();
-    this.handles = new TokenHandles({
-      ...options,
-      issuer: this.issuer,
-      place: { tenant, environment },
-      directory: () => this.#directory,
-    });
+    };
+    this.#oauth = createOAuth(shared);
+    this.#devices = createDevices({ ...shared, secret: options.pageSecret, servesPeople: () => this.servesPeople });
+    this.handles = new TokenHandles(shared);
     this.trusted = createTrustedIssuers(this.issuer, options);
     const ports = this.#ports();
     this.served = createIssuer({
@@ -182,19 +178,6 @@ export class EnvironmentIdentity {
       ...tokenMetadata(this.issuer),
       ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
     };
-  }
-
-  #openDevices(): Devices {
-    const { tenant, environment, pageSecret } = this.#options;
-    return createDevices({
-      ...this.#options,
-      issuer: this.issuer,
-      place: { tenant, environment },
-      secret: pageSecret,
-      directory: () => this.#directory,
-      servesPeople: () => this.servesPeople,
-      revoked: () => this.pushRevocations(),
-    });
   }
 
   #endpoints(): NonNullable<IssuerOptions["endpoints"]> {

@@ -1,9 +1,11 @@
 // Promises one refusal for every code of identify, beside its nearest allow: each changes exactly one thing of what a good caller sends.
 // Trusts three-ways.ts to judge them. Specified in docs/formats/token.md §3-4 and DESIGN §12 Certificates.
 
+import { randomBytes } from "node:crypto";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { createLocalCa } from "@sallyport/kernel/x509/issue.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { printHandle } from "@sallyport/protocol/token/handle.ts";
 import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import type { OwnBench } from "./denials-at-the-door.ts";
 import { type Answer, call, type TokenChanges } from "./test-caller.ts";
@@ -59,6 +61,21 @@ export const tokenDenials = {
   "credentials-missing": identify("no credentials at all", (bench) => call(bench.invoice)),
   "credentials-malformed": identify("Basic credentials", (bench) => authorized(bench, "Basic b3JkZXJz")),
   "token-malformed": identify("a token of two parts", (bench) => authorized(bench, "Bearer not.a")),
+  "token-unknown": identify("a handle that nobody was given", (bench) =>
+    bench.orders.send(bench.invoice, { token: printHandle(randomBytes(32)) }),
+  ),
+  "token-unresolved": {
+    what: "a new handle while control is away",
+    status: 503,
+    stage: "identify",
+    prepare(bench) {
+      bench.bed.feed.silent = true;
+    },
+    refused: (bench) => bench.orders.send(bench.invoice, { token: printHandle(randomBytes(32)) }),
+    mend(bench) {
+      bench.bed.feed.silent = false;
+    },
+  },
   "token-algorithm": identify("another algorithm than the key's", (bench) => {
     const { ringSigner } = bench.bed.feed;
     return withToken(bench, { signer: signsAs(ringSigner, ringSigner, "EdDSA") });

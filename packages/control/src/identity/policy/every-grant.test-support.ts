@@ -145,11 +145,12 @@ export async function startEveryGrant(store: Store<EveryCommands>): Promise<Ever
     const trusted = trustedOf(issuer, { store, place, jwks });
     const keys = () => estate.production.ring.view().keys;
     const isRevoked = (token: Parameters<typeof isRevokedIn>[2]) => isRevokedIn(store, place, token);
+    const read = async (text: string) => text;
     return {
       grants: [
         ...oauth.grants,
         devices.grant,
-        tokenExchange({ issuer, keys, trusted, crypto: createTokenCrypto(), isRevoked }),
+        tokenExchange({ issuer, keys, trusted, crypto: createTokenCrypto(), read, isRevoked }),
       ],
       openGrants: [jwtBearer(trusted)],
       authorization: oauth.authorization,

@@ -115,6 +115,8 @@ forEachDialect((_dialect, open) => {
       lifetimeSeconds: 120,
       subject: { id: "usr_ana" },
       grants: ["grt_1"],
+      clearance: { grantType: "authorization_code" as const, policies: [] },
+      integrations: ["orders-to-billing"],
     };
     const { token: handle } = await mint(decision, signer, {
       clock,
