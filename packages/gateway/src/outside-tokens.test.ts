@@ -187,6 +187,20 @@ describe("what an outside token opens", () => {
     assert.deepEqual([answer.status, answer.code], [403, "proof-not-accepted"]);
   });
 
+  test("a policy can refuse what an outsider's word alone proves", async () => {
+    const cedar = 'forbid(principal, action == Action::"billing:invoice.read", resource) when { context has issuer };';
+    const on = trusted();
+    const systems = on.systems.map((system) => ({
+      ...system,
+      operations: (system.operations ?? []).map((one) => (one.name === "invoice.read" ? { ...one, cedar } : one)),
+    }));
+    await under({ ...on, systems }, async () => {
+      assert.equal((await present()).code, "policy-denied");
+      const orders = new TestCaller(bed.feed, "orders", () => bed.clock.now());
+      await passes(await orders.send(invoice));
+    });
+  });
+
   test("its acr and auth_time are worth nothing here unless the rule says what they are worth", async () => {
     const now = Math.floor(bed.clock.now() / 1000);
     const claims = { acr: "gold", auth_time: now, scope: "payouts" };
@@ -202,6 +216,26 @@ describe("what an outside token opens", () => {
         assert.equal((await present({ claims: { ...claims, acr } }, payouts)).code, "insufficient-user-authentication");
       const old = await present({ claims: { ...claims, auth_time: now - 3_600 } }, payouts);
       assert.equal(old.code, "insufficient-user-authentication");
+    });
+  });
+});
+
+describe("while a system is only observed", () => {
+  const observed = () => {
+    const mode = { mode: "observe", untilMs: bed.clock.now() + 3_600_000, reason: "moving over" } as const;
+    return { ...trusted(), estate: { mode } };
+  };
+  const sent = () => upstream.seen.at(-1)?.headers;
+
+  test("a token that is not accepted yet goes on as before, one that is accepted is taken off, a revoked one is refused", async () => {
+    await under(observed(), async () => {
+      const stranger = keycloak.token({ claims: { azp: "not-moved-yet" } });
+      assert.equal((await bearer(stranger)).status, 200);
+      assert.deepEqual([sent()?.authorization, sent()?.["sallyport-identity"]], [`Bearer ${stranger}`, undefined]);
+      await passes(await present());
+      assert.equal(sent()?.authorization, undefined);
+      bed.feed.revoke("jti", outsideTokenId({ issuer: url, jti: "observed-1", text: "" }, crypto));
+      await refused("token-revoked", () => present({ claims: { jti: "observed-1" } }));
     });
   });
 });

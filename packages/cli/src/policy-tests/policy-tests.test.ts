@@ -124,6 +124,21 @@ test("an operation that wants a log-in is decided by it, and is not for machines
   );
 });
 
+test("an outside issuer's word is told apart by its id", () => {
+  const policies = {
+    "policies/own.cedar": `@id("own-only") forbid (principal, action == Action::"billing:invoice.read", resource) when { context has issuer && context.issuer != "partner" };
+`,
+  };
+  const region = "attributes: { region: eu, level: 1 }";
+  assert.deepEqual(
+    verdicts(
+      [`${read}, ${region}`, `${read}, ${region}, issuer: keycloak`, `${read}, ${region}, issuer: partner`],
+      policies,
+    ),
+    ["allow by grant:orders-to-billing", "deny policy-denied by own-only", "allow by grant:orders-to-billing"],
+  );
+});
+
 test("signals are set by the case, and one that nobody could know is absent", () => {
   const policies = {
     "policies/rules.cedar": `@id("safe") forbid (principal, action == Action::"billing:invoice.create", resource) when { context has risk && context.risk >= 50 };

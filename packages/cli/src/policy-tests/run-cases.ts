@@ -101,6 +101,7 @@ function principalOf(one: PolicyCase, estate: Estate, now: number): Principal {
     proof: { kind: one.proof },
     scopes: one.scopes ?? null,
     expiresAtMs: now + snapshotLifetimeMs,
+    ...(one.issuer === undefined ? {} : { issuer: one.issuer }),
     ...(one.subject === undefined ? {} : { subject: one.subject }),
     ...(one.acr === undefined ? {} : { acr: isAcr(`${levels}${one.acr}`) ? `${levels}${one.acr}` : one.acr }),
     ...(one.authTime === undefined ? {} : { authTime: one.authTime }),

@@ -31,6 +31,7 @@ export function decisionInputs(
       zone: caller.object.zone,
       proof: principal.proof.kind,
       scopes: principal.scopes ?? noScopes,
+      ...(principal.issuer === undefined ? {} : { issuer: principal.issuer }),
       ...(principal.subject === undefined ? {} : { subject: principal.subject }),
       ...(principal.acr === undefined ? {} : { acr: principal.acr }),
       ...(principal.authTime === undefined ? {} : { authTime: principal.authTime }),

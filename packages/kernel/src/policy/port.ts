@@ -40,6 +40,8 @@ export interface CrossingContext extends Signals {
   readonly zone: string;
   readonly proof: string;
   readonly scopes: readonly string[];
+  /** Id of the issuer outside whose token proved the caller; absent: our own issuer, or a certificate alone. */
+  readonly issuer?: string;
   readonly subject?: string;
   readonly acr?: string;
   /** Seconds since the epoch. */

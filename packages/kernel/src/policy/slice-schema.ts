@@ -27,6 +27,7 @@ export const contextShape: Shape = {
   zone: { type: "string", required: true },
   proof: { type: "string", required: true },
   scopes: { type: "strings", required: true },
+  issuer: { type: "string", required: false },
   subject: { type: "string", required: false },
   acr: { type: "string", required: false },
   authTime: { type: "long", required: false },
