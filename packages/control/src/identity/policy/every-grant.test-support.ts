@@ -98,7 +98,7 @@ export interface EveryGrant {
   take(policies: Readonly<Record<string, string>>, changed?: Readonly<Record<string, string>>): void;
   clientCredentials(over?: Readonly<Record<string, string>>): Promise<TestAnswer>;
   code(): Promise<TestAnswer>;
-  refresh(token: string): Promise<TestAnswer>;
+  refresh(token: string, holder?: TestKey): Promise<TestAnswer>;
   /** Begun, allowed and asked for. */
   device(): Promise<TestAnswer>;
   jwtBearer(assertion?: string): Promise<TestAnswer>;
@@ -252,7 +252,7 @@ function askingAs(portal: Portal, devices: DeviceDesk): Omit<EveryGrant, "portal
     clientCredentials: (over = {}) =>
       post({ grant_type: "client_credentials", resource: portal.resource("billing"), ...over }),
     code: async () => redeem(portal, await codeFor(portal)),
-    refresh: (token) => refreshWith(portal, token),
+    refresh: (token, holder) => refreshWith(portal, token, holder === undefined ? {} : { holder }),
     device: async () => {
       const asked = new URLSearchParams({ resource: portal.resource("orders") });
       const { body } = await postForm(portal, "/device_authorization", asked);

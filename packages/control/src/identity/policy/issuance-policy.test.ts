@@ -4,10 +4,18 @@ import { after, before, describe, test } from "node:test";
 import { generatedPermitId } from "@sallyport/kernel/policy/generated-permit.ts";
 import { createRecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
+import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
+import type { Store } from "@sallyport/kernel/store/port.ts";
 import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import { testRecipient } from "../estate.test-support.ts";
-import type { TestAnswer } from "../issuer.test-support.ts";
-import { ciAssertion, type EveryGrant, everyGrant, startEveryGrant } from "./every-grant.test-support.ts";
+import { type TestAnswer, testKey } from "../issuer.test-support.ts";
+import {
+  ciAssertion,
+  type EveryCommands,
+  type EveryGrant,
+  everyGrant,
+  startEveryGrant,
+} from "./every-grant.test-support.ts";
 
 const file = "policies/tokens.cedar";
 const forbid = (action: "issue" | "exchange", condition = "") =>
@@ -19,8 +27,10 @@ const claimsOf = ({ body }: TestAnswer): Record<string, unknown> =>
 forEachDialect((_dialect, open) => {
   describe("policies about tokens", () => {
     let on: EveryGrant;
+    let store: Store<EveryCommands & typeof outboxCommands>;
     before(async () => {
-      on = await startEveryGrant(await open({ commands: new URL("../commands.test-support.ts", import.meta.url) }));
+      store = await open({ commands: new URL("../commands.test-support.ts", import.meta.url) });
+      on = await startEveryGrant(store);
     });
     after(() => on.estate.close());
 
@@ -126,6 +136,47 @@ forEachDialect((_dialect, open) => {
       on.take({});
       assert.equal(text(await on.jwtBearer()), "200", "the grant without client authentication is served");
       assert.equal(text(await on.code()), "200");
+    });
+
+    test("every change behind a token has one record of its own beside the token's: allowed, redeemed, refreshed, ended, revoked, a new key", async () => {
+      on.take({});
+      const acts = async (): Promise<readonly string[]> => {
+        const claim = await store.run("claimOutbox", { node: "test", limit: 1_000, leaseMs: 10_000 });
+        assert.ok(claim.kind !== "held");
+        await store.run("markDrained", { node: "test", ids: claim.rows.map(({ id }) => id) });
+        return claim.rows.map(({ action }) => action);
+      };
+      await acts();
+      const code = await on.code();
+      assert.deepEqual(await acts(), ["grant.allow", "grant.redeem"]);
+      const first = String(code.body["refresh_token"]);
+      const next = await on.refresh(first);
+      assert.deepEqual(await acts(), ["grant.refresh"]);
+      await on.device();
+      assert.deepEqual(await acts(), ["device.ask", "grant.allow", "grant.redeem"]);
+      await on.refresh(String(next.body["refresh_token"]));
+      assert.deepEqual(await acts(), ["grant.refresh"]);
+      on.records();
+      assert.equal(text(await on.refresh(first, testKey())), "400 invalid_grant", "used twice");
+      assert.deepEqual(
+        on.records().map(({ code: word }) => word),
+        ["refresh-reused"],
+      );
+      assert.deepEqual(await acts(), ["grant.end", "grant.refresh"], "the end, and the use that caused it");
+      await on.clientCredentials();
+      await on.exchange(String(code.body["access_token"]));
+      assert.deepEqual(await acts(), [], "a token alone changes nothing in the store");
+      const order = {
+        tenant: "main",
+        environment: "production",
+        kind: "client",
+        value: "portal",
+        notBefore: 0,
+      } as const;
+      await store.run("revoke", { ...order, until: Date.now() + 60_000, actor: "operator:ana" });
+      assert.deepEqual(await acts(), ["identity.revoke"]);
+      await on.estate.production.ring.rotate("operator:ana");
+      assert.deepEqual(await acts(), ["identity.ring"]);
     });
 
     test("what operators read of a refusal is sealed to control and named by the leaf: the policy with file and line, and what it was asked", async () => {
