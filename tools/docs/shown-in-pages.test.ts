@@ -124,19 +124,22 @@ for (const { page, line, text } of estateBlocks)
     );
   });
 
-/** `sallyport …` lines of a block, continued ones joined, comments and what follows a pipe cut off. */
+/** `sallyport …` lines of a block, continued ones joined, comments and pipes cut off. */
 function commandLines({ text }: Block): readonly string[] {
-  return text
-    .replaceAll("\\\n", " ")
-    .split("\n")
-    .map((one) =>
-      one
-        .replace(/^\$ /, "")
-        .replace(/\s+#(?= ).*$/, "")
-        .replace(/ [|>] .*$/, "")
-        .trim(),
-    )
-    .filter((one) => one.startsWith("sallyport "));
+  return (
+    text
+      .replaceAll("\\\n", " ")
+      .split("\n")
+      .map((one) =>
+        one
+          .replace(/^\$ /, "")
+          .replace(/\s+#(?= ).*$/, "")
+          .replace(/ [|<>] .*$/, "")
+          .trim(),
+      )
+      // `sallyport dev: up in …` is what a command says.
+      .filter((one) => /^sallyport (?![\w-]+:)/.test(one))
+  );
 }
 
 /** Words as a shell splits them, of lines without expansions. */
