@@ -4,6 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
 import type { Form } from "./endpoint-form.ts";
 import type { GrantRequest, OpenGrant } from "./seams.ts";
+import { addressOf } from "./source-address.ts";
 
 interface Known {
   readonly issuer: string;
@@ -31,7 +32,7 @@ export function grantRequestOf(req: IncomingMessage, form: Form, known: Known): 
     proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
     certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
     ...(req.headers.accept === undefined ? {} : { accept: req.headers.accept }),
-    address: socket.remoteAddress ?? "",
+    address: addressOf(req),
   };
 }
 

@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { boundSources } from "../source-places.ts";
 import type { TokenHandler } from "./provider.ts";
 import type { IssuerRoute } from "./seams.ts";
+import { addressOf } from "./source-address.ts";
 
 export const headerBytesMax = 8 * 1024;
 export const bodyBytesMax = 16 * 1024;
@@ -185,7 +186,7 @@ async function serveForm(
 ): Promise<void> {
   const refusal = decideForm(req);
   if (refusal !== null) {
-    await issuer.refused(refusal.code, req.socket.remoteAddress ?? "");
+    await issuer.refused(refusal.code, addressOf(req));
     return reply(
       res,
       refusal.status,

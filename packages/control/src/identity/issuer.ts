@@ -4,13 +4,16 @@ import type { ServerResponse } from "node:http";
 import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AuthorizationParts } from "./authorization-shell.ts";
+import { claimedClient } from "./clients/claimed-keys.ts";
+import { ClientThrottle } from "./clients/throttle.ts";
 import { nextKeyChange } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { metadataOf } from "./metadata.ts";
 import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
-import { answerOf } from "./token-answer.ts";
+import { addressOf } from "./source-address.ts";
+import { answerOf, type PublicAnswer, throttled } from "./token-answer.ts";
 import { clientCredentials, type GrantPorts } from "./token-grant.ts";
 
 /** What an issuer sees of its key ring: always the newest state this process knows. */
@@ -90,8 +93,21 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     await authentication.expect?.(req);
     const handler = handlerFor(ports.clock.now());
     if (handler !== null) return handler(req, res);
-    await ports.record.refused({ client: null, code: "no-active-key", address: req.socket.remoteAddress ?? "" });
-    return unavailable(res);
+    await ports.record.refused({ client: null, code: "no-active-key", address: addressOf(req) });
+    return reply(res, answerOf(503, null));
+  };
+
+  const throttle = new ClientThrottle(ports.clock);
+  const form: TokenHandler = async (req, res) => {
+    const claimed = await claimedClient(req);
+    const known = claimed !== null && ports.directory().clients.has(claimed) ? claimed : null;
+    const pass = throttle.enter(known, addressOf(req));
+    if (pass.kind === "wait") {
+      await ports.record.refused({ client: null, code: "client-throttled", address: addressOf(req) });
+      return reply(res, throttled(pass.retryAfterSeconds));
+    }
+    await serve(req, res);
+    if (res.statusCode !== 401) pass.prove();
   };
 
   return {
@@ -100,7 +116,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     issuer,
     forms: ["/token", ...(options.authorization === undefined ? [] : ["/par"]), ...endpoints.map(({ path }) => path)],
     routes: (options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]).concat(options.routes ?? []),
-    form: serve,
+    form,
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
@@ -135,13 +151,13 @@ function authorizeRoute(issuer: string, serve: TokenHandler): IssuerRoute {
   };
 }
 
-function unavailable(res: ServerResponse): void {
-  const answer = answerOf(503, null);
-  const text = JSON.stringify(answer.body);
-  res.writeHead(answer.status, {
-    ...answer.headers,
+function reply(res: ServerResponse, { status, headers, body }: PublicAnswer): void {
+  const text = JSON.stringify(body);
+  res.writeHead(status, {
+    ...headers,
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(text),
+    "Cache-Control": "no-store",
     Connection: "close",
   });
   res.end(text);

@@ -5,6 +5,7 @@ import type { ProviderContext } from "oidc-provider";
 import type { IssuanceRecorder, RefusedFacts, TokenFacts } from "./issuance-record.ts";
 import { errorPage } from "./oauth/error-page.ts";
 import type { RefusedToken } from "./seams.ts";
+import { addressOf } from "./source-address.ts";
 import { answerOf, answerOfPushed, type PublicAnswer } from "./token-answer.ts";
 
 export interface SettleParts {
@@ -26,7 +27,7 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
   const facts: RefusedFacts = {
     client: typeof authenticated === "string" ? authenticated : null,
     code: typeof code === "string" ? code : "request-malformed",
-    address: context.req.socket.remoteAddress ?? "",
+    address: addressOf(context.req),
     ...knownOf(context),
   };
   let recorded = true;

@@ -28,6 +28,16 @@ const fixed: Readonly<Record<string, PublicAnswer>> = {
   },
 };
 
+/** Too many failures of one client from one network (RFC 6585 §4). */
+export const throttled = (retryAfterSeconds: number): PublicAnswer => ({
+  status: 429,
+  headers: { "Retry-After": String(retryAfterSeconds) },
+  body: {
+    error: "temporarily_unavailable",
+    error_description: "too many failed attempts of this client from this network; wait as long as Retry-After says",
+  },
+});
+
 const malformed: PublicAnswer = {
   status: 400,
   headers: {},

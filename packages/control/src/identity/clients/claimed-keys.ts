@@ -1,4 +1,4 @@
-// Promises which keys a request says it is signed with, and by whom: words of a stranger, good for looking a key up and for nothing else.
+// Promises whom a request says it is from and which keys it says it is signed with: words of a stranger, good for looking up and counting alone.
 // Trusts endpoint-form.ts for bounds. RFC 7523 §3, RFC 9101 §5.
 import type { IncomingMessage } from "node:http";
 import { assertionBytesMax } from "../decide-assertion.ts";
@@ -22,6 +22,25 @@ export async function claimedKeys(req: IncomingMessage): Promise<readonly Claime
     const client = named ?? signer?.issuer;
     return signer !== null && typeof client === "string" ? [{ client, kid: signer.kid }] : [];
   });
+}
+
+/** Whom a form says it is from; null: nobody, or in a way that no client is. */
+export async function claimedClient(req: IncomingMessage): Promise<string | null> {
+  const basic = /^Basic ([A-Za-z0-9+/]+={0,2})$/.exec(req.headers.authorization ?? "")?.[1];
+  if (basic !== undefined) return decoded(Buffer.from(basic, "base64").toString().split(":")[0] ?? "");
+  const form = await readForm(req).catch(() => null);
+  const { client_id: named, client_assertion: jws } = form ?? {};
+  if (typeof named === "string") return named;
+  return typeof jws === "string" ? (claimedSigner(jws, assertionBytesMax)?.issuer ?? null) : null;
+}
+
+/** RFC 6749 §2.3.1: the name in an Authorization field is form-encoded. */
+function decoded(name: string): string | null {
+  try {
+    return decodeURIComponent(name.replaceAll("+", " "));
+  } catch {
+    return null;
+  }
 }
 
 function queryOf(req: IncomingMessage): Form {

@@ -11,6 +11,7 @@ import { algorithmOf, type PublicJwk, parsePublicJwk, thumbprint } from "@sallyp
 import { readForm } from "../endpoint-form.ts";
 import { replayKey } from "../replay.ts";
 import type { IssuerRoute } from "../seams.ts";
+import { addressOf } from "../source-address.ts";
 import type { GrantPorts } from "../token-grant.ts";
 import type { EnrolmentCommands } from "./enrolment-commands.ts";
 import { digestOf } from "./secret.ts";
@@ -54,8 +55,7 @@ export function enrolmentRoute(options: EnrolmentOptions): IssuerRoute {
     query: false,
     serve: async (req, res) => {
       const answer = await enrol(req, options);
-      if ("code" in answer)
-        await ports.record.refused({ client: null, code: answer.code, address: req.socket.remoteAddress ?? "" });
+      if ("code" in answer) await ports.record.refused({ client: null, code: answer.code, address: addressOf(req) });
       send(res, answer, ports.nonces.issue());
     },
   };

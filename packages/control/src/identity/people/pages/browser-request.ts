@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Random } from "@sallyport/kernel/ports.ts";
 import { sourcePrefix } from "../../../source-places.ts";
+import { addressOf } from "../../source-address.ts";
 import { digestOf, makeSecret, secretForm } from "../one-time-secrets.ts";
 import type { SignedValues } from "../signed-values.ts";
 
@@ -95,7 +96,7 @@ export function browserRequest(req: IncomingMessage, names: CookieNames, random:
   const browser = known ?? makeSecret(random);
   const session = cookieOf(req, names.session);
   const device = cookieOf(req, names.device);
-  const address = req.socket.remoteAddress ?? "";
+  const address = addressOf(req);
   const browserDigest = digestOf("browser", browser);
   const sessionDigest = session === null ? null : digestOf("session", session);
   return {

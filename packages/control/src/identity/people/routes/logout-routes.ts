@@ -2,6 +2,7 @@
 // A GET ends nothing. Trusts decide-logout.ts for the request. OpenID Connect RP-Initiated Logout 1.0, docs/identity/logout.md.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IssuerRoute } from "../../seams.ts";
+import { addressOf } from "../../source-address.ts";
 import { decideLogout, isPostLogoutUri, type LogoutAsk, type LogoutVerdict, logoutAnswerAt } from "../decide-logout.ts";
 import { type Form, readForm, setCookie } from "../pages/browser-request.ts";
 import { logoutDecision, logoutPage } from "../pages/consent-page.ts";
@@ -68,7 +69,7 @@ async function refuse(
 async function carry(parts: PeopleParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
   if (parts.config() === null) return sendPage(res, { ...notServed, close: true });
   const form = await readForm(req);
-  const address = req.socket.remoteAddress ?? "";
+  const address = addressOf(req);
   if (typeof form === "number") {
     await parts.record.refused({ client: null, code: "logout-malformed", address });
     return sendPage(res, { ...messagePage("Not understood", "This is not a form of ours.", form), close: true });
