@@ -3,7 +3,15 @@
 import type { Proof } from "../principal.ts";
 import { compared, type Deny, deny, instant } from "../verdict.ts";
 import { isBase64urlOf32 } from "./base64url.ts";
-import { claimActor, claimGrants, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
+import {
+  claimActor,
+  claimGrants,
+  claimId,
+  claimScope,
+  claimText,
+  clientLineagePrefix,
+  numericDate,
+} from "./claim-types.ts";
 import type { AccessTokenClaims } from "./claims.ts";
 import type { TokenKeys, TokenSigner } from "./crypto.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
@@ -35,6 +43,11 @@ export interface SignedAccessToken {
 
 /** What a token can be revoked by. */
 export type TokenRevocationKind = "jti" | "client" | "kid" | "grant" | "session" | "subject";
+
+export interface Revocable {
+  readonly kind: TokenRevocationKind;
+  readonly value: string;
+}
 
 export interface TokenRevocations {
   /** Was a token of this id, client, key, grant, session or subject, issued at `issuedAtMs`, revoked? */
@@ -171,9 +184,30 @@ function checkRevocations({ claims, kid }: SignedAccessToken, revocations: Token
   if (isRevoked("subject", claims.sub)) return no("token-revoked", "the tokens of this subject were revoked");
   if (claims.sid !== undefined && isRevoked("session", claims.sid))
     return no("token-revoked", "the login session has ended");
-  for (const grant of claims.gid ?? [])
+  for (const grant of claims.gid ?? []) {
     if (isRevoked("grant", grant)) return no("token-revoked", "a grant this token descends from was revoked");
+    if (grant.startsWith(clientLineagePrefix) && isRevoked("client", grant.slice(clientLineagePrefix.length)))
+      return no("token-revoked", "the tokens of a client this token descends from were revoked");
+  }
   return null;
+}
+
+/** All by which a token could have been revoked, for who asks a table: at most 30. */
+export function revocablesOf(
+  { jti, client_id, sub, sid, gid = [] }: AccessTokenClaims,
+  kid: string,
+): readonly Revocable[] {
+  return [
+    { kind: "jti", value: jti },
+    { kind: "client", value: client_id },
+    { kind: "kid", value: kid },
+    { kind: "subject", value: sub },
+    ...(sid === undefined ? [] : [{ kind: "session" as const, value: sid }]),
+    ...gid.map((value) => ({ kind: "grant" as const, value })),
+    ...gid.flatMap((value): Revocable[] =>
+      value.startsWith(clientLineagePrefix) ? [{ kind: "client", value: value.slice(clientLineagePrefix.length) }] : [],
+    ),
+  ];
 }
 
 /** Is the token presented by who holds the key (`jkt`) or certificate (`x5t`) it is bound to? RFC 9449 §7.1, RFC 8705 §3. Shared with tokens of issuers outside. */

@@ -8,8 +8,10 @@ const numericDateMax = 253_402_300_799;
 const textUnitsMax = 512;
 const tokenIdMax = 128;
 const actorDepthMax = 8;
-/** One grant and at most eight exchanges after it: as deep as an `act` chain may be. */
-export const grantsMax = 9;
+/** One grant and at most eight exchanges after it, as deep as an `act` chain may be, each with the client it was exchanged from. */
+export const grantsMax = 17;
+/** What stands before a client in `gid`: one whose token this one was exchanged for, by another. */
+export const clientLineagePrefix = "cli_";
 const scopeUnitsMax = 4096;
 const scopeTokensMax = 256;
 
@@ -40,7 +42,7 @@ export function claimScope(value: unknown): string | undefined {
   return value.split(" ", scopeTokensMax + 1).length <= scopeTokensMax ? value : undefined;
 }
 
-/** Ids of the grants a token descends from: 1 to 9, none twice. */
+/** Ids of the grants a token descends from: 1 to 17, none twice. */
 export function claimGrants(value: unknown): readonly string[] | undefined {
   if (!Array.isArray(value) || value.length === 0 || value.length > grantsMax) return undefined;
   const ids: string[] = [];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Actor } from "@sallyport/protocol/principal.ts";
+import { revocablesOf } from "@sallyport/protocol/token/access-token.ts";
 import { claimActor, claimGrants } from "@sallyport/protocol/token/claim-types.ts";
 import fc from "fast-check";
 import type { IdentityGrant } from "../directory.ts";
@@ -135,7 +136,7 @@ test("loops and depth: an actor acts once, and no longer a chain than the rule s
   assert.equal(codeOf({ subject: once, rule: { depth: 2 } }), "exchange");
   // Impersonation leaves no actor, but every exchange counts.
   assert.equal(codeOf({ subject: { gid: ["grt_1", "xch_j"] }, rule: { as: "impersonate" } }), "exchange-depth");
-  const full = { gid: ["g", ...Array.from({ length: 8 }, (_, at) => `xch_${at}`)] };
+  const full = { gid: ["g", ...Array.from({ length: 15 }, (_, at) => `x${at}`)] };
   assert.equal(codeOf({ subject: full, rule: { depth: 99 } }), "exchange-depth");
 });
 
@@ -233,7 +234,11 @@ test("for every input: scope within subject, client, resource and rule; exp not 
   let exchanged = 0;
   fc.assert(
     fc.property(generated, (on) => {
-      const gid = [...(on.hasRoot ? ["grt_1"] : []), ...Array.from({ length: on.exchanges }, (_, at) => `xch_${at}`)];
+      const behind = Array.from({ length: on.exchanges }, (_, at) => [
+        ...(at % 2 === 0 ? [`cli_c${at}`] : []),
+        `xch_${at}`,
+      ]);
+      const gid = [...(on.hasRoot ? ["grt_1"] : []), ...behind.flat()];
       const { act: _, ...plain } = subject;
       const request = requestOf({
         rule: {
@@ -283,7 +288,8 @@ test("for every input: scope within subject, client, resource and rule; exp not 
       const before = actorsOf(on.act);
       assert.deepEqual(actorsOf(decision.act), on.as === "delegate" ? ["portal", ...before] : before);
       assert.ok(!before.includes("portal") && on.sub !== "portal");
-      assert.deepEqual(decision.gid, [...gid, "xch_jti-1"]);
+      const holder = on.from === "own" && on.client !== "portal" ? [`cli_${on.client}`] : [];
+      assert.deepEqual(decision.gid, [...gid, ...holder, "xch_jti-1"]);
       assert.ok(claimGrants(decision.gid) !== undefined, "a verifier reads the lineage");
       assert.ok(decision.act === undefined || claimActor(decision.act) !== undefined, "a verifier reads the chain");
       assert.ok(on.exchanges + 1 <= on.depth);
@@ -294,4 +300,51 @@ test("for every input: scope within subject, client, resource and rule; exp not 
     { seed: 8693, numRuns: 5_000 },
   );
   assert.ok(exchanged > 300, `the generator reaches exchanges (${exchanged})`);
+});
+
+test("property: revoking a client ends every token that descends from one of its own, however far, and no token that does not", () => {
+  let ended = 0;
+  let spared = 0;
+  const step = fc.record({
+    client: fc.constantFrom("a", "b", "c", "d", "e", "f"),
+    as: fc.constantFrom("delegate", "impersonate"),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(step, { minLength: 1, maxLength: 8 }),
+      fc.constantFrom("portal", "a", "b", "c"),
+      (steps, revoked) => {
+        let token: SubjectToken = { ...subject, client: "first", gid: [], id: "t0" };
+        const holders = new Set(["first"]);
+        for (const [at, { client, as }] of steps.entries()) {
+          const verdict = decideExchange(
+            requestOf({
+              subject: { ...token, audience: `${issuer}/systems/shop` },
+              rule: { as: as === "delegate" ? "delegate" : "impersonate", depth: 8 },
+              request: { client: { ...portal, id: client } },
+            }),
+          );
+          if (verdict.kind === "refuse") {
+            assert.equal(verdict.code, "exchange-loop");
+            continue;
+          }
+          const { gid, act } = verdict.decision;
+          const { act: _, ...rest } = token;
+          token = { ...rest, client, id: `t${at + 1}`, gid, ...(act === undefined ? {} : { act }) };
+          holders.add(client);
+        }
+        const claims = {
+          ...{ iss: issuer, sub: token.sub, aud: `${issuer}/systems/billing`, iat: 1, exp: 2, jti: token.id },
+          client_id: token.client ?? "",
+          gid: claimGrants([...token.gid, "grt_root"]) ?? assert.fail("a verifier reads the lineage"),
+        };
+        const isEnded = revocablesOf(claims, "k").some(({ kind, value }) => kind === "client" && value === revoked);
+        assert.equal(isEnded, holders.has(revoked));
+        if (isEnded) ended++;
+        else spared++;
+      },
+    ),
+    { seed: 8693, numRuns: 2_000 },
+  );
+  assert.ok(ended > 300 && spared > 300, `${ended} ended, ${spared} spared`);
 });

@@ -1,6 +1,7 @@
 // Promises that an exchanged token carries no more than its subject, its client, its resource and its rule together allow, ends no later, and never
 // loses a binding, an actor or its lineage. Trusts that the subject token was verified and is not revoked. Pure. docs/identity/token-exchange.md, RFC 8693.
 import type { Actor } from "@sallyport/protocol/principal.ts";
+import { clientLineagePrefix, grantsMax } from "@sallyport/protocol/token/claim-types.ts";
 import { type Binding, machineLifetimeSecondsMax, parseScope } from "../decide-issuance.ts";
 import { decideTarget, type Refusal, refuse, type TargetCode, type TargetRequest } from "../decide-target.ts";
 import type { IdentityGrant } from "../directory.ts";
@@ -28,7 +29,7 @@ export interface SubjectToken {
   /** `own`, or the id of the trusted issuer it is of. */
   readonly from: string;
   readonly sub: string;
-  /** Its `client_id` and `aud`, when it is our own. */
+  /** Its `holderid` and `aud`, when it is our own. */
   readonly client: string | null;
   readonly audience: string | null;
   /** null: it carries no scope. */
@@ -152,11 +153,7 @@ function refuseChain({ subject, client }: ExchangeRequest, rule: ExchangeRule): 
     return refuse("invalid_request", "exchange-loop", "this client is the subject, or acts for it already");
   const behind = subject.gid.filter((id) => id.startsWith(exchangeIdPrefix)).length + 1;
   const chain = actors.length + (rule.as === "delegate" ? 1 : 0);
-  if (
-    behind > Math.min(rule.depth, exchangeDepthMax) ||
-    chain > exchangeDepthMax ||
-    subject.gid.length > exchangeDepthMax
-  )
+  if (behind > Math.min(rule.depth, exchangeDepthMax) || chain > exchangeDepthMax || subject.gid.length + 2 > grantsMax)
     return refuse("invalid_request", "exchange-depth", "the subject token was exchanged as often as the rule allows");
   return null;
 }
@@ -225,6 +222,12 @@ function broughtBy(subject: SubjectToken, rule: ExchangeRule): ReadonlySet<strin
   return new Set(isOwn ? [...held, ...carried] : carried);
 }
 
+/** What the new token descends from: whatever the subject token does, that token, and its client where another one exchanges it. */
+function lineageOf({ gid, client: from, id }: SubjectToken, client: string): readonly string[] {
+  const holder = from === null || from === client ? [] : [`${clientLineagePrefix}${from}`];
+  return [...new Set([...gid, ...holder, `${exchangeIdPrefix}${id}`])];
+}
+
 function decisionOf(
   { issuer, client, subject, binding }: ExchangeRequest,
   { rule, grant }: Found,
@@ -238,7 +241,7 @@ function decisionOf(
     integration: grant.integration,
     as: rule.as,
     binding,
-    gid: [...subject.gid, `${exchangeIdPrefix}${subject.id}`],
+    gid: lineageOf(subject, client.id),
     ...(actor === undefined ? {} : { act: actor }),
     ...(subject.from !== "own" || sid === undefined ? {} : { sid }),
     ...(subject.from !== "own" || acr === undefined ? {} : { acr }),

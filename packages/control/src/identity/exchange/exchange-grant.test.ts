@@ -296,12 +296,22 @@ forEachDialect((_dialect, open) => {
           until: now + 600_000,
           actor: "operator:test",
         });
-      for (const kind of ["jti", "grant", "session", "subject"] as const) {
+      for (const kind of ["jti", "grant", "session", "subject", "client"] as const) {
         const id = `${kind}-${randomBytes(4).toString("hex")}`;
-        const subject = await userToken({ subject: { id: `usr_${id}`, session: `ses_${id}` }, grants: [`grt_${id}`] });
+        const { issuer } = on.estate.production;
+        // Of another client, for the system of the one that exchanges: its client is no claim of what comes of it.
+        const of = kind === "client" ? { client: `portal-${id}`, audience: `${issuer}/systems/orders` } : {};
+        const named = { subject: { id: `usr_${id}`, session: `ses_${id}` }, grants: [`grt_${id}`] };
+        const subject = await userToken({ ...named, ...of });
         const child = await ask(subject.token);
         assert.equal(child.status, 200, kind);
-        const value = { jti: subject.claims.jti, grant: `grt_${id}`, session: `ses_${id}`, subject: `usr_${id}` }[kind];
+        const value = {
+          jti: subject.claims.jti,
+          grant: `grt_${id}`,
+          session: `ses_${id}`,
+          subject: `usr_${id}`,
+          client: `portal-${id}`,
+        }[kind];
         await revoke(kind, value);
         await refused(ask(subject.token), "subject-revoked");
         const signed = { kind: "signed", claims: claimsOf(child), kid: "k" } as const;

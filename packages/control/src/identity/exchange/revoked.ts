@@ -2,7 +2,7 @@
 // Kinds and times: docs/formats/join.md, docs/formats/token.md §3 check 12.
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import type { Command, CommandTable, Store } from "@sallyport/kernel/store/port.ts";
-import type { SignedAccessToken, TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
+import { type Revocable, revocablesOf, type SignedAccessToken } from "@sallyport/protocol/token/access-token.ts";
 
 export const exchangeMigrations: readonly Migration[] = [
   {
@@ -16,15 +16,15 @@ export const exchangeMigrations: readonly Migration[] = [
 export interface RevocationQuery {
   readonly tenant: string;
   readonly environment: string;
-  /** At most 16: its own ids and those of its lineage. */
-  readonly candidates: readonly { readonly kind: TokenRevocationKind; readonly value: string }[];
+  /** At most 32: its own ids and those of its lineage. */
+  readonly candidates: readonly Revocable[];
   /** Milliseconds since the epoch. */
   readonly issuedAt: number;
 }
 
 /** An id that was revoked once never comes back, so no time is compared. */
 const byIdAlone: ReadonlySet<string> = new Set(["jti", "grant", "session"]);
-export const candidatesMax = 16;
+export const candidatesMax = 32;
 
 /** Is one of these revoked for a token issued then? */
 const isTokenRevoked: Command<RevocationQuery, boolean> = {
@@ -51,13 +51,6 @@ export function isRevokedIn(
   place: { readonly tenant: string; readonly environment: string },
   { claims, kid }: SignedAccessToken,
 ): Promise<boolean> {
-  const candidates: RevocationQuery["candidates"] = [
-    { kind: "jti", value: claims.jti },
-    { kind: "client", value: claims.client_id },
-    { kind: "kid", value: kid },
-    { kind: "subject", value: claims.sub },
-    ...(claims.sid === undefined ? [] : [{ kind: "session", value: claims.sid } as const]),
-    ...(claims.gid ?? []).map((value) => ({ kind: "grant", value }) as const),
-  ];
+  const candidates = revocablesOf(claims, kid);
   return store.run("isTokenRevoked", { ...place, candidates, issuedAt: claims.iat * 1000 });
 }

@@ -4,6 +4,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { Revocable } from "@sallyport/protocol/token/access-token.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import { introspectionType } from "@sallyport/protocol/token/introspection.ts";
@@ -19,7 +20,7 @@ import { introspection } from "./introspection.ts";
 import type { JudgePorts } from "./judge-token.ts";
 import { tokenMetadata } from "./metadata.ts";
 import { revocation } from "./revocation.ts";
-import type { Revocable, TokensCommands } from "./store.ts";
+import type { TokensCommands } from "./store.ts";
 
 const inactive = { active: false };
 

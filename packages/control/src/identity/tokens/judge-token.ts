@@ -2,7 +2,7 @@
 // Trusts the shared verifier, the revocation rows and the directory. The binding is judged by who is shown the token, not here. docs/identity/introspection.md.
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { checkTimes, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
+import { checkTimes, readAccessToken, revocablesOf } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { userLifetimeSecondsMax } from "../decide-issuance.ts";
@@ -10,7 +10,7 @@ import { systemOfResource } from "../decide-target.ts";
 import type { Directory } from "../directory.ts";
 import type { RingView } from "../issuer.ts";
 import { ringKeys } from "../ring-keys.ts";
-import type { Revocable, RevokedBy, TokensCommands } from "./store.ts";
+import type { RevokedBy, TokensCommands } from "./store.ts";
 
 export interface JudgePorts {
   readonly tenant: string;
@@ -55,7 +55,7 @@ export async function judgeToken(text: string, ports: JudgePorts): Promise<Token
   const revoked = await store.run("findTokenRevocation", {
     tenant,
     environment,
-    of: revocables(claims, kid),
+    of: revocablesOf(claims, kid),
     issuedAt,
   });
   return {
@@ -71,17 +71,6 @@ export async function judgeToken(text: string, ports: JudgePorts): Promise<Token
 /** True when a resource may act on it, its binding being proven. */
 export function isActive(state: TokenState): state is Extract<TokenState, { kind: "ours" }> {
   return state.kind === "ours" && state.outside === null && state.revoked === null && state.granted;
-}
-
-function revocables({ jti, client_id, sub, sid, gid }: AccessTokenClaims, kid: string): readonly Revocable[] {
-  return [
-    { kind: "jti", value: jti },
-    { kind: "client", value: client_id },
-    { kind: "kid", value: kid },
-    { kind: "subject", value: sub },
-    ...(sid === undefined ? [] : [{ kind: "session" as const, value: sid }]),
-    ...(gid ?? []).map((value) => ({ kind: "grant" as const, value })),
-  ];
 }
 
 function isGranted(

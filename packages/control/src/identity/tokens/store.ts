@@ -2,18 +2,12 @@
 // Trusts the revocation rows of identity/store.ts. Specified in docs/identity/revocation.md.
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
-import type { TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
+import type { Revocable, TokenRevocationKind } from "@sallyport/protocol/token/access-token.ts";
 import { appendTokenRevocation } from "../revoke.ts";
 
 export interface Place {
   readonly tenant: string;
   readonly environment: string;
-}
-
-/** By what one token could have been revoked: at most one of each kind but `grant`, of which there are up to nine. */
-export interface Revocable {
-  readonly kind: TokenRevocationKind;
-  readonly value: string;
 }
 
 export interface RevokedBy extends Revocable {
@@ -22,7 +16,8 @@ export interface RevokedBy extends Revocable {
   readonly notBefore: number;
 }
 
-const revocablesMax = 16;
+/** As many as one token has (revocablesOf). */
+const revocablesMax = 32;
 /** Of these the id alone decides, whenever the token was issued (channel/messages.ts). */
 const byIdAlone: readonly string[] = ["jti", "grant", "session"];
 
