@@ -97,26 +97,13 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     return reply(res, answerOf(503, null));
   };
 
-  const throttle = new ClientThrottle(ports.clock);
-  const form: TokenHandler = async (req, res) => {
-    const claimed = await claimedClient(req);
-    const known = claimed !== null && ports.directory().clients.has(claimed) ? claimed : null;
-    const pass = throttle.enter(known, addressOf(req));
-    if (pass.kind === "wait") {
-      await ports.record.refused({ client: null, code: "client-throttled", address: addressOf(req) });
-      return reply(res, throttled(pass.retryAfterSeconds));
-    }
-    await serve(req, res);
-    if (res.statusCode !== 401) pass.prove();
-  };
-
   return {
     tenant: options.tenant,
     environment: options.environment,
     issuer,
     forms: ["/token", ...(options.authorization === undefined ? [] : ["/par"]), ...endpoints.map(({ path }) => path)],
     routes: (options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]).concat(options.routes ?? []),
-    form,
+    form: slowed(serve, ports),
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
@@ -127,6 +114,22 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
         more: options.metadata?.() ?? {},
       }),
     documents: options.documents ?? {},
+  };
+}
+
+/** A form of a client, where failures to be one are slowed down before they are looked at. */
+function slowed(serve: TokenHandler, ports: Pick<GrantPorts, "clock" | "directory" | "record">): TokenHandler {
+  const throttle = new ClientThrottle(ports.clock);
+  return async (req, res) => {
+    const claimed = await claimedClient(req);
+    const known = claimed !== null && ports.directory().clients.has(claimed) ? claimed : null;
+    const pass = throttle.enter(known, addressOf(req));
+    if (pass.kind === "wait") {
+      await ports.record.refused({ client: null, code: "client-throttled", address: addressOf(req) });
+      return reply(res, throttled(pass.retryAfterSeconds));
+    }
+    await serve(req, res);
+    if (res.statusCode !== 401) pass.prove();
   };
 }
 
