@@ -18,6 +18,7 @@ export type Reader = Obeyed | ForPeople;
 const config = "packages/control/src/registry/config";
 const gateway = "packages/gateway/src";
 const people = "packages/control/src/identity/people";
+const elsewhere = `${people}/outside`;
 const obeyed = (by: string, reads: string): Obeyed => ({ by, reads });
 const forPeople = (reason: string): ForPeople => ({ forPeople: reason });
 
@@ -56,6 +57,25 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "environments.<name>.staleness.restricted": staleness,
   "environments.<name>.mode": mode,
   "environments.<name>.until": until,
+  "environments.<name>.people.providers.<name>.issuer": obeyed(
+    `${elsewhere}/provider-client.ts`,
+    "issuer !== config.issuer",
+  ),
+  "environments.<name>.people.providers.<name>.client": obeyed(
+    `${elsewhere}/provider-client.ts`,
+    "config.client, undefined",
+  ),
+  "environments.<name>.people.providers.<name>.name": obeyed(`${people}/pages/login-pages.ts`, "({ id, name })"),
+  "environments.<name>.people.providers.<name>.acr": obeyed(
+    `${people}/routes/outside-routes.ts`,
+    "acr: client.config.acr",
+  ),
+  "environments.<name>.people.providers.<name>.jit": obeyed(`${people}/routes/outside-routes.ts`, "!config.jit"),
+  "environments.<name>.people.providers.<name>.allowPrivate": obeyed(
+    `${elsewhere}/providers.ts`,
+    "allowPrivate ? new URL(issuer)",
+  ),
+  "environments.<name>.people.providers.<name>.tls.ca": obeyed(`${elsewhere}/providers.ts`, "name === trust"),
   "environments.<name>.people.signIn": obeyed(`${people}/login.ts`, "signIn.includes(way)"),
   "environments.<name>.people.idle": obeyed(`${people}/sessions.ts`, "idleMs: limits.idleMs"),
   "environments.<name>.people.absolute": obeyed(`${people}/session-commands.ts`, "now + input.absoluteMs"),

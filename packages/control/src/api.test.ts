@@ -78,6 +78,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.endsWith("/keys/end")) return JSON.stringify({ kid, reason: "host gone" });
   if (path.endsWith("/secrets/end")) return JSON.stringify({ secret: "3f9a01c2d4", reason: "host gone" });
   if (path === "/v1/users") return JSON.stringify({ environment: "production", name: "anna" });
+  if (path.endsWith("/link")) return JSON.stringify({ provider: "corp", subject: "s1", reason: "ticket 4711" });
   if (path.endsWith("/withdraw")) return JSON.stringify({ client: "portal", reason: "asked for it" });
   if (path === "/v1/tokens/inspect") return JSON.stringify({ token: "a.b.c" });
   if (path === "/v1/tokens/issue")

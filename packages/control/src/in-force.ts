@@ -13,6 +13,7 @@ import type { Hub } from "./gateways/hub.ts";
 import { Publisher } from "./gateways/publisher.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
+import { createProviderFetch } from "./identity/people/outside/guarded-fetch.ts";
 import type { Passwords } from "./identity/people/password.ts";
 import { createSendLogout } from "./identity/people/send-logout.ts";
 import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
@@ -56,6 +57,7 @@ export class InForce {
   #engine: PolicyEngine | null = null;
   readonly #fetchJwks = createFetchJwks(createDialer());
   readonly #sendLogout = createSendLogout(createDialer());
+  readonly #fetchProvider = createProviderFetch(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
   #running: Promise<boolean> = Promise.resolve(true);
   #queued: Promise<boolean> | null = null;
@@ -199,6 +201,7 @@ export class InForce {
       // Never rejects: what cannot be taken up is reported, and tried again by `tick`.
       issuerKeysChanged: () => void this.changed(),
       sendLogout: this.#sendLogout,
+      fetchProvider: this.#fetchProvider,
       compiler: this.#options.compiler,
       engine: () => {
         this.#engine ??= createPolicyEngine({ memoEntriesMax: tokenAnswersMax });

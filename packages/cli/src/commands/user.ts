@@ -54,7 +54,7 @@ interface UndeliveredRow {
 
 type Connected = Awaited<ReturnType<Connect>>;
 
-/** `sallyport user add|list|disable|enable|reset|consents` and `sallyport session list|undelivered|end`. */
+/** `sallyport user add|list|disable|enable|reset|link|consents` and `sallyport session list|undelivered|end`. */
 export function userCommands(program: Command, connect: Connect): void {
   const group = program.command("user").description("add people who may sign in, see them, and end what they hold");
   group
@@ -102,8 +102,31 @@ export function userCommands(program: Command, connect: Connect): void {
         showLink(terminal, name, await client.call<Enrolment>("POST", `/v1/users/${id}/reset`, body));
       },
     );
+  linkCommand(group, connect);
   consentsCommand(group, connect);
   sessionCommands(program, connect);
+}
+
+function linkCommand(group: Command, connect: Connect): void {
+  group
+    .command("link <name>")
+    .description("connect a user with their account at a provider outside, so that they can sign in through it")
+    .option("--environment <environment>", "which environment", "production")
+    .requiredOption("--provider <id>", "id of the provider in the estate")
+    .requiredOption("--subject <sub>", "what the provider calls them: the `sub` of its tokens, never an e-mail address")
+    .requiredOption("--reason <text>", "why; it is recorded")
+    .action(
+      async (
+        name: string,
+        flags: { environment: string; provider: string; subject: string; reason: string },
+        command: Command,
+      ) => {
+        const { client, terminal } = await connect(command);
+        const id = await idOf(client, name, flags.environment);
+        const done = await client.call("POST", `/v1/users/${id}/link`, flags);
+        terminal.result(done, () => [`${name} (${flags.environment}) can sign in through ${flags.provider}`]);
+      },
+    );
 }
 
 function consentsCommand(group: Command, connect: Connect): void {

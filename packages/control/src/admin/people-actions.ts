@@ -4,6 +4,7 @@ import type { ControlParts } from "../control-parts.ts";
 import type { GivenConsent } from "../identity/people/consent-commands.ts";
 import type { UndeliveredLogout } from "../identity/people/logout-commands.ts";
 import { digestOf, makeSecret, makeUserId } from "../identity/people/one-time-secrets.ts";
+import { linkDigest } from "../identity/people/outside/link-commands.ts";
 import type { SessionFacts } from "../identity/people/session-commands.ts";
 import type { UserSummary } from "../identity/people/user-commands.ts";
 import { type Actor, AdminFault } from "./actions.ts";
@@ -44,6 +45,17 @@ export interface PeopleActions {
       readonly linkLifetimeMs: number;
     },
   ): Promise<EnrolmentAnswer>;
+  /** Connects a user with an account at a provider outside. */
+  linkUser(
+    actor: Actor,
+    link: {
+      readonly id: string;
+      readonly environment: string;
+      readonly provider: string;
+      readonly subject: string;
+      readonly reason: string;
+    },
+  ): Promise<{ readonly id: string; readonly provider: string }>;
   /** Up to 1,000 living ones of each environment, the newest first. */
   sessions(): Promise<readonly InEnvironment<SessionFacts>[]>;
   /** What a user allowed clients, in every environment that knows them. */
@@ -135,6 +147,7 @@ function userActions(parts: ControlParts): Omit<PeopleActions, Held> {
       await parts.changed();
       return { id, state: to };
     },
+    linkUser: (actor, link) => linkUser(parts, actor, link),
     resetUser: async (actor, { id, environment, reason, linkLifetimeMs }) => {
       const issuer = issuerWithPeople(parts, environment);
       const { secret, link } = freshLink(linkLifetimeMs);
@@ -144,6 +157,32 @@ function userActions(parts: ControlParts): Omit<PeopleActions, Held> {
       return { id, environment, link: `${issuer}/enrol?link=${secret}`, until: link.until };
     },
   };
+}
+
+async function linkUser(
+  { tenant, store, identities }: ControlParts,
+  actor: Actor,
+  { id, environment, provider, subject, reason }: Parameters<PeopleActions["linkUser"]>[1],
+): ReturnType<PeopleActions["linkUser"]> {
+  const known = identities.get(environment)?.providers() ?? [];
+  const found = known.find((one) => one.id === provider);
+  if (found === undefined)
+    throw new AdminFault(
+      "not-found",
+      `nobody signs in through ${provider} in ${environment}`,
+      `known: ${known.map((one) => one.id).join(", ") || "none; write it under `people.providers`"}`,
+    );
+  const digest = linkDigest(found.issuer, subject);
+  const linked = await store.run("linkUser", { tenant, environment, user: id, provider, digest, actor, reason });
+  if (linked === "no-user") throw unknownUser(id, environment);
+  if (linked === "taken") throw new AdminFault("conflict", `this account of ${provider} is somebody's already`);
+  if (linked === "has-one")
+    throw new AdminFault(
+      "conflict",
+      `the user has another account of ${provider}`,
+      "they disconnect it on their account page, or reset them",
+    );
+  return { id, provider };
 }
 
 const unknownUser = (id: string, environment: string) =>

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { type AdminCall, type AdminRoute, change, environment, ids, word } from "./route.ts";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9._@+-]{0,126}$/, "a name is small letters, digits and . _ @ + -");
+/** OpenID Connect Core §2: at most 255 ASCII characters. */
+const subject = z.string().regex(/^[\x21-\x7e]{1,255}$/, "a subject is 1 to 255 printable ASCII characters");
 const linkLifetimeMs = z
   .int()
   .min(60_000)
@@ -55,6 +57,18 @@ export const peopleRoutes: readonly AdminRoute[] = [
       call.actions.resetUser(call.actor, {
         id: call.id,
         ...(await call.body(change.extend({ linkLifetimeMs }))),
+      }),
+  },
+  {
+    method: "POST",
+    path: "/v1/users/:id/link",
+    id: ids.user,
+    action: "user.link",
+    audit: "outbox",
+    handle: async (call) =>
+      call.actions.linkUser(call.actor, {
+        id: call.id,
+        ...(await call.body(change.extend({ provider: word, subject }))),
       }),
   },
   {

@@ -65,6 +65,7 @@ forEachDialect((_dialect, open) => {
       engine: () => assert.fail("no policy names a token action here"),
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),
       issuerKeysChanged: () => assert.fail("no issuer outside is trusted here"),
+      fetchProvider: () => Promise.reject(new Error("nobody signs in here")),
       sendLogout: () => Promise.reject(new Error("nobody is told here")),
       tenant: "main",
       environment: "production",

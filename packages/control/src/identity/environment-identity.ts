@@ -12,7 +12,7 @@ import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-poli
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
-import type { PeopleConfig } from "../registry/config/estate.ts";
+import type { PeopleConfig, ProviderConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
@@ -30,6 +30,7 @@ import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import type { AuthorizationDesk } from "./oauth/interaction.ts";
 import { createOAuth, type OAuth } from "./oauth/parts.ts";
+import type { ProviderFetch } from "./people/outside/guarded-fetch.ts";
 import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
@@ -81,6 +82,8 @@ export interface EnvironmentIdentityOptions {
   readonly issuerKeysChanged: () => void;
   /** The only way to clients that are told of ends. */
   readonly sendLogout: SendLogout;
+  /** The only way to providers that people sign in through. */
+  readonly fetchProvider: ProviderFetch;
   /** To every gateway of this environment. */
   readonly push: (message: DownMessage) => void;
   readonly fault: (error: unknown) => void;
@@ -249,6 +252,7 @@ export class EnvironmentIdentity {
       desk: this.#oauth.desk,
       devices: this.#devices.desk,
       clients: () => this.#directory.clients,
+      bundles: () => this.#inForce?.config.trust ?? [],
       ring: () => this.#view(),
       revoked: () => this.pushRevocations(),
       config: () => this.#people,
@@ -258,6 +262,11 @@ export class EnvironmentIdentity {
   /** Whether people sign in in this environment. */
   get servesPeople(): boolean {
     return this.#people !== null;
+  }
+
+  /** Providers outside that people may sign in through. */
+  providers(): readonly ProviderConfig[] {
+    return this.#people?.providers ?? [];
   }
 
   get ring(): KeyRing {
@@ -358,19 +367,9 @@ export class EnvironmentIdentity {
   /** What a token of this issuer is judged by. */
   #judging(): JudgePorts {
     const { tenant, environment, store, clock } = this.#options;
-    const { issuer } = this;
-    const ring = () => this.#view();
-    return {
-      tenant,
-      environment,
-      issuer,
-      ring,
-      directory: () => this.#directory,
-      store,
-      crypto: createTokenCrypto(),
-      clock,
-      read: this.handles.read,
-    };
+    const directory = () => this.#directory;
+    const at = { tenant, environment, issuer: this.issuer, ring: () => this.#view(), directory };
+    return { ...at, store, crypto: createTokenCrypto(), clock, read: this.handles.read };
   }
 
   /** A push that fails is made up for by the next tick: the row is written. */

@@ -80,6 +80,8 @@ export async function startDevices(
       },
       desk: oauth.desk,
       clients: () => directory().clients,
+      bundles: () => [],
+      fetchProvider: () => Promise.reject(new Error("nobody signs in elsewhere here")),
       ring: () => ({ keys: [] }),
       devices: devices.desk,
       config: () => (serves.people ? { signIn: ["password"], idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 } : null),

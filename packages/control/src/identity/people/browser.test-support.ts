@@ -1,6 +1,7 @@
 // Promises an identity listener on localhost with the pages of two environments over a real store, and browsers without a screen that keep cookies and
 // send forms as one would. Trusts nothing outside the test. Used by *.test.ts of this folder only.
 import { request as httpsRequest } from "node:https";
+import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { PeopleConfig } from "../../registry/config/estate.ts";
 import { testCertificate } from "../certificates.test-support.ts";
@@ -10,6 +11,7 @@ import { type IdentityListener, listenIdentity } from "../identity-listener.ts";
 import type { RingView } from "../issuer.ts";
 import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import type { IssuerRoute } from "../seams.ts";
+import { createProviderFetch } from "./outside/guarded-fetch.ts";
 import { createPasswords } from "./password.ts";
 import { addTestUser, type PeopleTestCommands, random } from "./people.test-support.ts";
 import { openPeople, type People, seedPurpose } from "./people.ts";
@@ -167,6 +169,7 @@ export async function startPages(
     readonly desk?: AuthorizationDesk;
     readonly devices?: DeviceDesk;
     readonly routes?: readonly IssuerRoute[];
+    readonly bundles?: readonly { readonly name: string; readonly roots: readonly string[] }[];
     readonly clients?: () => Directory["clients"];
     readonly ring?: () => Pick<RingView, "keys">;
   } = {},
@@ -194,6 +197,8 @@ export async function startPages(
       record,
       desk: desks.desk ?? null,
       devices: desks.devices ?? null,
+      bundles: () => desks.bundles ?? [],
+      fetchProvider: createProviderFetch(createDialer()),
       clients: desks.clients ?? (() => new Map()),
       ring: desks.ring ?? (() => ({ keys: [] })),
       revoked: async () => {

@@ -42,7 +42,7 @@ export interface LoginPorts {
 /** Does the estate let people sign in this way? */
 export function allows(
   { config, passkeys }: Pick<LoginPorts, "config" | "passkeys">,
-  way: PeopleConfig["signIn"][number],
+  way: "passkey" | "password",
 ): boolean {
   return config()?.signIn.includes(way) === true && (way !== "passkey" || passkeys !== null);
 }

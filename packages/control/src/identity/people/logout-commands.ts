@@ -6,6 +6,21 @@ import type { Place } from "../store.ts";
 
 export const undeliveredListMax = 1_000;
 
+/** A session that nobody ended, idle or not, by the digest of its cookie: what it allowed lives on until somebody does. */
+const readHeldSession: Command<
+  Place & { readonly digest: string },
+  { readonly sid: string; readonly user: string } | null
+> = {
+  audit: null,
+  *body({ tenant, environment, digest }) {
+    const [row] = yield {
+      sql: `SELECT sid, user_id FROM people_session WHERE tenant = ? AND environment = ? AND digest = ? AND ended_at IS NULL`,
+      params: [tenant, environment, digest],
+    };
+    return row === undefined ? null : { sid: String(row["sid"]), user: String(row["user_id"]) };
+  },
+};
+
 export interface ClaimedLogout {
   readonly id: string;
   readonly session: string;
@@ -125,4 +140,10 @@ const listUndelivered: Command<Place, readonly UndeliveredLogout[]> = {
   },
 };
 
-export const logoutCommands = { claimLogouts, settleLogout, dropLogout, listUndelivered } satisfies CommandTable;
+export const logoutCommands = {
+  readHeldSession,
+  claimLogouts,
+  settleLogout,
+  dropLogout,
+  listUndelivered,
+} satisfies CommandTable;

@@ -63,6 +63,7 @@ export function newSession(user: string, cookie: string, over: Partial<NewSessio
     amr: ["pwd"],
     device: "new",
     browser: "a browser",
+    authTime: null,
     idleMs: 3_600_000,
     absoluteMs: 12 * 3_600_000,
     replaces: null,

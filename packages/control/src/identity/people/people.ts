@@ -10,6 +10,8 @@ import type { RingView } from "../issuer.ts";
 import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
 import { ringKeys } from "../ring-keys.ts";
 import type { IssuerRoute } from "../seams.ts";
+import type { ProviderFetch } from "./outside/guarded-fetch.ts";
+import { createProviders, type ProvidersOptions } from "./outside/providers.ts";
 import { cookieNames } from "./pages/browser-request.ts";
 import { passkeyPlace } from "./passkeys.ts";
 import type { Passwords } from "./password.ts";
@@ -19,6 +21,7 @@ import { enrolRoutes } from "./routes/enrol-routes.ts";
 import { flowRoutes } from "./routes/flow-routes.ts";
 import { loginRoutes } from "./routes/login-routes.ts";
 import { logoutRoutes } from "./routes/logout-routes.ts";
+import { outsideRoutes } from "./routes/outside-routes.ts";
 import type { PeopleParts } from "./routes/visit.ts";
 import { type SessionLimits, sessionLimits } from "./sessions.ts";
 import { createSignedValues } from "./signed-values.ts";
@@ -43,6 +46,9 @@ export interface PeopleOptions {
   readonly clients: () => Directory["clients"];
   /** The ring: ID tokens that clients show as hints are its. */
   readonly ring: () => Pick<RingView, "keys">;
+  readonly bundles: ProvidersOptions["bundles"];
+  /** The only way to providers outside. */
+  readonly fetchProvider: ProviderFetch;
   readonly revoked: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
@@ -69,6 +75,7 @@ export function openPeople(options: PeopleOptions): People {
     cookies: cookieNames(tenant, environment),
     values: createSignedValues({ secret, issuer, clock, random }),
     passkeys: passkeyPlace(issuer),
+    outside: createProviders({ ...options, send: options.fetchProvider }),
     hintKeys: () => ringKeys(options.ring(), crypto),
   };
   const routes = [
@@ -76,6 +83,7 @@ export function openPeople(options: PeopleOptions): People {
     ...enrolRoutes(parts),
     ...accountRoutes(parts),
     ...logoutRoutes(parts),
+    ...outsideRoutes(parts),
     ...(parts.desk === null ? [] : flowRoutes(parts)),
     ...(options.devices === null ? [] : deviceRoutes(parts, options.devices)),
   ];

@@ -74,21 +74,6 @@ const readSession: Command<Place & ({ readonly digest: string } | { readonly sid
   },
 };
 
-/** A session that nobody ended, idle or not, by the digest of its cookie: what it allowed lives on until somebody does. */
-const readHeldSession: Command<
-  Place & { readonly digest: string },
-  { readonly sid: string; readonly user: string } | null
-> = {
-  audit: null,
-  *body({ tenant, environment, digest }) {
-    const [row] = yield {
-      sql: `SELECT sid, user_id FROM people_session WHERE ${inPlace} AND digest = ? AND ended_at IS NULL`,
-      params: [tenant, environment, digest],
-    };
-    return row === undefined ? null : { sid: String(row["sid"]), user: String(row["user_id"]) };
-  },
-};
-
 export interface NewSession extends Place {
   readonly sid: string;
   readonly digest: string;
@@ -97,6 +82,8 @@ export interface NewSession extends Place {
   readonly amr: readonly string[];
   readonly device: "known" | "new";
   readonly browser: string;
+  /** When they proved it, where that was not just now; never later than now. */
+  readonly authTime: number | null;
   readonly idleMs: number;
   readonly absoluteMs: number;
   /** Digest of the session this browser had before; it ends: a cookie set before a log-in is worth nothing after it. */
@@ -118,6 +105,7 @@ const startSession: Command<NewSession, SessionFacts | null> = {
     if (row?.["state"] !== "active") return null;
     if (input.replaces !== null) yield* endByDigest(input, input.replaces, context);
     const until = now + input.absoluteMs;
+    const authTime = Math.min(now, input.authTime ?? now);
     yield {
       sql: `INSERT INTO people_session (tenant, environment, digest, sid, user_id, created_at, seen_at, until, auth_time, acr, amr, device, browser, idle_until)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -130,7 +118,7 @@ const startSession: Command<NewSession, SessionFacts | null> = {
         now,
         now,
         until,
-        now,
+        authTime,
         acr,
         JSON.stringify(amr),
         device,
@@ -143,7 +131,7 @@ const startSession: Command<NewSession, SessionFacts | null> = {
       { ...input, actor: `user:${user}`, action: "session.start", facts: { acr, amr: amr.join(" "), device } },
       context,
     );
-    return { sid, user, createdAt: now, seenAt: now, until, authTime: now, acr, amr, device, browser };
+    return { sid, user, createdAt: now, seenAt: now, until, authTime, acr, amr, device, browser };
   },
 };
 
@@ -179,6 +167,7 @@ const raiseSession: Command<
     readonly user: string;
     readonly acr: Acr;
     readonly amr: readonly string[];
+    readonly authTime: number | null;
     readonly idleMs: number;
   },
   SessionFacts | null
@@ -189,15 +178,16 @@ const raiseSession: Command<
     const { now } = context;
     const found = yield* findAlive(input, { digest: from }, now);
     if (found === null || found.user !== user) return null;
+    const authTime = Math.min(now, input.authTime ?? now);
     yield {
       sql: `UPDATE people_session SET digest = ?, auth_time = ?, acr = ?, amr = ?, seen_at = ?, idle_until = ? WHERE ${inPlace} AND digest = ?`,
-      params: [to, now, acr, JSON.stringify(amr), now, now + idleMs, tenant, environment, from],
+      params: [to, authTime, acr, JSON.stringify(amr), now, now + idleMs, tenant, environment, from],
     };
     yield sessionAudit(
       { ...input, sid: found.sid, actor: `user:${user}`, action: "session.raise", facts: { acr, amr: amr.join(" ") } },
       context,
     );
-    return { ...found, authTime: now, acr, amr, seenAt: now };
+    return { ...found, authTime, acr, amr, seenAt: now };
   },
 };
 
@@ -385,7 +375,6 @@ function sessionAudit(
 
 export const sessionCommands = {
   readSession,
-  readHeldSession,
   startSession,
   isKnownDevice,
   raiseSession,

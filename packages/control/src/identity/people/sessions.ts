@@ -2,7 +2,7 @@
 // Trusts login.ts for the proof. Specified in docs/identity/sessions.md; cookies: pages/browser-request.ts.
 import type { Random } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { authenticationOf, type Method } from "./acr.ts";
+import { type Authentication, authenticationOf, type Method } from "./acr.ts";
 import { digestOf, makeSecret, makeSessionId } from "./one-time-secrets.ts";
 import { type BrowserRequest, type CookieNames, rebind, setCookie } from "./pages/browser-request.ts";
 import type { SessionFacts } from "./session-commands.ts";
@@ -30,6 +30,12 @@ export interface SessionPorts {
   readonly revoked: () => Promise<void>;
 }
 
+export type Proof =
+  /** Here, just now. */
+  | { readonly user: string; readonly methods: readonly Method[] }
+  /** Elsewhere; `authTime`: when, in milliseconds since the epoch, which may be a while ago. */
+  | { readonly user: string; readonly authentication: Authentication; readonly authTime: number };
+
 export interface StartedSession {
   readonly session: SessionFacts;
   /** The browser as it will be: with the new cookies to be set. */
@@ -55,11 +61,12 @@ export async function sessionOf(
 export async function proveSession(
   ports: SessionPorts,
   request: BrowserRequest,
-  proof: { readonly user: string; readonly methods: readonly Method[] },
+  proof: Proof,
 ): Promise<StartedSession | null> {
   const { tenant, environment, store, limits, random, cookies } = ports;
-  const authentication = authenticationOf(proof.methods);
+  const authentication = "methods" in proof ? authenticationOf(proof.methods) : proof.authentication;
   if (authentication === null) return null;
+  const authTime = "methods" in proof ? null : proof.authTime;
   const { user } = proof;
   const cookie = makeSecret(random);
   const to = digestOf("session", cookie);
@@ -73,6 +80,7 @@ export async function proveSession(
       to,
       user,
       ...authentication,
+      authTime,
       idleMs: limits.idleMs,
     });
     if (raised !== null) return { session: raised, request: rebind(request, { sessionDigest: to, cookies: [set] }) };
@@ -85,6 +93,7 @@ export async function proveSession(
     digest: to,
     user,
     ...authentication,
+    authTime,
     device: device.seen,
     browser: request.browser,
     ...limits,

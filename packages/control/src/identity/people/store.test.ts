@@ -190,6 +190,7 @@ forEachDialect((_dialect, open) => {
       acr: "urn:sallyport:acr:mfa",
       amr: ["pwd", "otp"],
       idleMs: 1_000_000,
+      authTime: null,
     } as const;
     clock.move(5_000);
     assert.equal(await store.run("raiseSession", { ...raise, user: "usr_other" }), null, "not another user's");

@@ -7,6 +7,7 @@ import { attemptCommands } from "./attempt-commands.ts";
 import { consentCommands } from "./consent-commands.ts";
 import { credentialCommands } from "./credential-commands.ts";
 import { logoutCommands } from "./logout-commands.ts";
+import { linkCommands } from "./outside/link-commands.ts";
 import { sessionCommands } from "./session-commands.ts";
 import { userCommands } from "./user-commands.ts";
 
@@ -69,6 +70,21 @@ export const peopleMigrations: readonly Migration[] = [
       `ALTER TABLE people_logout ADD COLUMN why ${t.text}`,
     ],
   },
+  {
+    capability: "people",
+    version: 4,
+    name: "log-ins through providers outside",
+    up: (t) => {
+      const place = `tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL`;
+      return [
+        `CREATE TABLE people_link (${place}, digest ${t.text} NOT NULL, user_id ${t.text} NOT NULL, provider ${t.text} NOT NULL,
+          created_at ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, digest)) ${t.table}`,
+        "CREATE UNIQUE INDEX people_link_user ON people_link (tenant, environment, user_id, provider)",
+        `CREATE TABLE people_provider_key (${place}, provider ${t.text} NOT NULL, sealed ${t.blob} NOT NULL, created_at ${t.integer} NOT NULL,
+          PRIMARY KEY (tenant, environment, provider)) ${t.table}`,
+      ];
+    },
+  },
 ];
 
 export const peopleCommands = {
@@ -78,6 +94,7 @@ export const peopleCommands = {
   ...attemptCommands,
   ...consentCommands,
   ...logoutCommands,
+  ...linkCommands,
 } satisfies CommandTable;
 
 export type PeopleCommands = typeof peopleCommands;

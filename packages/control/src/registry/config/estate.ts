@@ -13,7 +13,7 @@ import type {
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
-import type { StepUp } from "@sallyport/protocol/token/acr.ts";
+import type { Acr, StepUp } from "@sallyport/protocol/token/acr.ts";
 import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
@@ -178,10 +178,26 @@ export interface BrokenConfig extends Place {
   readonly grants?: { readonly from: string; readonly to: string; readonly operations: readonly string[] };
 }
 
+/** An OpenID Connect provider outside that people of one environment may sign in through. */
+export interface ProviderConfig {
+  readonly id: string;
+  readonly name: string;
+  readonly issuer: string;
+  /** Our client id there. */
+  readonly client: string;
+  /** What a log-in there is worth here. */
+  readonly acr: Acr;
+  readonly jit: boolean;
+  readonly allowPrivate: boolean;
+  readonly trust?: string;
+}
+
 /** Log-in pages of an environment. */
 export interface PeopleConfig {
   /** Sorted. */
-  readonly signIn: readonly ("passkey" | "password")[];
+  readonly signIn: readonly string[];
+  /** Each is named in `signIn`; absent: none. */
+  readonly providers?: readonly ProviderConfig[];
   readonly idleMs: number;
   readonly absoluteMs: number;
 }

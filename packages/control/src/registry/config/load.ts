@@ -28,6 +28,7 @@ import { overlay, readEnvironments } from "./overlay.ts";
 import { type EnvironmentRules, type EstateSettings, readEstateSettings } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
 import { readIssuer } from "./read-issuer.ts";
+import { linkPeople } from "./read-people.ts";
 import { readPolicies } from "./read-policies.ts";
 import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";
@@ -94,6 +95,7 @@ function readEstate(io: EstateIo): LoadedEstate {
   refuseSharedIdentities(linked);
   for (const environment of linked) linkIntegrations(environment, names);
   for (const environment of linked) linkIssuers(environment, names);
+  findings.push(...linkPeople(settings.root, settings.environments, { linked, names }));
   const environments = linked.map((environment, index) =>
     finish(environment, { rules: settings.environments[index], settings, policies, findings }),
   );

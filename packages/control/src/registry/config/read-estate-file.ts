@@ -17,6 +17,7 @@ import {
 import { compareText, errorAt, type Finding, fileSpot } from "./finding.ts";
 import { peopleOf } from "./people-schema.ts";
 import { readMode } from "./read-mode.ts";
+import { refusePeople } from "./read-people.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
 import { refuseId } from "./words.ts";
@@ -162,12 +163,14 @@ function readEnvironmentRules(reader: Reader, everything: Finding | null): Envir
       const tree = isBare ? { ...emptyRoot(), at: own?.keyAt ?? fileSpot(file) } : own.value;
       const shaped = shape(environmentSchema, tree);
       const mode = shaped.value === null || tree.kind !== "map" ? null : readMode(tree, shaped.value, reader.io.now());
-      breakEntry(reader, `environment/${name}`, [...shaped.findings, ...(mode?.findings ?? [])]);
+      const refused = tree.kind === "map" ? refusePeople(tree, shaped.value?.people) : [];
+      breakEntry(reader, `environment/${name}`, [...shaped.findings, ...(mode?.findings ?? []), ...refused]);
       const text = reader.broken.get(`environment/${name}`);
       const findings = [
         ...(everything === null ? [] : [everything]),
         ...shaped.findings,
         ...(mode?.findings ?? []),
+        ...refused,
         ...(text === undefined ? [] : [text]),
       ];
       if (shaped.value === null) return rulesOf(name, { findings });

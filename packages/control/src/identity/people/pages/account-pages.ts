@@ -59,6 +59,8 @@ export interface AccountPageInput extends Framed {
   readonly user: StoredUser;
   readonly session: SessionFacts;
   readonly sessions: readonly SessionFacts[];
+  /** Providers outside, and whether the user is connected there. */
+  readonly outside: readonly { readonly id: string; readonly name: string; readonly isConnected: boolean }[];
   readonly consents: readonly GivenConsent[];
   /** JSON of WebAuthn options; null: none here, or this session may not change credentials. */
   readonly passkey: string | null;
@@ -93,13 +95,19 @@ function sessionRow(frame: FormFrame, session: SessionFacts, isThis: boolean): H
 ${!isThis && html`<form method="post" action="${frame.base}/account/end">${hiddenFields(frame)}<input type="hidden" name="sid" value="${session.sid}"><button class="small plain" type="submit">End<span class="soft"> ${session.browser}</span></button></form>`}</li>`;
 }
 
+function providerRow(frame: FormFrame, { id, name, isConnected }: AccountPageInput["outside"][number]): Html {
+  const action = isConnected ? "/account/disconnect" : "/account/connect";
+  return html`<li><span>${name}<br><span class="soft">${isConnected ? "connected" : "not connected"}</span></span>
+<form method="post" action="${frame.base}${action}">${hiddenFields(frame)}<input type="hidden" name="provider" value="${id}"><button class="small plain" type="submit">${isConnected ? "Disconnect" : "Connect"}<span class="soft"> ${name}</span></button></form></li>`;
+}
+
 function consentRow(frame: FormFrame, { client, providers, at }: GivenConsent): Html {
   const what = providers.length === 0 ? "knows who you are" : `may call ${providers.join(", ")} for you`;
   return html`<li><span>${client}<br><span class="soft">${what}${at !== null && html`, allowed ${when(at)}`}</span></span>
 <form method="post" action="${frame.base}/account/withdraw">${hiddenFields(frame)}<input type="hidden" name="client" value="${client}"><button class="small plain" type="submit">Take back<span class="soft"> what ${client} may do</span></button></form></li>`;
 }
 
-function credentials({ frame, user, passkey, password }: AccountPageInput): Html {
+function credentials({ frame, user, passkey, password, outside }: AccountPageInput): Html {
   const keys = user.passkeys.map(
     (
       key,
@@ -123,7 +131,8 @@ ${
   html`<h2>Password</h2>
 <form method="post" action="${frame.base}/account/password">${hiddenFields(frame)}<input name="username" autocomplete="username" value="${user.name}" hidden readonly>
 ${newPassword}<button class="plain" type="submit">${user.password === null ? "Set a password" : "Change the password"}</button></form>`
-}`;
+}
+${outside.length > 0 && html`<h2>Sign-in elsewhere</h2><ul class="rows">${outside.map((one) => providerRow(frame, one))}</ul>`}`;
 }
 
 /** The seed of an authenticator app and the field for its first code. */

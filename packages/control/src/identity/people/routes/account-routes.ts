@@ -21,7 +21,7 @@ import { frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit
 export const freshMs = 900_000;
 const seedLifetimeMs = 900_000;
 
-interface Owner {
+export interface Owner {
   readonly user: StoredUser;
   readonly session: SessionFacts;
 }
@@ -59,7 +59,7 @@ function owned(parts: PeopleParts, path: string, serve: Serve): IssuerRoute {
 }
 
 /** A form that changes how somebody signs in. */
-function changing(parts: PeopleParts, path: string, serve: Serve): IssuerRoute {
+export function changing(parts: PeopleParts, path: string, serve: Serve): IssuerRoute {
   return owned(parts, path, async (_parts, visit, owner) => {
     const locked = lockOf(owner, parts.clock.now());
     if (locked !== null) return showAccount(parts, visit, owner, { error: locked, status: 403 });
@@ -90,9 +90,13 @@ function sessionRoutes(parts: PeopleParts): readonly IssuerRoute[] {
 
 export const signedOut = messagePage("You are signed out", "You can close this page.");
 
-const placeOf = ({ tenant, environment }: PeopleParts, { user }: Owner) => ({ tenant, environment, user: user.id });
+export const placeOf = ({ tenant, environment }: PeopleParts, { user }: Owner) => ({
+  tenant,
+  environment,
+  user: user.id,
+});
 
-async function ownerOf(parts: PeopleParts, { session }: Visit): Promise<Owner | null> {
+export async function ownerOf(parts: PeopleParts, { session }: Visit): Promise<Owner | null> {
   if (session === null) return null;
   const { tenant, environment, store } = parts;
   const user = await store.run("readUser", { tenant, environment, user: session.user });
@@ -113,24 +117,30 @@ export function lockOf({ user, session }: Owner, now: number): string | null {
   return age < 0 || age > freshMs ? "You signed in a while ago. To change how you sign in, sign in again first." : null;
 }
 
-interface Shown {
+export interface Shown {
   readonly error?: string;
   readonly done?: string;
   readonly status?: number;
 }
 
-async function showAccount(parts: PeopleParts, visit: Visit, owner: Owner, shown: Shown): Promise<void> {
-  const { tenant, environment, store, clock } = parts;
+export async function showAccount(parts: PeopleParts, visit: Visit, owner: Owner, shown: Shown): Promise<void> {
+  const { tenant, environment, store, clock, outside } = parts;
   const { user, session } = owner;
   const locked = lockOf(owner, clock.now());
+  const frame = frameOf(parts, visit.request, { flow: null });
+  const links = await store.run("listLinks", placeOf(parts, owner));
   sendPage(
     visit.res,
     accountPage({
-      frame: frameOf(parts, visit.request, { flow: null }),
+      // A form that begins a log-in elsewhere leads there.
+      frame: { ...frame, formTargets: await outside.targets() },
       user,
       session,
       sessions: await store.run("listSessions", { tenant, environment, user: user.id }),
-      consents: await store.run("listConsents", { tenant, environment, user: user.id }),
+      outside: outside.list().map(({ id, name }) => {
+        return { id, name, isConnected: links.some(({ provider }) => provider === id) };
+      }),
+      consents: await store.run("listConsents", placeOf(parts, owner)),
       passkey: locked === null ? creationOptions(parts, visit, user) : null,
       password: allows(parts, "password"),
       locked,
@@ -143,7 +153,7 @@ async function showAccount(parts: PeopleParts, visit: Visit, owner: Owner, shown
 }
 
 /** The page with what is true now. */
-async function again(parts: PeopleParts, visit: Visit, owner: Owner, done: string): Promise<void> {
+export async function again(parts: PeopleParts, visit: Visit, owner: Owner, done: string): Promise<void> {
   const user = await parts.store.run("readUser", placeOf(parts, owner));
   await showAccount(parts, visit, { ...owner, user: user ?? owner.user }, { done });
 }

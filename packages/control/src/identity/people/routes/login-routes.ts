@@ -130,10 +130,11 @@ export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginSh
   const { binding, cookies } = visit.request;
   const demand: Demand | null =
     pending === null ? null : { acr: pending.acrValues, maxAgeSeconds: pending.maxAgeSeconds };
+  const frame = frameOf(parts, visit.request, { flow, pending });
   sendPage(
     visit.res,
     loginPage({
-      frame: frameOf(parts, visit.request, { flow, pending }),
+      frame: { ...frame, formTargets: [...frame.formTargets, ...(await parts.outside.targets())] },
       passkey:
         parts.passkeys === null || !allows(parts, "passkey")
           ? null
@@ -148,7 +149,7 @@ export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginSh
       again: visit.session === null ? null : againText(parts, visit.session, demand),
       name: name === "" ? (pending?.loginHint ?? "").slice(0, 128) : name,
       error,
-      outside: [],
+      outside: parts.outside.list(),
       cookies,
       ...(status === undefined ? {} : { status }),
       ...(retryAfter === undefined ? {} : { retryAfter }),

@@ -9,6 +9,7 @@ import type { IssuanceRecorder } from "../../issuance-record.ts";
 import type { AuthorizationDesk, PendingAuthorization } from "../../oauth/interaction.ts";
 import type { IssuerRoute } from "../../seams.ts";
 import type { LoginPorts } from "../login.ts";
+import type { Providers } from "../outside/providers.ts";
 import {
   type BrowserRequest,
   browserRequest,
@@ -30,6 +31,7 @@ export interface PeopleParts extends LoginPorts, SessionPorts {
   readonly config: () => PeopleConfig | null;
   /** The authorization endpoint's side; null: only the account pages. */
   readonly desk: AuthorizationDesk | null;
+  readonly outside: Providers;
   /** Clients by id, as the registry sees them now. */
   readonly clients: () => Directory["clients"];
   /** Keys that ID tokens of this issuer may be signed with. */

@@ -1,0 +1,210 @@
+// Promises the way through a provider outside and back: begun by a form of ours, in this browser, for this provider, and come back from once. Who somebody is
+// here follows from the issuer and the subject alone. Trusts provider-client.ts for the answer. docs/identity/outside-login.md, RFC 9207, RFC 9700 §4.4.
+import { createHash } from "node:crypto";
+import type { IssuerRoute } from "../../seams.ts";
+import { type ThrottleTake, throttleRules } from "../decide-throttle.ts";
+import { digestOf, makeSecret, makeUserId } from "../one-time-secrets.ts";
+import { linkDigest } from "../outside/link-commands.ts";
+import { type OutsideIdentity, type ProviderClient, ProviderFault, type Secrets } from "../outside/provider-client.ts";
+import { cookieOf, setCookie } from "../pages/browser-request.ts";
+import { messagePage, sendPage, sendRedirect } from "../pages/page.ts";
+import { proveSession } from "../sessions.ts";
+import { base32 } from "../totp.ts";
+import { again, changing, type Owner, ownerOf, placeOf, showAccount } from "./account-routes.ts";
+import { continueFlow, pendingOf } from "./flow-routes.ts";
+import { flowOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
+
+const wayLifetimeMs = 600_000;
+const backPath = "/login/back/";
+const opaqueNameBytes = 15;
+
+/** A log-in under way elsewhere; sealed into `state`, bound to the cookie whose secret nonce and verifier are made of. */
+interface Way {
+  readonly provider: string;
+  readonly flow: string | null;
+  /** Not a log-in but a connection for the user of this session; null: a log-in. */
+  readonly connects: string | null;
+  /** When it began, where they had to prove there who they are; null: any log-in there is good. */
+  readonly startedAt: number | null;
+}
+
+export function outsideRoutes(parts: PeopleParts): readonly IssuerRoute[] {
+  return [
+    postRoute(parts, "/login/outside/", async (visit, id) => {
+      const flow = flowOf(visit.form);
+      const pending = await pendingOf(parts, visit, flow);
+      // Who is asked for something newer than what they have must not come back with what they had.
+      const isNew =
+        visit.session !== null ||
+        (pending !== null &&
+          (pending.maxAgeSeconds !== null ||
+            pending.prompts.some((prompt) => prompt === "login" || prompt === "select_account")));
+      await begin(parts, visit, { id, flow, connects: null, again: isNew });
+    }),
+    changing(parts, "/account/connect", (_parts, visit, { session }) =>
+      begin(parts, visit, { id: visit.form.get("provider") ?? "", flow: null, connects: session.sid, again: true }),
+    ),
+    changing(parts, "/account/disconnect", disconnect),
+    getRoute(parts, backPath, (visit, id) => comeBack(parts, visit, id)),
+    getRoute(parts, "/client-jwks", async ({ res }) => {
+      const text = JSON.stringify(await parts.outside.jwks());
+      res.writeHead(200, {
+        "Content-Type": "application/jwk-set+json",
+        "Content-Length": Buffer.byteLength(text),
+        "Cache-Control": "public, max-age=60",
+        "X-Content-Type-Options": "nosniff",
+      });
+      res.end(text);
+    }),
+  ];
+}
+
+const cookieName = ({ tenant, environment }: PeopleParts) => `__Host-sallyport.${tenant}.${environment}.outside`;
+
+/** One redirect URI for each provider: an answer that was meant for another never gets here (RFC 9700 §4.4.2.1). */
+const redirectUri = ({ issuer }: PeopleParts, id: string) => `${issuer}${backPath}${id}`;
+
+const derived = (secret: string, what: string) =>
+  createHash("sha256").update(`sallyport-outside/v1\n${what}\n${secret}`).digest("base64url");
+
+function secretsOf(secret: string, state: string): Secrets {
+  return { state, nonce: derived(secret, "nonce"), verifier: derived(secret, "verifier") };
+}
+
+const bindingOf = (secret: string) => ({ purpose: "outside", browser: digestOf("browser", secret) }) as const;
+
+async function begin(
+  parts: PeopleParts,
+  visit: Posted,
+  ask: { readonly id: string; readonly flow: string | null; readonly connects: string | null; readonly again: boolean },
+): Promise<void> {
+  const { id, flow, connects } = ask;
+  const client = parts.outside.find(id);
+  if (client === null) return notPossible(parts, visit, "provider-unknown");
+  const secret = makeSecret(parts.random);
+  const way: Way = { provider: id, flow, connects, startedAt: ask.again ? parts.clock.now() : null };
+  const state = parts.values.seal(bindingOf(secret), way, wayLifetimeMs);
+  try {
+    const to = { ...secretsOf(secret, state), redirectUri: redirectUri(parts, id), again: ask.again };
+    const location = await client.begin(to);
+    sendRedirect(visit.res, location, [
+      ...visit.request.cookies,
+      setCookie(cookieName(parts), secret, wayLifetimeMs / 1_000),
+    ]);
+  } catch (fault) {
+    await notPossible(parts, visit, codeOf(fault));
+  }
+}
+
+/** A failure of our own (store, log) is no word about the provider. */
+function codeOf(fault: unknown): string {
+  if (fault instanceof ProviderFault) return fault.code;
+  throw fault;
+}
+
+async function notPossible(parts: PeopleParts, { res, request }: Visit, code: string): Promise<void> {
+  await parts.record.refused({ client: null, code, address: request.address });
+  const cookies = [...request.cookies, setCookie(cookieName(parts), "", 0)];
+  sendPage(res, { ...messagePage("That did not work", texts[code] ?? texts["other"] ?? "", 400), cookies });
+}
+
+const texts: Readonly<Record<string, string>> = {
+  "provider-unknown": "Nobody signs in that way here.",
+  "provider-unreachable": "The other service does not answer. Try again in a moment, or sign in another way.",
+  "provider-stale": "The other service did not ask who you are. Sign out there and try again.",
+  "provider-state": "This was begun in another browser, was finished already, or took too long. Start again.",
+  "provider-unlinked":
+    "You are not connected with an account here. Sign in the way you did before, and connect it on your account page; or ask who runs this.",
+  "provider-session": "You were not signed in here any more. Sign in and try again.",
+  "login-throttled": "Too many attempts. Try again in a minute.",
+  other: "The other service did not sign you in. Start again, or sign in another way.",
+};
+
+async function comeBack(parts: PeopleParts, visit: Visit, id: string): Promise<void> {
+  const { tenant, environment, store, values, outside } = parts;
+  const { req, query, request } = visit;
+  const client = outside.find(id);
+  const secret = cookieOf(req, cookieName(parts));
+  const state = query.get("state") ?? "";
+  const opened = secret === null ? null : values.open(bindingOf(secret), state);
+  const way = opened?.payload as Way | undefined; // as: sealed above from this shape
+  if (client === null || secret === null || opened === null || way?.provider !== id)
+    return notPossible(parts, visit, "provider-state");
+  const takes: readonly ThrottleTake[] = [{ key: `s:${request.source}`, rule: throttleRules.source }];
+  if ((await store.run("takeAttempt", { tenant, environment, takes })) !== null)
+    return notPossible(parts, visit, "login-throttled");
+  if (!(await store.run("spendOnce", { tenant, environment, digest: opened.id, until: opened.until })))
+    return notPossible(parts, visit, "provider-state");
+  let who: OutsideIdentity;
+  try {
+    const answer = new URL(redirectUri(parts, id));
+    answer.search = new URLSearchParams([...query]).toString();
+    who = await client.finish(answer, { ...secretsOf(secret, state), startedAt: way.startedAt });
+  } catch (fault) {
+    return notPossible(parts, visit, codeOf(fault));
+  }
+  await store.run("giveAttemptBack", { tenant, environment, takes });
+  if (way.connects === null) await signIn(parts, visit, { client, who, flow: way.flow });
+  else await connect(parts, visit, { client, who, sid: way.connects });
+}
+
+/** The user of (issuer, subject). Claims that name a person (e-mail, name) are not read: whoever can choose them there could choose to be anybody here. */
+async function userOf(
+  parts: PeopleParts,
+  { config }: ProviderClient,
+  { subject }: OutsideIdentity,
+): Promise<string | null> {
+  const { tenant, environment, store, random } = parts;
+  const digest = linkDigest(config.issuer, subject);
+  const known = await store.run("readLink", { tenant, environment, digest });
+  if (known !== null || !config.jit) return known;
+  const user = makeUserId(random);
+  const name = `${config.id}-${base32(random.bytes(opaqueNameBytes)).toLowerCase()}`;
+  const added = await store.run("addLinkedUser", { tenant, environment, user, name, digest, provider: config.id });
+  // Of two first log-ins at once one made the user.
+  return added ? user : store.run("readLink", { tenant, environment, digest });
+}
+
+async function signIn(
+  parts: PeopleParts,
+  visit: Visit,
+  from: { readonly client: ProviderClient; readonly who: OutsideIdentity; readonly flow: string | null },
+): Promise<void> {
+  const { client, who, flow } = from;
+  const user = await userOf(parts, client, who);
+  if (user === null) return notPossible(parts, visit, "provider-unlinked");
+  const authentication = { acr: client.config.acr, amr: ["fed"] };
+  const started = await proveSession(parts, visit.request, { user, authentication, authTime: who.authTime });
+  if (started === null) return notPossible(parts, visit, "login-disabled");
+  const cookies = [...started.request.cookies, setCookie(cookieName(parts), "", 0)];
+  await continueFlow(parts, { ...visit, ...started, request: { ...started.request, cookies } }, flow);
+}
+
+/** The session that asked is still the one this browser is in: nobody is connected with somebody else's account. */
+async function connect(
+  parts: PeopleParts,
+  visit: Visit,
+  { client, who, sid }: { readonly client: ProviderClient; readonly who: OutsideIdentity; readonly sid: string },
+): Promise<void> {
+  const owner = await ownerOf(parts, visit);
+  if (owner === null || owner.session.sid !== sid) return notPossible(parts, visit, "provider-session");
+  const { issuer, id: provider, name } = client.config;
+  const digest = linkDigest(issuer, who.subject);
+  const actor = `user:${owner.user.id}`;
+  const linked = await parts.store.run("linkUser", { ...placeOf(parts, owner), digest, provider, actor });
+  const error =
+    linked === "has-one"
+      ? `You are connected with another account of ${name}. Disconnect that one first.`
+      : `This account of ${name} is connected already.`;
+  if (linked === "linked") return again(parts, visit, owner, `You can sign in with ${name} now.`);
+  await showAccount(parts, visit, owner, { error, status: 400 });
+}
+
+async function disconnect(parts: PeopleParts, visit: Posted, owner: Owner): Promise<void> {
+  const provider = visit.form.get("provider") ?? "";
+  const actor = `user:${owner.user.id}`;
+  const outcome = await parts.store.run("unlinkUser", { ...placeOf(parts, owner), provider, actor });
+  if (outcome !== "last-way-in") return again(parts, visit, owner, "It was disconnected.");
+  const error = "This is your only way to sign in. Set a password or add a passkey first.";
+  await showAccount(parts, visit, owner, { error, status: 400 });
+}
