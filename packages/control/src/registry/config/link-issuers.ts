@@ -1,6 +1,6 @@
 // Promises that a trusted issuer names bundles and systems that exist in its environment, and that no two answer to one `iss`.
 // Trusts each issuer's own shape (read-issuer.ts).
-import type { IssuerConfig } from "./estate.ts";
+import type { EnvironmentConfig, IssuerConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding } from "./finding.ts";
 import { checkTrust, type EstateNames, type LinkedEnvironment, type LinkedIntegration } from "./link.ts";
 import { linkOutsideAccess } from "./link-outside-access.ts";
@@ -135,4 +135,21 @@ export function finishIssuers(
     return error === undefined && config !== null ? [config] : [];
   });
   return healthy.sort((a, b) => compareText(a.id, b.id));
+}
+
+/** Bundles that providers name. `root`: sallyport.yaml; null where there is none. */
+export function linkPeople(
+  root: MapTree | null,
+  rules: readonly Pick<EnvironmentConfig, "name" | "people">[],
+  { linked, names }: { readonly linked: readonly LinkedEnvironment[]; readonly names: EstateNames },
+): readonly Finding[] {
+  if (root === null) return [];
+  return rules.flatMap(({ name, people }) =>
+    (people?.providers ?? []).flatMap(({ id, trust }) => {
+      const environment = linked.find((one) => one.name === name);
+      if (trust === undefined || environment === undefined) return [];
+      const spot = spotOf(root, ["environments", name, "people", "providers", id, "tls", "ca"]);
+      return checkTrust(trust, spot, { environment, names });
+    }),
+  );
 }

@@ -22,13 +22,12 @@ import {
   linkSystems,
   refuseSharedIdentities,
 } from "./link.ts";
-import { finishIssuers, type LinkedIssuer, linkIssuers } from "./link-issuers.ts";
+import { finishIssuers, type LinkedIssuer, linkIssuers, linkPeople } from "./link-issuers.ts";
 import { isSpokenFor } from "./link-outside-access.ts";
 import { overlay, readEnvironments } from "./overlay.ts";
 import { type EnvironmentRules, type EstateSettings, readEstateSettings } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
 import { readIssuer } from "./read-issuer.ts";
-import { linkPeople } from "./read-people.ts";
 import { readPolicies } from "./read-policies.ts";
 import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";

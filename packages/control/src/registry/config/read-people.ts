@@ -1,8 +1,6 @@
 // Promises that every way to sign in is one that exists, and that every provider outside is one that is used and can be reached. Trusts the types
 // (people-schema.ts). Specified in docs/identity/outside-login.md.
-import type { EnvironmentConfig } from "./estate.ts";
 import { errorAt, type Finding } from "./finding.ts";
-import { checkTrust, type EstateNames, type LinkedEnvironment } from "./link.ts";
 import { ownWays, type PeopleSource } from "./people-schema.ts";
 import { needsPrivateWord } from "./private-hosts.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
@@ -43,21 +41,4 @@ export function refusePeople(tree: MapTree, people: PeopleSource | undefined): r
         : []),
     ]),
   ];
-}
-
-/** Bundles that providers name. `root`: sallyport.yaml; null where there is none. */
-export function linkPeople(
-  root: MapTree | null,
-  rules: readonly Pick<EnvironmentConfig, "name" | "people">[],
-  { linked, names }: { readonly linked: readonly LinkedEnvironment[]; readonly names: EstateNames },
-): readonly Finding[] {
-  if (root === null) return [];
-  return rules.flatMap(({ name, people }) =>
-    (people?.providers ?? []).flatMap(({ id, trust }) => {
-      const environment = linked.find((one) => one.name === name);
-      if (trust === undefined || environment === undefined) return [];
-      const spot = spotOf(root, ["environments", name, "people", "providers", id, "tls", "ca"]);
-      return checkTrust(trust, spot, { environment, names });
-    }),
-  );
 }

@@ -1,6 +1,6 @@
 // Promises one provider outside, spoken to as OpenID Connect says: code, PKCE, state, nonce, the issuer of the answer, every claim and the signature of the
 // ID token. Trusts openid-client for that, over our own fetch; who the answer is about here is decided elsewhere. It is the only file that imports it.
-// OpenID Connect Core 1.0 §3.1, RFC 7636, RFC 9207, docs/identity/outside-login.md, docs/decisions/0022-openid-client.md.
+// OpenID Connect Core 1.0 §3.1, RFC 7636, RFC 9207, docs/identity/outside-login.md, docs/decisions/0023-openid-client.md.
 import { webcrypto } from "node:crypto";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type * as openid from "openid-client";
