@@ -72,6 +72,9 @@ test("what control reads is byte for byte what JSON has for it, whatever differs
     exchange({ attributes: { amount: 7, owner: 'an "owner"' } }),
     exchange({ request: { method: "HEAD", path: "/a'b", clientUrl: "http://gw/a'b" } }),
     exchange({ request: null }),
+    ...['a"b', "a\\b", "a\u007fb", "a\nb", "\ud800", "é", "%22", ""].map((path) =>
+      exchange({ request: { method: "GET", path, clientUrl: `http://gw${path}` } }),
+    ),
   ];
   for (const one of all) assert.equal(printedOf(repeated, one), byItself(one));
   assert.equal(repeated.find(all[0] ?? exchange()), repeated.find(all[1] ?? exchange()), "printed once");

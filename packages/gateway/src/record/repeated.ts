@@ -86,8 +86,15 @@ export function printInputs(printed: Printed, { id, request, decision }: Exchang
   const asked =
     request === null
       ? '"method":null,"path":null,"url":null'
-      : `"method":"${request.method}","path":${JSON.stringify(request.path)},"url":${JSON.stringify(request.clientUrl)}`;
+      : `"method":"${request.method}","path":${quoted(request.path)},"url":${quoted(request.clientUrl)}`;
   const attributes = JSON.stringify(decision.resource.attributes);
   const decided = `${printed.decisionHead}${attributes}${printed.decisionTail}${JSON.stringify(decision.context.stalenessMs)}}}`;
   return `{"v":1,"id":"${id}","address":${printed.address},${asked},"principal":${printed.principal},"decision":${decided},"policies":${printed.policiesText}}`;
+}
+
+/** Visible ASCII and space without what JSON escapes. */
+const plainText = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+function quoted(text: string): string {
+  return plainText.test(text) ? `"${text}"` : JSON.stringify(text);
 }

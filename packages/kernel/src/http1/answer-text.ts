@@ -53,9 +53,23 @@ export function statusLine(status: number): string {
   return `HTTP/1.1 ${status} ${phrases[status] ?? ""}\r\n`;
 }
 
+/** Names found to be tokens; when they are too many, remembering begins anew. */
+const rememberedMax = 1_024;
+const rememberedLengthMax = 64;
+let tokens = new Set<string>();
+
+function isToken(name: string): boolean {
+  if (tokens.has(name)) return true;
+  if (name === "" || notToken.test(name)) return false;
+  if (name.length > rememberedLengthMax) return true;
+  if (tokens.size >= rememberedMax) tokens = new Set();
+  tokens.add(name);
+  return true;
+}
+
 /** One field line. Throws TypeError for a name or value that is none, without quoting it. */
 export function fieldLine(name: string, value: string): string {
-  if (name === "" || notToken.test(name)) throw new TypeError("an answer's field name is no token");
+  if (!isToken(name)) throw new TypeError("an answer's field name is no token");
   if (notValue.test(value)) throw new TypeError(`the answer's field ${name} holds what no field value may`);
   return `${name}: ${value}\r\n`;
 }

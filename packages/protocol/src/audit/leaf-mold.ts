@@ -16,12 +16,10 @@ export interface LeafMold {
 
 type Molded = Extract<Leaf, { readonly t: LeafMold["t"] }>;
 
-const printers = (t: LeafMold["t"]) => ({
-  id: printMember(t, "id"),
-  at: printMember(t, "at"),
-  inputs: printMember(t, "inputs"),
-});
+const printers = (t: LeafMold["t"]) => ({ id: printMember(t, "id"), at: printMember(t, "at") });
 const byType = { crossing: printers("crossing"), intent: printers("intent") };
+/** Of both types: the form is one. */
+const inputsPrinter = printMember("crossing", "inputs");
 const ending = {
   outcome: printMember("crossing", "outcome"),
   status: printMember("crossing", "status"),
@@ -61,17 +59,28 @@ export interface Cast {
   readonly outcome: OutcomeFields | null;
 }
 
+/** The inputs printed last: the leaves of a batch name the same. */
+let lastInputs = { value: "", text: "" };
+
+function printInputs(inputs: string | null): string {
+  if (inputs === null || inputs !== lastInputs.value) {
+    const text = inputsPrinter(inputs);
+    if (inputs === null) return text;
+    lastInputs = { value: inputs, text };
+  }
+  return lastInputs.text;
+}
+
 /** The leaf's text. Throws LeafRefused as printLeafText does. */
 export function printCast({ mold, id, at, outcome }: Cast, inputs: string | null): string {
   const type = byType[mold.t];
   if ((outcome === null) !== (mold.t === "intent")) throw new LeafRefused("a crossing has its outcome, an intent none");
-  const text = `${mold.head}${type.id(id)}${type.at(at)}${mold.middle}${type.inputs(inputs)}${mold.behind}${printOutcome(outcome)}}`;
+  const text = `${mold.head}${type.id(id)}${type.at(at)}${mold.middle}${printInputs(inputs)}${mold.behind}${printOutcome(outcome)}}`;
   if (text.length > leafBytesMax) throw new LeafRefused(`a leaf has at most ${leafBytesMax} bytes`);
   return text;
 }
 
 type Outcome = Extract<Leaf, { readonly t: "outcome" }>;
-const outcomeHead = '{"v":1,"t":"outcome"';
 const outcomeId = printMember("outcome", "id");
 const outcomeAt = printMember("outcome", "at");
 
@@ -81,8 +90,9 @@ export function outcomePrinter(
 ): (id: string, at: number, outcome: OutcomeFields) => string {
   const { tenant, environment, region, node } = place;
   const text = printLeafText({ t: "outcome", id: noId, at: 0, tenant, environment, region, node, ...noOutcome });
+  const head = text.slice(0, text.indexOf(idMark));
   const middle = text.slice(text.indexOf(middleMark), text.indexOf(outcomeMark));
-  return (id, at, outcome) => `${outcomeHead}${outcomeId(id)}${outcomeAt(at)}${middle}${printOutcome(outcome)}}`;
+  return (id, at, outcome) => `${head}${outcomeId(id)}${outcomeAt(at)}${middle}${printOutcome(outcome)}}`;
 }
 
 const noId = "0".repeat(26);

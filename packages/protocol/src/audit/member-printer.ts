@@ -48,7 +48,11 @@ export function createMemberPrinter({ name, value: form, unique }: Member): Memb
   return (value) => {
     if (isPlainNumber && isPlain(value)) return before + value;
     // As JSON has it: what is no finite number is null.
-    if (typeof value === "number") return judge(Number.isFinite(value) ? String(value) : "null");
+    if (typeof value === "number")
+      return judgeOnce(isPlainNumber ? null : knownTexts, {
+        value,
+        printed: Number.isFinite(value) ? String(value) : "null",
+      });
     if (value === null) return judgeOnce(knownTexts, { value, printed: "null" });
     if (typeof value === "string") return judgeOnce(knownTexts, { value, printed: `"${value}"` });
     const isFixed = Array.isArray(value) && Object.isFrozen(value);
