@@ -4,15 +4,26 @@ import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { tooLarge } from "./content.ts";
 
-export function readBody(exchange: Exchange, bytesMax: number): Promise<{ readonly bytes: Uint8Array } | Deny> {
+export type BodyReading = { readonly bytes: Uint8Array } | Deny;
+
+/** At once where all of it came with the head, as small contents do. */
+export function readBody(exchange: Exchange, bytesMax: number): BodyReading | Promise<BodyReading> {
   const { incoming, response } = exchange;
-  if (exchange.framingDeny !== null) return Promise.resolve(exchange.framingDeny);
-  if (response.writableEnded || incoming.destroyed) return Promise.resolve(deny("inspect", "client-aborted"));
+  if (exchange.framingDeny !== null) return exchange.framingDeny;
+  if (response.writableEnded || incoming.destroyed) return deny("inspect", "client-aborted");
   exchange.continueWanted?.();
+  const whole = incoming.takeWhole(bytesMax);
+  if (whole === null) return readPieces(exchange, bytesMax);
+  exchange.bytesIn = whole.length;
+  return { bytes: whole };
+}
+
+function readPieces(exchange: Exchange, bytesMax: number): Promise<BodyReading> {
+  const { incoming } = exchange;
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const end = (result: { readonly bytes: Uint8Array } | Deny): void => {
+    const end = (result: BodyReading): void => {
       incoming.leave();
       exchange.bytesIn = bytes;
       exchange.onFramingError = null;

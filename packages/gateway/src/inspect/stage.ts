@@ -7,7 +7,7 @@ import type { CompiledOperation } from "../snapshot/estate.ts";
 import { decideContent } from "./content.ts";
 import { hasCaseTwin } from "./deciding-members.ts";
 import { readJson } from "./json.ts";
-import { readBody } from "./read-body.ts";
+import { type BodyReading, readBody } from "./read-body.ts";
 import { SchemaFault } from "./schema.ts";
 
 /** Idempotent: where the body decides, `authorize` has run it already. */
@@ -25,9 +25,9 @@ export function inspectRequest(exchange: Exchange, _gate: Gate): Deny | null | P
     contentEncoding: request.headers["content-encoding"],
   });
   if (verdict !== null || operation.object.body?.content !== "json") return verdict;
-  return readBody(exchange, bodyBytesMax).then((read) =>
-    "kind" in read ? read : judge(exchange, { operation, bytes: read.bytes }),
-  );
+  const judgeRead = (read: BodyReading) => ("kind" in read ? read : judge(exchange, { operation, bytes: read.bytes }));
+  const read = readBody(exchange, bodyBytesMax);
+  return read instanceof Promise ? read.then(judgeRead) : judgeRead(read);
 }
 
 function judge(exchange: Exchange, on: { operation: CompiledOperation; bytes: Uint8Array }): Deny | null {

@@ -48,6 +48,7 @@ export class Incoming {
   readonly #source: ContentSource;
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
+  #takenBytes = 0;
   #taker: ContentTaker | null = null;
   #isPaused = false;
 
@@ -75,6 +76,20 @@ export class Incoming {
     this.resume();
   }
 
+  /**
+   * The whole content, where all of it has come, in one piece of at most `bytesMax` that nobody has taken: then there is nothing to wait for.
+   * Null: it has to be taken as it comes.
+   */
+  takeWhole(bytesMax: number): Buffer | null {
+    const [only] = this.#waiting;
+    if (!this.complete || this.#isPaused || this.#taker !== null || this.#takenBytes > 0) return null;
+    if (only === undefined || this.#waiting.length > 1 || only.length > bytesMax) return null;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#takenBytes = only.length;
+    return only;
+  }
+
   /** Nobody takes any more: what comes waits, up to its bound. */
   leave(): void {
     this.#taker = null;
@@ -90,6 +105,7 @@ export class Incoming {
       const piece = this.#waiting.shift();
       if (piece === undefined) break;
       this.#waitingBytes -= piece.length + pieceBytes;
+      this.#takenBytes += piece.length;
       this.#taker.data(piece);
     }
     if (this.#waiting.length > 0 || this.#isPaused) return;
@@ -120,6 +136,7 @@ export class Incoming {
   /** From the connection: the next piece. */
   push(piece: Buffer): void {
     if (this.#taker !== null && !this.#isPaused && this.#waiting.length === 0) {
+      this.#takenBytes += piece.length;
       this.#taker.data(piece);
       return;
     }
