@@ -43,7 +43,7 @@ function crossing(
   const source = { address: "10.0.0.1", prefix: "v4:10.0.0", addressClass: "private" as const };
   const id = `gw-1-01KAMZZZZZ${String(ids++).padStart(16, "0")}`;
   // Only what the table reads: no sockets, no snapshot.
-  const bare = { id, startedAtMs: start, startedMonotonicMs: 0, source } as unknown as ExchangeStart;
+  const bare = { id, startedAtMs: start, startedMonotonicMs: 0, on: { source } } as unknown as ExchangeStart;
   const exchange = beginExchange(bare);
   const name = path === undefined ? operation : "(undeclared)";
   const system = { observeUntilMs: untilMs, public: { strip: true } };
