@@ -127,6 +127,7 @@ async function stepUp(telling: Telling, customer: Customer): Promise<void> {
     caption: "she asks for a payout after a log-in by password alone",
     send: payout,
   });
+  await explain(telling, answer?.id ?? "");
   await setUpApp(telling, customer);
   await story.check(
     "the portal sends her to sign in again, with a code, as the gateway asked (RFC 9470)",
@@ -165,6 +166,25 @@ async function stepUp(telling: Telling, customer: Customer): Promise<void> {
     expect.equal("answer", reply.status, 403);
     expect.equal("requests that reached billing", billing.reached() - before, 0);
     return undefined;
+  });
+}
+
+/** What the operator is told of it, before anybody tries and after somebody did: the commands themselves. */
+async function explain({ market, story }: Telling, id: string): Promise<void> {
+  const sallyport = (...args: readonly string[]) =>
+    market.processes.run("why", ["--operator", market.operatorKeyFile, "why", ...args]);
+  await story.check("sallyport why: what was wanted and what came; and that machines need not try", async (expect) => {
+    const [tried, machine] = await Promise.all([
+      sallyport(id),
+      sallyport("--from", "portal", "--op", "billing:payout.create"),
+    ]);
+    expect.equal("exit codes: the answer is no", [tried.code, machine.code], [1, 1]);
+    const row = (name: string) => new RegExp(`^${name} +(.+)$`, "m").exec(tried.stdout)?.[1] ?? "";
+    expect.ok("what was wanted", /worth mfa or more and at most 600 s old/.test(row("expected")), tried.stdout);
+    expect.ok("what came", /worth password and \d+ s old/.test(row("sent")), tried.stdout);
+    expect.ok("the file and line of the grant", /portal-to-billing\.yaml:\d+/.test(row("declared")), tried.stdout);
+    expect.ok("a machine is refused beforehand", machine.stdout.includes("machines are refused"), machine.stdout);
+    return `wanted ${row("expected")}; came ${row("sent")}`;
   });
 }
 
