@@ -21,6 +21,11 @@ const question = z.strictObject({
   from: word,
   operation: z.string().min(1).max(300),
   attributes: z.record(z.string().max(128), z.string().max(1_024)).default({}),
+  for: word.optional(),
+  grantType: z
+    .enum(["client_credentials", "authorization_code", "refresh_token", "device_code", "jwt-bearer"])
+    .optional(),
+  address: z.union([z.ipv4(), z.ipv6()]).optional(),
   proof: z.enum(["dpop", "mtls", "bearer"]).optional(),
   scopes: z.array(z.string().max(300)).max(256).optional(),
   user: z

@@ -20,8 +20,13 @@ interface WhyOptions {
   readonly scope?: readonly string[];
   readonly acr?: string;
   readonly authAge?: string;
+  readonly for?: string;
+  readonly grant?: string;
+  readonly address?: string;
   readonly config?: string;
 }
+
+const grantTypes = ["client_credentials", "authorization_code", "refresh_token", "device_code", "jwt-bearer"] as const;
 
 /** `sallyport why <id>`: exit 0 for an allowed crossing, 1 for a denied one, 3 when the node that holds the record is away. */
 export function whyCommand(program: Command, connect: Connect): void {
@@ -46,6 +51,14 @@ export function whyCommand(program: Command, connect: Connect): void {
       ),
     )
     .option("--auth-age <duration>", "how long ago that user signed in; with --acr, default 0s")
+    .option("--for <system>", "of token:issue and token:exchange: the system the token is for")
+    .addOption(
+      new Option(
+        "--grant <type>",
+        "of token:issue; default: client_credentials, with --acr authorization_code",
+      ).choices(grantTypes),
+    )
+    .option("--address <address>", "of a token: where the request comes from; default: unknown")
     .option("--config <directory>", "answer offline over this estate instead of what control has in force")
     .addHelpText("after", examples)
     .action(async (ids: readonly string[], options: WhyOptions, command: Command) => {
@@ -75,6 +88,7 @@ Examples:
   sallyport why gw-1-01KAMZZZZZ0000000000000000
   sallyport why --from orders --op billing:invoice.refund
   sallyport why --from orders --op billing:invoice.read --attr region=eu --config estate
+  sallyport why --from orders --op token:issue --for billing --address 192.0.2.1
   sallyport why --from portal --op billing:payout.create --acr mfa --auth-age 5m
 `;
 
@@ -96,11 +110,8 @@ async function answerQuestion(
   if (!explanation.allowed && explanation.observed === null) throw new CommandEnd(exitCode.no, "");
 }
 
-function parseQuestion(
-  ids: readonly string[],
-  { from, op, attr = [], environment, proof, scope, acr, authAge }: WhyOptions,
-  parseDuration: (text: string) => number,
-): Question {
+function parseQuestion(ids: readonly string[], options: WhyOptions, parseDuration: (text: string) => number): Question {
+  const { from, op, attr = [], environment, proof, scope, acr, authAge } = options;
   if (from === undefined || op === undefined || ids.length > 0)
     throw new CommandEnd(
       exitCode.badUse,
@@ -120,9 +131,19 @@ function parseQuestion(
     from,
     operation: op,
     attributes: Object.fromEntries(attributes),
+    ...tokenPart(options),
     ...(proof === "dpop" || proof === "mtls" || proof === "bearer" ? { proof } : {}),
     ...(acr === "password" || acr === "mfa" || acr === "phishing-resistant" ? { user: { acr, authAgeSeconds } } : {}),
     ...(scope === undefined ? {} : { scopes: scope.flatMap((text) => text.split(" ")) }),
+  };
+}
+
+function tokenPart({ for: provider, grant, address }: WhyOptions): Partial<Question> {
+  const grantType = grantTypes.find((type) => type === grant);
+  return {
+    ...(provider === undefined ? {} : { for: provider }),
+    ...(grantType === undefined ? {} : { grantType }),
+    ...(address === undefined ? {} : { address }),
   };
 }
 

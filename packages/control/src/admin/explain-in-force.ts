@@ -6,6 +6,7 @@ import { explain } from "../explain/explain.ts";
 import { type Explanation, type Question, QuestionFault } from "../explain/explanation.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { readEnvironments } from "../registry/estate-state.ts";
+import { operationsOf } from "../snapshot/compile-token-policies.ts";
 import { AdminFault } from "./actions.ts";
 
 /** Throws AdminFault `bad-request` that names the nearest word. */
@@ -20,6 +21,7 @@ export async function explainInForce(parts: ControlParts, question: Question): P
     return explain(question, {
       environment: inForce.config,
       states: inForce.states,
+      isOperation: operationsOf([...environments.values()].map(({ config }) => config)),
       now: parts.clock.now(),
       compiler: parts.compiler,
       // One question at a time: an engine of its own keeps nothing between them.

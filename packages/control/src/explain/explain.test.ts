@@ -228,3 +228,29 @@ test("a system that only outside tokens prove is told by which issuer, client, a
   const other = '    carries: { create: ["billing:invoice.create"] }\n';
   assert.equal(identify(other), `${by} <issuer>/systems/billing, scope (no word carries it)`);
 });
+
+test("why tells of a token what the token endpoint decides first, then which policy refuses it, with file and line", () => {
+  const policies = {
+    "policies/tokens.cedar": `@id("inside")
+forbid (principal, action == Action::"token:issue", resource) unless { context has address && context.address.isInRange(ip("10.0.0.0/8")) };
+@id("no-mfa")
+forbid (principal, action == Action::"token:issue", resource)
+when { context.grantType == "authorization_code" && !(context has acr && context.acr == "urn:sallyport:acr:mfa") };
+`,
+  };
+  const token = { operation: "token:issue", for: "billing" } as const;
+  assert.equal(verdict(ask(token)), "allowed");
+  assert.equal(verdict(ask({ ...token, scopes: ["billing:invoice.create"] })), "bind scope-not-granted");
+  assert.equal(verdict(ask({ ...token, from: "portal" })), "bind client-unknown");
+  assert.equal(verdict(ask(token, { state: "suspended" })), "bind resource-not-granted");
+  const outside = ask({ ...token, address: "192.0.2.1" }, { files: policies });
+  assert.deepEqual([verdict(outside), place(outside)], ["authorize policy-denied", "policies/tokens.cedar:1"]);
+  assert.deepEqual(outside.policies, [{ id: "inside", place: "policies/tokens.cedar:1" }]);
+  assert.equal(verdict(ask({ ...token, address: "10.0.0.1" }, { files: policies })), "allowed");
+  const user = (acr: "password" | "mfa") =>
+    verdict(ask({ ...token, address: "10.0.0.1", user: { acr, authAgeSeconds: 5 } }, { files: policies }));
+  assert.deepEqual([user("password"), user("mfa")], ["authorize policy-denied", "allowed"]);
+  assert.equal(verdict(ask({ operation: "token:exchange", for: "billing" })), "bind exchange-not-granted");
+  assert.throws(() => ask({ operation: "token:issue" }), { fix: /--for/ });
+  assert.throws(() => ask({ operation: "token:issue", for: "biling" }), { fix: /billing/ });
+});

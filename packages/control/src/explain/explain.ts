@@ -4,15 +4,19 @@ import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { IntegrationObject, ModeObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { StageName } from "@sallyport/protocol/verdict.ts";
+import { isTokenAction } from "../policy-tests/read-tests.ts";
 import type { EnvironmentConfig, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { compileIntegrations, type IntegrationStates } from "../snapshot/compile-objects.ts";
 import { explainPolicy, type PolicyPorts, placeOfPolicy } from "./explain-policy.ts";
 import { assumedSignals, refuseStepUp, stepUpWanted, stepUpWords, userContext } from "./explain-step-up.ts";
+import { explainToken } from "./explain-token.ts";
 import { type Explanation, type Fix, type Question, QuestionFault, type Step } from "./explanation.ts";
 import { grantFix, nearestGrants } from "./nearest-grant.ts";
 
 export interface ExplainOver extends PolicyPorts {
+  /** Does any environment have this operation? Absent: those of this one are all there are. */
+  readonly isOperation?: (name: string) => boolean;
   readonly environment: EnvironmentConfig;
   readonly states: IntegrationStates;
   /** Milliseconds since the epoch. */
@@ -36,6 +40,7 @@ interface Asked {
 
 /** Throws QuestionFault when the question names what is not there. */
 export function explain(question: Question, over: ExplainOver): Explanation {
+  if (isTokenAction(question.operation)) return explainToken(question, question.operation, over);
   const steps: Step[] = [];
   const pass = (stage: StageName, says: string, passes: boolean | null = true): void =>
     void steps.push({ stage, passes, says });

@@ -2,14 +2,21 @@
 // Trusts nothing: it is data. Specified in docs/cli/why.md.
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { StageName } from "@sallyport/protocol/verdict.ts";
 
 export interface Question {
   readonly environment: string;
   /** The calling system. */
   readonly from: string;
-  /** `billing:invoice.refund` */
+  /** `billing:invoice.refund`, or `token:issue`, `token:exchange` */
   readonly operation: string;
+  /** Of a token: the system it is for. */
+  readonly for?: string | undefined;
+  /** Of `token:issue`; absent: `client_credentials`. */
+  readonly grantType?: Exclude<GrantWord, "token-exchange"> | undefined;
+  /** Of a token: where the request comes from; absent: unknown. */
+  readonly address?: string | undefined;
   /** Attributes of the resource by name, as a request would carry them. */
   readonly attributes: Readonly<Record<string, string>>;
   /** Absent: the strongest the caller's identity can give. */
@@ -51,7 +58,8 @@ export interface Explanation {
   readonly allowed: boolean;
   /** Denied by the rules, but nothing is enforced there yet. */
   readonly observed: string | null;
-  readonly code: ProblemCode | null;
+  /** Of a crossing a problem code; of a token the word of its record. */
+  readonly code: ProblemCode | (string & {}) | null;
   readonly stage: StageName | null;
   readonly integration: string | null;
   readonly steps: readonly Step[];

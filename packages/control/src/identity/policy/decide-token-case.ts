@@ -44,12 +44,17 @@ const issuer = "https://policy-test.invalid/main/test";
 const thumbprint = "A".repeat(43);
 const subjectOfTests = "usr_policy-test";
 
-/** Every integration counts as active: a state is not configuration. */
+/** `isActive` absent: every integration counts as active, because a state is not configuration. */
 export function decideTokenCase(
   one: TokenCase,
-  over: { readonly environment: EnvironmentConfig; readonly policy: IssuancePolicy; readonly now: number },
+  over: {
+    readonly environment: EnvironmentConfig;
+    readonly policy: IssuancePolicy;
+    readonly now: number;
+    readonly isActive?: (integration: string) => boolean;
+  },
 ): TokenCaseVerdict {
-  const directory = directoryOf({ ...over.environment, isActive: () => true });
+  const directory = directoryOf({ ...over.environment, isActive: over.isActive ?? (() => true) });
   const client = clientOf(one, directory);
   if (client === null)
     return deny("client-unknown", `${one.caller} has no client${one.client === undefined ? "" : ` ${one.client}`}`);
