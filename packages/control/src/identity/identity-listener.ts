@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { boundSources } from "../source-places.ts";
+import { preflightFields } from "./browser-origins.ts";
 import type { TokenHandler } from "./provider.ts";
 import type { IssuerRoute } from "./seams.ts";
 import { addressOf } from "./source-address.ts";
@@ -28,6 +29,8 @@ export interface ServedIssuer {
   readonly form: TokenHandler;
   readonly routes: readonly IssuerRoute[];
   metadata(): unknown;
+  /** Whether pages of this origin may ask for tokens, for a public client that lives there; absent: none may. */
+  isOrigin?(origin: string): boolean;
   /** Records a request that is refused before it reaches the issuer; resolves as the recorder does. */
   refused(code: string, address: string): Promise<void>;
   /** Roots (PEM) of the environment's bundles. */
@@ -61,7 +64,10 @@ export interface IdentityListener {
   close(): Promise<void>;
 }
 
-type Route = Omit<IssuerRoute, "path">;
+type Route = Omit<IssuerRoute, "path" | "method"> & { readonly method: IssuerRoute["method"] | "OPTIONS" };
+
+/** The one form that a page may send from its own origin. */
+const browserForm = "/token";
 
 /** Starts listening; resolves once the port is bound, rejects when it cannot be. */
 export async function listenIdentity(options: IdentityListenerOptions): Promise<IdentityListener> {
@@ -146,6 +152,10 @@ function routesOf(issuers: readonly ServedIssuer[]): ReadonlyMap<string, Route> 
     for (const form of issuer.forms) {
       const serve = (req: IncomingMessage, res: ServerResponse) => serveForm(issuer, form, { req, res });
       routes.set(`POST ${path}${form}`, { method: "POST", query: false, serve });
+      if (form === browserForm) {
+        const preflight = (req: IncomingMessage, res: ServerResponse) => servePreflight(issuer, req, res);
+        routes.set(`OPTIONS ${path}${form}`, { method: "OPTIONS", query: false, serve: preflight });
+      }
     }
     for (const route of issuer.routes) routes.set(`${route.method} ${path}${route.path}`, route);
   }
@@ -184,7 +194,7 @@ async function serveForm(
   path: string,
   { req, res }: { readonly req: IncomingMessage; readonly res: ServerResponse },
 ): Promise<void> {
-  const refusal = decideForm(req);
+  const refusal = decideForm(req, path === browserForm && issuer.isOrigin?.(req.headers.origin ?? "") === true);
   if (refusal !== null) {
     await issuer.refused(refusal.code, addressOf(req));
     return reply(
@@ -200,6 +210,16 @@ async function serveForm(
   await issuer.form(req, res);
 }
 
+async function servePreflight(issuer: ServedIssuer, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const fields = issuer.isOrigin?.(req.headers.origin ?? "") === true ? preflightFields(req) : null;
+  if (fields === null) {
+    await issuer.refused("browser", addressOf(req));
+    return reply(res, 403, { error: "invalid_request" }, { Vary: "Origin" });
+  }
+  res.writeHead(204, fields);
+  res.end();
+}
+
 const basicForm = /^Basic [A-Za-z0-9+/]+={0,2}$/;
 
 interface FormRefusal {
@@ -209,7 +229,7 @@ interface FormRefusal {
 }
 
 /** What is wrong with the fields of a form before its body is read; null when nothing is. */
-function decideForm({ headers, rawHeaders }: IncomingMessage): FormRefusal | null {
+function decideForm({ headers, rawHeaders }: IncomingMessage, isFromPage: boolean): FormRefusal | null {
   const length = headers["content-length"];
   // A declared length is enforced by the parser, so this bounds the body before a byte of it is read.
   if (length === undefined || headers["transfer-encoding"] !== undefined) {
@@ -218,7 +238,8 @@ function decideForm({ headers, rawHeaders }: IncomingMessage): FormRefusal | nul
   if (Number(length) > bodyBytesMax) {
     return { status: 413, code: "body-too-large", fix: `the form may have at most ${bodyBytesMax} bytes` };
   }
-  if (headers.origin !== undefined) return { status: 400, code: "browser", fix: "this endpoint is not for browsers" };
+  if (headers.origin !== undefined && !isFromPage)
+    return { status: 400, code: "browser", fix: "this endpoint is not for browsers" };
   // Exactly one field of exactly one scheme: Node keeps the first of two, and somebody else may read the other (CVE-2026-0707's class).
   const fields = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === "authorization");
   if (fields.length > 1 || (headers.authorization !== undefined && !basicForm.test(headers.authorization))) {

@@ -1,9 +1,10 @@
 // Promises one issuer whose provider is always the one for the keys and clients in force: a change swaps a pointer, requests in flight end on the old one.
 // Trusts the ring and the directory it reads at each request. Why not reload in place: research on oidc-provider, docs/identity.md "Hot swap".
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AuthorizationParts } from "./authorization-shell.ts";
+import { allowOrigin, corsFields, isOriginOf, originsOf } from "./browser-origins.ts";
 import { claimedClient } from "./clients/claimed-keys.ts";
 import { ClientThrottle } from "./clients/throttle.ts";
 import { nextKeyChange } from "./directory.ts";
@@ -13,7 +14,7 @@ import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
 import { addressOf } from "./source-address.ts";
-import { answerOf, type PublicAnswer, throttled } from "./token-answer.ts";
+import { answerOf, notForBrowsers, type PublicAnswer, throttled } from "./token-answer.ts";
 import { clientCredentials, type GrantPorts } from "./token-grant.ts";
 
 /** What an issuer sees of its key ring: always the newest state this process knows. */
@@ -88,15 +89,13 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     }
     return current.handler;
   };
-
   const serve: TokenHandler = async (req, res) => {
     await authentication.expect?.(req);
     const handler = handlerFor(ports.clock.now());
     if (handler !== null) return handler(req, res);
     await ports.record.refused({ client: null, code: "no-active-key", address: addressOf(req) });
-    return reply(res, answerOf(503, null));
+    return reply(req, res, answerOf(503, null));
   };
-
   return {
     tenant: options.tenant,
     environment: options.environment,
@@ -104,6 +103,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     forms: ["/token", ...(options.authorization === undefined ? [] : ["/par"]), ...endpoints.map(({ path }) => path)],
     routes: (options.authorization === undefined ? [] : [authorizeRoute(issuer, serve)]).concat(options.routes ?? []),
     form: slowed(serve, ports),
+    isOrigin: (origin) => isOriginOf(ports.directory(), origin),
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
@@ -122,11 +122,23 @@ function slowed(serve: TokenHandler, ports: Pick<GrantPorts, "clock" | "director
   const throttle = new ClientThrottle(ports.clock);
   return async (req, res) => {
     const claimed = await claimedClient(req);
-    const known = claimed !== null && ports.directory().clients.has(claimed) ? claimed : null;
+    const client = claimed === null ? undefined : ports.directory().clients.get(claimed);
+    const known = client?.id ?? null;
+    const { origin } = req.headers;
+    if (origin !== undefined) {
+      // The listener let it through for some client; it must be this one's, which proves nothing and sends nothing that proves.
+      if (client === undefined || !originsOf(client).has(origin) || req.headers.authorization !== undefined) {
+        await ports.record.refused({ client: null, code: "browser", address: addressOf(req) });
+        return reply(req, res, notForBrowsers);
+      }
+      allowOrigin(req, origin);
+      // What pages may read is said in settle.ts; oidc-provider would judge the origin by a list of its own.
+      Reflect.deleteProperty(req.headers, "origin");
+    }
     const pass = throttle.enter(known, addressOf(req));
     if (pass.kind === "wait") {
       await ports.record.refused({ client: null, code: "client-throttled", address: addressOf(req) });
-      return reply(res, throttled(pass.retryAfterSeconds));
+      return reply(req, res, throttled(pass.retryAfterSeconds));
     }
     await serve(req, res);
     if (res.statusCode !== 401) pass.prove();
@@ -154,10 +166,11 @@ function authorizeRoute(issuer: string, serve: TokenHandler): IssuerRoute {
   };
 }
 
-function reply(res: ServerResponse, { status, headers, body }: PublicAnswer): void {
+function reply(req: IncomingMessage, res: ServerResponse, { status, headers, body }: PublicAnswer): void {
   const text = JSON.stringify(body);
   res.writeHead(status, {
     ...headers,
+    ...corsFields(req),
     "Content-Type": "application/json",
     "Content-Length": Buffer.byteLength(text),
     "Cache-Control": "no-store",

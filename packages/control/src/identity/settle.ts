@@ -2,6 +2,7 @@
 // to its client or a page that says nothing. Trusts the handlers for the code of a refusal. Specified in docs/identity.md "Refusals".
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { ProviderContext } from "oidc-provider";
+import { corsFields } from "./browser-origins.ts";
 import type { IssuanceRecorder, RefusedFacts, TokenFacts } from "./issuance-record.ts";
 import { errorPage } from "./oauth/error-page.ts";
 import type { RefusedToken } from "./seams.ts";
@@ -17,8 +18,9 @@ export interface SettleParts {
 export async function settle(context: ProviderContext, next: () => Promise<void>, parts: SettleParts): Promise<void> {
   const path = context.path;
   await next();
-  // No browser may use these endpoints from a page, so nothing invites one.
+  // What oidc-provider says to pages is not ours to say: only where a public client lives is one invited.
   for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
+  for (const [name, value] of Object.entries(corsFields(context.req))) context.set(name, value);
   const code = context.state["refusal"];
   const served = path === "/authorize" ? context.status === 303 : context.status === 200 || context.status === 201;
   if (path === "/authorize") context.set("Referrer-Policy", "no-referrer");

@@ -38,6 +38,13 @@ export const throttled = (retryAfterSeconds: number): PublicAnswer => ({
   },
 });
 
+/** A page at another origin than that of a public client. */
+export const notForBrowsers: PublicAnswer = {
+  status: 400,
+  headers: {},
+  body: { error: "invalid_request", error_description: "this endpoint is not for browsers" },
+};
+
 const malformed: PublicAnswer = {
   status: 400,
   headers: {},
