@@ -42,6 +42,26 @@ export function isDeniedByGateway(response: Response): boolean {
   return response.headers.get("sallyport-verdict")?.startsWith("deny; by=gateway; code=") ?? false;
 }
 
+/** What the gateway wants of the user's log-in (RFC 9470 §3): parameters of an authorization request. */
+export interface StepUpWanted {
+  /** `acr_values`; null: any log-in will do. */
+  readonly acrValues: string | null;
+  /** `max_age` in seconds; null: it may be of any age. */
+  readonly maxAgeSeconds: number | null;
+}
+
+/** The log-in that the gateway asks for when it refuses one as too weak or too old; `null` for any other answer, and for a provider's own. */
+export function stepUpOf(response: Response): StepUpWanted | null {
+  const challenge = response.headers.get("www-authenticate") ?? "";
+  if (response.status !== 401 || !isDeniedByGateway(response)) return null;
+  if (!challenge.includes('error="insufficient_user_authentication"')) return null;
+  const maxAge = /[ ,]max_age="(\d{1,9})"/.exec(challenge)?.[1];
+  return {
+    acrValues: /[ ,]acr_values="([^"\\]*)"/.exec(challenge)?.[1] ?? null,
+    maxAgeSeconds: maxAge === undefined ? null : Number(maxAge),
+  };
+}
+
 /** What an answer of 400 or above says; `null` below. Reads a copy of a problem document: the response stays readable. */
 export async function denialOf(response: Response): Promise<Denial | null> {
   if (response.status < 400) return null;

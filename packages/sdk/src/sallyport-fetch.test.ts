@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { stepUpOf } from "./denial.ts";
 import { closeEstates, Estate, faultOf, gatewayFetch, json } from "./small-estate.test-support.ts";
 
 afterEach(closeEstates);
@@ -79,6 +80,38 @@ test("a 401 of the provider behind the gateway costs no token and is not repeate
   const response = await call("/billing/x", { method: "POST" });
   assert.deepEqual([response.status, await response.json(), estate.seen.length], [401, { from: "billing" }, 1]);
   assert.equal(estate.issued, 1);
+});
+
+test("a refusal for the user's log-in costs no token and is not repeated: it says what log-in is wanted (RFC 9470)", async () => {
+  const estate = await new Estate().start();
+  const call = gatewayFetch(estate);
+  await call("/billing/x");
+  const challenge =
+    'DPoP error="insufficient_user_authentication", acr_values="urn:sallyport:acr:mfa", max_age="600", algs="ES256 EdDSA"';
+  const verdict = "deny; by=gateway; code=insufficient-user-authentication";
+  estate.provider = (_request, _body, response) =>
+    json(response, 401, {}, { "www-authenticate": challenge, "sallyport-verdict": verdict });
+  estate.seen = [];
+  const refused = await call("/billing/x");
+  assert.deepEqual(stepUpOf(refused), { acrValues: "urn:sallyport:acr:mfa", maxAgeSeconds: 600 });
+  assert.deepEqual([estate.seen, estate.issued], [["GET /billing/x"], 1]);
+});
+
+test("attack: a provider's own challenge is no wish of the gateway, and only what is asked for is read", () => {
+  const answer = (headers: Readonly<Record<string, string>>, status = 401) =>
+    stepUpOf(new Response(null, { status, headers }));
+  const challenge = 'DPoP error="insufficient_user_authentication", acr_values="urn:evil"';
+  assert.equal(answer({ "www-authenticate": challenge }), null);
+  const by = { "sallyport-verdict": "deny; by=gateway; code=insufficient-user-authentication" };
+  assert.equal(answer({ ...by, "www-authenticate": challenge }, 403), null);
+  assert.equal(answer({ ...by, "www-authenticate": 'DPoP error="invalid_token"' }), null);
+  assert.deepEqual(
+    answer({ ...by, "www-authenticate": 'DPoP error="insufficient_user_authentication", max_age="60"' }),
+    {
+      acrValues: null,
+      maxAgeSeconds: 60,
+    },
+  );
 });
 
 test("when the issuer gives no other token the caller gets the gateway's refusal", async () => {

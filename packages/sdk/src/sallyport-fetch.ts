@@ -1,6 +1,6 @@
 // Promises a fetch that proves who calls: token and proof on every request, to one gateway and nowhere else.
 // Trusts the TokenClient. Specified by RFC 9449 §7, RFC 8705 §3 and docs/formats/token.md §4.
-import { isDeniedByGateway } from "./denial.ts";
+import { isDeniedByGateway, stepUpOf } from "./denial.ts";
 import { SallyportFault } from "./fault.ts";
 import type { Fetch, SdkPorts } from "./http.ts";
 import { type PlainHttpOptions, refusePlainHttp } from "./plain-http.ts";
@@ -40,6 +40,8 @@ export function sallyportFetch(options: SallyportFetchOptions): SallyportFetch {
     // A cut-off reaches back to every token issued before it: when the integration is active again only a newer one passes.
     if (response.status === 403 && isCutOff(response)) client.doubt(token);
     if (response.status !== 401 || !isDeniedByGateway(response) || isNonceChallenge(response)) return response;
+    // The token is good, its user's log-in is not enough: another token of this client would be no better.
+    if (stepUpOf(response) !== null) return response;
     client.forget(token);
     const next = await client.token(wanted, signal === undefined ? {} : { signal }).catch(() => null);
     signal?.throwIfAborted();

@@ -1,6 +1,15 @@
 // Promises the whole public surface of @sallyport/sdk, by name: what stands here changes only with the version, every other file may change.
 // Trusts nothing. Specified in docs/sdk.md, which a test keeps equal to this list.
-export { correlationIdOf, type Denial, DeniedError, denialOf, isDeniedByGateway, throwIfDenied } from "./denial.ts";
+export {
+  correlationIdOf,
+  type Denial,
+  DeniedError,
+  denialOf,
+  isDeniedByGateway,
+  type StepUpWanted,
+  stepUpOf,
+  throwIfDenied,
+} from "./denial.ts";
 export { type FaultCode, SallyportFault } from "./fault.ts";
 export {
   type ConnectMiddleware,
