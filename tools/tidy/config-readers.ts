@@ -19,6 +19,7 @@ const config = "packages/control/src/registry/config";
 const gateway = "packages/gateway/src";
 const people = "packages/control/src/identity/people";
 const elsewhere = `${people}/outside`;
+const identity = "packages/control/src/identity";
 const obeyed = (by: string, reads: string): Obeyed => ({ by, reads });
 const forPeople = (reason: string): ForPeople => ({ forPeople: reason });
 
@@ -32,6 +33,12 @@ const clients = "packages/control/src/identity/clients";
 const fetchJwks = "packages/control/src/identity/trust/fetch-jwks.ts";
 const keySource = obeyed("packages/control/src/identity/trust/key-sources.ts", "name === named");
 const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer, identity, trust");
+const lives = {
+  machine: obeyed(`${identity}/decide-issuance.ts`, "client.lives.machineSeconds"),
+  user: obeyed(`${identity}/oauth/grant-facts.ts`, "client.lives.userSeconds"),
+  refresh: obeyed(`${identity}/oauth/desk.ts`, "client.lives.refreshMs"),
+  refreshIdle: obeyed(`${identity}/oauth/refresh-grant.ts`, "client.lives.refreshIdleMs"),
+};
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
 const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
@@ -76,6 +83,12 @@ const estateReaders: Readonly<Record<string, Reader>> = {
     "allowPrivate ? new URL(issuer)",
   ),
   "environments.<name>.people.providers.<name>.tls.ca": obeyed(`${elsewhere}/providers.ts`, "name === trust"),
+  "environments.<name>.tokens.algorithm": obeyed(`${identity}/decide-ring.ts`, "active.alg !== alg"),
+  "environments.<name>.tokens.rotateEvery": obeyed(`${identity}/decide-ring.ts`, ">= rotateEveryMs"),
+  "environments.<name>.tokens.machine": lives.machine,
+  "environments.<name>.tokens.user": lives.user,
+  "environments.<name>.tokens.refresh": lives.refresh,
+  "environments.<name>.tokens.refreshIdle": lives.refreshIdle,
   "environments.<name>.people.signIn": obeyed(`${people}/login.ts`, "signIn.includes(way)"),
   "environments.<name>.people.idle": obeyed(`${people}/sessions.ts`, "idleMs: limits.idleMs"),
   "environments.<name>.people.absolute": obeyed(`${people}/session-commands.ts`, "now + input.absoluteMs"),
@@ -112,6 +125,10 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.public": obeyed("packages/control/src/identity/private-key-jwt.ts", "client.isPublic"),
   "identity.grants": obeyed("packages/control/src/identity/provider.ts", "client.grantTypes.filter"),
   "identity.redirectUris": obeyed("packages/control/src/identity/authorization-shell.ts", "client.redirectUris"),
+  "identity.tokens.machine": lives.machine,
+  "identity.tokens.user": lives.user,
+  "identity.tokens.refresh": lives.refresh,
+  "identity.tokens.refreshIdle": lives.refreshIdle,
   "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
   "identity.backchannelLogout.uri": obeyed(`${people}/send-logout.ts`, "new URL(uri)"),
   "identity.backchannelLogout.allowPrivate": obeyed(`${people}/send-logout.ts`, "allowPrivate ? [host] : []"),

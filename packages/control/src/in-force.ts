@@ -17,6 +17,7 @@ import { createProviderFetch } from "./identity/people/outside/guarded-fetch.ts"
 import type { Passwords } from "./identity/people/password.ts";
 import { createSendLogout } from "./identity/people/send-logout.ts";
 import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
+import { defaultTokens } from "./registry/config/tokens-schema.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
 import type { Group } from "./registry/gateway-commands.ts";
 import { nextChangeMs } from "./snapshot/compile-objects.ts";
@@ -32,7 +33,6 @@ export interface InForceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly snapshotLifetimeMs: number;
-  readonly rotateEveryMs: number;
   readonly nonceSecret: Uint8Array;
   readonly pageSecret: Uint8Array;
   readonly passwords: Passwords;
@@ -191,7 +191,7 @@ export class InForce {
   async #identity(environment: string): Promise<EnvironmentIdentity> {
     const known = this.identities.get(environment);
     if (known !== undefined) return known;
-    const { tenant, region, identityUrl, foundations, hub, clock, random, rotateEveryMs, fault } = this.#options;
+    const { tenant, region, identityUrl, foundations, hub, clock, random, fault } = this.#options;
     const { nonceSecret, pageSecret, passwords } = this.#options;
     const { node, store, log, pseudonyms, nextId, secrets } = foundations;
     const here = (address: { readonly tenant: string; readonly environment: string }) =>
@@ -223,7 +223,7 @@ export class InForce {
       nextId,
       clock,
       random,
-      rotateEveryMs,
+      tokens: () => this.environment(environment)?.config.tokens ?? defaultTokens,
       acknowledgedKeySeq: () => hub.lowestKeySeq(tenant, environment, clock.now(), liveMs),
       push: (message: DownMessage) => hub.send(here, message),
       fault,

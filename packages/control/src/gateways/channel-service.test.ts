@@ -19,6 +19,7 @@ import { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import { clock, memoryKeyring, random } from "../identity/estate.test-support.ts";
 import { createPasswords } from "../identity/people/password.ts";
 import type { Authorities } from "../pki/authorities.ts";
+import { defaultTokens } from "../registry/config/tokens-schema.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { proofOf, spkiOf, testAuthority, testKey } from "./channel.test-support.ts";
 import { ChannelService, type ChannelServiceOptions } from "./channel-service.ts";
@@ -84,7 +85,7 @@ forEachDialect((_dialect, open) => {
       nextId: () => "control-01KAMZZZZZ0000000000000000",
       clock,
       random,
-      rotateEveryMs: Number.POSITIVE_INFINITY,
+      tokens: () => defaultTokens,
       acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
       push: () => undefined,
       fault: () => undefined,

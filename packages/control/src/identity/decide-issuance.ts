@@ -19,7 +19,7 @@ export type Binding =
 export interface IssuanceRequest extends TargetRequest {
   readonly scope: string | undefined;
   readonly binding: Binding;
-  /** Default 300. */
+  /** Default: the client's own for itself. */
   readonly lifetimeSecondsMax?: number;
 }
 
@@ -78,7 +78,7 @@ type Lifetime = Pick<MintDecision, "binding" | "lifetimeSeconds" | "bearerUntilM
 
 function lifetimeFor(
   grants: readonly IdentityGrant[],
-  { binding, now, lifetimeSecondsMax = machineLifetimeSecondsMax }: IssuanceRequest,
+  { binding, now, client, lifetimeSecondsMax = client.lives.machineSeconds }: IssuanceRequest,
 ): Lifetime | null {
   const proof: ProofKind = binding.kind === "none" ? "bearer" : binding.kind;
   const accepting = grants.filter(

@@ -7,6 +7,7 @@ const context = (over: Partial<RingContext> = {}): RingContext => ({
   now: 1_000_000,
   acknowledgedSeq: Number.POSITIVE_INFINITY,
   retireAfterMs: 330_000,
+  alg: "ES256",
   rotateEveryMs: Number.POSITIVE_INFINITY,
   ...over,
 });
@@ -23,11 +24,17 @@ const entry = (kid: string, state: RingEntry["state"], over: Partial<RingEntry> 
 });
 
 /** The ring after a plan was written: what the store does, on plain data. */
-function written(ring: readonly RingEntry[], plan: RingPlan, seq: number, now: number): RingEntry[] {
+function written(
+  ring: readonly RingEntry[],
+  plan: RingPlan,
+  seq: number,
+  now: number,
+  alg: RingEntry["alg"] = "ES256",
+): RingEntry[] {
   if (plan.kind === "refused") return [...ring];
   let result = [...ring];
   for (const step of plan.steps) {
-    if (step.kind === "create-next") result.push(entry(`k${seq}`, "next", { seq }));
+    if (step.kind === "create-next") result.push(entry(`k${seq}`, "next", { seq, alg }));
     if (step.kind === "move") {
       result = result.map((key) =>
         key.kid === step.kid
@@ -96,7 +103,55 @@ test("killing the active key revokes it at once and never promotes a key that ga
   assert.equal(decideRing(ring, { kind: "kill", kid: "unknown" }, context()).kind, "refused");
 });
 
-test("whatever happens in whatever order, a ring has at most one active and one next key and signs only with an acknowledged one", () => {
+test("a key is rotated at its age without being asked, and not before", () => {
+  const ring = [entry("a", "active", { activatedAt: 1_000 }), entry("b", "next")];
+  const at = (now: number) => decideRing(ring, { kind: "tick" }, context({ now, rotateEveryMs: 500_000 }));
+  assert.deepEqual(at(500_999), { kind: "plan", steps: [] });
+  const due = at(501_000);
+  assert.deepEqual(
+    written(ring, due, 2, 501_000).map(({ kid, state }) => `${kid}:${state}`),
+    ["a:retiring", "b:active", "k2:next"],
+  );
+  const held = decideRing(
+    ring,
+    { kind: "tick" },
+    context({ now: 501_000, rotateEveryMs: 500_000, acknowledgedSeq: 0 }),
+  );
+  assert.deepEqual(held, { kind: "plan", steps: [] }, "age is no reason to sign with a key that gateways do not hold");
+});
+
+test("another algorithm replaces the next key at once, signs once gateways hold it, and never ends the active key early", () => {
+  const eddsa = (over: Partial<RingContext> = {}) => context({ alg: "EdDSA", ...over });
+  const ring = [entry("a", "active"), entry("b", "next", { seq: 1 })];
+  const replaced = written(ring, decideRing(ring, { kind: "tick" }, eddsa()), 2, 0, "EdDSA");
+  assert.deepEqual(
+    replaced.map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
+    ["a:active:ES256", "b:gone:ES256", "k2:next:EdDSA"],
+  );
+  assert.deepEqual(decideRing(replaced, { kind: "tick" }, eddsa({ acknowledgedSeq: 1 })), { kind: "plan", steps: [] });
+  const moved = written(replaced, decideRing(replaced, { kind: "tick" }, eddsa({ acknowledgedSeq: 2 })), 3, 0, "EdDSA");
+  assert.deepEqual(
+    moved.filter(({ state }) => state !== "gone").map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
+    ["a:retiring:ES256", "k2:active:EdDSA", "k3:next:EdDSA"],
+  );
+  assert.deepEqual(decideRing(ring, { kind: "rotate" }, eddsa()), {
+    kind: "refused",
+    code: "next-not-acknowledged",
+    waitsForSeq: 2,
+  });
+});
+
+test("a kill promotes the acknowledged next key even when its algorithm is on its way out: signing goes on", () => {
+  const ring = [entry("a", "active"), entry("b", "next")];
+  const killed = written(ring, decideRing(ring, { kind: "kill", kid: "a" }, context({ alg: "EdDSA" })), 2, 0, "EdDSA");
+  assert.deepEqual(
+    killed.map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
+    ["a:gone:ES256", "b:active:ES256", "k2:next:EdDSA"],
+  );
+});
+
+test("whatever happens in whatever order, a ring has at most one active and one next key, signs only with an acknowledged one, keeps a retiring one for every token it signed, and settles on the algorithm last asked for", () => {
+  const algorithm = fc.constantFrom<RingEntry["alg"]>("ES256", "EdDSA");
   const step = fc.record({
     event: fc.oneof(
       fc.constant<RingEvent>({ kind: "tick" }),
@@ -105,30 +160,57 @@ test("whatever happens in whatever order, a ring has at most one active and one 
     ),
     acknowledge: fc.boolean(),
     waitMs: fc.integer({ min: 0, max: 400_000 }),
+    alg: algorithm,
   });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 40 }), algorithm, (steps, last) => {
       let ring: RingEntry[] = [];
       let now = 0;
       let seq = 0;
       let acknowledgedSeq = 0;
-      for (const { event, acknowledge, waitMs } of steps) {
-        now += waitMs;
-        if (acknowledge) acknowledgedSeq = seq;
-        const before = new Set(ring.filter((key) => key.state === "active").map((key) => key.kid));
+      const signedAt = new Map<string, number>();
+      const killed = new Set<string>();
+      const take = (event: RingEvent, alg: RingEntry["alg"]) => {
+        const before = new Map(ring.map((key) => [key.kid, key.state]));
         seq += 1;
-        ring = written(
-          ring,
-          decideRing(ring, event, context({ now, acknowledgedSeq, rotateEveryMs: 600_000 })),
-          seq,
-          now,
-        );
+        const plan = decideRing(ring, event, context({ now, acknowledgedSeq, rotateEveryMs: 600_000, alg }));
+        if (event.kind === "kill") killed.add(event.kid);
+        ring = written(ring, plan, seq, now, alg);
         const active = ring.filter((key) => key.state === "active");
         assert.ok(active.length <= 1);
         assert.ok(ring.filter((key) => key.state === "next").length <= 1);
-        for (const key of active) assert.ok(before.has(key.kid) || key.seq <= acknowledgedSeq);
+        for (const key of active) {
+          assert.ok(before.get(key.kid) === "active" || key.seq <= acknowledgedSeq);
+          signedAt.set(key.kid, now);
+        }
+        for (const key of ring) {
+          const was = before.get(key.kid);
+          // Nothing comes back, and nothing that signed stops signing without a successor unless it was killed.
+          if (was === "gone" || was === "retiring") assert.ok(key.state === "gone" || key.state === "retiring");
+          const isOver = key.state === "gone" && !killed.has(key.kid);
+          if (isOver)
+            assert.ok(
+              now >= (signedAt.get(key.kid) ?? Number.NEGATIVE_INFINITY) + 330_000,
+              "verifiable to its last token's end",
+            );
+        }
+      };
+      for (const { event, acknowledge, waitMs, alg } of steps) {
+        // It signed until just now.
+        for (const key of ring) if (key.state === "active") signedAt.set(key.kid, now + waitMs);
+        now += waitMs;
+        if (acknowledge) acknowledgedSeq = seq;
+        take(event, alg);
       }
+      for (let tick = 0; tick < 4; tick += 1) {
+        acknowledgedSeq = seq;
+        take({ kind: "tick" }, last);
+      }
+      assert.deepEqual(
+        ["active", "next"].map((state) => ring.find((key) => key.state === state)?.alg),
+        [last, last],
+      );
     }),
-    { seed: 7, numRuns: 200 },
+    { seed: 7, numRuns: 300 },
   );
 });

@@ -31,6 +31,8 @@ export interface RingContext {
   readonly acknowledgedSeq: number;
   /** Longest life of a token plus the clock skew verifiers allow. */
   readonly retireAfterMs: number;
+  /** What keys are made for from now on; a ring of another algorithm moves to it as a rotation does. */
+  readonly alg: SigningAlgorithm;
   /** Age at which the active key is rotated without being asked; Infinity switches that off. */
   readonly rotateEveryMs: number;
 }
@@ -54,8 +56,10 @@ export function decideRing(ring: readonly RingEntry[], event: RingEvent, context
   if (event.kind === "kill") return decideKill(ring, event.kid, context);
   const active = ring.find((entry) => entry.state === "active");
   const next = ring.find((entry) => entry.state === "next");
-  if (event.kind === "rotate" && (next === undefined || next.seq > context.acknowledgedSeq)) {
-    return { kind: "refused", code: "next-not-acknowledged", waitsForSeq: next?.seq ?? 0 };
+  const wanted = next?.alg === context.alg ? next : undefined;
+  if (event.kind === "rotate" && (wanted === undefined || wanted.seq > context.acknowledgedSeq)) {
+    // A next key that is none, or is about to be replaced, has its sequence still to come.
+    return { kind: "refused", code: "next-not-acknowledged", waitsForSeq: wanted?.seq ?? (next?.seq ?? 0) + 1 };
   }
   return { kind: "plan", steps: [...expire(ring, context.now), ...succeed(active, next, event, context)] };
 }
@@ -73,15 +77,21 @@ function succeed(
   context: RingContext,
 ): RingStep[] {
   if (next === undefined) return [{ kind: "create-next" }];
+  // It never signed anything, so it can go at once.
+  if (next.alg !== context.alg)
+    return [{ kind: "move", kid: next.kid, to: "gone", verifiableUntil: null }, { kind: "create-next" }];
   if (next.seq > context.acknowledgedSeq) return [];
-  const old = active !== undefined && context.now - (active.activatedAt ?? context.now) >= context.rotateEveryMs;
-  if (active !== undefined && event.kind !== "rotate" && !old) return [];
+  if (active !== undefined && event.kind !== "rotate" && !isDue(active, context)) return [];
   const steps: RingStep[] = [];
   if (active !== undefined) {
     steps.push({ kind: "move", kid: active.kid, to: "retiring", verifiableUntil: context.now + context.retireAfterMs });
   }
   steps.push({ kind: "move", kid: next.kid, to: "active", verifiableUntil: null }, { kind: "create-next" });
   return steps;
+}
+
+function isDue(active: RingEntry, { now, rotateEveryMs, alg }: RingContext): boolean {
+  return active.alg !== alg || now - (active.activatedAt ?? now) >= rotateEveryMs;
 }
 
 function decideKill(ring: readonly RingEntry[], kid: string, context: RingContext): RingPlan {

@@ -3,7 +3,8 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { ClientAuthentication, ClientConfig, TokenForm } from "../registry/config/estate.ts";
+import type { ClientAuthentication, ClientConfig, TokenForm, TokenLives } from "../registry/config/estate.ts";
+import { defaultTokens } from "../registry/config/tokens-schema.ts";
 import { type ExchangeRule, tokenExchangeGrantType } from "./exchange/decide-exchange.ts";
 
 /** A public key a client may sign assertions with. */
@@ -45,6 +46,7 @@ export interface IdentityClient {
   readonly postLogoutRedirectUris?: readonly string[];
   /** Where it is told of ends of sessions; absent: it is not told. */
   readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
+  readonly lives: TokenLives;
   /** Certificate identities of its system; empty: its tokens cannot be bound to a certificate. */
   readonly certificates: readonly CertificateIdentity[];
 }
@@ -88,6 +90,7 @@ export interface DirectoryParts {
       readonly redirectUris?: readonly string[];
       readonly postLogoutRedirectUris?: readonly string[];
       readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
+      readonly tokens?: Partial<TokenLives>;
     }[];
     readonly certificates: readonly CertificateIdentity[];
     /** Default: `jwt`. */
@@ -107,6 +110,8 @@ export interface DirectoryParts {
       readonly carries?: Readonly<Record<string, readonly string[]>>;
     })[];
   }[];
+  /** The longest any client may have; absent: the defaults. */
+  readonly tokens?: TokenLives;
   /** State is not configuration: is this integration active now? */
   readonly isActive: (integration: string) => boolean;
   /** Client id -> keys from rows (`client keys add`), with their dates; verification uses the union. */
@@ -145,6 +150,7 @@ export function directoryOf(parts: DirectoryParts): Directory {
         keys: [...declared, ...(parts.rows?.get(id) ?? []), ...(parts.published?.get(id) ?? [])],
         ...(authentication === undefined ? {} : { authentication }),
         secrets: parts.secrets?.get(id) ?? [],
+        lives: shorterLives(parts.tokens ?? defaultTokens, client.tokens ?? {}),
         certificates: system.certificates,
       });
     }
@@ -174,6 +180,16 @@ export function directoryOf(parts: DirectoryParts): Directory {
     clients,
     grants: (from, to) => grants.get(`${from} ${to}`) ?? [],
     tokenForm: (system) => forms.get(system) ?? "jwt",
+  };
+}
+
+function shorterLives(most: TokenLives, own: Partial<TokenLives>): TokenLives {
+  const shorter = (key: keyof TokenLives) => Math.min(most[key], own[key] ?? most[key]);
+  return {
+    machineSeconds: shorter("machineSeconds"),
+    userSeconds: shorter("userSeconds"),
+    refreshMs: shorter("refreshMs"),
+    refreshIdleMs: shorter("refreshIdleMs"),
   };
 }
 

@@ -12,7 +12,7 @@ import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-poli
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
-import type { PeopleConfig, ProviderConfig } from "../registry/config/estate.ts";
+import type { PeopleConfig, ProviderConfig, TokensConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
@@ -25,7 +25,7 @@ import { isRevokedIn } from "./exchange/revoked.ts";
 import { HopKeys } from "./hop-keys.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
-import { createIssuer, type IssuerOptions, issuerUrl, type RingView } from "./issuer.ts";
+import { createIssuer, type IssuerOptions, issuerUrl, type RingView, signingAlgorithms } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import type { AuthorizationDesk } from "./oauth/interaction.ts";
@@ -71,7 +71,8 @@ export interface EnvironmentIdentityOptions {
   readonly nextId: () => string;
   readonly clock: Clock;
   readonly random: Random;
-  readonly rotateEveryMs: number;
+  /** What the estate says now; the first keys are made by it. */
+  readonly tokens: () => TokensConfig;
   readonly acknowledgedKeySeq: () => number;
   readonly compiler: SliceCompiler;
   /** One for all environments of the process. */
@@ -178,7 +179,7 @@ export class EnvironmentIdentity {
     return {
       ...this.#oauth.metadata,
       ...this.#devices.metadata,
-      ...tokenMetadata(this.issuer),
+      ...tokenMetadata(this.issuer, signingAlgorithms(this.#view())),
       ...(this.servesPeople ? logoutMetadata(this.issuer) : {}),
     };
   }
@@ -226,16 +227,16 @@ export class EnvironmentIdentity {
     await options.pseudonyms.key(options.environment);
     const seeds = await options.keyring.ring(options.tenant, seedPurpose);
     const identity = new EnvironmentIdentity(options, seeds);
-    const { tenant, environment, store, keyring, clock, acknowledgedKeySeq, rotateEveryMs, push } = options;
+    const { tenant, environment, store, keyring, clock, acknowledgedKeySeq, push } = options;
     identity.#ring = await openKeyRing({
       tenant,
       environment,
       store,
       keyring,
       clock,
-      alg: "ES256",
+      alg: () => options.tokens().algorithm,
       acknowledgedKeySeq,
-      rotateEveryMs,
+      rotateEveryMs: () => options.tokens().rotateEveryMs,
       onChange: ({ seq, keys }) => push({ t: "keys", seq, keys }),
     });
     await identity.#revocations.open();

@@ -9,6 +9,7 @@ import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import { testCertificate } from "./certificates.test-support.ts";
 import { type ClientKey, type Directory, directoryOf } from "./directory.ts";
 import { type IdentityListener, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
@@ -175,10 +176,11 @@ export interface TestMade {
   readonly directory: () => Directory;
 }
 
-/** Starts everything on 127.0.0.1; the caller closes it. */
+/** Starts everything on 127.0.0.1; the caller closes it. `alg` is asked at every change of a ring. */
 export async function startEstate(
   store: Store<IdentityCommands>,
   parts: (made: TestMade) => TestParts = () => ({}),
+  alg: () => SigningAlgorithm = () => "ES256",
 ): Promise<TestEstate> {
   const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const faults: unknown[] = [];
@@ -208,9 +210,9 @@ export async function startEstate(
       store,
       keyring,
       clock,
-      alg: "ES256",
+      alg,
       acknowledgedKeySeq: () => state.acknowledged,
-      rotateEveryMs: Number.POSITIVE_INFINITY,
+      rotateEveryMs: () => Number.POSITIVE_INFINITY,
       onChange: () => undefined,
     });
     const { present, ...own } = parts({

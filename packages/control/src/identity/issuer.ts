@@ -9,7 +9,7 @@ import { claimedClient } from "./clients/claimed-keys.ts";
 import { ClientThrottle } from "./clients/throttle.ts";
 import { nextKeyChange } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
-import { metadataOf } from "./metadata.ts";
+import { type MetadataParts, metadataOf } from "./metadata.ts";
 import { privateKeyJwt } from "./private-key-jwt.ts";
 import { buildIssuer, type TokenHandler } from "./provider.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
@@ -61,6 +61,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
   const issuer = issuerUrl(options.identityUrl, options.tenant, options.environment);
   const ports: GrantPorts = { ...options.ports, signer: () => options.ring().signer };
   const authentication = options.authentication ?? privateKeyJwt;
+  const { methods } = authentication;
   const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
   const endpoints = (options.endpoints ?? []).map((make) => make(ports));
   const openGrants = (options.openGrants ?? []).map((make) => make(ports));
@@ -107,12 +108,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
-    metadata: () =>
-      metadataOf(issuer, {
-        grantTypes: served(grants, openGrants),
-        methods: authentication.methods,
-        more: options.metadata?.() ?? {},
-      }),
+    metadata: () => metadataOf(issuer, { ...servedNow(options), grantTypes: served(grants, openGrants), methods }),
     documents: options.documents ?? {},
   };
 }
@@ -143,6 +139,15 @@ function slowed(serve: TokenHandler, ports: Pick<GrantPorts, "clock" | "director
     await serve(req, res);
     if (res.statusCode !== 401) pass.prove();
   };
+}
+
+function servedNow({ ring, metadata }: IssuerOptions): Pick<MetadataParts, "signing" | "more"> {
+  return { signing: signingAlgorithms(ring()), more: metadata?.() ?? {} };
+}
+
+/** What keys of a ring sign with: two while it changes from one to the other, none while it has no key. */
+export function signingAlgorithms({ keys }: Pick<RingView, "keys">): readonly string[] {
+  return [...new Set(keys.map(({ alg }) => alg))].sort();
 }
 
 function served(grants: readonly GrantHandler[], openGrants: readonly OpenGrant[]): readonly string[] {

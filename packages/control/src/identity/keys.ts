@@ -21,11 +21,12 @@ export interface KeyRingOptions {
   readonly store: Pick<Store<IdentityCommands>, "run">;
   readonly keyring: Pick<Keyring, "seal" | "open">;
   readonly clock: Clock;
-  readonly alg: SigningAlgorithm;
+  /** Asked at every change, as is `rotateEveryMs`: the estate may say otherwise by then. */
+  readonly alg: () => SigningAlgorithm;
   /** Lowest ring sequence any live gateway of this environment has acknowledged; Infinity when none lives. */
   readonly acknowledgedKeySeq: () => number;
   /** Infinity: only on command. */
-  readonly rotateEveryMs: number;
+  readonly rotateEveryMs: () => number;
   /** Called after every change this process made or saw: push it to the gateways. */
   readonly onChange: (view: RingView) => void;
 }
@@ -98,6 +99,7 @@ class StoredKeyRing implements KeyRing {
 
   async #run(event: RingEvent, by: Pick<RingWrite, "actor" | "reason">): Promise<RingOutcome> {
     const { clock, acknowledgedKeySeq, rotateEveryMs, store } = this.#options;
+    const alg = this.#options.alg();
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const stored = await this.#read();
       const now = clock.now();
@@ -105,13 +107,14 @@ class StoredKeyRing implements KeyRing {
         now,
         acknowledgedSeq: acknowledgedKeySeq(),
         retireAfterMs: tokenEndMs,
-        rotateEveryMs,
+        rotateEveryMs: rotateEveryMs(),
+        alg,
       });
       if (plan.kind === "refused" || plan.steps.length === 0) {
         await this.#take(stored);
         return plan.kind === "refused" ? plan : { kind: "done", seq: stored.seq };
       }
-      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { ...by, now }));
+      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { ...by, now, alg }));
       if (written.kind === "written") {
         await this.refresh();
         return { kind: "done", seq: written.seq };
@@ -135,7 +138,7 @@ class StoredKeyRing implements KeyRing {
   async #writeOf(
     plan: Extract<RingPlan, { kind: "plan" }>,
     expectedSeq: number,
-    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number },
+    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number; readonly alg: SigningAlgorithm },
   ): Promise<RingWrite> {
     const { tenant, environment } = this.#options;
     const write = {
@@ -149,13 +152,13 @@ class StoredKeyRing implements KeyRing {
         write.revoked.push({ kind: "kid", value: step.kid, notBefore: by.now, until: by.now + tokenEndMs });
       if (step.kind === "create-next") write.create = true;
     }
-    const created = write.create ? await this.#freshKey() : null;
-    const { now: _now, ...why } = by;
+    const created = write.create ? await this.#freshKey(by.alg) : null;
+    const { now: _now, alg: _alg, ...why } = by;
     return { tenant, environment, expectedSeq, ...why, created, moved: write.moved, revoked: write.revoked };
   }
 
-  async #freshKey(): Promise<NonNullable<RingWrite["created"]>> {
-    const { signer, pem } = generateSigner(this.#options.alg);
+  async #freshKey(alg: SigningAlgorithm): Promise<NonNullable<RingWrite["created"]>> {
+    const { signer, pem } = generateSigner(alg);
     const sealed = await this.#options.keyring.seal(sealPurpose, this.#context(signer.kid), Buffer.from(pem));
     return { kid: signer.kid, alg: signer.alg, jwk: { ...signer.jwk }, sealed };
   }

@@ -8,6 +8,8 @@ export const dpopAlgorithms = ["ES256", "EdDSA"] as const;
 export interface MetadataParts {
   readonly grantTypes: readonly string[];
   readonly methods: readonly string[];
+  /** Algorithms of the ring's keys. */
+  readonly signing: readonly string[];
   /** Members of further capabilities; they come last and win. */
   readonly more: Readonly<Record<string, unknown>>;
 }
@@ -26,7 +28,7 @@ export function metadataOf(issuer: string, parts: MetadataParts): Readonly<Recor
     tls_client_certificate_bound_access_tokens: true,
     // Required by OpenID Connect Discovery even where no ID token is ever issued.
     subject_types_supported: ["public"],
-    id_token_signing_alg_values_supported: ["ES256"],
+    id_token_signing_alg_values_supported: parts.signing,
     service_documentation: "https://sallyport.dev/docs/identity",
     ...parts.more,
   };

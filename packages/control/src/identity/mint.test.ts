@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import fc from "fast-check";
+import { defaultTokens } from "../registry/config/tokens-schema.ts";
 import { type Binding, decideIssuance } from "./decide-issuance.ts";
 import { systemOfResource } from "./decide-target.ts";
 import type { IdentityGrant } from "./directory.ts";
@@ -142,6 +143,7 @@ test("whatever is granted and asked: scope stays inside live grants, the token e
           keys: [],
           grantTypes: ["client_credentials"],
           isPublic: false,
+          lives: defaultTokens,
           redirectUris: [],
           certificates: [],
         };

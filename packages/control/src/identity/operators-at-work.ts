@@ -111,10 +111,10 @@ function openOperatorRing({ tenant, foundations, clock, rotateEveryMs }: Operato
     store: foundations.store,
     keyring: foundations.secrets.keyring,
     clock,
-    alg: "ES256",
+    alg: () => "ES256",
     // No gateway verifies operators' tokens: there is nobody to wait for.
     acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
-    rotateEveryMs,
+    rotateEveryMs: () => rotateEveryMs,
     onChange: () => undefined,
   });
 }

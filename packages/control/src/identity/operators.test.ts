@@ -50,9 +50,9 @@ forEachDialect((_dialect, open) => {
       store,
       keyring: memoryKeyring(),
       clock,
-      alg: "ES256",
+      alg: () => "ES256",
       acknowledgedKeySeq: () => Number.POSITIVE_INFINITY,
-      rotateEveryMs: Number.POSITIVE_INFINITY,
+      rotateEveryMs: () => Number.POSITIVE_INFINITY,
       onChange: () => undefined,
     });
     operators = createOperatorIssuer({

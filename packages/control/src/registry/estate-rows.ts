@@ -13,6 +13,7 @@ import type {
   SystemConfig,
   TrustConfig,
 } from "./config/estate.ts";
+import { defaultTokens } from "./config/tokens-schema.ts";
 
 export type RowKind = "environment" | "system" | "integration" | "trust" | "issuer" | "policy";
 
@@ -30,6 +31,7 @@ interface EnvironmentRow {
   readonly stalenessMs: EnvironmentConfig["stalenessMs"];
   readonly mode?: NonNullable<EnvironmentConfig["mode"]>;
   readonly people?: NonNullable<EnvironmentConfig["people"]>;
+  readonly tokens?: NonNullable<EnvironmentConfig["tokens"]>;
   readonly listeners: readonly ListenerConfig[];
   readonly broken: readonly BrokenConfig[];
 }
@@ -45,13 +47,14 @@ export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
       id,
       json: Buffer.from(stableJson(value)).toString(),
     });
-    const { approval, stalenessMs, mode, people, listeners, broken } = environment;
+    const { approval, stalenessMs, mode, people, tokens, listeners, broken } = environment;
     return [
       row("environment", `${environment.name}-by-${estate.name}`, {
         approval,
         stalenessMs,
         ...(mode === undefined ? {} : { mode }),
         ...(people === undefined ? {} : { people }),
+        ...(tokens === undefined ? {} : { tokens }),
         listeners,
         broken,
       } satisfies EnvironmentRow),
@@ -104,6 +107,7 @@ function mergeSettings([first, ...others]: readonly EnvironmentRow[]): Environme
       },
       ...stricterMode(a.mode, b.mode),
       ...stricterPeople(a.people, b.people),
+      ...shorterTokens(a.tokens, b.tokens),
       listeners: [
         ...a.listeners,
         ...b.listeners.filter(({ name }) => !a.listeners.some((other) => other.name === name)),
@@ -127,6 +131,24 @@ function stricterPeople(a: EnvironmentRow["people"], b: EnvironmentRow["people"]
   const signIn = a.signIn.filter((way) => b.signIn.includes(way));
   const [idleMs, absoluteMs] = [Math.min(a.idleMs, b.idleMs), Math.min(a.absoluteMs, b.absoluteMs)];
   return { people: { signIn, idleMs, absoluteMs } };
+}
+
+/** The shorter of each life; another algorithm than the default only where every estate wants it. */
+function shorterTokens(
+  a: EnvironmentRow["tokens"] = defaultTokens,
+  b: EnvironmentRow["tokens"] = defaultTokens,
+): Pick<EnvironmentRow, "tokens"> {
+  const shorter = (key: Exclude<keyof typeof defaultTokens, "algorithm">) => Math.min(a[key], b[key]);
+  return {
+    tokens: {
+      algorithm: a.algorithm === b.algorithm ? a.algorithm : defaultTokens.algorithm,
+      rotateEveryMs: shorter("rotateEveryMs"),
+      machineSeconds: shorter("machineSeconds"),
+      userSeconds: shorter("userSeconds"),
+      refreshMs: shorter("refreshMs"),
+      refreshIdleMs: shorter("refreshIdleMs"),
+    },
+  };
 }
 
 /** Rows of an environment nobody describes: nothing is served without an operator's word. */

@@ -6,6 +6,7 @@ import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/i
 import { compileTrust } from "@sallyport/kernel/x509/peer-policy.ts";
 import * as client from "openid-client";
 import type { ClientAuthentication } from "../../registry/config/estate.ts";
+import { defaultTokens } from "../../registry/config/tokens-schema.ts";
 import { testCertificate } from "../certificates.test-support.ts";
 import type { IdentityClient } from "../directory.ts";
 import { random, startEstate, type TestEstate } from "../estate.test-support.ts";
@@ -72,6 +73,7 @@ forEachDialect((_dialect, open) => {
         keys: [],
         grantTypes: ["client_credentials"],
         isPublic: false,
+        lives: defaultTokens,
         redirectUris: [],
         authentication,
         certificates: [],

@@ -2,7 +2,6 @@
 // what the registry still grants. Trusts the pages for who the user is. Specified in RFC 8628 §3.3, §5.1, docs/identity/device.md.
 import type { IdentityClient } from "../directory.ts";
 import { type AuthorizationFacts, decideAuthorization } from "../oauth/decide-authorization.ts";
-import { grantLifetimeMs } from "../oauth/desk.ts";
 import type { GrantFacts } from "../oauth/grant-facts.ts";
 import type { DeviceDesk, LoginResult, PendingDevice } from "../oauth/interaction.ts";
 import { throttleRules } from "../people/decide-throttle.ts";
@@ -102,7 +101,7 @@ async function allow(
       subject: subject.id,
       session: subject.session ?? null,
       authenticatedAt: subject.authTime * 1000,
-      expiresAt: oauth.clock.now() + grantLifetimeMs,
+      expiresAt: oauth.clock.now() + client.lives.refreshMs,
       sealed: await oauth.sealed.seal(`grant/${grant}`, grantFacts),
     },
   });

@@ -4,6 +4,7 @@ import type { Actor } from "@sallyport/protocol/principal.ts";
 import { revocablesOf } from "@sallyport/protocol/token/access-token.ts";
 import { claimActor, claimGrants } from "@sallyport/protocol/token/claim-types.ts";
 import fc from "fast-check";
+import { defaultTokens } from "../../registry/config/tokens-schema.ts";
 import type { IdentityGrant } from "../directory.ts";
 import {
   actorsOf,
@@ -23,6 +24,7 @@ const portal = {
   keys: [],
   grantTypes: [],
   isPublic: false,
+  lives: defaultTokens,
   redirectUris: [],
   certificates: [],
 };

@@ -2,7 +2,7 @@
 // loses a binding, an actor or its lineage. Trusts that the subject token was verified and is not revoked. Pure. docs/identity/token-exchange.md, RFC 8693.
 import type { Actor } from "@sallyport/protocol/principal.ts";
 import { clientLineagePrefix, grantsMax } from "@sallyport/protocol/token/claim-types.ts";
-import { type Binding, machineLifetimeSecondsMax, parseScope } from "../decide-issuance.ts";
+import { type Binding, parseScope } from "../decide-issuance.ts";
 import { decideTarget, type Refusal, refuse, type TargetCode, type TargetRequest } from "../decide-target.ts";
 import type { IdentityGrant } from "../directory.ts";
 
@@ -111,7 +111,10 @@ export function decideExchange(request: ExchangeRequest): ExchangeVerdict {
   if ("kind" in scopes) return scopes;
   const endMs = Math.min(subject.expiresAtMs, found.grant.expiresAtMs ?? Number.POSITIVE_INFINITY);
   // From the whole second mint counts from, so that the new `exp` is at most the subject's.
-  const lifetimeSeconds = Math.min(machineLifetimeSecondsMax, Math.floor(endMs / 1000) - Math.floor(now / 1000));
+  const lifetimeSeconds = Math.min(
+    request.client.lives.machineSeconds,
+    Math.floor(endMs / 1000) - Math.floor(now / 1000),
+  );
   if (lifetimeSeconds < 1)
     return refuse("invalid_request", "subject-token-expired", "the subject token has ended or is about to");
   return {

@@ -20,8 +20,6 @@ import { digestOf, newSecretId } from "./sealed-objects.ts";
 /** Carries the id of an interaction in the browser that asked; its Path is that interaction's page. */
 export const interactionCookie = "__Secure-sallyport-interaction";
 export const codeLifetimeMs = 60_000;
-/** How long a user's consent lasts without being asked again: the end of every refresh token's family. */
-export const grantLifetimeMs = 30 * 86_400_000;
 
 export interface DeskPorts {
   readonly oauth: OAuthPorts;
@@ -129,7 +127,7 @@ async function allow(under: Under, login: LoginResult, ports: DeskPorts): Promis
       subject: login.subject.id,
       session: login.subject.session ?? null,
       authenticatedAt: login.subject.authTime * 1000,
-      expiresAt: now + grantLifetimeMs,
+      expiresAt: now + client.lives.refreshMs,
       sealed: await oauth.sealed.seal(`grant/${grant}`, grantFacts),
     },
     code: {

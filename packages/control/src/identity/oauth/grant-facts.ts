@@ -1,6 +1,6 @@
 // Promises what a grant remembers, and that no token of it reaches further than it, its client's integrations and the request.
 // Trusts the facts, which were sealed by us. Rules: RFC 6749 §6, RFC 8707 §2.2, docs/identity/authorization-code.md.
-import { decideIssuance, parseScope, userLifetimeSecondsMax } from "../decide-issuance.ts";
+import { decideIssuance, parseScope } from "../decide-issuance.ts";
 import { systemOfResource } from "../decide-target.ts";
 import type { Directory, IdentityClient } from "../directory.ts";
 import type { MintDecision, SubjectFacts } from "../mint.ts";
@@ -38,7 +38,7 @@ export function decideUserToken(one: UserTokenCase): MintDecision | GrantRefusal
   if (typeof resource !== "string") return resource;
   const scope = chooseScope(one, resource);
   if (typeof scope === "object") return scope;
-  const lifetimeSecondsMax = Math.min(userLifetimeSecondsMax, Math.floor((one.grantExpiresAt - now) / 1000));
+  const lifetimeSecondsMax = Math.min(client.lives.userSeconds, Math.floor((one.grantExpiresAt - now) / 1000));
   if (lifetimeSecondsMax < 1)
     return refuseGrant("invalid_grant", "grant-ended", "the grant has ended; ask the user again");
   const verdict = decideIssuance({

@@ -3,6 +3,7 @@
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import * as client from "openid-client";
+import type { TokenLives } from "../../registry/config/estate.ts";
 import { directoryOf } from "../directory.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import {
@@ -118,6 +119,7 @@ export async function startPortal(store: Store<IdentityCommands & OAuthCommands 
 export function portalDirectory(
   keys: readonly { readonly jwk: Readonly<Record<string, unknown>> }[],
   suspended: readonly string[] = [],
+  tokens: Partial<TokenLives> = {},
 ) {
   const grantTypes = ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"];
   const system = (id: string, clients: readonly object[]) => ({
@@ -135,7 +137,7 @@ export function portalDirectory(
   const native = { isPublic: true, redirectUris: ["http://127.0.0.1/callback", "com.example.app:/callback"] };
   return directoryOf({
     systems: [
-      system("portal", [{ grantTypes, redirectUris: [portalCallback, "https://portal.example/other?x=1"] }]),
+      system("portal", [{ grantTypes, tokens, redirectUris: [portalCallback, "https://portal.example/other?x=1"] }]),
       system("shop", [{ grantTypes, redirectUris: ["https://shop.example/callback"] }]),
       system("app", [{ ...native, grantTypes }]),
       system("batch", [{}]),

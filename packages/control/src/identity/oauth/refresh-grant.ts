@@ -13,9 +13,6 @@ import type { OAuthPorts } from "./ports.ts";
 import { digestOf, newSecretId } from "./sealed-objects.ts";
 import { type PreparedAnswer, prepareAnswer } from "./user-answer.ts";
 
-/** Unused this long, a refresh token is over; the grant's own end comes before it. */
-export const refreshIdleMs = 14 * 86_400_000;
-
 /** Sealed with the refresh token. */
 interface RefreshFacts {
   /** The DPoP key of a public client, which nothing else proves (RFC 9449 §5); null for a client that authenticates. */
@@ -45,7 +42,7 @@ export async function newRefreshToken(
   const digest = digestOf(token);
   const facts: RefreshFacts = { jkt: client.isPublic && binding.kind === "dpop" ? binding.jkt : null };
   const sealed = await oauth.sealed.seal(`refresh/${digest}`, facts);
-  return { token, row: { digest, sealed, expiresAt: Math.min(now + refreshIdleMs, grantExpiresAt) } };
+  return { token, row: { digest, sealed, expiresAt: Math.min(now + client.lives.refreshIdleMs, grantExpiresAt) } };
 }
 
 /** One face for unknown, expired, used, another client's, another key's and ended. */

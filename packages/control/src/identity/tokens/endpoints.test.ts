@@ -10,6 +10,7 @@ import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import { introspectionType } from "@sallyport/protocol/token/introspection.ts";
 import { createRemoteJWKSet, customFetch, jwtVerify } from "jose";
 import * as client from "openid-client";
+import { defaultTokens } from "../../registry/config/tokens-schema.ts";
 import type { IdentityClient } from "../directory.ts";
 import { startEstate, type TestEstate } from "../estate.test-support.ts";
 import { assertion, dpopProof, form, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
@@ -65,7 +66,7 @@ forEachDialect((_dialect, open) => {
             "/revoke",
           ),
       ],
-      metadata: () => tokenMetadata(estate.production.issuer),
+      metadata: () => tokenMetadata(estate.production.issuer, ["ES256"]),
     }));
     const former = estate.production.directory;
     const providers = Object.entries(keys).map(([id, key]): [string, IdentityClient] => [
@@ -78,6 +79,7 @@ forEachDialect((_dialect, open) => {
         certificates: [],
         isPublic: false,
         redirectUris: [],
+        lives: defaultTokens,
       },
     ]);
     estate.production.directory = {

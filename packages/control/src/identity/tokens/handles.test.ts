@@ -7,6 +7,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { isHandle, printHandle } from "@sallyport/protocol/token/handle.ts";
 import type { ControlCommands } from "../../commands.ts";
+import { defaultTokens } from "../../registry/config/tokens-schema.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import { tokenExchange } from "../exchange/exchange-grant.ts";
 import { isRevokedIn } from "../exchange/revoked.ts";
@@ -56,7 +57,7 @@ forEachDialect((_dialect, open) => {
     for (const environment of [estate.production, estate.staging]) {
       const former = environment.directory;
       const service = { id: "billing", system: "billing", keys: [{ jwk: billing.jwk }], certificates: [] };
-      const rest = { grantTypes: ["client_credentials"], isPublic: false, redirectUris: [] };
+      const rest = { grantTypes: ["client_credentials"], isPublic: false, redirectUris: [], lives: defaultTokens };
       environment.directory = {
         ...former,
         version: `${former.version}+`,

@@ -54,11 +54,16 @@ function estateObjects(estate: Estate | null): Objects {
 
 function environmentObjects(environment: EnvironmentConfig | undefined): Objects {
   if (environment === undefined) return new Map();
-  const { approval, stalenessMs, mode, people } = environment;
+  const { approval, stalenessMs, mode, people, tokens } = environment;
   return new Map<string, object>([
     [
       "rules",
-      { approval, stalenessMs, ...(mode === undefined ? {} : { mode }), ...(people === undefined ? {} : { people }) },
+      {
+        ...{ approval, stalenessMs },
+        ...(mode === undefined ? {} : { mode }),
+        ...(people === undefined ? {} : { people }),
+        ...(tokens === undefined ? {} : { tokens }),
+      },
     ],
     ...environment.systems.map((system): [string, object] => [`system/${system.id}`, system]),
     ...environment.integrations.map((integration): [string, object] => [`integration/${integration.id}`, integration]),

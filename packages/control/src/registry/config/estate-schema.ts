@@ -4,6 +4,7 @@ import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
 import { peopleKeys } from "./people-schema.ts";
+import { tokensKeys } from "./tokens-schema.ts";
 import { estateWaiversKey, waiversKey } from "./waiver-schema.ts";
 import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
@@ -27,6 +28,7 @@ const environment = z.strictObject({
     .describe("How long a gateway serves without a heartbeat from the control plane, by classification."),
   ...modeKeys,
   ...peopleKeys,
+  ...tokensKeys,
 });
 
 const team = z.strictObject({

@@ -14,6 +14,7 @@ import type {
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import type { Acr, StepUp } from "@sallyport/protocol/token/acr.ts";
+import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
@@ -55,6 +56,23 @@ export interface KeysUri {
   readonly trust?: string;
 }
 
+/** How long tokens live. */
+export interface TokenLives {
+  /** Access token of a client for itself, 30 to 300. */
+  readonly machineSeconds: number;
+  /** Access token for a user, 30 to 600. */
+  readonly userSeconds: number;
+  /** A grant in all. */
+  readonly refreshMs: number;
+  /** A refresh token unused. */
+  readonly refreshIdleMs: number;
+}
+
+export interface TokensConfig extends TokenLives {
+  readonly algorithm: SigningAlgorithm;
+  readonly rotateEveryMs: number;
+}
+
 export interface ClientConfig {
   readonly id: string;
   readonly keys: readonly PublicJwk[];
@@ -69,6 +87,8 @@ export interface ClientConfig {
   readonly postLogoutRedirectUris?: readonly string[];
   /** Absent: it is not told of ends. */
   readonly backchannelLogout?: { readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };
+  /** Holds where it is shorter than the environment's. */
+  readonly tokens?: Partial<TokenLives>;
 }
 
 /** One system in one environment. */
@@ -210,6 +230,8 @@ export interface EnvironmentConfig {
   readonly mode?: ModeObject;
   /** Absent: nobody signs in here. */
   readonly people?: PeopleConfig;
+  /** Absent: the defaults of tokens-schema.ts. */
+  readonly tokens?: TokensConfig;
   readonly systems: readonly SystemConfig[];
   readonly integrations: readonly IntegrationConfig[];
   readonly trust: readonly TrustConfig[];

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { logoutKeys } from "./logout-schema.ts";
+import { clientTokensKeys } from "./tokens-schema.ts";
 import { addressName, date, distinguishedName, filePath, hostName, id, jwksUrl, prose } from "./words.ts";
 
 const uriName = () =>
@@ -113,6 +114,7 @@ export const identity = z.strictObject({
       "Where browsers are sent back to, compared byte by byte; for `http://127.0.0.1/…` and `http://[::1]/…` of a public client any port.",
     ),
   ...logoutKeys,
+  ...clientTokensKeys,
   certificate: z
     .union([certificate, z.array(certificate).max(itemsMax)])
     .optional()

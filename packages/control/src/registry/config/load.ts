@@ -25,7 +25,7 @@ import {
 import { finishIssuers, type LinkedIssuer, linkIssuers, linkPeople } from "./link-issuers.ts";
 import { isSpokenFor } from "./link-outside-access.ts";
 import { overlay, readEnvironments } from "./overlay.ts";
-import { type EnvironmentRules, type EstateSettings, readEstateSettings } from "./read-estate-file.ts";
+import { type EnvironmentRules, type EstateSettings, readEstateSettings, saidOf } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
 import { readIssuer } from "./read-issuer.ts";
 import { readPolicies } from "./read-policies.ts";
@@ -333,8 +333,7 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
     name: environment.name,
     approval: rules?.approval ?? "operator",
     stalenessMs: rules?.stalenessMs ?? { public: 3_000, internal: 3_000, confidential: 3_000, restricted: 3_000 },
-    ...(rules?.mode === undefined ? {} : { mode: rules.mode }),
-    ...(rules?.people === undefined ? {} : { people: rules.people }),
+    ...(rules === undefined ? {} : saidOf(rules)),
     systems: [...healthy.values()]
       .flatMap(({ config }) => (config === null ? [] : [config]))
       .sort((a, b) => compareText(a.id, b.id)),

@@ -20,11 +20,12 @@ import { readMode } from "./read-mode.ts";
 import { refusePeople } from "./read-people.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
+import { tokensOf } from "./tokens-schema.ts";
 import { refuseId } from "./words.ts";
 import { type MapEntry, type MapTree, spotOf, withoutKey } from "./yaml-tree.ts";
 
 export interface EnvironmentRules
-  extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode" | "people"> {
+  extends Pick<EnvironmentConfig, "name" | "approval" | "stalenessMs" | "mode" | "people" | "tokens"> {
   /** Why nothing may be served in it, or null. */
   readonly broken: Finding | null;
 }
@@ -174,8 +175,9 @@ function readEnvironmentRules(reader: Reader, everything: Finding | null): Envir
         ...(text === undefined ? [] : [text]),
       ];
       if (shaped.value === null) return rulesOf(name, { findings });
-      const { approval, staleness, people } = shaped.value;
-      return rulesOf(name, { findings, rules: { approval, staleness, mode: mode?.mode, ...peopleOf(people) } });
+      const { approval, staleness, people, tokens } = shaped.value;
+      const rules = { approval, staleness, mode: mode?.mode, ...peopleOf(people), ...tokensOf(tokens) };
+      return rulesOf(name, { findings, rules });
     });
 }
 
@@ -188,6 +190,7 @@ function rulesOf(
       readonly staleness: EnvironmentConfig["stalenessMs"];
       readonly mode?: EnvironmentConfig["mode"] | undefined;
       readonly people?: EnvironmentConfig["people"];
+      readonly tokens?: EnvironmentConfig["tokens"];
     };
   },
 ): EnvironmentRules {
@@ -195,14 +198,28 @@ function rulesOf(
   const broken = read.findings.find((finding) => finding.severity === "error") ?? null;
   const mode = read.rules?.mode;
   // An environment whose rules could not be read has no pages: what limits them may be what is lost.
-  const people = read.rules?.people;
+  const { people, tokens } = read.rules ?? {};
   return {
     name,
     approval: read.rules?.approval ?? "operator",
     stalenessMs: read.rules?.staleness ?? strictest,
     ...(mode === undefined ? {} : { mode }),
     ...(people === undefined || broken !== null ? {} : { people }),
+    ...(tokens === undefined ? {} : { tokens }),
     broken,
+  };
+}
+
+/** Of the rules of an environment those that say something beyond the default. */
+export function saidOf({
+  mode,
+  people,
+  tokens,
+}: EnvironmentRules): Pick<EnvironmentConfig, "mode" | "people" | "tokens"> {
+  return {
+    ...(mode === undefined ? {} : { mode }),
+    ...(people === undefined ? {} : { people }),
+    ...(tokens === undefined ? {} : { tokens }),
   };
 }
 

@@ -9,6 +9,7 @@ import type { CertificateSource, IdentitySource } from "./identity-schema.ts";
 import { readClientGrants } from "./read-client-grants.ts";
 import { readKeysUri } from "./read-keys-uri.ts";
 import { readClientLogout } from "./read-logout.ts";
+import { clientTokensOf } from "./tokens-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 export interface IdentityReading {
@@ -75,6 +76,7 @@ function readClients(reader: Reader, source: IdentitySource): readonly ClientCon
       ...(authentication === null ? {} : { authentication }),
       ...grants,
       ...logout,
+      ...clientTokensOf(source.tokens),
     },
   ];
 }
