@@ -5,6 +5,7 @@ import { beforeEach, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { ControlCommands } from "../commands.ts";
+import { isRevokedIn } from "../identity/exchange/revoked.ts";
 import { restoreEpoch } from "./restore-epoch.ts";
 
 const commands = new URL("../commands.ts", import.meta.url);
@@ -163,6 +164,17 @@ forEachDialect((_dialect, open) => {
     assert.ok(await store.run("addOperator", { ...first, kid: "o2" }));
     await store.run("removeOperatorKey", { tenant, kid: "o2", actor: operator });
     assert.equal(await store.run("addOperator", { ...first, kid: "o3" }), false, "removing all is no way back in");
+  });
+
+  test("attack: an outside token of before a restore is exchanged by somebody who was revoked in the time that is lost", async () => {
+    const place = { tenant, environment };
+    const at = (iat: number) =>
+      isRevokedIn(store, place, { kind: "outside", subject: "ext_a", id: "t", iat: iat / 1_000 });
+    assert.equal(await at(now), false);
+    await fence("hold");
+    assert.equal(await at(now - 1_000), true);
+    assert.equal(await at(now + 4_000), true, "its clock may run ahead");
+    assert.equal(await at(now + 6_000), false);
   });
 
   test("attack: an environment of which the backup knows nothing begins its streams above the epoch, not at one", async () => {

@@ -13,11 +13,14 @@ export function outsideSubject(issuer: string, sub: string, crypto: Pick<TokenCr
   return `ext_${digest(["subject", issuer, sub], crypto)}`;
 }
 
-/** What stands for an outside token in a lineage: by its `jti`, or by its text where it has none. 128 bits, base64url. */
+/** What stands for an outside token in a lineage: by its `jti`, or by what is signed of its text where it has none: a signature may have two spellings. 128 bits, base64url. */
 export function outsideTokenId(
   token: { readonly issuer: string; readonly jti: string | undefined; readonly text: string },
   crypto: Pick<TokenCrypto, "sha256">,
 ): string {
   const { issuer, jti, text } = token;
-  return digest(jti === undefined ? ["text", issuer, text] : ["jti", issuer, jti], crypto);
+  return digest(
+    jti === undefined ? ["text", issuer, text.slice(0, text.lastIndexOf("."))] : ["jti", issuer, jti],
+    crypto,
+  );
 }

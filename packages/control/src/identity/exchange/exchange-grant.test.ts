@@ -6,6 +6,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto, sha256 } from "@sallyport/kernel/token-crypto.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import { readOutsideKeys } from "@sallyport/protocol/token/outside-jwk.ts";
+import { outsideSubject, outsideTokenId } from "@sallyport/protocol/token/outside-subject.ts";
 import type { IssuerConfig } from "../../registry/config/estate.ts";
 import { type ClientKey, type Directory, directoryOf } from "../directory.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
@@ -42,6 +43,27 @@ const keycloak: IssuerConfig = {
 };
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const thumbOf = ({ kid }: TestKey): string => kid;
+
+/** A token of the realm for a user of its client `shop-frontend`. */
+const outside = (over: Record<string, unknown> = {}): string => {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    iss: realm,
+    sub: "f:1234:ana@acme.example",
+    aud: ["sallyport", "account"],
+    azp: "shop-frontend",
+    typ: "Bearer",
+    iat: now,
+    exp: now + 60,
+    jti: randomBytes(6).toString("hex"),
+    sid: "kc",
+    acr: "1",
+    scope: "openid email",
+    ...over,
+  };
+  const input = `${encode({ alg: "RS256", typ: "JWT", kid: "k1" })}.${encode(claims)}`;
+  return `${input}.${sign("sha256", Buffer.from(input), pair.privateKey).toString("base64url")}`;
+};
 
 interface Started {
   readonly estate: TestEstate;
@@ -361,25 +383,6 @@ forEachDialect((_dialect, open) => {
     });
 
     test("a Keycloak access token is exchanged for one of ours: opaque subject, our binding, nothing of its session", async () => {
-      const outside = (over: Record<string, unknown> = {}): string => {
-        const now = Math.floor(Date.now() / 1000);
-        const claims = {
-          iss: realm,
-          sub: "f:1234:ana@acme.example",
-          aud: ["sallyport", "account"],
-          azp: "shop-frontend",
-          typ: "Bearer",
-          iat: now,
-          exp: now + 60,
-          jti: randomBytes(6).toString("hex"),
-          sid: "kc",
-          acr: "1",
-          scope: "openid email",
-          ...over,
-        };
-        const input = `${encode({ alg: "RS256", typ: "JWT", kid: "k1" })}.${encode(claims)}`;
-        return `${input}.${sign("sha256", Buffer.from(input), pair.privateKey).toString("base64url")}`;
-      };
       const answer = await ask(outside());
       assert.equal(answer.status, 200, JSON.stringify(answer.body));
       const claims = claimsOf(answer);
@@ -394,6 +397,32 @@ forEachDialect((_dialect, open) => {
       await refused(ask(outside({ azp: "evil-client" })), "subject-token-audience");
       await refused(ask(outside({ may_act: { sub: "analytics" } })), "exchange-may-act");
       assert.equal((await ask(outside({ may_act: { sub: "orders" } }))).status, 200);
+    });
+
+    test("attack: a revoked user of an outside issuer, or a revoked token of it, is not made young again by an exchange", async () => {
+      const { store } = on;
+      const notBefore = Date.now();
+      const revoke = (kind: "jti" | "subject", value: string) =>
+        store.run("revoke", {
+          ...{ tenant: "main", environment: "production", kind, value, notBefore },
+          ...{ until: notBefore + 600_000, actor: "operator:test" },
+        });
+      const leaver = outside({ sub: "leaver" });
+      assert.equal((await ask(leaver)).status, 200);
+      await revoke("subject", outsideSubject(realm, "leaver", { sha256 }));
+      await refused(ask(leaver), "subject-revoked");
+      const iat = Math.floor(notBefore / 1_000) + 4;
+      await refused(ask(outside({ sub: "leaver", iat, exp: iat + 60 })), "subject-revoked");
+      assert.equal((await ask(outside({ sub: "stayer" }))).status, 200);
+      await revoke("jti", outsideTokenId({ issuer: realm, jti: "leaked", text: "" }, { sha256 }));
+      await refused(ask(outside({ jti: "leaked" })), "subject-revoked");
+    });
+
+    test("attack: a token without an id is one token in every spelling of its signature", () => {
+      const [signed = ""] = /^.*(?=\.)/.exec(outside()) ?? [];
+      const id = (text: string) => outsideTokenId({ issuer: realm, jti: undefined, text }, { sha256 });
+      assert.equal(id(`${signed}.AAAA`), id(`${signed}.BBBB`));
+      assert.notEqual(id(`${signed}.AAAA`), id(`${outside()}`));
     });
   });
 });

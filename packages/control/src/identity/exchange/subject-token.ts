@@ -10,6 +10,7 @@ import { type OutsideKind, parseOutsideToken } from "@sallyport/protocol/token/o
 import { userLifetimeSecondsMax } from "../decide-issuance.ts";
 import type { OutsideReading, TrustedIssuers } from "../trust/trusted-issuers.ts";
 import type { SubjectToken } from "./decide-exchange.ts";
+import type { OutsideRevocable } from "./revoked.ts";
 
 export const accessTokenUrn = "urn:ietf:params:oauth:token-type:access_token";
 export const jwtUrn = "urn:ietf:params:oauth:token-type:jwt";
@@ -22,8 +23,8 @@ export interface SubjectPorts {
   readonly crypto: TokenCrypto;
   /** The token a presented text stands for; null: a handle that leads nowhere. */
   readonly read: (text: string) => Promise<string | null>;
-  /** Is this token of our own revoked, by itself or by anything it descends from? */
-  readonly isRevoked: (token: SignedAccessToken) => Promise<boolean>;
+  /** Is this token revoked, by itself, its subject or anything it descends from? */
+  readonly isRevoked: (token: SignedAccessToken | OutsideRevocable) => Promise<boolean>;
 }
 
 export type SubjectReading =
@@ -53,7 +54,12 @@ export async function readSubjectToken(
   const read = await ports.trusted.read(sent.token, now);
   if (read.kind === "refused") return refused(`subject-${read.code}`);
   if (sent.type === accessTokenUrn && !accessKinds.has(read.issuer.rules.kind)) return refused("subject-token-type");
-  return { kind: "subject", subject: outsideOf(read, sent.token) };
+  const subject = outsideOf(read, sent.token);
+  const { iat } = read.token.claims;
+  // Else whoever was revoked would go on with the token of before, exchanged for one that is younger than the revocation.
+  if (await ports.isRevoked({ kind: "outside", subject: subject.sub, id: subject.id, iat }))
+    return refused("subject-revoked");
+  return { kind: "subject", subject };
 }
 
 async function readOwn(token: string, now: number, ports: SubjectPorts): Promise<SubjectReading> {
