@@ -313,3 +313,50 @@ test("an app asks, a person signs in and says yes, the token says what their log
   await assert.rejects(call("POST", `/v1/users/${made.id}/withdraw`, takenBack), /allowed app nothing in production/);
   assert.deepEqual(faults, []);
 });
+
+test("a provider outside that the estate names is discovered over its own bundle, gets our key, and an operator connects a user with it", {
+  timeout: 120_000,
+}, async (t) => {
+  const running = await start();
+  const ca = createLocalCa({ tenant: "main", environment: "production", random: systemRandom, ...aDay, use: "test" });
+  let issuer = "";
+  const server = createServer(serverIdentity(ca), (_req, res) => {
+    const [authorization_endpoint, token_endpoint, jwks_uri] = ["auth", "token", "jwks"].map((at) => `${issuer}/${at}`);
+    const metadata = { issuer, authorization_endpoint, token_endpoint, jwks_uri, response_types_supported: ["code"] };
+    res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(metadata));
+  });
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+  const address = server.address();
+  issuer = `https://localhost:${typeof address === "object" ? address?.port : ""}`;
+  const corp = `{ issuer: "${issuer}", client: sallyport, name: Corp, allowPrivate: true, tls: { ca: corp } }`;
+  const people = `    people:\n      signIn: [password, corp]\n      providers:\n        corp: ${corp}\n`;
+  const bundle = { "trust/corp.yaml": "trust: corp\nroots: [corp.pem]\n", "trust/corp.pem": ca.certificatePem };
+  await running.apply(estate(people, bundle));
+
+  const browser = browserOf(running);
+  const base = "/main/production";
+  const begun = await browser.submit(await browser.get(`${base}/login`), "/login/outside/corp");
+  assert.equal(begun.status, 303, begun.text);
+  const to = new URL(begun.location ?? "");
+  assert.equal(`${to.origin}${to.pathname}`, `${issuer}/auth`);
+  assert.equal(to.searchParams.get("redirect_uri"), `${running.addresses.identity}${base}/login/back/corp`);
+  const keys = async () => JSON.parse((await browser.get(`${base}/client-jwks`)).text).keys;
+  const made = await keys();
+  assert.deepEqual([made.length, made[0].alg, made[0].d], [1, "ES256", undefined]);
+
+  const { id } = await call<{ id: string }>("POST", "/v1/users", { name: "carla" });
+  const link = { provider: "corp", subject: "248289761001", reason: "ticket 4711" };
+  await call("POST", `/v1/users/${id}/link`, link);
+  await assert.rejects(call("POST", `/v1/users/${id}/link`, link), /somebody's already/);
+  await assert.rejects(
+    call("POST", `/v1/users/${id}/link`, { ...link, provider: "other" }),
+    /nobody signs in through other/,
+  );
+  await start();
+  assert.deepEqual(await keys(), made, "the key outlives a restart");
+  assert.deepEqual(faults, []);
+});

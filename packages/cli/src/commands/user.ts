@@ -13,6 +13,7 @@ interface UserRow {
   readonly password: boolean;
   readonly totp: boolean;
   readonly passkeys: number;
+  readonly links: number;
   readonly sessions: number;
 }
 
@@ -175,6 +176,7 @@ function showLink(terminal: Connected["terminal"], name: string, made: Enrolment
 function waysOf(row: UserRow): string {
   const ways = [
     ...(row.passkeys > 0 ? [`${row.passkeys} passkey${row.passkeys === 1 ? "" : "s"}`] : []),
+    ...(row.links > 0 ? [`${row.links} provider${row.links === 1 ? "" : "s"}`] : []),
     ...(row.password ? [row.totp ? "password and code" : "password"] : []),
   ];
   return ways.join(", ") || "nothing yet";

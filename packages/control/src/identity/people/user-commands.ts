@@ -57,6 +57,8 @@ export interface UserSummary {
   readonly password: boolean;
   readonly totp: boolean;
   readonly passkeys: number;
+  /** Providers outside they are connected with. */
+  readonly links: number;
   readonly sessions: number;
 }
 
@@ -182,6 +184,7 @@ const listUsers: Command<Place & { readonly after?: string }, readonly UserSumma
     const rows = yield {
       sql: `SELECT id, name, state, created_at, password IS NOT NULL AS has_password, totp IS NOT NULL AS has_totp,
         (SELECT count(*) FROM people_passkey p WHERE p.tenant = u.tenant AND p.environment = u.environment AND p.user_id = u.id) AS passkeys,
+        (SELECT count(*) FROM people_link l WHERE l.tenant = u.tenant AND l.environment = u.environment AND l.user_id = u.id) AS links,
         (SELECT count(*) FROM people_session s WHERE s.tenant = u.tenant AND s.environment = u.environment AND s.user_id = u.id
           AND s.ended_at IS NULL AND s.until > ? AND s.idle_until > ?) AS sessions
         FROM people_user u WHERE tenant = ? AND environment = ? AND name > ? ORDER BY name LIMIT ?`,
@@ -195,6 +198,7 @@ const listUsers: Command<Place & { readonly after?: string }, readonly UserSumma
       password: Number(row["has_password"]) === 1,
       totp: Number(row["has_totp"]) === 1,
       passkeys: Number(row["passkeys"]),
+      links: Number(row["links"]),
       sessions: Number(row["sessions"]),
     }));
   },

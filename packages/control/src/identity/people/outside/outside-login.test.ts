@@ -179,7 +179,19 @@ test("attack: a connection that was begun in one session does not end in another
   await mallory.browser.submit(await mallory.browser.get(`${base}/account`), "/account/logout");
   assert.equal((await mallory.browser.get(back)).status, 400, "nor has it a session any more");
   assert.equal(at.refused.at(-1), "provider-session");
-  for (const { user } of [mallory, victim]) assert.deepEqual(await store.run("listLinks", { ...place, user }), []);
+  const name = `outside${names}`;
+  const other = await person();
+  const begunAgain = await other.browser.submit(await other.browser.get(`${base}/account`), "/account/connect", {
+    provider: "corp",
+  });
+  const backAgain = own(await corp.through(begunAgain.location ?? ""));
+  await other.browser.submit(await other.browser.get(`${base}/account`), "/account/logout");
+  await other.browser.submit(await other.browser.get(`${base}/login`), "/login", { name, password });
+  assert.equal(await isSignedIn(other.browser), true);
+  assert.equal((await other.browser.get(backAgain)).status, 400, "nor is a later session the one that asked");
+  assert.equal(at.refused.at(-1), "provider-session");
+  for (const { user } of [mallory, victim, other])
+    assert.deepEqual(await store.run("listLinks", { ...place, user }), []);
 });
 
 test("attack: another site's form begins no log-in, and a link cannot", async () => {
@@ -204,10 +216,20 @@ test("log-in CSRF and replay: an answer counts once, in the browser that began",
   assert.equal((await began.get(back)).status, 400, "a browser that began another one");
   assert.deepEqual(at.refused, ["provider-state", "provider-state"]);
   assert.equal(await isSignedIn(victim), false);
-  const kept = new Map(mallory.cookies);
-  assert.equal((await mallory.get(back)).status, 303);
-  for (const [name, value] of kept) mallory.cookies.set(name, value);
-  assert.equal((await mallory.get(back)).status, 400, "a second time");
+  assert.equal((await mallory.get(back)).status, 303, "the one that began it");
+  await link(user, "bent", `csrf-${user}`);
+  bent.claims = (claims) => ({ ...claims, sub: `csrf-${user}` });
+  const kept = at.browser();
+  const to = await leave(kept, "bent");
+  bent.nonce = to.searchParams.get("nonce") ?? "";
+  const cookies = [...kept.cookies];
+  const query = new URLSearchParams({ code: "c", state: to.searchParams.get("state") ?? "", iss: bent.issuer });
+  const answer = `${base}/login/back/bent?${query}`;
+  assert.equal((await kept.get(answer)).status, 303);
+  const copy = at.browser();
+  for (const [name, value] of cookies) copy.cookies.set(name, value);
+  assert.equal((await copy.get(answer)).status, 400, "a second time, though the provider would take it");
+  assert.equal(at.refused.at(-1), "provider-state");
 });
 
 test("mix-up: an answer of another issuer, of none, or at another provider's redirect URI never reaches a token endpoint", async () => {
