@@ -14,10 +14,14 @@ export function originsOf({ isPublic, redirectUris }: IdentityClient): ReadonlyS
   return new Set(redirectUris.filter((uri) => uri.startsWith("https://")).map((uri) => new URL(uri).origin));
 }
 
-/** Whether some public client lives at this origin, compared character by character. */
-export function isOriginOf({ clients }: Directory, origin: string): boolean {
-  for (const client of clients.values()) if (originsOf(client).has(origin)) return true;
-  return false;
+const origins = new WeakMap<Directory, ReadonlySet<string>>();
+
+/** Whether some public client lives at this origin, compared character by character. Clients are gone through once for each directory. */
+export function isOriginOf(directory: Directory, origin: string): boolean {
+  const known =
+    origins.get(directory) ?? new Set([...directory.clients.values()].flatMap((one) => [...originsOf(one)]));
+  origins.set(directory, known);
+  return known.has(origin);
 }
 
 const allowed = new WeakMap<IncomingMessage, string>();
