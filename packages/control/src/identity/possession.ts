@@ -4,20 +4,24 @@ import { type Certificate, certificateThumbprint, readCertificate } from "@sally
 import { DerFault } from "@sallyport/kernel/x509/der.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
-import { dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
+import { dpopAgeMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import type { CertificateCheck, ProofCheck } from "./token-grant.ts";
+
+/** As far ahead as clients' clocks may be for their assertions (FAPI 2.0 Security Profile §5.3.2.1); the nonce says when a proof was made. */
+const proofAheadMsMax = 10_000;
 
 /** The shared verifier for proofs sent to a token endpoint, where there is no access token yet. */
 export function createProofCheck(crypto: TokenCrypto): ProofCheck {
   return (proof, url, now) => {
-    const verified = verifyDpopProof(proof, { method: "POST", url, ath: null, now }, crypto);
+    const rules = { method: "POST", url, ath: null, now, aheadMsMax: proofAheadMsMax };
+    const verified = verifyDpopProof(proof, rules, crypto);
     if (verified.kind === "deny") return { code: verified.code };
     return {
       jkt: verified.jkt,
       jti: verified.jti,
       nonce: verified.nonce,
       // From its own time on, not from ours: a proof dated ahead may be shown that much longer.
-      replayableUntil: verified.issuedAtMs + dpopAgeMsMax + dpopAheadMsMax,
+      replayableUntil: verified.issuedAtMs + dpopAgeMsMax + proofAheadMsMax,
     };
   };
 }

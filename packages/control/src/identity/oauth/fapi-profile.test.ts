@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
-import { assertion, dpopProof, form, send, testKey } from "../issuer.test-support.ts";
+import { assertion, dpopProof, form, jws, send, testKey } from "../issuer.test-support.ts";
 import {
   ask,
   codeFor,
   login,
+  nonceFor,
   type Portal,
   postForm,
   redeem,
@@ -84,6 +85,63 @@ forEachDialect((_dialect, open) => {
     const other = await ask(portal);
     const refused = new URL((await portal.desk.refuse(other.id, other.cookie, "access_denied"))?.location ?? "");
     assert.equal(refused.searchParams.get("error"), "access_denied");
+  });
+
+  test("long values of the client come back as they were sent: a state and a nonce of 384 characters, a nonce of 64", async () => {
+    for (const length of [64, 384]) {
+      const [state, nonce] = ["s".repeat(length), "n".repeat(length)];
+      const { id, cookie } = await ask(portal, { over: { state, nonce, scope: "openid" } });
+      const done = new URL((await portal.desk.allow(id, cookie, login()))?.location ?? "");
+      assert.equal(done.searchParams.get("state"), state);
+      const answer = await redeem(portal, done.searchParams.get("code") ?? "");
+      const payload = String(answer.body["id_token"]).split(".")[1] ?? "";
+      assert.equal(JSON.parse(Buffer.from(payload, "base64url").toString()).nonce, nonce);
+    }
+  });
+
+  test("scopes in any order are the same request (EnsureOtherScopeOrderSucceeds)", async () => {
+    const words = ["openid", "orders:order.list", "orders:order.create"];
+    const given = [];
+    for (const scope of [words.join(" "), [...words].reverse().join(" ")]) {
+      const { id, cookie } = await ask(portal, { over: { scope } });
+      const scopes = (await portal.desk.pending(id, cookie))?.scopes ?? [];
+      const done = await portal.desk.allow(id, cookie, { ...login(), scopes });
+      const answer = await redeem(portal, new URL(done?.location ?? "").searchParams.get("code") ?? "");
+      assert.equal(answer.status, 200, answer.text);
+      assert.ok("id_token" in answer.body);
+      given.push(String(answer.body["scope"]).split(" ").sort());
+    }
+    assert.deepEqual(given[0], given[1]);
+  });
+
+  test("clocks may differ: nbf and iat 8 s ahead of ours are taken in an assertion and in a signed request, a minute ahead they are not", async () => {
+    const { issuer, portalKey } = portal;
+    const early = (by: number) => ({ iat: seconds(by), nbf: seconds(by), exp: seconds(by + 60) });
+    assert.equal((await pushWith(assertion("portal", issuer, portalKey, early(8)))).status, 201);
+    const late = await pushWith(assertion("portal", issuer, portalKey, early(60)));
+    assert.deepEqual([late.status, late.body["error"]], [401, "invalid_client"]);
+    const header = { alg: "ES256", kid: portalKey.kid, typ: "oauth-authz-req+jwt" };
+    const signed = (by: number) => {
+      const claims = { ...Object.fromEntries(requestParameters(portal)), iss: "portal", aud: issuer, ...early(by) };
+      return postForm(portal, "/par", new URLSearchParams({ request: jws(header, claims, portalKey.privateKey) }));
+    };
+    assert.equal((await signed(8)).status, 201);
+    assert.equal((await signed(60)).status, 400);
+  });
+
+  test("a proof of a clock 10 s ahead gets a token (EnsureDpopProofWithIat10SecondsAfterSucceeds), one further ahead does not, and neither gets a second", async () => {
+    const { holder } = portal.estate;
+    const redeemAt = async (by: number) => {
+      const nonce = await nonceFor(portal, holder);
+      const proof = dpopProof(holder, `${portal.issuer}/token`, nonce, { iat: seconds(by) });
+      return [await redeem(portal, await codeFor(portal), { proof }), proof] as const;
+    };
+    const [taken, proof] = await redeemAt(10);
+    assert.equal(taken.status, 200, taken.text);
+    const again = await redeem(portal, await codeFor(portal), { proof });
+    assert.deepEqual([again.status, again.body["error"]], [400, "invalid_dpop_proof"]);
+    const [ahead] = await redeemAt(30);
+    assert.deepEqual([ahead.status, ahead.body["error"]], [400, "invalid_dpop_proof"]);
   });
 
   test("what stands beside a pushed request in the browser's query changes nothing", async () => {
