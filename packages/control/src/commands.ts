@@ -17,22 +17,38 @@ import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
 
-export const commands = {
-  ...outboxCommands,
-  ...auditCommands,
-  ...backupCommands,
-  ...clientsCommands,
-  ...enrolmentCommands,
-  ...identityCommands,
-  ...oauthCommands,
-  ...peopleCommands,
-  ...tokensCommands,
-  ...registryCommands,
-  ...secretCommands,
-  ...trustCommands,
-  ...exchangeCommands,
-  ...handleCommands,
-} satisfies CommandTable;
+type Together<Tables> = (Tables extends unknown ? (table: Tables) => void : never) extends (table: infer All) => void
+  ? All
+  : never;
+
+/** One table of all given ones. Throws when two have a command of the same name: one of them would never run. */
+export function together<Tables extends readonly CommandTable[]>(...tables: Tables): Together<Tables[number]> {
+  const all: Record<string, CommandTable[string]> = {};
+  for (const table of tables)
+    for (const [name, command] of Object.entries(table)) {
+      if (Object.hasOwn(all, name)) throw new Error(`two capabilities have a command named ${name}`);
+      all[name] = command;
+    }
+  // Exactly the members of all tables were put in.
+  return all as Together<Tables[number]>;
+}
+
+export const commands = together(
+  outboxCommands,
+  auditCommands,
+  backupCommands,
+  clientsCommands,
+  enrolmentCommands,
+  identityCommands,
+  oauthCommands,
+  peopleCommands,
+  tokensCommands,
+  registryCommands,
+  secretCommands,
+  trustCommands,
+  exchangeCommands,
+  handleCommands,
+);
 
 export const migrations: readonly Migration[] = [
   ...identityMigrations,
