@@ -150,7 +150,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.certificate.uri": certificate,
   "identity.certificate.dns": certificate,
   "identity.certificate.x5t": certificate,
-  tokens: obeyed("packages/control/src/identity/tokens/handles.ts", "tokenForm(system) !=="),
+  tokens: obeyed("packages/control/src/identity/tokens/forms.ts", "directory().tokenForm("),
   attributes: obeyed(`${gateway}/authorize/decision-inputs.ts`, "caller.object.attributes"),
   "operations.<name>.match": obeyed(`${gateway}/route/router.ts`, "segmentsOf(operation.path)"),
   "operations.<name>.description": forPeople("what the operation does"),

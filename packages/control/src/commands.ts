@@ -11,6 +11,7 @@ import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoke
 import { oauthCommands, oauthMigrations } from "./identity/oauth/store.ts";
 import { peopleCommands, peopleMigrations } from "./identity/people/store.ts";
 import { identityCommands, identityMigrations } from "./identity/store.ts";
+import { encryptionCommands, encryptionMigrations } from "./identity/tokens/encryption-keys.ts";
 import { handleCommands, handleMigrations } from "./identity/tokens/handles.ts";
 import { tokensCommands } from "./identity/tokens/store.ts";
 import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
@@ -48,6 +49,7 @@ export const commands = together(
   trustCommands,
   exchangeCommands,
   handleCommands,
+  encryptionCommands,
 );
 
 export const migrations: readonly Migration[] = [
@@ -60,6 +62,7 @@ export const migrations: readonly Migration[] = [
   ...trustMigrations,
   ...exchangeMigrations,
   ...handleMigrations,
+  ...encryptionMigrations,
   ...auditMigrations,
   ...backupMigrations,
 ];

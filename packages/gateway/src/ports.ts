@@ -111,6 +111,8 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly logKeys: OpenLogKeys | null;
   /** Opens log keys sealed to this node; throws when they are not for it. */
   openLogKeys(keys: LogKeys): OpenLogKeys;
+  /** Opens a key that tokens are encrypted to (PKCS #8 DER), sealed to this node; throws when it is not for it. */
+  openTokenKey(kid: string, sealed: string): Uint8Array;
   /** This node's own short-lived ES256 key; it signs `sallyport-hop+jwt` and nothing else. */
   readonly hop: TokenSigner;
   /** Control's certificate for `hop` from an earlier run of this node, so that a start without control can forward. */

@@ -145,6 +145,7 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     snapshotKey: identity.snapshotKey,
     logKeys: logKeys.cached(),
     openLogKeys: (sealed) => logKeys.open(sealed),
+    openTokenKey: (kid, sealed) => logKeys.openTokenKey(kid, sealed),
     hop: hop.signer,
     hopCertificate: hop.certificate,
     keepHopCertificate: (certificate) => hop.keep(certificate),

@@ -41,6 +41,7 @@ const nodeRoutes = [
   ["POST", "/channel/v1/listener-certificate"],
   ["GET", `/channel/v1/blobs/${blobOfProduction}`],
   ["GET", `/channel/v1/handles/${"A".repeat(43)}`],
+  ["GET", `/channel/v1/token-keys/${"A".repeat(43)}`],
   ["GET", "/anything"],
 ] as const;
 

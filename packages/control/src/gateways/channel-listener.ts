@@ -29,6 +29,8 @@ export interface ChannelPorts {
   blob(address: NodeAddress, id: string): Promise<Uint8Array | null>;
   /** The token behind a handle of the node's environment, by the handle's digest; null: there is none. */
   handle(address: NodeAddress, digest: string): Promise<string | null>;
+  /** A key that tokens of the node's environment are encrypted to, sealed to the node, by its thumbprint; null: there is none. */
+  tokenKey(address: NodeAddress, kid: string): Promise<string | null>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
   epoch(): number;
   now(): number;
@@ -161,6 +163,8 @@ export class ChannelListener {
       return this.#certify(request, response, (wanted) => this.#ports.listenerCertificate(address, wanted));
     const handle = /^GET \/channel\/v1\/handles\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
     if (handle !== undefined) return json(response, { token: await this.#ports.handle(address, handle) });
+    const key = /^GET \/channel\/v1\/token-keys\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
+    if (key !== undefined) return json(response, { sealed: await this.#ports.tokenKey(address, key) });
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
     const bytes = await this.#ports.blob(address, blob);

@@ -79,7 +79,8 @@ export class ChannelService {
         this.#options.identity(address.environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
       blob: (address, id) => store.run("readBlob", { tenant: address.tenant, group: address.group, id }),
       handle: async ({ environment }, digest) =>
-        (await this.#options.identity(environment)?.handles.open(digest)) ?? null,
+        (await this.#options.identity(environment)?.forms.handles.open(digest)) ?? null,
+      tokenKey: (address, kid) => this.#tokenKey(address, kid),
       receive: (address, message) => this.receive(address, message),
       epoch,
       now: () => clock.now(),
@@ -187,6 +188,19 @@ export class ChannelService {
         referenceKeyId: recipient.id,
       },
     };
+  }
+
+  /** A decryption key of the node's environment, sealed to that node as its log keys are. */
+  async #tokenKey(address: NodeAddress, kid: string): Promise<string | null> {
+    const { random, clock, identity } = this.#options;
+    const key = (await identity(address.environment)?.forms.keys.privateKey(kid)) ?? null;
+    if (key === null) return null;
+    const recipient = Buffer.from((await this.#registered(address)).sealKey, "base64url");
+    const sealer = createRecipientSealer({ recipient, random, clock });
+    const { tenant, environment, node } = address;
+    const sealed = sealer.seal({ tenant, environment, node, kid, purpose: "token-key" }, key);
+    sealer.forget();
+    return Buffer.from(sealed).toString("base64url");
   }
 
   /** What became of a message of a proven node; answers and acknowledgements are the hub's. */

@@ -183,6 +183,7 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
       nodeOf: async (thumbprint) => registry.nodeOf(thumbprint),
       opening: async () => [],
       handle: async () => null,
+      tokenKey: async () => null,
       sequences: () => ({ keySeq: 0, revocationSeq: 0 }),
       blob: async (address, id) => {
         const own = address.group === production.group ? blobOfProduction : blobOfStaging;

@@ -42,7 +42,7 @@ import { createReplayGuard } from "./replay.ts";
 import { RevocationStream, type RevocationsMessage } from "./revocation-stream.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
 import type { GrantPorts } from "./token-grant.ts";
-import { TokenHandles } from "./tokens/handles.ts";
+import { TokenForms } from "./tokens/forms.ts";
 import { introspection } from "./tokens/introspection.ts";
 import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-token.ts";
 import { tokenMetadata } from "./tokens/metadata.ts";
@@ -103,7 +103,7 @@ export class EnvironmentIdentity {
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
   readonly hopKeys = new HopKeys();
-  readonly handles: TokenHandles;
+  readonly forms: TokenForms;
   readonly #credentials: ClientCredentials;
   /** Keys that clients publish. */
   readonly published: PublishedKeys;
@@ -137,7 +137,7 @@ export class EnvironmentIdentity {
     };
     this.#oauth = createOAuth(shared);
     this.#devices = createDevices({ ...shared, secret: options.pageSecret, servesPeople: () => this.servesPeople });
-    this.handles = new TokenHandles(shared);
+    this.forms = new TokenForms(shared);
     this.trusted = createTrustedIssuers(this.issuer, options);
     const ports = this.#ports();
     this.served = createIssuer({
@@ -200,7 +200,7 @@ export class EnvironmentIdentity {
       clock,
       random,
       record: this.recorder,
-      present: this.handles.present,
+      present: this.forms.present,
       directory: () => this.#directory,
       policy: this.policy,
       replay: createReplayGuard(store),
@@ -217,7 +217,7 @@ export class EnvironmentIdentity {
       keys: () => this.#view().keys,
       trusted: this.trusted,
       crypto: createTokenCrypto(),
-      read: this.handles.read,
+      read: this.forms.read,
       isRevoked: (token) => isRevokedIn(store, { tenant, environment }, token),
     });
   }
@@ -370,7 +370,7 @@ export class EnvironmentIdentity {
     const { tenant, environment, store, clock } = this.#options;
     const directory = () => this.#directory;
     const at = { tenant, environment, issuer: this.issuer, ring: () => this.#view(), directory };
-    return { ...at, store, crypto: createTokenCrypto(), clock, read: this.handles.read };
+    return { ...at, store, crypto: createTokenCrypto(), clock, read: this.forms.read };
   }
 
   /** A push that fails is made up for by the next tick: the row is written. */

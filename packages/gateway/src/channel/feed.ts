@@ -46,7 +46,8 @@ const knownMessages = new Set([
 export function createChannelFeed(options: FeedOptions): SnapshotFeed {
   return {
     blob: (id) => options.transport.get(`/channel/v1/blobs/${id}`),
-    handle: async (digest) => tokenOf(await options.transport.get(`/channel/v1/handles/${digest}`)),
+    handle: async (digest) => textOf(await options.transport.get(`/channel/v1/handles/${digest}`), "token"),
+    tokenKey: async (kid) => textOf(await options.transport.get(`/channel/v1/token-keys/${kid}`), "sealed"),
     open(on) {
       const connection = new Connection(options, on);
       return {
@@ -57,12 +58,13 @@ export function createChannelFeed(options: FeedOptions): SnapshotFeed {
   };
 }
 
-/** The answer about a handle; throws for anything else than docs/formats/join.md says: it must not pass for "there is none". */
-function tokenOf(body: Uint8Array): string | null {
+/** The one member of an answer; throws for anything else than docs/formats/join.md says: it must not pass for "there is none". */
+function textOf(body: Uint8Array, name: "token" | "sealed"): string | null {
   const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  const token = typeof value === "object" && value !== null && "token" in value ? value.token : undefined;
-  if (token === null || typeof token === "string") return token;
-  throw new Error("the answer about a handle is none of docs/formats/join.md");
+  const members = new Map<string, unknown>(typeof value === "object" && value !== null ? Object.entries(value) : []);
+  const text = members.get(name);
+  if (text === null || typeof text === "string") return text;
+  throw new Error("the answer is none of docs/formats/join.md");
 }
 
 /** One message up after the other: of two acknowledgements in flight at once, the older could arrive last and be believed. */

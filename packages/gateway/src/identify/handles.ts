@@ -15,11 +15,13 @@ export interface HandlePorts {
   ask(digest: string): Promise<string | null>;
   /** Milliseconds, never back. */
   monotonic(): number;
+  /** The denial of what control does not know; absent: `token-unknown`. */
+  unknown?(): Deny;
 }
 
 export type HandleAnswer = { readonly kind: "token"; readonly token: string } | Deny;
 
-const unknown = () => deny("identify", "token-unknown", { why: "control knows no such handle in this environment" });
+const noHandle = () => deny("identify", "token-unknown", { why: "control knows no such handle in this environment" });
 const unresolved = (why: string) => deny("identify", "token-unresolved", { why });
 
 export class Handles {
@@ -37,7 +39,7 @@ export class Handles {
   find(digest: string, source: string): Promise<HandleAnswer> | Deny {
     const underWay = this.#underWay.get(digest);
     if (underWay !== undefined) return underWay;
-    if ((this.#unknown.get(digest) ?? 0) > this.#ports.monotonic()) return unknown();
+    if ((this.#unknown.get(digest) ?? 0) > this.#ports.monotonic()) return this.#noSuch();
     const ofSource = this.#bySource.get(source) ?? 0;
     if (this.#underWay.size >= questionsMax || ofSource >= questionsPerSourceMax)
       return unresolved("too many questions about handles are on their way to control");
@@ -55,12 +57,16 @@ export class Handles {
       if (token === "late") return unresolved("control did not say in time what the handle stands for");
       if (token.found !== null) return { kind: "token", token: token.found };
       this.#remember(digest);
-      return unknown();
+      return this.#noSuch();
     } catch {
       return unresolved("control could not be asked what the handle stands for");
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #noSuch(): Deny {
+    return (this.#ports.unknown ?? noHandle)();
   }
 
   #remember(digest: string): void {

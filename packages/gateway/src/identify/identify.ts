@@ -1,6 +1,7 @@
 // Promises who calls, proven by a token, a certificate or both agreeing; everything else is one and the same 401. Trusts the token ring, the
 // revocations, the nonces and the replay set of this node, and OpenSSL's path building as judged by certificate.ts.
 // Specified in docs/formats/token.md, RFC 9449, RFC 8705 and DESIGN §7.4.
+import { looksNested } from "@sallyport/kernel/nested-token.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
 import {
   acceptAccessToken,
@@ -21,6 +22,7 @@ import type { PeerJudgement } from "./certificate.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { nothingPresented, withPlace } from "./explain.ts";
 import type { HandleAnswer, Handles } from "./handles.ts";
+import type { Nested } from "./nested.ts";
 import type { Nonces } from "./nonce.ts";
 import { acceptOutside, findOutside, type OutsidePorts, type OutsideToken, readOutside } from "./outside.ts";
 import type { Kept } from "./presented.ts";
@@ -37,6 +39,8 @@ export interface IdentifyPorts {
   readonly revocations: Revocations;
   readonly cache: TokenCache<SignedAccessToken>;
   readonly handles: Handles;
+  /** Tokens encrypted to this environment. */
+  readonly nested: Nested;
   /** Tokens of issuers outside. */
   readonly outside: OutsidePorts;
   readonly crypto: TokenCrypto;
@@ -65,23 +69,30 @@ export function identify(exchange: Exchange, ports: IdentifyPorts): Promise<Deny
       ? readCredentials(authorization, dpop)
       : ({ kind: "token", scheme: kept.scheme, token: kept.token, proof: dpop?.[0] ?? null } as const);
   const on: Case = { exchange, estate: lease.estate, peer, ports, kept, inside: null };
-  if (credentials.kind !== "token" || !credentials.token.startsWith(handlePrefix))
-    return conclude(on, prove(on, credentials));
-  const inside = openHandle(on, credentials);
+  if (credentials.kind !== "token" || !isWrapped(on, credentials)) return conclude(on, prove(on, credentials));
+  const inside = unwrap(on, credentials);
   if (inside instanceof Promise) return inside.then((late) => conclude(on, proveInside(on, credentials, late)));
   return conclude(on, proveInside(on, credentials, inside));
 }
 
-/** What the handle stands for, where it was not verified here before; null: it was. */
-function openHandle(on: Case, { token, scheme }: Credentials): Promise<HandleAnswer> | Deny | null {
+/** A handle, or a token that is encrypted, and not the one whose signature held on this connection just now. */
+function isWrapped({ kept, estate, ports }: Case, { token }: Credentials): boolean {
+  if (kept !== null && kept.issuer === estate.object.issuer && kept.validator === validatorOf(ports.ring)) return false;
+  return token.startsWith(handlePrefix) || looksNested(token);
+}
+
+/** The token inside, where it was not verified here before; null: it was. */
+function unwrap(on: Case, { token, scheme }: Credentials): Promise<HandleAnswer> | HandleAnswer | null {
   const { ports, estate, exchange } = on;
-  if (!isHandle(token)) return deny("identify", "token-malformed", { why: "a handle whose checksum does not fit" });
-  const tokenHash = on.kept?.tokenHash ?? hashToken(token);
+  const isNested = looksNested(token);
+  if (!isNested && !isHandle(token))
+    return deny("identify", "token-malformed", { why: "a handle whose checksum does not fit" });
+  const tokenHash = hashToken(token);
   const { issuer } = estate.object;
   const validator = validatorOf(ports.ring);
-  if (on.kept?.issuer === issuer && on.kept.validator === validator) return null;
   if (ports.cache.has(tokenCacheKey({ issuer, validator, tokenHash, binding: scheme }))) return null;
-  return ports.handles.find(tokenHash, exchange.source.prefix);
+  const { prefix } = exchange.source;
+  return isNested ? ports.nested.open(token, prefix) : ports.handles.find(tokenHash, prefix);
 }
 
 function proveInside(on: Case, credentials: Credentials, inside: HandleAnswer | null): Proven | Deny {

@@ -14,6 +14,8 @@ export interface LogKeyCache {
   cached(): OpenLogKeys | null;
   /** Opens keys from control and keeps them, still sealed. Throws SealFault when they are not for this node. */
   open(keys: LogKeys): OpenLogKeys;
+  /** Opens a key that tokens are encrypted to; it is kept nowhere but in memory. Throws SealFault when it is not for this node. */
+  openTokenKey(kid: string, sealed: string): Uint8Array;
 }
 
 /** Context the pseudonym key is sealed in; control seals with the same. */
@@ -50,6 +52,11 @@ export function openLogKeyCache(dataDirectory: string, identity: NodeIdentity): 
       const opened = openSealed(keys);
       replacePrivateFile(path, Buffer.from(JSON.stringify(keys)));
       return opened;
+    },
+    openTokenKey: (kid, sealed) => {
+      const { tenant, environment, node } = identity;
+      const context = { tenant, environment, node, kid, purpose: "token-key" };
+      return opener.open(context, Buffer.from(sealed, "base64url"));
     },
   };
 }

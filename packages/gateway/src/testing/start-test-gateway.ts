@@ -111,6 +111,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       referenceRecipient: referenceRecipient(),
       referenceKeyId: "test",
     },
+    openTokenKey: (_kid, sealed) => Buffer.from(sealed, "base64url"),
     openLogKeys: () => {
       throw new Error("no log keys are pushed here");
     },

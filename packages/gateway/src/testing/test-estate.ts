@@ -232,7 +232,9 @@ export class TestFeed implements SnapshotFeed {
   readonly blobs = new Map<string, Uint8Array>();
   /** Tokens by the digest of their handle. */
   readonly handles = new Map<string, string>();
-  /** Digests that were asked for, in order. */
+  /** Private halves (base64url) by thumbprint, as a test gateway "opens" them. */
+  readonly tokenKeys = new Map<string, string>();
+  /** Digests and key names that were asked for, in order. */
   readonly asked: string[] = [];
   /** What an answer about a handle waits for. */
   answering: Promise<void> = Promise.resolve();
@@ -262,6 +264,12 @@ export class TestFeed implements SnapshotFeed {
     await this.answering;
     if (this.silent) throw new Error("control is gone");
     return this.handles.get(digest) ?? null;
+  }
+
+  async tokenKey(kid: string): Promise<string | null> {
+    this.asked.push(kid);
+    if (this.silent) throw new Error("control is gone");
+    return this.tokenKeys.get(kid) ?? null;
   }
 
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> } {

@@ -144,6 +144,8 @@ export interface SnapshotFeed {
   blob(id: string): Promise<Uint8Array>;
   /** The token behind a handle, by base64url SHA-256 of the handle; null: control knows none. Rejects when control cannot be asked. */
   handle(digest: string): Promise<string | null>;
+  /** A key that tokens are encrypted to, by its thumbprint, sealed to this node (base64url); null: control has none. Rejects as `handle` does. */
+  tokenKey(kid: string): Promise<string | null>;
   /** Calls `on` for every message in order until closed; reconnects by itself. */
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> };
 }

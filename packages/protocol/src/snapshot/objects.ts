@@ -161,6 +161,7 @@ export const snapshotNeeds = [
   "outside-tokens",
   "signals",
   "token-handles",
+  "token-encryption",
 ] as const;
 
 /** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */

@@ -14,7 +14,7 @@ import { isRevokedIn } from "../exchange/revoked.ts";
 import { accessTokenUrn, jwtUrn } from "../exchange/subject-token.ts";
 import { assertion, dpopProof, form, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
 import { mint } from "../mint.ts";
-import { TokenHandles } from "./handles.ts";
+import { TokenForms } from "./forms.ts";
 import { introspection } from "./introspection.ts";
 import type { JudgePorts } from "./judge-token.ts";
 import { revocation } from "./revocation.ts";
@@ -26,8 +26,8 @@ forEachDialect((_dialect, open) => {
   let store: Store<ControlCommands>;
   let aheadMs = 0;
   const late = { now: () => Date.now() + aheadMs, monotonic: () => performance.now() };
-  const handles = new Map<string, TokenHandles>();
-  const of = (environment: string): TokenHandles => {
+  const handles = new Map<string, TokenForms>();
+  const of = (environment: string): TokenForms => {
     const found = handles.get(environment);
     assert.ok(found !== undefined);
     return found;
@@ -37,7 +37,7 @@ forEachDialect((_dialect, open) => {
   before(async () => {
     store = await open<ControlCommands>({ commands: new URL("../../commands.ts", import.meta.url), clock: late });
     estate = await startEstate(store, ({ issuer, place, keyring, directory }) => {
-      const own = new TokenHandles({ place, issuer, store, keyring, random, clock, directory });
+      const own = new TokenForms({ place, issuer, store, keyring, random, clock, directory });
       handles.set(place.environment, own);
       const crypto = createTokenCrypto();
       const { read } = own;
@@ -82,7 +82,7 @@ forEachDialect((_dialect, open) => {
     const handle = String(body["access_token"]);
     assert.ok(isHandle(handle), handle);
     assert.deepEqual([body["token_type"], body["expires_in"]], ["DPoP", 300]);
-    const inside = await of("production").open(digestOf(handle));
+    const inside = await of("production").handles.open(digestOf(handle));
     const claims = JSON.parse(Buffer.from(inside?.split(".")[1] ?? "", "base64url").toString());
     assert.equal(claims.aud, `${estate.production.issuer}/systems/billing`);
     assert.equal(claims.cnf.jkt.length, 43);
@@ -177,13 +177,13 @@ forEachDialect((_dialect, open) => {
   test("attack: a handle of production at staging, by its text, by its digest, and with its row copied over", async () => {
     const handle = await fresh();
     const digest = digestOf(handle);
-    assert.equal(await of("staging").open(digest), null);
+    assert.equal(await of("staging").handles.open(digest), null);
     assert.equal(await of("staging").read(handle), null);
     const sealed = await store.run("readHandle", { tenant: "main", environment: "production", digest });
     assert.ok(sealed !== null);
     const expiresAt = Date.now() + 60_000;
     await store.run("keepHandle", { tenant: "main", environment: "staging", digest, expiresAt, sealed });
-    await assert.rejects(of("staging").open(digest), "sealed for production");
+    await assert.rejects(of("staging").handles.open(digest), "sealed for production");
     const other = digestOf(await fresh());
     await store.run("keepHandle", {
       tenant: "main",
@@ -192,15 +192,15 @@ forEachDialect((_dialect, open) => {
       expiresAt,
       sealed,
     });
-    await assert.rejects(of("production").open(digestOf("x")), "sealed for its own digest");
-    assert.notEqual(await of("production").open(other), null);
+    await assert.rejects(of("production").handles.open(digestOf("x")), "sealed for its own digest");
+    assert.notEqual(await of("production").handles.open(other), null);
   });
 
   test("attack: what the store holds is neither the handle nor the token", async () => {
     const handle = await fresh();
     const digest = digestOf(handle);
     const sealed = await store.run("readHandle", { tenant: "main", environment: "production", digest });
-    const inside = (await of("production").open(digest)) ?? "";
+    const inside = (await of("production").handles.open(digest)) ?? "";
     const row = Buffer.from(sealed ?? []).toString("latin1") + digest;
     for (const text of [handle, handle.slice(5, 30), inside, inside.split(".")[1] ?? "?"])
       assert.equal(row.includes(text), false);

@@ -5,10 +5,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import type { Command, CommandTable, Store } from "@sallyport/kernel/store/port.ts";
-import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
-import { handlePrefix, isHandle, printHandle } from "@sallyport/protocol/token/handle.ts";
-import { systemOfResource } from "../decide-target.ts";
-import type { Directory } from "../directory.ts";
+import { isHandle, printHandle } from "@sallyport/protocol/token/handle.ts";
 import type { Place } from "../store.ts";
 
 const purpose = "token-handle";
@@ -75,12 +72,10 @@ export type HandleCommands = typeof handleCommands;
 
 export interface HandlePorts {
   readonly place: Place;
-  readonly issuer: string;
   readonly store: Pick<Store<HandleCommands>, "run">;
   readonly keyring: Pick<Keyring, "seal" | "open">;
   readonly random: Random;
   readonly clock: Clock;
-  readonly directory: () => Directory;
 }
 
 export class TokenHandles {
@@ -90,17 +85,15 @@ export class TokenHandles {
     this.#ports = ports;
   }
 
-  /** The text a token leaves as: itself, or a handle that is kept already. Rejects when it cannot be kept: then nothing may leave. */
-  readonly present = async (token: string, { aud, exp }: AccessTokenClaims): Promise<string> => {
-    const { issuer, directory, place, store, keyring, random } = this.#ports;
-    const system = systemOfResource(issuer, aud);
-    if (system === null || directory().tokenForm(system) !== "opaque") return token;
+  /** A new handle for a token until `expiresAt` (milliseconds since the epoch). Rejects when it cannot be kept: then nothing may leave. */
+  async keep(token: string, expiresAt: number): Promise<string> {
+    const { place, store, keyring, random } = this.#ports;
     const handle = printHandle(random.bytes(32));
     const digest = hash("sha256", handle, "base64url");
     const sealed = await keyring.seal(purpose, this.#context(digest), Buffer.from(token));
-    await store.run("keepHandle", { ...place, digest, expiresAt: exp * 1000, sealed });
+    await store.run("keepHandle", { ...place, digest, expiresAt, sealed });
     return handle;
-  };
+  }
 
   /** The token behind the handle of this digest; null: none in its time, in this environment. Rejects when the store fails. */
   async open(digest: string): Promise<string | null> {
@@ -110,11 +103,10 @@ export class TokenHandles {
     return Buffer.from(await keyring.open(purpose, this.#context(digest), sealed)).toString();
   }
 
-  /** The token that a text stands for: itself where it is no handle; null for a handle that leads nowhere. */
-  readonly read = async (text: string): Promise<string | null> => {
-    if (!text.startsWith(handlePrefix)) return text;
+  /** The token behind a handle as it was presented; null for one that leads nowhere. */
+  async read(text: string): Promise<string | null> {
     return isHandle(text) ? this.open(hash("sha256", text, "base64url")) : null;
-  };
+  }
 
   #context(digest: string) {
     const { tenant, environment } = this.#ports.place;

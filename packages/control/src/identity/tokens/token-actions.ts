@@ -107,7 +107,7 @@ async function issue(parts: ControlParts, actor: Actor, request: IssueRequest): 
     clock,
     random,
     record: identity.recorder,
-    present: identity.handles.present,
+    present: identity.forms.present,
   });
   // A token that nobody could say who asked for does not leave.
   await store.run("recordTokenIssue", {

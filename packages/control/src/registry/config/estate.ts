@@ -93,7 +93,7 @@ export interface ClientConfig {
 
 /** One system in one environment. */
 /** What access tokens for a system look like to its callers. docs/identity/token-forms.md. */
-export type TokenForm = "jwt" | "opaque";
+export type TokenForm = "jwt" | "opaque" | "encrypted";
 
 export interface SystemConfig {
   readonly id: string;

@@ -152,10 +152,10 @@ const base = z.strictObject({
     .describe("Where callers reach it on the gateway."),
   identity: identity.optional().describe("How the system proves who it is when it calls."),
   tokens: z
-    .enum(["jwt", "opaque"])
+    .enum(["jwt", "opaque", "encrypted"])
     .prefault("jwt")
     .describe(
-      "What access tokens for it look like to their clients: `jwt` they could read, or `opaque` handles that gateways ask control about.",
+      "What access tokens for it look like to their clients: `jwt` they could read, `opaque` handles that gateways ask control about, or `encrypted` to gateways.",
     ),
   attributes: z
     .record(attributeName(), z.union([z.string().max(1_000), z.int(), z.boolean()]))
