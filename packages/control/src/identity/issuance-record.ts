@@ -85,11 +85,6 @@ const nothingKnown = {
   policies: [],
 } as const;
 
-/** A policy's id in the form that leaves have: whatever else it holds is `_`. */
-export function recordedPolicyId(id: string): string {
-  return id.replace(/[^A-Za-z0-9._:/@#-]/g, "_").replace(/^[^A-Za-z0-9]/, "p");
-}
-
 interface Window {
   readonly prefix: string;
   readonly startedAt: number;
@@ -168,7 +163,7 @@ class LogRecorder implements IssuanceRecorder {
       subject: subject === null ? null : this.#options.pseudonym("subject", subject),
       grants,
       operations,
-      policies: policies.slice(0, policiesMax).map(recordedPolicyId),
+      policies: policies.slice(0, policiesMax),
     };
   }
 

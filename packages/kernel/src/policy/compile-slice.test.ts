@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { leafMembers } from "@sallyport/protocol/audit/leaf-form.ts";
 import { checkPolicyScopes } from "./applies.ts";
 import { type CompiledSlice, compileSlice, createSliceCompiler, type SliceInput } from "./compile-slice.ts";
 import { generatedPermit } from "./generated-permit.ts";
@@ -96,6 +97,15 @@ describe("a slice", () => {
     assert.deepEqual(Object.keys(slice.policies).slice(2), ["policies/billing.cedar#1", "policies/billing.cedar#2"]);
   });
 
+  test("attack: a forbid in a file with an odd name cannot keep its own denials out of the log", () => {
+    const text = "forbid(principal, action, resource);";
+    const { slice } = compile("", { policies: [{ file: "policies/our rules é.cedar", text }] });
+    const id = Object.keys(slice.policies)[2] ?? "";
+    assert.equal(id, "policies/our_rules__.cedar#1");
+    const members = leafMembers.crossing.find(({ name }) => name === "policies");
+    assert.match(JSON.stringify([id]), new RegExp(`^${members?.value}$`));
+  });
+
   test("makes an attribute required where each granted caller has it, optional where some have it", () => {
     assert.deepEqual(compile('forbid(principal, action, resource) when { principal.team == "x" };').findings, []);
     assert.deepEqual(
@@ -183,6 +193,12 @@ describe("a slice is broken, with the place and the fix, by", () => {
       text: '@id("GRANT:x") permit(principal, action, resource);',
       at: [1, 1],
       why: /reserved/,
+    },
+    {
+      what: "an id that no record can hold",
+      text: '@id("only own") forbid(principal, action, resource);',
+      at: [1, 1],
+      why: /"only own" is longer than 128 characters or has some that ids may not have/,
     },
     {
       what: "two policies with one id",

@@ -42,7 +42,8 @@ export const policyFileTextMax = 1024 * 1024;
 export const policyBracketsMax = 64;
 /** Levels of Cedar's JSON form, two or so per operator: far from where the evaluator runs out of stack. */
 export const policyDepthMax = 400;
-const policyIdForm = /^[A-Za-z0-9][A-Za-z0-9 ._:/#-]{0,127}$/;
+/** What records can hold (docs/formats/leaf.md): a decision whose policy no record can name would let nothing through. */
+const policyIdForm = /^[A-Za-z0-9][A-Za-z0-9._:/@#-]{0,127}$/;
 
 /** Line and column, from 1, of a character offset. */
 export function place(text: string, offset: number): { line: number; column: number } {
@@ -190,28 +191,27 @@ function miscounted(ask: AskCedar, file: PolicyFile, count: number): readonly Fi
 function named(file: PolicyFile, chunk: Chunk, parsed: { json: PolicyJson; number: number }): ParsedPolicy {
   // Cedar itself ignores @id in text input, so the id becomes the key of the map that it is given.
   const given = parsed.json.annotations?.["id"];
-  const id = given ?? `${file.file}#${parsed.number}`;
+  const id = given ?? `${file.file}#${parsed.number}`.replace(/[^A-Za-z0-9._:/@#-]/g, "_");
   const policy = { id, file: file.file, offset: chunk.offset, text: chunk.text, json: parsed.json };
-  if (given === undefined) return policy;
-  if (/^grant:/i.test(given)) {
+  if (/^grant:/i.test(id)) {
     return {
       ...policy,
       fault: finding(
         file,
         chunk.offset,
-        `the id ${JSON.stringify(given)} is reserved for generated permits`,
+        `the id ${JSON.stringify(id)} is reserved for generated permits`,
         "choose an id that does not start with `grant:`",
       ),
     };
   }
-  if (!policyIdForm.test(given)) {
+  if (!policyIdForm.test(id)) {
     return {
       ...policy,
       fault: finding(
         file,
         chunk.offset,
-        `the id ${JSON.stringify(given)} has characters that ids may not have`,
-        "use up to 128 letters, digits, spaces and . _ : / # -",
+        `the id ${JSON.stringify(id)} is longer than 128 characters or has some that ids may not have`,
+        "give it an @id of up to 128 letters, digits and . _ : / @ # -, a letter or digit first",
       ),
     };
   }
