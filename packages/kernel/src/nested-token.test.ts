@@ -118,7 +118,7 @@ test("attack: invalid curve points, other curves and private halves as the ephem
     { ...key.jwk, y: x },
     { ...key.jwk, x: zero, y: zero },
     { ...key.jwk, x: zero },
-    { ...key.jwk, x: "_".repeat(42) + "8", y },
+    { ...key.jwk, x: `${"_".repeat(42)}8`, y },
     { ...key.jwk, x: `${x}A` },
     { ...key.jwk, x: x.slice(1) },
     { ...key.jwk, d: zero },
