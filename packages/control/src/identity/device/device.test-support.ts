@@ -1,8 +1,8 @@
 // Promises an issuer with devices: clients `portal` (authenticates), `app` (public) and `shop` (another one), the pages of people over the same sockets, and
-// a clock that can be moved. Trusts nothing outside the test. Used by *.test.ts of this folder only.
+// a clock that can be moved. Trusts nothing outside the test. Used by *.test.ts of this folder and by oauth/independent-clients.test.ts.
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import * as client from "openid-client";
-import { memoryKeyring, startEstate, type TestEstate } from "../estate.test-support.ts";
+import { memoryKeyring, startEstate, type TestEstate, type TestMade, type TestParts } from "../estate.test-support.ts";
 import {
   assertion,
   dpopProof,
@@ -46,9 +46,11 @@ export interface DevicePlace {
   refusals(): readonly string[];
 }
 
+/** Starts it; what `more` gives is served besides. */
 export async function startDevices(
   store: Store<PeopleTestCommands>,
   clock: ReturnType<typeof movableClock>,
+  more: (made: TestMade) => TestParts = () => ({}),
 ): Promise<DevicePlace> {
   const pushes = { count: 0 };
   const serves = { people: true };
@@ -56,7 +58,9 @@ export async function startDevices(
   const secret = random.bytes(32);
   const seeds = await memoryKeyring().ring("main", seedPurpose);
   const passwords = createPasswords({ random, parameters: { memory: 8, passes: 1, parallelism: 1 } });
-  const estate = await startEstate(store, ({ issuer, place: at, keyring, record, directory }) => {
+  const estate: TestEstate = await startEstate(store, (made) => {
+    const { issuer, place: at, keyring, record, directory } = made;
+    const added = more(made);
     const revoked = async () => {
       pushes.count += 1;
     };
@@ -82,15 +86,16 @@ export async function startDevices(
       clients: () => directory().clients,
       bundles: () => [],
       fetchProvider: () => Promise.reject(new Error("nobody signs in elsewhere here")),
-      ring: () => ({ keys: [] }),
+      ring: () => (at.environment === "production" ? estate.production : estate.staging).ring.view(),
       devices: devices.desk,
       config: () => (serves.people ? { signIn: ["password"], idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 } : null),
     });
     return {
-      grants: [...oauth.grants, devices.grant],
+      ...added,
+      grants: [...oauth.grants, devices.grant, ...(added.grants ?? [])],
       authorization: oauth.authorization,
-      endpoints: [devices.endpoint],
-      metadata: () => ({ ...oauth.metadata, ...devices.metadata }),
+      endpoints: [devices.endpoint, ...(added.endpoints ?? [])],
+      metadata: () => ({ ...oauth.metadata, ...devices.metadata, ...added.metadata?.() }),
       routes,
     };
   });
