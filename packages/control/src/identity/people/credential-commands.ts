@@ -18,16 +18,20 @@ export const passkeysMax = 20;
 const afterRestore = "created_at >= coalesce((SELECT max(restored_at) FROM backup_restore), 0)";
 
 /** Whose link this is, while it is good; it is not used up. */
+export function* findEnrolment({ tenant, environment }: Place, digest: string, now: number): Act<StoredUser | null> {
+  const [row] = yield {
+    sql: `SELECT user_id FROM people_enrolment WHERE tenant = ? AND environment = ? AND digest = ? AND used_at IS NULL AND until > ? AND ${afterRestore}`,
+    params: [tenant, environment, digest, now],
+  };
+  if (row === undefined) return null;
+  const user = yield* findUser({ tenant, environment, user: String(row["user_id"]) });
+  return user?.state === "active" ? user : null;
+}
+
 const readEnrolment: Command<Place & { readonly digest: string }, StoredUser | null> = {
   audit: null,
-  *body({ tenant, environment, digest }, { now }) {
-    const [row] = yield {
-      sql: `SELECT user_id FROM people_enrolment WHERE tenant = ? AND environment = ? AND digest = ? AND used_at IS NULL AND until > ? AND ${afterRestore}`,
-      params: [tenant, environment, digest, now],
-    };
-    if (row === undefined) return null;
-    const user = yield* findUser({ tenant, environment, user: String(row["user_id"]) });
-    return user?.state === "active" ? user : null;
+  *body({ digest, ...place }, { now }) {
+    return yield* findEnrolment(place, digest, now);
   },
 };
 
@@ -35,7 +39,7 @@ const readEnrolment: Command<Place & { readonly digest: string }, StoredUser | n
 export type CredentialRight = { readonly kind: "session" } | { readonly kind: "link"; readonly digest: string };
 
 /** False: the link is used, old, another user's, or from before a restore. */
-function* takeRight(place: UserPlace, right: CredentialRight, now: number): Act<boolean> {
+export function* takeRight(place: UserPlace, right: CredentialRight, now: number): Act<boolean> {
   const { tenant, environment, user } = place;
   const [row] = yield {
     sql: `SELECT state FROM people_user WHERE ${whereUser}`,

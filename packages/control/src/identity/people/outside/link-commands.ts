@@ -1,9 +1,11 @@
 // Promises that a log-in outside is a user here by (issuer, subject) alone, never by a name or an address; that a link is made by the user's own session, an
 // operator, or with a new user; and that each is one person's. Trusts its callers for who asks. Specified in docs/identity/outside-login.md "Who it is here".
+import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
 import type { Place } from "../../store.ts";
+import { findEnrolment, takeRight } from "../credential-commands.ts";
 import { type Act, findUser, type UserPlace, userAudit, usersMax } from "../user-commands.ts";
 
 /** What is stored of an identity outside: it says nothing about the person. */
@@ -77,6 +79,29 @@ const linkUser: Command<NewLink & { readonly actor: string; readonly reason?: st
     const facts = { provider, ...(reason === undefined ? {} : { reason }) };
     yield userAudit({ ...input, actor, action: "user.link", facts }, context);
     return outcome;
+  },
+};
+
+export type LinkedByEnrolment =
+  | { readonly kind: "linked"; readonly user: string }
+  /** The link is used, old, or from before a restore, or its user is not active. */
+  | { readonly kind: "no-right" }
+  /** The identity is somebody's, or the user is connected with another one of this provider. The link stays good. */
+  | { readonly kind: "taken" };
+
+/** Connects the user of an enrolment link with the identity that its holder proved, and uses the link up. `link`: its digest. */
+const linkByEnrolment: Command<Omit<NewLink, "user"> & { readonly link: string }, LinkedByEnrolment> = {
+  audit: "user.link",
+  *body({ link, ...input }, context) {
+    const holder = yield* findEnrolment(input, link, context.now);
+    if (holder === null) return { kind: "no-right" };
+    const of = { ...input, user: holder.id };
+    // Commands run as if one after another, so what was found is still so: the link is used up only for what was made.
+    if ((yield* insertLink(of, context.now)) !== "linked") return { kind: "taken" };
+    assert.ok(yield* takeRight(of, { kind: "link", digest: link }, context.now), "a link that was good is good");
+    const facts = { provider: of.provider, right: "link" };
+    yield userAudit({ ...of, actor: `user:${of.user}`, action: "user.link", facts }, context);
+    return { kind: "linked", user: of.user };
   },
 };
 
@@ -167,6 +192,7 @@ export const linkCommands = {
   readLink,
   listLinks,
   linkUser,
+  linkByEnrolment,
   addLinkedUser,
   unlinkUser,
   readProviderKey,

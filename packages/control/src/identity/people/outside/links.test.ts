@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { makeUserId } from "../one-time-secrets.ts";
+import { digestOf, makeUserId } from "../one-time-secrets.ts";
 import {
   addTestUser,
   commandsUrl,
@@ -39,6 +39,31 @@ forEachDialect((_dialect, open) => {
     assert.equal(await store.run("readLink", { ...place, environment: "staging", digest: digest("s1") }), null);
     assert.equal(await store.run("linkUser", { ...link, user: owner, digest: digest("s2") }), "has-one");
     assert.equal(await store.run("linkUser", { ...link, user: "usr_nobody", digest: digest("s3") }), "no-user");
+  });
+
+  test("an enrolment link connects one identity, however many are shown with it at once, and an identity takes one link", async () => {
+    const { user, link } = await addTestUser(store, "invited", clock.now());
+    const shown = { ...place, provider: "corp", link: digestOf("enrolment", link) };
+    const outcomes = await Promise.all(
+      [store, ofAnotherNode].map((one, index) =>
+        one.run("linkByEnrolment", { ...shown, digest: digest(`invited-${index}`) }),
+      ),
+    );
+    assert.deepEqual(outcomes.map(({ kind }) => kind).toSorted(), ["linked", "no-right"]);
+    assert.equal((await store.run("listLinks", { ...place, user })).length, 1);
+    const late = await addTestUser(store, "late", clock.now());
+    const taken = {
+      ...shown,
+      link: digestOf("enrolment", late.link),
+      digest: digest(`invited-${outcomes[0]?.kind === "linked" ? 0 : 1}`),
+    };
+    assert.deepEqual(await store.run("linkByEnrolment", taken), { kind: "taken" });
+    assert.ok(await store.run("readEnrolment", { ...place, digest: taken.link }), "and the link stays good");
+    const old = await addTestUser(store, "old", clock.now());
+    clock.move(3_600_000);
+    const over = { ...shown, link: digestOf("enrolment", old.link), digest: digest("old") };
+    assert.deepEqual(await store.run("linkByEnrolment", over), { kind: "no-right" });
+    assert.equal(await store.run("readLink", { ...place, digest: over.digest }), null);
   });
 
   test("of two first log-ins at once one makes the user; both are that one", async () => {

@@ -8,7 +8,7 @@ import { openStore } from "@sallyport/kernel/store/open.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { ProviderConfig } from "../../../registry/config/estate.ts";
 import { type Answer, base, startPages, type TestBrowser, type TestPlace } from "../browser.test-support.ts";
-import { commandsUrl, type PeopleTestCommands, place } from "../people.test-support.ts";
+import { addTestUser, commandsUrl, type PeopleTestCommands, place } from "../people.test-support.ts";
 import { linkDigest } from "./link-commands.ts";
 import { BentProvider, CorpProvider, tls } from "./provider.test-support.ts";
 
@@ -164,6 +164,98 @@ test("a user connects an account in their own session, signs in with it, and dis
   const page = await browser.get(`${base}/account`);
   assert.match((await browser.submit(page, "/account/disconnect")).text, /It was disconnected/);
   assert.deepEqual(await store.run("listLinks", { ...place, user }), []);
+});
+
+const onlyOutside = () => {
+  use({});
+  at.config = { ...(at.config ?? { idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 }), signIn: ["corp", "bent"] };
+};
+const invite = () => addTestUser(store, `outside${names++}`, clock.now());
+/** Opens an enrolment link and leaves for a provider. */
+async function enrolAt(browser: TestBrowser, provider: string, link: string): Promise<URL> {
+  const page = await browser.get(`${base}/enrol?link=${link}`);
+  return new URL((await browser.submit(page, `/enrol/outside/${provider}`)).location ?? "");
+}
+
+test("where people sign in outside only, an enrolment link connects its user with who they are there, once, and lets them in", async () => {
+  onlyOutside();
+  const { user, link } = await invite();
+  const browser = at.browser();
+  const page = await browser.get(`${base}/enrol?link=${link}`);
+  assert.match(page.text, /Sign in with Corp/);
+  assert.doesNotMatch(page.text, /password|Make a passkey/i);
+  assert.match(String(page.headers["content-security-policy"]), new RegExp(`form-action 'self'[^;]* ${corp.issuer}`));
+  corp.person = { subject: `invited-${user}` };
+  const away = await enrolAt(browser, "corp", link);
+  assert.deepEqual([away.searchParams.get("prompt"), away.searchParams.get("max_age")], ["login", "0"]);
+  assert.ok(!away.href.includes(link), "the provider never sees the link");
+  const done = await browser.get(own(await corp.through(away.href)));
+  assert.equal(done.location, `${base}/account`, done.text);
+  assert.equal(await isSignedIn(browser), true);
+  const digest = linkDigest(corp.issuer, corp.person.subject);
+  assert.equal(await store.run("readLink", { ...place, digest }), user);
+  assert.equal((await browser.get(`${base}/enrol?link=${link}`)).status, 404, "the link is used up");
+  assert.equal((await signInAtCorp(at.browser())).location, `${base}/account`, "and nobody needs it again");
+});
+
+test("an invited person is the user of their link, not a new one, also where first log-ins make users", async () => {
+  onlyOutside();
+  const { user, link } = await invite();
+  at.config = {
+    ...(at.config ?? assert.fail()),
+    providers: (at.config?.providers ?? []).map((one) => ({ ...one, jit: true })),
+  };
+  corp.person = { subject: `jit-${user}` };
+  const browser = at.browser();
+  await browser.get(own(await corp.through((await enrolAt(browser, "corp", link)).href)));
+  const digest = linkDigest(corp.issuer, corp.person.subject);
+  assert.equal(await store.run("readLink", { ...place, digest }), user);
+});
+
+test("attack: an enrolment through a provider without the link, with a used one, in another browser, or with an identity that is somebody's", async () => {
+  onlyOutside();
+  const { user, link } = await invite();
+  const [first, second] = [at.browser(), at.browser()];
+  const page = await first.get(`${base}/enrol?link=${link}`);
+  const without = await first.submit(page, "/enrol/outside/corp", { link: "x".repeat(43) });
+  assert.equal(without.status, 404);
+  assert.equal(at.refused.at(-1), "enrolment-link");
+  corp.person = { subject: `first-${user}` };
+  const back = own(await corp.through((await enrolAt(first, "corp", link)).href));
+  assert.equal((await second.get(back)).status, 400, "what began in one browser does not end in another");
+  assert.equal(at.refused.at(-1), "provider-state");
+
+  use({});
+  const other = await person();
+  await store.run("linkUser", {
+    ...{ ...place, user: other.user, provider: "corp", actor: "operator:test" },
+    digest: linkDigest(corp.issuer, `theirs-${user}`),
+  });
+  onlyOutside();
+  corp.person = { subject: `theirs-${user}` };
+  const taken = await second.get(own(await corp.through((await enrolAt(second, "corp", link)).href)));
+  assert.equal(taken.status, 400);
+  assert.match(taken.text, /somebody&#39;s here already/);
+  assert.equal(at.refused.at(-1), "provider-taken");
+  assert.equal(await isSignedIn(second), false, "and nobody is let in as the other one");
+  assert.deepEqual(await store.run("listLinks", { ...place, user }), []);
+
+  corp.person = { subject: `second-${user}` };
+  const late = own(await corp.through((await enrolAt(second, "corp", link)).href));
+  assert.equal((await first.get(back)).status, 303, "the link is still good, for the first who comes back");
+  assert.equal((await second.get(late)).status, 404);
+  assert.equal(at.refused.at(-1), "enrolment-link");
+  assert.equal(await store.run("readLink", { ...place, digest: linkDigest(corp.issuer, `second-${user}`) }), null);
+});
+
+test("a link whose environment names no way that can be set up says so, and stays good", async () => {
+  const { link } = await invite();
+  at.config = { signIn: ["elsewhere"], idleMs: 3_600_000, absoluteMs: 12 * 3_600_000 };
+  const page = await at.browser().get(`${base}/enrol?link=${link}`);
+  assert.equal(page.status, 503);
+  assert.match(page.text, /no way to sign in here yet/);
+  use({});
+  assert.equal((await at.browser().get(`${base}/enrol?link=${link}`)).status, 200);
 });
 
 test("attack: a connection that was begun in one session does not end in another's", async () => {

@@ -27,10 +27,16 @@ export function enrolPage(
     readonly link: string;
     readonly passkey: string | null;
     readonly password: boolean;
+    /** Providers outside: id and what people call them. */
+    readonly outside: readonly { readonly id: string; readonly name: string }[];
   },
 ): Page {
   const { frame, name, link, passkey } = input;
   const held = html`<input type="hidden" name="link" value="${link}">`;
+  const outside = input.outside.map(
+    (one) =>
+      html`<form method="post" action="${frame.base}/enrol/outside/${one.id}">${hiddenFields(frame)}${held}<button class="plain" type="submit">Sign in with ${one.name}</button></form>`,
+  );
   return {
     title: "Set up your account",
     ...pick(input),
@@ -48,6 +54,7 @@ ${newPassword}
 <button type="submit"${passkey !== null && html` class="plain"`}>Set a password</button>
 </form>`
 }
+${outside.length > 0 && html`<hr>${outside}<p class="soft">From then on you sign in there, with the account you use now.</p>`}
 </main>`,
   };
 }

@@ -18,7 +18,7 @@ import { frameOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit
 const challengeLifetimeMs = 120_000;
 export const noPasswords = "Passwords are not used here: make a passkey.";
 
-const linkOver: Page = messagePage(
+export const linkOver: Page = messagePage(
   "This link does not work",
   "It was used, is too old, or a newer one was made. Ask whoever gave it to you for a new one.",
   404,
@@ -29,7 +29,7 @@ export function enrolRoutes(parts: PeopleParts): readonly IssuerRoute[] {
     getRoute(parts, "/enrol", async (visit) => {
       const held = await holderOf(parts, visit.query);
       if (held === null) return refuseLink(parts, visit);
-      showEnrol(parts, visit, { ...held, error: null });
+      await showEnrol(parts, visit, { ...held, error: null });
     }),
     postRoute(parts, "/enrol/password", async (visit) => {
       const held = await holderOf(parts, visit.form);
@@ -72,7 +72,7 @@ export function enrolRoutes(parts: PeopleParts): readonly IssuerRoute[] {
 }
 
 /** Whose link it is, while it is good. */
-async function holderOf(
+export async function holderOf(
   parts: PeopleParts,
   fields: Form,
 ): Promise<{ readonly link: string; readonly user: StoredUser } | null> {
@@ -83,25 +83,37 @@ async function holderOf(
   return user === null ? null : { link, user };
 }
 
-async function refuseLink(parts: PeopleParts, { res, request }: Visit): Promise<void> {
+export async function refuseLink(parts: PeopleParts, { res, request }: Visit): Promise<void> {
   await parts.record.refused({ client: null, code: "enrolment-link", address: request.address });
   sendPage(res, linkOver);
 }
 
-function showEnrol(
+/** The link is good, but the estate names no way that could be set up with it. */
+const noWay: Page = messagePage(
+  "There is no way to sign in here yet",
+  "Your link is good, but none of the ways to sign in that are set here can be used. Tell whoever gave it to you, and open it again afterwards.",
+  503,
+);
+
+async function showEnrol(
   parts: PeopleParts,
   visit: Visit,
   shown: { readonly link: string; readonly user: StoredUser; readonly error: string | null },
-): void {
+): Promise<void> {
   const { link, user, error } = shown;
+  const passkey = creationOptions(parts, visit, user);
+  const password = allows(parts, "password");
+  const outside = parts.outside.list();
+  if (passkey === null && !password && outside.length === 0) return sendPage(visit.res, noWay);
   sendPage(
     visit.res,
     enrolPage({
-      frame: frameOf(parts, visit.request, { flow: null }),
+      frame: { ...frameOf(parts, visit.request, { flow: null }), formTargets: await parts.outside.targets() },
       name: user.name,
       link,
-      passkey: creationOptions(parts, visit, user),
-      password: allows(parts, "password"),
+      passkey,
+      password,
+      outside,
       error,
       cookies: visit.request.cookies,
       ...(error === null ? {} : { status: 400 }),

@@ -11,6 +11,7 @@ import { messagePage, sendPage, sendRedirect } from "../pages/page.ts";
 import { proveSession } from "../sessions.ts";
 import { base32 } from "../totp.ts";
 import { again, changing, type Owner, ownerOf, placeOf, showAccount } from "./account-routes.ts";
+import { holderOf, linkOver, refuseLink } from "./enrol-routes.ts";
 import { continueFlow, pendingOf } from "./flow-routes.ts";
 import { flowOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
 
@@ -24,9 +25,18 @@ interface Way {
   readonly flow: string | null;
   /** Not a log-in but a connection for the user of this session; null: a log-in. */
   readonly connects: string | null;
+  /** Digest of the enrolment link whose user is to be connected; null: none was held. */
+  readonly enrols: string | null;
   /** When it began, where they had to prove there who they are; null: any log-in there is good. */
   readonly startedAt: number | null;
 }
+
+interface Begun extends Pick<Way, "flow" | "connects" | "enrols"> {
+  readonly id: string;
+  readonly again: boolean;
+}
+
+const plainWay = { flow: null, connects: null, enrols: null } as const;
 
 export function outsideRoutes(parts: PeopleParts): readonly IssuerRoute[] {
   return [
@@ -39,10 +49,16 @@ export function outsideRoutes(parts: PeopleParts): readonly IssuerRoute[] {
         (pending !== null &&
           (pending.maxAgeSeconds !== null ||
             pending.prompts.some((prompt) => prompt === "login" || prompt === "select_account")));
-      await begin(parts, visit, { id, flow, connects: null, again: isNew });
+      await begin(parts, visit, { ...plainWay, id, flow, again: isNew });
+    }),
+    postRoute(parts, "/enrol/outside/", async (visit, id) => {
+      const held = await holderOf(parts, visit.form);
+      if (held === null) return refuseLink(parts, visit);
+      // What is connected for good is proven now: a browser may be signed in there as somebody else.
+      await begin(parts, visit, { ...plainWay, id, enrols: digestOf("enrolment", held.link), again: true });
     }),
     changing(parts, "/account/connect", (_parts, visit, { session }) =>
-      begin(parts, visit, { id: visit.form.get("provider") ?? "", flow: null, connects: session.sid, again: true }),
+      begin(parts, visit, { ...plainWay, id: visit.form.get("provider") ?? "", connects: session.sid, again: true }),
     ),
     changing(parts, "/account/disconnect", disconnect),
     getRoute(parts, backPath, (visit, id) => comeBack(parts, visit, id)),
@@ -73,19 +89,14 @@ function secretsOf(secret: string, state: string): Secrets {
 
 const bindingOf = (secret: string) => ({ purpose: "outside", browser: digestOf("browser", secret) }) as const;
 
-async function begin(
-  parts: PeopleParts,
-  visit: Posted,
-  ask: { readonly id: string; readonly flow: string | null; readonly connects: string | null; readonly again: boolean },
-): Promise<void> {
-  const { id, flow, connects } = ask;
+async function begin(parts: PeopleParts, visit: Posted, { id, again, flow, connects, enrols }: Begun): Promise<void> {
   const client = parts.outside.find(id);
   if (client === null) return notPossible(parts, visit, "provider-unknown");
   const secret = makeSecret(parts.random);
-  const way: Way = { provider: id, flow, connects, startedAt: ask.again ? parts.clock.now() : null };
+  const way: Way = { provider: id, flow, connects, enrols, startedAt: again ? parts.clock.now() : null };
   const state = parts.values.seal(bindingOf(secret), way, wayLifetimeMs);
   try {
-    const to = { ...secretsOf(secret, state), redirectUri: redirectUri(parts, id), again: ask.again };
+    const to = { ...secretsOf(secret, state), redirectUri: redirectUri(parts, id), again };
     const location = await client.begin(to);
     sendRedirect(visit.res, location, [
       ...visit.request.cookies,
@@ -115,6 +126,8 @@ const texts: Readonly<Record<string, string>> = {
   "provider-state": "This was begun in another browser, was finished already, or took too long. Start again.",
   "provider-unlinked":
     "You are not connected with an account here. Sign in the way you did before, and connect it on your account page; or ask who runs this.",
+  "provider-taken":
+    "That account cannot be connected by this link: it is somebody's here already, or the link's user has another one. Sign out there, open your link again and use another account; or sign in with the one that is connected.",
   "provider-session": "You were not signed in here any more. Sign in and try again.",
   "login-throttled": "Too many attempts. Try again in a minute.",
   other: "The other service did not sign you in. Start again, or sign in another way.",
@@ -144,7 +157,8 @@ async function comeBack(parts: PeopleParts, visit: Visit, id: string): Promise<v
     return notPossible(parts, visit, codeOf(fault));
   }
   await store.run("giveAttemptBack", { tenant, environment, takes });
-  if (way.connects === null) await signIn(parts, visit, { client, who, flow: way.flow });
+  if (way.enrols !== null) await enrol(parts, visit, { client, who, link: way.enrols });
+  else if (way.connects === null) await signIn(parts, visit, { client, who, flow: way.flow });
   else await connect(parts, visit, { client, who, sid: way.connects });
 }
 
@@ -173,11 +187,47 @@ async function signIn(
   const { client, who, flow } = from;
   const user = await userOf(parts, client, who);
   if (user === null) return notPossible(parts, visit, "provider-unlinked");
+  await enter(parts, visit, { client, who, user, flow });
+}
+
+/** The session of a user who proved themselves outside. */
+async function enter(
+  parts: PeopleParts,
+  visit: Visit,
+  from: {
+    readonly client: ProviderClient;
+    readonly who: OutsideIdentity;
+    readonly user: string;
+    readonly flow: string | null;
+  },
+): Promise<void> {
+  const { client, who, user, flow } = from;
   const authentication = { acr: client.config.acr, amr: ["fed"] };
   const started = await proveSession(parts, visit.request, { user, authentication, authTime: who.authTime });
   if (started === null) return notPossible(parts, visit, "login-disabled");
   const cookies = [...started.request.cookies, setCookie(cookieName(parts), "", 0)];
   await continueFlow(parts, { ...visit, ...started, request: { ...started.request, cookies } }, flow);
+}
+
+/** The first way in of who holds a link: the link and the sign-in outside came from this browser, and the store uses the one up for the other. */
+async function enrol(
+  parts: PeopleParts,
+  visit: Visit,
+  { client, who, link }: { readonly client: ProviderClient; readonly who: OutsideIdentity; readonly link: string },
+): Promise<void> {
+  const { tenant, environment, store } = parts;
+  const { issuer, id: provider } = client.config;
+  const digest = linkDigest(issuer, who.subject);
+  const linked = await store.run("linkByEnrolment", { tenant, environment, digest, provider, link });
+  if (linked.kind === "no-right") {
+    await parts.record.refused({ client: null, code: "enrolment-link", address: visit.request.address });
+    return sendPage(visit.res, {
+      ...linkOver,
+      cookies: [...visit.request.cookies, setCookie(cookieName(parts), "", 0)],
+    });
+  }
+  if (linked.kind === "taken") return notPossible(parts, visit, "provider-taken");
+  await enter(parts, visit, { client, who, user: linked.user, flow: null });
 }
 
 /** The session that asked is still the one this browser is in: nobody is connected with somebody else's account. */
