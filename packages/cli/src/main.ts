@@ -18,6 +18,7 @@ import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { initCommand } from "./commands/init.ts";
 import { integrationCommands } from "./commands/integration.ts";
+import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { observeCommand } from "./commands/observe.ts";
 import { policyCommands } from "./commands/policy.ts";
@@ -86,6 +87,8 @@ export function createProgram(): Command {
   observeCommand(program, connect);
   estateCommands(program, connect);
   integrationCommands(program, connect);
+  issuerCommands(program, connect);
+  exchangeCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
   tokenCommands(program, connect);

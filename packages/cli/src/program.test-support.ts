@@ -8,6 +8,7 @@ import { clientCommands } from "./commands/client.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
+import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { statusCommand } from "./commands/status.ts";
 import { tokenCommands } from "./commands/token.ts";
@@ -74,6 +75,8 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
     whyCommand,
     estateCommands,
     integrationCommands,
+    issuerCommands,
+    exchangeCommands,
     gatewayCommands,
     keyCommands,
     clientCommands,

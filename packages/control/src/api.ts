@@ -6,6 +6,7 @@ import { type AdminCall, type AdminRoute, change, environment, ids, reason, word
 
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
+import { trustRoutes } from "./identity/trust/routes.ts";
 
 const filesMax = 5_000;
 /** What an operator may revoke tokens by; keys are killed (`key.kill`). */
@@ -215,4 +216,5 @@ export const adminRoutes: readonly AdminRoute[] = [
   ...clientRoutes,
   ...peopleRoutes,
   ...tokenRoutes,
+  ...trustRoutes,
 ];

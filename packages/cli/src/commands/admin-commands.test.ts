@@ -112,6 +112,16 @@ const clientStatus = {
   secrets: [{ id: "3f9a01c2d4", createdAt: 1, notAfter: null, usedAt: null, state: "live" }],
 };
 
+const issuerRow = {
+  ...{ id: "keycloak", environment: "production", url: "https://sso.example", use: "tokens" },
+  keys: { from: "uri", keys: 2, fetchedAt: now - 180_000, believedUntil: now + 86_220_000, failure: null, now },
+  says: ["tokens of keycloak are believed"],
+};
+const exchangeRow = {
+  ...{ environment: "production", integration: "portal-to-billing", state: "suspended" },
+  ...{ says: "clients of portal may exchange tokens", declaredAt: "integrations/p.yaml:1" },
+};
+
 const cases: readonly {
   readonly argv: readonly string[];
   readonly answers: Answers;
@@ -252,6 +262,52 @@ const cases: readonly {
     answers: { "GET /v1/integrations": [integration] },
     exit: 0,
     says: /orders-to-billing +production +suspended/,
+  },
+  {
+    argv: ["plan", directory],
+    answers: {
+      "POST /v1/estate/plan": {
+        ...report,
+        changed: ["production/issuer/keycloak"],
+        trust: [
+          { environment: "production", about: "issuer/keycloak", change: "added", before: null, after: "a may" },
+          { environment: "production", about: "issuer/keycloak", change: "removed", before: "b may", after: null },
+          { environment: "production", about: "issuer/keycloak", change: "changed", before: "c may", after: "d may" },
+        ],
+      },
+    },
+    exit: 1,
+    says: /would be changed\n\+ production: a may\n- production: b may\n~ was production: c may\n~ now production: d may\n$/,
+  },
+  {
+    argv: ["issuer", "list"],
+    answers: { "GET /v1/issuers": [issuerRow] },
+    exit: 0,
+    says: /keycloak +production +tokens +https:\/\/sso\.example +2 keys, fetched 3 min ago/,
+  },
+  { argv: ["issuer", "list"], answers: { "GET /v1/issuers": [] }, exit: 0, says: /nobody outside is believed/ },
+  {
+    argv: ["issuer", "show", "keycloak", "--environment", "production"],
+    answers: { "GET /v1/issuers/keycloak": [issuerRow, { ...issuerRow, environment: "staging" }] },
+    exit: 0,
+    says: /^keycloak \(production\) is for tokens; keys: 2 keys, fetched 3 min ago\n {2}tokens of keycloak are believed\n$/,
+  },
+  {
+    argv: ["issuer", "show", "keycloak"],
+    answers: {
+      "GET /v1/issuers/keycloak": [
+        { ...issuerRow, keys: { ...issuerRow.keys, failure: "connect-failed" } },
+        { ...issuerRow, environment: "staging", use: "log-in", keys: null },
+      ],
+    },
+    exit: 1,
+    says: /STALE.*connect-failed[\s\S]*keycloak \(staging\) is for log-in; keys: read at each log-in/,
+  },
+  {
+    argv: ["exchange", "list"],
+    answers: { "GET /v1/exchanges": [exchangeRow] },
+    exit: 0,
+    says: /portal-to-billing \(production\) suspended {2}integrations\/p\.yaml:1\n {2}clients of portal may exchange tokens\n/,
   },
   ...(["activate", "suspend", "retire"] as const).map((verb) => ({
     argv: ["integration", verb, "orders-to-billing", "--reason", "test"],

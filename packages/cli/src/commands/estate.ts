@@ -19,16 +19,35 @@ interface ApplyReport {
   }[];
 }
 
+interface PlanReport extends ApplyReport {
+  /** Absent: from a control of before. */
+  readonly trust?: readonly {
+    readonly environment: string;
+    readonly about: string;
+    readonly change: "added" | "removed" | "changed";
+    readonly before: string | null;
+    readonly after: string | null;
+  }[];
+}
+
 /** `sallyport plan` and `sallyport apply`. */
 export function estateCommands(program: Command, connect: Connect): void {
   program
     .command("plan <directory>")
     .description("what applying this directory would change; exit 1 when something would")
+    .addHelpText(
+      "after",
+      `
+Who would be believed, and who may exchange whose tokens, is said in sentences: + would be added, - removed, ~ changed.
+Example:
+  sallyport plan estate
+`,
+    )
     .action(async (directory: string, _options: unknown, command: Command) => {
       const files = await readEstateFiles(directory);
       const { client, terminal } = await connect(command);
-      const report = await client.call<ApplyReport>("POST", "/v1/estate/plan", { files });
-      terminal.result(report, () => words(report, "would be"));
+      const report = await client.call<PlanReport>("POST", "/v1/estate/plan", { files });
+      terminal.result(report, () => [...words(report, "would be"), ...trustLines(report)]);
       if (changes(report) > 0 || hasErrors(report)) throw new CommandEnd(exitCode.no, "");
     });
   program
@@ -66,6 +85,18 @@ function changes(report: ApplyReport): number {
 
 function hasErrors(report: ApplyReport): boolean {
   return report.findings.some((finding) => finding.severity === "error");
+}
+
+/** A change is its two sentences, one below the other. */
+function trustLines({ trust = [] }: PlanReport): readonly string[] {
+  const signs = { added: ["-", "+"], removed: ["-", "+"], changed: ["~ was", "~ now"] } as const;
+  return trust.flatMap(({ environment, change, before, after }) => {
+    const [old, now] = signs[change];
+    return [
+      ...(before === null ? [] : [`${old} ${environment}: ${before}`]),
+      ...(after === null ? [] : [`${now} ${environment}: ${after}`]),
+    ];
+  });
 }
 
 function words(report: ApplyReport, verb: string): readonly string[] {

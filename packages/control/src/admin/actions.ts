@@ -6,8 +6,10 @@ import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
 import type { TokenActions } from "../identity/tokens/token-actions.ts";
+import type { TrustActions } from "../identity/trust/trust-actions.ts";
 import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
+import type { TrustChange } from "../registry/trust-words.ts";
 import type { Notice } from "./notices.ts";
 import type { PeopleActions } from "./people-actions.ts";
 
@@ -100,6 +102,11 @@ export interface ApplyReport {
   }[];
 }
 
+/** `trust`: outside issuers, providers of log-ins and rules of exchange that differ, in sentences. */
+export interface PlanReport extends ApplyReport {
+  readonly trust: readonly TrustChange[];
+}
+
 export interface IntegrationStatus {
   readonly id: string;
   readonly environment: string;
@@ -127,7 +134,7 @@ export interface CheckpointReport {
   readonly at: number;
 }
 
-export interface AdminActions extends ClientActions, TokenActions, PeopleActions {
+export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
@@ -137,7 +144,7 @@ export interface AdminActions extends ClientActions, TokenActions, PeopleActions
   status(): Promise<ControlStatus>;
   /** `files`: path relative to the estate directory -> text. */
   applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;
-  planEstate(files: Readonly<Record<string, string>>): Promise<ApplyReport>;
+  planEstate(files: Readonly<Record<string, string>>): Promise<PlanReport>;
   integrations(): Promise<readonly IntegrationStatus[]>;
   /** Rejects with AdminFault `not-found`, naming the nearest id, when nothing is declared or decided under the id. */
   setIntegrationState(

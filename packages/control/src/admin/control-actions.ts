@@ -6,6 +6,7 @@ import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
 import { anyTokenEndMs } from "../identity/revoke.ts";
 import { createTokenActions } from "../identity/tokens/token-actions.ts";
+import { createTrustActions } from "../identity/trust/trust-actions.ts";
 import { readObserved } from "../observe/observed-report.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
@@ -23,6 +24,7 @@ export function createActions(parts: ControlParts): AdminActions {
   return {
     ...createClientActions(parts),
     ...createTokenActions(parts),
+    ...createTrustActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {

@@ -8,6 +8,7 @@ import type { EnvironmentConfig, Estate } from "./config/estate.ts";
 import type { ObjectState } from "./decide-state.ts";
 import { emptyEnvironment, environmentsOfRows, rowsOfEstate } from "./estate-rows.ts";
 import type { RegisteredObject } from "./state-commands.ts";
+import { type TrustChange, trustChanges } from "./trust-words.ts";
 
 export interface EnvironmentInForce {
   readonly config: EnvironmentConfig;
@@ -47,7 +48,7 @@ export function applyEstate(store: Run, estate: Estate, actor: string): Promise<
   });
 }
 
-/** What `applyEstate` would write, without writing: names as `environment/kind/id`. */
+/** What `applyEstate` would write, without writing: names as `environment/kind/id`, and who would be believed or not any more. */
 export async function planEstate(
   store: Run,
   estate: Estate,
@@ -55,16 +56,17 @@ export async function planEstate(
   readonly created: readonly string[];
   readonly changed: readonly string[];
   readonly removed: readonly string[];
+  readonly trust: readonly TrustChange[];
 }> {
   const objects = await store.run("listObjects", { tenant: estate.tenant, environment: null, kind: null });
-  const held = new Map(
-    objects.filter((object) => object.managedBy === estate.managedBy).map((object) => [nameOf(object), object.hash]),
-  );
+  const ours = objects.filter((object) => object.managedBy === estate.managedBy);
+  const held = new Map(ours.map((object) => [nameOf(object), object.hash]));
   const wanted = new Map(rowsOfEstate(estate).map((row) => [nameOf(row), hash("sha256", row.json, "hex")]));
   return {
     created: [...wanted.keys()].filter((name) => !held.has(name)),
     changed: [...wanted].filter(([name, digest]) => held.has(name) && held.get(name) !== digest).map(([name]) => name),
     removed: [...held.keys()].filter((name) => !wanted.has(name)),
+    trust: trustChanges(environmentsOfRows(ours.flatMap(rowOf)), estate.environments),
   };
 }
 
