@@ -101,6 +101,11 @@ function words(report: RestoreReport): readonly string[] {
     `gateways   ${gone.nodes} ended: each joins again with a new token, in a new data directory${manifest.layout === "all" ? " (the one of role all by itself)" : ""}`,
     `operators  ${gone.operators} keys ended: the next serve makes a new operator.key.json; operators declared in the estate stay`,
     `joining    ${gone.joinTokens} join tokens ended`,
+    ...(gone.users === 0 && gone.grants === 0
+      ? []
+      : [
+          `users      ${gone.grants} grants ended; ${gone.users} users may sign in as at the backup: disable again who left after ${made}`,
+        ]),
     `states     ${held}`,
     ...(dryRun
       ? ["nothing was changed"]

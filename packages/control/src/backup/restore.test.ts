@@ -134,7 +134,7 @@ forEachDialect((_dialect, open) => {
     const report = await fence("hold");
     assert.deepEqual(
       { ...report, integrations: 0 },
-      { nodes: 1, keys: 1, operators: 1, joinTokens: 2, integrations: 0 },
+      { nodes: 1, keys: 1, operators: 1, joinTokens: 2, grants: 0, users: 0, integrations: 0 },
     );
     const rows = await store.run("readClientCredentials", place);
     const ended = [...rows.secrets, ...rows.keys].map(({ endedAt }) => endedAt !== null);
@@ -164,6 +164,48 @@ forEachDialect((_dialect, open) => {
     assert.ok(await store.run("addOperator", { ...first, kid: "o2" }));
     await store.run("removeOperatorKey", { tenant, kid: "o2", actor: operator });
     assert.equal(await store.run("addOperator", { ...first, kid: "o3" }), false, "removing all is no way back in");
+  });
+
+  test("attack: what a user allowed before, a refresh token revoked after the backup included, is good for nothing after a restore", async () => {
+    const place = { tenant, environment };
+    const sealed = new Uint8Array([1]);
+    const expiresAt = monday + 30 * 86_400_000;
+    const kept = { ...place, client: "shop", expiresAt, sealed };
+    await store.run("keepOAuthRequest", { ...kept, kind: "par", digest: "pushed" });
+    await store.run("keepOAuthRequest", { ...kept, kind: "interaction", digest: "page" });
+    const grant = {
+      id: "grt_1",
+      client: "shop",
+      subject: "usr_1",
+      session: null,
+      authenticatedAt: now,
+      expiresAt,
+      sealed,
+    };
+    const code = { digest: "code", expiresAt, sealed };
+    const refresh = { digest: "refresh", expiresAt, sealed };
+    assert.ok(await store.run("allowAuthorization", { ...place, interaction: "page", pushed: null, grant, code }));
+    assert.equal(
+      await store.run("redeemCode", { ...place, kind: "code", client: "shop", digest: "code", refresh }),
+      "redeemed",
+    );
+    assert.ok(await store.run("keepDevice", { ...kept, digest: "device", userCode: "digest of a code" }));
+    const consent = { ...place, user: "usr_1", client: "shop", providers: ["billing"], scopes: null };
+    await store.run("giveConsent", consent);
+    const isThere = async (kind: "refresh" | "par" | "device", digest: string) =>
+      (await store.run("readOAuthObject", { ...place, kind, digest })) !== null;
+    const asked = async () => [
+      await isThere("refresh", "refresh"),
+      await isThere("par", "pushed"),
+      await isThere("device", "device"),
+      await store.run("hasConsent", consent),
+    ];
+    assert.deepEqual(await asked(), [true, true, true, true]);
+    assert.equal((await fence("hold")).grants, 1);
+    assert.deepEqual(await asked(), [false, false, false, false]);
+    const next = { digest: "next", expiresAt, sealed };
+    const rotation = { ...place, client: "shop", digest: "refresh", next, holder: "h", asked: "a", answer: sealed };
+    assert.deepEqual(await store.run("rotateRefresh", rotation), { kind: "gone" });
   });
 
   test("attack: an outside token of before a restore is exchanged by somebody who was revoked in the time that is lost", async () => {

@@ -31,6 +31,18 @@ export const backupMigrations: readonly Migration[] = [
   },
 ];
 
+/** What may have been used, withdrawn or replaced after the backup: pages, codes, refresh tokens and their answers, devices, consents; snapshots. */
+const forgotten = [
+  "oauth_object",
+  "oauth_answer",
+  "oauth_device",
+  "people_consent",
+  "registry_snapshot_blob",
+  "registry_snapshot",
+  "registry_blob",
+  "outbox_drainer",
+] as const;
+
 const restoresMax = 1_000;
 /** Secrets that are made anew: what gateways joined with, obeyed, and what nonces were made from. Listener keys stay: clients and operators pin them. */
 const renewedSecrets = ["nonces", "ca-sallyport-channel"] as const;
@@ -75,6 +87,10 @@ export interface FenceReport {
   readonly keys: number;
   readonly operators: number;
   readonly joinTokens: number;
+  /** What users had allowed clients. */
+  readonly grants: number;
+  /** Who may sign in, as at the backup. */
+  readonly users: number;
   readonly integrations: number;
 }
 
@@ -100,8 +116,12 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
     const joinTokens = yield { sql: "DELETE FROM registry_join_token RETURNING secret_hash", params: [] };
     for (const name of renewedSecrets) yield { sql: "DELETE FROM secret_sealed WHERE name = ?", params: [name] };
     yield { sql: "DELETE FROM secret_sealed WHERE name LIKE 'snapshot-%'", params: [] };
-    for (const table of ["registry_snapshot_blob", "registry_snapshot", "registry_blob", "outbox_drainer"])
-      yield { sql: `DELETE FROM ${table}`, params: [] };
+    const grants = yield {
+      sql: "UPDATE oauth_grant SET ended_at = ? WHERE ended_at IS NULL RETURNING id",
+      params: [context.now],
+    };
+    const users = yield { sql: "SELECT count(*) AS n FROM people_user WHERE state = 'active'", params: [] };
+    for (const table of forgotten) yield { sql: `DELETE FROM ${table}`, params: [] };
     yield { sql: "UPDATE registry_group SET epoch = ?, version = 0", params: [epoch] };
     const integrations = yield* holdIntegrations(request, context);
     const report: FenceReport = {
@@ -109,6 +129,8 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       keys,
       operators: operators.length,
       joinTokens: joinTokens.length,
+      grants: grants.length,
+      users: Number(users[0]?.["n"]),
       integrations,
     };
     yield actStatement(context, {
