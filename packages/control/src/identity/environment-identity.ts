@@ -153,7 +153,7 @@ export class EnvironmentIdentity {
       roots: () => this.#roots,
       routes: [...this.#pages(seeds), this.#enrolment(ports)],
       grants: [...this.#oauth.grants, this.#devices.grant, this.#exchange()],
-      openGrants: [jwtBearer(this.trusted)],
+      openGrants: [jwtBearer({ trusted: this.trusted, isRevoked: (token) => this.#isRevoked(token) })],
       documents: { "hop-jwks": () => this.hopKeys.jwks() },
       onFault: options.fault,
     });
@@ -211,15 +211,19 @@ export class EnvironmentIdentity {
   }
 
   #exchange(): ReturnType<typeof tokenExchange> {
-    const { tenant, environment, store } = this.#options;
     return tokenExchange({
       issuer: this.issuer,
       keys: () => this.#view().keys,
       trusted: this.trusted,
       crypto: createTokenCrypto(),
       read: this.forms.read,
-      isRevoked: (token) => isRevokedIn(store, { tenant, environment }, token),
+      isRevoked: (token) => this.#isRevoked(token),
     });
+  }
+
+  #isRevoked(token: Parameters<typeof isRevokedIn>[2]): Promise<boolean> {
+    const { tenant, environment, store } = this.#options;
+    return isRevokedIn(store, { tenant, environment }, token);
   }
 
   /** Opens the ring (first keys are made here) and reads where the streams stand. */

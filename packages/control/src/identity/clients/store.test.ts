@@ -3,6 +3,8 @@ import { before, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { clockSkewMsMax } from "@sallyport/protocol/token/access-token.ts";
+import { outsideLifetimeSecondsMax } from "@sallyport/protocol/token/outside-token.ts";
 import type { IdentityCommands } from "../store.ts";
 import { ClientCredentials } from "./credentials.ts";
 import { type ClientsCommands, liveKeysMax } from "./store.ts";
@@ -77,6 +79,20 @@ forEachDialect((_dialect, open) => {
     const record = rows.find(({ action }) => action === "client.secret.end");
     assert.deepEqual(record?.facts, { secret: "dddddddddd", tokensRevoked: 1, reason: "in a build log" });
     assert.equal(JSON.stringify(rows).includes("digest-"), false, "no digest in a record");
+  });
+
+  test("attack: a token of an outside issuer outwaits the revocation that came with a leaked key", async () => {
+    await add("outwaited", "gggggggggg");
+    const place = { tenant: "main", environment: "production" };
+    const from = (await store.run("readRevocations", { ...place, from: 0 })).seq;
+    await store.run("endClientSecret", { ...of("outwaited"), ...by, name: "gggggggggg", revokeTokens: true });
+    // The longest life such a token may have, and the skew.
+    now += outsideLifetimeSecondsMax * 1_000 + clockSkewMsMax - 1;
+    const { entries } = await store.run("readRevocations", { ...place, from });
+    assert.deepEqual(
+      entries.map(({ kind, value }) => [kind, value]),
+      [["client", "outwaited"]],
+    );
   });
 
   test("a key that was ended does not come back, for its client or for another; at most eight are live", async () => {

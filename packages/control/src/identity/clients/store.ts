@@ -3,7 +3,7 @@
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
-import { appendRevocation, tokenEndMs } from "../revoke.ts";
+import { anyTokenEndMs, appendRevocation } from "../revoke.ts";
 import { keptKeysCommands, keptKeysTable } from "../trust/kept-keys.ts";
 
 /** One in use and the one that follows it: more would be keys nobody watches. */
@@ -318,7 +318,8 @@ function* end(
       kind: "client",
       value: client,
       notBefore: now,
-      until: now + tokenEndMs,
+      // Gateways hold tokens of outside issuers that stand for the client's system against it as well.
+      until: now + anyTokenEndMs,
     });
   const action = kind.table === "clients_secret" ? "client.secret.end" : "client.key.end";
   const facts = { [kind.name === "id" ? "secret" : "kid"]: name, tokensRevoked: revokeTokens ? 1 : 0 };

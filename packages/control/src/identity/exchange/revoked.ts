@@ -62,6 +62,8 @@ export interface OutsideRevocable {
   readonly id: string;
   /** Seconds since the epoch, as the token says. */
   readonly iat: number;
+  /** Absent: what was issued before a restore counts as revoked. */
+  readonly outlivesRestore?: boolean;
 }
 
 /** Asks the store about a verified token. Rejects when the store fails: then it counts as revoked. */
@@ -75,13 +77,13 @@ export function isRevokedIn(
 
 type Asked = Omit<RevocationQuery, "tenant" | "environment">;
 
-function ofOutside({ subject, id, iat }: OutsideRevocable): Asked {
+function ofOutside({ subject, id, iat, outlivesRestore = false }: OutsideRevocable): Asked {
   const candidates = [
     { kind: "jti", value: id },
     { kind: "subject", value: subject },
   ] as const;
   // Its clock is not ours: it may be older than it says.
-  return { candidates, issuedAt: iat * 1_000 - clockSkewMs, isOutside: true };
+  return { candidates, issuedAt: iat * 1_000 - clockSkewMs, isOutside: !outlivesRestore };
 }
 
 function ofOwn({ claims, kid }: SignedAccessToken): Asked {

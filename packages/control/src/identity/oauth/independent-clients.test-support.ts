@@ -107,7 +107,7 @@ function everythingElse({ issuer, place, directory }: TestMade, { store, environ
   const isRevoked = (token: Parameters<typeof isRevokedIn>[2]) => isRevokedIn(store, place, token);
   return {
     grants: [tokenExchange({ issuer, keys: () => ring().keys, trusted, crypto, read, isRevoked })],
-    openGrants: [jwtBearer(trusted)],
+    openGrants: [jwtBearer({ trusted, isRevoked })],
     endpoints: [
       ({ signer }) => introspection({ ...judging, signer }),
       () => revocation({ ...judging, store, revoked: async () => undefined }),

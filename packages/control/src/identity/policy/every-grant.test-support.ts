@@ -152,7 +152,7 @@ export async function startEveryGrant(store: Store<EveryCommands>): Promise<Ever
         devices.grant,
         tokenExchange({ issuer, keys, trusted, crypto: createTokenCrypto(), read, isRevoked }),
       ],
-      openGrants: [jwtBearer(trusted)],
+      openGrants: [jwtBearer({ trusted, isRevoked })],
       authorization: oauth.authorization,
       endpoints: [devices.endpoint],
       metadata: () => oauth.metadata,

@@ -3,10 +3,13 @@ import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { outsideSubject, outsideTokenId } from "@sallyport/protocol/token/outside-subject.ts";
 import * as oauth from "oauth4webapi";
 import type { IssuerConfig } from "../../registry/config/estate.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
+import { type ExchangeCommands, isRevokedIn } from "../exchange/revoked.ts";
 import { assertion, dpopProof, send, type TestAnswer } from "../issuer.test-support.ts";
 import type { IdentityCommands } from "../store.ts";
 import { jwtBearer, jwtBearerGrantType } from "./assertion-grant.ts";
@@ -59,16 +62,19 @@ const issuers: readonly IssuerConfig[] = [
   },
 ];
 
+type Commands = IdentityCommands & TrustCommands & ExchangeCommands;
+
 interface Started {
+  readonly store: Store<Commands>;
   readonly estate: TestEstate;
   readonly trusted: TrustedIssuers;
   readonly state: { fetches: number; fails: boolean };
 }
 
-async function start(store: Store<IdentityCommands & TrustCommands>): Promise<Started> {
+async function start(store: Store<Commands>): Promise<Started> {
   const state = { fetches: 0, fails: false };
   const made: TrustedIssuers[] = [];
-  const estate = await startEstate(store, ({ issuer }) => {
+  const estate = await startEstate(store, ({ issuer, place }) => {
     const trusted = createTrustedIssuers(issuer, {
       tenant: "main",
       environment: issuer.endsWith("/production") ? "production" : "staging",
@@ -84,12 +90,12 @@ async function start(store: Store<IdentityCommands & TrustCommands>): Promise<St
       },
     });
     made.push(trusted);
-    return { openGrants: [jwtBearer(trusted)] };
+    return { openGrants: [jwtBearer({ trusted, isRevoked: (token) => isRevokedIn(store, place, token) })] };
   });
   const [trusted] = made;
   assert.ok(trusted !== undefined);
   trusted.use(issuers, []);
-  return { estate, trusted, state };
+  return { store, estate, trusted, state };
 }
 
 forEachDialect((_dialect, open) => {
@@ -274,6 +280,27 @@ forEachDialect((_dialect, open) => {
       );
       await refused(ask(outside, { client_id: "analytics" }), "assertion-client");
       assert.equal((await ask(outside, { client_id: "orders" })).status, 200);
+    });
+
+    test("attack: a token that was revoked, by its id or with its subject, is traded for none that is younger than the revocation", async () => {
+      const revoke = (kind: "jti" | "subject", value: string, notBefore: number) =>
+        on.store.run("revoke", {
+          ...{ tenant: "main", environment: "production", kind, value, notBefore },
+          ...{ until: notBefore + 600_000, actor: "operator:test" },
+        });
+      const claims = claimsOf({ jti: "pasted-into-a-ticket" });
+      await revoke(
+        "jti",
+        outsideTokenId({ issuer: ci, jti: "pasted-into-a-ticket", text: "" }, { sha256 }),
+        clock.now(),
+      );
+      await refused(ask(jwt(claims)), "assertion-revoked");
+      const pod = podClaims({ iat: Math.floor(clock.now() / 1000) - 60 });
+      assert.equal((await ask(jwt(pod))).status, 200);
+      await revoke("subject", outsideSubject(kube, String(pod["sub"]), { sha256 }), clock.now() - 20_000);
+      await refused(ask(jwt(pod)), "assertion-revoked");
+      assert.equal((await ask(jwt(podClaims()))).status, 200, "the next one that the kubelet writes");
+      assert.equal((await ask(jwt(claimsOf()))).status, 200, "another one of the same issuer");
     });
 
     test("parameters that stand twice, none at all, and no form", async () => {

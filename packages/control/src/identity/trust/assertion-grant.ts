@@ -1,24 +1,33 @@
 // Promises the jwt-bearer grant (RFC 7523 §2.1): a token of a trusted issuer outside, mapped to exactly one of our systems, is traded for a machine token
 // of that system's client, under the same grants, scopes and bindings as any other. Trusts trusted-issuers.ts for the assertion. docs/identity/outside-issuers.md.
+import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { mapOutsideToken } from "@sallyport/protocol/token/outside-mapping.ts";
+import { outsideSubject, outsideTokenId } from "@sallyport/protocol/token/outside-subject.ts";
 import type { SignedOutsideToken } from "@sallyport/protocol/token/outside-token.ts";
 import { clockSkewSeconds } from "../decide-assertion.ts";
 import { decideIssuance } from "../decide-issuance.ts";
 import type { Directory, IdentityClient } from "../directory.ts";
+import type { OutsideRevocable } from "../exchange/revoked.ts";
 import { replayKey } from "../replay.ts";
 import { type GrantAnswer, type GrantRefusal, type GrantRequest, type OpenGrant, refuseGrant } from "../seams.ts";
 import { burnProof, checkPossession, type GrantPorts, giveToken } from "../token-grant.ts";
-import type { TrustedIssuer, TrustedIssuers } from "./trusted-issuers.ts";
+import type { OutsideReading, TrustedIssuer, TrustedIssuers } from "./trusted-issuers.ts";
 
 export const jwtBearerGrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
+export interface AssertionPorts {
+  readonly trusted: TrustedIssuers;
+  /** Was this token, or its subject, revoked here? Rejects when the store fails. */
+  readonly isRevoked: (token: OutsideRevocable) => Promise<boolean>;
+}
+
 export const jwtBearer =
-  (trusted: TrustedIssuers) =>
+  (assertions: AssertionPorts) =>
   (ports: GrantPorts): OpenGrant => ({
     grantType: jwtBearerGrantType,
     parameters: ["assertion", "client_id"],
-    isServed: () => trusted.all().some(({ config }) => config.systems.length > 0),
-    handle: (request) => grantForAssertion(request, trusted, ports),
+    isServed: () => assertions.trusted.all().some(({ config }) => config.systems.length > 0),
+    handle: (request) => grantForAssertion(request, assertions, ports),
   });
 
 /** One face for everything that is wrong with an assertion: nobody learns which issuers, systems or clients exist. */
@@ -34,12 +43,12 @@ interface Asserted {
 
 async function grantForAssertion(
   request: GrantRequest,
-  trusted: TrustedIssuers,
+  assertions: AssertionPorts,
   ports: GrantPorts,
 ): Promise<GrantAnswer> {
   const now = ports.clock.now();
   const directory = ports.directory();
-  const asserted = await readAssertion(request, { trusted, directory, now });
+  const asserted = await readAssertion(request, { ...assertions, directory, now });
   if (asserted.kind === "error") return asserted;
   const { client } = asserted;
   const possession = checkPossession(request, client.certificates, now, ports);
@@ -69,15 +78,14 @@ async function grantForAssertion(
   return answer.kind === "error" ? { ...answer, client: client.id } : answer;
 }
 
-interface Place {
-  readonly trusted: TrustedIssuers;
+interface Place extends AssertionPorts {
   readonly directory: Directory;
   readonly now: number;
 }
 
 async function readAssertion(
   request: GrantRequest,
-  { trusted, directory, now }: Place,
+  { trusted, isRevoked, directory, now }: Place,
 ): Promise<Asserted | GrantRefusal> {
   const { assertion, client_id: named } = request.parameters;
   if (assertion === undefined) return refuseGrant("invalid_request", "assertion-missing", "send one assertion");
@@ -89,8 +97,19 @@ async function readAssertion(
   // The mapping leads to a system that is broken or gone.
   if (client === null) return unacceptable("assertion-system-unknown");
   if (named !== undefined && named !== client.id) return unacceptable("assertion-client");
+  // Else what gateways refuse would be traded for a token that is younger than the revocation.
+  if (await isRevoked(revocableOf(read, assertion))) return unacceptable("assertion-revoked");
   return { kind: "asserted", client, issuer: read.issuer, token: read.token };
 }
+
+function revocableOf({ issuer, token }: Extract<OutsideReading, { kind: "read" }>, text: string): OutsideRevocable {
+  const { iss, sub, jti, iat } = token.claims;
+  const id = outsideTokenId({ issuer: iss, jti, text }, { sha256 });
+  // A pod has no other token until the kubelet writes one, and who was let in before a restore is let in after it, by key or by file.
+  return { kind: "outside", subject: outsideSubject(iss, sub, { sha256 }), id, iat, outlivesRestore: isFile(issuer) };
+}
+
+const isFile = ({ rules }: TrustedIssuer): boolean => rules.kind === "kubernetes";
 
 function clientOf(directory: Directory, system: string): IdentityClient | null {
   for (const client of directory.clients.values()) if (client.system === system) return client;
@@ -107,7 +126,7 @@ async function burnAssertion(
   ports: GrantPorts,
 ): Promise<GrantRefusal | null> {
   const { jti, exp, iat } = token.claims;
-  if (jti === undefined || issuer.rules.kind === "kubernetes") return null;
+  if (jti === undefined || isFile(issuer)) return null;
   const fresh = await ports.replay.claimAssertion("assertion", replayKey(request.issuer, issuer.rules.issuer, jti), {
     until: (exp + clockSkewSeconds) * 1000,
     issuedAt: iat * 1000,
