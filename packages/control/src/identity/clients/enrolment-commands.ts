@@ -54,6 +54,18 @@ export type Enrolled =
 
 const codeIs = "tenant = ? AND environment = ? AND digest = ? AND used_at IS NULL AND expires_at > ?";
 
+/** Is there such a code that is still good? It is not used up. */
+const isEnrolmentCode: Command<Place & { readonly digest: string }, boolean> = {
+  audit: null,
+  *body({ tenant, environment, digest }, { now }) {
+    const rows = yield {
+      sql: `SELECT client FROM clients_code WHERE ${codeIs}`,
+      params: [tenant, environment, digest, now],
+    };
+    return rows.length > 0;
+  },
+};
+
 const enrolClientKey: Command<Place & { readonly digest: string } & Pick<StoredClientKey, "kid" | "jwk">, Enrolled> = {
   audit: "client.key.enrol",
   *body({ tenant, environment, digest, kid, jwk }, context) {
@@ -87,5 +99,5 @@ const enrolClientKey: Command<Place & { readonly digest: string } & Pick<StoredC
   },
 };
 
-export const enrolmentCommands = { createEnrolmentCode, enrolClientKey } satisfies CommandTable;
+export const enrolmentCommands = { createEnrolmentCode, isEnrolmentCode, enrolClientKey } satisfies CommandTable;
 export type EnrolmentCommands = typeof enrolmentCommands;

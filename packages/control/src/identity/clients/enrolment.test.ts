@@ -25,11 +25,14 @@ forEachDialect((_dialect, open) => {
   let estate: TestEstate;
   let client = "orders";
   let count = 0;
+  /** Ids of proofs that were kept. */
+  let written = 0;
 
   before(async () => {
     store = await open<Commands>({ commands: new URL("commands.test-support.ts", import.meta.url) });
     estate = await startEstate(store, ({ issuer, place, record }) => {
       const credentials = new ClientCredentials({ ...place, store, onFault: (fault) => assert.fail(String(fault)) });
+      const guard = createReplayGuard(store);
       const nonces = createNonceBook({ secret: random.bytes(32), domain: issuer, clock });
       return {
         routes: [
@@ -38,7 +41,16 @@ forEachDialect((_dialect, open) => {
             issuer,
             store,
             crypto: createTokenCrypto(),
-            ports: { clock, nonces, replay: createReplayGuard(store), record },
+            ports: {
+              ...{ clock, nonces, record },
+              replay: {
+                ...guard,
+                claim: (...asked) => {
+                  written += 1;
+                  return guard.claim(...asked);
+                },
+              },
+            },
             enrolled: async () => {
               await credentials.refresh();
               estate.production.directory = directoryWith("production", credentials.keys());
@@ -164,11 +176,22 @@ forEachDialect((_dialect, open) => {
 
   test("attack: a proof that was seen is not good again, whatever code comes with it", async () => {
     const key = testKey();
+    assert.equal((await enrol(await codeFor(), key)).status, 201);
     const code = await codeFor();
     const nonce = await nonceFor(estate.production.issuer);
     const proof = dpopProof(key, `${estate.production.issuer}/client-keys`, nonce, { ath: hashOf(code) });
-    assert.equal((await post(code, key, { proof })).status, 201);
+    await refused(post(code, key, { proof }), "invalid_request");
     await refused(post(code, key, { proof }), "invalid_dpop_proof");
+  });
+
+  test("attack: a stranger with proofs of its own and made-up codes has nothing written", async () => {
+    const nonce = await nonceFor(estate.production.issuer);
+    const before = written;
+    for (let n = 0; n < 5; n += 1) await refused(enrol(makeCode(random).code, testKey(), { nonce }), "invalid_grant");
+    await refused(enrol(await codeFor({ lifetimeMs: -1 }), testKey(), { nonce }), "invalid_grant");
+    assert.equal(written, before);
+    assert.equal((await enrol(await codeFor(), testKey(), { nonce })).status, 201);
+    assert.equal(written, before + 1);
   });
 
   test("attack: a key that was ended, or is another client's, does not come in by a code, which stays good for a new one", async () => {

@@ -68,6 +68,9 @@ async function enrol(req: IncomingMessage, options: EnrolmentOptions): Promise<A
   const proven = checkProof(asked, options);
   if ("status" in proven) return proven;
   const { jwk, code } = asked;
+  const unknown = refuse(400, "invalid_grant", "enrolment-code", "the code is not good; ask an operator for a new one");
+  // Anybody can make a proof: nothing is written for who has no code.
+  if (!(await store.run("isEnrolmentCode", { tenant, environment, digest: digestOf(code) }))) return unknown;
   const key = replayKey(options.issuer, proven.kid, proven.jti);
   if (!(await ports.replay.claim("dpop", key, proven.replayableUntil)))
     return refuse(400, "invalid_dpop_proof", "dpop-replayed", "send a fresh proof");
@@ -79,8 +82,7 @@ async function enrol(req: IncomingMessage, options: EnrolmentOptions): Promise<A
     kid: proven.kid,
     jwk: stored,
   });
-  if (enrolled.kind === "unknown")
-    return refuse(400, "invalid_grant", "enrolment-code", "the code is not good; ask an operator for a new one");
+  if (enrolled.kind === "unknown") return unknown;
   if (enrolled.kind === "refused")
     return enrolled.why === "full"
       ? refuse(

@@ -228,6 +228,10 @@ forEachDialect((_dialect, open) => {
     assert.equal(answers.at(-1), 503);
     assert.equal(answers.filter((status) => status === 200).length, burst);
     assert.ok(at.refusals().includes("device-throttled"));
+    const proof = dpopProof(at.estate.holder, `${at.issuer}/device_authorization`, await nonceFor(at));
+    assert.equal((await begin(at, { proof })).status, 503);
+    clock.move(throttleRules.deviceBegin.everyMs);
+    assert.equal((await begin(at, { proof })).status, 200, "the proof was not kept, so it is still good");
     assert.equal((await begin(at, { client: "portal" })).status, 200);
   });
 });

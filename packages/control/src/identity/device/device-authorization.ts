@@ -65,10 +65,11 @@ async function begin(request: GrantRequest, devices: DevicePorts, ports: GrantPo
   if (verdict.kind === "refuse") return refuseGrant(verdict.error, verdict.code, verdict.description);
   const demand = readDemand(request.parameters);
   if ("kind" in demand) return demand;
-  const key = await readKey(request, client, ports);
-  if (typeof key === "object" && key !== null) return key;
+  // Before the id of a proof is kept, which anybody can make.
   if (!(await mayBegin(request, client, devices)))
     return refuseGrant("temporarily_unavailable", "device-throttled", "too many devices begin here; try again");
+  const key = await readKey(request, client, ports);
+  if (typeof key === "object" && key !== null) return key;
   return keep({ request, client, facts: { ...demand, jkt: key }, now }, devices);
 }
 
