@@ -24,6 +24,7 @@ import { observeCommand } from "./commands/observe.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { proxyCommand } from "./commands/proxy.ts";
 import { restoreCommand } from "./commands/restore.ts";
+import { revokeCommands } from "./commands/revoke.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { showCommand } from "./commands/show.ts";
@@ -91,6 +92,7 @@ export function createProgram(): Command {
   exchangeCommands(program, connect);
   gatewayCommands(program, connect);
   keyCommands(program, connect);
+  revokeCommands(program, connect);
   tokenCommands(program, connect);
   clientCommands(program, connect);
   clientKeyCommands(program);

@@ -10,6 +10,7 @@ import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
 import { keyCommands } from "./commands/keys.ts";
+import { revokeCommands } from "./commands/revoke.ts";
 import { statusCommand } from "./commands/status.ts";
 import { tokenCommands } from "./commands/token.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -79,6 +80,7 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
     exchangeCommands,
     gatewayCommands,
     keyCommands,
+    revokeCommands,
     clientCommands,
     tokenCommands,
     auditCommands,

@@ -512,8 +512,46 @@ test("token inspect says what each claim means and what ended the token; it is e
     revoked: null,
     why: "token-type",
   });
-  assert.match(foreign.out.join(""), /no key of this installation has signed it \(token-type\)/);
+  assert.match(foreign.out.join(""), /no key in use here has signed it: .* \(token-type\)/);
   assert.deepEqual(JSON.parse((await inspect(report, true)).out.join("")), report);
+});
+
+test("revoke token --file ends the token in a file by its id and in its environment, whatever --environment says, and prints no token", async () => {
+  const path = join(folder, "leaked.jwt");
+  writeFileSync(path, "eyJhbGciOiJFUzI1NiJ9.e30.c2ln\n");
+  const claims = { jti: "m3Yk0cJ0S2mWn5yq8cXo0A", client_id: "orders", aud: "https://id/main/staging/systems/billing" };
+  const report = { state: "active", environment: "staging", kid: "k1", claims, revoked: null, why: null };
+  const answers = { "POST /v1/tokens/inspect": report, "POST /v1/revocations": { seq: 7 } };
+  const argv = ["revoke", "token", "--file", path, "--reason", "in a chat"];
+  const done = await runAgainst(answers, argv);
+  assert.equal(done.exit, 0);
+  assert.match(done.out.join(""), /^revoked m3Yk0cJ0S2mWn5yq8cXo0A of orders for \S+billing \(entry 7\)/);
+  assert.equal(done.out.join("").includes("eyJ"), false);
+  assert.deepEqual(done.asked.at(-1)?.body, {
+    ...{ environment: "staging", reason: "in a chat", kind: "jti", value: claims.jti },
+  });
+  const foreign = { ...report, state: "foreign", environment: null, claims: null, why: "token-key-unknown" };
+  const none = await runAgainst({ ...answers, "POST /v1/tokens/inspect": foreign }, argv);
+  assert.equal(none.exit, 1);
+  assert.equal(none.asked.length, 1, "nothing was revoked");
+  for (const both of [["j1", "--file", path], []])
+    assert.equal((await runAgainst(answers, ["revoke", "token", ...both, "--reason", "x"])).exit, 2);
+});
+
+test("a token on the command line is not sent, not repeated, and answered with how it is given", async () => {
+  const jwt = `eyJhbGciOiJFUzI1NiJ9.e30.${"c".repeat(86)}`;
+  const jwe = `eyJhbGciOiJkaXIifQ..${"c".repeat(16)}.${"c".repeat(86)}.${"c".repeat(22)}`;
+  for (const token of [`spt1_${"A".repeat(48)}`, jwt, jwe])
+    for (const argv of [
+      ["revoke", "token", token, "--reason", "leaked"],
+      ["token", "inspect", token],
+    ]) {
+      const { exit, end, out, asked } = await runAgainst({}, argv);
+      assert.equal(exit, 2);
+      assert.equal(asked.length, 0);
+      assert.match(end?.message ?? "", /that is a token/);
+      assert.equal([...out, end?.message, end?.fix].join("").includes(token), false);
+    }
 });
 
 test("a token made for debugging is bound to a key made here, both in files of their owner alone and printed nowhere", async () => {

@@ -8,7 +8,7 @@ interface Scoped {
   readonly reason: string;
 }
 
-/** `sallyport key rotate|kill` and `sallyport revoke token|client`. */
+/** `sallyport key rotate|kill`. */
 export function keyCommands(program: Command, connect: Connect): void {
   const group = program.command("key").description("the signing keys of an environment");
   group
@@ -30,24 +30,4 @@ export function keyCommands(program: Command, connect: Connect): void {
       await client.call("POST", `/v1/keys/${encodeURIComponent(kid)}/kill`, options);
       terminal.result({ killed: kid }, () => [`${kid} is dead; its tokens are refused`]);
     });
-
-  const revoke = program.command("revoke").description("end tokens before their time");
-  for (const [verb, kind, what] of [
-    ["token", "jti", "one token, by its jti"],
-    ["grant", "grant", "every token that descends from a grant"],
-    ["session", "session", "every token of a login session"],
-    ["subject", "subject", "every token that speaks for a user now"],
-    ["client", "client", "every token a client holds now"],
-  ] as const) {
-    revoke
-      .command(`${verb} <value>`)
-      .description(what)
-      .option("--environment <environment>", "which environment", "production")
-      .requiredOption("--reason <text>", "why; it is recorded")
-      .action(async (value: string, options: Scoped, command: Command) => {
-        const { client, terminal } = await connect(command);
-        const { seq } = await client.call<{ seq: number }>("POST", "/v1/revocations", { ...options, kind, value });
-        terminal.result({ kind, value, seq }, () => [`revoked (entry ${seq})`]);
-      });
-  }
 }

@@ -1,24 +1,11 @@
 // Promises that a token can be looked into and, with a reason on record, made for debugging; a token is read from and written to files only.
 // Trusts control's admin API. Specified in docs/cli/token.md.
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
-
-interface TokenReport {
-  readonly state: string;
-  readonly environment: string | null;
-  readonly kid: string | null;
-  readonly claims: Readonly<Record<string, unknown>> | null;
-  readonly revoked: {
-    readonly kind: string;
-    readonly value: string;
-    readonly seq: number;
-    readonly notBefore: number;
-  } | null;
-  readonly why: string | null;
-}
+import { readToken, type TokenReport } from "./token-file.ts";
 
 /** What each claim means, in the order of docs/formats/token.md §3. */
 const meanings: readonly (readonly [string, string])[] = [
@@ -30,7 +17,7 @@ const meanings: readonly (readonly [string, string])[] = [
   ["iat", "issued"],
   ["nbf", "not before"],
   ["exp", "ends"],
-  ["jti", "its id: what it is revoked and found in the log by"],
+  ["jti", "its id: what it is revoked by"],
   ["cnf", "the key or certificate its bearer must prove"],
   ["act", "who acts for the subject, the newest outermost"],
   ["gid", "the grants it descends from; revoking any ends it"],
@@ -46,7 +33,8 @@ const states: Readonly<Record<string, string>> = {
   "not-yet-valid": "its time has not come: a clock is off",
   revoked: "ended before its time",
   "not-granted": "no active integration lets its client call the audience any more",
-  foreign: "no key of this installation has signed it",
+  foreign:
+    "no key in use here has signed it: another installation's, a forgery, or of a key that was killed or has left the ring",
 };
 
 /** `sallyport token inspect|issue`. */
@@ -83,14 +71,6 @@ function words(report: TokenReport, table: (rows: readonly string[][]) => readon
 function shown(name: string, value: unknown): string {
   if (times.has(name) && typeof value === "number") return new Date(value * 1_000).toISOString();
   return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-function readToken(file: string): string {
-  try {
-    return readFileSync(file === "-" ? 0 : file, "utf8").trim();
-  } catch {
-    throw new CommandEnd(exitCode.badUse, `${file} cannot be read`, "name a file that holds the token alone");
-  }
 }
 
 interface IssueFlags {

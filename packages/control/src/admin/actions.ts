@@ -174,6 +174,8 @@ export interface AdminActions extends ClientActions, TokenActions, TrustActions,
       readonly environment: string;
       readonly kind: "jti" | "client" | "grant" | "session" | "subject";
       readonly value: string;
+      /** A client may be one that is served no more. */
+      readonly absent?: boolean | undefined;
       readonly reason: string;
     },
   ): Promise<{ readonly seq: number }>;

@@ -15,6 +15,7 @@ import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { type Actor, type AdminActions, AdminFault, type ApplyReport, type IntegrationStatus } from "./actions.ts";
+import { decideRevocable } from "./decide-revocable.ts";
 import { explainInForce } from "./explain-in-force.ts";
 import { peopleActions } from "./people-actions.ts";
 import { readCrossing } from "./read-crossing.ts";
@@ -85,15 +86,13 @@ function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "kil
         );
       await parts.changed();
     },
-    revoke: async (actor, { environment, kind, value, reason }) => {
-      if (!revocableForm.test(value))
-        throw new AdminFault(
-          "bad-request",
-          `value: not the id of a ${kind === "jti" ? "token" : kind}`,
-          "an id is at most 128 printable characters without a space; sallyport token inspect shows those of a token",
-        );
+    revoke: async (actor, { environment, kind, value, absent = false, reason }) => {
+      const identity = identityOf(parts, environment);
+      const verdict = decideRevocable({ kind, value, clients: identity.clients().keys(), absent });
+      if (verdict.kind !== "revocable")
+        throw new AdminFault(verdict.kind === "unknown" ? "not-found" : "bad-request", verdict.message, verdict.fix);
       const now = parts.clock.now();
-      const order = { tenant: parts.tenant, environment: identityOf(parts, environment).environment, kind, value };
+      const order = { tenant: parts.tenant, environment: identity.environment, kind, value };
       const { seq } = await parts.store.run("revoke", {
         ...order,
         notBefore: now,
@@ -107,9 +106,6 @@ function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "kil
     },
   };
 }
-
-/** What appendRevocation takes. */
-const revocableForm = /^[\x21-\x7e]{1,128}$/;
 
 function identityOf(parts: ControlParts, environment: string) {
   const identity = parts.identities.get(environment);

@@ -25,7 +25,7 @@ export const encryptionMigrations: readonly Migration[] = [
   },
 ];
 
-interface StoredKey {
+export interface StoredKey {
   readonly kid: string;
   readonly x: string;
   readonly y: string;
