@@ -125,6 +125,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.public": obeyed("packages/control/src/identity/private-key-jwt.ts", "client.isPublic"),
   "identity.grants": obeyed("packages/control/src/identity/provider.ts", "client.grantTypes.filter"),
   "identity.redirectUris": obeyed("packages/control/src/identity/authorization-shell.ts", "client.redirectUris"),
+  "identity.signedRequests": obeyed("packages/control/src/identity/authorization-shell.ts", "client.signsRequests"),
   "identity.tokens.machine": lives.machine,
   "identity.tokens.user": lives.user,
   "identity.tokens.refresh": lives.refresh,

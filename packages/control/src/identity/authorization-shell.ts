@@ -97,6 +97,7 @@ export function authorizationMetadata(client: IdentityClient): Readonly<Record<s
     application_type:
       client.isPublic && !client.redirectUris.every((uri) => uri.startsWith("https://")) ? "native" : "web",
     require_pushed_authorization_requests: hasCode && !client.isPublic,
+    require_signed_request_object: client.signsRequests === true,
   };
 }
 

@@ -42,6 +42,8 @@ export interface IdentityClient {
   readonly isPublic: boolean;
   /** Compared byte by byte; a public client's loopback addresses with any port (RFC 8252 §7.3). */
   readonly redirectUris: readonly string[];
+  /** It asks users by signed requests alone (RFC 9101). */
+  readonly signsRequests?: true;
   /** Where browsers may be sent after its user signed out; compared as `redirectUris`. */
   readonly postLogoutRedirectUris?: readonly string[];
   /** Where it is told of ends of sessions; absent: it is not told. */
@@ -88,6 +90,7 @@ export interface DirectoryParts {
       readonly authentication?: ClientAuthentication;
       readonly isPublic?: boolean;
       readonly redirectUris?: readonly string[];
+      readonly signsRequests?: true;
       readonly postLogoutRedirectUris?: readonly string[];
       readonly backchannelLogout?: NonNullable<ClientConfig["backchannelLogout"]>;
       readonly tokens?: Partial<TokenLives>;
@@ -143,6 +146,7 @@ export function directoryOf(parts: DirectoryParts): Directory {
         ],
         isPublic: isPublic ?? false,
         redirectUris: redirectUris ?? [],
+        ...(client.signsRequests === undefined ? {} : { signsRequests: client.signsRequests }),
         ...(client.postLogoutRedirectUris === undefined
           ? {}
           : { postLogoutRedirectUris: client.postLogoutRedirectUris }),

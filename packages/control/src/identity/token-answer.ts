@@ -124,6 +124,7 @@ const details: readonly (readonly [RegExp, string])[] = [
   [/audience|^aud /, "assertion-audience"],
   [/^iss /, "assertion-issuer"],
   [/^(expiration|unique jti|invalid (nbf|iat|exp|jti|iss|aud|sub))/, "assertion-malformed"],
+  [/^Request Object must be used/, "request-object-missing"],
   [/grant type is not allowed/, "grant-type-not-allowed"],
   [/mechanism does not match/, "client-authentication-method"],
   [/^invalid secret/, "client-secret-wrong"],

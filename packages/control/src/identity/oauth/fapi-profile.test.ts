@@ -144,6 +144,47 @@ forEachDialect((_dialect, open) => {
     assert.deepEqual([ahead.status, ahead.body["error"]], [400, "invalid_dpop_proof"]);
   });
 
+  test("a client told to sign its requests pushes no unsigned one (EnsureUnsignedRequestAtParEndpointFails); its neighbour may", async () => {
+    const { issuer, portalKey, estate } = portal;
+    const former = estate.production.directory;
+    const own = former.clients.get("portal");
+    assert.ok(own !== undefined);
+    const clients = new Map([...former.clients, ["portal", { ...own, signsRequests: true as const }]]);
+    estate.production.directory = { ...former, version: `${former.version} signing`, clients };
+    try {
+      const plain = await postForm(portal, "/par", requestParameters(portal));
+      assert.deepEqual([plain.status, plain.body["error"]], [400, "invalid_request"], plain.text);
+      const leaf = estate.production.leaves.at(-1);
+      assert.equal(leaf?.t === "issuance" && leaf.code, "request-object-missing");
+      const claims = {
+        ...Object.fromEntries(requestParameters(portal, { over: { scope: "orders:order.list" } })),
+        ...{ iss: "portal", aud: issuer, nbf: seconds(0), exp: seconds(60) },
+      };
+      const header = { alg: "ES256", kid: portalKey.kid, typ: "oauth-authz-req+jwt" };
+      const nothing = Buffer.from(JSON.stringify({ ...header, alg: "none" })).toString("base64url");
+      const unsigned = `${nothing}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.`;
+      const none = await postForm(portal, "/par", new URLSearchParams({ request: unsigned }));
+      assert.deepEqual([none.status, none.body["error"]], [400, "invalid_request_object"], none.text);
+      const empty = await postForm(portal, "/par", new URLSearchParams({ client_id: "portal", request: "" }));
+      assert.equal(empty.status, 400, "an empty one is none");
+      const request = jws(header, claims, portalKey.privateKey);
+      const beside = { request, scope: "orders:order.create", state: "injected" };
+      const pushed = await postForm(portal, "/par", new URLSearchParams(beside));
+      assert.equal(pushed.status, 201, pushed.text);
+      const query = new URLSearchParams({ client_id: "portal", request_uri: String(pushed.body["request_uri"]) });
+      const { id, cookie } = underWay(await send(`${issuer}/authorize?${query}`, portal.ca));
+      const scopes = (await portal.desk.pending(id, cookie))?.scopes ?? [];
+      assert.deepEqual(scopes, ["orders:order.list"], "what was signed");
+      const done = new URL((await portal.desk.allow(id, cookie, { ...login(), scopes }))?.location ?? "");
+      assert.equal(done.searchParams.get("state"), "state-of-this-browser");
+      const { body } = await send(`${issuer}/.well-known/openid-configuration`, portal.ca);
+      assert.equal("require_signed_request_object" in body, false, "asked of one client, not of all");
+    } finally {
+      estate.production.directory = former;
+    }
+    assert.equal((await postForm(portal, "/par", requestParameters(portal))).status, 201);
+  });
+
   test("what stands beside a pushed request in the browser's query changes nothing", async () => {
     const pushed = await postForm(portal, "/par", requestParameters(portal));
     const query = new URLSearchParams({

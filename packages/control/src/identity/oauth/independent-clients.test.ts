@@ -182,6 +182,38 @@ forEachDialect((_dialect, open) => {
     assert.deepEqual(claimsOf(fresh.access_token)["gid"], claims["gid"]);
   });
 
+  test("oauth4webapi: a request that the library signs is taken where the client must sign, and the same in the open is not", async () => {
+    const { client, auth } = await partyOf("portal", at.key);
+    const { production } = at.estate;
+    const former = production.directory;
+    const own = former.clients.get("portal");
+    assert.ok(own !== undefined);
+    const clients = new Map([...former.clients, ["portal", { ...own, signsRequests: true as const }]]);
+    production.directory = { ...former, version: `${former.version} signing`, clients };
+    const parameters = {
+      response_type: "code",
+      redirect_uri: portalCallback,
+      resource: at.resource("orders"),
+      code_challenge: await oauth.calculatePKCECodeChallenge(oauth.generateRandomCodeVerifier()),
+      code_challenge_method: "S256",
+    };
+    const push = async (sent: Record<string, string>) =>
+      oauth.processPushedAuthorizationResponse(
+        as,
+        client,
+        await oauth.pushedAuthorizationRequest(as, client, auth, sent, fetching),
+      );
+    const key = { key: await webKey(at.key), kid: at.key.kid };
+    const request = await oauth.issueRequestObject(as, client, parameters, key);
+    assert.match((await push({ request })).request_uri, /^urn:ietf:params:oauth:request_uri:/);
+    await assert.rejects(
+      push(parameters),
+      (error) => error instanceof oauth.ResponseBodyError && error.error === "invalid_request",
+    );
+    production.directory = former;
+    assert.match((await push(parameters)).request_uri, /^urn:/);
+  });
+
   test("oauth4webapi: a response of another issuer, and one whose state is another's, are not taken for ours", async () => {
     const { client } = await partyOf("portal", at.key);
     const back = (over: Record<string, string>) =>

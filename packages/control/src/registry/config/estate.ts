@@ -84,6 +84,8 @@ export interface ClientConfig {
   readonly grantTypes?: readonly string[];
   readonly isPublic?: true;
   readonly redirectUris?: readonly string[];
+  /** Its authorization requests are signed, all of them. */
+  readonly signsRequests?: true;
   readonly postLogoutRedirectUris?: readonly string[];
   /** Absent: it is not told of ends. */
   readonly backchannelLogout?: { readonly uri: string; readonly allowPrivate: boolean; readonly trust?: string };

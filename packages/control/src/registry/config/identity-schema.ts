@@ -113,6 +113,12 @@ export const identity = z.strictObject({
     .describe(
       "Where browsers are sent back to, compared byte by byte; for `http://127.0.0.1/…` and `http://[::1]/…` of a public client any port.",
     ),
+  signedRequests: z
+    .enum(["accepted", "required"])
+    .prefault("accepted")
+    .describe(
+      "Whether it may ask for users without signing the request (RFC 9101): `required` refuses what it pushes as plain parameters.",
+    ),
   ...logoutKeys,
   ...clientTokensKeys,
   certificate: z

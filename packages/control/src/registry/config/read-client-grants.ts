@@ -6,7 +6,7 @@ import type { IdentitySource } from "./identity-schema.ts";
 import { redirectUriFault } from "./redirect-uri.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
-export type ClientGrants = Pick<ClientConfig, "grantTypes" | "isPublic" | "redirectUris">;
+export type ClientGrants = Pick<ClientConfig, "grantTypes" | "isPublic" | "redirectUris" | "signsRequests">;
 
 interface Reader {
   readonly tree: MapTree;
@@ -21,7 +21,7 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
   const { grants, redirectUris } = source;
   const isPublic = source.public;
   const refuse = (
-    key: "grants" | "redirectUris" | "public" | "keys" | "jwksUri" | "tls" | "secrets",
+    key: "grants" | "redirectUris" | "signedRequests" | "public" | "keys" | "jwksUri" | "tls" | "secrets",
     message: string,
     fix: string,
   ) => findings.push(errorAt(spotOf(tree, ["identity", key], "key"), message, fix));
@@ -48,10 +48,23 @@ export function readClientGrants({ tree, findings }: Reader, source: IdentitySou
       if (way === "keys" ? source.keys.length > 0 : source[way] !== undefined)
         refuse(way, `\`${way}\` of a client that cannot keep a key`, "remove it, or remove `public: true`");
   }
+  const signsRequests = source.signedRequests === "required";
+  if (signsRequests) {
+    if (!asks) refuse("signedRequests", "a client that asks no users sends no requests to sign", "remove it");
+    if (isPublic || source.tls !== undefined || source.secrets !== undefined)
+      refuse("signedRequests", "a client without keys cannot sign its requests", "give it `keys` or a `jwksUri`");
+    if (grants.includes("device_code"))
+      refuse(
+        "signedRequests",
+        "what a device asks for cannot be signed, so `device_code` would be a way around",
+        "remove `device_code` from `grants`",
+      );
+  }
   const isDefault = grants.length === 1 && grants[0] === "client_credentials";
   return {
     ...(isDefault ? {} : { grantTypes: [...new Set(grants)].map((grant) => longNames.get(grant) ?? grant) }),
     ...(isPublic ? { isPublic } : {}),
     ...(redirectUris.length === 0 ? {} : { redirectUris }),
+    ...(signsRequests ? { signsRequests } : {}),
   };
 }

@@ -60,6 +60,7 @@ test("grants, redirect URIs and keys of a client fit together, or it is not serv
   assert.deepEqual(findings(`{ client: portal, grants: [authorization_code, refresh_token], ${asks} }`), []);
   assert.deepEqual(findings(`{ client: portal, public: true, grants: [authorization_code], ${asks} }`), []);
   assert.deepEqual(findings("{ client: portal, public: true, grants: [device_code, refresh_token] }"), []);
+  assert.deepEqual(findings(`{ client: portal, grants: [authorization_code], ${asks}, signedRequests: required }`), []);
   for (const [identity, said] of [
     [
       "{ client: portal, grants: [device_code], redirectUris: [https://portal.example/callback] }",
@@ -80,6 +81,19 @@ test("grants, redirect URIs and keys of a client fit together, or it is not serv
     [
       "{ client: portal, grants: [authorization_code], redirectUris: [http://portal.example/callback] }",
       /read on its way/,
+    ],
+    [`{ client: portal, signedRequests: required }`, /asks no users/],
+    [
+      `{ client: portal, public: true, grants: [authorization_code], ${asks}, signedRequests: required }`,
+      /without keys cannot sign/,
+    ],
+    [
+      `{ client: portal, grants: [authorization_code], ${asks}, tls: { trust: mesh, dns: portal.example }, signedRequests: required }`,
+      /without keys cannot sign/,
+    ],
+    [
+      `{ client: portal, grants: [authorization_code, device_code], ${asks}, signedRequests: required }`,
+      /a way around/,
     ],
     ["{ client: portal, grants: [implicit] }", /./],
   ] as const) {
