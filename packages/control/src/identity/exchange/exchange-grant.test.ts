@@ -418,6 +418,18 @@ forEachDialect((_dialect, open) => {
       await refused(ask(outside({ jti: "leaked" })), "subject-revoked");
     });
 
+    test("attack: who acts in a token of an outside issuer is not lost in an exchange, nor taken for a client of ours", async () => {
+      const nameOf = (sub: string) => outsideSubject(realm, sub, { sha256 });
+      const answer = await ask(outside({ act: { sub: "orders", act: { sub: "robot" } } }));
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      const acts = { sub: nameOf("orders"), act: { sub: nameOf("robot") } };
+      assert.deepEqual(claimsOf(answer).act, { sub: "orders", act: acts });
+      const chain = (depth: number): object => ({ sub: `a${depth}`, ...(depth > 1 ? { act: chain(depth - 1) } : {}) });
+      await refused(ask(outside({ act: chain(8) })), "exchange-depth");
+      for (const act of ["robot", null, {}, { sub: "robot", client_id: "x" }, { sub: 1 }, chain(9)])
+        await refused(ask(outside({ act })), "subject-actor");
+    });
+
     test("attack: a token without an id is one token in every spelling of its signature", () => {
       const [signed = ""] = /^.*(?=\.)/.exec(outside()) ?? [];
       const id = (text: string) => outsideTokenId({ issuer: realm, jti: undefined, text }, { sha256 });

@@ -2,7 +2,9 @@
 // Trusts the shared verifiers. docs/identity/token-exchange.md "Who may exchange what", RFC 8693 §2.1, §3.
 import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { Actor } from "@sallyport/protocol/principal.ts";
 import { checkTimes, readAccessToken, type SignedAccessToken } from "@sallyport/protocol/token/access-token.ts";
+import { claimActor } from "@sallyport/protocol/token/claim-types.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import { outsideSubject, outsideTokenId } from "@sallyport/protocol/token/outside-subject.ts";
@@ -55,6 +57,7 @@ export async function readSubjectToken(
   if (read.kind === "refused") return refused(`subject-${read.code}`);
   if (sent.type === accessTokenUrn && !accessKinds.has(read.issuer.rules.kind)) return refused("subject-token-type");
   const subject = outsideOf(read, sent.token);
+  if (subject === null) return refused("subject-actor");
   const { iat } = read.token.claims;
   // Else whoever was revoked would go on with the token of before, exchanged for one that is younger than the revocation.
   if (await ports.isRevoked({ kind: "outside", subject: subject.sub, id: subject.id, iat }))
@@ -99,8 +102,12 @@ function ownOf({ claims }: SignedAccessToken): SubjectToken {
   };
 }
 
-function outsideOf({ issuer, token }: Extract<OutsideReading, { kind: "read" }>, text: string): SubjectToken {
+/** null: it says who acts in a form that we could not pass on, so whoever acts would be lost. */
+function outsideOf({ issuer, token }: Extract<OutsideReading, { kind: "read" }>, text: string): SubjectToken | null {
   const { iss, sub, jti, scope, exp, jkt, x5t, mayAct } = token.claims;
+  const said = token.members["act"];
+  const actor = claimActor(said);
+  if (said !== undefined && actor === undefined) return null;
   return {
     from: issuer.config.id,
     sub: outsideSubject(iss, sub, { sha256 }),
@@ -110,8 +117,15 @@ function outsideOf({ issuer, token }: Extract<OutsideReading, { kind: "read" }>,
     expiresAtMs: exp * 1000,
     id: outsideTokenId({ issuer: iss, jti, text }, { sha256 }),
     gid: [],
+    ...(actor === undefined ? {} : { act: actorOutside(iss, actor) }),
     ...(jkt === undefined ? {} : { jkt }),
     ...(x5t === undefined ? {} : { x5t }),
     ...(mayAct === undefined ? {} : { mayAct }),
   };
+}
+
+/** Under names of ours, as its subject: an actor there is nobody's client here. */
+function actorOutside(issuer: string, { sub, act }: Actor): Actor {
+  const name = outsideSubject(issuer, sub, { sha256 });
+  return { sub: name, ...(act === undefined ? {} : { act: actorOutside(issuer, act) }) };
 }

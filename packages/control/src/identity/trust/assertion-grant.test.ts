@@ -10,7 +10,7 @@ import * as oauth from "oauth4webapi";
 import type { IssuerConfig } from "../../registry/config/estate.ts";
 import { clock, random, startEstate, type TestEstate } from "../estate.test-support.ts";
 import { type ExchangeCommands, isRevokedIn } from "../exchange/revoked.ts";
-import { assertion, dpopProof, send, type TestAnswer } from "../issuer.test-support.ts";
+import { assertion, dpopProof, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
 import type { IdentityCommands } from "../store.ts";
 import { jwtBearer, jwtBearerGrantType } from "./assertion-grant.ts";
 import type { TrustCommands } from "./store.ts";
@@ -280,6 +280,17 @@ forEachDialect((_dialect, open) => {
       );
       await refused(ask(outside, { client_id: "analytics" }), "assertion-client");
       assert.equal((await ask(outside, { client_id: "orders" })).status, 200);
+    });
+
+    test("attack: a stolen token that is bound to a key is traded for nothing without it, one that somebody else acts with not at all", async () => {
+      const thumbprint = (of: TestKey) => ({ cnf: { jkt: of.kid } });
+      const stolen = claimsOf(thumbprint(testKey()));
+      await refused(ask(jwt(stolen)), "assertion-binding");
+      await refused(ask(jwt(claimsOf({ cnf: { "x5t#S256": testKey().kid } }))), "assertion-binding");
+      const both = { cnf: { jkt: on.estate.holder.kid, "x5t#S256": testKey().kid } };
+      await refused(ask(jwt(claimsOf(both))), "assertion-binding");
+      assert.equal((await ask(jwt(claimsOf(thumbprint(on.estate.holder))))).status, 200, "its holder");
+      await refused(ask(jwt(claimsOf({ act: { sub: "somebody-else" } }))), "assertion-actor");
     });
 
     test("attack: a token that was revoked, by its id or with its subject, is traded for none that is younger than the revocation", async () => {

@@ -10,7 +10,7 @@ import type { Directory, IdentityClient } from "../directory.ts";
 import type { OutsideRevocable } from "../exchange/revoked.ts";
 import { replayKey } from "../replay.ts";
 import { type GrantAnswer, type GrantRefusal, type GrantRequest, type OpenGrant, refuseGrant } from "../seams.ts";
-import { burnProof, checkPossession, type GrantPorts, giveToken } from "../token-grant.ts";
+import { burnProof, checkPossession, type GrantPorts, giveToken, type Possession } from "../token-grant.ts";
 import type { OutsideReading, TrustedIssuer, TrustedIssuers } from "./trusted-issuers.ts";
 
 export const jwtBearerGrantType = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -53,6 +53,7 @@ async function grantForAssertion(
   const { client } = asserted;
   const possession = checkPossession(request, client.certificates, now, ports);
   if (possession.kind === "error") return { ...possession, client: client.id };
+  if (!isHolder(asserted.token, possession)) return { ...unacceptable("assertion-binding"), client: client.id };
   const verdict = decideIssuance({
     issuer: request.issuer,
     client,
@@ -91,6 +92,8 @@ async function readAssertion(
   if (assertion === undefined) return refuseGrant("invalid_request", "assertion-missing", "send one assertion");
   const read = await trusted.read(assertion, now);
   if (read.kind === "refused") return unacceptable(`assertion-${read.code}`);
+  // Who acts would be lost, and the subject itself be taken for who asks.
+  if (read.token.members["act"] !== undefined) return unacceptable("assertion-actor");
   const mapped = mapOutsideToken(read.token, read.issuer.config.systems);
   if (mapped.kind === "unmapped") return unacceptable(`assertion-${mapped.why}`);
   const client = clientOf(directory, mapped.to.system);
@@ -100,6 +103,12 @@ async function readAssertion(
   // Else what gateways refuse would be traded for a token that is younger than the revocation.
   if (await isRevoked(revocableOf(read, assertion))) return unacceptable("assertion-revoked");
   return { kind: "asserted", client, issuer: read.issuer, token: read.token };
+}
+
+/** A token that is bound to a key or a certificate is worth nothing to who does not hold it, and what comes of it is bound to the same. */
+function isHolder({ claims: { jkt, x5t } }: SignedOutsideToken, { binding }: Possession): boolean {
+  if (jkt !== undefined && !(binding.kind === "dpop" && binding.jkt === jkt)) return false;
+  return x5t === undefined || (binding.kind === "mtls" && binding.x5t === x5t);
 }
 
 function revocableOf({ issuer, token }: Extract<OutsideReading, { kind: "read" }>, text: string): OutsideRevocable {
