@@ -143,7 +143,8 @@ function refusalFix(
   error: string,
   { client, system, way }: Pick<CallClientOptions, "way" | "client" | "system">,
 ): string {
-  const why = `sallyport why --from ${client} --op ${system}:<operation>`;
+  const where = way.environment === "production" ? "" : ` --environment ${way.environment}`;
+  const why = `sallyport why --from ${client} --op token:issue --for ${system}${where}`;
   switch (error) {
     case "invalid_client":
       return `the public half of this key is not declared for client ${client} in ${way.environment}: identity.keys of its system`;

@@ -75,14 +75,15 @@ export function whyCommand(program: Command, connect: Connect): void {
         throw new CommandEnd(
           exitCode.badUse,
           `"${odd.slice(0, 64)}" is not the id of a crossing`,
-          "copy the correlationId of the problem document, or the Sallyport-Crossing header, for example gw-1-01KAMZZZZZ0000000000000000",
+          "copy the correlationId of the problem document, the Sallyport-Crossing header, or the Sallyport-Record header of a token refusal, for example gw-1-01KAMZZZZZ0000000000000000",
         );
       await explainCrossings(ids, await connect(command));
     });
 }
 
 const examples = `
-The id is the correlationId of the problem document and the Sallyport-Crossing header of every answer.
+The id is the correlationId of the problem document and the Sallyport-Crossing header of every answer; for a
+token that was refused, the Sallyport-Record header of the token endpoint's answer.
 
 Examples:
   sallyport why gw-1-01KAMZZZZZ0000000000000000

@@ -68,3 +68,12 @@ test("a token that a policy refused is told with grant, operations, policy, file
   assert.match(text, /^fix +refunds-need-a-passkey forbids it: change the policy at policies\/tokens\.cedar:7/m);
   assert.match(text, /^decision\.client +portal$/m);
 });
+
+test("a refused exchange, whose record is a code and no more, is told with what to do", () => {
+  const refusedWith = (code: string) => {
+    const leaf = JSON.stringify({ v: 2, t: "issuance", verdict: "deny", code, grantType: "token-exchange" });
+    return crossingWords(readReport({ id: "control-1", node: "control", leaves: [leaf], decision: null })).join("\n");
+  };
+  assert.match(refusedWith("exchange-scope"), /^fix {8}.*write carries/m);
+  assert.doesNotMatch(refusedWith("constructor"), /^fix/m);
+});

@@ -2,6 +2,7 @@
 // Trusts control, which opened them. Pure.
 import { oneLine } from "../terminal.ts";
 import { type DenialExplained, explainDenial, type Facts } from "./explain-denial.ts";
+import { issuanceFix } from "./issuance-fixes.ts";
 
 export interface CrossingReport {
   readonly id: string;
@@ -55,6 +56,8 @@ export function crossingWords(read: CrossingRead): readonly string[] {
     if (Array.isArray(all) && all.length > 0) lines.push(row(name, all.join(", ")));
   }
   lines.push(...denialWords(read.denial));
+  const fix = read.denial === null && decided["t"] === "issuance" ? issuanceFix(decided["code"]) : null;
+  if (fix !== null) lines.push(row("fix", fix));
   for (const leaf of read.leaves) {
     if ("outcome" in leaf)
       lines.push(

@@ -162,6 +162,15 @@ test("binding: never unbound, kept means the very key of the subject token, rebo
   assert.equal(verdict.kind === "refuse" ? verdict.code : "", "exchange-binding");
 });
 
+test("a subject token that brings nothing here is told so, not that its client asked for too much", () => {
+  const said = (over: Over) => {
+    const verdict = decideExchange(requestOf(over));
+    return verdict.kind === "refuse" ? verdict.description : "";
+  };
+  assert.match(said({ subject: { scopes: ["orders:order.ship"] } }), /subject token brings nothing/);
+  assert.match(said({ request: { scope: "billing:invoice.void" } }), /scope goes beyond/);
+});
+
 test("the scope table: own without and with scope, outside with and without carries, and a request never quietly narrowed", () => {
   const read = "billing:invoice.read";
   const carries = { "orders:order.ship": [read], "invoices.read": [read] };

@@ -203,6 +203,12 @@ function scopeOf(
   if (asked === "malformed")
     return refuse("invalid_scope", "scope-malformed", "scope must be operation names separated by single spaces");
   const scopes = asked ?? [...ceiling];
+  if (ceiling.size === 0)
+    return refuse(
+      "invalid_scope",
+      "exchange-scope",
+      "the subject token brings nothing that the grant and the exchange rule allow at this resource: its scope is for something else",
+    );
   if (scopes.length === 0 || scopes.some((scope) => !ceiling.has(scope)))
     return refuse(
       "invalid_scope",
