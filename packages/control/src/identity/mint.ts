@@ -55,6 +55,8 @@ export interface SubjectFacts {
   readonly amr?: readonly string[];
   /** Seconds since the epoch. */
   readonly authTime?: number;
+  /** Was the user's browser seen before this log-in? For policies; in no token. */
+  readonly device?: "known" | "new";
 }
 
 export interface MintedToken {

@@ -21,6 +21,7 @@ const tokenPart = z.strictObject({
     .prefault("client_credentials"),
   address: z.union([z.ipv4(), z.ipv6()]).optional(),
   amr: z.array(z.string().max(64)).max(16).optional(),
+  device: z.enum(["known", "new"]).optional(),
   subjectIssuer: id().optional(),
   depth: z.int().min(1).max(8).prefault(1),
 });

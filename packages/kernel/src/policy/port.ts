@@ -69,6 +69,8 @@ export interface TokenContext {
   readonly amr?: readonly string[];
   /** Seconds since the epoch. */
   readonly authTime?: number;
+  /** Of `token:issue`: was the browser of the log-in seen with this user before it? */
+  readonly device?: "known" | "new";
   /** Whose token or assertion was brought: `own`, or the id of a trusted issuer. */
   readonly subjectIssuer?: string;
   /** The rest is of exchanges. */

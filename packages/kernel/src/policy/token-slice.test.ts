@@ -96,6 +96,8 @@ test("attack: a forbid hidden by an attribute that nothing has, a word that neve
     ["when { principal has regoin }", /principal\.regoin/],
     ["when { resource has teir }", /resource\.teir/],
     ['when { context.grantType == "refresh" }', /never "refresh"/],
+    ['when { context has device && context.device == "unknown" }', /never "unknown"/],
+    ['when { context has as && context.as == "impersonate" }', /context\.as/],
     ['when { ["dpop", "bearer"].contains(context.binding) }', /never "bearer"/],
     [
       'when { context.operations.contains("billing:invoice.repay") }',

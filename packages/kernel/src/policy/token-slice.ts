@@ -25,7 +25,7 @@ export interface TokenSliceInput {
   readonly policies: readonly PolicyFile[];
 }
 
-const issueShape: Shape = {
+const commonShape: Shape = {
   integrations: { type: "strings", required: true },
   environment: { type: "string", required: true },
   grantType: { type: "string", required: true },
@@ -44,9 +44,10 @@ const issueShape: Shape = {
 
 /** Contexts of the token actions as policies see them (TokenContext of port.ts). */
 export const tokenContextShapes: Readonly<Record<TokenAction, Shape>> = {
-  "token:issue": issueShape,
+  // A token that is exchanged says nothing of a browser.
+  "token:issue": { ...commonShape, device: { type: "string", required: false } },
   "token:exchange": {
-    ...issueShape,
+    ...commonShape,
     subject: { type: "string", required: true },
     subjectIssuer: { type: "string", required: true },
     as: { type: "string", required: true },
@@ -67,6 +68,7 @@ const vocabularies: Readonly<Record<string, readonly string[]>> = {
     "assertion",
   ],
   binding: ["dpop", "mtls", "none"],
+  device: ["known", "new"],
   as: ["delegate", "impersonate"],
 };
 
@@ -152,7 +154,8 @@ function unknownAttributes(policy: PolicyJson, input: TokenSliceInput): readonly
   const read = namesRead([policy]);
   const ofSystems = new Set([input.provider, ...input.callers].flatMap(({ attributes }) => Object.keys(attributes)));
   // A policy about both actions may read what only one of them has.
-  const ofContext = new Set(Object.keys(tokenContextShapes["token:exchange"]));
+  const about = tokenActions.filter((action) => isAboutToken(policy, action));
+  const ofContext = new Set(about.flatMap((action) => Object.keys(tokenContextShapes[action])));
   const unknown = (area: "principal" | "resource" | "context", known: ReadonlySet<string>) =>
     [...read[area]].filter((name) => !known.has(name)).map((name) => `${area}.${name}`);
   return [

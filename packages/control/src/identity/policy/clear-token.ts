@@ -68,6 +68,7 @@ export function contextOf(decided: DecidedToken): Omit<TokenContext, "environmen
     ...(subject?.acr === undefined ? {} : { acr: subject.acr }),
     ...(subject?.amr === undefined ? {} : { amr: subject.amr }),
     ...(subject?.authTime === undefined ? {} : { authTime: subject.authTime }),
+    ...(subject?.device === undefined ? {} : { device: subject.device }),
     ...(subjectIssuer === undefined ? {} : { subjectIssuer }),
     ...(as === undefined
       ? {}

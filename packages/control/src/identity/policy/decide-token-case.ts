@@ -25,6 +25,8 @@ export interface TokenCase {
   readonly amr?: readonly string[] | undefined;
   /** Seconds since the epoch. */
   readonly authTime?: number | undefined;
+  /** Of no account in an exchange. */
+  readonly device?: "known" | "new" | undefined;
   readonly subjectIssuer?: string | undefined;
   /** Exchanges behind the new token, this one included. */
   readonly depth: number;
@@ -126,12 +128,13 @@ function commonOf(one: TokenCase, client: IdentityClient): Pick<DecidedToken, "c
   };
 }
 
-function subjectOf({ subject = subjectOfTests, acr, amr, authTime }: TokenCase) {
+function subjectOf({ subject = subjectOfTests, acr, amr, authTime, device }: TokenCase) {
   return {
     id: subject,
     ...(acr === undefined ? {} : { acr }),
     ...(amr === undefined ? {} : { amr }),
     ...(authTime === undefined ? {} : { authTime }),
+    ...(device === undefined ? {} : { device }),
   };
 }
 

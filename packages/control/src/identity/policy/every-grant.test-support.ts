@@ -1,5 +1,6 @@
 // Promises an issuer that serves every grant type over an estate read from files, with policies that can be changed while it runs. Trusts nothing outside
 // the test. Used by *.test.ts of this folder only.
+
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
@@ -19,7 +20,7 @@ import { tokenExchange } from "../exchange/exchange-grant.ts";
 import { type ExchangeCommands, isRevokedIn } from "../exchange/revoked.ts";
 import { accessTokenUrn } from "../exchange/subject-token.ts";
 import { dpopProof, send, type TestAnswer, type TestKey, testKey } from "../issuer.test-support.ts";
-import type { AuthorizationDesk, DeviceDesk } from "../oauth/interaction.ts";
+import type { AuthorizationDesk, DeviceDesk, LoginResult } from "../oauth/interaction.ts";
 import { createOAuth } from "../oauth/parts.ts";
 import {
   codeFor,
@@ -97,7 +98,7 @@ export interface EveryGrant {
   /** Takes up the estate with these policy files, and whatever other files are changed. */
   take(policies: Readonly<Record<string, string>>, changed?: Readonly<Record<string, string>>): void;
   clientCredentials(over?: Readonly<Record<string, string>>): Promise<TestAnswer>;
-  code(): Promise<TestAnswer>;
+  code(subject?: Partial<LoginResult["subject"]>): Promise<TestAnswer>;
   refresh(token: string, holder?: TestKey): Promise<TestAnswer>;
   /** Begun, allowed and asked for. */
   device(): Promise<TestAnswer>;
@@ -251,7 +252,7 @@ function askingAs(portal: Portal, devices: DeviceDesk): Omit<EveryGrant, "portal
   return {
     clientCredentials: (over = {}) =>
       post({ grant_type: "client_credentials", resource: portal.resource("billing"), ...over }),
-    code: async () => redeem(portal, await codeFor(portal)),
+    code: async (subject) => redeem(portal, await codeFor(portal, {}, login(subject))),
     refresh: (token, holder) => refreshWith(portal, token, holder === undefined ? {} : { holder }),
     device: async () => {
       const asked = new URLSearchParams({ resource: portal.resource("orders") });

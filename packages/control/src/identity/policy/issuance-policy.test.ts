@@ -9,6 +9,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import { testRecipient } from "../estate.test-support.ts";
 import { type TestAnswer, testKey } from "../issuer.test-support.ts";
+import type { LoginResult } from "../oauth/interaction.ts";
 import {
   ciAssertion,
   type EveryCommands,
@@ -52,9 +53,9 @@ forEachDialect((_dialect, open) => {
       assert.equal(answer.headers["sallyport-record"], leaf?.id, "what the client's operator looks up");
       return leaf ?? assert.fail("one record");
     };
-    const grantOf = async () => {
+    const grantOf = async (subject: Partial<LoginResult["subject"]> = {}) => {
       on.take({});
-      const answer = await on.code();
+      const answer = await on.code(subject);
       assert.equal(answer.status, 200, answer.text);
       return { access: String(answer.body["access_token"]), refresh: String(answer.body["refresh_token"]) };
     };
@@ -317,6 +318,18 @@ exchange:
         ),
       });
       await refused(on.jwtBearer(), { error: "invalid_grant" });
+    });
+
+    test("a browser that was not seen before can be kept from getting tokens, at the code and at each refresh; no token says which it was", async () => {
+      const known = await grantOf({ device: "known" });
+      const fresh = await grantOf({ device: "new" });
+      on.records();
+      on.take({ [file]: forbid("issue", 'when { context has device && context.device == "new" }') });
+      await refused(on.refresh(fresh.refresh), { error: "invalid_grant" });
+      assert.equal(text(await on.refresh(known.refresh)), "200");
+      assert.equal(text(await on.clientCredentials()), "200");
+      for (const { access } of [known, fresh])
+        assert.ok(!Buffer.from(access.split(".")[1] ?? "", "base64url").includes("device"));
     });
 
     test("a policy about operations alone, or about another provider, says nothing about a token", async () => {

@@ -114,14 +114,14 @@ async function decideDevice(parts: PeopleParts, devices: DeviceDesk, visit: Post
     return sendPage(res, deviceOver);
   const pending = await devices.asked(held.device);
   if (pending === null) return sendPage(res, deviceOver);
-  const { user, sid, acr, amr, authTime } = session;
+  const { user, sid, acr, amr, authTime, device } = session;
   if (form.get("answer") !== "allow")
     return sendPage(res, (await devices.refuse(pending.id, user)) ? notConnected : deviceOver);
   if (judge(session, pending, parts.clock.now()).kind !== "met") return sendPage(res, deviceOver);
   // Before the grant: a client that is not noted here would not be told when the session ends.
   if (!(await store.run("noteSessionClient", { tenant, environment, sid, client: pending.client })))
     return sendPage(res, deviceOver);
-  const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000) };
+  const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000), device };
   const isAllowed = await devices.allow(pending.id, { subject, scopes: pending.scopes });
   sendPage(res, isAllowed ? connected : deviceOver);
 }

@@ -183,11 +183,11 @@ async function allow(
   { pending, session }: { readonly pending: PendingAuthorization; readonly session: SessionFacts },
 ): Promise<void> {
   const { tenant, environment, store } = parts;
-  const { user, sid, acr, amr, authTime } = session;
+  const { user, sid, acr, amr, authTime, device } = session;
   // Before the code: a client that is not noted here would not be told when the session ends.
   if (!(await store.run("noteSessionClient", { tenant, environment, sid, client: pending.client })))
     return sendPage(visit.res, flowOver);
-  const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000) };
+  const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000), device };
   await finish(parts, visit, (desk, cookie) => desk.allow(pending.id, cookie, { subject, scopes: pending.scopes }));
 }
 
