@@ -269,6 +269,20 @@ test("passkey of another origin is refused at the page, and so is one that was r
   );
 });
 
+test("attack: whoever came in by a stolen passkey is out when it is removed", async () => {
+  const { device, browser, user } = await withPasskey(nameOf());
+  await store.run("setPassword", { ...place, user, password: "$argon2id$", right: { kind: "session" }, actor: "a" });
+  const thief = at.browser();
+  const page = await thief.get(`${base}/login`);
+  const response = device.login(ceremony(page, "/login/passkey"));
+  assert.equal((await thief.submit(page, "/login/passkey", { response })).location, `${base}/account`);
+  const account = await browser.get(`${base}/account`);
+  const removed = await browser.submit(account, "/account/passkey/remove", { id: device.id });
+  assert.match(removed.text, /removed, and your other sessions were ended/);
+  assert.equal((await thief.get(`${base}/account`)).status, 303);
+  assert.equal((await browser.get(`${base}/account`)).status, 200, "not who did it");
+});
+
 test("CSRF: a form of another site, of another browser, or without its token changes nothing", async () => {
   const { browser, user } = await at.enrol(nameOf(), password);
   const account = await browser.get(`${base}/account`);

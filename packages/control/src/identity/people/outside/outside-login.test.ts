@@ -286,6 +286,35 @@ test("attack: a connection that was begun in one session does not end in another
     assert.deepEqual(await store.run("listLinks", { ...place, user }), []);
 });
 
+test("attack: what the provider and its logs see of a way (state) names no session, no provider's id and nothing that opens", async () => {
+  const { browser, user } = await person();
+  const account = await browser.get(`${base}/account`);
+  const connecting = await browser.submit(account, "/account/connect", { provider: "corp" });
+  const ways = [connecting.location ?? "", (await leave(at.browser(), "corp", `${base}/login?flow=device`)).href];
+  const sids = (await store.run("listSessions", { ...place, user })).map(({ sid }) => sid);
+  for (const way of ways) {
+    const state = new URL(way).searchParams.get("state") ?? "";
+    const seen = `${state} ${Buffer.from(state, "base64url").toString("latin1")}`;
+    const nested = Buffer.from(/"([A-Za-z0-9_-]+)"/.exec(seen)?.[1] ?? "", "base64url").toString("latin1");
+    for (const word of [...sids, "device", "corp", "startedAt"])
+      assert.equal(`${seen} ${nested}`.includes(word), false, `${word} can be read`);
+  }
+  const back = own(await corp.through(ways[1] ?? ""));
+  assert.equal((await at.browser().get(back)).status, 400, "and it leads nowhere without its cookie");
+});
+
+test("attack: whoever came in by an account is out when it is disconnected", async () => {
+  const { browser, user } = await person();
+  corp.person = { subject: `planted-${user}` };
+  await link(user, "corp", corp.person.subject);
+  const thief = at.browser();
+  assert.equal((await signInAtCorp(thief)).location, `${base}/account`);
+  const done = await browser.submit(await browser.get(`${base}/account`), "/account/disconnect", { provider: "corp" });
+  assert.match(done.text, /disconnected, and your other sessions were ended/);
+  assert.equal(await isSignedIn(thief), false);
+  assert.equal(await isSignedIn(browser), true, "not who did it");
+});
+
 test("attack: another site's form begins no log-in, and a link cannot", async () => {
   const browser = at.browser();
   const login = await browser.get(`${base}/login`);

@@ -158,7 +158,7 @@ export async function again(parts: PeopleParts, visit: Visit, owner: Owner, done
   await showAccount(parts, visit, { ...owner, user: user ?? owner.user }, { done });
 }
 
-async function endOthers(parts: PeopleParts, { user, session }: Owner, why: string): Promise<void> {
+export async function endOthers(parts: PeopleParts, { user, session }: Owner, why: string): Promise<void> {
   const { tenant, environment, store } = parts;
   const ended = await store.run("endUserSessions", {
     tenant,
@@ -232,7 +232,11 @@ async function removePasskey(parts: PeopleParts, visit: Posted, owner: Owner): P
     id: visit.form.get("id") ?? "",
     actor: `user:${owner.user.id}`,
   });
-  if (removed.kind !== "last-way-in") return again(parts, visit, owner, "The passkey was removed.");
+  if (removed.kind !== "last-way-in") {
+    // Whoever came in by it is out.
+    if (removed.kind === "removed") await endOthers(parts, owner, "passkey-removed");
+    return again(parts, visit, owner, "The passkey was removed, and your other sessions were ended.");
+  }
   await showAccount(parts, visit, owner, {
     error: "This is your only way to sign in. Set a password or add a passkey first.",
     status: 400,

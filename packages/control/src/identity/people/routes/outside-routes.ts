@@ -1,6 +1,6 @@
 // Promises the way through a provider outside and back: begun by a form of ours, in this browser, for this provider, and come back from once. Who somebody is
 // here follows from the issuer and the subject alone. Trusts provider-client.ts for the answer. docs/identity/outside-login.md, RFC 9207, RFC 9700 §4.4.
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import type { IssuerRoute } from "../../seams.ts";
 import { type ThrottleTake, throttleRules } from "../decide-throttle.ts";
 import { digestOf, makeSecret, makeUserId } from "../one-time-secrets.ts";
@@ -10,7 +10,7 @@ import { cookieOf, setCookie } from "../pages/browser-request.ts";
 import { messagePage, sendPage, sendRedirect } from "../pages/page.ts";
 import { proveSession } from "../sessions.ts";
 import { base32 } from "../totp.ts";
-import { again, changing, type Owner, ownerOf, placeOf, showAccount } from "./account-routes.ts";
+import { again, changing, endOthers, type Owner, ownerOf, placeOf, showAccount } from "./account-routes.ts";
 import { holderOf, linkOver, refuseLink } from "./enrol-routes.ts";
 import { continueFlow, pendingOf } from "./flow-routes.ts";
 import { flowOf, getRoute, type PeopleParts, type Posted, postRoute, type Visit } from "./visit.ts";
@@ -87,6 +87,15 @@ function secretsOf(secret: string, state: string): Secrets {
   return { state, nonce: derived(secret, "nonce"), verifier: derived(secret, "verifier") };
 }
 
+/**
+ * On and off. The provider, its logs and the browser's history see `state`, and whoever knows the id of an authorization request can answer it. The key is of
+ * this way alone, so it hides one text; that nothing was changed is what the seal around it says.
+ */
+function veil(secret: string, bytes: Uint8Array): Buffer {
+  const cipher = createCipheriv("aes-256-ctr", Buffer.from(derived(secret, "way"), "base64url"), Buffer.alloc(16));
+  return Buffer.concat([cipher.update(bytes), cipher.final()]);
+}
+
 const bindingOf = (secret: string) => ({ purpose: "outside", browser: digestOf("browser", secret) }) as const;
 
 async function begin(parts: PeopleParts, visit: Posted, { id, again, flow, connects, enrols }: Begun): Promise<void> {
@@ -94,7 +103,8 @@ async function begin(parts: PeopleParts, visit: Posted, { id, again, flow, conne
   if (client === null) return notPossible(parts, visit, "provider-unknown");
   const secret = makeSecret(parts.random);
   const way: Way = { provider: id, flow, connects, enrols, startedAt: again ? parts.clock.now() : null };
-  const state = parts.values.seal(bindingOf(secret), way, wayLifetimeMs);
+  const hidden = veil(secret, Buffer.from(JSON.stringify(way))).toString("base64url");
+  const state = parts.values.seal(bindingOf(secret), hidden, wayLifetimeMs);
   try {
     const to = { ...secretsOf(secret, state), redirectUri: redirectUri(parts, id), again };
     const location = await client.begin(to);
@@ -140,9 +150,10 @@ async function comeBack(parts: PeopleParts, visit: Visit, id: string): Promise<v
   const secret = cookieOf(req, cookieName(parts));
   const state = query.get("state") ?? "";
   const opened = secret === null ? null : values.open(bindingOf(secret), state);
-  const way = opened?.payload as Way | undefined; // as: sealed above from this shape
-  if (client === null || secret === null || opened === null || way?.provider !== id)
-    return notPossible(parts, visit, "provider-state");
+  if (client === null || secret === null || opened === null) return notPossible(parts, visit, "provider-state");
+  // as: sealed above from this shape
+  const way = JSON.parse(veil(secret, Buffer.from(opened.payload as string, "base64url")).toString()) as Way;
+  if (way.provider !== id) return notPossible(parts, visit, "provider-state");
   const takes: readonly ThrottleTake[] = [{ key: `s:${request.source}`, rule: throttleRules.source }];
   if ((await store.run("takeAttempt", { tenant, environment, takes })) !== null)
     return notPossible(parts, visit, "login-throttled");
@@ -254,7 +265,11 @@ async function disconnect(parts: PeopleParts, visit: Posted, owner: Owner): Prom
   const provider = visit.form.get("provider") ?? "";
   const actor = `user:${owner.user.id}`;
   const outcome = await parts.store.run("unlinkUser", { ...placeOf(parts, owner), provider, actor });
-  if (outcome !== "last-way-in") return again(parts, visit, owner, "It was disconnected.");
+  if (outcome !== "last-way-in") {
+    // Whoever came in by it is out.
+    if (outcome === "unlinked") await endOthers(parts, owner, "disconnected");
+    return again(parts, visit, owner, "It was disconnected, and your other sessions were ended.");
+  }
   const error = "This is your only way to sign in. Set a password or add a passkey first.";
   await showAccount(parts, visit, owner, { error, status: 400 });
 }
