@@ -203,15 +203,16 @@ const touchSession: Command<Place & { readonly digest: string; readonly idleMs: 
   },
 };
 
-/** A client that was given tokens of this session: it is told when the session ends. False: it is over. */
+/** A client that was given tokens of this session: it is told when the session ends. False: it is over, or has 64 others. */
 const noteSessionClient: Command<Place & { readonly sid: string; readonly client: string }, boolean> = {
   audit: { bookkeeping: "who is told of an end; the token is its own record" },
   *body(input, { now }) {
     const { tenant, environment, sid, client } = input;
     if ((yield* findAlive(input, { sid }, now)) === null) return false;
+    // Those that are noted already have their place.
     const [count] = yield {
-      sql: `SELECT count(*) AS n FROM people_session_client WHERE ${inPlace} AND sid = ?`,
-      params: [tenant, environment, sid],
+      sql: `SELECT count(*) AS n FROM people_session_client WHERE ${inPlace} AND sid = ? AND client <> ?`,
+      params: [tenant, environment, sid, client],
     };
     if (Number(count?.["n"] ?? 0) >= clientsMax) return false;
     yield {

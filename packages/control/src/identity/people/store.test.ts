@@ -221,6 +221,15 @@ forEachDialect((_dialect, open) => {
     );
   });
 
+  test("attack: a session that was filled with clients still serves those it has", async () => {
+    const { user } = await someone();
+    const { sid } = await started(user);
+    const note = (client: string) => store.run("noteSessionClient", { ...place, sid, client });
+    for (let n = 0; n < 64; n += 1) assert.equal(await note(`client-${n}`), true);
+    assert.equal(await note("one-more"), false);
+    assert.equal(await note("client-0"), true);
+  });
+
   test("a session that ends takes the grants made in it along, and a disabled user all of theirs: nothing can be refreshed any more", async () => {
     const { user } = await someone();
     const [first, second] = [await started(user), await started(user)];
@@ -338,6 +347,15 @@ forEachDialect((_dialect, open) => {
     assert.equal(await store.run("isKnownDevice", { ...place, user, digest }), false);
     const [line] = (await store.run("listUsers", place)).filter((one) => one.id === user);
     assert.deepEqual([line?.password, line?.totp, line?.passkeys, line?.sessions], [false, false, 0, 0]);
+  });
+
+  test("attack: what a thief allowed in somebody's name is not allowed any more after a reset", async () => {
+    const { user } = await someone();
+    const consent = { ...place, user, client: "shop", providers: ["billing"], scopes: null };
+    await store.run("giveConsent", consent);
+    const link = { digest: `reset-${user}`, until: clock.now() + 60_000 };
+    await store.run("resetUser", { ...place, user, actor: "operator:test", reason: "taken over", link });
+    assert.equal(await store.run("hasConsent", consent), false);
   });
 
   test("guesses made at once are as slow as guesses made one after another", async () => {

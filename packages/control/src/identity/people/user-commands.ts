@@ -280,7 +280,7 @@ const resetUser: Command<
       params: where,
     };
     if (changed.length === 0) return false;
-    for (const table of ["people_passkey", "people_recovery", "people_device", "people_link"])
+    for (const table of ["people_passkey", "people_recovery", "people_device", "people_link", "people_consent"])
       yield { sql: `DELETE FROM ${table} WHERE ${ofUser}`, params: where };
     yield* endSessions(input, { why: "user-reset" }, context);
     yield* revokeSubject(input, context.now);
