@@ -24,6 +24,7 @@ const notices = (more: Partial<IntegrationConfig>, inputs: Partial<NoticeInputs>
     environments: [{ ...emptyEnvironment("staging"), integrations: [{ ...integration, ...more }] }],
     now,
     checkpointCopy: true,
+    issuers: new Map(),
     ...inputs,
   });
 
@@ -76,6 +77,7 @@ test("what observe and passthrough leave out is named however far its end is, an
     ],
     now,
     checkpointCopy: true,
+    issuers: new Map(),
   });
   assert.deepEqual(
     said.map(({ urgency, object, text }) => [urgency, object, text]),
@@ -97,13 +99,18 @@ test("a root certificate that ends is named by its bundle", () => {
     { name: "acme", roots: [certificatePem], declaredAt: { file: "trust/acme.yaml", line: 1, column: 1 } },
   ];
   const environments = [{ ...emptyEnvironment("staging"), trust }];
-  const [first] = decideNotices({ environments, now: Date.now() + 3_650 * day, checkpointCopy: true });
+  const [first] = decideNotices({
+    environments,
+    now: Date.now() + 3_650 * day,
+    checkpointCopy: true,
+    issuers: new Map(),
+  });
   assert.deepEqual([first?.object, first?.urgency, first?.file], ["trust/acme", "over", "trust/acme.yaml"]);
 });
 
 test("production that anybody may change alone, and a log without a copy of its checkpoints, are said; guarded ones are not", () => {
   const environment = { ...emptyEnvironment("production"), approval: "none" as const };
-  const open = decideNotices({ environments: [environment], now, checkpointCopy: false });
+  const open = decideNotices({ environments: [environment], now, checkpointCopy: false, issuers: new Map() });
   assert.deepEqual(
     open.map(({ urgency }) => urgency),
     ["standing", "standing"],
@@ -111,11 +118,36 @@ test("production that anybody may change alone, and a log without a copy of its 
   assert.match(open[0]?.fix ?? "", /approval: operator/);
   assert.match(open[1]?.fix ?? "", /--checkpoint-copy/);
   assert.deepEqual(
-    decideNotices({ environments: [{ ...environment, approval: "operator" }], now, checkpointCopy: true }),
+    decideNotices({
+      environments: [{ ...environment, approval: "operator" }],
+      now,
+      checkpointCopy: true,
+      issuers: new Map(),
+    }),
     [],
   );
   assert.deepEqual(
-    decideNotices({ environments: [{ ...environment, name: "staging" }], now, checkpointCopy: true }),
+    decideNotices({
+      environments: [{ ...environment, name: "staging" }],
+      now,
+      checkpointCopy: true,
+      issuers: new Map(),
+    }),
     [],
   );
+});
+
+test("passkeys that no browser would take are named: where signIn has them and the issuer is at an address", () => {
+  const said = (issuer: string, signIn: readonly string[] = ["passkey", "password"]) =>
+    decideNotices({
+      environments: [{ ...emptyEnvironment("staging"), people: { signIn, idleMs: 1, absoluteMs: 1 } }],
+      issuers: new Map([["staging", issuer]]),
+      ...{ now, checkpointCopy: true },
+    });
+  const [notice, ...others] = said("https://127.0.0.1:7440/main/staging");
+  assert.deepEqual([notice?.object, others.length], ["environment/staging", 0]);
+  assert.match(`${notice?.text} ${notice?.fix}`, /passkey.*--identity-url/);
+  assert.equal(said("https://[::1]:7440/main/staging").length, 1);
+  assert.deepEqual(said("https://localhost:7440/main/staging"), []);
+  assert.deepEqual(said("https://127.0.0.1:7440/main/staging", ["password"]), []);
 });

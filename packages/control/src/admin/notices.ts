@@ -1,6 +1,7 @@
 // Promises what an operator should do something about before it hurts: dates within 60, 30 and 7 days, and protections that are off.
 // Pure. Trusts the estate in force. Specified in docs/cli/status.md "Notices".
 import { X509Certificate } from "node:crypto";
+import { passkeyPlace } from "../identity/people/passkeys.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
 
 export type Urgency = "over" | "7 days" | "30 days" | "60 days" | "standing";
@@ -34,6 +35,8 @@ export interface NoticeInputs {
   readonly now: number;
   /** Checkpoints of control's own log are copied somewhere. */
   readonly checkpointCopy: boolean;
+  /** By environment. */
+  readonly issuers: ReadonlyMap<string, string>;
 }
 
 interface Dated {
@@ -43,12 +46,16 @@ interface Dated {
 }
 
 /** Everything to say, the nearest date first, what has no date last. */
-export function decideNotices({ environments, now, checkpointCopy }: NoticeInputs): readonly Notice[] {
+export function decideNotices({ environments, now, checkpointCopy, issuers }: NoticeInputs): readonly Notice[] {
   const dated = environments.flatMap((environment) => [
     ...datesOf(environment, now),
     ...unenforcedOf(environment, now),
   ]);
-  const standing = [...environments.flatMap(openApproval), ...(checkpointCopy ? [] : [noCopy])];
+  const standing = [
+    ...environments.flatMap((environment) => passkeysNowhere(environment, issuers.get(environment.name))),
+    ...environments.flatMap(openApproval),
+    ...(checkpointCopy ? [] : [noCopy]),
+  ];
   return [...dated.sort((a, b) => (a.at ?? 0) - (b.at ?? 0)), ...standing];
 }
 
@@ -160,6 +167,23 @@ function openApproval(environment: EnvironmentConfig): readonly Notice[] {
       environment: environment.name,
       text: "whatever is applied to production is served at once: nobody approves it",
       fix: "in sallyport.yaml, environments.production: { approval: operator }",
+      at: null,
+      file: null,
+      line: null,
+    },
+  ];
+}
+
+/** The log-in pages leave passkeys out there, and nobody would see why. */
+function passkeysNowhere({ name, people }: EnvironmentConfig, issuer: string | undefined): readonly Notice[] {
+  if (issuer === undefined || people?.signIn.includes("passkey") !== true || passkeyPlace(issuer) !== null) return [];
+  return [
+    {
+      urgency: "standing",
+      object: `environment/${name}`,
+      environment: name,
+      text: "nobody can use a passkey: browsers want a host with a name, and this issuer is at an address",
+      fix: "serve --identity-url https://<name>:<port> (localhost will do on one machine), or take `passkey` out of signIn",
       at: null,
       file: null,
       line: null,

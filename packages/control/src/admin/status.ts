@@ -77,7 +77,12 @@ export async function controlStatus(
     issuers: [...parts.identities.values()].flatMap(({ environment, trusted }) =>
       trusted.states().map((state) => ({ environment, ...state })),
     ),
-    notices: decideNotices({ environments: inForce.map(({ config }) => config), now: clock.now(), checkpointCopy }),
+    notices: decideNotices({
+      environments: inForce.map(({ config }) => config),
+      issuers: new Map([...parts.identities.values()].map(({ environment, issuer }) => [environment, issuer])),
+      now: clock.now(),
+      checkpointCopy,
+    }),
     warnings: [
       ...readiness.missing,
       ...(await restoreWarnings(store, tenant)),
