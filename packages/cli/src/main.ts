@@ -3,7 +3,7 @@
 // Trusts the commands. Specified in docs/cli.md.
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, type Option } from "commander";
 import type { Connect } from "./admin-client.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { backupCommands } from "./commands/backup.ts";
@@ -33,6 +33,7 @@ import { tokenCommands } from "./commands/token.ts";
 import { userCommands } from "./commands/user.ts";
 import { whyCommand } from "./commands/why.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
+import { addHelpExamples } from "./help-examples.ts";
 import { createTerminal, printEnd } from "./terminal.ts";
 import { version } from "./version.ts";
 
@@ -68,7 +69,7 @@ export function createProgram(): Command {
     )
     .exitOverride()
     .showHelpAfterError("(run with --help for what this command takes)")
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, optionDescription })
     .addHelpText(
       "after",
       "\nExit codes: 0 yes · 1 the answer is no · 2 bad use or configuration · 3 unreachable · 4 not permitted\n",
@@ -101,7 +102,13 @@ export function createProgram(): Command {
   auditCommands(program, connect);
   backupCommands(program);
   restoreCommand(program);
+  addHelpExamples(program);
   return program;
+}
+
+/** As commander says it, and whether the command can do without. */
+function optionDescription(option: Option): string {
+  return `${new Help().optionDescription(option)}${option.mandatory ? " (required)" : ""}`;
 }
 
 /** Runs one command line and returns its exit code. */
