@@ -97,6 +97,9 @@ test(
     assert.equal((await signIn("anna")).status, 303);
 
     const [anna] = await json<readonly User[]>("user", "list");
+    assert.equal((await run("revoke", "subject", anna?.id ?? "", "--reason", "taken over")).exit, 0);
+    const [after] = await json<readonly User[]>("user", "list");
+    assert.equal(after?.sessions, 0, "a revoked user's log-ins are over, not only their tokens");
     const reset = await json<{ link: string }>("user", "reset", anna?.id ?? "", "--reason", "lost the phone");
     assert.notEqual(new URL(reset.link).searchParams.get("link"), secret);
     assert.equal((await signIn("anna")).status, 400, "the old password is gone");

@@ -1,6 +1,7 @@
 // Promises the acts of an operator over the parts of control: each one transaction with its record, then pushed to whom it concerns.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
 import { hash, randomBytes } from "node:crypto";
+import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
@@ -101,10 +102,22 @@ function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "kil
         actor,
         reason,
       });
+      await endLogins(parts, order, actor);
       await parts.changed();
       return { seq };
     },
   };
+}
+
+/** A log-in whose session or user was revoked opens nothing from then on; here it is ended as well, so that its clients are told. */
+async function endLogins(
+  { store }: ControlParts,
+  { tenant, environment, kind, value }: { tenant: string; environment: string; kind: RevocationKind; value: string },
+  actor: Actor,
+): Promise<void> {
+  const end = { tenant, environment, actor, why: "revoked" };
+  if (kind === "session") await store.run("endSession", { ...end, sid: value });
+  if (kind === "subject") await store.run("endUserSessions", { ...end, user: value });
 }
 
 function identityOf(parts: ControlParts, environment: string) {

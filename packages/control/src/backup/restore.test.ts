@@ -184,7 +184,16 @@ forEachDialect((_dialect, open) => {
     };
     const code = { digest: "code", expiresAt, sealed };
     const refresh = { digest: "refresh", expiresAt, sealed };
-    assert.ok(await store.run("allowAuthorization", { ...place, interaction: "page", pushed: null, grant, code }));
+    assert.ok(
+      await store.run("allowAuthorization", {
+        ...place,
+        interaction: "page",
+        pushed: null,
+        grant,
+        code,
+        consent: null,
+      }),
+    );
     assert.equal(
       await store.run("redeemCode", { ...place, kind: "code", client: "shop", digest: "code", refresh }),
       "redeemed",

@@ -121,6 +121,7 @@ async function allow(under: Under, login: LoginResult, ports: DeskPorts): Promis
     ...oauth.place,
     interaction: under.digest,
     pushed: request.pushed,
+    consent: login.consented ? { providers: facts.providers, scopes } : null,
     grant: {
       id: grant,
       client: client.id,

@@ -2,6 +2,7 @@
 // with its revocation in the same transaction. Trusts its callers for who asks. Rules: RFC 6749 §4.1.2 and §10.4, RFC 9700 §4.14, docs/identity/refresh.md.
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { type Ask, isConsented } from "../people/given-consent.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
 import { type RequestUse, useRequest } from "./request-commands.ts";
@@ -72,11 +73,20 @@ function insertToken(place: Place, token: TokenOf): Statement {
   };
 }
 
+export interface AllowedAuthorization extends RequestUse {
+  readonly grant: NewGrant;
+  readonly code: NewToken;
+  /** What the user's kept consent must still cover: one that is taken back at this moment finds this grant, or this grant is not made. null: it rests on none. */
+  readonly consent: Pick<Ask, "providers" | "scopes"> | null;
+}
+
 /** A user allowed a request: uses it up and makes the grant and its code. False, and nothing is made, when the request was used before. */
-const allowAuthorization: Command<RequestUse & { readonly grant: NewGrant; readonly code: NewToken }, boolean> = {
+const allowAuthorization: Command<AllowedAuthorization, boolean> = {
   audit: "grant.allow",
-  *body({ grant, code, ...use }, context) {
+  *body({ grant, code, consent, ...use }, context) {
     if (yield* isOver(use, grant)) return false;
+    const { client, subject: user } = grant;
+    if (consent !== null && !(yield* isConsented({ ...use, ...consent, client, user }))) return false;
     if (!(yield* useRequest(use, context.now))) return false;
     yield* insertGrant(use, grant, context.now);
     yield insertToken(use, { ...code, kind: "code", client: grant.client, grant: grant.id });

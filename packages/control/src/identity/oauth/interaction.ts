@@ -37,6 +37,8 @@ export interface LoginResult {
   readonly subject: SubjectFacts & { readonly authTime: number };
   /** Of the asked scopes those the user allowed; null only where null was asked. */
   readonly scopes: readonly string[] | null;
+  /** It rests on a consent that is kept, and must still be when the grant is made. */
+  readonly consented: boolean;
 }
 
 /** OpenID Connect Core §3.1.2.6, RFC 6749 §4.1.2.1, RFC 9470 §5 and OpenID Connect Unmet Authentication Requirements. */

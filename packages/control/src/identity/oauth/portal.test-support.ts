@@ -62,6 +62,7 @@ export function login(over: Partial<LoginResult["subject"]> = {}): LoginResult {
       ...over,
     },
     scopes: null,
+    consented: false,
   };
 }
 

@@ -7,6 +7,7 @@ import { openStore } from "@sallyport/kernel/store/open.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { AuthorizationDesk, LoginResult, PendingAuthorization } from "../oauth/interaction.ts";
 import { type Answer, base, formsOf, startPages, type TestBrowser, type TestPlace } from "./browser.test-support.ts";
+import { digestOf } from "./one-time-secrets.ts";
 import { commandsUrl, type PeopleTestCommands, place, standingClock } from "./people.test-support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-flows-"));
@@ -18,6 +19,8 @@ class Desk implements AuthorizationDesk {
   readonly requests = new Map<string, PendingAuthorization>();
   readonly allowed: LoginResult[] = [];
   readonly refused: string[] = [];
+  /** Happens before the next grant, which is therefore not made. */
+  meanwhile: (() => Promise<unknown>) | null = null;
   #count = 0;
 
   begin(over: Partial<PendingAuthorization> = {}): string {
@@ -48,6 +51,11 @@ class Desk implements AuthorizationDesk {
 
   async allow(id: string, cookie: string | undefined, login: LoginResult) {
     if ((await this.pending(id, cookie)) === null) return null;
+    if (this.meanwhile !== null) {
+      await this.meanwhile();
+      this.meanwhile = null;
+      return null;
+    }
     this.requests.delete(id);
     this.allowed.push(login);
     return { location: "https://shop.example/callback?code=c" };
@@ -202,11 +210,70 @@ test("step-up: acr_values asks for the second factor, and a level nobody here ca
 
 test("a session that ends while its person reads the consent allows nothing any more", async () => {
   const { browser, user } = await person();
-  const { page } = await arrive(browser);
+  const { page, id } = await arrive(browser);
   const [session] = await store.run("listSessions", { ...place, user });
   await store.run("endSession", { ...place, sid: session?.sid ?? "", actor: "operator:test", why: "operator" });
   const before = desk.allowed.length;
-  assert.equal((await browser.submit(page, "/consent", { answer: "allow" })).status, 400);
+  const answer = await browser.submit(page, "/consent", { answer: "allow" });
+  assert.equal(answer.location, `${base}/login?flow=${id}`, "they are asked who they are, for the same request");
+  assert.equal(desk.allowed.length, before);
+});
+
+test("after an operator revoked everything of a user, their browser's old log-in allows nothing: they sign in again, and the request goes on", async () => {
+  const { browser, name, user } = await person();
+  await browser.submit((await arrive(browser)).page, "/consent", { answer: "allow" });
+  const [old] = await store.run("listSessions", { ...place, user });
+  const before = desk.allowed.length;
+  clock.move(5_000);
+  const order = { ...place, kind: "subject", value: user, actor: "operator:test" } as const;
+  await store.run("revoke", { ...order, notBefore: clock.now(), until: clock.now() + 660_000 });
+  assert.equal((await browser.get(`${base}/account`)).location, `${base}/login`);
+  const silent = (await arrive(browser, { prompts: ["none"] })).page;
+  assert.equal(silent.location, "https://shop.example/callback?error=login_required");
+  clock.move(5_000);
+  const { id, page } = await arrive(browser);
+  assert.equal(page.location, `${base}/login?flow=${id}`);
+  const done = await signIn(browser, page, name);
+  assert.equal(done.location, "https://shop.example/callback?code=c", done.text);
+  assert.equal(desk.allowed.length, before + 1);
+  const { entries } = await store.run("readRevocations", { ...place, from: 0 });
+  assert.ok(
+    entries.some(({ kind, value }) => kind === "session" && value === old?.sid),
+    "the old one is over",
+  );
+});
+
+test("a revocation between the last look at a session and the grant: the person is asked again, for the same request", async () => {
+  const { browser, user } = await person();
+  await browser.submit((await arrive(browser)).page, "/consent", { answer: "allow" });
+  desk.meanwhile = () =>
+    store.run("revoke", {
+      ...{ ...place, kind: "subject", value: user, actor: "operator:test" },
+      ...{ notBefore: clock.now(), until: clock.now() + 660_000 },
+    });
+  const { id, page } = await arrive(browser);
+  assert.equal(page.location, `${base}/login?flow=${id}`);
+});
+
+test("a session with a passkey stays one after a password, and max_age is met only by something as strong", async () => {
+  const { browser, name, user } = await person();
+  const cookie = browser.cookies.get("__Host-sallyport.main.production.session") ?? "";
+  const passkey = { acr: "urn:sallyport:acr:phishing-resistant", amr: ["hwk", "user", "mfa"] } as const;
+  const digest = digestOf("session", cookie);
+  const raise = { ...place, from: digest, to: digest, user, ...passkey, authTime: null, idleMs: 3_600_000 };
+  assert.ok(await store.run("raiseSession", raise));
+  const provenAt = Math.floor(clock.now() / 1_000);
+  await browser.submit((await arrive(browser)).page, "/consent", { answer: "allow" });
+  clock.move(120_000);
+  const asked = (await arrive(browser, { prompts: ["login"] })).page;
+  assert.equal((await signIn(browser, asked, name)).location, "https://shop.example/callback?code=c");
+  const { acr, authTime } = desk.allowed.at(-1)?.subject ?? {};
+  assert.deepEqual([acr, authTime], [passkey.acr, provenAt]);
+  const { id, page } = await arrive(browser, { maxAgeSeconds: 60 });
+  const before = desk.allowed.length;
+  const still = await signIn(browser, page, name);
+  assert.equal(still.location, `${base}/login?flow=${id}`, "a password makes nothing fresh that a passkey proved");
+  assert.match((await browser.get(still.location ?? "")).text, /what you signed in with before or something as strong/);
   assert.equal(desk.allowed.length, before);
 });
 

@@ -1,44 +1,17 @@
 // Promises that what a person allowed a client once is not asked again, that nothing beyond it is taken as allowed, and that it can be taken back. Trusts the forms of routes/flow-routes.ts.
 // Specified in OpenID Connect Core 1.0 §3.1.2.4, docs/identity/people.md "Consent".
-import type { Command, CommandTable, Row } from "@sallyport/kernel/store/port.ts";
+import type { Command, CommandTable } from "@sallyport/kernel/store/port.ts";
 import { endGrant } from "../oauth/grant-commands.ts";
-import { type Act, type UserPlace, userAudit } from "./user-commands.ts";
+import { type Ask, askOf, isConsented } from "./given-consent.ts";
+import { type UserPlace, userAudit } from "./user-commands.ts";
 
 export const consentsListMax = 1_000;
-
-export interface Ask {
-  readonly client: string;
-  /** Sorted. */
-  readonly providers: readonly string[];
-  /** Sorted; null: everything the integrations grant. */
-  readonly scopes: readonly string[] | null;
-}
-
-function* readConsent({ tenant, environment, user }: UserPlace, client: string): Act<Omit<Ask, "client"> | null> {
-  const [row] = yield {
-    sql: "SELECT providers, scopes FROM people_consent WHERE tenant = ? AND environment = ? AND user_id = ? AND client = ?",
-    params: [tenant, environment, user, client],
-  };
-  return row === undefined ? null : askOf(row);
-}
-
-function askOf(row: Row): Omit<Ask, "client"> {
-  // as: written below from the same types.
-  return {
-    providers: JSON.parse(String(row["providers"])) as readonly string[],
-    scopes: JSON.parse(String(row["scopes"])) as readonly string[] | null,
-  };
-}
 
 /** Did the user allow all of this before? */
 const hasConsent: Command<UserPlace & Ask, boolean> = {
   audit: null,
   *body(input) {
-    const { client, providers, scopes } = input;
-    const given = yield* readConsent(input, client);
-    if (given === null || providers.some((provider) => !given.providers.includes(provider))) return false;
-    if (given.scopes === null) return true;
-    return (scopes ?? [null]).every((scope) => scope !== null && given.scopes?.includes(scope) === true);
+    return yield* isConsented(input);
   },
 };
 

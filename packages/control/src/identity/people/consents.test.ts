@@ -7,8 +7,11 @@ import { addTestUser, commandsUrl, type PeopleTestCommands, place, standingClock
 forEachDialect((_dialect, open) => {
   const clock = standingClock();
   let store: Store<PeopleTestCommands>;
+  let ofAnotherNode: Store<PeopleTestCommands>;
   before(async () => {
-    store = await open<PeopleTestCommands>({ commands: commandsUrl, clock });
+    const options = { commands: commandsUrl, clock, place: open.newPlace() };
+    store = await open<PeopleTestCommands>(options);
+    ofAnotherNode = await open<PeopleTestCommands>(options);
   });
   const ask = { providers: ["billing"], scopes: ["billing:invoice.read"] };
   let count = 0;
@@ -23,7 +26,7 @@ forEachDialect((_dialect, open) => {
     assert.ok(
       await store.run("allowAuthorization", {
         ...{ ...place, interaction: digest, pushed: null },
-        ...{ grant: { id: digest, ...of }, code },
+        ...{ grant: { id: digest, ...of }, code, consent: ask },
       }),
     );
     return digest;
@@ -78,12 +81,54 @@ forEachDialect((_dialect, open) => {
     const of = { client: "tv", subject: user, session: null, authenticatedAt: clock.now(), expiresAt, sealed };
     const use = { ...place, interaction: digest, pushed: null };
     const code = { digest, expiresAt, sealed };
-    assert.ok(await store.run("allowAuthorization", { ...use, grant: { id: digest, ...of }, code }));
+    assert.ok(await store.run("allowAuthorization", { ...use, grant: { id: digest, ...of }, code, consent: null }));
     assert.deepEqual(await store.run("listConsents", { ...place, user }), [
       { client: "tv", providers: [], scopes: [], at: null, grants: 1 },
     ]);
     assert.equal(await store.run("withdrawConsent", { ...withdraw, client: "tv" }), true);
     assert.equal(await isLive(digest), false);
     assert.deepEqual(await store.run("listConsents", { ...place, user }), []);
+  });
+
+  test("race: an authorization that read a consent just before it was taken back makes no grant that lives; nor does one beyond what is allowed by now", async () => {
+    const { user } = await addTestUser(store, "racer", clock.now());
+    const begin = async (on: Store<PeopleTestCommands>, digest: string, client: string) => {
+      const sealed = new Uint8Array([1]);
+      const expiresAt = clock.now() + 60_000;
+      await store.run("keepOAuthRequest", { ...place, kind: "interaction", digest, client, sealed, expiresAt });
+      const grant = {
+        id: digest,
+        client,
+        subject: user,
+        session: null,
+        authenticatedAt: clock.now(),
+        expiresAt,
+        sealed,
+      };
+      const code = { digest, expiresAt, sealed };
+      const use = { ...place, interaction: digest, pushed: null };
+      return () => on.run("allowAuthorization", { ...use, grant, code, consent: ask });
+    };
+    let made = 0;
+    for (let round = 0; round < 12; round += 1) {
+      const client = `racing-${round}`;
+      await store.run("giveConsent", { ...place, user, client, ...ask });
+      assert.equal(await store.run("hasConsent", { ...place, user, client, ...ask }), true);
+      const withdraw = () => ofAnotherNode.run("withdrawConsent", { ...place, user, client, actor: `user:${user}` });
+      const allow = await begin(store, client, client);
+      // Who comes first changes with the round.
+      const both = round % 2 === 0 ? [allow(), withdraw()] : [withdraw(), allow()];
+      const outcomes = await Promise.all(both);
+      assert.equal(outcomes[round % 2 === 0 ? 1 : 0], true, "it was taken back");
+      made += outcomes[round % 2 === 0 ? 0 : 1] === true ? 1 : 0;
+      assert.equal(await isLive(client), false, `round ${round}`);
+    }
+    assert.ok(made < 12, "some came too late");
+    await store.run("giveConsent", { ...place, user, client: "late", ...ask });
+    const late = await begin(store, "late", "late");
+    await store.run("giveConsent", { ...place, user, client: "late", providers: [], scopes: [] });
+    assert.equal(await late(), false, "the newest answer is the one that counts");
+    await store.run("giveConsent", { ...place, user, client: "late", ...ask });
+    assert.equal(await late(), true, "and the request was not used up");
   });
 });

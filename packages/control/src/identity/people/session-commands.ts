@@ -1,11 +1,9 @@
-// Promises log-in sessions that are known by a digest, end by themselves (idle and absolute), end on order with a revocation and its notices in the
-// same transaction, and never outlive a restore. Trusts what was proven before `startSession`. Specified in docs/identity/sessions.md.
-import { actStatement } from "@sallyport/kernel/store/outbox.ts";
-import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
-import type { Acr } from "@sallyport/protocol/token/acr.ts";
-import { tombstoneGrants } from "../oauth/grant-commands.ts";
-import { appendRevocation, tokenEndMs } from "../revoke.ts";
+// Promises log-in sessions that are known by a digest, end by themselves (idle and absolute), are over once they were revoked, never fall in what they are
+// worth, and never outlive a restore. Their ends: session-ends.ts. Trusts what was proven before `startSession`. Specified in docs/identity/sessions.md.
+import type { Command, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { type Acr, acrLevels } from "@sallyport/protocol/token/acr.ts";
 import type { Place } from "../store.ts";
+import { endByDigest, sessionAudit } from "./session-ends.ts";
 
 type Act<T> = Generator<Statement, T, readonly Row[]>;
 
@@ -36,6 +34,10 @@ const columns = "sid, user_id, created_at, seen_at, until, auth_time, acr, amr, 
 const alive = `ended_at IS NULL AND until > ? AND idle_until > ? AND created_at >= coalesce((SELECT max(restored_at) FROM backup_restore), 0)`;
 const inPlace = "tenant = ? AND environment = ?";
 
+/** An operator revoked this session or everything of its user, whom a log-in since then brings back. Whole seconds: tokens say no more of a log-in. */
+const isRevoked = `EXISTS (SELECT 1 FROM identity_revocation r WHERE r.tenant = ? AND r.environment = ?
+  AND ((r.kind = 'session' AND r.value = sid) OR (r.kind = 'subject' AND r.value = user_id AND r.not_before >= auth_time - auth_time % 1000)))`;
+
 function sessionOf(row: Row): SessionFacts {
   return {
     sid: String(row["sid"]),
@@ -60,9 +62,9 @@ function* findAlive(
 ): Act<SessionFacts | null> {
   const [column, value] = "digest" in by ? ["digest", by.digest] : ["sid", by.sid];
   const [row] = yield {
-    sql: `SELECT ${columns} FROM people_session s WHERE ${inPlace} AND ${column} = ? AND ${alive}
+    sql: `SELECT ${columns} FROM people_session s WHERE ${inPlace} AND ${column} = ? AND ${alive} AND NOT ${isRevoked}
       AND EXISTS (SELECT 1 FROM people_user u WHERE u.tenant = s.tenant AND u.environment = s.environment AND u.id = s.user_id AND u.state = 'active')`,
-    params: [place.tenant, place.environment, value, now, now],
+    params: [place.tenant, place.environment, value, now, now, place.tenant, place.environment],
   };
   return row === undefined ? null : sessionOf(row);
 }
@@ -92,7 +94,7 @@ export interface NewSession extends Place {
   readonly remember: { readonly digest: string; readonly lifetimeMs: number } | null;
 }
 
-/** Starts the session of a log-in; null when the user is not active (any more). */
+/** Starts the session of a log-in; null when the user is not active (any more), or everything of theirs was revoked since they proved it. */
 const startSession: Command<NewSession, SessionFacts | null> = {
   audit: "session.start",
   *body(input, context) {
@@ -103,6 +105,7 @@ const startSession: Command<NewSession, SessionFacts | null> = {
       params: [tenant, environment, user],
     };
     if (row?.["state"] !== "active") return null;
+    if (input.authTime !== null && (yield* isRevokedSince(input, input.authTime))) return null;
     if (input.replaces !== null) yield* endByDigest(input, input.replaces, context);
     const until = now + input.absoluteMs;
     const authTime = Math.min(now, input.authTime ?? now);
@@ -135,6 +138,17 @@ const startSession: Command<NewSession, SessionFacts | null> = {
   },
 };
 
+function* isRevokedSince(
+  { tenant, environment, user }: Pick<NewSession, "tenant" | "environment" | "user">,
+  at: number,
+): Act<boolean> {
+  const rows = yield {
+    sql: `SELECT seq FROM identity_revocation WHERE ${inPlace} AND kind = 'subject' AND value = ? AND not_before >= ? LIMIT 1`,
+    params: [tenant, environment, user, at],
+  };
+  return rows.length > 0;
+}
+
 function* rememberDevice(
   { tenant, environment, user, remember }: Pick<NewSession, "tenant" | "environment" | "user" | "remember">,
   now: number,
@@ -159,7 +173,10 @@ const isKnownDevice: Command<Place & { readonly user: string; readonly digest: s
   },
 };
 
-/** The same session after a further proof: a new cookie, the same sid, so that tokens of before live on. null: it is gone, or another user's. */
+/**
+ * The same session after a further proof: a new cookie, the same sid, so that tokens of before live on. What it is worth never falls: level and time stay
+ * together, so a weaker proof changes neither, and one as strong but older does not either. null: it is gone, or another user's.
+ */
 const raiseSession: Command<
   Place & {
     readonly from: string;
@@ -174,22 +191,36 @@ const raiseSession: Command<
 > = {
   audit: "session.raise",
   *body(input, context) {
-    const { tenant, environment, from, to, user, acr, amr, idleMs } = input;
+    const { tenant, environment, from, to, user, idleMs } = input;
     const { now } = context;
     const found = yield* findAlive(input, { digest: from }, now);
     if (found === null || found.user !== user) return null;
-    const authTime = Math.min(now, input.authTime ?? now);
+    const proven = { acr: input.acr, amr: input.amr, authTime: Math.min(now, input.authTime ?? now) };
+    const { acr, amr, authTime } = isWorthLess(proven, found) ? found : proven;
     yield {
       sql: `UPDATE people_session SET digest = ?, auth_time = ?, acr = ?, amr = ?, seen_at = ?, idle_until = ? WHERE ${inPlace} AND digest = ?`,
       params: [to, authTime, acr, JSON.stringify(amr), now, now + idleMs, tenant, environment, from],
     };
     yield sessionAudit(
-      { ...input, sid: found.sid, actor: `user:${user}`, action: "session.raise", facts: { acr, amr: amr.join(" ") } },
+      {
+        ...input,
+        sid: found.sid,
+        actor: `user:${user}`,
+        action: "session.raise",
+        facts: { acr, amr: amr.join(" "), shown: proven.amr.join(" ") },
+      },
       context,
     );
     return { ...found, authTime, acr, amr, seenAt: now };
   },
 };
+
+type Worth = Pick<SessionFacts, "acr" | "authTime">;
+
+function isWorthLess(proven: Worth, held: Worth): boolean {
+  const [level, least] = [acrLevels.indexOf(proven.acr), acrLevels.indexOf(held.acr)];
+  return level < least || (level === least && proven.authTime < held.authTime);
+}
 
 /** A living session that is used; its idle end moves at most once a minute. */
 const touchSession: Command<Place & { readonly digest: string; readonly idleMs: number }, null> = {
@@ -227,152 +258,12 @@ const listSessions: Command<Place & { readonly user?: string }, readonly Session
   audit: null,
   *body({ tenant, environment, user }, { now }) {
     const rows = yield {
-      sql: `SELECT ${columns} FROM people_session WHERE ${inPlace} AND (? = '' OR user_id = ?) AND ${alive} ORDER BY created_at DESC, sid LIMIT ?`,
-      params: [tenant, environment, user ?? "", user ?? "", now, now, sessionsListMax],
+      sql: `SELECT ${columns} FROM people_session WHERE ${inPlace} AND (? = '' OR user_id = ?) AND ${alive} AND NOT ${isRevoked} ORDER BY created_at DESC, sid LIMIT ?`,
+      params: [tenant, environment, user ?? "", user ?? "", now, now, tenant, environment, sessionsListMax],
     };
     return rows.map(sessionOf);
   },
 };
-
-/** Ends one session by its sid; with `user` only one of that user's. False: there is no such living session. */
-const endSession: Command<
-  Place & { readonly sid: string; readonly user?: string; readonly actor: string; readonly why: string },
-  boolean
-> = {
-  audit: "session.end",
-  *body(input, context) {
-    const { tenant, environment, sid, user, actor, why } = input;
-    const [row] = yield {
-      sql: `UPDATE people_session SET ended_at = ?, ended_why = ? WHERE ${inPlace} AND sid = ? AND (? = '' OR user_id = ?) AND ended_at IS NULL RETURNING user_id`,
-      params: [context.now, why, tenant, environment, sid, user ?? "", user ?? ""],
-    };
-    if (row === undefined) return false;
-    yield* followEnd(input, { sid, user: String(row["user_id"]) }, context);
-    yield sessionAudit(
-      { ...input, user: String(row["user_id"]), actor, action: "session.end", facts: { why } },
-      context,
-    );
-    return true;
-  },
-};
-
-function* endByDigest(place: Place, digest: string, context: CommandContext): Act<void> {
-  const [row] = yield {
-    sql: `UPDATE people_session SET ended_at = ?, ended_why = 'replaced' WHERE ${inPlace} AND digest = ? AND ended_at IS NULL RETURNING sid, user_id`,
-    params: [context.now, place.tenant, place.environment, digest],
-  };
-  if (row === undefined) return;
-  yield* followEnd(place, { sid: String(row["sid"]), user: String(row["user_id"]) }, context);
-}
-
-/** Ends every session of a user inside another act; `keep`: but the one with this sid. */
-export function* endSessions(
-  { tenant, environment, user }: Place & { readonly user: string },
-  { why, keep = "" }: { readonly why: string; readonly keep?: string },
-  context: CommandContext,
-): Act<number> {
-  const rows = yield {
-    sql: `UPDATE people_session SET ended_at = ?, ended_why = ? WHERE ${inPlace} AND user_id = ? AND sid <> ? AND ended_at IS NULL RETURNING sid`,
-    params: [context.now, why, tenant, environment, user, keep],
-  };
-  for (const row of rows) yield* followEnd({ tenant, environment }, { sid: String(row["sid"]), user }, context);
-  return rows.length;
-}
-
-/** What an end brings with it: tokens and refresh tokens die, and every client that had some is told (OpenID Connect Back-Channel Logout 1.0). */
-function* followEnd(
-  { tenant, environment }: Place,
-  { sid, user }: { readonly sid: string; readonly user: string },
-  context: CommandContext,
-): Act<void> {
-  const { now } = context;
-  yield* appendRevocation({
-    tenant,
-    environment,
-    kind: "session",
-    value: sid,
-    notBefore: now,
-    until: now + tokenEndMs,
-  });
-  yield* tombstoneGrants({ tenant, environment, by: "session", value: sid }, now);
-  const clients = yield {
-    sql: `SELECT client FROM people_session_client WHERE ${inPlace} AND sid = ? ORDER BY client`,
-    params: [tenant, environment, sid],
-  };
-  for (const { client } of clients)
-    yield {
-      sql: `INSERT INTO people_logout (id, tenant, environment, sid, user_id, client, created_at, next_at, attempts, state)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 'waiting')`,
-      params: [context.nextId(), tenant, environment, sid, user, String(client), now, now],
-    };
-}
-
-const endUserSessions: Command<
-  Place & { readonly user: string; readonly keep?: string; readonly actor: string; readonly why: string },
-  number
-> = {
-  audit: "session.end",
-  *body(input, context) {
-    const { user, actor, why, keep } = input;
-    const count = yield* endSessions(input, keep === undefined ? { why } : { why, keep }, context);
-    if (count > 0)
-      yield actStatement(context, {
-        tenant: input.tenant,
-        environment: input.environment,
-        actor,
-        action: "session.end",
-        object: `user/${user}`,
-        facts: { why, count },
-      });
-    return count;
-  },
-};
-
-const expiredPerRunMax = 200;
-
-/** Ends sessions whose whole time is over: what they allowed ends with them. Idle ones only close the browser's door. Returns how many. */
-const endExpiredSessions: Command<null, number> = {
-  audit: "session.end",
-  *body(_input, context) {
-    const rows = yield {
-      sql: `SELECT tenant, environment, sid, user_id FROM people_session WHERE ended_at IS NULL AND until <= ? ORDER BY until, sid LIMIT ${expiredPerRunMax}`,
-      params: [context.now],
-    };
-    for (const row of rows) {
-      const place = { tenant: String(row["tenant"]), environment: String(row["environment"]) };
-      const session = { sid: String(row["sid"]), user: String(row["user_id"]) };
-      yield {
-        sql: `UPDATE people_session SET ended_at = ?, ended_why = 'time' WHERE ${inPlace} AND sid = ?`,
-        params: [context.now, place.tenant, place.environment, session.sid],
-      };
-      yield* followEnd(place, session, context);
-      const facts = { why: "time" };
-      yield sessionAudit({ ...place, ...session, actor: "built-in", action: "session.end", facts }, context);
-    }
-    return rows.length;
-  },
-};
-
-function sessionAudit(
-  act: Place & {
-    readonly sid: string;
-    readonly user: string;
-    readonly actor: string;
-    readonly action: string;
-    readonly facts: Readonly<Record<string, string | number>>;
-  },
-  context: CommandContext,
-): Statement {
-  const { tenant, environment, sid, user, actor, action, facts } = act;
-  return actStatement(context, {
-    tenant,
-    environment,
-    actor,
-    action,
-    object: `user/${user}`,
-    facts: { session: sid, ...facts },
-  });
-}
 
 export const sessionCommands = {
   readSession,
@@ -382,7 +273,4 @@ export const sessionCommands = {
   touchSession,
   noteSessionClient,
   listSessions,
-  endSession,
-  endUserSessions,
-  endExpiredSessions,
 } satisfies CommandTable;

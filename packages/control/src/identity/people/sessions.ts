@@ -38,6 +38,8 @@ export type Proof =
 
 export interface StartedSession {
   readonly session: SessionFacts;
+  /** The session is worth what was proven. False: it was worth more and stays so, with the time of that. */
+  readonly counts: boolean;
   /** The browser as it will be: with the new cookies to be set. */
   readonly request: BrowserRequest;
 }
@@ -83,7 +85,10 @@ export async function proveSession(
       authTime,
       idleMs: limits.idleMs,
     });
-    if (raised !== null) return { session: raised, request: rebind(request, { sessionDigest: to, cookies: [set] }) };
+    if (raised !== null) {
+      const counts = raised.acr === authentication.acr && raised.authTime <= (authTime ?? raised.authTime);
+      return { session: raised, counts, request: rebind(request, { sessionDigest: to, cookies: [set] }) };
+    }
   }
   const device = await deviceOf(ports, request, user);
   const session = await store.run("startSession", {
@@ -102,7 +107,7 @@ export async function proveSession(
   });
   if (from !== null) await ports.revoked();
   if (session === null) return null;
-  return { session, request: rebind(request, { sessionDigest: to, cookies: [set, ...device.cookies] }) };
+  return { session, counts: true, request: rebind(request, { sessionDigest: to, cookies: [set, ...device.cookies] }) };
 }
 
 /** A browser becomes known by its first log-in: for the throttle, whose buckets it leaves, and as a signal to policies. */

@@ -204,6 +204,58 @@ forEachDialect((_dialect, open) => {
     assert.equal((await store.run("readSession", { ...place, digest: to }))?.authTime, clock.now());
   });
 
+  test("downgrade: a further proof that is weaker, or as strong and older, leaves a session worth what it was, and as old", async () => {
+    const { user } = await someone();
+    const strong = { acr: "urn:sallyport:acr:phishing-resistant", amr: ["hwk", "user", "mfa"] } as const;
+    const weak = { acr: "urn:sallyport:acr:password", amr: ["pwd"] } as const;
+    const { digest, sid } = await started(user, strong);
+    const provenAt = clock.now();
+    let from = digest;
+    const prove = async (proof: typeof strong | typeof weak, authTime: number | null) => {
+      const to = digestOf("session", makeSecret(random));
+      const raised = await store.run("raiseSession", {
+        ...{ ...place, from, to, user, ...proof, authTime },
+        idleMs: 1_000_000,
+      });
+      from = to;
+      assert.deepEqual(
+        await store.run("readSession", { ...place, digest: to }),
+        raised,
+        "what is said is what is kept",
+      );
+      return [raised?.sid, raised?.acr, raised?.amr[0], raised?.authTime];
+    };
+    clock.move(60_000);
+    assert.deepEqual(await prove(weak, null), [sid, strong.acr, "hwk", provenAt], "no fresher by a weaker proof");
+    assert.deepEqual(
+      await prove(strong, provenAt - 5_000),
+      [sid, strong.acr, "hwk", provenAt],
+      "nor older by an old one",
+    );
+    assert.deepEqual(await prove(strong, null), [sid, strong.acr, "hwk", clock.now()]);
+  });
+
+  test("an operator's revocation of a user or of a session is the end of its log-in, until the next one", async () => {
+    const { user } = await someone();
+    const [first, second] = [await started(user), await started(user)];
+    const order = { ...place, notBefore: clock.now(), until: clock.now() + 660_000, actor: "operator:test" };
+    const alive = async ({ digest }: { readonly digest: string }) =>
+      (await store.run("readSession", { ...place, digest })) !== null;
+    await store.run("revoke", { ...order, kind: "session", value: first.sid });
+    assert.deepEqual([await alive(first), await alive(second)], [false, true]);
+    await store.run("revoke", { ...order, kind: "subject", value: user, environment: "staging" });
+    assert.equal(await alive(second), true, "in another environment");
+    await store.run("revoke", { ...order, kind: "subject", value: user });
+    assert.deepEqual([await alive(second), await store.run("listSessions", { ...place, user })], [false, []]);
+    clock.move(1_000);
+    const elsewhere = newSession(user, makeSecret(random), { authTime: order.notBefore });
+    assert.equal(await store.run("startSession", elsewhere), null, "a log-in elsewhere from before brings nobody back");
+    const third = await started(user);
+    assert.equal(await alive(third), true);
+    clock.move(700_000);
+    assert.deepEqual([await alive(second), await alive(third)], [false, true], "also when gateways have forgotten it");
+  });
+
   test("an end is one transaction with its revocation, and clients that had tokens are to be told", async () => {
     const { user } = await someone();
     const { sid, digest } = await started(user);
@@ -254,7 +306,7 @@ forEachDialect((_dialect, open) => {
         sealed: new Uint8Array(4),
       };
       const code = { digest: `c-${id}`, expiresAt: clock.now() + 60_000, sealed: new Uint8Array(4) };
-      assert.ok(await store.run("allowAuthorization", { ...oauth, grant: facts, code }));
+      assert.ok(await store.run("allowAuthorization", { ...oauth, grant: facts, code, consent: null }));
       return `c-${id}`;
     };
     const redeem = (digest: string) =>
@@ -283,8 +335,8 @@ forEachDialect((_dialect, open) => {
     const second = await started(user);
     const allow = async (digest: string, session: string) => {
       const sealed = new Uint8Array([1]);
-      const request = { ...place, kind: "interaction" as const, digest, client: "portal", sealed };
-      await store.run("keepOAuthRequest", { ...request, expiresAt: clock.now() + 60_000 });
+      const kept = { ...place, kind: "interaction" as const, digest, client: "portal", sealed };
+      await store.run("keepOAuthRequest", { ...kept, expiresAt: clock.now() + 60_000 });
       const expiresAt = clock.now() + 60_000;
       const grant = {
         id: digest,
@@ -296,7 +348,8 @@ forEachDialect((_dialect, open) => {
         sealed,
       };
       const code = { digest, expiresAt, sealed };
-      return store.run("allowAuthorization", { ...place, interaction: digest, pushed: null, grant, code });
+      const request = { ...place, interaction: digest, pushed: null };
+      return store.run("allowAuthorization", { ...request, grant, code, consent: null });
     };
     const isLive = async (digest: string) =>
       (await store.run("readOAuthObject", { ...place, kind: "code", digest }))?.grantEnded === false;

@@ -9,6 +9,7 @@ import { credentialCommands } from "./credential-commands.ts";
 import { logoutCommands } from "./logout-commands.ts";
 import { linkCommands } from "./outside/link-commands.ts";
 import { sessionCommands } from "./session-commands.ts";
+import { sessionEndCommands } from "./session-ends.ts";
 import { userCommands } from "./user-commands.ts";
 
 export const peopleMigrations: readonly Migration[] = [
@@ -91,6 +92,7 @@ export const peopleCommands = {
   ...userCommands,
   ...credentialCommands,
   ...sessionCommands,
+  ...sessionEndCommands,
   ...attemptCommands,
   ...consentCommands,
   ...logoutCommands,

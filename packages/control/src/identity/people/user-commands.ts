@@ -6,7 +6,7 @@ import type { Command, CommandContext, CommandTable, Row, Statement } from "@sal
 import { tombstoneGrants } from "../oauth/grant-commands.ts";
 import { appendRevocation, tokenEndMs } from "../revoke.ts";
 import type { Place } from "../store.ts";
-import { endSessions } from "./session-commands.ts";
+import { endSessions } from "./session-ends.ts";
 
 export const usersMax = 100_000;
 export const usersListMax = 1_000;

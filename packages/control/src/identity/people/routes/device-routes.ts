@@ -122,7 +122,8 @@ async function decideDevice(parts: PeopleParts, devices: DeviceDesk, visit: Post
   if (!(await store.run("noteSessionClient", { tenant, environment, sid, client: pending.client })))
     return sendPage(res, deviceOver);
   const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000), device };
-  const isAllowed = await devices.allow(pending.id, { subject, scopes: pending.scopes });
+  // The form itself is the answer; nothing is kept that another device could go by.
+  const isAllowed = await devices.allow(pending.id, { subject, scopes: pending.scopes, consented: false });
   sendPage(res, isAllowed ? connected : deviceOver);
 }
 

@@ -8,6 +8,7 @@ import { decideDemand } from "../acr.ts";
 import { consentPage } from "../pages/consent-page.ts";
 import { messagePage, type Page, sendPage, sendRedirect } from "../pages/page.ts";
 import type { SessionFacts } from "../session-commands.ts";
+import { type StartedSession, sessionOf } from "../sessions.ts";
 import type { StoredUser } from "../user-commands.ts";
 import {
   devicePageOf,
@@ -44,27 +45,33 @@ export function flowRoutes(parts: PeopleParts): readonly IssuerRoute[] {
     getRoute(parts, "/interaction/", async (visit, id) => {
       const pending = await pendingOf(parts, visit, id);
       if (pending === null) return sendPage(visit.res, flowOver);
-      await advance(parts, visit, { pending, isFresh: false });
+      await advance(parts, visit, { pending, isFresh: false, counts: false });
     }),
     postRoute(parts, "/consent", async (visit) => decideConsent(parts, visit)),
   ];
 }
 
 /** After a log-in, in the session it made: on to the authorization request, the device page or the account. */
-export async function continueFlow(parts: PeopleParts, visit: Visit, flow: string | null): Promise<void> {
+export async function continueFlow(
+  parts: PeopleParts,
+  visit: Visit & Pick<StartedSession, "counts">,
+  flow: string | null,
+): Promise<void> {
   const { res, request } = visit;
   const base = new URL(parts.issuer).pathname;
   if (flow === null) return sendRedirect(res, `${base}/account`, request.cookies);
   if (isDeviceFlow(flow)) return sendRedirect(res, devicePageOf(parts, flow), request.cookies);
   const pending = await pendingOf(parts, visit, flow);
   if (pending === null) return sendPage(res, { ...flowOver, cookies: request.cookies });
-  await advance(parts, visit, { pending, isFresh: true });
+  await advance(parts, visit, { pending, isFresh: true, counts: visit.counts });
 }
 
 interface Asked {
   readonly pending: PendingAuthorization;
   /** The log-in was made for this very request. */
   readonly isFresh: boolean;
+  /** And the session is worth what it proved; else it is as old as what it is worth. */
+  readonly counts: boolean;
 }
 
 type Next =
@@ -75,7 +82,7 @@ type Next =
 
 /** What the request still needs. Pure. `hasConsent`: this user allowed this client all of it before; `reachable`: the levels the user can prove. */
 export function decideNext(
-  { pending, isFresh }: Asked,
+  { pending, isFresh, counts }: Asked,
   more: {
     readonly session: SessionFacts | null;
     readonly hasConsent: boolean;
@@ -89,7 +96,7 @@ export function decideNext(
   const again = !isFresh && (prompts.includes("login") || prompts.includes("select_account"));
   if (session === null || again) return isSilent ? { kind: "refuse", error: "login_required" } : { kind: "login" };
   // A log-in for this very request is not too old for it, whatever max_age says.
-  const maxAgeSeconds = isFresh ? null : pending.maxAgeSeconds;
+  const maxAgeSeconds = isFresh && counts ? null : pending.maxAgeSeconds;
   const verdict = decideDemand(session, { acr: pending.acrValues, maxAgeSeconds }, more.now);
   if (verdict.kind === "unknown-acr") return { kind: "refuse", error: "unmet_authentication_requirements" };
   if (
@@ -161,6 +168,8 @@ async function decideConsent(parts: PeopleParts, visit: Posted): Promise<void> {
   const step = values.open({ purpose: "consent", browser: request.binding }, form.get("step") ?? "");
   const pending = await pendingOf(parts, visit, flow);
   const agreed = step?.payload as { readonly flow?: unknown; readonly sid?: unknown } | undefined; // as: sealed above from this shape
+  // The session ended while its person was reading: who they are is asked again, for the same request.
+  if (pending !== null && session === null) return advance(parts, visit, { pending, isFresh: false, counts: false });
   if (step === null || pending === null || session === null || agreed?.flow !== flow || agreed.sid !== session.sid)
     return sendPage(res, flowOver);
   if (!(await store.run("spendOnce", { tenant, environment, digest: step.id, until: step.until })))
@@ -186,9 +195,20 @@ async function allow(
   const { user, sid, acr, amr, authTime, device } = session;
   // Before the code: a client that is not noted here would not be told when the session ends.
   if (!(await store.run("noteSessionClient", { tenant, environment, sid, client: pending.client })))
-    return sendPage(visit.res, flowOver);
+    return refuseOrAsk(parts, visit, pending.id);
   const subject = { id: user, session: sid, acr, amr, authTime: Math.floor(authTime / 1_000), device };
-  await finish(parts, visit, (desk, cookie) => desk.allow(pending.id, cookie, { subject, scopes: pending.scopes }));
+  const login = { subject, scopes: pending.scopes, consented: true };
+  const finished = await parts.desk?.allow(pending.id, visit.req.headers.cookie, login);
+  if (finished == null) return refuseOrAsk(parts, visit, pending.id);
+  sendRedirect(visit.res, finished.location, visit.request.cookies);
+}
+
+/** Nothing was allowed: because the session is over meanwhile, which a log-in mends, or because the request is. */
+async function refuseOrAsk(parts: PeopleParts, visit: Visit, flow: string): Promise<void> {
+  const pending = await pendingOf(parts, visit, flow);
+  const session = await sessionOf(parts, visit.request);
+  if (pending === null || session !== null) return sendPage(visit.res, { ...flowOver, cookies: visit.request.cookies });
+  await advance(parts, { ...visit, session }, { pending, isFresh: false, counts: false });
 }
 
 async function finish(

@@ -160,6 +160,8 @@ export async function showLogin(parts: PeopleParts, visit: Visit, shown: LoginSh
 /** Why somebody who is signed in sees this page. */
 function againText(parts: PeopleParts, session: NonNullable<Visit["session"]>, demand: Demand | null): string {
   const verdict = demand === null ? { kind: "met" } : decideDemand(session, demand, parts.clock.now());
+  if (verdict.kind === "too-old" && session.acr !== "urn:sallyport:acr:password")
+    return "Please sign in again, with what you signed in with before or something as strong.";
   if (verdict.kind !== "step-up") return "Please sign in again.";
   return "least" in verdict && verdict.least === "urn:sallyport:acr:phishing-resistant"
     ? "This needs a passkey."

@@ -215,7 +215,11 @@ async function enter(
   const { client, who, user, flow } = from;
   const authentication = { acr: client.config.acr, amr: ["fed"] };
   const started = await proveSession(parts, visit.request, { user, authentication, authTime: who.authTime });
-  if (started === null) return notPossible(parts, visit, "login-disabled");
+  if (started === null) {
+    const known = await parts.store.run("readUser", { tenant: parts.tenant, environment: parts.environment, user });
+    // All of an active user's was revoked since they signed in there: they have to do it again.
+    return notPossible(parts, visit, known?.state === "active" ? "provider-stale" : "login-disabled");
+  }
   const cookies = [...started.request.cookies, setCookie(cookieName(parts), "", 0)];
   await continueFlow(parts, { ...visit, ...started, request: { ...started.request, cookies } }, flow);
 }
