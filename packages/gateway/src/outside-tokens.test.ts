@@ -313,6 +313,9 @@ describe("attack 3 and 4: names of keys, and places to fetch them", () => {
     assert.equal(looks().length, before);
     await refused("token-key-unknown", () => present(stranger));
     assert.equal(looks().length, before + 1, "the same name of a trusted issuer is");
+    bed.clock.shiftMs += 60_000;
+    await refused("token-key-unknown", () => present(stranger));
+    assert.equal(looks().length, before + 2, "attack: named before it existed, it is asked for again within a minute");
   });
 
   test("jku, x5u, jwk, x5c, crit and b64 in the header are refused, and what they name is never dialled", async () => {

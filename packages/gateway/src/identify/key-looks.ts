@@ -3,8 +3,8 @@
 
 /** Between two asks about one issuer, whatever they name. */
 export const askMs = 5_000;
-/** How long a name is not asked for again, and how many are remembered of one issuer. */
-export const nameMs = 300_000;
+/** How long a name is not asked for again, and how many are remembered of one issuer. Short: a stranger may name a key before it exists. */
+export const nameMs = 60_000;
 export const namesMax = 256;
 /** Issuers remembered; a snapshot names a handful. */
 const issuersMax = 1_024;

@@ -15,8 +15,8 @@ export const refreshMs = 600_000;
 export const tryMs = 30_000;
 /** How long keys are believed without having been seen again. */
 export const staleMaxMs = 86_400_000;
-/** How long a kid that a fetch did not bring is not asked for again, and how many are remembered. */
-export const unknownMs = 300_000;
+/** How long a kid that a fetch did not bring is not asked for again, and how many are remembered. Short: a stranger may name a key before it exists. */
+export const unknownMs = 60_000;
 export const unknownMax = 256;
 /** Fetches under way at once: those that are due, and beside them those that somebody waits for; who comes when all are taken is answered from what is held. */
 export const dueAtOnceMax = 16;
