@@ -38,3 +38,10 @@ test("a gateway with a snapshot in force is not said to serve nothing, and nobod
   ]);
   assert.match(serves(startOf("control", true))[0] ?? "", /nothing yet: apply an estate/);
 });
+
+test("the banner names the issuer of each environment: clients, browsers and enrolment want that and not the origin alone", () => {
+  const start = startOf("control", true);
+  const issuers = { production: "https://id.acme.example/main/production" };
+  const said = bannerLines({ ...start, endpoints: { ...start.endpoints, issuers } });
+  assert.ok(said.includes("  issuer       https://id.acme.example/main/production  (production)"), said.join("\n"));
+});

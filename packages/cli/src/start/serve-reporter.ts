@@ -64,6 +64,8 @@ export function bannerLines(facts: StartFacts): readonly string[] {
   const { endpoints, addresses, details, readiness, standing, dataDirectory } = facts;
   const lines = ["", `sallyport ${endpoints.role}${readiness.ready ? "" : "  (not ready yet)"}`];
   for (const [name, url] of Object.entries(addresses)) lines.push(`  ${name.padEnd(12)} ${url}`);
+  for (const [environment, issuer] of Object.entries(endpoints.issuers))
+    lines.push(`  ${"issuer".padEnd(12)} ${issuer}  (${environment})`);
   for (const [name, path] of Object.entries(details)) lines.push(`  ${name.padEnd(12)} ${path}`);
   lines.push(`  ${"data".padEnd(12)} ${dataDirectory}  ${diskText(facts)}`);
   lines.push(...servedLines(facts, endpoints.role === "gateway" ? gatewayServes(readiness.ready) : nothingYet));

@@ -57,6 +57,6 @@ export function decideRevocable({ kind, value, clients, absent }: RevocableQuest
   return {
     kind: "unknown",
     message: `there is no client ${value}`,
-    fix: `${suggest(value, known)} One that is not served any more is revoked with --absent`,
+    fix: `--absent revokes one that is not served any more; ${suggest(value, known)}`,
   };
 }
