@@ -232,9 +232,10 @@ async function removePasskey(parts: PeopleParts, visit: Posted, owner: Owner): P
     id: visit.form.get("id") ?? "",
     actor: `user:${owner.user.id}`,
   });
-  if (removed.kind !== "last-way-in") {
+  if (removed.kind === "not-found") return again(parts, visit, owner, "The passkey was removed.");
+  if (removed.kind === "removed") {
     // Whoever came in by it is out.
-    if (removed.kind === "removed") await endOthers(parts, owner, "passkey-removed");
+    await endOthers(parts, owner, "passkey-removed");
     return again(parts, visit, owner, "The passkey was removed, and your other sessions were ended.");
   }
   await showAccount(parts, visit, owner, {

@@ -269,9 +269,10 @@ async function disconnect(parts: PeopleParts, visit: Posted, owner: Owner): Prom
   const provider = visit.form.get("provider") ?? "";
   const actor = `user:${owner.user.id}`;
   const outcome = await parts.store.run("unlinkUser", { ...placeOf(parts, owner), provider, actor });
-  if (outcome !== "last-way-in") {
+  if (outcome === "no-link") return again(parts, visit, owner, "It was disconnected.");
+  if (outcome === "unlinked") {
     // Whoever came in by it is out.
-    if (outcome === "unlinked") await endOthers(parts, owner, "disconnected");
+    await endOthers(parts, owner, "disconnected");
     return again(parts, visit, owner, "It was disconnected, and your other sessions were ended.");
   }
   const error = "This is your only way to sign in. Set a password or add a passkey first.";
