@@ -1,27 +1,23 @@
 // A gateway behind nginx (which ends TLS) and behind HAProxy (which passes TCP on): the files are those of docs/behind-a-proxy.md.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { type RequestOptions, request } from "node:https";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
-import type { CertificateNames } from "@sallyport/kernel/x509/names.ts";
+import type { LocalCa } from "@sallyport/kernel/x509/issue.ts";
 import { signDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
-import { debianProgram } from "../../../tools/debian-packages.ts";
+import { issue, newCa, nginxConf, replaced, startProxy } from "./behind-a-proxy.test-support.ts";
 import { createSender } from "./calling/sender.ts";
-import { freePorts, Installation, isReady, until } from "./installation.test-support.ts";
+import { freePorts, Installation, isReady } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 120_000 };
 const page = readFileSync(fileURLToPath(new URL("../../../docs/behind-a-proxy.md", import.meta.url)), "utf8");
-const hourMs = 3_600_000;
-const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const children: ChildProcess[] = [];
 const prover = generateClientKey().signer;
 let installation: Installation;
@@ -30,53 +26,9 @@ let ports: Readonly<Record<"inner" | "nginx" | "wrong" | "haproxy", number>>;
 let tokens: TokenClient;
 let sender: ReturnType<typeof createSender>;
 
-const newCa = (use: string): LocalCa =>
-  createLocalCa({
-    tenant: "main",
-    environment: "production",
-    random,
-    notBeforeMs: Date.now() - hourMs,
-    notAfterMs: Date.now() + 24 * hourMs,
-    use,
-  });
-
-function issue(ca: LocalCa, names: CertificateNames, usage: "client" | "server") {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const window = { notBeforeMs: Date.now() - hourMs, notAfterMs: Date.now() + hourMs };
-  const publicKeySpki = publicKey.export({ format: "der", type: "spki" });
-  const issued = issueLeaf({ ca, publicKeySpki, names, usage, random, ...window });
-  const key = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-  return { cert: issued.pem + ca.certificatePem, key };
-}
-
 /** The block of that language on the page, with every placeholder replaced; a placeholder that is gone fails. */
 function snippet(language: string, changes: Readonly<Record<string, string>>): string {
-  let text = new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? "";
-  for (const [from, to] of Object.entries(changes)) {
-    assert.ok(text.includes(from), `docs/behind-a-proxy.md: ${language} has ${from}`);
-    text = text.replaceAll(from, to);
-  }
-  return text;
-}
-
-const answers = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("close", () => socket.destroy()).once("connect", () => socket.destroy());
-  });
-
-async function start(program: "nginx" | "haproxy", args: readonly string[], port: number): Promise<void> {
-  const child = spawn(debianProgram(program), args, { stdio: ["ignore", "ignore", "pipe"] });
-  children.push(child);
-  let said = "";
-  child.stderr.on("data", (chunk) => {
-    said += String(chunk);
-  });
-  await until(`${program} on ${port}`, async () => {
-    if (child.exitCode !== null) throw new Error(`${program} ended: ${said}`);
-    return answers(port);
-  });
+  return replaced(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? "", changes);
 }
 
 async function startNginx(ca: LocalCa): Promise<void> {
@@ -96,17 +48,11 @@ async function startNginx(ca: LocalCa): Promise<void> {
       "proxy_http_version 1.1;": "proxy_http_version 1.1; proxy_set_header X-Forwarded-For $remote_addr;",
     }).replace("server {", "server {\n  ssl_verify_client optional_no_ca;");
   const { nginx, wrong, inner } = ports;
-  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (name) => `${name}_temp_path ${folder}/${name};`,
-  );
   writeFileSync(
     join(folder, "nginx.conf"),
-    `daemon off; ${process.getuid?.() === 0 ? "user root;" : ""} pid ${folder}/pid; error_log stderr; worker_processes 1;
-events {} http { access_log off; ${paths.join(" ")}
-${server(nginx, installation.ports.gateway)}
-${server(wrong, inner)} }`,
+    nginxConf(folder, [server(nginx, installation.ports.gateway), server(wrong, inner)]),
   );
-  await start("nginx", ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")], nginx);
+  children.push(await startProxy("nginx", ["-p", folder, "-e", "stderr", "-c", join(folder, "nginx.conf")], nginx));
 }
 
 async function startHaproxy(): Promise<void> {
@@ -117,7 +63,7 @@ async function startHaproxy(): Promise<void> {
     "127.0.0.1:8443 check": `127.0.0.1:${ports.inner} source 127.0.0.3`,
   });
   writeFileSync(file, text);
-  await start("haproxy", ["-db", "-f", file], ports.haproxy);
+  children.push(await startProxy("haproxy", ["-db", "-f", file], ports.haproxy));
 }
 
 const estateFiles = () => ({

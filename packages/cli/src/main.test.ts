@@ -80,6 +80,19 @@ for (const top of createProgram().commands.filter((command) => command.name() !=
     }
   });
 
+for (const [argv, says] of [
+  [["--identity-proxies", "10.0.0.1", "0.0.0.0/0"], /0\.0\.0\.0\/0" is everybody/],
+  [["--identity-proxies", "proxy.example"], /"proxy\.example" is not a network/],
+  [["--role", "gateway", "--identity-proxies", "10.0.0.1"], /which this role has not/],
+] as const)
+  test(`a start with ${argv.join(" ")} is refused with the fix, before anything is made`, async () => {
+    const data = join(tmpdir(), `sallyport-never-${process.pid}`);
+    const end = await endOf(["serve", "--data", data, ...argv]);
+    assert.equal(end.exit, 2);
+    assert.match(end.message, says);
+    assert.ok(end.fix.length > 10 && !existsSync(data));
+  });
+
 test("docs/cli.md lists every command with its page, and the options that go with all of them", () => {
   const index = readFileSync(join(repository, "docs/cli.md"), "utf8");
   const program = createProgram();

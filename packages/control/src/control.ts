@@ -18,6 +18,7 @@ import { Hub } from "./gateways/hub.ts";
 import { type IdentityListener, listenIdentity } from "./identity/identity-listener.ts";
 import { type Operators, openOperators } from "./identity/operators-at-work.ts";
 import { createPasswords } from "./identity/people/password.ts";
+import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import { InForce, liveMs } from "./in-force.ts";
 import { createControlMetrics } from "./observe/metrics.ts";
 import { writeRoots } from "./pki/roots.ts";
@@ -40,7 +41,8 @@ export interface ControlOptions {
   /** Schema in that PostgreSQL database; absent: `sallyport`. */
   readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
-  readonly identity: Place;
+  /** `proxies`: whose word about addresses counts; absent: nobody's. */
+  readonly identity: Place & { readonly proxies?: TrustedProxies };
   readonly channel: Place;
   readonly admin: Place;
   readonly clock: Clock;
@@ -221,6 +223,7 @@ class ControlAssembly {
       tls,
       onFault: this.#fault,
       connectionRefused: this.#connectionRefused,
+      ...(identity.proxies === undefined ? {} : { proxies: identity.proxies }),
     });
     this.#opened.push(() => listener.close());
     return { listener, url: identity.url ?? origin(identity.host, listener.address.port) };

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { AdminListener } from "./admin/admin-listener.ts";
 import { testAuthority, testCertificate } from "./gateways/channel.test-support.ts";
 import { listenIdentity } from "./identity/identity-listener.ts";
+import { trustedProxies } from "./identity/trusted-proxies.ts";
 import { loopbackConnectionsMax, sourcePrefix } from "./source-places.ts";
 
-const tls = testCertificate(testAuthority("listeners"), { ip: ["127.0.0.1"] });
+const authority = testAuthority("listeners");
+const tls = testCertificate(authority, { ip: ["127.0.0.1"] });
 
 /** Silent connections, more than loopback has places for; resolves when those over it were closed. */
 async function fill(port: number, over: number): Promise<readonly Socket[]> {
@@ -46,6 +49,30 @@ test("attack: one source fills the identity listener with silent connections", b
   for (const socket of sockets) socket.destroy();
   await listener.close();
 });
+
+test(
+  "a proxy that its operator named stands for many: it has places when another network would have none left",
+  bounded,
+  async () => {
+    let refused = 0;
+    const listener = await listenIdentity({
+      ...{ host: "127.0.0.1", port: 0, tls, onFault: () => undefined },
+      proxies: trustedProxies(["127.0.0.1"], "x-forwarded-for"),
+      connectionRefused: () => {
+        refused += 1;
+      },
+    });
+    const sockets = await fill(listener.address.port, 0);
+    const next = connectTls({ host: "127.0.0.1", port: listener.address.port, ca: authority.certificatePem });
+    next.on("error", () => undefined);
+    next.write("GET / HTTP/1.1\r\nHost: id.example\r\n\r\n");
+    const [answer] = await once(next, "data");
+    assert.match(String(answer), /^HTTP\/1\.1 404 /);
+    assert.equal(refused, 0);
+    for (const socket of [...sockets, next]) socket.destroy();
+    await listener.close();
+  },
+);
 
 test("attack: one source fills the admin listener with silent connections", bounded, async () => {
   let refused = 0;

@@ -7,13 +7,23 @@ export const sourceConnectionsMax = 64;
 /** Loopback is this machine: everything on it shares one address, so it has more, but never all of a listener's places. */
 export const loopbackConnectionsMax = 192;
 
+/** A proxy that ends TLS has one connection for many clients at a time; it has more, but never all of a listener's places. */
+export const proxyConnectionsMax = 512;
+
 export interface SourcePlaces {
   /** This connection no longer counts against its network: its handshake is over, and something else bounds it. */
   free(socket: Pick<Socket, "remoteAddress" | "remotePort">): void;
 }
 
-/** Bounds `server` by source from now on; `refused` is called for each connection it, or `maxConnections`, turns away. */
-export function boundSources(server: Server, refused: () => void): SourcePlaces {
+/**
+ * Bounds `server` by source from now on; `refused` is called for each connection it, or `maxConnections`, turns away.
+ * `isProxy`: who comes from there stands for many.
+ */
+export function boundSources(
+  server: Server,
+  refused: () => void,
+  isProxy: (address: string) => boolean = () => false,
+): SourcePlaces {
   const counts = new Map<string, number>();
   const held = new Map<string, string>();
   const leave = (key: string) => {
@@ -26,9 +36,12 @@ export function boundSources(server: Server, refused: () => void): SourcePlaces 
   };
   server.on("drop", refused);
   server.prependListener("connection", (socket: Socket) => {
-    const prefix = sourcePrefix(socket.remoteAddress ?? "");
+    const address = socket.remoteAddress ?? "";
+    const network = sourcePrefix(address);
+    // Counted apart: a proxy leaves its neighbours their places, and they leave it its own.
+    const prefix = isProxy(address) ? `proxy ${network}` : network;
     const count = counts.get(prefix) ?? 0;
-    if (count >= (prefix === "loopback" ? loopbackConnectionsMax : sourceConnectionsMax)) {
+    if (count >= boundOf(prefix)) {
       refused();
       socket.destroy();
       return;
@@ -39,6 +52,11 @@ export function boundSources(server: Server, refused: () => void): SourcePlaces 
     socket.once("close", () => leave(key));
   });
   return { free: (socket) => leave(keyOf(socket)) };
+}
+
+function boundOf(prefix: string): number {
+  if (prefix.startsWith("proxy ")) return proxyConnectionsMax;
+  return prefix === "loopback" ? loopbackConnectionsMax : sourceConnectionsMax;
 }
 
 const keyOf = ({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">) =>

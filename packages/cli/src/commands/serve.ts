@@ -2,6 +2,7 @@
 // Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { type Command, Option } from "commander";
@@ -32,6 +33,8 @@ export interface ServeOptions {
   readonly admin: Address;
   /** Client-facing origins where they differ from the addresses. */
   readonly identityUrl: string | null;
+  /** Proxies before the identity listener; null: none is believed. */
+  readonly identityProxies: TrustedProxies | null;
   readonly channelUrl: string | null;
   readonly adminUrl: string | null;
   readonly storeUrl: string | null;
@@ -87,14 +90,16 @@ export function serveCommand(program: Command): void {
     )
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
-  addTraceOptions(serve)
+  addTraceOptions(serve);
+  addProxyOptions(serve)
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
       if (raw.config !== undefined) assertEstateDirectory(raw.config);
       const { parseDuration } = await import("../duration.ts");
       const geo = await openGeo(raw);
-      const options = { ...parseServeOptions(raw, parseDuration), geo };
+      const identityProxies = await readProxies(raw);
+      const options = { ...parseServeOptions(raw, parseDuration), geo, identityProxies };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
@@ -102,6 +107,19 @@ export function serveCommand(program: Command): void {
       const { createServeReporter } = await import("../start/serve-reporter.ts");
       await runRole({ serve: options, reporter: createServeReporter({ json, quiet: raw.quiet }) });
     });
+}
+
+function addProxyOptions(serve: Command): Command {
+  return serve
+    .option(
+      "--identity-proxies <network...>",
+      "proxies before the identity listener (addresses or CIDRs) whose word counts for where a request came from; default: none",
+    )
+    .addOption(
+      new Option("--identity-proxy-header <field>", "the one field these proxies write")
+        .choices(["x-forwarded-for", "forwarded"])
+        .default("x-forwarded-for"),
+    );
 }
 
 const examples = `
@@ -124,6 +142,8 @@ interface RawOptions extends RawTraceOptions {
   readonly channelListen: string;
   readonly adminListen: string;
   readonly identityUrl?: string;
+  readonly identityProxies?: readonly string[];
+  readonly identityProxyHeader: ForwardingField;
   readonly channelUrl?: string;
   readonly adminUrl?: string;
   readonly store?: string;
@@ -146,7 +166,27 @@ async function openGeo({ role, geoFile }: RawOptions): Promise<GeoFile | null> {
   return readGeoFile(geoFile);
 }
 
-function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): Omit<ServeOptions, "geo"> {
+/** Before anything is made, and only where there is an identity listener: a gateway loads no code of the control plane. */
+async function readProxies(raw: RawOptions): Promise<TrustedProxies | null> {
+  if (raw.identityProxies === undefined) return null;
+  if (raw.role === "gateway")
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--identity-proxies is for the identity listener, which this role has not",
+      "give it to control, or use --role all",
+    );
+  const { ProxyNetworkFault, trustedProxies } = await import("@sallyport/control/identity/trusted-proxies.ts");
+  try {
+    return trustedProxies(raw.identityProxies, raw.identityProxyHeader);
+  } catch (error) {
+    if (!(error instanceof ProxyNetworkFault)) throw error;
+    throw new CommandEnd(exitCode.badUse, `--identity-proxies: ${error.message}`, error.fix);
+  }
+}
+
+type ParsedAtOnce = Omit<ServeOptions, "geo" | "identityProxies">;
+
+function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {
     role: raw.role,
     dataDirectory: resolve(raw.data),

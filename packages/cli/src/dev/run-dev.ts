@@ -149,6 +149,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     listen: new Map([...ports.listeners].map(([name, port]) => [name, { host, port }])),
     tls: null,
     identity: { host, port: identity },
+    identityProxies: null,
     channel: { host, port: channel },
     admin: { host, port: admin },
     status: { host, port: status },

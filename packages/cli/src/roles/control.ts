@@ -33,7 +33,11 @@ export async function startControlRole(
     dataDirectory: options.dataDirectory,
     storeUrl: options.storeUrl,
     checkpointCopy: options.checkpointCopy,
-    identity: { ...options.identity, url: options.identityUrl },
+    identity: {
+      ...options.identity,
+      url: options.identityUrl,
+      ...(options.identityProxies === null ? {} : { proxies: options.identityProxies }),
+    },
     channel: { ...options.channel, url: options.channelUrl },
     admin: { ...options.admin, url: options.adminUrl },
     clock: systemClock,

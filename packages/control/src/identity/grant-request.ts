@@ -1,10 +1,9 @@
 // Promises what a grant learns of a form, whoever parsed it: parameters that came once, every proof, the certificate of the connection.
 // Trusts the listener for bounds. RFC 6749 §3.2: a parameter must not stand twice; only `resource` may (RFC 8707 §2).
 import type { IncomingMessage } from "node:http";
-import { TLSSocket } from "node:tls";
 import type { Form } from "./endpoint-form.ts";
 import type { GrantRequest, OpenGrant } from "./seams.ts";
-import { addressOf } from "./source-address.ts";
+import { addressOf, certificateOf } from "./source-address.ts";
 
 interface Known {
   readonly issuer: string;
@@ -17,7 +16,7 @@ interface Known {
 
 export function grantRequestOf(req: IncomingMessage, form: Form, known: Known): GrantRequest {
   const { resource, scope } = form;
-  const { rawHeaders, socket } = req;
+  const { rawHeaders } = req;
   const own = known.names.flatMap((name) => {
     const value = form[name];
     return typeof value === "string" ? [[name, value] as const] : [];
@@ -30,7 +29,7 @@ export function grantRequestOf(req: IncomingMessage, form: Form, known: Known): 
     parameters: Object.fromEntries(own),
     url: known.url,
     proofs: rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "dpop"),
-    certificate: socket instanceof TLSSocket ? (socket.getPeerX509Certificate()?.raw ?? null) : null,
+    certificate: certificateOf(req)?.raw ?? null,
     ...(req.headers.accept === undefined ? {} : { accept: req.headers.accept }),
     address: addressOf(req),
   };

@@ -8,7 +8,8 @@ import { boundSources } from "../source-places.ts";
 import { preflightFields } from "./browser-origins.ts";
 import type { TokenHandler } from "./provider.ts";
 import type { IssuerRoute } from "./seams.ts";
-import { addressOf } from "./source-address.ts";
+import { addressOf, settleSource } from "./source-address.ts";
+import { noProxies, plainAddress, type TrustedProxies } from "./trusted-proxies.ts";
 
 export const headerBytesMax = 8 * 1024;
 export const bodyBytesMax = 16 * 1024;
@@ -47,6 +48,8 @@ export interface IdentityListenerOptions {
   /** PEM. */
   readonly tls: { readonly cert: string; readonly key: string };
   readonly onFault: (fault: unknown) => void;
+  /** Whose word about addresses counts; absent: nobody's. */
+  readonly proxies?: TrustedProxies;
   /** A connection was turned away because its network, or everybody, has too many. */
   readonly connectionRefused?: () => void;
 }
@@ -74,6 +77,7 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
   let routes: ReadonlyMap<string, Route> = new Map();
   let roots: readonly string[] = [];
   let certificate = options.tls;
+  const proxies = options.proxies ?? noProxies;
   const server = createServer(
     {
       ...contextOf(options.tls, roots),
@@ -88,6 +92,7 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
       insecureHTTPParser: false,
     },
     (req, res) => {
+      settleSource(req, proxies);
       answer(routes, req, res).catch((fault: unknown) => {
         options.onFault(fault);
         if (res.headersSent) res.destroy();
@@ -97,7 +102,8 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
   );
   server.maxHeadersCount = headerCountMax;
   server.maxConnections = connectionsMax;
-  boundSources(server, options.connectionRefused ?? (() => {}));
+  const isProxy = (address: string) => proxies.isTrusted(plainAddress(address) ?? "");
+  boundSources(server, options.connectionRefused ?? (() => {}), isProxy);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, resolve);
@@ -180,7 +186,12 @@ function routeOf(
   return { route, below: exact === undefined ? (split?.[2] ?? "") : "" };
 }
 
+const tooMany = `a request has fewer than ${headerCountMax} header fields`;
+
 async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  // The parser stops reading fields there without a word: the last one may be missing, which is the one a proxy adds.
+  if (req.rawHeaders.length / 2 >= headerCountMax)
+    return reply(res, 431, { error: "invalid_request", error_description: tooMany }, { Connection: "close" });
   const target = req.url ?? "";
   const found = routeOf(routes, req.method ?? "", target);
   if (found !== null) return found.route.serve(req, res, found.below);

@@ -3,7 +3,6 @@
 // This is the only file that imports oidc-provider.
 import { createPublicKey, type KeyObject, randomBytes, type webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { TLSSocket } from "node:tls";
 import { grantWordOf } from "@sallyport/protocol/token/grant-type.ts";
 import { ExternalSigningKey, errors, interactionPolicy, Provider, type ProviderContext } from "oidc-provider";
 import {
@@ -23,6 +22,7 @@ import { requestOf } from "./provider-request.ts";
 import { replayKey } from "./replay.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, OpenGrant } from "./seams.ts";
 import { settle } from "./settle.ts";
+import { callerConnection, certificateOf } from "./source-address.ts";
 import { answerOfRefusal, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
 
@@ -153,13 +153,11 @@ function tlsClients({ authentication }: IssuerParts): Readonly<Record<string, un
     enabled: true,
     tlsClientAuth: true,
     selfSignedTlsClientAuth: true,
-    getCertificate: ({ req: { socket } }: ProviderContext) =>
-      socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.toString() : undefined,
+    getCertificate: ({ req }: ProviderContext) => certificateOf(req)?.toString(),
     certificateAuthorized: (context: ProviderContext) => {
-      const { socket } = context.req;
+      const connection = callerConnection(context.req);
       const client = context.oidc.client?.clientId ?? "";
-      const code =
-        socket instanceof TLSSocket ? authentication.judgeConnection?.(client, socket) : "certificate-missing";
+      const code = connection === null ? "certificate-missing" : authentication.judgeConnection?.(client, connection);
       if (code !== null) context.state["refusal"] = code ?? "client-authentication-method";
       return code === null;
     },
