@@ -78,7 +78,7 @@ test(
     );
     assert.ok(!list.out.includes(secret), "a link is shown once");
     const sessions = await run("session", "list");
-    assert.match(sessions.out, /ses_\S+ +production +usr_\S+ +\S+ +\S+ +password +/);
+    assert.match(sessions.out, /ses_\S+ +production +anna +usr_\S+ +\S+ +\S+ +password +/);
     const [session] = await json<readonly Session[]>("session", "list");
     assert.equal(session?.acr, "urn:sallyport:acr:password");
 

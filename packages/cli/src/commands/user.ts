@@ -27,6 +27,7 @@ interface SessionRow {
   readonly sid: string;
   readonly environment: string;
   readonly user: string;
+  readonly name: string;
   readonly authTime: number;
   readonly seenAt: number;
   readonly acr: string;
@@ -216,10 +217,11 @@ function sessionCommands(program: Command, connect: Connect): void {
       const when = (at: number) => new Date(at).toISOString().slice(0, 16);
       terminal.result(rows, () =>
         terminal.table([
-          ["SESSION", "ENVIRONMENT", "USER", "SIGNED IN", "LAST USED", "WORTH", "BROWSER"],
+          ["SESSION", "ENVIRONMENT", "NAME", "USER", "SIGNED IN", "LAST USED", "WORTH", "BROWSER"],
           ...rows.map((row) => [
             row.sid,
             row.environment,
+            row.name,
             row.user,
             when(row.authTime),
             when(row.seenAt),

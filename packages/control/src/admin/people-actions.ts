@@ -5,7 +5,7 @@ import type { GivenConsent } from "../identity/people/consent-commands.ts";
 import type { UndeliveredLogout } from "../identity/people/logout-commands.ts";
 import { digestOf, makeSecret, makeUserId } from "../identity/people/one-time-secrets.ts";
 import { linkDigest } from "../identity/people/outside/link-commands.ts";
-import type { SessionFacts } from "../identity/people/session-commands.ts";
+import type { ListedSession } from "../identity/people/session-commands.ts";
 import type { UserSummary } from "../identity/people/user-commands.ts";
 import { type Actor, AdminFault } from "./actions.ts";
 
@@ -57,7 +57,7 @@ export interface PeopleActions {
     },
   ): Promise<{ readonly id: string; readonly provider: string }>;
   /** Up to 1,000 living ones of each environment, the newest first. */
-  sessions(): Promise<readonly InEnvironment<SessionFacts>[]>;
+  sessions(): Promise<readonly InEnvironment<ListedSession>[]>;
   /** What a user allowed clients, in every environment that knows them. */
   consents(id: string): Promise<readonly InEnvironment<GivenConsent>[]>;
   withdrawConsent(

@@ -254,14 +254,19 @@ const noteSessionClient: Command<Place & { readonly sid: string; readonly client
   },
 };
 
-const listSessions: Command<Place & { readonly user?: string }, readonly SessionFacts[]> = {
+/** As a list shows it: with the name of its user, whom an operator knows by that. */
+export type ListedSession = SessionFacts & { readonly name: string };
+
+const listSessions: Command<Place & { readonly user?: string }, readonly ListedSession[]> = {
   audit: null,
   *body({ tenant, environment, user }, { now }) {
     const rows = yield {
-      sql: `SELECT ${columns} FROM people_session WHERE ${inPlace} AND (? = '' OR user_id = ?) AND ${alive} AND NOT ${isRevoked} ORDER BY created_at DESC, sid LIMIT ?`,
+      sql: `SELECT ${columns}, (SELECT u.name FROM people_user u WHERE u.tenant = people_session.tenant
+        AND u.environment = people_session.environment AND u.id = people_session.user_id) AS name
+        FROM people_session WHERE ${inPlace} AND (? = '' OR user_id = ?) AND ${alive} AND NOT ${isRevoked} ORDER BY created_at DESC, sid LIMIT ?`,
       params: [tenant, environment, user ?? "", user ?? "", now, now, tenant, environment, sessionsListMax],
     };
-    return rows.map(sessionOf);
+    return rows.map((row) => ({ ...sessionOf(row), name: String(row["name"] ?? "") }));
   },
 };
 

@@ -241,6 +241,9 @@ forEachDialect((_dialect, open) => {
     const order = { ...place, notBefore: clock.now(), until: clock.now() + 660_000, actor: "operator:test" };
     const alive = async ({ digest }: { readonly digest: string }) =>
       (await store.run("readSession", { ...place, digest })) !== null;
+    const listed = await store.run("listSessions", { ...place, user });
+    const known = (await store.run("listUsers", place)).find(({ id }) => id === user)?.name;
+    assert.deepEqual([listed.length, new Set(listed.map(({ name }) => name))], [2, new Set([known])]);
     await store.run("revoke", { ...order, kind: "session", value: first.sid });
     assert.deepEqual([await alive(first), await alive(second)], [false, true]);
     await store.run("revoke", { ...order, kind: "subject", value: user, environment: "staging" });
