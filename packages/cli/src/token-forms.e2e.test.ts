@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { looksNested } from "@sallyport/kernel/nested-token.ts";
 import { isHandle } from "@sallyport/protocol/token/handle.ts";
-import { Installation } from "./installation.test-support.ts";
+import { Installation, until } from "./installation.test-support.ts";
 
 for (const [form, isOfForm] of [
   ["opaque", isHandle],
@@ -43,3 +43,31 @@ for (const [form, isOfForm] of [
       await installation.close();
     }
   });
+
+test("tokens signed with RSA for one audience: made, held by a real gateway, used and taken back by a change of the file", {
+  timeout: 60_000,
+}, async () => {
+  const installation = await Installation.open();
+  try {
+    const billing = "systems/billing.yaml";
+    const plain = installation.files()[billing] ?? "";
+    const legacy = `tokens: { algorithm: RS256, reason: A test of old verifiers, until: ${new Date(Date.now() + 86_400_000).toISOString().slice(0, 10)} }\n`;
+    installation.writeEstate({ [billing]: `${plain}${legacy}` });
+    await installation.startControl();
+    installation.trustRoots();
+    await installation.startGateway();
+    const caller = installation.caller();
+    const algorithmOf = (token: string) =>
+      JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()).alg as string;
+    const crossed = async () => (await caller.fetch("/billing/v1/invoices/in-1").catch(() => null))?.status === 200;
+    await until(
+      "a call with a token of RSA",
+      async () => (await crossed()) && algorithmOf(await caller.token()) === "RS256",
+    );
+    const environment = "production";
+    await installation.operator().call("POST", "/v1/keys/rotate", { environment });
+    assert.equal((await installation.caller().fetch("/billing/v1/invoices/in-1")).status, 200);
+  } finally {
+    await installation.close();
+  }
+});

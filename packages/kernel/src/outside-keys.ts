@@ -1,5 +1,5 @@
 // Promises synchronous verification with keys of issuers outside: ES256, Ed25519, RS256 and PS256 over node:crypto.
-// Trusts OpenSSL; jose judges it in outside-keys.test.ts. Never used for tokens of our own issuers. docs/formats/outside-token.md §2.
+// Trusts OpenSSL; jose judges it in outside-keys.test.ts. Of our own issuers only legacy-keys.ts stands on it. docs/formats/outside-token.md §2.
 import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
 import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsideKey } from "@sallyport/protocol/token/outside-token.ts";

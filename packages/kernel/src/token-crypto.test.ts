@@ -98,12 +98,7 @@ test("a base64url JWS text that Wycheproof calls invalid is refused by the parse
       if (vector.result === "valid" || typeof vector.jws !== "string") continue;
       const jws = parseCompactJws(vector.jws, { bytesMax: 8192, keyMember: "kid" });
       if (jws.kind === "malformed") refused++;
-      else
-        assert.equal(
-          checkSignature(jws, { kid: "", alg: "ES256", verify: () => true }),
-          "algorithm",
-          `tcId ${vector.tcId}`,
-        );
+      else assert.equal(checkSignature(jws, { alg: "ES256", verify: () => true }), "algorithm", `tcId ${vector.tcId}`);
     }
   }
   assert.ok(refused >= 10, `only ${refused} refused`);

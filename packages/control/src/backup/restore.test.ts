@@ -119,7 +119,7 @@ forEachDialect((_dialect, open) => {
       ...place,
       expectedSeq: 0,
       actor: "built-in",
-      created: key,
+      created: [key],
       moved: [],
       revoked: [],
     });
@@ -233,7 +233,7 @@ forEachDialect((_dialect, open) => {
     const [restore] = await store.run("listRestores", null);
     const place = { tenant, environment: "made-on-tuesday" };
     const key = { kid: "k1", alg: "ES256", jwk: {}, sealed: new Uint8Array([1]) } as const;
-    const ring = { ...place, expectedSeq: 0, actor: "built-in", created: key, moved: [], revoked: [] };
+    const ring = { ...place, expectedSeq: 0, actor: "built-in", created: [key], moved: [], revoked: [] };
     const written = await store.run("writeKeyRing", ring);
     const order = { ...place, kind: "jti", value: "x", notBefore: now, until: now, actor: operator } as const;
     const entry = await store.run("revoke", order);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isLegacyAlgorithm } from "@sallyport/protocol/token/jws.ts";
 import fc from "fast-check";
 import { decideRing, type RingContext, type RingEntry, type RingEvent, type RingPlan } from "./decide-ring.ts";
 
@@ -8,6 +9,7 @@ const context = (over: Partial<RingContext> = {}): RingContext => ({
   acknowledgedSeq: Number.POSITIVE_INFINITY,
   retireAfterMs: 330_000,
   alg: "ES256",
+  legacy: [],
   rotateEveryMs: Number.POSITIVE_INFINITY,
   ...over,
 });
@@ -24,17 +26,12 @@ const entry = (kid: string, state: RingEntry["state"], over: Partial<RingEntry> 
 });
 
 /** The ring after a plan was written: what the store does, on plain data. */
-function written(
-  ring: readonly RingEntry[],
-  plan: RingPlan,
-  seq: number,
-  now: number,
-  alg: RingEntry["alg"] = "ES256",
-): RingEntry[] {
+function written(ring: readonly RingEntry[], plan: RingPlan, seq: number, now: number): RingEntry[] {
   if (plan.kind === "refused") return [...ring];
   let result = [...ring];
   for (const step of plan.steps) {
-    if (step.kind === "create-next") result.push(entry(`k${seq}`, "next", { seq, alg }));
+    if (step.kind === "create-next")
+      result.push(entry(`${isLegacyAlgorithm(step.alg) ? step.alg : "k"}${seq}`, "next", { seq, alg: step.alg }));
     if (step.kind === "move") {
       result = result.map((key) =>
         key.kid === step.kid
@@ -123,13 +120,13 @@ test("a key is rotated at its age without being asked, and not before", () => {
 test("another algorithm replaces the next key at once, signs once gateways hold it, and never ends the active key early", () => {
   const eddsa = (over: Partial<RingContext> = {}) => context({ alg: "EdDSA", ...over });
   const ring = [entry("a", "active"), entry("b", "next", { seq: 1 })];
-  const replaced = written(ring, decideRing(ring, { kind: "tick" }, eddsa()), 2, 0, "EdDSA");
+  const replaced = written(ring, decideRing(ring, { kind: "tick" }, eddsa()), 2, 0);
   assert.deepEqual(
     replaced.map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
     ["a:active:ES256", "b:gone:ES256", "k2:next:EdDSA"],
   );
   assert.deepEqual(decideRing(replaced, { kind: "tick" }, eddsa({ acknowledgedSeq: 1 })), { kind: "plan", steps: [] });
-  const moved = written(replaced, decideRing(replaced, { kind: "tick" }, eddsa({ acknowledgedSeq: 2 })), 3, 0, "EdDSA");
+  const moved = written(replaced, decideRing(replaced, { kind: "tick" }, eddsa({ acknowledgedSeq: 2 })), 3, 0);
   assert.deepEqual(
     moved.filter(({ state }) => state !== "gone").map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
     ["a:retiring:ES256", "k2:active:EdDSA", "k3:next:EdDSA"],
@@ -143,7 +140,7 @@ test("another algorithm replaces the next key at once, signs once gateways hold 
 
 test("a kill promotes the acknowledged next key even when its algorithm is on its way out: signing goes on", () => {
   const ring = [entry("a", "active"), entry("b", "next")];
-  const killed = written(ring, decideRing(ring, { kind: "kill", kid: "a" }, context({ alg: "EdDSA" })), 2, 0, "EdDSA");
+  const killed = written(ring, decideRing(ring, { kind: "kill", kid: "a" }, context({ alg: "EdDSA" })), 2, 0);
   assert.deepEqual(
     killed.map(({ kid, state, alg }) => `${kid}:${state}:${alg}`),
     ["a:gone:ES256", "b:active:ES256", "k2:next:EdDSA"],
@@ -151,7 +148,7 @@ test("a kill promotes the acknowledged next key even when its algorithm is on it
 });
 
 test("whatever happens in whatever order, a ring has at most one active and one next key, signs only with an acknowledged one, keeps a retiring one for every token it signed, and settles on the algorithm last asked for", () => {
-  const algorithm = fc.constantFrom<RingEntry["alg"]>("ES256", "EdDSA");
+  const algorithm = fc.constantFrom<RingContext["alg"]>("ES256", "EdDSA");
   const step = fc.record({
     event: fc.oneof(
       fc.constant<RingEvent>({ kind: "tick" }),
@@ -170,12 +167,12 @@ test("whatever happens in whatever order, a ring has at most one active and one 
       let acknowledgedSeq = 0;
       const signedAt = new Map<string, number>();
       const killed = new Set<string>();
-      const take = (event: RingEvent, alg: RingEntry["alg"]) => {
+      const take = (event: RingEvent, alg: RingContext["alg"]) => {
         const before = new Map(ring.map((key) => [key.kid, key.state]));
         seq += 1;
         const plan = decideRing(ring, event, context({ now, acknowledgedSeq, rotateEveryMs: 600_000, alg }));
         if (event.kind === "kill") killed.add(event.kid);
-        ring = written(ring, plan, seq, now, alg);
+        ring = written(ring, plan, seq, now);
         const active = ring.filter((key) => key.state === "active");
         assert.ok(active.length <= 1);
         assert.ok(ring.filter((key) => key.state === "next").length <= 1);
@@ -213,4 +210,39 @@ test("whatever happens in whatever order, a ring has at most one active and one 
     }),
     { seed: 7, numRuns: 300 },
   );
+});
+
+test("keys of a legacy algorithm are made, acknowledged, rotated and retired by the same rules, among themselves, and go when no audience wants them", () => {
+  const wanting = (over: Partial<RingContext> = {}) => context({ legacy: ["RS256"], ...over });
+  const shown = (ring: readonly RingEntry[]) =>
+    ring.map(({ kid, state, alg }) => `${kid}:${state}:${alg}`).filter((text) => !text.includes(":gone:"));
+  let ring = [entry("a", "active"), entry("b", "next")];
+  ring = written(ring, decideRing(ring, { kind: "tick" }, wanting({ acknowledgedSeq: 1 })), 2, 0);
+  assert.deepEqual(shown(ring), ["a:active:ES256", "b:next:ES256", "RS2562:next:RS256"]);
+  assert.deepEqual(decideRing(ring, { kind: "tick" }, wanting({ acknowledgedSeq: 1 })), { kind: "plan", steps: [] });
+  assert.equal(decideRing(ring, { kind: "rotate" }, wanting({ acknowledgedSeq: 1 })).kind, "refused");
+  ring = written(ring, decideRing(ring, { kind: "tick" }, wanting({ acknowledgedSeq: 2 })), 3, 0);
+  assert.deepEqual(shown(ring).slice(2), ["RS2562:active:RS256", "RS2563:next:RS256"]);
+  const rotated = written(ring, decideRing(ring, { kind: "rotate" }, wanting({ acknowledgedSeq: 3 })), 4, 0);
+  assert.deepEqual(shown(rotated), [
+    ...["a:retiring:ES256", "b:active:ES256", "RS2562:retiring:RS256", "RS2563:active:RS256"],
+    ...["k4:next:ES256", "RS2564:next:RS256"],
+  ]);
+  const killed = written(
+    ring,
+    decideRing(ring, { kind: "kill", kid: "RS2562" }, wanting({ acknowledgedSeq: 3 })),
+    4,
+    0,
+  );
+  assert.deepEqual(shown(killed), [...["a:active:ES256", "b:next:ES256", "RS2563:active:RS256", "RS2564:next:RS256"]]);
+  assert.equal(decideRing(ring, { kind: "kill", kid: "other" }, wanting()).kind, "refused");
+  ring = written(ring, decideRing(ring, { kind: "tick" }, context({ now: 1_000 })), 4, 1_000);
+  assert.deepEqual(shown(ring), ["a:active:ES256", "b:next:ES256", "RS2562:retiring:RS256"]);
+  const late = { kind: "kill", kid: "RS2562" } as const;
+  assert.deepEqual(shown(written(ring, decideRing(ring, late, context()), 5, 2_000)), [
+    "a:active:ES256",
+    "b:next:ES256",
+  ]);
+  ring = written(ring, decideRing(ring, { kind: "tick" }, context({ now: 331_001 })), 5, 331_001);
+  assert.deepEqual(shown(ring), ["a:active:ES256", "b:next:ES256"]);
 });

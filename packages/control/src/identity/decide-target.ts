@@ -1,6 +1,7 @@
 // Promises that a token is asked for exactly one provider, and which active integrations lead there. Pure. Trusts that the client was authenticated.
 // Rules: RFC 8707 §2, docs/identity.md "Target".
-import type { IdentityClient, IdentityGrant } from "./directory.ts";
+import type { LegacyAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { Directory, IdentityClient, IdentityGrant } from "./directory.ts";
 import type { TokenError } from "./seams.ts";
 
 /** A no of a pure decision about tokens. */
@@ -67,4 +68,13 @@ export function systemOfResource(issuer: string, resource: string): string | nul
   if (!resource.startsWith(prefix)) return null;
   const id = resource.slice(prefix.length);
   return /^[a-z][a-z0-9-]{0,62}$/.test(id) ? id : null;
+}
+
+/** What a token for this audience is signed with where that is RSA; null: the ring's own key. `now` in milliseconds. */
+export function legacyAlgorithmFor(
+  { issuer, audience }: { readonly issuer: string; readonly audience: string },
+  directory: Pick<Directory, "legacyAlgorithm">,
+  now: number,
+): LegacyAlgorithm | null {
+  return directory.legacyAlgorithm(systemOfResource(issuer, audience) ?? "", now);
 }

@@ -3,7 +3,14 @@
 import { hash } from "node:crypto";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { ClientAuthentication, ClientConfig, TokenForm, TokenLives } from "../registry/config/estate.ts";
+import { type LegacyAlgorithm, legacyAlgorithms } from "@sallyport/protocol/token/claims.ts";
+import type {
+  ClientAuthentication,
+  ClientConfig,
+  LegacyTokens,
+  TokenForm,
+  TokenLives,
+} from "../registry/config/estate.ts";
 import { defaultTokens } from "../registry/config/tokens-schema.ts";
 import { type ExchangeRule, tokenExchangeGrantType } from "./exchange/decide-exchange.ts";
 
@@ -75,6 +82,10 @@ export interface Directory {
   grants(from: string, to: string): readonly IdentityGrant[];
   /** What tokens for a system look like to their clients. */
   tokenForm(system: string): TokenForm;
+  /** What tokens for a system are signed with at `now` (milliseconds) where that is RSA; null: with the ring's own key. */
+  legacyAlgorithm(system: string, now: number): LegacyAlgorithm | null;
+  /** Those that some system wants at `now`. */
+  legacyAlgorithms(now: number): readonly LegacyAlgorithm[];
 }
 
 /** The parts of a registered estate that decide about tokens; SystemConfig and IntegrationConfig of registry/config have this shape. */
@@ -98,6 +109,8 @@ export interface DirectoryParts {
     readonly certificates: readonly CertificateIdentity[];
     /** Default: `jwt`. */
     readonly tokens?: TokenForm;
+    /** Absent: its tokens are signed as everybody's. */
+    readonly legacyTokens?: LegacyTokens;
   }[];
   readonly integrations: readonly {
     readonly id: string;
@@ -178,12 +191,31 @@ export function directoryOf(parts: DirectoryParts): Directory {
   // Secrets are looked up at each request, so that a change of one builds nothing anew.
   const shapes = [...clients.values()].map(({ secrets: _, ...shape }) => shape);
   const version = hash("sha256", JSON.stringify(shapes.sort((a, b) => (a.id < b.id ? -1 : 1))), "base64url");
-  const forms = new Map(parts.systems.map(({ id, tokens }) => [id, tokens ?? "jwt"]));
   return {
     version,
     clients,
     grants: (from, to) => grants.get(`${from} ${to}`) ?? [],
+    ...tokensOf(parts.systems),
+  };
+}
+
+type TokenWords = Pick<Directory, "tokenForm" | "legacyAlgorithm" | "legacyAlgorithms">;
+
+/** What tokens for each system are like. */
+function tokensOf(systems: DirectoryParts["systems"]): TokenWords {
+  const forms = new Map(systems.map(({ id, tokens }) => [id, tokens ?? "jwt"]));
+  const legacies = new Map(systems.map(({ id, legacyTokens }) => [id, legacyTokens]));
+  const legacyAlgorithm = (system: string, now: number) => {
+    const legacy = legacies.get(system);
+    return legacy !== undefined && now < legacy.untilMs ? legacy.algorithm : null;
+  };
+  return {
     tokenForm: (system) => forms.get(system) ?? "jwt",
+    legacyAlgorithm,
+    legacyAlgorithms: (now) => {
+      const wanted = new Set([...legacies.keys()].map((system) => legacyAlgorithm(system, now)));
+      return legacyAlgorithms.filter((algorithm) => wanted.has(algorithm));
+    },
   };
 }
 

@@ -40,6 +40,7 @@ import { createIssuancePolicy, grantsAlone, type IssuancePolicy } from "./policy
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import { RevocationStream, type RevocationsMessage } from "./revocation-stream.ts";
+import { keysMessageOf, legacyJudge } from "./ring-keys.ts";
 import type { ClientAuthentication, IssuerRoute } from "./seams.ts";
 import type { GrantPorts } from "./token-grant.ts";
 import { TokenForms } from "./tokens/forms.ts";
@@ -194,7 +195,7 @@ export class EnvironmentIdentity {
   }
 
   /** What grants are handed: what is in force is read at each request. */
-  #ports(): Omit<GrantPorts, "signer"> {
+  #ports(): Omit<GrantPorts, "signer" | "legacySigner"> {
     const { clock, random, store, nonceSecret: secret } = this.#options;
     return {
       clock,
@@ -214,6 +215,7 @@ export class EnvironmentIdentity {
     return tokenExchange({
       issuer: this.issuer,
       keys: () => this.#view().keys,
+      legacy: legacyJudge(this.#judging()),
       trusted: this.trusted,
       crypto: createTokenCrypto(),
       read: this.forms.read,
@@ -241,7 +243,8 @@ export class EnvironmentIdentity {
       alg: () => options.tokens().algorithm,
       acknowledgedKeySeq,
       rotateEveryMs: () => options.tokens().rotateEveryMs,
-      onChange: ({ seq, keys }) => push({ t: "keys", seq, keys }),
+      legacy: () => identity.#directory.legacyAlgorithms(clock.now()),
+      onChange: (view) => push(keysMessageOf(view)),
     });
     await identity.#revocations.open();
     return identity;
@@ -290,8 +293,7 @@ export class EnvironmentIdentity {
   }
 
   keysMessage(): DownMessage {
-    const { seq, keys } = this.#view();
-    return { t: "keys", seq, keys };
+    return keysMessageOf(this.#view());
   }
 
   /** `isOperation`: does any environment of the estate have an operation of this full name? */
@@ -333,6 +335,10 @@ export class EnvironmentIdentity {
 
   /** Active integrations from one system to another. */
   readonly grants: Directory["grants"] = (from, to) => this.#directory.grants(from, to);
+
+  /** What tokens for a system are signed with where that is RSA. */
+  readonly legacyAlgorithm: Directory["legacyAlgorithm"] = (system, now) =>
+    this.#directory.legacyAlgorithm(system, now);
 
   /** What the policies in force say about tokens. */
   readonly policy = (): IssuancePolicy => this.#policy;

@@ -9,7 +9,7 @@ import { eventIds, idSeedBytes } from "@sallyport/kernel/store/event-id.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
-import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import { testCertificate } from "./certificates.test-support.ts";
 import { type ClientKey, type Directory, directoryOf } from "./directory.ts";
 import { type IdentityListener, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
@@ -65,6 +65,8 @@ export interface TestEnvironment {
   readonly record: IssuanceRecorder;
   /** What gateways have acknowledged. */
   acknowledged: number;
+  /** What some audience wants beside the ring's own algorithm; followed at the next tick. */
+  legacy: readonly LegacyAlgorithm[];
   /** Next appends fail: the log is full. */
   logBroken: boolean;
   directory: Directory;
@@ -200,6 +202,7 @@ export async function startEstate(
       leaves: [] as Leaf[],
       logBroken: false,
       acknowledged: Number.POSITIVE_INFINITY,
+      legacy: [] as readonly LegacyAlgorithm[],
       directory: directoryWith(name, keys),
       policy: grantsAlone,
     };
@@ -211,6 +214,7 @@ export async function startEstate(
       keyring,
       clock,
       alg,
+      legacy: () => state.legacy,
       acknowledgedKeySeq: () => state.acknowledged,
       rotateEveryMs: () => Number.POSITIVE_INFINITY,
       onChange: () => undefined,

@@ -1,8 +1,9 @@
 // Promises one issuer whose provider is always the one for the keys and clients in force: a change swaps a pointer, requests in flight end on the old one.
 // Trusts the ring and the directory it reads at each request. Why not reload in place: research on oidc-provider, docs/identity.md "Hot swap".
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { LegacyRingKey, RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { LegacyAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AuthorizationParts } from "./authorization-shell.ts";
 import { allowOrigin, corsFields, isOriginOf, originsOf } from "./browser-origins.ts";
 import { claimedClient } from "./clients/claimed-keys.ts";
@@ -24,6 +25,11 @@ export interface RingView {
   readonly keys: readonly RingKey[];
   /** null while no key may sign. */
   readonly signer: TokenSigner | null;
+  /** Keys for audiences that know only RSA, and what signs for each algorithm now; absent: none. */
+  readonly legacy?: {
+    readonly keys: readonly LegacyRingKey[];
+    readonly signers: ReadonlyMap<LegacyAlgorithm, AccessTokenSigner>;
+  };
 }
 
 export interface IssuerOptions {
@@ -32,7 +38,7 @@ export interface IssuerOptions {
   /** Client-facing origin of the identity listener, without a trailing slash. */
   readonly identityUrl: string;
   readonly ring: () => RingView;
-  readonly ports: Omit<GrantPorts, "signer">;
+  readonly ports: Omit<GrantPorts, "signer" | "legacySigner">;
   readonly documents?: Readonly<Record<string, () => unknown>>;
   /** Default: private_key_jwt. */
   readonly authentication?: ClientAuthentication;
@@ -59,7 +65,11 @@ export function issuerUrl(identityUrl: string, tenant: string, environment: stri
 /** An issuer to register with the identity listener. */
 export function createIssuer(options: IssuerOptions): ServedIssuer {
   const issuer = issuerUrl(options.identityUrl, options.tenant, options.environment);
-  const ports: GrantPorts = { ...options.ports, signer: () => options.ring().signer };
+  const ports: GrantPorts = {
+    ...options.ports,
+    signer: () => options.ring().signer,
+    legacySigner: (algorithm) => options.ring().legacy?.signers.get(algorithm) ?? null,
+  };
   const authentication = options.authentication ?? privateKeyJwt;
   const { methods } = authentication;
   const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
@@ -107,7 +117,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     isOrigin: (origin) => isOriginOf(ports.directory(), origin),
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
-    jwks: () => ({ keys: options.ring().keys.map((key) => ({ ...key.jwk, kid: key.kid, alg: key.alg, use: "sig" })) }),
+    jwks: () => ({ keys: publishedKeys(options.ring()) }),
     metadata: () => metadataOf(issuer, { ...servedNow(options), grantTypes: served(grants, openGrants), methods }),
     documents: options.documents ?? {},
   };
@@ -143,6 +153,10 @@ function slowed(serve: TokenHandler, ports: Pick<GrantPorts, "clock" | "director
 
 function servedNow({ ring, metadata }: IssuerOptions): Pick<MetadataParts, "signing" | "more"> {
   return { signing: signingAlgorithms(ring()), more: metadata?.() ?? {} };
+}
+
+function publishedKeys({ keys, legacy }: RingView): readonly object[] {
+  return [...keys, ...(legacy?.keys ?? [])].map(({ jwk, kid, alg }) => ({ ...jwk, kid, alg, use: "sig" }));
 }
 
 /** What keys of a ring sign with: two while it changes from one to the other, none while it has no key. */

@@ -4,7 +4,7 @@ import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { clock, memoryKeyring, startEstate } from "./estate.test-support.ts";
 import { assertion, dpopProof, form, send } from "./issuer.test-support.ts";
@@ -70,6 +70,56 @@ forEachDialect((dialect, open) => {
     assert.equal((await ring.rotate("operator:admin")).kind, "done");
     assert.notEqual(ring.view().signer?.kid, first);
     assert.deepEqual(states(ring), ["active", "next", "retiring"]);
+  });
+
+  test("RSA keys for an audience that wants them: acknowledged before they sign, rotated, killed and retired like the others, in a list of their own", async () => {
+    let acknowledged = 0;
+    let wanted: readonly LegacyAlgorithm[] = [];
+    const environment = "legacy";
+    const ring = await ringOf({ environment, legacy: () => wanted, acknowledgedKeySeq: () => acknowledged });
+    acknowledged = ring.view().seq;
+    await ring.tick();
+    assert.deepEqual(ring.view().legacy?.keys, []);
+    wanted = ["RS256", "PS256"];
+    await ring.tick();
+    const shown = () =>
+      ring
+        .view()
+        .legacy?.keys.map(({ alg, state }) => `${alg} ${state}`)
+        .sort();
+    assert.deepEqual(shown(), ["PS256 next", "RS256 next"]);
+    assert.equal(ring.view().legacy?.signers.size, 0, "no gateway holds them yet");
+    acknowledged = ring.view().seq;
+    await ring.tick();
+    assert.deepEqual(shown(), ["PS256 active", "PS256 next", "RS256 active", "RS256 next"]);
+    assert.deepEqual(states(ring), ["active", "next"], "those of everybody are untouched");
+    const first = ring.view().legacy?.signers.get("RS256");
+    assert.equal(ring.view().legacy?.keys.find(({ kid }) => kid === first?.kid)?.alg, "RS256");
+    assert.equal(String(ring.view().legacy?.keys[0]?.jwk["n"]).length, 342, "2,048 bits");
+    assert.equal((await ring.rotate("operator:admin")).kind, "refused", "next keys of RSA are waited for too");
+    acknowledged = ring.view().seq;
+    assert.equal((await ring.rotate("operator:admin")).kind, "done");
+    assert.notEqual(ring.view().legacy?.signers.get("RS256")?.kid, first?.kid);
+    acknowledged = ring.view().seq;
+    await ring.kill(String(ring.view().legacy?.signers.get("RS256")?.kid), "operator:admin", "a copy");
+    const { entries } = await store.run("readRevocations", { tenant: "main", environment, from: 0 });
+    assert.deepEqual(
+      entries.map(({ kind }) => kind),
+      ["kid"],
+    );
+    const again = await ringOf({ environment, legacy: () => wanted, acknowledgedKeySeq: () => acknowledged });
+    assert.equal(again.view().legacy?.signers.get("PS256")?.kid, ring.view().legacy?.signers.get("PS256")?.kid);
+    wanted = ["PS256"];
+    await ring.tick();
+    assert.equal(ring.view().legacy?.signers.has("RS256"), false);
+    assert.equal(ring.view().legacy?.signers.has("PS256"), true);
+    assert.deepEqual(
+      shown()?.filter((text) => text.startsWith("RS256")),
+      ["RS256 retiring", "RS256 retiring"],
+    );
+    const stored = await store.run("readKeyRing", { tenant: "main", environment });
+    const text = stored.keys.map(({ sealed }) => Buffer.from(sealed ?? []).toString("latin1")).join();
+    assert.equal(text.includes("PRIVATE"), false, "sealed like every key");
   });
 
   test("private halves are sealed at rest, bound to their ring, and gone with their key", async () => {

@@ -1,13 +1,16 @@
 // Promises a key ring with one signing key that every live gateway can verify, private halves sealed at rest, changes sequenced and compare-and-set.
 // Trusts the store, the sealer and what gateways acknowledged. Life cycle: decide-ring.ts, docs/identity.md; kid: RFC 7638.
+
+import { generateLegacySigner, legacySignerFromPem } from "@sallyport/kernel/legacy-keys.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts";
-import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
-import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { decideRing, type RingEvent, type RingPlan } from "./decide-ring.ts";
+import type { LegacyRingKey, RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { isLegacyAlgorithm } from "@sallyport/protocol/token/jws.ts";
+import { decideRing, type RingAlgorithm, type RingEvent, type RingPlan } from "./decide-ring.ts";
 import type { RingView } from "./issuer.ts";
 import { tokenEndMs } from "./revoke.ts";
 import type { IdentityCommands, RingWrite, StoredKey, StoredRing } from "./store.ts";
@@ -23,6 +26,8 @@ export interface KeyRingOptions {
   readonly clock: Clock;
   /** Asked at every change, as is `rotateEveryMs`: the estate may say otherwise by then. */
   readonly alg: () => SigningAlgorithm;
+  /** What some audience wants besides; absent: none does. */
+  readonly legacy?: () => readonly LegacyAlgorithm[];
   /** Lowest ring sequence any live gateway of this environment has acknowledged; Infinity when none lives. */
   readonly acknowledgedKeySeq: () => number;
   /** Infinity: only on command. */
@@ -71,7 +76,8 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
 class StoredKeyRing implements KeyRing {
   readonly #options: KeyRingOptions;
   readonly #signers = new Map<string, TokenSigner>();
-  #view: RingView = { seq: 0, keys: [], signer: null };
+  readonly #legacySigners = new Map<string, AccessTokenSigner>();
+  #view: RingView = { seq: 0, keys: [], signer: null, legacy: noLegacy };
 
   constructor(options: KeyRingOptions) {
     this.#options = options;
@@ -100,6 +106,7 @@ class StoredKeyRing implements KeyRing {
   async #run(event: RingEvent, by: Pick<RingWrite, "actor" | "reason">): Promise<RingOutcome> {
     const { clock, acknowledgedKeySeq, rotateEveryMs, store } = this.#options;
     const alg = this.#options.alg();
+    const legacy = this.#options.legacy?.() ?? [];
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const stored = await this.#read();
       const now = clock.now();
@@ -109,12 +116,13 @@ class StoredKeyRing implements KeyRing {
         retireAfterMs: tokenEndMs,
         rotateEveryMs: rotateEveryMs(),
         alg,
+        legacy,
       });
       if (plan.kind === "refused" || plan.steps.length === 0) {
         await this.#take(stored);
         return plan.kind === "refused" ? plan : { kind: "done", seq: stored.seq };
       }
-      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { ...by, now, alg }));
+      const written = await store.run("writeKeyRing", await this.#writeOf(plan, stored.seq, { ...by, now }));
       if (written.kind === "written") {
         await this.refresh();
         return { kind: "done", seq: written.seq };
@@ -138,27 +146,26 @@ class StoredKeyRing implements KeyRing {
   async #writeOf(
     plan: Extract<RingPlan, { kind: "plan" }>,
     expectedSeq: number,
-    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number; readonly alg: SigningAlgorithm },
+    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number },
   ): Promise<RingWrite> {
     const { tenant, environment } = this.#options;
     const write = {
       moved: [] as RingWrite["moved"][number][],
       revoked: [] as RingWrite["revoked"][number][],
-      create: false,
+      created: [] as RingWrite["created"][number][],
     };
     for (const step of plan.steps) {
       if (step.kind === "move") write.moved.push({ kid: step.kid, to: step.to, verifiableUntil: step.verifiableUntil });
       if (step.kind === "revoke")
         write.revoked.push({ kind: "kid", value: step.kid, notBefore: by.now, until: by.now + tokenEndMs });
-      if (step.kind === "create-next") write.create = true;
+      if (step.kind === "create-next") write.created.push(await this.#freshKey(step.alg));
     }
-    const created = write.create ? await this.#freshKey(by.alg) : null;
-    const { now: _now, alg: _alg, ...why } = by;
-    return { tenant, environment, expectedSeq, ...why, created, moved: write.moved, revoked: write.revoked };
+    const { now: _now, ...why } = by;
+    return { tenant, environment, expectedSeq, ...why, ...write };
   }
 
-  async #freshKey(alg: SigningAlgorithm): Promise<NonNullable<RingWrite["created"]>> {
-    const { signer, pem } = generateSigner(alg);
+  async #freshKey(alg: RingAlgorithm): Promise<RingWrite["created"][number]> {
+    const { signer, pem } = isLegacyAlgorithm(alg) ? await generateLegacySigner(alg) : generateSigner(alg);
     const sealed = await this.#options.keyring.seal(sealPurpose, this.#context(signer.kid), Buffer.from(pem));
     return { kid: signer.kid, alg: signer.alg, jwk: { ...signer.jwk }, sealed };
   }
@@ -168,19 +175,41 @@ class StoredKeyRing implements KeyRing {
   }
 
   async #take(stored: StoredRing): Promise<void> {
-    const active = stored.keys.find((key) => key.state === "active");
+    const active = stored.keys.find((key) => key.state === "active" && !isLegacyAlgorithm(key.alg));
     const signer = active === undefined ? null : await this.#signerOf(active);
+    const legacy = await this.#legacyOf(stored);
     for (const kid of this.#signers.keys()) if (kid !== active?.kid) this.#signers.delete(kid);
     // A slower read may end after a newer one: never go back.
     if (stored.seq < this.#view.seq || (stored.seq === this.#view.seq && this.#view.signer?.kid === signer?.kid))
       return;
-    this.#view = { seq: stored.seq, keys: stored.keys.flatMap(ringKeyOf), signer };
+    this.#view = { seq: stored.seq, keys: stored.keys.flatMap(ringKeyOf), signer, legacy };
     this.#options.onChange(this.#view);
+  }
+
+  async #legacyOf({ keys }: StoredRing): Promise<RingView["legacy"] & object> {
+    const legacy = keys.flatMap(legacyKeyOf);
+    if (legacy.length === 0 && this.#legacySigners.size === 0) return noLegacy;
+    const signers = new Map<LegacyAlgorithm, AccessTokenSigner>();
+    for (const key of keys) {
+      if (key.state !== "active" || !isLegacyAlgorithm(key.alg)) continue;
+      const known = this.#legacySigners.get(key.kid) ?? legacySignerFromPem(await this.#pemOf(key), key.alg);
+      this.#legacySigners.set(key.kid, known);
+      signers.set(key.alg, known);
+    }
+    const inUse = new Set([...signers.values()].map(({ kid }) => kid));
+    for (const kid of this.#legacySigners.keys()) if (!inUse.has(kid)) this.#legacySigners.delete(kid);
+    return { keys: legacy, signers };
   }
 
   async #signerOf(key: StoredKey): Promise<TokenSigner> {
     const known = this.#signers.get(key.kid);
     if (known !== undefined) return known;
+    const signer = signerFromPem(await this.#pemOf(key));
+    this.#signers.set(key.kid, signer);
+    return signer;
+  }
+
+  async #pemOf(key: StoredKey): Promise<string> {
     if (key.sealed === null)
       throw new RingFault("ring-key-unreadable", `key ${key.kid} of ${this.#place().join("/")} has no private half`);
     const plain = await this.#options.keyring
@@ -192,12 +221,16 @@ class StoredKeyRing implements KeyRing {
           { cause },
         );
       });
-    const signer = signerFromPem(Buffer.from(plain).toString());
-    this.#signers.set(key.kid, signer);
-    return signer;
+    return Buffer.from(plain).toString();
   }
 }
 
-function ringKeyOf(key: StoredKey): RingKey[] {
-  return key.state === "gone" ? [] : [{ kid: key.kid, alg: key.alg, jwk: key.jwk, state: key.state }];
+const noLegacy = { keys: [], signers: new Map<LegacyAlgorithm, AccessTokenSigner>() };
+
+function ringKeyOf({ kid, alg, jwk, state }: StoredKey): RingKey[] {
+  return state === "gone" || isLegacyAlgorithm(alg) ? [] : [{ kid, alg, jwk, state }];
+}
+
+function legacyKeyOf({ kid, alg, jwk, state }: StoredKey): LegacyRingKey[] {
+  return state === "gone" || !isLegacyAlgorithm(alg) ? [] : [{ kid, alg, jwk, state }];
 }

@@ -5,7 +5,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { Actor } from "@sallyport/protocol/principal.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import { signIdTokenClaims } from "@sallyport/protocol/token/id-token.ts";
 import { signLogoutTokenClaims } from "@sallyport/protocol/token/logout-token.ts";
@@ -82,7 +82,11 @@ export interface MintPorts {
  * Signs one machine access token and resolves once its issuance is durable in the log. Writes nothing to the store but what its form needs.
  * Throws AssertionError for a decision that breaks a promise of this file (a bug), and whatever the recorder throws: then no token leaves.
  */
-export async function mint(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
+export async function mint(
+  decision: ClearedDecision,
+  signer: AccessTokenSigner,
+  ports: MintPorts,
+): Promise<MintedToken> {
   const { token, claims } = await prepare(decision, signer, ports);
   await recordMinted({ claims, clearance: decision.clearance }, ports);
   return { token, claims };
@@ -92,7 +96,11 @@ export async function mint(decision: ClearedDecision, signer: TokenSigner, ports
  * Signs without recording, for a caller that has to store the answer before it may leave: nothing leaves before `recordMinted` has resolved.
  * Throws AssertionError as `mint` does.
  */
-export async function prepare(decision: ClearedDecision, signer: TokenSigner, ports: MintPorts): Promise<MintedToken> {
+export async function prepare(
+  decision: ClearedDecision,
+  signer: AccessTokenSigner,
+  ports: MintPorts,
+): Promise<MintedToken> {
   const claims = claimsOf(decision, ports);
   const token = signAccessToken(claims, signer);
   return { token: (await ports.present?.(token, claims)) ?? token, claims };

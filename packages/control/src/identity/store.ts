@@ -59,7 +59,7 @@ export interface RingWrite extends Place {
   readonly actor: string;
   /** Why an operator wanted it. */
   readonly reason?: string;
-  readonly created: Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed"> | null;
+  readonly created: readonly Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed">[];
   readonly moved: readonly { readonly kid: string; readonly to: RingState; readonly verifiableUntil: number | null }[];
   readonly revoked: readonly Omit<RevocationOrder, keyof Place>[];
 }
@@ -121,21 +121,24 @@ const writeKeyRing: Command<
           params: [seq, tenant, environment, expectedSeq],
         };
     if (advanced.length === 0) return { kind: "conflict" };
+    // Several in one state when keys of more than one algorithm move at once.
+    const note = (state: RingState, kid: string) => {
+      facts[state] = facts[state] === undefined ? kid : `${facts[state]} ${kid}`;
+    };
     const facts: Record<string, string | number> = {
       seq,
       ...(write.reason === undefined ? {} : { reason: write.reason }),
     };
     for (const { kid, to, verifiableUntil } of write.moved) {
       yield moveKey(write, { kid, to, verifiableUntil }, context.now);
-      facts[to] = kid;
+      note(to, kid);
     }
-    if (write.created !== null) {
-      const { kid, alg, jwk, sealed } = write.created;
+    for (const { kid, alg, jwk, sealed } of write.created) {
       yield {
         sql: "INSERT INTO identity_key (tenant, environment, kid, alg, jwk, state, seq, activated_at, verifiable_until, sealed) VALUES (?, ?, ?, ?, ?, 'next', ?, NULL, NULL, ?)",
         params: [tenant, environment, kid, alg, JSON.stringify(jwk), seq, sealed],
       };
-      facts["next"] = kid;
+      note("next", kid);
     }
     for (const order of write.revoked) yield* appendRevocation({ ...order, tenant, environment });
     yield actStatement(context, {

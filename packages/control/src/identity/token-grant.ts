@@ -2,8 +2,10 @@
 // Trusts that the client named here was authenticated. Specified in RFC 6749 §4.4, RFC 9449 §5, RFC 8705 §3, RFC 8707.
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { LegacyAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { type Binding, decideIssuance } from "./decide-issuance.ts";
+import { legacyAlgorithmFor } from "./decide-target.ts";
 import type { Directory, IdentityClient } from "./directory.ts";
 import { type ClearedDecision, type MintPorts, mint } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
@@ -36,6 +38,8 @@ export interface GrantPorts extends MintPorts {
   /** Of the same estate as the directory. */
   readonly policy: () => IssuancePolicy;
   readonly signer: () => TokenSigner | null;
+  /** For audiences that know only RSA; null: none is in use yet. */
+  readonly legacySigner: (algorithm: LegacyAlgorithm) => AccessTokenSigner | null;
   readonly replay: ReplayGuard;
   readonly nonces: NonceBook;
   readonly checkProof: ProofCheck;
@@ -98,20 +102,26 @@ export function holderOf(request: GrantRequest, now: number, ports: GrantPorts):
 export interface SignableToken {
   readonly kind: "signable";
   readonly decision: ClearedDecision;
-  readonly signer: TokenSigner;
+  /** For the access token alone: what its audience verifies. */
+  readonly signer: AccessTokenSigner;
+  /** For everything else that is signed. */
+  readonly ownSigner: TokenSigner;
 }
 
 /** The policies' word about a token and the key that will sign it, or the refusal where they say no or no key may sign. */
 export function makeSignable(
   decided: DecidedToken,
-  ports: Pick<GrantPorts, "signer" | "policy">,
+  ports: Pick<GrantPorts, "signer" | "legacySigner" | "policy" | "directory" | "clock">,
 ): SignableToken | GrantRefusal {
   const cleared = clearToken(decided, ports.policy());
   if (cleared.kind === "error") return cleared;
-  const signer = ports.signer();
-  return signer === null
+  const { decision } = cleared;
+  const ownSigner = ports.signer();
+  const algorithm = legacyAlgorithmFor(decision, ports.directory(), ports.clock.now());
+  const signer = algorithm === null ? ownSigner : ports.legacySigner(algorithm);
+  return signer === null || ownSigner === null
     ? refuseGrant("temporarily_unavailable", "no-active-key", "no signing key is in use yet; try again")
-    : { kind: "signable", decision: cleared.decision, signer };
+    : { kind: "signable", decision, signer, ownSigner };
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   type EnvironmentConfig,
   type IntegrationConfig,
   initialState,
+  type LegacyTokens,
   type OperationConfig,
   type PublicJwk,
   type SystemConfig,
@@ -54,6 +55,7 @@ function compileSystem(
     zone: system.zone,
     region: system.region,
     audience: `${from.issuer}/systems/${system.id}`,
+    ...(system.legacyTokens === undefined ? {} : { legacyTokens: legacyOf(system.legacyTokens) }),
     ...(upstream === undefined || (system.operations.length === 0 && system.passthrough === undefined)
       ? {}
       : { upstream: { url: upstream.url, ...ca, allowPrivate: upstream.allowPrivate } }),
@@ -65,6 +67,11 @@ function compileSystem(
     ...(system.mode === undefined ? {} : { mode: system.mode }),
     ...(system.passthrough === undefined ? {} : { passthrough: system.passthrough }),
   };
+}
+
+/** Why is for reviewers, not for gateways. */
+function legacyOf({ algorithm, untilMs }: LegacyTokens): NonNullable<SystemObject["legacyTokens"]> {
+  return { algorithm, untilMs };
 }
 
 function compileOperation(system: string, operation: OperationConfig, blobs: OperationBlobs): OperationObject {

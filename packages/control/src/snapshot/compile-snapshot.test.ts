@@ -128,6 +128,16 @@ test("no client key travels in a snapshot, public or not", () => {
   assert.equal(identityParts(environment).keys.get("orders")?.length, 1);
 });
 
+test("a system whose tokens are signed with RSA is said in `needs`, with algorithm and end and without the reason; others ask for nothing", () => {
+  const billing = `${two["systems/billing.yaml"]}tokens: { algorithm: RS256, reason: Old appliance, until: 2027-06-30 }\n`;
+  const compiled = compile(inline({ ...two, "systems/billing.yaml": billing }), "production");
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["token-algorithms"]);
+  const untilMs = Date.parse("2027-07-01T00:00:00Z");
+  assert.deepEqual(blob<SystemObject>(compiled, "system/billing").legacyTokens, { algorithm: "RS256", untilMs });
+  const plain = compile(inline(two), "production");
+  assert.equal(blob<EstateObject>(plain, "estate").needs, undefined);
+});
+
 test("policies that read a signal are said in `needs`, so that a gateway which makes none refuses the snapshot; others ask for nothing", () => {
   const needsOf = (condition: string) => {
     const text = `forbid (principal, action, resource) when { ${condition} };\n`;

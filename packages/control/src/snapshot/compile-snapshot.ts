@@ -129,6 +129,7 @@ function needsOf(
     passthrough: systems.some((one) => one.passthrough !== undefined),
     "outside-tokens": issuers.some(({ gateways }) => gateways !== undefined),
     "token-handles": systems.some(({ tokens }) => tokens === "opaque"),
+    "token-algorithms": systems.some(({ legacyTokens }) => legacyTokens !== undefined),
     "token-encryption": systems.some(({ tokens }) => tokens === "encrypted"),
     "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
     // A `forbid` that first asks whether a signal is there would forbid nothing where it is never made.

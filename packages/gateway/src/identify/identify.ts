@@ -10,6 +10,7 @@ import {
   tokenValidatorVersion,
   type VerifiedAccessToken,
 } from "@sallyport/protocol/token/access-token.ts";
+import type { LegacyAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { handlePrefix, isHandle } from "@sallyport/protocol/token/handle.ts";
@@ -170,10 +171,12 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   return used ?? proven;
 }
 
-type Use = Omit<Parameters<typeof acceptAccessToken>[1], "audience">;
+type Use = Omit<Parameters<typeof acceptAccessToken>[1], "audience" | "legacy">;
 
 function acceptOwn(signed: SignedAccessToken, use: Use, on: Case): Proven | Deny {
-  const accepted = acceptAccessToken(signed, { audience: audienceWanted(on, signed), ...use });
+  const audience = audienceWanted(on, signed);
+  const legacy = legacyOf(on, audience, use.now);
+  const accepted = acceptAccessToken(signed, { audience, ...(legacy === null ? {} : { legacy }), ...use });
   if (accepted.kind === "deny") return accepted;
   const system = on.estate.systemOfClient.get(accepted.claims.client_id);
   if (system === undefined)
@@ -202,7 +205,13 @@ function readCached(credentials: Credentials, tokenHash: string, on: Case): Sign
   const found = known === undefined && outside !== null ? findOutside(presented, outside, ports.outside) : undefined;
   if (found !== undefined) return found;
   const signed =
-    known ?? readAccessToken(on.inside ?? credentials.token, { issuer, keys: ports.ring, lifetimeSecondsMax });
+    known ??
+    readAccessToken(on.inside ?? credentials.token, {
+      issuer,
+      keys: ports.ring,
+      legacy: ports.ring.legacy,
+      lifetimeSecondsMax,
+    });
   if (signed.kind === "deny") {
     // Ours is tried first and takes nothing with another `iss`, so trusting somebody else costs our own callers nothing.
     const { crypto } = ports;
@@ -270,6 +279,12 @@ function useProof({ exchange, ports }: Case, proof: CheckedProof): Deny | null {
 function audienceWanted({ exchange, estate }: Case, signed: SignedAccessToken): string {
   if (exchange.system !== null) return exchange.system.object.audience;
   return estate.audiences.has(signed.claims.aud) ? signed.claims.aud : estate.object.issuer;
+}
+
+/** What tokens of an audience are signed with now, where it is RSA; null: ES256 or EdDSA. Asked at every use, so that an end needs no message. */
+function legacyOf({ estate }: Case, audience: string, now: number): LegacyAlgorithm | null {
+  const { legacyTokens } = estate.systems.get(estate.systemOfAudience.get(audience) ?? "")?.object ?? {};
+  return legacyTokens !== undefined && now < legacyTokens.untilMs ? legacyTokens.algorithm : null;
 }
 
 /** A certificate that came with the token has to prove the same system. */

@@ -1,7 +1,8 @@
 // Promises the public keys tokens may be signed with, exactly as control pushed them; a ring only moves forward. Unknown keys are never fetched.
 // Trusts the channel. Specified in docs/formats/join.md (keys) and DESIGN §7.4.
-import type { RingKey } from "@sallyport/protocol/channel/messages.ts";
-import type { TokenCrypto, TokenKeys, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
+import { importLegacyKey } from "@sallyport/kernel/legacy-keys.ts";
+import type { LegacyRingKey, RingKey } from "@sallyport/protocol/channel/messages.ts";
+import type { LegacyVerifyKey, TokenCrypto, TokenKeys, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 
 export const ringKeysMax = 64;
@@ -9,12 +10,15 @@ export const ringKeysMax = 64;
 export interface RingState {
   readonly seq: number;
   readonly keys: readonly RingKey[];
+  /** Absent: none. */
+  readonly legacy?: readonly LegacyRingKey[];
 }
 
 export class TokenRing implements TokenKeys {
   readonly #crypto: TokenCrypto;
   #state: RingState = { seq: 0, keys: [] };
   #keys = new Map<string, VerifyKey>();
+  #legacy = new Map<string, LegacyVerifyKey>();
 
   constructor(crypto: TokenCrypto) {
     this.#crypto = crypto;
@@ -32,9 +36,13 @@ export class TokenRing implements TokenKeys {
     return this.#keys.get(kid);
   }
 
+  /** Keys for audiences that know only RSA; never looked into for a token of another algorithm. */
+  readonly legacy = { find: (kid: string): LegacyVerifyKey | undefined => this.#legacy.get(kid) };
+
   /** Replaces the whole ring; false for a ring older than the one held, or one with a key that is not what its `kid` says. */
   replace(state: RingState): boolean {
-    if (state.seq < this.#state.seq || state.keys.length > ringKeysMax) return false;
+    const { seq, legacy = [] } = state;
+    if (seq < this.#state.seq || state.keys.length + legacy.length > ringKeysMax) return false;
     const keys = new Map<string, VerifyKey>();
     for (const entry of state.keys) {
       const jwk = parsePublicJwk(entry.jwk);
@@ -42,8 +50,11 @@ export class TokenRing implements TokenKeys {
       if (key === null || key.kid !== entry.kid || key.alg !== entry.alg) return false;
       keys.set(key.kid, key);
     }
+    const legacyKeys = legacy.map(importLegacyKey);
+    if (!legacyKeys.every((key) => key !== null)) return false;
     this.#keys = keys;
-    this.#state = { seq: state.seq, keys: state.keys };
+    this.#legacy = new Map(legacyKeys.map((key) => [key.kid, key]));
+    this.#state = { seq, keys: state.keys, ...(legacy.length === 0 ? {} : { legacy }) };
     return true;
   }
 

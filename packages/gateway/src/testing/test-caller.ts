@@ -6,7 +6,7 @@ import { request as httpsRequest } from "node:https";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { signAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { signDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { audienceOf, issuer, type TestFeed } from "./test-estate.ts";
 
@@ -69,7 +69,7 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
 }
 
 export interface TokenChanges extends Partial<AccessTokenClaims> {
-  readonly signer?: TokenSigner;
+  readonly signer?: AccessTokenSigner;
 }
 
 /** A client with its own DPoP key. */

@@ -5,6 +5,7 @@ import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type {
   DownMessage,
+  LegacyRingKey,
   Revocation,
   RevocationKind,
   SnapshotFeed,
@@ -228,6 +229,8 @@ function estateObject(changes: Partial<EstateObject> = {}): EstateObject {
 export class TestFeed implements SnapshotFeed {
   readonly snapshotSigner = generateSigner("EdDSA").signer;
   readonly ringSigner = generateSigner("ES256").signer;
+  /** Keys for audiences that know only RSA, as they are pushed. */
+  #legacy: readonly LegacyRingKey[] = [];
   readonly sent: UpMessage[] = [];
   readonly blobs = new Map<string, Uint8Array>();
   /** Tokens by the digest of their handle. */
@@ -309,17 +312,29 @@ export class TestFeed implements SnapshotFeed {
     this.push({ t: "revocations", from: entry.seq, through: entry.seq, entries: [entry] });
   }
 
+  /** A change of the ring: beside its own key these. */
+  changeLegacy(legacy: readonly LegacyRingKey[]): void {
+    this.#legacy = legacy;
+    this.#keySeq += 1;
+    this.#pushKeys();
+  }
+
+  #pushKeys(): void {
+    this.push({
+      t: "keys",
+      seq: this.#keySeq,
+      keys: [{ kid: this.ringSigner.kid, alg: "ES256", jwk: { ...this.ringSigner.jwk }, state: "active" }],
+      ...(this.#legacy.length === 0 ? {} : { legacy: this.#legacy }),
+    });
+  }
+
   push(message: DownMessage): void {
     if (!this.silent) this.#on?.(message);
   }
 
   #greet(): void {
     this.push({ t: "hello", node: "gw-test", epoch: 1, at: this.#now() });
-    this.push({
-      t: "keys",
-      seq: this.#keySeq,
-      keys: [{ kid: this.ringSigner.kid, alg: "ES256", jwk: { ...this.ringSigner.jwk }, state: "active" }],
-    });
+    this.#pushKeys();
     this.push({ t: "revocations", from: 1, through: this.#revocations.length, entries: this.#revocations });
     if (this.#snapshot !== null) this.push({ t: "snapshot", signed: this.#snapshot });
     if (this.#hop !== null) this.push(this.#hop);

@@ -2,6 +2,7 @@
 import type { AddressClass, CrossingMode, Pseudonym } from "../audit/leaf.ts";
 import type { ProblemCode } from "../problem.ts";
 import type { SignedManifest } from "../snapshot/manifest.ts";
+import type { LegacyAlgorithm } from "../token/claims.ts";
 import type { StageName } from "../verdict.ts";
 
 /** Public key of the token ring, as pushed to gateways. `seq` grows by one per change of the ring of one (tenant, environment). */
@@ -12,6 +13,11 @@ export interface RingKey {
   /** Public JWK. */
   readonly jwk: Readonly<Record<string, string>>;
   readonly state: "next" | "active" | "retiring";
+}
+
+/** The same of a key for audiences that know only RSA; in a list of its own, which gateways of before do not read. */
+export interface LegacyRingKey extends Omit<RingKey, "alg"> {
+  readonly alg: LegacyAlgorithm;
 }
 
 export type RevocationKind = "jti" | "client" | "integration" | "kid" | "node" | "grant" | "session" | "subject";
@@ -68,7 +74,13 @@ export type DownMessage =
   | { readonly t: "hello"; readonly node: string; readonly epoch: number; readonly at: number }
   | { readonly t: "heartbeat"; readonly at: number; readonly keySeq: number; readonly revocationSeq: number }
   | { readonly t: "snapshot"; readonly signed: SignedManifest }
-  | { readonly t: "keys"; readonly seq: number; readonly keys: readonly RingKey[] }
+  /** `legacy` is absent while there are none. */
+  | {
+      readonly t: "keys";
+      readonly seq: number;
+      readonly keys: readonly RingKey[];
+      readonly legacy?: readonly LegacyRingKey[];
+    }
   /** Everything from sequence `from` through `through` that still matters, ascending: a sequence in between that is not listed has ended. */
   | {
       readonly t: "revocations";

@@ -2,6 +2,7 @@
 // Trusts the manifest's signature (manifest.ts); blobs are checked against their SHA-256. Specified in docs/formats/snapshot.md.
 import type { ProofKind } from "../principal.ts";
 import type { StepUp } from "../token/acr.ts";
+import type { LegacyAlgorithm } from "../token/claims.ts";
 import type { OutsideAccessIssuer } from "../token/outside-access-token.ts";
 import type { OutsideJwk } from "../token/outside-jwk.ts";
 
@@ -81,6 +82,8 @@ export interface SystemObject {
   readonly region: string;
   /** `aud` and RFC 8707 `resource` of its tokens: `<issuer>/systems/<id>`. */
   readonly audience: string;
+  /** Its tokens are signed with RSA until then (milliseconds since the epoch), and with nothing else; absent: with ES256 or EdDSA. */
+  readonly legacyTokens?: { readonly algorithm: LegacyAlgorithm; readonly untilMs: number };
   /** Absent: the system only consumes. */
   readonly upstream?: {
     /** Origin, optionally with a base path without trailing slash. */
@@ -162,6 +165,7 @@ export const snapshotNeeds = [
   "signals",
   "token-handles",
   "token-encryption",
+  "token-algorithms",
 ] as const;
 
 /** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */

@@ -12,13 +12,13 @@ import {
   clientLineagePrefix,
   numericDate,
 } from "./claim-types.ts";
-import type { AccessTokenClaims } from "./claims.ts";
-import type { TokenKeys, TokenSigner } from "./crypto.ts";
+import type { AccessTokenClaims, LegacyAlgorithm } from "./claims.ts";
+import type { AccessTokenSigner, LegacyTokenKeys, TokenKeys } from "./crypto.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
-import { checkSignature, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
+import { checkSignature, isLegacyAlgorithm, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
 
 /** Part of every cache key over verified tokens; raised whenever these rules change. */
-export const tokenValidatorVersion = "2";
+export const tokenValidatorVersion = "3";
 export const accessTokenType = "at+jwt";
 export const accessTokenBytesMax = 8192;
 /** Clock skew allowed unless a rule says otherwise, and the most any rule can allow. */
@@ -30,6 +30,8 @@ export interface AccessTokenRules {
   readonly issuer: string;
   /** The ring of this issuer and of nobody else. */
   readonly keys: TokenKeys;
+  /** RSA keys of the same ring; absent: no token of RSA is read. */
+  readonly legacy?: LegacyTokenKeys;
   /** `exp` - `iat` may be at most this many seconds. */
   readonly lifetimeSecondsMax: number;
 }
@@ -39,6 +41,8 @@ export interface SignedAccessToken {
   readonly kind: "signed";
   readonly claims: AccessTokenClaims;
   readonly kid: string;
+  /** Signed with RSA: good for audiences of that algorithm and for no other. */
+  readonly legacy?: LegacyAlgorithm;
 }
 
 /** What a token can be revoked by. */
@@ -58,6 +62,8 @@ export interface TokenRevocations {
 export interface TokenUse {
   /** The one audience the request is for: that of the routed system. */
   readonly audience: string;
+  /** What tokens of that audience are signed with now; absent: ES256 or EdDSA. */
+  readonly legacy?: LegacyAlgorithm;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** Default 5,000, at most 60,000. */
@@ -93,10 +99,13 @@ export function readAccessToken(token: string, rules: AccessTokenRules): SignedA
   const jws = parseCompactJws(token, { bytesMax: accessTokenBytesMax, keyMember: "kid" });
   if (jws.kind === "malformed") return no("token-malformed", jws.why);
   const { alg, typ, kid } = jws.header;
-  if (!isSigningAlgorithm(alg)) return no("token-algorithm", "alg is neither ES256 nor EdDSA");
+  const legacy = rules.legacy !== undefined && isLegacyAlgorithm(alg) ? alg : undefined;
+  if (legacy === undefined && !isSigningAlgorithm(alg))
+    return no("token-algorithm", "alg is not one that this issuer signs with");
   if (typ !== accessTokenType) return no("token-type", `typ is not ${accessTokenType}`);
   if (kid === undefined) return no("token-malformed", "kid is missing");
-  const key = rules.keys.find(kid);
+  // One list or the other: no RSA key is ever looked for by a token of another algorithm, nor the other way round.
+  const key = legacy === undefined ? rules.keys.find(kid) : rules.legacy?.find(kid);
   if (key === undefined) return no("token-key-unknown", "kid is not in the ring of this environment");
   const wrong = checkSignature(jws, key);
   if (wrong === "algorithm") return no("token-algorithm", "alg is not the algorithm of the key");
@@ -115,7 +124,7 @@ export function readAccessToken(token: string, rules: AccessTokenRules): SignedA
   if (claims.exp - claims.iat > rules.lifetimeSecondsMax) {
     return no("token-claims", `the lifetime exceeds ${rules.lifetimeSecondsMax} s`);
   }
-  return { kind: "signed", claims, kid };
+  return { kind: "signed", claims, kid, ...(legacy === undefined ? {} : { legacy }) };
 }
 
 /** Audience, clock, revocation and binding of one presentation. Codes: docs/formats/token.md §3, checks 9-13. */
@@ -123,6 +132,10 @@ export function acceptAccessToken(signed: SignedAccessToken, use: TokenUse): Ver
   const { claims, kid } = signed;
   if (claims.aud !== use.audience)
     return no("token-audience", `aud is not ${use.audience}`, compared(use.audience, claims.aud));
+  if (signed.legacy !== use.legacy) {
+    const facts = compared(use.legacy ?? "ES256 or EdDSA", signed.legacy ?? "ES256 or EdDSA");
+    return no("token-algorithm", "tokens of this audience are signed with another algorithm", facts);
+  }
   const clock = checkTimes(claims, use.now, use.skewMs);
   if (clock !== null) return clock;
   const revoked = checkRevocations(signed, use.revocations);
@@ -146,7 +159,7 @@ export function verifyAccessToken(token: string, rules: AccessTokenRules, use: T
 }
 
 /** Prints and signs with keys in the order of the format page. Claims are not judged here: that is `mint`'s duty. */
-export function signAccessToken(claims: AccessTokenClaims, signer: TokenSigner): string {
+export function signAccessToken(claims: AccessTokenClaims, signer: AccessTokenSigner): string {
   const { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, gid, sid, acr, amr, auth_time } = claims;
   const ordered = { iss, sub, aud, exp, iat, nbf, jti, client_id, scope, cnf, act, gid, sid, acr, amr, auth_time };
   return signCompactJws({ alg: signer.alg, typ: accessTokenType, kid: signer.kid }, ordered, signer);

@@ -4,6 +4,10 @@ import type { Actor } from "../principal.ts";
 
 export type SigningAlgorithm = "ES256" | "EdDSA";
 
+/** For access tokens of audiences whose verifiers know nothing better, until a date; nothing else is ever signed with them. */
+export type LegacyAlgorithm = "RS256" | "PS256";
+export const legacyAlgorithms: readonly LegacyAlgorithm[] = ["RS256", "PS256"];
+
 export interface AccessTokenClaims {
   readonly iss: string;
   readonly sub: string;

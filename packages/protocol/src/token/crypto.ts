@@ -1,6 +1,6 @@
 // Promises the edge between token rules and cryptography: everything here is synchronous, because it is on the hot path.
 // Trusts whoever implements it (kernel/token-crypto.ts, sdk/node-crypto.ts) to be right; Wycheproof vectors judge them. Specified in docs/formats/token.md §1-2.
-import type { SigningAlgorithm } from "./claims.ts";
+import type { LegacyAlgorithm, SigningAlgorithm } from "./claims.ts";
 import type { PublicJwk } from "./jwk.ts";
 
 /** A public key that is ready to verify. It knows its algorithm; nothing a token says can change it. */
@@ -26,6 +26,20 @@ export interface TokenSigner {
   readonly jwk: PublicJwk;
   /** 64 bytes; R ‖ S for ES256. */
   sign(data: Uint8Array): Uint8Array;
+}
+
+/** An RSA key of ours, for access tokens of some audiences alone. `verify` is true only for a signature as long as the modulus. */
+export interface LegacyVerifyKey extends Pick<VerifyKey, "kid" | "verify"> {
+  readonly alg: LegacyAlgorithm;
+}
+
+export interface LegacyTokenKeys {
+  find(kid: string): LegacyVerifyKey | undefined;
+}
+
+/** What access tokens of one audience are signed with. */
+export interface AccessTokenSigner extends Pick<TokenSigner, "kid" | "sign"> {
+  readonly alg: SigningAlgorithm | LegacyAlgorithm;
 }
 
 /** The keys one kind of token may be signed with. Unknown is undefined; nothing is ever fetched here. */

@@ -1,7 +1,7 @@
 // Promises that a compact JWS has exactly one spelling and that its key, not its header, chooses the algorithm.
 // Trusts the VerifyKey it is given. Specified by RFC 7515 §7.1 and docs/formats/token.md §1.
 import { decodeBase64url, encodeBase64url } from "./base64url.ts";
-import type { SigningAlgorithm } from "./claims.ts";
+import { type LegacyAlgorithm, legacyAlgorithms, type SigningAlgorithm } from "./claims.ts";
 import type { TokenSigner, VerifyKey } from "./crypto.ts";
 import { type JsonObject, parseJsonObject, utf8, withUtf8 } from "./json.ts";
 
@@ -84,8 +84,15 @@ export function isSigningAlgorithm(alg: string): alg is SigningAlgorithm {
   return alg === "ES256" || alg === "EdDSA";
 }
 
+export function isLegacyAlgorithm(alg: string): alg is LegacyAlgorithm {
+  return legacyAlgorithms.some((known) => known === alg);
+}
+
 /** `algorithm` when the header names another one than the key has, `signature` when the signature is wrong, null when all is well. */
-export function checkSignature(jws: CompactJws, key: VerifyKey): "algorithm" | "signature" | null {
+export function checkSignature(
+  jws: CompactJws,
+  key: Pick<VerifyKey, "verify"> & { readonly alg: string },
+): "algorithm" | "signature" | null {
   if (jws.header.alg !== key.alg) return "algorithm";
   return key.verify(jws.signingInput, jws.signature) ? null : "signature";
 }
@@ -101,12 +108,12 @@ export function jwsPart(members: JsonObject): string {
 }
 
 /** Prints and signs; the key order of `header` and `claims` is the order on the wire. */
-export function signCompactJws(header: JsonObject, claims: JsonObject, signer: TokenSigner): string {
+export function signCompactJws(header: JsonObject, claims: JsonObject, signer: Pick<TokenSigner, "sign">): string {
   return signJwsBehind(jwsPart(header), claims, signer);
 }
 
 /** The same for a header that is printed already (`jwsPart`). */
-export function signJwsBehind(header: string, claims: JsonObject, signer: TokenSigner): string {
+export function signJwsBehind(header: string, claims: JsonObject, signer: Pick<TokenSigner, "sign">): string {
   const input = `${header}.${jwsPart(claims)}`;
   return `${input}.${encodeBase64url(withUtf8(input, (bytes) => signer.sign(bytes)))}`;
 }

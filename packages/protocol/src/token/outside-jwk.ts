@@ -93,7 +93,7 @@ function ownMembers({ kty, crv, x, y }: JsonObject): JsonObject {
 }
 
 /** RSA with the exponent 65537 and 2048 to 8192 bits: a tiny exponent forgives padding mistakes, a huge one is work for whoever verifies. */
-function rsaOf({ n, e }: JsonObject): RsaJwk | null {
+export function rsaOf({ n, e }: JsonObject): RsaJwk | null {
   if (typeof n !== "string" || e !== "AQAB" || n.length > 4 * rsaBitsMax) return null;
   const modulus = decodeBase64url(n);
   if (modulus === null || modulus.length === 0 || modulus[0] === 0) return null;

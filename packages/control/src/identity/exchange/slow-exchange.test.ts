@@ -40,6 +40,7 @@ test("an exchanged token ends with its subject token, however long the store and
     directory: () => directory,
     policy: () => grantsAlone,
     signer: () => signer,
+    legacySigner: () => null,
     replay: { claim: async () => true, claimAssertion: async () => true },
     nonces: { issue: () => "n", accepts: () => true },
     checkProof: () => ({ jkt, jti: "j", nonce: "n", replayableUntil: now }),

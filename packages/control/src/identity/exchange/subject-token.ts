@@ -10,6 +10,7 @@ import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import { outsideSubject, outsideTokenId } from "@sallyport/protocol/token/outside-subject.ts";
 import { type OutsideKind, parseOutsideToken } from "@sallyport/protocol/token/outside-token.ts";
 import { userLifetimeSecondsMax } from "../decide-issuance.ts";
+import type { LegacyJudge } from "../ring-keys.ts";
 import type { OutsideReading, TrustedIssuers } from "../trust/trusted-issuers.ts";
 import type { SubjectToken } from "./decide-exchange.ts";
 import type { OutsideRevocable } from "./revoked.ts";
@@ -21,6 +22,8 @@ export interface SubjectPorts {
   readonly issuer: string;
   /** Keys of this issuer that may have signed a token that is still alive. */
   readonly keys: () => readonly RingKey[];
+  /** Those for audiences that know only RSA, and which of them an audience has now; absent: none. */
+  readonly legacy?: LegacyJudge;
   readonly trusted: Pick<TrustedIssuers, "read">;
   readonly crypto: TokenCrypto;
   /** The token a presented text stands for; null: a handle that leads nowhere. */
@@ -71,9 +74,16 @@ async function readOwn(token: string, now: number, ports: SubjectPorts): Promise
     const jwk = key === undefined ? null : parsePublicJwk(key.jwk);
     return jwk === null ? undefined : (ports.crypto.importKey(jwk) ?? undefined);
   };
-  const { issuer } = ports;
-  const signed = readAccessToken(token, { issuer, keys: { find }, lifetimeSecondsMax: userLifetimeSecondsMax });
+  const { issuer, legacy } = ports;
+  const signed = readAccessToken(token, {
+    issuer,
+    keys: { find },
+    ...(legacy === undefined ? {} : { legacy: legacy.keys }),
+    lifetimeSecondsMax: userLifetimeSecondsMax,
+  });
   if (signed.kind === "deny") return refused(`subject-${signed.code}`);
+  if ((signed.legacy ?? null) !== (legacy?.algorithmOf(signed.claims.aud, now) ?? null))
+    return refused("subject-token-algorithm");
   // No skew: what has ended is not prolonged by an exchange.
   const late = checkTimes(signed.claims, now, 0);
   if (late !== null) return refused(`subject-${late.code}`);

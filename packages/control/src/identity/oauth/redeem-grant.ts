@@ -19,12 +19,12 @@ export async function redeemGrant(on: Redeeming, oauth: OAuthPorts, ports: Grant
   const { kind, request, client, possession, digest, now, notGood } = on;
   const decided = await decideLive(on, oauth, ports);
   if (decided.kind === "error") return decided;
-  const { decision, facts, grantExpiresAt, signer } = decided;
+  const { decision, facts, grantExpiresAt } = decided;
   const refresh = client.grantTypes.includes("refresh_token")
     ? await newRefreshToken(oauth, { client, binding: possession.binding, now, grantExpiresAt })
     : null;
-  const parts = { decision, facts, refreshToken: refresh?.token ?? null, withNonce: true };
-  const answer = await prepareAnswer(parts, signer, ports);
+  const parts = { decided, facts, refreshToken: refresh?.token ?? null, withNonce: true };
+  const answer = await prepareAnswer(parts, ports);
   const burnt = await burnProof(request.issuer, possession, ports);
   if (burnt !== null) return burnt;
   const use = { ...oauth.place, kind, digest, client: client.id, refresh: refresh?.row ?? null };

@@ -76,9 +76,9 @@ async function rotate(on: LiveRequest, oauth: OAuthPorts, ports: GrantPorts): Pr
   const { binding } = possession;
   const decided = await decideLive(on, oauth, ports);
   if (decided.kind === "error") return decided;
-  const { decision, facts, grantExpiresAt, signer } = decided;
+  const { decision, facts, grantExpiresAt } = decided;
   const next = await newRefreshToken(oauth, { client, binding, now, grantExpiresAt });
-  const answer = await prepareAnswer({ decision, facts, refreshToken: next.token, withNonce: false }, signer, ports);
+  const answer = await prepareAnswer({ decided, facts, refreshToken: next.token, withNonce: false }, ports);
   const burnt = await burnProof(request.issuer, possession, ports);
   if (burnt !== null) return burnt;
   const outcome = await oauth.store.run("rotateRefresh", {

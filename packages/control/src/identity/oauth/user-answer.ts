@@ -1,9 +1,8 @@
 // Promises the answer to a redeemed code, refresh token or device code: everything in it signed, nothing in it given away before its record is durable.
 // Trusts `mint` for every signature. Format: RFC 6749 §5.1, OpenID Connect Core §3.1.3.3.
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
-import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
-import { type ClearedDecision, prepare, signIdToken } from "../mint.ts";
-import type { GrantPorts } from "../token-grant.ts";
+import { prepare, signIdToken } from "../mint.ts";
+import type { GrantPorts, SignableToken } from "../token-grant.ts";
 import type { GrantFacts } from "./grant-facts.ts";
 
 /** Sealed whole while a concurrent refresh may ask for it again. */
@@ -13,7 +12,7 @@ export interface PreparedAnswer {
 }
 
 export interface AnswerParts {
-  readonly decision: ClearedDecision;
+  readonly decided: Pick<SignableToken, "decision" | "signer" | "ownSigner">;
   readonly facts: GrantFacts;
   /** null: none is issued. */
   readonly refreshToken: string | null;
@@ -22,16 +21,17 @@ export interface AnswerParts {
 }
 
 /** Signs; `recordMinted` must have resolved before the body leaves. */
-export async function prepareAnswer(
-  parts: AnswerParts,
-  signer: TokenSigner,
-  ports: GrantPorts,
-): Promise<PreparedAnswer> {
-  const { decision, facts, refreshToken } = parts;
+export async function prepareAnswer(parts: AnswerParts, ports: GrantPorts): Promise<PreparedAnswer> {
+  const { facts, refreshToken } = parts;
+  const { decision, signer, ownSigner } = parts.decided;
   const { token, claims } = await prepare(decision, signer, ports);
   const nonce = parts.withNonce && facts.nonce !== null ? { nonce: facts.nonce } : {};
   const idToken = facts.openid
-    ? signIdToken({ issuer: decision.issuer, client: decision.client, subject: facts.subject, ...nonce }, signer, ports)
+    ? signIdToken(
+        { issuer: decision.issuer, client: decision.client, subject: facts.subject, ...nonce },
+        ownSigner,
+        ports,
+      )
     : null;
   const body = {
     access_token: token,

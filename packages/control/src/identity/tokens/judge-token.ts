@@ -9,7 +9,7 @@ import { userLifetimeSecondsMax } from "../decide-issuance.ts";
 import { systemOfResource } from "../decide-target.ts";
 import type { Directory } from "../directory.ts";
 import type { RingView } from "../issuer.ts";
-import { ringKeys } from "../ring-keys.ts";
+import { legacyJudge, ringKeys } from "../ring-keys.ts";
 import type { RevokedBy, TokensCommands } from "./store.ts";
 
 export interface JudgePorts {
@@ -45,10 +45,19 @@ export async function judgeToken(text: string, ports: JudgePorts): Promise<Token
   if (token === null) return { kind: "foreign", why: "token-unknown" };
   const { issuer, tenant, environment, clock, store } = ports;
   const keys = ringKeys(ports.ring(), ports.crypto);
-  const signed = readAccessToken(token, { issuer, keys, lifetimeSecondsMax: userLifetimeSecondsMax });
+  const legacy = legacyJudge(ports);
+  const signed = readAccessToken(token, {
+    issuer,
+    keys,
+    legacy: legacy.keys,
+    lifetimeSecondsMax: userLifetimeSecondsMax,
+  });
   if (signed.kind === "deny") return { kind: "foreign", why: signed.code };
   const { claims, kid } = signed;
   const now = clock.now();
+  // As gateways judge it: by what this audience's tokens are signed with.
+  if ((signed.legacy ?? null) !== legacy.algorithmOf(claims.aud, now))
+    return { kind: "foreign", why: "token-algorithm" };
   // Without skew: a server that says "active" does so by its own clock.
   const times = checkTimes(claims, now, 0);
   const issuedAt = claims.iat * 1000;

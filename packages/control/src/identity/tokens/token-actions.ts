@@ -99,7 +99,9 @@ async function issue(parts: ControlParts, actor: Actor, request: IssueRequest): 
     const { policies = [], errors = [] } = cleared.about ?? {};
     throw new AdminFault("conflict", cleared.description, [cleared.code, ...policies, ...errors].join("; "));
   }
-  const { signer } = identity.ring.view();
+  const view = identity.ring.view();
+  const algorithm = identity.legacyAlgorithm(request.to, parts.clock.now());
+  const signer = algorithm === null ? view.signer : (view.legacy?.signers.get(algorithm) ?? null);
   if (signer === null)
     throw new AdminFault("unavailable", "no signing key is in use yet", "sallyport status shows what it waits for");
   const { clock, random, store, tenant } = parts;

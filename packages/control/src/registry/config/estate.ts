@@ -14,7 +14,7 @@ import type {
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import type { Acr, StepUp } from "@sallyport/protocol/token/acr.ts";
-import type { SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
+import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
@@ -97,6 +97,14 @@ export interface ClientConfig {
 /** What access tokens for a system look like to its callers. docs/identity/token-forms.md. */
 export type TokenForm = "jwt" | "opaque" | "encrypted";
 
+/** Tokens for a system are signed with RSA until then. docs/identity/keys.md. */
+export interface LegacyTokens {
+  readonly algorithm: LegacyAlgorithm;
+  readonly reason: string;
+  /** Milliseconds since the epoch. */
+  readonly untilMs: number;
+}
+
 export interface SystemConfig {
   readonly id: string;
   readonly owner: string;
@@ -110,6 +118,7 @@ export interface SystemConfig {
   readonly operations: readonly OperationConfig[];
   /** Absent: `jwt`. */
   readonly tokens?: TokenForm;
+  readonly legacyTokens?: LegacyTokens;
   /** Absent: the environment decides. */
   readonly mode?: ModeObject;
   readonly passthrough?: DatedException;

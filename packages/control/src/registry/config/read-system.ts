@@ -54,12 +54,20 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     certificates: identity.certificates,
     attributes: sortedRecord(source.attributes),
     operations,
-    ...(source.tokens === "jwt" ? {} : { tokens: source.tokens }),
+    ...readTokens(source.tokens),
     ...readExceptions(reader, source),
     declaredAt: placeOf(spotOf(tree, ["system"], "key")),
   };
   const isBroken = reader.findings.some((finding) => finding.severity === "error");
   return { system: isBroken ? null : system, findings: reader.findings };
+}
+
+function readTokens(source: SystemSource["tokens"]): Pick<SystemConfig, "tokens" | "legacyTokens"> {
+  const { form, ...legacy } = typeof source === "string" ? { form: source } : source;
+  const said = form === "jwt" ? {} : { tokens: form };
+  if (!("algorithm" in legacy)) return said;
+  const { algorithm, reason, until: untilMs } = legacy;
+  return { ...said, legacyTokens: { algorithm, reason, untilMs } };
 }
 
 function readExceptions(reader: Reader, source: SystemSource): Pick<SystemConfig, "mode" | "passthrough"> {

@@ -9,6 +9,7 @@ import { waiversKey } from "./waiver-schema.ts";
 import {
   attributeFrom,
   attributeName,
+  date,
   duration,
   filePath,
   hostName,
@@ -117,6 +118,8 @@ export type OperationSource = z.output<typeof operationDetails>;
 /** `invoice.create: POST /v1/invoices`: everything else by default. Text becomes the map before checking (overlay.ts), so the short form never fails here. */
 const operation = z.union([z.string(), operationDetails]);
 
+const tokenForm = z.enum(["jwt", "opaque", "encrypted"]);
+
 const uses = z.strictObject({
   to: id().describe("The providing system."),
   purpose: prose().describe("Why this data crosses, in words an auditor understands."),
@@ -152,7 +155,17 @@ const base = z.strictObject({
     .describe("Where callers reach it on the gateway."),
   identity: identity.optional().describe("How the system proves who it is when it calls."),
   tokens: z
-    .enum(["jwt", "opaque", "encrypted"])
+    .union([
+      tokenForm,
+      z.strictObject({
+        form: tokenForm.prefault("jwt").describe("What they look like to their clients."),
+        algorithm: z
+          .enum(["RS256", "PS256"])
+          .describe("What they are signed with until `until`, because services that verify them know nothing better."),
+        reason: prose().describe("Why they cannot verify ES256 or EdDSA."),
+        until: date().describe("Last day of the algorithm; from then on they are signed as everybody's."),
+      }),
+    ])
     .prefault("jwt")
     .describe(
       "What access tokens for it look like to their clients: `jwt` they could read, `opaque` handles that gateways ask control about, or `encrypted` to gateways.",

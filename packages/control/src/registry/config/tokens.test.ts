@@ -76,3 +76,42 @@ test("a change of lives or algorithm shows in a plan", () => {
   const rules = changes.objects.find(({ object }) => object === "rules");
   assert.deepEqual(rules, { environment: "production", object: "rules", change: "changed", members: ["tokens"] });
 });
+
+test("tokens for a system may be signed with RSA for a reason and until a day; anything less, and anything weaker, is an error", () => {
+  const billing = (tokens: string) => {
+    const files = soundEstate();
+    return load({ ...files, "systems/billing.yaml": `${files["systems/billing.yaml"]}tokens: ${tokens}\n` });
+  };
+  const systemOf = (tokens: string) => {
+    const { estate: loaded, findings } = billing(tokens);
+    assert.deepEqual(findings.filter(({ severity }) => severity === "error").map(formatFinding), []);
+    return loaded.environments[0]?.systems.find(({ id }) => id === "billing");
+  };
+  const untilMs = Date.parse("2027-03-01T00:00:00Z");
+  const said = "algorithm: PS256, reason: The appliance verifies nothing better, until: 2027-02-28";
+  const legacyTokens = { algorithm: "PS256", reason: "The appliance verifies nothing better", untilMs };
+  assert.deepEqual(systemOf(`{ ${said} }`)?.legacyTokens, legacyTokens);
+  assert.equal(systemOf(`{ ${said} }`)?.tokens, undefined);
+  assert.deepEqual(systemOf(`{ form: opaque, ${said} }`)?.legacyTokens, legacyTokens);
+  assert.equal(systemOf(`{ form: opaque, ${said} }`)?.tokens, "opaque");
+  assert.equal(systemOf("encrypted")?.legacyTokens, undefined);
+  for (const bad of [
+    "{ algorithm: RS256, until: 2027-02-28 }",
+    "{ algorithm: RS256, reason: Old }",
+    "{ reason: Old, until: 2027-02-28 }",
+    ...["HS256", "none", "RS512", "ES256", "rs256"].map(
+      (alg) => `{ algorithm: ${alg}, reason: Old, until: 2027-02-28 }`,
+    ),
+    "RS256",
+  ])
+    assert.ok(
+      billing(bad).findings.some(({ severity }) => severity === "error"),
+      bad,
+    );
+  const rows = environmentsOfRows(rowsOfEstate(billing(`{ ${said} }`).estate));
+  assert.deepEqual(
+    rows[0]?.systems.find(({ id }) => id === "billing")?.legacyTokens,
+    legacyTokens,
+    "kept in the store",
+  );
+});

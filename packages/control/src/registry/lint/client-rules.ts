@@ -19,6 +19,23 @@ const onSecrets = (check: (secrets: Secrets, subject: SystemSubject, now: number
 
 export const clientRules: readonly Rule[] = [
   {
+    id: "legacy-token-algorithm",
+    severity: "warning",
+    title: "Tokens for a system are signed with RSA",
+    why: "RSA keys are made and used for these audiences alone; each signature takes control ten times as long as ES256, and with PKCS #1 v1.5 padding (RS256) it is what attacks on verifiers are written for.",
+    fix: "have the services of that system verify ES256 or EdDSA and take `algorithm` out before `until`; the SDK's verifier does",
+    waivable: true,
+    check: onSystems(({ system, at }, { now }): Hit[] => {
+      if (system.legacyTokens === undefined) return [];
+      const { algorithm, untilMs } = system.legacyTokens;
+      const end =
+        untilMs > now ? `until ${dayOf(untilMs)}` : "no more: the day has passed, and they are signed as everybody's";
+      return [
+        { at: at("tokens", "algorithm"), message: `tokens for ${system.id} are signed with ${algorithm}, ${end}` },
+      ];
+    }),
+  },
+  {
     id: "client-secret-accepted",
     severity: "warning",
     title: "A client proves itself by a secret",

@@ -1,5 +1,5 @@
 // Promises an example for each rule about how clients prove themselves. Trusts example.ts for the form; a test runs each.
-import { orders, type RuleExamples } from "./example.ts";
+import { billing, orders, type RuleExamples } from "./example.ts";
 
 const reason = "The packaged shop of the vendor knows no other way before its release 9";
 const withKeys = orders("identity: { client: orders, keys: [orders.jwks.json] }");
@@ -8,7 +8,16 @@ function secrets(until: string, why = reason): string {
   return orders(`identity:\n  client: orders\n  secrets: { reason: ${why}, until: ${until} }`);
 }
 
+const legacy =
+  "tokens:\n  algorithm: RS256\n  reason: The appliance in front of billing verifies nothing but RS256 before its release 9\n  until: 2027-01-15\n";
+const read = "operations:\n  invoice.read: GET /v1/invoices/{id}";
+
 export const clientExamples: RuleExamples = {
+  "legacy-token-algorithm": {
+    bad: billing(`${legacy}${read}`),
+    good: billing(read),
+    waive: "with the plan for the services that verify, until the exception ends.",
+  },
   "client-secret-accepted": {
     bad: secrets("2027-01-15"),
     good: withKeys,
