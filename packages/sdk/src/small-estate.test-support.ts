@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { signAccessToken, verifyAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { accessTokenHash, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
-import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
+import { parseJsonText } from "@sallyport/protocol/token/json.ts";
 import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { SallyportFault } from "./fault.ts";
 import { generateClientKey, nodeCrypto } from "./node-crypto.ts";
@@ -113,7 +113,7 @@ export class Estate {
     const assertion = parseCompactJws(form.get("client_assertion") ?? "", { bytesMax: 4096, keyMember: "kid" });
     const key = nodeCrypto.importKey(clientKey.jwk);
     assert.ok(assertion.kind === "jws" && key !== null && checkSignature(assertion, key) === null);
-    const claims = parseJsonObject(assertion.payload);
+    const claims = parseJsonText(assertion.payload);
     assert.deepEqual([claims?.["iss"], claims?.["sub"], claims?.["aud"]], ["orders", "orders", this.issuer]);
     const proof = verifyDpopProof(
       String(request.headers["dpop"]),

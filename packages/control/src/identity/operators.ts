@@ -10,7 +10,7 @@ import { generateSigner, signerFromJwk } from "@sallyport/kernel/token-crypto.ts
 import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { TokenCrypto, TokenKeys, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
-import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
+import { parseJsonObject, parseJsonText } from "@sallyport/protocol/token/json.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { assertionBytesMax, decideAssertion } from "./decide-assertion.ts";
@@ -174,7 +174,7 @@ async function operatorOf(
   options: OperatorIssuerOptions,
 ): Promise<{ readonly id: string; readonly kid: string } | string> {
   const jws = parseCompactJws(assertion, { bytesMax: assertionBytesMax, keyMember: "kid" });
-  const claims = jws.kind === "jws" ? parseJsonObject(jws.payload) : null;
+  const claims = jws.kind === "jws" ? parseJsonText(jws.payload) : null;
   if (jws.kind === "malformed" || claims === null) return "assertion-malformed";
   const operator = (await operatorsOf(options)).find((candidate) => candidate.kid === jws.header.kid);
   const jwk = operator === undefined ? null : parsePublicJwk(operator.jwk);

@@ -14,7 +14,7 @@ import {
 } from "./claim-types.ts";
 import type { AccessTokenClaims, LegacyAlgorithm } from "./claims.ts";
 import type { AccessTokenSigner, LegacyTokenKeys, TokenKeys } from "./crypto.ts";
-import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
+import { isJsonObject, type JsonObject, parseJsonText } from "./json.ts";
 import { checkSignature, isLegacyAlgorithm, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
 
 /** Part of every cache key over verified tokens; raised whenever these rules change. */
@@ -110,7 +110,7 @@ export function readAccessToken(token: string, rules: AccessTokenRules): SignedA
   const wrong = checkSignature(jws, key);
   if (wrong === "algorithm") return no("token-algorithm", "alg is not the algorithm of the key");
   if (wrong === "signature") return no("token-signature", "the signature does not fit");
-  const members = parseJsonObject(jws.payload);
+  const members = parseJsonText(jws.payload);
   if (members === null) return no("token-malformed", "the payload is not one JSON object");
   if (members.iss !== rules.issuer)
     return no(

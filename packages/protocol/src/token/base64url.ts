@@ -15,39 +15,58 @@ function sextet(text: string, index: number): number {
 
 /** Bytes of canonical, unpadded base64url; null for anything else: padding, white space, wrong length, unused bits that are not zero. */
 export function decodeBase64url(text: string): Uint8Array | null {
+  return withBase64url(text, (bytes) => bytes.slice());
+}
+
+/** Texts up to this size are decoded in place. */
+const scratch: Uint8Array & NativeBase64 = new Uint8Array(8_192);
+
+/** What `use` makes of the bytes of a canonical, unpadded base64url; null for anything else. It must keep nothing of them: their place is used again. */
+export function withBase64url<T>(text: string, use: (bytes: Uint8Array) => T): T | null {
   const rest = text.length & 3;
-  if (rest === 1) return null;
-  const bytes = new Uint8Array((text.length * 3) >> 2);
-  const whole = text.length - rest;
+  const length = (text.length * 3) >> 2;
+  if (rest === 1 || unusedBits(text, rest) !== 0) return null;
+  const into = length <= scratch.length ? scratch : (new Uint8Array(length) as typeof scratch);
+  return decodeInto(into, text) === length ? use(into.subarray(0, length)) : null;
+}
+
+/** How many bytes were written; fewer than the text is long for where it holds anything but the alphabet. */
+function decodeInto(bytes: Uint8Array & NativeBase64, text: string): number {
+  if (bytes.setFromBase64 === undefined) return decodeByTable(bytes, text);
+  try {
+    // The engine skips white space and takes padding: neither carries bits, so that too little is written.
+    return bytes.setFromBase64(text, nativeDecoding).written;
+  } catch {
+    return -1;
+  }
+}
+
+/** The bits of the last character that carry nothing must be zero, or one value would have several spellings (Wycheproof JWS, group base64). */
+function unusedBits(text: string, rest: number): number {
+  return rest === 0 ? 0 : sextet(text, text.length - 1) & (rest === 2 ? 15 : 3);
+}
+
+/** Bytes written of a text of 4n, 4n + 2 or 4n + 3 characters; -1 where one is not of the alphabet. Needs no help of the engine. */
+export function decodeByTable(bytes: Uint8Array, text: string): number {
   let at = 0;
+  let held = 0;
   // Every valid value is below 64, so one OR over all of them tells whether any was not.
   let seen = 0;
-  for (let i = 0; i < whole; i += 4) {
-    const a = sextet(text, i);
-    const b = sextet(text, i + 1);
-    const c = sextet(text, i + 2);
-    const d = sextet(text, i + 3);
-    seen |= a | b | c | d;
-    bytes[at++] = (a << 2) | (b >> 4);
-    bytes[at++] = (b << 4) | (c >> 2);
-    bytes[at++] = (c << 6) | d;
+  for (let i = 0; i < text.length; i++) {
+    const value = sextet(text, i);
+    seen |= value;
+    held = ((held << 6) | value) & 0x3fff;
+    const phase = i & 3;
+    if (phase !== 0) bytes[at++] = held >> (6 - 2 * phase);
   }
-  if (rest > 0) {
-    const a = sextet(text, whole);
-    const b = sextet(text, whole + 1);
-    const c = rest === 3 ? sextet(text, whole + 2) : 0;
-    seen |= a | b | c;
-    bytes[at++] = (a << 2) | (b >> 4);
-    if (rest === 3) bytes[at++] = (b << 4) | (c >> 2);
-    // The bits that carry nothing must be zero, or one value would have several spellings (Wycheproof JWS, group base64).
-    if ((rest === 2 ? b & 15 : c & 3) !== 0) return null;
-  }
-  return seen >= invalid ? null : bytes;
+  return seen >= invalid ? -1 : at;
 }
 
 interface NativeBase64 {
   toBase64?(options: { readonly alphabet: "base64url"; readonly omitPadding: true }): string;
+  setFromBase64?(text: string, options: typeof nativeDecoding): { readonly written: number };
 }
+const nativeDecoding = Object.freeze({ alphabet: "base64url" as const, lastChunkHandling: "loose" as const });
 const nativeOptions = Object.freeze({ alphabet: "base64url", omitPadding: true });
 
 /** Unpadded base64url. */
@@ -72,5 +91,7 @@ export function encodeByTable(bytes: Uint8Array): string {
 
 /** True for canonical base64url of exactly 32 bytes: thumbprints, hashes, coordinates. */
 export function isBase64urlOf32(text: string): boolean {
-  return text.length === 43 && decodeBase64url(text) !== null;
+  return text.length === 43 && withBase64url(text, isOf32) === true;
 }
+
+const isOf32 = (bytes: Uint8Array): boolean => bytes.length === 32;

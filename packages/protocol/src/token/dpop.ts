@@ -5,9 +5,9 @@ import { encodeBase64url } from "./base64url.ts";
 import { claimId, claimText, numericDate } from "./claim-types.ts";
 import type { TokenCrypto, TokenSigner } from "./crypto.ts";
 import { isSameHtu } from "./htu.ts";
-import { type JsonObject, parseJsonObject, utf8 } from "./json.ts";
+import { type JsonObject, parseJsonText, utf8 } from "./json.ts";
 import { algorithmOf, parsePublicJwk } from "./jwk.ts";
-import { isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
+import { isSignedBy, isSigningAlgorithm, parseCompactJws, signCompactJws } from "./jws.ts";
 
 export const dpopType = "dpop+jwt";
 export const dpopProofBytesMax = 4096;
@@ -58,7 +58,7 @@ export function verifyDpopProof(proof: string, rules: DpopRules, crypto: TokenCr
   const jwk = parsePublicJwk(jws.header.jwk);
   if (jwk === null) return no("dpop-malformed", "jwk is not a public P-256 or Ed25519 key");
   if (alg !== algorithmOf(jwk)) return no("dpop-algorithm", "alg is not the algorithm of the key");
-  const members = parseJsonObject(jws.payload);
+  const members = parseJsonText(jws.payload);
   if (members === null) return no("dpop-malformed", "the payload is not one JSON object");
   const claims = parseProofClaims(members);
   if (typeof claims === "string") return no("dpop-malformed", `claim ${claims} is missing or malformed`);
@@ -67,8 +67,7 @@ export function verifyDpopProof(proof: string, rules: DpopRules, crypto: TokenCr
   if (claims.nonce === undefined) return no("dpop-nonce", "the proof carries no nonce");
   const key = crypto.importKey(jwk);
   if (key === null) return no("dpop-malformed", "jwk is not a point on its curve");
-  if (!key.verify(jws.signingInput, jws.signature))
-    return no("dpop-signature", "the signature does not fit the embedded key");
+  if (!isSignedBy(jws, key)) return no("dpop-signature", "the signature does not fit the embedded key");
   return { kind: "proof", jkt: key.kid, jti: claims.jti, nonce: claims.nonce, issuedAtMs: claims.iat * 1000 };
 }
 

@@ -5,7 +5,7 @@ import { checkTimes } from "./access-token.ts";
 import { claimActor, claimId, claimText, numericDate } from "./claim-types.ts";
 import type { HopTokenClaims } from "./claims.ts";
 import type { TokenCrypto, TokenKeys, TokenSigner, VerifyKey } from "./crypto.ts";
-import { type JsonObject, parseJsonObject } from "./json.ts";
+import { type JsonObject, parseJsonText } from "./json.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "./jwk.ts";
 import { checkSignature, jwsPart, parseCompactJws, signCompactJws, signJwsBehind } from "./jws.ts";
 
@@ -62,7 +62,7 @@ export function verifyHopToken(token: string, rules: HopTokenRules): VerifiedHop
   if (key === undefined) return no("token-key-unknown", "kid is not a published hop key");
   const wrong = checkSignature(jws, key);
   if (wrong !== null) return no(wrong === "algorithm" ? "token-algorithm" : "token-signature", `wrong ${wrong}`);
-  const members = parseJsonObject(jws.payload);
+  const members = parseJsonText(jws.payload);
   if (members === null) return no("token-malformed", "the payload is not one JSON object");
   if (members.iss !== rules.issuer) return no("token-issuer", `iss is not ${rules.issuer}`);
   const claims = parseHopTokenClaims(members);
@@ -148,7 +148,7 @@ export function verifyHopKey(certificate: string, rules: HopKeyRules): Certified
   if (jws.header.typ !== hopKeyType) return no("token-type", `typ is not ${hopKeyType}`);
   if (jws.header.kid !== rules.key.kid) return no("token-key-unknown", "kid is not the snapshot key");
   if (checkSignature(jws, rules.key) !== null) return no("token-signature", "the signature does not fit");
-  const members = parseJsonObject(jws.payload);
+  const members = parseJsonText(jws.payload);
   if (members === null) return no("token-malformed", "the payload is not one JSON object");
   if (members.iss !== rules.issuer) return no("token-issuer", `iss is not ${rules.issuer}`);
   const sub = claimText(members.sub);

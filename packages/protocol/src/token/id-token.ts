@@ -1,7 +1,7 @@
 // Promises how an ID token is printed, and what one says when a client shows it again as a hint; nothing of ours is opened by it.
 // Trusts the claims it is handed and the ring. Specified in docs/formats/token.md §9 (OpenID Connect Core §2, RP-Initiated Logout 1.0 §2).
 import type { TokenKeys, TokenSigner } from "./crypto.ts";
-import { parseJsonObject } from "./json.ts";
+import { parseJsonText } from "./json.ts";
 import { checkSignature, parseCompactJws, signCompactJws } from "./jws.ts";
 
 /** Not `at+jwt`: no verifier of access tokens takes it. */
@@ -48,7 +48,7 @@ export function readIdTokenHint(
   const key = keys.find(jws.header.kid);
   if (key === undefined) return { kind: "unknown" };
   if (checkSignature(jws, key) !== null) return { kind: "refused" };
-  const { iss, aud, sid } = parseJsonObject(jws.payload) ?? {};
+  const { iss, aud, sid } = parseJsonText(jws.payload) ?? {};
   if (iss !== issuer || typeof aud !== "string") return { kind: "refused" };
   return { kind: "ours", client: aud, session: typeof sid === "string" ? sid : null };
 }

@@ -9,15 +9,9 @@ const encoder = new TextEncoder();
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** UTF-8 bytes of a text; a lone surrogate becomes U+FFFD. Tokens are ASCII, for which a loop costs less than the encoder. */
+/** UTF-8 bytes of a text, to be kept; a lone surrogate becomes U+FFFD. */
 export function utf8(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 0x7f) return encoder.encode(text);
-    bytes[i] = code;
-  }
-  return bytes;
+  return encoder.encode(text);
 }
 
 /** Texts up to this size are encoded in place. */
@@ -37,66 +31,70 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 /** The one object these bytes hold; null when they are not UTF-8, not JSON, not an object, or have more than one reading. */
 export function parseJsonObject(bytes: Uint8Array): JsonObject | null {
+  return parseJsonText(decodeUtf8(bytes));
+}
+
+/** The text of these bytes; null when they are not UTF-8. A byte order mark stays, and is no JSON. */
+export function decodeUtf8(bytes: Uint8Array): string | null {
   try {
-    const text = decoder.decode(bytes);
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) && hasOneReading(text) ? value : null;
+    return decoder.decode(bytes);
   } catch {
     return null;
   }
 }
 
-function stringEnd(text: string, start: number): number {
+/** `parseJsonObject` of a text; null (no UTF-8) holds no object. */
+export function parseJsonText(text: string | null): JsonObject | null {
+  if (text === null) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJsonObject(value) && hasOneReading(text, value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Every member that was written is there: of two with one name, however it is spelt, JSON.parse keeps the last. */
+function hasOneReading(text: string, value: JsonObject): boolean {
+  return membersOf(value, 1) === membersWritten(text);
+}
+
+/** How many members an object or array has, with those within; -1 (which no count of colons is) where it goes too deep or holds `__proto__`. */
+function membersOf(value: object, depth: number): number {
+  if (depth > depthMax) return -1;
+  const names = Array.isArray(value) ? null : Object.keys(value);
+  let members = names === null ? 0 : names.length;
+  for (const one of names === null ? (value as readonly unknown[]) : Object.values(value)) {
+    if (typeof one !== "object" || one === null) continue;
+    const within = membersOf(one, depth + 1);
+    if (within < 0) return -1;
+    members += within;
+  }
+  return names?.includes("__proto__") === true ? -1 : members;
+}
+
+/** Colons outside strings. Called only for text that JSON.parse has accepted: each stands between a name and its value. */
+function membersWritten(text: string): number {
+  const hasEscapes = text.includes("\\");
+  let colons = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x3a) colons++;
+    else if (code === 0x22) i = stringEnd(text, i, hasEscapes);
+  }
+  return colons;
+}
+
+/** Index of the quote that ends the string which begins at `start`; behind the text where there is none. */
+function stringEnd(text: string, start: number, hasEscapes: boolean): number {
+  if (!hasEscapes) {
+    const end = text.indexOf('"', start + 1);
+    return end < 0 ? text.length : end;
+  }
   for (let i = start + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === 0x22) return i;
     if (code === 0x5c) i++;
   }
   return text.length;
-}
-
-function nameAt(text: string, start: number, end: number): string {
-  const raw = text.slice(start + 1, end);
-  // An escaped name is compared by what it means: "\u0069ss" is "iss".
-  return raw.includes("\\") ? String(JSON.parse(text.slice(start, end + 1))) : raw;
-}
-
-/** Called only for text that JSON.parse has accepted, so brackets and quotes are known to be in order. */
-function hasOneReading(text: string): boolean {
-  // One entry per open bracket: the names seen so far, or null for an array.
-  const open: (Set<string> | null)[] = [];
-  let names: Set<string> | null = null;
-  let nameComes = false;
-  for (let i = 0; i < text.length; i++) {
-    switch (text.charCodeAt(i)) {
-      case 0x22: {
-        const end = stringEnd(text, i);
-        if (nameComes && names !== null) {
-          const name = nameAt(text, i, end);
-          if (names.has(name) || name === "__proto__") return false;
-          names.add(name);
-          nameComes = false;
-        }
-        i = end;
-        break;
-      }
-      case 0x7b:
-      case 0x5b:
-        names = text.charCodeAt(i) === 0x7b ? new Set() : null;
-        nameComes = names !== null;
-        open.push(names);
-        if (open.length > depthMax) return false;
-        break;
-      case 0x7d:
-      case 0x5d:
-        open.pop();
-        names = open.at(-1) ?? null;
-        nameComes = false;
-        break;
-      case 0x2c:
-        nameComes = names !== null;
-        break;
-    }
-  }
-  return true;
 }

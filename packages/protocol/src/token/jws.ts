@@ -1,9 +1,9 @@
 // Promises that a compact JWS has exactly one spelling and that its key, not its header, chooses the algorithm.
 // Trusts the VerifyKey it is given. Specified by RFC 7515 §7.1 and docs/formats/token.md §1.
-import { decodeBase64url, encodeBase64url } from "./base64url.ts";
+import { decodeBase64url, encodeBase64url, withBase64url } from "./base64url.ts";
 import { type LegacyAlgorithm, legacyAlgorithms, type SigningAlgorithm } from "./claims.ts";
 import type { TokenSigner, VerifyKey } from "./crypto.ts";
-import { type JsonObject, parseJsonObject, utf8, withUtf8 } from "./json.ts";
+import { decodeUtf8, type JsonObject, parseJsonText, withUtf8 } from "./json.ts";
 
 export interface JoseHeader {
   readonly alg: string;
@@ -16,9 +16,11 @@ export interface JoseHeader {
 export interface CompactJws {
   readonly kind: "jws";
   readonly header: JoseHeader;
-  readonly payload: Uint8Array;
+  /** What the middle part holds; null where that is not UTF-8. */
+  readonly payload: string | null;
   readonly signature: Uint8Array;
-  readonly signingInput: Uint8Array;
+  /** Both parts before the signature, as they stand on the wire: ASCII. */
+  readonly signingInput: string;
 }
 
 /** Why a text is not a JWS of the wanted form; for operators, never for strangers. */
@@ -51,16 +53,18 @@ export function parseCompactJws(text: string, form: JwsForm): CompactJws | Malfo
   if (first < 1 || second < first + 2 || second === text.length - 1 || text.indexOf(".", second + 1) !== -1) {
     return malformed("not three parts");
   }
-  const head = decodeBase64url(text.slice(0, first));
-  const payload = decodeBase64url(text.slice(first + 1, second));
+  const head = withBase64url(text.slice(0, first), textOf);
+  const payload = withBase64url(text.slice(first + 1, second), textOf);
   const signature = decodeBase64url(text.slice(second + 1));
   if (head === null || payload === null || signature === null) return malformed("not canonical base64url");
-  const members = parseJsonObject(head);
+  const members = parseJsonText(head.text);
   if (members === null) return malformed("header is not one JSON object");
   const header = parseHeader(members, form);
   if (header === null) return malformed("header member not allowed");
-  return { kind: "jws", header, payload, signature, signingInput: utf8(text.slice(0, second)) };
+  return { kind: "jws", header, payload: payload.text, signature, signingInput: text.slice(0, second) };
 }
+
+const textOf = (bytes: Uint8Array) => ({ text: decodeUtf8(bytes) });
 
 /** Anything beyond the known members is refused, which covers crit, jku, x5u, x5c, b64 and zip (RFC 8725 §3.10, RFC 7797). */
 function parseHeader(members: JsonObject, form: JwsForm): JoseHeader | null {
@@ -94,7 +98,12 @@ export function checkSignature(
   key: Pick<VerifyKey, "verify"> & { readonly alg: string },
 ): "algorithm" | "signature" | null {
   if (jws.header.alg !== key.alg) return "algorithm";
-  return key.verify(jws.signingInput, jws.signature) ? null : "signature";
+  return isSignedBy(jws, key) ? null : "signature";
+}
+
+/** Does the signature fit the key? */
+export function isSignedBy(jws: CompactJws, key: Pick<VerifyKey, "verify">): boolean {
+  return withUtf8(jws.signingInput, (bytes) => key.verify(bytes, jws.signature));
 }
 
 /** What a signature is over: both parts as they stand on the wire, keys in the order given. For signers that answer later (KMS, HSM). */

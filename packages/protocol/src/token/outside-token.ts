@@ -3,8 +3,8 @@
 import { compared, type Deny, deny } from "../verdict.ts";
 import { checkTimes } from "./access-token.ts";
 import { claimActor, claimId, claimScope, claimText, numericDate } from "./claim-types.ts";
-import { isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
-import { type CompactJws, parseCompactJws } from "./jws.ts";
+import { isJsonObject, type JsonObject, parseJsonText } from "./json.ts";
+import { type CompactJws, isSignedBy, parseCompactJws } from "./jws.ts";
 import type { OutsideAlgorithm } from "./outside-jwk.ts";
 
 /** Part of every cache key over outside tokens; raised whenever these rules change. */
@@ -97,7 +97,7 @@ export function parseOutsideToken(token: string): UnverifiedOutsideToken | Deny 
   if (jws.kind === "malformed") return no("token-malformed", jws.why);
   const kid = claimId(jws.header.kid, 256);
   if (kid === undefined) return no("token-malformed", "kid is missing or malformed");
-  const members = parseJsonObject(jws.payload);
+  const members = parseJsonText(jws.payload);
   if (members === null) return no("token-malformed", "the payload is not one JSON object");
   const issuer = claimText(members.iss);
   if (issuer === undefined) return no("token-claims", "claim iss is missing or malformed");
@@ -119,7 +119,7 @@ export function readOutsideToken(
   const key = keys.get(kid);
   if (key === undefined) return no("token-key-unknown", "kid is not among the keys of this issuer");
   if (key.alg !== jws.header.alg) return no("token-algorithm", "alg is not the algorithm of the key");
-  if (!key.verify(jws.signingInput, jws.signature)) return no("token-signature", "the signature does not fit");
+  if (!isSignedBy(jws, key)) return no("token-signature", "the signature does not fit");
   const wrongKind = refuseKind(jws.header.typ, members, rules.kind);
   if (wrongKind !== null) return no("token-type", wrongKind);
   const claims = parseClaims(members);
