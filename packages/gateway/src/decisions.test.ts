@@ -209,6 +209,18 @@ describe("replay set", () => {
     assert.equal(set.burn(10, "greedy", "jti-0"), "fresh", "and is cleared with its table");
   });
 
+  test("where an id falls is a secret of the node: another key puts it elsewhere, the same key of another thread in the same place", () => {
+    const burnt = (secret: Uint8Array) => {
+      const memory = allocateReplaySet(1024);
+      openReplaySet(memory, secret).burn(7, "k", "jti-1");
+      return Buffer.from(memory).toString("base64url");
+    };
+    assert.equal(burnt(key), burnt(key));
+    const other = Uint8Array.from(key);
+    other[31] = (other[31] ?? 0) ^ 1;
+    assert.notEqual(burnt(other), burnt(key));
+  });
+
   test("threads racing the same ids burn each exactly once", async () => {
     const memory = allocateReplaySet(4096);
     const source = `

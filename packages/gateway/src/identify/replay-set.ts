@@ -1,6 +1,6 @@
 // Promises that of any number of threads burning one proof id exactly one succeeds, and that a full table refuses instead of forgetting.
 // Trusts the nonce step it is told: a proof is only burnt under the step its nonce names. Specified in DESIGN §12; RFC 9449 §11.1.
-import { createHmac } from "node:crypto";
+import { hash } from "node:crypto";
 
 export type Burn = "fresh" | "replayed" | "full";
 
@@ -18,7 +18,7 @@ const headerWords = 4;
 const shareWords = 1024;
 /** One key may fill this part of a step's table, so that it alone cannot shut the others out. */
 const sharePerKey = 1 / 2;
-/** Places of keys remembered, so that a key costs one HMAC per step and not one per proof; full, remembering begins anew. */
+/** Places of keys remembered, so that a key costs one hash per step and not one per proof; full, remembering begins anew. */
 const placesMax = 4_096;
 /** Spins while another thread clears a table (well under a millisecond of work). */
 const spinsMax = 1_000_000;
@@ -38,13 +38,14 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
   const first = headerWords + shareWords;
   const slots = span - first;
   const shareMax = BigInt(Math.ceil(slots * sharePerKey));
+  const digest = keyed(key);
   const places = new Map<string, number>();
   const placeOf = (step: number, jkt: string): number => {
     const name = `${step}\n${jkt}`;
     const known = places.get(name);
     if (known !== undefined) return known;
     if (places.size >= placesMax) places.clear();
-    const place = shareOf(key, step, jkt);
+    const place = shareOf(digest, step, jkt);
     places.set(name, place);
     return place;
   };
@@ -52,16 +53,16 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
     burn(step, jkt, jti) {
       const base = (step % tables) * span;
       if (!claimTable(words, base, { step: BigInt(step), span })) return "full";
-      const mac = createHmac("sha256", key).update(`${step}\n${jkt}\n${jti}`).digest();
+      const mac = digest(`${step}\n${jkt}\n${jti}`);
       // Zero means empty, so the one hash that is zero is moved to one.
-      const hash = mac.readBigInt64LE(0) || 1n;
+      const mark = mac.readBigInt64LE(0) || 1n;
       const start = mac.readUInt32LE(8) % slots;
       const share = base + headerWords + placeOf(step, jkt);
       const isOver = Atomics.load(words, share) >= shareMax;
       for (let probe = 0; probe < probesMax; probe++) {
         const index = base + first + ((start + probe) % slots);
-        const seen = isOver ? Atomics.load(words, index) : Atomics.compareExchange(words, index, 0n, hash);
-        if (seen === hash) return "replayed";
+        const seen = isOver ? Atomics.load(words, index) : Atomics.compareExchange(words, index, 0n, mark);
+        if (seen === mark) return "replayed";
         if (seen !== 0n) continue;
         if (isOver) return "full";
         Atomics.add(words, share, 1n);
@@ -72,8 +73,19 @@ export function openReplaySet(memory: SharedArrayBuffer, key: Uint8Array): Repla
   };
 }
 
-function shareOf(key: Uint8Array, step: number, jkt: string): number {
-  return createHmac("sha256", key).update(`share\n${step}\n${jkt}`).digest().readUInt32LE(0) % shareWords;
+type Digest = (text: string) => Buffer;
+
+/**
+ * SHA-256 behind a secret, as hexadecimal digits its whole first block (64 octets for 32). Nobody without the key can say where an id falls; what
+ * a bare hash behind a secret lacks against HMAC, that its output can be extended, needs an output, and none ever leaves this process.
+ */
+function keyed(key: Uint8Array): Digest {
+  const secret = Buffer.from(key).toString("hex");
+  return (text) => hash("sha256", secret + text, "buffer");
+}
+
+function shareOf(digest: Digest, step: number, jkt: string): number {
+  return digest(`share\n${step}\n${jkt}`).readUInt32LE(0) % shareWords;
 }
 
 const clearing = -1n;
