@@ -59,42 +59,25 @@ function hasOneReading(text: string, value: JsonObject): boolean {
   return membersOf(value, 1) === membersWritten(text);
 }
 
-/** How many members an object or array has, with those within; -1 (which no count of colons is) where it goes too deep or holds `__proto__`. */
+/** How many members an object or array has, with those within; NaN, which equals no count, where it goes too deep or holds `__proto__`. */
 function membersOf(value: object, depth: number): number {
-  if (depth > depthMax) return -1;
-  const names = Array.isArray(value) ? null : Object.keys(value);
-  let members = names === null ? 0 : names.length;
-  for (const one of names === null ? (value as readonly unknown[]) : Object.values(value)) {
-    if (typeof one !== "object" || one === null) continue;
-    const within = membersOf(one, depth + 1);
-    if (within < 0) return -1;
-    members += within;
-  }
-  return names?.includes("__proto__") === true ? -1 : members;
+  if (depth > depthMax || Object.hasOwn(value, "__proto__")) return Number.NaN;
+  let members = Array.isArray(value) ? 0 : Object.keys(value).length;
+  for (const one of Object.values(value))
+    if (typeof one === "object" && one !== null) members += membersOf(one, depth + 1);
+  return members;
 }
 
 /** Colons outside strings. Called only for text that JSON.parse has accepted: each stands between a name and its value. */
 function membersWritten(text: string): number {
-  const hasEscapes = text.includes("\\");
+  // Without escapes a quote begins or ends a string.
+  const plain = text.replace(/\\./g, "");
   let colons = 0;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
+  for (let i = 0; i < plain.length; i++) {
+    const code = plain.charCodeAt(i);
     if (code === 0x3a) colons++;
-    else if (code === 0x22) i = stringEnd(text, i, hasEscapes);
+    // Of a string without end, which JSON.parse does not accept, this would make the last.
+    else if (code === 0x22) i = plain.indexOf('"', i + 1) >>> 0;
   }
   return colons;
-}
-
-/** Index of the quote that ends the string which begins at `start`; behind the text where there is none. */
-function stringEnd(text: string, start: number, hasEscapes: boolean): number {
-  if (!hasEscapes) {
-    const end = text.indexOf('"', start + 1);
-    return end < 0 ? text.length : end;
-  }
-  for (let i = start + 1; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 0x22) return i;
-    if (code === 0x5c) i++;
-  }
-  return text.length;
 }
