@@ -124,14 +124,21 @@ function stricterMode(a: EnvironmentRow["mode"], b: EnvironmentRow["mode"]): Pic
   return { mode: a.untilMs <= b.untilMs ? a : b };
 }
 
-/** Pages are served where any estate asks for them, by the ways all of those allow, for the shortest time. */
+/** Pages are served where any estate asks for them, by the ways all of those allow, for the shortest time; a provider outside where all describe it alike. */
 function stricterPeople(a: EnvironmentRow["people"], b: EnvironmentRow["people"]): Pick<EnvironmentRow, "people"> {
   const one = a ?? b;
   if (a === undefined || b === undefined) return one === undefined ? {} : { people: one };
-  const signIn = a.signIn.filter((way) => b.signIn.includes(way));
+  const theirs = new Set(b.providers?.map((provider) => textOf(provider)));
+  const providers = a.providers?.filter((provider) => theirs.has(textOf(provider))) ?? [];
+  const others = [...(a.providers ?? []), ...(b.providers ?? [])].filter(
+    ({ id }) => !providers.some((one) => one.id === id),
+  );
+  const signIn = a.signIn.filter((way) => b.signIn.includes(way) && !others.some(({ id }) => id === way));
   const [idleMs, absoluteMs] = [Math.min(a.idleMs, b.idleMs), Math.min(a.absoluteMs, b.absoluteMs)];
-  return { people: { signIn, idleMs, absoluteMs } };
+  return { people: { signIn, ...(providers.length === 0 ? {} : { providers }), idleMs, absoluteMs } };
 }
+
+const textOf = (value: unknown) => Buffer.from(stableJson(value)).toString();
 
 /** The shorter of each life; another algorithm than the default only where every estate wants it. */
 function shorterTokens(

@@ -1,6 +1,7 @@
 // How an environment says that people sign in, also through providers outside: what is read, and each mistake with its place and fix.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { environmentsOfRows, rowsOfEstate } from "../estate-rows.ts";
 import { formatFinding } from "./finding.ts";
 import { load, soundEstate } from "./sound-estate.ts";
 
@@ -55,4 +56,16 @@ test("a way to sign in that does not exist, a provider nobody uses or nobody cou
     );
   }
   assert.equal(read("signIn: [passkey, corp]").estate.environments[0]?.people, undefined);
+});
+
+test("of two estates that serve people of one environment the ways both allow hold, a provider outside only where both describe it alike", () => {
+  const rows = (name: string, people: string) => rowsOfEstate({ ...read(people).estate, name });
+  const merged = (a: string, b: string) => environmentsOfRows([...rows("a", a), ...rows("b", b)])[0]?.people;
+  assert.deepEqual(merged(corp, corp), peopleIn(corp));
+  const only = { signIn: ["passkey"], idleMs: 3_600_000, absoluteMs: 43_200_000 };
+  assert.deepEqual(merged(corp, "signIn: [passkey, password]"), only);
+  for (const other of [`${corp}\n    acr: mfa`, corp.replace("login.corp.example", "login.corq.example")]) {
+    assert.deepEqual(merged(corp, other), only);
+    assert.deepEqual(merged(other, corp), only);
+  }
 });
