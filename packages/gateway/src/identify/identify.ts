@@ -204,12 +204,13 @@ function readCached(credentials: Credentials, tokenHash: string, on: Case): Sign
   const presented = { token: credentials.token, scheme: credentials.scheme, tokenHash };
   const found = known === undefined && outside !== null ? findOutside(presented, outside, ports.outside) : undefined;
   if (found !== undefined) return found;
+  const { legacy } = ports.ring;
   const signed =
     known ??
     readAccessToken(on.inside ?? credentials.token, {
       issuer,
       keys: ports.ring,
-      legacy: ports.ring.legacy,
+      ...(legacy === null ? {} : { legacy }),
       lifetimeSecondsMax,
     });
   if (signed.kind === "deny") {

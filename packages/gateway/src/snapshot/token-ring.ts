@@ -2,7 +2,13 @@
 // Trusts the channel. Specified in docs/formats/join.md (keys) and DESIGN §7.4.
 import { importLegacyKey } from "@sallyport/kernel/legacy-keys.ts";
 import type { LegacyRingKey, RingKey } from "@sallyport/protocol/channel/messages.ts";
-import type { LegacyVerifyKey, TokenCrypto, TokenKeys, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
+import type {
+  LegacyTokenKeys,
+  LegacyVerifyKey,
+  TokenCrypto,
+  TokenKeys,
+  VerifyKey,
+} from "@sallyport/protocol/token/crypto.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 
 export const ringKeysMax = 64;
@@ -36,8 +42,11 @@ export class TokenRing implements TokenKeys {
     return this.#keys.get(kid);
   }
 
-  /** Keys for audiences that know only RSA; never looked into for a token of another algorithm. */
-  readonly legacy = { find: (kid: string): LegacyVerifyKey | undefined => this.#legacy.get(kid) };
+  /** Keys for audiences that know only RSA; null while there are none: then no token of RSA is read at all. */
+  get legacy(): LegacyTokenKeys | null {
+    const keys = this.#legacy;
+    return keys.size === 0 ? null : { find: (kid) => keys.get(kid) };
+  }
 
   /** Replaces the whole ring; false for a ring older than the one held, or one with a key that is not what its `kid` says. */
   replace(state: RingState): boolean {
