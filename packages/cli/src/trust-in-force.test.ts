@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, test } from "node:test";
-import type { PlanReport } from "@sallyport/control/admin/actions.ts";
+import type { KeyReport, PlanReport } from "@sallyport/control/admin/actions.ts";
 import type { ExchangeReport, IssuerReport } from "@sallyport/control/identity/trust/trust-actions.ts";
 import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
@@ -98,6 +98,30 @@ forEachDialect((_dialect, open) => {
       const looks = bench.leaves().map(({ action, object }) => `${action} ${object}`);
       for (const look of ["issuer.list issuer", "issuer.show issuer/partner", "exchange.list exchange"])
         assert.ok(looks.includes(look), look);
+    },
+  );
+
+  test(
+    "keys are listed with what each is for; a rotation moves them on, and no private half is shown",
+    bounded,
+    async () => {
+      await bench.start();
+      await bench.apply(sound);
+      const keys = () => bench.call<readonly KeyReport[]>("GET", "/v1/keys");
+      const before = await keys();
+      const kidOf = (rows: readonly KeyReport[], wanted: string) => rows.find(({ state }) => state === wanted)?.kid;
+      assert.deepEqual(before.map(({ environment, alg, state }) => `${environment} ${alg} ${state}`).sort(), [
+        "production ES256 active",
+        "production ES256 next",
+      ]);
+      await bench.call("POST", "/v1/keys/rotate", { environment: "production" });
+      const after = await keys();
+      assert.equal(kidOf(after, "active"), kidOf(before, "next"));
+      assert.equal(kidOf(after, "retiring"), kidOf(before, "active"));
+      assert.ok(after.every(({ state, verifiableUntil }) => (state === "retiring") === (verifiableUntil !== null)));
+      const members = ["activatedAt", "alg", "environment", "kid", "state", "verifiableUntil"];
+      for (const row of after) assert.deepEqual(Object.keys(row).sort(), members);
+      assert.ok(bench.leaves().some(({ action, object }) => `${action} ${object}` === "key.list key"));
     },
   );
 

@@ -147,6 +147,14 @@ export const adminRoutes: readonly AdminRoute[] = [
     },
   },
   {
+    method: "GET",
+    path: "/v1/keys",
+    action: "key.list",
+    audit: "appended",
+    object: () => "key",
+    handle: ({ actions }) => actions.keys(),
+  },
+  {
     method: "POST",
     path: "/v1/keys/rotate",
     action: "key.rotate",

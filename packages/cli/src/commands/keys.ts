@@ -8,9 +8,37 @@ interface Scoped {
   readonly reason: string;
 }
 
-/** `sallyport key rotate|kill`. */
+interface KeyRow {
+  readonly environment: string;
+  readonly kid: string;
+  readonly alg: string;
+  readonly state: string;
+  readonly activatedAt: number | null;
+  readonly verifiableUntil: number | null;
+}
+
+const dateOf = (at: number | null) => (at === null ? "-" : new Date(at).toISOString());
+
+/** `sallyport key list|rotate|kill`. */
 export function keyCommands(program: Command, connect: Connect): void {
   const group = program.command("key").description("the signing keys of an environment");
+  group
+    .command("list")
+    .description("the keys of every environment: which signs, which is next, and until when the others verify")
+    .addHelpText("after", "\nExample:\n  sallyport key list\n")
+    .action(async (_options: unknown, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const rows = await client.call<readonly KeyRow[]>("GET", "/v1/keys");
+      terminal.result(rows, () =>
+        terminal.table([
+          ["ENVIRONMENT", "STATE", "KID", "ALG", "SIGNS SINCE", "VERIFIES UNTIL"],
+          ...rows.map((row) => [
+            ...[row.environment, row.state, row.kid, row.alg],
+            ...[dateOf(row.activatedAt), dateOf(row.verifiableUntil)],
+          ]),
+        ]),
+      );
+    });
   group
     .command("rotate")
     .description("make the next key the active one; every live gateway already knows it")

@@ -134,6 +134,18 @@ export interface CheckpointReport {
   readonly at: number;
 }
 
+/** One key of an environment's ring. */
+export interface KeyReport {
+  readonly environment: string;
+  readonly kid: string;
+  readonly alg: string;
+  readonly state: "next" | "active" | "retiring";
+  /** Milliseconds since the epoch; null: it never signed. */
+  readonly activatedAt: number | null;
+  /** Of a retiring key: when the last token it signed has ended. */
+  readonly verifiableUntil: number | null;
+}
+
 export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
@@ -166,6 +178,8 @@ export interface AdminActions extends ClientActions, TokenActions, TrustActions,
   ): Promise<{ readonly token: string; readonly expiresAt: number }>;
   gateways(): Promise<readonly GatewayStatus[]>;
   revokeGateway(actor: Actor, node: string, reason: string): Promise<void>;
+  /** Of every environment, in ascending order of environment; those that are gone are not kept. */
+  keys(): Promise<readonly KeyReport[]>;
   rotateKeys(actor: Actor, environment: string): Promise<{ readonly active: string; readonly next: string }>;
   killKey(actor: Actor, environment: string, kid: string, reason: string): Promise<void>;
   revoke(

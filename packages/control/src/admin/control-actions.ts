@@ -61,8 +61,18 @@ export function createActions(parts: ControlParts): AdminActions {
   };
 }
 
-function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "killKey" | "revoke"> {
+function keyActions(parts: ControlParts): Pick<AdminActions, "keys" | "rotateKeys" | "killKey" | "revoke"> {
   return {
+    keys: async () => {
+      const { store, tenant } = parts;
+      const rings = [...parts.identities.keys()].sort().map(async (environment) => {
+        const { keys } = await store.run("readKeyRing", { tenant, environment });
+        return keys.flatMap(({ kid, alg, state, activatedAt, verifiableUntil }) =>
+          state === "gone" ? [] : [{ environment, kid, alg, state, activatedAt, verifiableUntil }],
+        );
+      });
+      return (await Promise.all(rings)).flat();
+    },
     rotateKeys: async (actor, environment) => {
       const { ring } = identityOf(parts, environment);
       const outcome = await ring.rotate(actor);
@@ -83,7 +93,7 @@ function keyActions(parts: ControlParts): Pick<AdminActions, "rotateKeys" | "kil
         throw new AdminFault(
           "not-found",
           `there is no key ${kid} in the ring of ${environment}`,
-          "the keys are in the issuer's jwks",
+          "sallyport key list shows them",
         );
       await parts.changed();
     },
