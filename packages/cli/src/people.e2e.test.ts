@@ -127,7 +127,10 @@ test("nobody signs in before the estate says so; then a link makes an account, a
   assert.equal((await browser.get(account)).status, 303);
   await call("POST", `/v1/users/${made.id}/enable`, { reason: "came back" });
 
-  const again = await browser.get("/main/production/login");
+  // A log-in of the second in which its user was cut off counts as one from before: tokens know whole seconds.
+  const cutOff = Math.floor(Date.now() / 1_000);
+  let again = await browser.get("/main/production/login");
+  while (Math.floor(Date.now() / 1_000) === cutOff) again = await browser.get("/main/production/login");
   assert.equal(
     (await browser.submit(again, "/login", { name: "anna", password: "correct horse battery" })).status,
     303,
