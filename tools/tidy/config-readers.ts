@@ -31,6 +31,7 @@ const certificate = obeyed(
 );
 const clients = "packages/control/src/identity/clients";
 const fetchJwks = "packages/control/src/identity/trust/fetch-jwks.ts";
+const dialOnce = "packages/control/src/identity/dial-once.ts";
 const keySource = obeyed("packages/control/src/identity/trust/key-sources.ts", "name === named");
 const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer, identity, trust");
 const lives = {
@@ -80,7 +81,7 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "environments.<name>.people.providers.<name>.jit": obeyed(`${people}/routes/outside-routes.ts`, "!config.jit"),
   "environments.<name>.people.providers.<name>.allowPrivate": obeyed(
     `${elsewhere}/providers.ts`,
-    "allowPrivate ? new URL(issuer)",
+    "allowPrivate ? hostOf(new URL(issuer))",
   ),
   "environments.<name>.people.providers.<name>.tls.ca": obeyed(`${elsewhere}/providers.ts`, "name === trust"),
   "environments.<name>.tokens.algorithm": obeyed(`${identity}/decide-ring.ts`, "active.alg !== alg"),
@@ -131,13 +132,13 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.tokens.refresh": lives.refresh,
   "identity.tokens.refreshIdle": lives.refreshIdle,
   "identity.postLogoutRedirectUris": obeyed(`${people}/decide-logout.ts`, "postLogoutRedirectUris.includes(uri)"),
-  "identity.backchannelLogout.uri": obeyed(`${people}/send-logout.ts`, "new URL(uri)"),
-  "identity.backchannelLogout.allowPrivate": obeyed(`${people}/send-logout.ts`, "allowPrivate ? [host] : []"),
+  "identity.backchannelLogout.uri": obeyed(`${people}/send-logout.ts`, "dialPlace(dialer, place"),
+  "identity.backchannelLogout.allowPrivate": obeyed(dialOnce, "allowPrivate ? hostOf(url) : null"),
   "identity.backchannelLogout.tls.ca": obeyed(`${people}/send-logout.ts`, "name === trust"),
   "identity.keys": obeyed("packages/control/src/identity/directory.ts", "keys.map((jwk)"),
-  "identity.jwksUri": obeyed(fetchJwks, "new URL(uri)"),
+  "identity.jwksUri": obeyed(fetchJwks, "dialPlace(dialer, place"),
   "identity.jwksServer.ca": keySource,
-  "identity.jwksServer.allowPrivate": obeyed(fetchJwks, "allowPrivate ? [host]"),
+  "identity.jwksServer.allowPrivate": obeyed(dialOnce, "allowPrivate ? hostOf(url) : null"),
   "identity.tls.trust": obeyed(`${clients}/tls-client.ts`, "bundles.get(identity.trust)"),
   "identity.tls.uri": tlsName,
   "identity.tls.dns": tlsName,
@@ -226,8 +227,8 @@ const issuerReaders: Readonly<Record<string, Reader>> = {
   parties: obeyed(outside, "rules.parties.includes(claims.party)"),
   lifetime: obeyed(outside, "rules.lifetimeSecondsMax, outsideLifetimeSecondsMax"),
   jwks: obeyed(trusted, "importOutsideKeys(keys.keys)"),
-  jwksUri: obeyed(fetchJwks, "new URL(uri)"),
-  allowPrivate: obeyed(fetchJwks, "allowPrivate ? [host]"),
+  jwksUri: obeyed(fetchJwks, "dialPlace(dialer, place"),
+  allowPrivate: obeyed(dialOnce, "allowPrivate ? hostOf(url) : null"),
   "tls.ca": keySource,
   "systems[].system": obeyed("packages/control/src/identity/trust/assertion-grant.ts", "client.system === system"),
   "systems[].subject": obeyed("packages/protocol/src/token/outside-mapping.ts", "claims.sub !== subject"),

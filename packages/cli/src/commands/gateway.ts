@@ -1,10 +1,10 @@
 // Promises that a gateway joins with one token, once, and can be cut off by one command.
 // Trusts control's admin API. Specified in docs/formats/join.md and docs/cli.md.
-import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, rmSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
-import { CommandEnd, exitCode } from "../exit.ts";
+import { openNew } from "./new-file.ts";
 
 interface GatewayStatus {
   readonly node: string;
@@ -74,17 +74,4 @@ export function gatewayCommands(program: Command, connect: Connect): void {
       await client.call("POST", `/v1/gateways/${encodeURIComponent(node)}/revoke`, options);
       terminal.result({ node, state: "revoked" }, () => [`${node} is revoked`]);
     });
-}
-
-/** Before the token is made: a token that cannot be written down would stay valid with nobody holding it. */
-function openNew(path: string): number {
-  try {
-    return openSync(path, "wx", 0o600);
-  } catch {
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${path} cannot be made`,
-      "name a file that does not exist, in a folder you may write to",
-    );
-  }
 }

@@ -1,10 +1,11 @@
 // Promises that a token can be looked into and, with a reason on record, made for debugging; a token is read from and written to files only.
 // Trusts control's admin API. Specified in docs/cli/token.md.
-import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, rmSync, writeFileSync } from "node:fs";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { openNew } from "./new-file.ts";
 import { readToken, type TokenReport } from "./token-file.ts";
 
 /** What each claim means, in the order of docs/formats/token.md §3. */
@@ -131,17 +132,5 @@ function openBoth([first, second]: readonly [string, string]): readonly [number,
     closeSync(one);
     rmSync(first, { force: true });
     throw error;
-  }
-}
-
-function openNew(path: string): number {
-  try {
-    return openSync(path, "wx", 0o600);
-  } catch {
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${path} cannot be made`,
-      "name a file that does not exist, in a folder you may write to",
-    );
   }
 }

@@ -1,5 +1,6 @@
 // Promises for each case whether the verdict is the expected one, with the reasons, and what no case has decided. Pure.
 // Trusts run-cases.ts for verdicts. Specified in docs/policy-tests.md.
+import type { TokenCaseVerdict } from "@sallyport/control/identity/policy/decide-token-case.ts";
 import type { PolicyCase } from "@sallyport/control/policy-tests/read-tests.ts";
 import type { EnvironmentConfig } from "@sallyport/control/registry/config/estate.ts";
 import { errorAt, type Finding } from "@sallyport/control/registry/config/finding.ts";
@@ -106,14 +107,7 @@ export interface JudgedCase {
 }
 
 /** A verdict of a gateway, or of the token endpoint. */
-export type CaseVerdict =
-  | { readonly kind: "allow"; readonly policies: readonly string[] }
-  | {
-      readonly kind: "deny";
-      readonly code: string;
-      readonly policies: readonly string[];
-      readonly facts: Readonly<Record<string, string>>;
-    };
+export type CaseVerdict = TokenCaseVerdict;
 
 export function judgeCase(one: PolicyCase, environment: string, verdict: CaseVerdict): JudgedCase {
   const code = verdict.kind === "deny" ? verdict.code : undefined;

@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { boundSources } from "../source-places.ts";
 import { preflightFields } from "./browser-origins.ts";
+import { sendJson } from "./json-answer.ts";
 import type { TokenHandler } from "./provider.ts";
 import type { IssuerRoute } from "./seams.ts";
 import { addressOf, settleSource } from "./source-address.ts";
@@ -96,7 +97,7 @@ export async function listenIdentity(options: IdentityListenerOptions): Promise<
       answer(routes, req, res).catch((fault: unknown) => {
         options.onFault(fault);
         if (res.headersSent) res.destroy();
-        else reply(res, 503, { error: "temporarily_unavailable" });
+        else sendJson(res, 503, { error: "temporarily_unavailable" });
       });
     },
   );
@@ -147,7 +148,7 @@ function routesOf(issuers: readonly ServedIssuer[]): ReadonlyMap<string, Route> 
     const path = `/${issuer.tenant}/${issuer.environment}`;
     const document = (at: string, body: () => unknown): void => {
       const serve = async (_req: IncomingMessage, res: ServerResponse) =>
-        reply(res, 200, body(), { "Cache-Control": "public, max-age=60" });
+        sendJson(res, 200, body(), { "Cache-Control": "public, max-age=60" });
       routes.set(`GET ${at}`, { method: "GET", query: false, serve });
     };
     document(`/.well-known/oauth-authorization-server${path}`, () => issuer.metadata());
@@ -191,13 +192,13 @@ const tooMany = `a request has fewer than ${headerCountMax} header fields`;
 async function answer(routes: ReadonlyMap<string, Route>, req: IncomingMessage, res: ServerResponse): Promise<void> {
   // The parser stops reading fields there without a word: the last one may be missing, which is the one a proxy adds.
   if (req.rawHeaders.length / 2 >= headerCountMax)
-    return reply(res, 431, { error: "invalid_request", error_description: tooMany }, { Connection: "close" });
+    return sendJson(res, 431, { error: "invalid_request", error_description: tooMany }, { Connection: "close" });
   const target = req.url ?? "";
   const found = routeOf(routes, req.method ?? "", target);
   if (found !== null) return found.route.serve(req, res, found.below);
   const allowed = methods.filter((method) => routeOf(routes, method, target) !== null);
-  if (allowed.length === 0) return reply(res, 404, { error: "not_found" });
-  return reply(res, 405, { error: "method_not_allowed" }, { Allow: allowed.join(", ") });
+  if (allowed.length === 0) return sendJson(res, 404, { error: "not_found" });
+  return sendJson(res, 405, { error: "method_not_allowed" }, { Allow: allowed.join(", ") });
 }
 
 async function serveForm(
@@ -208,7 +209,7 @@ async function serveForm(
   const refusal = decideForm(req, path === browserForm && issuer.isOrigin?.(req.headers.origin ?? "") === true);
   if (refusal !== null) {
     await issuer.refused(refusal.code, addressOf(req));
-    return reply(
+    return sendJson(
       res,
       refusal.status,
       { error: "invalid_request", error_description: refusal.fix },
@@ -225,7 +226,7 @@ async function servePreflight(issuer: ServedIssuer, req: IncomingMessage, res: S
   const fields = issuer.isOrigin?.(req.headers.origin ?? "") === true ? preflightFields(req) : null;
   if (fields === null) {
     await issuer.refused("browser", addressOf(req));
-    return reply(res, 403, { error: "invalid_request" }, { Vary: "Origin" });
+    return sendJson(res, 403, { error: "invalid_request" }, { Vary: "Origin" });
   }
   res.writeHead(204, fields);
   res.end();
@@ -261,23 +262,6 @@ function decideForm({ headers, rawHeaders }: IncomingMessage, isFromPage: boolea
     };
   }
   return null;
-}
-
-function reply(
-  res: ServerResponse,
-  status: number,
-  body: unknown,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  const text = JSON.stringify(body);
-  res.writeHead(status, {
-    "Content-Type": "application/json",
-    "Content-Length": Buffer.byteLength(text),
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    ...headers,
-  });
-  res.end(text);
 }
 
 async function closeServer(server: Server): Promise<void> {

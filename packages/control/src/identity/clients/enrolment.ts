@@ -1,7 +1,7 @@
 // Promises that a workload that holds a one-time code and proves a key of its own makes that key speak for the code's client, and nobody else anything.
 // Trusts the listener for bounds, verifyDpopProof for the proof and the store for "once". docs/identity/client-authentication.md "Enrolling a key".
 import { createHash } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
@@ -9,6 +9,7 @@ import { dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protoc
 import { parseJsonObject } from "@sallyport/protocol/token/json.ts";
 import { algorithmOf, type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { readForm } from "../endpoint-form.ts";
+import { sendJson } from "../json-answer.ts";
 import { replayKey } from "../replay.ts";
 import type { IssuerRoute } from "../seams.ts";
 import { addressOf } from "../source-address.ts";
@@ -56,7 +57,7 @@ export function enrolmentRoute(options: EnrolmentOptions): IssuerRoute {
     serve: async (req, res) => {
       const answer = await enrol(req, options);
       if ("code" in answer) await ports.record.refused({ client: null, code: answer.code, address: addressOf(req) });
-      send(res, answer, ports.nonces.issue());
+      sendJson(res, answer.status, answer.body, { "DPoP-Nonce": ports.nonces.issue() });
     },
   };
 }
@@ -146,16 +147,4 @@ function checkProof(
   if (!ports.nonces.accepts(verified.nonce)) return again;
   const { jkt, jti, issuedAtMs } = verified;
   return { kid: jkt, jti, replayableUntil: issuedAtMs + dpopAgeMsMax + dpopAheadMsMax };
-}
-
-function send(res: ServerResponse, { status, body }: Answer, nonce: string): void {
-  const text = JSON.stringify(body);
-  res.writeHead(status, {
-    "Content-Type": "application/json",
-    "Content-Length": Buffer.byteLength(text),
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "DPoP-Nonce": nonce,
-  });
-  res.end(text);
 }

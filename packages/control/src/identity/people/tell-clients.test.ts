@@ -10,6 +10,7 @@ import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { backchannelLogoutEvent } from "@sallyport/protocol/token/logout-token.ts";
 import { createLocalJWKSet, jwtVerify } from "jose";
 import { testCertificate } from "../certificates.test-support.ts";
+import type { OutsidePlace } from "../dial-once.ts";
 import { makeSecret } from "./one-time-secrets.ts";
 import {
   addTestUser,
@@ -20,7 +21,7 @@ import {
   random,
   standingClock,
 } from "./people.test-support.ts";
-import { createSendLogout, type LogoutPlace, logoutPlaceOf } from "./send-logout.ts";
+import { createSendLogout, logoutPlaceOf } from "./send-logout.ts";
 import { attemptsMax, leaseMs, pauseMs, type TellParts, tellClients } from "./tell-clients.ts";
 
 const issuer = "https://id.example/main/production";
@@ -54,7 +55,7 @@ class Receiver {
     this.#server.close();
   }
 
-  place(over: Partial<LogoutPlace> = {}): LogoutPlace {
+  place(over: Partial<OutsidePlace> = {}): OutsidePlace {
     return { uri: this.url, allowPrivate: true, ca: this.tls.cert, ...over };
   }
 }

@@ -82,16 +82,6 @@ exchange:
 `,
 });
 
-/** Every grant of the token endpoint once, in an order in which each finds what it needs. */
-export const everyGrant = [
-  "client_credentials",
-  "authorization_code",
-  "refresh_token",
-  "device_code",
-  "jwt-bearer",
-  "token-exchange",
-] as const;
-
 export interface EveryGrant {
   readonly portal: Portal;
   readonly estate: TestEstate;

@@ -7,16 +7,11 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import { grantWords } from "@sallyport/protocol/token/grant-type.ts";
 import { testRecipient } from "../estate.test-support.ts";
 import { type TestAnswer, testKey } from "../issuer.test-support.ts";
 import type { LoginResult } from "../oauth/interaction.ts";
-import {
-  ciAssertion,
-  type EveryCommands,
-  type EveryGrant,
-  everyGrant,
-  startEveryGrant,
-} from "./every-grant.test-support.ts";
+import { ciAssertion, type EveryCommands, type EveryGrant, startEveryGrant } from "./every-grant.test-support.ts";
 
 const file = "policies/tokens.cedar";
 const forbid = (action: "issue" | "exchange", condition = "") =>
@@ -74,12 +69,12 @@ forEachDialect((_dialect, open) => {
       const answers = await askAll(before.refresh, before.access);
       assert.deepEqual(
         answers.map(text),
-        everyGrant.map(() => "200"),
+        grantWords.map(() => "200"),
       );
       const given = on.records();
       assert.deepEqual(
         given.map(({ grantType, verdict }) => `${grantType} ${verdict}`),
-        everyGrant.map((word) => `${word} allow`),
+        grantWords.map((word) => `${word} allow`),
       );
       const permits = [
         "portal-to-billing",
@@ -121,7 +116,7 @@ forEachDialect((_dialect, open) => {
       const denied = on.records();
       assert.deepEqual(
         denied.map(({ grantType, verdict, code, policies }) => `${grantType} ${verdict} ${code} ${policies}`),
-        everyGrant.map(
+        grantWords.map(
           (word) => `${word} deny policy-denied ${word === "token-exchange" ? "no-exchange" : "no-tokens"}`,
         ),
       );

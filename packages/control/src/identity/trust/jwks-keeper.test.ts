@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { IssuerConfig } from "../../registry/config/estate.ts";
-import type { JwksPlace } from "./fetch-jwks.ts";
+import type { OutsidePlace } from "../dial-once.ts";
 import {
   askedAtOnceMax,
   dueAtOnceMax,
@@ -36,7 +36,7 @@ const setOf = (...kids: string[]) => Buffer.from(JSON.stringify({ keys: kids.map
 
 function keeperWith(kept: KeptKeys | null = null) {
   const state = {
-    places: [] as JwksPlace[],
+    places: [] as OutsidePlace[],
     now: 1_800_000_000_000,
     answer: (): Promise<Uint8Array> => Promise.resolve(setOf("a")),
     fetches: 0,

@@ -6,7 +6,8 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { sha256 } from "@sallyport/kernel/token-crypto.ts";
 import { type OutsideAlgorithm, type OutsideJwk, readOutsideKeys } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsideKey } from "@sallyport/protocol/token/outside-token.ts";
-import type { FetchJwks, JwksPlace } from "./fetch-jwks.ts";
+import type { OutsidePlace } from "../dial-once.ts";
+import type { FetchJwks } from "./fetch-jwks.ts";
 import type { KeptKeys, KeysChange } from "./kept-keys.ts";
 
 /** A set is fetched again this long after it was seen, give or take a tenth. */
@@ -22,7 +23,7 @@ export const unknownMax = 256;
 export const dueAtOnceMax = 16;
 export const askedAtOnceMax = 64;
 
-export interface KeySource extends JwksPlace {
+export interface KeySource extends OutsidePlace {
   /** Id of the issuer or client. */
   readonly id: string;
   readonly algorithms: readonly OutsideAlgorithm[];

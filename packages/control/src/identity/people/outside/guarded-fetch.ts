@@ -1,17 +1,10 @@
 // Promises the fetch that a provider outside is spoken to with: https only, every address checked before it is dialled, no redirect followed, no answer
 // beyond its size or time. Trusts the dialer. Specified in docs/dial.md, docs/identity/outside-login.md.
-import { createChannelClient } from "@sallyport/kernel/dial/channel-client.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import { dialOnce, type OutsideNet } from "../../dial-once.ts";
 
 export const providerTimeoutMs = 5_000;
 const answerBytesMax = 256 * 1_024;
-
-export interface ProviderNet {
-  /** The issuer's own host may then be private; whatever else its metadata names may not. */
-  readonly privateHost: string | null;
-  /** PEM roots in place of the public ones. */
-  readonly ca?: string;
-}
 
 export interface ProviderRequest {
   readonly method: string;
@@ -20,36 +13,24 @@ export interface ProviderRequest {
 }
 
 /** Shaped like fetch, because that is what the library takes. Rejects with a DialFault. */
-export type ProviderFetch = (net: ProviderNet, url: string, request: ProviderRequest) => Promise<Response>;
+export type ProviderFetch = (net: OutsideNet, url: string, request: ProviderRequest) => Promise<Response>;
 
 export const createProviderFetch =
   (dialer: Dialer): ProviderFetch =>
-  async ({ privateHost, ca }, target, { method, headers, body }) => {
+  async (net, target, { method, headers, body }) => {
     const url = new URL(target);
     if (url.protocol !== "https:" || url.username !== "" || url.password !== "")
       throw new Error("a provider is spoken to over https, and by no name in its address");
-    const client = createChannelClient({
-      dialer,
-      origin: url.origin,
-      rules: { allowPrivateHosts: new Set(privateHost === null ? [] : [privateHost]), ownAddresses: new Set() },
-      tls: ca === undefined ? {} : { ca },
-      connectTimeoutMs: providerTimeoutMs,
-      connectionsMax: 1,
+    const answer = await dialOnce(dialer, url, net, {
+      method: method === "POST" ? "POST" : "GET",
+      headers,
+      ...(body === undefined || body === null ? {} : { body: String(body) }),
+      answerBytesMax,
+      timeoutMs: providerTimeoutMs,
     });
-    try {
-      const answer = await client.request(`${url.pathname}${url.search}`, {
-        method: method === "POST" ? "POST" : "GET",
-        headers,
-        ...(body === undefined || body === null ? {} : { body: String(body) }),
-        answerBytesMax,
-        timeoutMs: providerTimeoutMs,
-      });
-      const type = answer.headers["content-type"];
-      return new Response(new Uint8Array(answer.body), {
-        status: answer.status,
-        headers: typeof type === "string" ? { "content-type": type } : {},
-      });
-    } finally {
-      await client.close();
-    }
+    const type = answer.headers["content-type"];
+    return new Response(new Uint8Array(answer.body), {
+      status: answer.status,
+      headers: typeof type === "string" ? { "content-type": type } : {},
+    });
   };

@@ -5,7 +5,8 @@ import { webcrypto } from "node:crypto";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type * as openid from "openid-client";
 import type { ProviderConfig } from "../../../registry/config/estate.ts";
-import { type ProviderFetch, type ProviderNet, providerTimeoutMs } from "./guarded-fetch.ts";
+import type { OutsideNet } from "../../dial-once.ts";
+import { type ProviderFetch, providerTimeoutMs } from "./guarded-fetch.ts";
 
 /** Loaded with the first log-in through a provider, not with every start. */
 const loadOpenid = (): Promise<typeof openid> => import("openid-client");
@@ -64,7 +65,7 @@ export interface ProviderClient {
 
 export interface ProviderPorts {
   readonly send: ProviderFetch;
-  readonly net: ProviderNet;
+  readonly net: OutsideNet;
   /** Signs our assertions there (RFC 7523): made here, sealed, its public half published. */
   readonly key: () => Promise<{ readonly kid: string; readonly pkcs8: Uint8Array }>;
   readonly clock: Clock;

@@ -6,8 +6,9 @@ import type { PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts";
 import type { PeopleConfig, ProviderConfig, TrustConfig } from "../../../registry/config/estate.ts";
+import { hostOf, type OutsideNet } from "../../dial-once.ts";
 import type { PeopleCommands } from "../store.ts";
-import type { ProviderFetch, ProviderNet } from "./guarded-fetch.ts";
+import type { ProviderFetch } from "./guarded-fetch.ts";
 import { createProviderClient, type ProviderClient } from "./provider-client.ts";
 
 export interface Providers {
@@ -88,7 +89,7 @@ export function createProviders(options: ProvidersOptions): Providers {
 }
 
 function netOf({ issuer, allowPrivate, trust }: ProviderConfig, bundles: ReturnType<ProvidersOptions["bundles"]>) {
-  const net: ProviderNet = { privateHost: allowPrivate ? new URL(issuer).hostname.replace(/^\[|\]$/g, "") : null };
+  const net: OutsideNet = { privateHost: allowPrivate ? hostOf(new URL(issuer)) : null };
   if (trust === undefined) return net;
   const bundle = bundles.find(({ name }) => name === trust);
   return bundle === undefined ? null : { ...net, ca: bundle.roots.join("\n") };

@@ -1,6 +1,7 @@
 // Promises the way through a provider outside and back: begun by a form of ours, in this browser, for this provider, and come back from once. Who somebody is
 // here follows from the issuer and the subject alone. Trusts provider-client.ts for the answer. docs/identity/outside-login.md, RFC 9207, RFC 9700 §4.4.
 import { createCipheriv, createHash } from "node:crypto";
+import { sendJson } from "../../json-answer.ts";
 import type { IssuerRoute } from "../../seams.ts";
 import { type ThrottleTake, throttleRules } from "../decide-throttle.ts";
 import { digestOf, makeSecret, makeUserId } from "../one-time-secrets.ts";
@@ -63,14 +64,8 @@ export function outsideRoutes(parts: PeopleParts): readonly IssuerRoute[] {
     changing(parts, "/account/disconnect", disconnect),
     getRoute(parts, backPath, (visit, id) => comeBack(parts, visit, id)),
     getRoute(parts, "/client-jwks", async ({ res }) => {
-      const text = JSON.stringify(await parts.outside.jwks());
-      res.writeHead(200, {
-        "Content-Type": "application/jwk-set+json",
-        "Content-Length": Buffer.byteLength(text),
-        "Cache-Control": "public, max-age=60",
-        "X-Content-Type-Options": "nosniff",
-      });
-      res.end(text);
+      const kept = { "Content-Type": "application/jwk-set+json", "Cache-Control": "public, max-age=60" };
+      sendJson(res, 200, await parts.outside.jwks(), kept);
     }),
   ];
 }
