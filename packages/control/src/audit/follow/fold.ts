@@ -1,0 +1,36 @@
+// Promises the one form of everything that is derived from records: a fold takes them in order, keeps its own place, and can be made again from the log.
+// Trusts the follower (follower.ts) to hand it each record once after its place. Described in docs/audit.md "What follows the log".
+import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
+import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
+
+/** Consecutive records of one origin; at least one. */
+export interface FoldBatch {
+  readonly origin: HeldOrigin;
+  readonly records: readonly FoundRecord[];
+}
+
+export interface Fold {
+  /** One word: names it in status, metrics and questions. */
+  readonly id: string;
+  /** Per origin, the index of the first record that was not taken. Asked once, at the start; what is not named begins at 0. */
+  places(): Promise<ReadonlyMap<string, number>>;
+  /**
+   * Takes records. Resolves when what they led to and the place behind them are durable together, or, where the receiver is another system,
+   * when it has them and then the place is durable (at least once). Throws when they could not be taken: they come again after a pause.
+   */
+  take(batch: FoldBatch): Promise<void>;
+  /** Answers a question of an operator; the form is the fold's own (structured-cloneable). Absent: it has no answers. */
+  answer?(question: unknown): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** How far a fold is. */
+export interface FoldStanding {
+  readonly id: string;
+  /** Records that may be read and were not taken. */
+  readonly behind: number;
+  /** Milliseconds since the epoch of the oldest such record's checkpoint being seen; null when nothing is behind. */
+  readonly behindSince: number | null;
+  /** Why the last try failed; null when it did not. */
+  readonly fault: string | null;
+}
