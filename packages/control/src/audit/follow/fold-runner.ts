@@ -1,0 +1,147 @@
+// Promises that one fold gets every record of every origin in order and each once after its place, that an origin that cannot be read or taken waits
+// by itself with growing pauses, and that nothing it does stops another fold. Trusts the fold to keep its place. Described in docs/audit.md.
+import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
+import type { Fold, FoldStanding } from "./fold.ts";
+import type { OriginWatch } from "./origin-watch.ts";
+
+/** Records handed over at once. */
+const batchMax = 2_048;
+const pauseMsMin = 500;
+const pauseMsMax = 60_000;
+
+export interface RunnerPorts {
+  readonly records: Pick<HeldRecords, "read">;
+  readonly watch: OriginWatch;
+  readonly now: () => number;
+  /** Resolves after so many milliseconds, or at once when the signal aborts. */
+  readonly pause: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+interface OriginState {
+  next: number;
+  tries: number;
+  /** Milliseconds since the epoch before which it is not tried again. */
+  notBefore: number;
+  fault: string | null;
+  behindSince: number | null;
+}
+
+export class FoldRunner {
+  readonly #fold: Fold;
+  readonly #ports: RunnerPorts;
+  readonly #states = new Map<string, OriginState>();
+  readonly #ending = new AbortController();
+  readonly #done: Promise<void>;
+  #startFault: string | null = null;
+
+  constructor(fold: Fold, ports: RunnerPorts) {
+    this.#fold = fold;
+    this.#ports = ports;
+    this.#done = this.#run();
+  }
+
+  get fold(): Fold {
+    return this.#fold;
+  }
+
+  standing(): FoldStanding {
+    let behind = 0;
+    let behindSince: number | null = null;
+    let fault = this.#startFault;
+    for (const origin of this.#ports.watch.origins) {
+      const state = this.#states.get(origin.origin);
+      behind += Math.max(0, origin.size - (state?.next ?? 0));
+      if (state?.behindSince != null) behindSince = Math.min(behindSince ?? state.behindSince, state.behindSince);
+      fault ??= state?.fault ?? null;
+    }
+    return { id: this.#fold.id, behind, behindSince: behind === 0 ? null : behindSince, fault };
+  }
+
+  /** Resolves when the batch in hand is done and the fold is closed. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.#done;
+    await this.#fold.close();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ending;
+    await this.#begin();
+    while (!signal.aborted) {
+      const { version, origins } = this.#ports.watch;
+      let isMoving = false;
+      for (const origin of origins) {
+        if (signal.aborted) return;
+        if (await this.#step(origin)) isMoving = true;
+      }
+      if (!isMoving) await this.#rest(version);
+    }
+  }
+
+  /** The places, asked until the fold answers. */
+  async #begin(): Promise<void> {
+    for (let tries = 0; !this.#ending.signal.aborted; tries++) {
+      try {
+        for (const [origin, next] of await this.#fold.places()) this.#states.set(origin, freshState(next));
+        this.#startFault = null;
+        return;
+      } catch (error) {
+        this.#startFault = textOf(error);
+        await this.#ports.pause(pauseAfter(tries), this.#ending.signal);
+      }
+    }
+  }
+
+  /** One batch of one origin; false when there was none to take. */
+  async #step(origin: HeldOrigin): Promise<boolean> {
+    const state = this.#stateOf(origin.origin);
+    if (state.next >= origin.size) return false;
+    state.behindSince ??= this.#ports.now();
+    if (this.#ports.now() < state.notBefore) return false;
+    try {
+      const records = await this.#ports.records.read(origin.origin, state.next, batchMax);
+      const [first] = records;
+      if (first === undefined)
+        throw new Error(`no record ${state.next} in ${origin.origin}, though its checkpoint covers it`);
+      if (first.index !== state.next)
+        throw new Error(`record ${first.index} of ${origin.origin} came where ${state.next} is due`);
+      await this.#fold.take({ origin, records });
+      state.next += records.length;
+      state.tries = 0;
+      state.fault = null;
+      state.behindSince = state.next >= origin.size ? null : this.#ports.now();
+      return true;
+    } catch (error) {
+      state.fault = textOf(error);
+      state.notBefore = this.#ports.now() + pauseAfter(state.tries);
+      state.tries += 1;
+      return false;
+    }
+  }
+
+  /** Until an origin has grown, or one that waits is due. */
+  async #rest(version: number): Promise<void> {
+    const due = Math.min(
+      ...[...this.#states.values()].filter(({ fault }) => fault !== null).map(({ notBefore }) => notBefore),
+    );
+    const either = new AbortController();
+    const signal = AbortSignal.any([either.signal, this.#ending.signal]);
+    const waits = [this.#ports.watch.after(version, signal)];
+    if (Number.isFinite(due)) waits.push(this.#ports.pause(Math.max(1, due - this.#ports.now()), signal));
+    await Promise.race(waits);
+    either.abort();
+  }
+
+  #stateOf(origin: string): OriginState {
+    let state = this.#states.get(origin);
+    if (state === undefined) {
+      state = freshState(0);
+      this.#states.set(origin, state);
+    }
+    return state;
+  }
+}
+
+const freshState = (next: number): OriginState => ({ next, tries: 0, notBefore: 0, fault: null, behindSince: null });
+const pauseAfter = (tries: number) => Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(tries, 10));
+const textOf = (error: unknown) => (error instanceof Error ? error.message : "unknown");
