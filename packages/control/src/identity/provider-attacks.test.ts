@@ -49,6 +49,45 @@ forEachDialect((_dialect, open) => {
     assert.ok(answers.every((answer) => answer.status === 200 || answer.body["error"] === "invalid_dpop_proof"));
   });
 
+  test("an assertion whose request was refused is used up: what intercepts it gets no token, whatever the refusal was", async () => {
+    const { issuer } = estate.production;
+    const refusals: Record<string, Parameters<TestEstate["token"]>[0]> = {
+      invalid_target: { form: { resource: `${issuer}/systems/nowhere` }, proof: proof() },
+      invalid_scope: { form: { scope: "billing:invoice.erase" }, proof: proof() },
+      use_dpop_nonce: {
+        proof: dpopProof(estate.holder, `${issuer}/token`, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+      },
+      invalid_dpop_proof: { proof: "not.a.proof" },
+    };
+    for (const [error, request] of Object.entries(refusals)) {
+      const text = assertion("orders", issuer, estate.orders);
+      const refused = await estate.token({ ...request, assertion: text });
+      assert.equal(refused.body["error"], error, refused.text);
+      const records = estate.production.leaves.length;
+      const again = await withAssertion(text);
+      assert.deepEqual([again.status, again.body["error"]], [401, "invalid_client"], error);
+      // Of strangers the first few get a leaf, the rest a count.
+      const since = estate.production.leaves.slice(records);
+      assert.ok(
+        since.every((leaf) => leaf.t === "issuance" && leaf.client === null && leaf.code === "assertion-replayed"),
+        "whoever sends it again has not proven who it is",
+      );
+    }
+  });
+
+  test("a used assertion before a refused request is refused for the assertion, and costs nobody a proof", async () => {
+    const { issuer } = estate.production;
+    const text = assertion("orders", issuer, estate.orders);
+    assert.equal((await withAssertion(text)).status, 200);
+    const nowhere = await estate.token({
+      ...{ assertion: text, form: { resource: `${issuer}/systems/nowhere` }, proof: proof() },
+    });
+    assert.deepEqual([nowhere.status, nowhere.body["error"]], [401, "invalid_client"]);
+    const one = proof();
+    assert.equal((await estate.token({ assertion: text, proof: one })).status, 401);
+    assert.equal((await estate.token({ proof: one })).status, 200, "the proof is fresh still");
+  });
+
   test("whatever is wrong with an assertion, and whether the client exists, the answer is the same", async () => {
     const { issuer } = estate.production;
     const { orders } = estate;

@@ -19,9 +19,9 @@ import { openRequest } from "./grant-request.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
 import { requestOf } from "./provider-request.ts";
-import { replayKey } from "./replay.ts";
+import { PendingAssertion, replayKey } from "./replay.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, OpenGrant } from "./seams.ts";
-import { settle } from "./settle.ts";
+import { pendingAssertion, settle } from "./settle.ts";
 import { callerConnection, certificateOf } from "./source-address.ts";
 import { answerOfRefusal, refusalCode } from "./token-answer.ts";
 import type { GrantPorts } from "./token-grant.ts";
@@ -196,12 +196,14 @@ function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerPar
   const handle = async (context: ProviderContext) => {
     context.state["authenticated"] = provenClient(context, parts);
     context.state["grantType"] = grantWordOf(grant.grantType) ?? undefined;
-    const answer = await grant.handle(
-      requestOf(context, { issuer: parts.issuer, parameters: grant.parameters, path: "/token" }),
-    );
+    const request = requestOf(context, { issuer: parts.issuer, parameters: grant.parameters, path: "/token" });
+    const assertion = pendingAssertion(context);
+    const answer = await grant.handle(assertion === undefined ? request : { ...request, assertion });
     context.set("DPoP-Nonce", parts.ports.nonces.issue());
     if (answer.kind === "token") context.body = answer.body;
     else refuse(context, answer);
+    // Whoever sends an assertion again has not proven who it is.
+    if (answer.kind === "error" && answer.error === "invalid_client") context.state["authenticated"] = undefined;
   };
   provider.registerGrantType(grant.grantType, handle, ["scope", "resource", ...grant.parameters], ["resource"]);
 }
@@ -287,6 +289,18 @@ function refuse(context: ProviderContext, refusal: GrantRefusal): void {
   context.status = 400;
 }
 
+/**
+ * The machine grant with a proof: nothing it does before it claims both ids changes anything, so that one commit serves both.
+ * What it left when it refused is claimed by `settle`.
+ */
+function isClaimedByGrant({ req, state, oidc }: ProviderContext): boolean {
+  return (
+    state["endpoint"] === undefined &&
+    oidc.params?.["grant_type"] === "client_credentials" &&
+    req.headers["dpop"] !== undefined
+  );
+}
+
 /** Called by oidc-provider after it verified the signature: our stricter rules, then the one insert that decides about replay. */
 async function acceptAssertion(
   context: ProviderContext,
@@ -303,8 +317,9 @@ async function acceptAssertion(
   if (typeof raw !== "string" || !hasOneSpelling(raw, assertionBytesMax)) return refuse("assertion-spelling");
   const verdict = decideAssertion({ claims, header, issuer: parts.issuer, client, now: parts.ports.clock.now() });
   if (verdict.kind === "refuse") return refuse(verdict.code);
-  const key = replayKey(parts.issuer, client, verdict.jti);
-  const first = await parts.ports.replay.claimAssertion("assertion", key, verdict);
-  if (!first) return refuse("assertion-replayed");
+  const claim = { key: replayKey(parts.issuer, client, verdict.jti), until: verdict.until, issuedAt: verdict.issuedAt };
+  if (isClaimedByGrant(context)) context.state["assertion"] = new PendingAssertion(claim);
+  else if (!(await parts.ports.replay.claimAssertion("assertion", claim.key, claim)))
+    return refuse("assertion-replayed");
   context.state["authenticated"] = client;
 }

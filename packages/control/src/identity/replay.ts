@@ -7,6 +7,31 @@ import type { IdentityCommands } from "./store.ts";
 /** `assertion`: client assertions of an issuer; `dpop`: proofs at a token endpoint; `operator`: both, for the admin listener. */
 export type ReplayDomain = "assertion" | "dpop" | "operator";
 
+/** The id of an assertion, not claimed yet. */
+export interface AssertionClaim {
+  /** Of `replayKey`. */
+  readonly key: string;
+  /** Milliseconds since the epoch until which it could be presented again. */
+  readonly until: number;
+  readonly issuedAt: number | null;
+}
+
+/** An assertion that authenticated a client and whose id is claimed together with what else its request uses up. Whoever takes it claims it. */
+export class PendingAssertion {
+  #claim: AssertionClaim | null;
+
+  constructor(claim: AssertionClaim) {
+    this.#claim = claim;
+  }
+
+  /** The claim, to the first who asks; null to all others. */
+  take(): AssertionClaim | null {
+    const claim = this.#claim;
+    this.#claim = null;
+    return claim;
+  }
+}
+
 export interface ReplayGuard {
   /**
    * True for exactly one caller per (domain, key) until `until` (milliseconds since the epoch), however many ask at once.
@@ -22,6 +47,14 @@ export interface ReplayGuard {
     key: string,
     life: { readonly until: number; readonly issuedAt: number | null },
   ): Promise<boolean>;
+  /**
+   * Both ids of a token request in one transaction: a client assertion of an issuer, then the proof sent with it. A proof is not used up by a request
+   * whose assertion was used before; an assertion is, whatever its proof.
+   */
+  claimWithProof(
+    assertion: AssertionClaim,
+    proof: { readonly key: string; readonly until: number },
+  ): Promise<"fresh" | "assertion-replayed" | "proof-replayed">;
 }
 
 /** SHA-256 over length-prefixed parts, so that ("ab","c") and ("a","bc") differ: without it one client could burn another's id. */
@@ -36,5 +69,10 @@ export function createReplayGuard(store: Pick<Store<IdentityCommands>, "run">): 
   return {
     claim: (domain, digest, until) => store.run("claimReplayId", { domain, digest, until }),
     claimAssertion: (domain, digest, life) => store.run("claimReplayId", { domain, digest, ...life }),
+    claimWithProof: ({ key, ...life }, proof) =>
+      store.run("claimTokenRequest", {
+        assertion: { domain: "assertion", digest: key, ...life },
+        proof: { domain: "dpop", digest: proof.key, until: proof.until },
+      }),
   };
 }

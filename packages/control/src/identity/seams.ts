@@ -5,6 +5,7 @@ import type { TLSSocket } from "node:tls";
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { Directory, IdentityClient } from "./directory.ts";
 import type { MintDecision } from "./mint.ts";
+import type { PendingAssertion } from "./replay.ts";
 
 /** What a handler learns of one form sent by a client that has proven who it is. */
 export interface GrantRequest {
@@ -25,6 +26,8 @@ export interface GrantRequest {
   readonly accept?: string;
   /** Source address; for records only as the pseudonym of its prefix. */
   readonly address: string;
+  /** What authenticated the client, where its id is to be claimed together with the proof's. */
+  readonly assertion?: PendingAssertion;
 }
 
 /** Error codes of RFC 6749 §5.2 and of what builds on it (RFC 7009, 8628, 8693, 8707, 9449). */

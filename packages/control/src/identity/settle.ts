@@ -5,12 +5,16 @@ import type { ProviderContext } from "oidc-provider";
 import { corsFields } from "./browser-origins.ts";
 import type { IssuanceRecorder, RefusedFacts, TokenFacts } from "./issuance-record.ts";
 import { errorPage } from "./oauth/error-page.ts";
+import type { PendingAssertion, ReplayGuard } from "./replay.ts";
 import type { RefusedToken } from "./seams.ts";
 import { addressOf } from "./source-address.ts";
 import { answerOf, answerOfPushed, type PublicAnswer } from "./token-answer.ts";
 
 export interface SettleParts {
-  readonly ports: { readonly record: Pick<IssuanceRecorder, "refused"> };
+  readonly ports: {
+    readonly record: Pick<IssuanceRecorder, "refused">;
+    readonly replay: Pick<ReplayGuard, "claimAssertion">;
+  };
   readonly onFault: (fault: unknown) => void;
 }
 
@@ -18,6 +22,7 @@ export interface SettleParts {
 export async function settle(context: ProviderContext, next: () => Promise<void>, parts: SettleParts): Promise<void> {
   const path = context.path;
   await next();
+  let recorded = await claimLeftAssertion(context, parts);
   // What oidc-provider says to pages is not ours to say: only where a public client lives is one invited.
   for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
   for (const [name, value] of Object.entries(corsFields(context.req))) context.set(name, value);
@@ -32,7 +37,6 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
     address: addressOf(context.req),
     ...knownOf(context),
   };
-  let recorded = true;
   try {
     const id = context.state["waiting"] === true ? null : await parts.ports.record.refused(facts);
     // Who has proven who it is may tell its operator what to look up.
@@ -49,6 +53,32 @@ export async function settle(context: ProviderContext, next: () => Promise<void>
   if (answer.status === 401 && context.req.headers.authorization !== undefined)
     context.set("WWW-Authenticate", 'Basic realm="sallyport"');
   context.body = answer.body;
+}
+
+/** The assertion that authenticated a client and that its grant left: set by provider.ts. */
+export const pendingAssertion = ({ state }: ProviderContext) => state["assertion"] as PendingAssertion | undefined;
+
+/** A refused request uses up its assertion too, and one that was used before is told so in place of all else. False when the store failed. */
+async function claimLeftAssertion(context: ProviderContext, parts: SettleParts): Promise<boolean> {
+  const claim = pendingAssertion(context)?.take() ?? null;
+  if (claim === null) return true;
+  try {
+    if (!(await parts.ports.replay.claimAssertion("assertion", claim.key, claim))) {
+      const { state } = context;
+      Object.assign(state, {
+        refusal: "assertion-replayed",
+        authenticated: undefined,
+        about: undefined,
+        waiting: false,
+      });
+      state["answer"] = answerOf(401, { error: "invalid_client" });
+    }
+    return true;
+  } catch (fault) {
+    parts.onFault(fault);
+    context.state["refusal"] ??= "request-malformed";
+    return false;
+  }
 }
 
 /** What provider.ts noted of the grant, and of a token that the policies refused. */

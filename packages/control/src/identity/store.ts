@@ -175,29 +175,47 @@ function moveKey(place: Place, move: RingWrite["moved"][number], now: number): S
 }
 
 /** True for the one run that inserted the id. With `issuedAt` (null: unknown) only what was issued after the last restore is taken. */
-const claimReplayId: Command<
-  {
-    readonly domain: ReplayDomain;
-    readonly digest: string;
-    readonly until: number;
-    readonly issuedAt?: number | null;
-  },
-  boolean
+interface ReplayId {
+  readonly domain: ReplayDomain;
+  readonly digest: string;
+  readonly until: number;
+  /** Of an assertion alone. */
+  readonly issuedAt?: number | null;
+}
+
+const seenOnce: Command<never, never>["audit"] = {
+  bookkeeping: "an id seen once; the token it led to is its own record",
+};
+
+function* insertReplayId({ domain, digest, until, issuedAt }: ReplayId): Generator<Statement, boolean, readonly Row[]> {
+  if (issuedAt !== undefined) {
+    const [restore] = yield { sql: "SELECT max(restored_at) AS at FROM backup_restore", params: [] };
+    // Assertions count whole seconds.
+    const restoredAt = Math.floor(Number(restore?.["at"] ?? 0) / 1_000) * 1_000;
+    // What says nothing was issued as early as it could have been.
+    if ((issuedAt ?? until - assertionSpanMs) < restoredAt) return false;
+  }
+  const inserted = yield {
+    sql: "INSERT INTO identity_replay (domain, digest, until) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING digest",
+    params: [domain, digest, until],
+  };
+  return inserted.length === 1;
+}
+
+const claimReplayId: Command<ReplayId, boolean> = {
+  audit: seenOnce,
+  body: insertReplayId,
+};
+
+/** Both ids of one token request; see ReplayGuard.claimWithProof. */
+const claimTokenRequest: Command<
+  { readonly assertion: ReplayId; readonly proof: ReplayId },
+  "fresh" | "assertion-replayed" | "proof-replayed"
 > = {
-  audit: { bookkeeping: "an id seen once; the token it led to is its own record" },
-  *body({ domain, digest, until, issuedAt }) {
-    if (issuedAt !== undefined) {
-      const [restore] = yield { sql: "SELECT max(restored_at) AS at FROM backup_restore", params: [] };
-      // Assertions count whole seconds.
-      const restoredAt = Math.floor(Number(restore?.["at"] ?? 0) / 1_000) * 1_000;
-      // What says nothing was issued as early as it could have been.
-      if ((issuedAt ?? until - assertionSpanMs) < restoredAt) return false;
-    }
-    const inserted = yield {
-      sql: "INSERT INTO identity_replay (domain, digest, until) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING digest",
-      params: [domain, digest, until],
-    };
-    return inserted.length === 1;
+  audit: seenOnce,
+  *body({ assertion, proof }) {
+    if (!(yield* insertReplayId(assertion))) return "assertion-replayed";
+    return (yield* insertReplayId(proof)) ? "fresh" : "proof-replayed";
   },
 };
 
@@ -337,6 +355,7 @@ export const identityCommands = {
   readKeyRing,
   writeKeyRing,
   claimReplayId,
+  claimTokenRequest,
   purgeReplayIds,
   readOperators,
   addOperator,

@@ -81,7 +81,7 @@ async function grantClientCredentials(request: GrantRequest, ports: GrantPorts):
     grantType: "client_credentials",
     address: request.address,
   } as const;
-  return giveToken(decided, () => burnProof(request.issuer, possession, ports), ports);
+  return giveToken(decided, () => burnRequest(request, possession, ports), ports);
 }
 
 /** An authenticated client and what its request proves to hold. */
@@ -161,8 +161,28 @@ export async function burnProof(
 ): Promise<GrantRefusal | null> {
   if (proof === null) return null;
   const fresh = await ports.replay.claim("dpop", replayKey(issuer, proof.jkt, proof.jti), proof.replayableUntil);
-  return fresh ? null : refuseGrant("invalid_dpop_proof", "dpop-replayed", "the DPoP proof is not acceptable");
+  return fresh ? null : proofReplayed;
 }
+
+/** `burnProof`, and the id of the assertion that authenticated the client where that was left to us. */
+async function burnRequest(
+  { issuer, assertion }: GrantRequest,
+  possession: Possession,
+  ports: Pick<GrantPorts, "replay">,
+): Promise<GrantRefusal | null> {
+  const claim = assertion?.take() ?? null;
+  const { proof } = possession;
+  if (claim === null) return burnProof(issuer, possession, ports);
+  if (proof === null)
+    return (await ports.replay.claimAssertion("assertion", claim.key, claim)) ? null : assertionReplayed;
+  const key = replayKey(issuer, proof.jkt, proof.jti);
+  const burnt = await ports.replay.claimWithProof(claim, { key, until: proof.replayableUntil });
+  if (burnt === "assertion-replayed") return assertionReplayed;
+  return burnt === "fresh" ? null : proofReplayed;
+}
+
+const assertionReplayed = refuseGrant("invalid_client", "assertion-replayed", "client authentication failed");
+const proofReplayed = refuseGrant("invalid_dpop_proof", "dpop-replayed", "the DPoP proof is not acceptable");
 
 /** What the request proves to hold: a DPoP key, the certificate of its system, or nothing. The proof's id is not used up yet: burnProof. */
 export function checkPossession(

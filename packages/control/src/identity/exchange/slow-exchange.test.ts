@@ -41,7 +41,7 @@ test("an exchanged token ends with its subject token, however long the store and
     policy: () => grantsAlone,
     signer: () => signer,
     legacySigner: () => null,
-    replay: { claim: async () => true, claimAssertion: async () => true },
+    replay: { claim: async () => true, claimAssertion: async () => true, claimWithProof: async () => "fresh" as const },
     nonces: { issue: () => "n", accepts: () => true },
     checkProof: () => ({ jkt, jti: "j", nonce: "n", replayableUntil: now }),
     checkCertificate: () => ({ code: "none" }),
