@@ -25,8 +25,9 @@ export interface HeldRecords {
   /** Every origin, by name; an origin that ended stays. */
   origins(): Promise<readonly HeldOrigin[]>;
   /**
-   * Records `from` to at most `from + max - 1` of an origin, in order without gaps; fewer at the end of what may be read, none beyond it.
-   * Throws LogFault `log-corrupt` naming the file where a record cannot be read.
+   * Records `from` to at most `from + max - 1` of an origin, in order without gaps; fewer at the end of what may be read and where they would
+   * be more than about 16 MiB, but at least one as long as there is one; none beyond the end. Neighbours may have the very same reference array.
+   * Throws LogFault `log-corrupt` or `log-rolled-back` naming the file where a record cannot be read, `not-found` for an unknown origin.
    */
   read(origin: string, from: number, max: number): Promise<readonly FoundRecord[]>;
   /** Resolves when an origin may have grown since `origins()` was asked last, or when `signal` aborts. */

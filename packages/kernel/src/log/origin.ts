@@ -35,3 +35,24 @@ export function yearOf(at: number): number {
 export function originOfYear(origin: string, year: number): string {
   return `${origin.slice(0, origin.lastIndexOf("/"))}/${year}`;
 }
+
+/** What an origin line says. */
+export interface OriginPlace {
+  readonly tenant: string;
+  readonly environment: string;
+  readonly node: string;
+  readonly role: LogIdentity["role"];
+  /** UTC. */
+  readonly year: number;
+}
+
+const originForm =
+  /^[a-z0-9][a-z0-9.-]*\/([a-z][a-z0-9-]{0,126})\/([a-z][a-z0-9-]{0,126})\/([a-z][a-z0-9-]{0,126})\/(all|control|gateway)\/([1-9][0-9]{3})$/;
+
+/** Reads `<prefix>/<tenant>/<environment>/<node>/<role>/<year>`; null for anything else. */
+export function parseOriginName(origin: string): OriginPlace | null {
+  const [, tenant, environment, node, role, year] = originForm.exec(origin) ?? [];
+  if (tenant === undefined || environment === undefined || node === undefined) return null;
+  if (role !== "all" && role !== "control" && role !== "gateway") return null;
+  return { tenant, environment, node, role, year: Number(year) };
+}
