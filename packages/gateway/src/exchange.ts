@@ -65,6 +65,8 @@ export interface Exchange {
   caller: CompiledSystem | null;
   /** `iat` of the token in milliseconds; null when a certificate alone proved the caller. */
   tokenIssuedAtMs: number | null;
+  /** identify: id of the presented token whose signature held, also where it then proved nobody; null: there was none. */
+  signedTokenId: string | null;
   /** A nonce to offer with the answer, because the one used is about to end or was missing. */
   nonce: string | null;
   /** bind */
@@ -140,6 +142,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     principal: null,
     caller: null,
     tokenIssuedAtMs: null,
+    signedTokenId: null,
     nonce: null,
     grant: null,
     rate: null,

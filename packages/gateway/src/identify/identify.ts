@@ -58,7 +58,7 @@ interface Proven {
   readonly issuedAtMs: number | null;
 }
 
-/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs` and `nonce` of the exchange. Waits only where a handle is new here. */
+/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs`, `signedTokenId` and `nonce` of the exchange. Waits only where a handle is new here. */
 export function identify(exchange: Exchange, ports: IdentifyPorts): Promise<Deny | null> | Deny | null {
   const { request, lease } = exchange;
   if (request === null || lease === null) return deny("identify", "not-ready");
@@ -153,6 +153,7 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   const tokenHash = on.kept?.tokenHash ?? hashToken(credentials.token);
   const signed = readCached(credentials, tokenHash, on);
   if (signed.kind === "deny") return signed;
+  on.exchange.signedTokenId = signed.kind === "signed" ? signed.claims.jti : signed.signed.tokenId;
   const proof = credentials.scheme === "DPoP" ? checkProof(on, { credentials, tokenHash }) : null;
   if (proof !== null && proof.kind === "deny") return proof;
   const use: Use = {

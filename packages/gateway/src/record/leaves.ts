@@ -1,6 +1,6 @@
 // Promises leaves put together from their parts, member by member: spreading them would make an object whose every member is looked up anew.
 // Trusts its caller for the parts. Members: protocol/audit/leaf.ts; the printer refuses a leaf that lacks one.
-import type { DecisionFields, OutcomeFields } from "@sallyport/protocol/audit/leaf.ts";
+import type { DecisionFields, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
 import type { UnsealedLeaf } from "./sealed-records.ts";
 
 /** Where this gateway stands. */
@@ -18,7 +18,7 @@ interface Parts {
 
 /** The leaf of a crossing that is decided and over. */
 export function wholeLeaf(place: LeafPlace, at: number, { decision, outcome }: Parts): UnsealedLeaf {
-  return withIssuer(decision, {
+  return withToken(decision, {
     t: "crossing",
     id: decision.id,
     at,
@@ -53,7 +53,7 @@ export function wholeLeaf(place: LeafPlace, at: number, { decision, outcome }: P
 
 /** The leaf of a crossing that is decided and about to have an effect. */
 export function intentLeaf(place: LeafPlace, at: number, decision: DecisionFields): UnsealedLeaf {
-  return withIssuer(decision, {
+  return withToken(decision, {
     t: "intent",
     id: decision.id,
     at,
@@ -79,8 +79,12 @@ export function intentLeaf(place: LeafPlace, at: number, decision: DecisionField
   });
 }
 
-/** Nearly none has one, so it is no member of the others. */
-function withIssuer({ issuer }: DecisionFields, leaf: UnsealedLeaf & { issuer?: string }): UnsealedLeaf {
+/** A leaf names its issuer and its token where a token was presented, and has no member for them where none was. */
+function withToken(
+  { issuer, token }: DecisionFields,
+  leaf: UnsealedLeaf & { issuer?: string | null; token?: Pseudonym },
+): UnsealedLeaf {
   if (issuer !== undefined) leaf.issuer = issuer;
+  if (token !== undefined) leaf.token = token;
   return leaf;
 }

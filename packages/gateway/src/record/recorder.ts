@@ -40,12 +40,13 @@ export interface RecorderPorts {
 /** Pseudonyms kept of each domain, so that a busy caller costs one HMAC and not one per crossing. */
 const pseudonymsMax = 2_500;
 
-type Domain = "caller" | "subject" | "address" | "prefix" | "path";
+type Domain = "caller" | "subject" | "token" | "address" | "prefix" | "path";
 type Pseudonyms = Readonly<Record<Domain, Map<string, Pseudonym>>>;
 
 const noPseudonyms = (): Pseudonyms => ({
   caller: new Map(),
   subject: new Map(),
+  token: new Map(),
   address: new Map(),
   prefix: new Map(),
   path: new Map(),
@@ -210,7 +211,7 @@ export class Recorder {
     // What ended the crossing was enforced, whatever had passed before.
     const mode = isEnforced ? "enforce" : modeOf(exchange);
     const said = isEnforced ? denied : (wouldDeny ?? denied);
-    const decision: DecisionFields & { inputs: null; issuer?: string } = {
+    const decision: DecisionFields & { inputs: null; issuer?: string | null; token?: Pseudonym } = {
       id: exchange.id,
       kind: "api",
       caller: principal === null ? null : this.pseudonym("caller", principal.caller),
@@ -228,7 +229,11 @@ export class Recorder {
       address: source.address === "" ? null : this.pseudonym("address", source.address),
       addressClass: source.addressClass,
     };
-    if (principal?.issuer !== undefined) decision.issuer = principal.issuer;
+    const tokenId = principal === null ? exchange.signedTokenId : principal.tokenId;
+    if (tokenId !== undefined && tokenId !== null) {
+      decision.issuer = principal?.issuer ?? null;
+      decision.token = this.pseudonym("token", tokenId);
+    }
     return decision;
   }
 

@@ -89,6 +89,13 @@ const issuedDecision = decision.flatMap((member) =>
   member.name === "proof" ? [member, ...members({ issuer: id })] : [member],
 );
 
+/** Also says which token: the same in every crossing with it, so it is remembered like a caller. */
+const tokenDecision = decision.flatMap((member) =>
+  member.name === "proof"
+    ? [member, ...members({ issuer: orNull(id) }), { name: "token", value: pseudonym, unique: false }]
+    : [member],
+);
+
 const outcome = members({
   outcome: oneOf(["success", "business-error", "system-error", "denied", "aborted", "unknown", "unobserved"]),
   status,
@@ -123,6 +130,12 @@ export const formerMembers: Readonly<Partial<Record<LeafType, readonly Member[]>
 export const issuedMembers: Readonly<Record<"crossing" | "intent", readonly Member[]>> = {
   crossing: [...placeWithId, ...issuedDecision, ...outcome],
   intent: [...placeWithId, ...issuedDecision],
+};
+
+/** Members of version 3 of those types: which token was presented. */
+export const tokenMembers: Readonly<Record<"crossing" | "intent", readonly Member[]>> = {
+  crossing: [...placeWithId, ...tokenDecision, ...outcome],
+  intent: [...placeWithId, ...tokenDecision],
 };
 
 /** Members after `v` and `t`, in order, of every leaf type. */

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Leaf } from "./leaf.ts";
-import { issuedMembers, leafMembers } from "./leaf-form.ts";
+import { issuedMembers, leafMembers, tokenMembers } from "./leaf-form.ts";
 import { LeafRefused, leafBytesMax, parseLeaf, peekLeaf, printLeaf } from "./leaf-format.ts";
 
 const place = { at: 1_795_305_600_000, tenant: "main", environment: "production", region: "eu", node: "gw-1" };
@@ -131,6 +131,31 @@ test("a crossing that an issuer outside proved says whose in v2, one without sta
   assert.throws(() => printLeaf({ ...leaves.outcome, issuer: "keycloak" } as Leaf), LeafRefused);
 });
 
+test("a crossing with a token says which in v3, with its issuer or null, and no other version passes for it", () => {
+  for (const leaf of [leaves.crossing, leaves.intent] as Leaf[]) {
+    for (const issuer of [null, "keycloak"]) {
+      const used = { ...leaf, issuer, token: pseudonym } as Leaf;
+      const text = textOf(used);
+      assert.ok(
+        text.includes(`,"proof":"dpop","issuer":${JSON.stringify(issuer)},"token":"${pseudonym}","operation":`),
+      );
+      assert.match(text, /^\{"v":3,/);
+      assert.deepEqual(parseLeaf(bytesOf(text)), used);
+      assert.deepEqual(peekLeaf(text), { t: leaf.t, id });
+      for (const spoiled of [
+        text.replace('"v":3', '"v":2'),
+        text.replace('"v":3', '"v":1'),
+        text.replace(`"token":"${pseudonym}"`, '"token":null'),
+        text.replace(`"token":"${pseudonym}"`, '"token":"eyJhbGciOiJFUzI1NiJ9"'),
+        text.replace(`,"token":"${pseudonym}"`, ""),
+      ])
+        assert.throws(() => parseLeaf(bytesOf(spoiled)), LeafRefused, spoiled);
+    }
+    assert.throws(() => printLeaf({ ...leaf, token: pseudonym } as Leaf), LeafRefused, "without its issuer");
+  }
+  assert.throws(() => printLeaf({ ...leaves.outcome, token: pseudonym } as Leaf), LeafRefused);
+});
+
 test("the example of docs/formats/leaf.md is a leaf and has the hash it states", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
   const example = /^\{"v":1,.*\}$/m.exec(page)?.[0] ?? "";
@@ -141,7 +166,11 @@ test("the example of docs/formats/leaf.md is a leaf and has the hash it states",
 
 test("docs/formats/leaf.md names every member of every leaf type", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
-  for (const [type, members] of [...Object.entries(leafMembers), ...Object.entries(issuedMembers)]) {
+  for (const [type, members] of [
+    ...Object.entries(leafMembers),
+    ...Object.entries(issuedMembers),
+    ...Object.entries(tokenMembers),
+  ]) {
     assert.ok(page.includes(`\`${type}\``), type);
     for (const { name } of members) assert.match(page, new RegExp(`\\b${name}\\b`), `${type}.${name}`);
   }

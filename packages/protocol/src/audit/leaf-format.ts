@@ -9,6 +9,7 @@ import {
   leafVersions,
   type Member,
   numberForm,
+  tokenMembers,
 } from "./leaf-form.ts";
 import { createMemberPrinter, type MemberPrinter } from "./member-printer.ts";
 
@@ -63,6 +64,10 @@ const formerTypes: ReadonlyMap<string, CompiledType> = new Map(
 const issuedTypes: ReadonlyMap<string, CompiledType> = new Map(
   Object.entries(issuedMembers).map(([t, list]) => [t, compile(t, list, 2)]),
 );
+/** Third forms, of version 3. */
+const tokenTypes: ReadonlyMap<string, CompiledType> = new Map(
+  Object.entries(tokenMembers).map(([t, list]) => [t, compile(t, list, 3)]),
+);
 
 function compile(t: string, list: readonly Member[], version: number): CompiledType {
   const head = `{"v":${version},"t":"${t}"`;
@@ -100,6 +105,7 @@ export function printLeaf(leaf: Leaf): Uint8Array {
 const isFormer = (leaf: Leaf): boolean => leaf.t === "issuance" && !("grantType" in leaf);
 
 function formOf(leaf: Leaf): CompiledType | undefined {
+  if ("token" in leaf && leaf.t !== "issuance") return tokenTypes.get(leaf.t);
   if ("issuer" in leaf) return issuedTypes.get(leaf.t);
   return (isFormer(leaf) ? formerTypes : types).get(leaf.t);
 }
@@ -191,7 +197,7 @@ let lastType = compile("crossing", leafMembers.crossing, 1);
 /** The type a leaf's text begins with. Leaves of one type often follow each other, so it is remembered. */
 function typeOf(text: string): CompiledType | null {
   const t = text.slice(headLength, text.indexOf('"', headLength));
-  const forms = [types.get(t), formerTypes.get(t), issuedTypes.get(t)];
+  const forms = [types.get(t), formerTypes.get(t), issuedTypes.get(t), tokenTypes.get(t)];
   const found = forms.find((type) => type !== undefined && text.startsWith(type.head));
   if (found !== undefined) lastType = found;
   return found ?? null;
@@ -248,7 +254,7 @@ export function parseLeaf(bytes: Uint8Array): Leaf {
   const text = leafText(bytes.length > leafBytesMax ? bytes.subarray(0, leafBytesMax + 1) : bytes);
   const refusal = refuseLeafText(text);
   if (refusal !== null) throw new LeafRefused(`the leaf ${refusal}`);
-  const { v: _version, ...leaf } = JSON.parse(text) as { v: 1 | 2 } & Record<string, unknown>;
+  const { v: _version, ...leaf } = JSON.parse(text) as { v: 1 | 2 | 3 } & Record<string, unknown>;
   // The pattern just tested admits exactly the members and values of the type.
   return leaf as unknown as Leaf;
 }

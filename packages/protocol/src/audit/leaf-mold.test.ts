@@ -50,6 +50,8 @@ const others: readonly Partial<Crossing>[] = [
   { address: null, addressClass: "other" },
   { mode: "observe" },
   { issuer: "keycloak" },
+  { issuer: null, token: "2026:abcdefghijklmnopqrstuw" },
+  { issuer: "keycloak", token: "2026:abcdefghijklmnopqrstuQ" },
 ];
 
 test("a leaf from a mold is the leaf printed by itself, for whatever it has in common and whatever differs", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { problems } from "../problem.ts";
 import type { Leaf } from "./leaf.ts";
-import { formerMembers, issuedMembers, leafMembers, leafVersions } from "./leaf-form.ts";
+import { formerMembers, issuedMembers, leafMembers, leafVersions, tokenMembers } from "./leaf-form.ts";
 import { LeafRefused, printLeaf } from "./leaf-format.ts";
 import { createMemberPrinter, remembered } from "./member-printer.ts";
 
@@ -11,10 +11,12 @@ import { createMemberPrinter, remembered } from "./member-printer.ts";
 function printPlainly(leaf: Readonly<Record<string, unknown>>): string | null {
   const t = leaf["t"] as Leaf["t"];
   const isFormer = t === "issuance" && !("grantType" in leaf);
-  const isIssued = "issuer" in leaf;
-  const issued = t === "crossing" || t === "intent" ? issuedMembers[t] : undefined;
+  const hasToken = "token" in leaf && t !== "issuance";
+  const isIssued = hasToken || "issuer" in leaf;
+  const later = hasToken ? tokenMembers : issuedMembers;
+  const issued = t === "crossing" || t === "intent" ? later[t] : undefined;
   const members = isIssued ? issued : isFormer ? formerMembers[t] : leafMembers[t];
-  const v = isIssued ? 2 : isFormer ? 1 : (leafVersions[t] ?? 1);
+  const v = hasToken ? 3 : isIssued ? 2 : isFormer ? 1 : (leafVersions[t] ?? 1);
   if (members === undefined) return null;
   const body = members.map(({ name, value }) => `,"${name}":${value}`).join("");
   const text = `{"v":${v},"t":"${leaf["t"]}"${members.map(({ name }) => `,"${name}":${JSON.stringify(leaf[name])}`).join("")}}`;
@@ -140,11 +142,11 @@ const bad: fc.Arbitrary<unknown> = fc.oneof(
   ...Object.values(good),
 );
 
-const forms = [...Object.entries(leafMembers), ...Object.entries(issuedMembers)];
+const forms = [...Object.entries(leafMembers), ...Object.entries(issuedMembers), ...Object.entries(tokenMembers)];
 const spoiled = fc.constantFrom(...forms).chain(([t, members]) => {
   const names = members.map(({ name }) => name);
   const whole = fc.record(Object.fromEntries(names.map((name) => [name, good[name] ?? assert.fail(name)])));
-  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra", "issuer"), bad), { maxLength: 2 });
+  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra", "issuer", "token"), bad), { maxLength: 2 });
   return fc.tuple(whole, change).map(([fields, changes]) => ({ t, ...fields, ...Object.fromEntries(changes) }));
 });
 

@@ -31,8 +31,10 @@ export interface DecisionFields {
   readonly caller: Pseudonym | null;
   readonly subject: Pseudonym | null;
   readonly proof: ProofKind | null;
-  /** Id (in the estate) of the issuer outside whose token proved the caller; with it the leaf is v2, without it v1. */
-  readonly issuer?: string;
+  /** Id (in the estate) of the issuer outside whose token proved the caller; null only beside a token. Alone it makes the leaf v2. */
+  readonly issuer?: string | null;
+  /** The token that was presented and whose signature held, also where it then proved nobody: equal to `token` of its issuance. Makes the leaf v3. */
+  readonly token?: Pseudonym;
   /** Declared names only, or `<system>:(undeclared)`. */
   readonly operation: string | null;
   readonly integration: string | null;
