@@ -37,7 +37,7 @@ export interface StreamOptions {
 }
 
 export interface RequestOptions {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
   readonly answerBytesMax: number;
