@@ -9,6 +9,8 @@ import { delimiter, join } from "node:path";
 const programs = {
   nginx: { packages: ["nginx-light"] },
   haproxy: { packages: ["haproxy"] },
+  // Receives audit records as syslog over TLS.
+  rsyslogd: { packages: ["rsyslog", "rsyslog-gnutls"], needs: "/var/lib/dpkg/info/rsyslog-gnutls.list" },
   "systemd-analyze": { packages: ["systemd"] },
   // Signs in as a person would: the pages of the authorization server, with a passkey of a virtual authenticator.
   chromium: { packages: ["chromium"] },
