@@ -10,6 +10,7 @@ import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
 import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
+import { ownOrders } from "./audit/follow/orders.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
 import { ChannelListener } from "./gateways/channel-listener.ts";
@@ -162,6 +163,7 @@ class ControlAssembly {
     const channel = await this.#openChannel(service);
     const admin = await this.#openAdmin({ inForce, service, adminLog, channel, nonceSecret });
     await this.#takeUp(inForce);
+    await this.#foundations.follower.order(ownOrders);
     const addresses = { identity: identityUrl, channel: channel.url, admin: admin.url };
     return this.#running({ ...admin, addresses, inForce, service, adminLog });
   }
@@ -273,7 +275,7 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, clock, random, checkpointCopy } = this.#options;
-    const { store, opener, snapshotSigner, log, node } = this.#foundations;
+    const { store, opener, snapshotSigner, log, follower, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     return {
       tenant,
@@ -286,6 +288,7 @@ class ControlAssembly {
       service,
       opener,
       log,
+      follower,
       node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,

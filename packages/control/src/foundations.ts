@@ -17,6 +17,8 @@ import { openStore } from "@sallyport/kernel/store/open.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { Follower } from "./audit/follow/follower.ts";
+import { followServices } from "./audit/follow/services.ts";
 import { Pseudonyms } from "./audit/pseudonyms.ts";
 import type { ControlCommands } from "./commands.ts";
 import { Authorities } from "./pki/authorities.ts";
@@ -47,6 +49,8 @@ export interface Foundations {
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
   readonly log: OpenedLog;
+  /** What is derived from records; runs nothing until it is ordered. */
+  readonly follower: Follower;
   readonly opener: RecipientOpener;
   /** `<node>-<ulid>` */
   readonly nextId: () => string;
@@ -82,17 +86,20 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       await log.close();
       throw error;
     });
+    const follower = new Follower({ dataDirectory, services: followServices({ store }), fault: options.fault });
     return {
       node,
       store,
       secrets,
       log,
+      follower,
       opener,
       authorities: new Authorities(secrets, { clock, random }),
       pseudonyms: new Pseudonyms(tenant, secrets.keyring, clock),
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,
       snapshotSigner: async (group) => signerFromPem(await pemSecret(secrets, tenant, `snapshot-${group}`)),
       close: async () => {
+        await follower.close();
         await log.close();
         await store.close();
       },

@@ -308,6 +308,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
       inactive: [],
       notices: [],
       warnings: [],
+      following: { folds: [], fault: null },
       issuers: [],
       gateways,
     },

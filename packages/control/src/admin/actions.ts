@@ -1,7 +1,9 @@
 // Promises what an operator can do, as values in and out; the routes of api.ts are this list over HTTP.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
+
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
@@ -82,6 +84,8 @@ export interface ControlStatus {
   /** Declared and not in service, because of the state an operator gave them or an approval that is missing. */
   readonly inactive: readonly Pick<IntegrationStatus, "id" | "environment" | "state" | "declaredAt">[];
   readonly log: LogStatus;
+  /** What is derived from records, and how far each is. */
+  readonly following: FollowerStanding;
   /** Keys of trusted issuers outside, by environment and id. */
   readonly issuers: readonly (IssuerKeysState & { readonly environment: string })[];
   readonly notices: readonly Notice[];

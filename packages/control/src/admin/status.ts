@@ -1,6 +1,8 @@
 // Promises one picture of the installation: what is served and what is not, who obeys which snapshot, what is due, where the log stands.
 // Trusts the parts of control; nodes' own words only for what they say of themselves. Specified in docs/cli/status.md.
 
+import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
+import { followerWarnings } from "../audit/follow/follower-warnings.ts";
 import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { undeliveredWarnings } from "../identity/people/undelivered-warnings.ts";
@@ -42,6 +44,7 @@ export async function controlStatus(
   const readiness = await parts.readiness();
   const inForce = [...(await readEnvironments(store, tenant)).values()];
   const refused = await store.run("listRefusedCheckpoints", null);
+  const following = await followingNow(parts);
   return {
     version,
     ready: readiness.ready,
@@ -74,6 +77,7 @@ export async function controlStatus(
       .filter(({ state }) => state !== "active")
       .map(({ id, environment, state, declaredAt }) => ({ id, environment, state, declaredAt })),
     log: await logStatus(parts),
+    following,
     issuers: [...parts.identities.values()].flatMap(({ environment, trusted }) =>
       trusted.states().map((state) => ({ environment, ...state })),
     ),
@@ -87,9 +91,19 @@ export async function controlStatus(
       ...readiness.missing,
       ...(await restoreWarnings(store, tenant)),
       ...refused.map(checkpointWarning),
+      ...followerWarnings(following, clock.now()),
       ...undeliveredWarnings(await peopleActions(parts).undelivered()),
     ],
   };
+}
+
+/** A thread that does not answer is a fault to show, not one to fail with. */
+async function followingNow({ follower }: ControlParts): Promise<FollowerStanding> {
+  try {
+    return await follower.standing();
+  } catch (error) {
+    return { folds: [], fault: error instanceof Error ? error.message : "unknown" };
+  }
 }
 
 async function logStatus({ store, log, checkpointCopy }: ControlParts): Promise<LogStatus> {

@@ -109,7 +109,7 @@ export class FoldRunner {
       state.next += records.length;
       state.tries = 0;
       state.fault = null;
-      state.behindSince = state.next >= origin.size ? null : this.#ports.now();
+      if (state.next >= origin.size) state.behindSince = null;
       return true;
     } catch (error) {
       state.fault = textOf(error);

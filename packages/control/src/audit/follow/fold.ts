@@ -1,6 +1,6 @@
 // Promises the one form of everything that is derived from records: a fold takes them in order, keeps its own place, and can be made again from the log.
 // Trusts the follower (follower.ts) to hand it each record once after its place. Described in docs/audit.md "What follows the log".
-import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
+import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 
 /** Consecutive records of one origin; at least one. */
@@ -34,3 +34,20 @@ export interface FoldStanding {
   /** Why the last try failed; null when it did not. */
   readonly fault: string | null;
 }
+
+/** What a fold may use of the thread it runs in. */
+export interface FoldHost {
+  /** Control's data directory: a fold keeps its files in a folder of its own there. */
+  readonly dataDirectory: string;
+  /** Every record that may be read, for what a fold has to look up besides what it is handed. */
+  readonly records: Pick<HeldRecords, "origins" | "read">;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Asks control for what only it has, for example its store; input and output are structured-cloneable. Rejects with what went wrong there. */
+  readonly call: (service: string, input: unknown) => Promise<unknown>;
+  /** Tells the operator's log of what nobody waits for. */
+  readonly fault: (error: unknown) => void;
+}
+
+/** Exported as `makeFold` by the module a fold order names. Rejects when the options are not to be used: the order is tried again when it changes. */
+export type FoldMaker = (id: string, options: unknown, host: FoldHost) => Promise<Fold>;

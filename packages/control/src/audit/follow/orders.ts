@@ -1,0 +1,4 @@
+// Promises the folds of every control plane, whatever its estate says. Trusts nothing. Run by follower.ts.
+import type { FoldOrder } from "./follower-messages.ts";
+
+export const ownOrders: readonly FoldOrder[] = [];
