@@ -262,7 +262,7 @@ forEachDialect((dialect, open) => {
       assert.deepEqual(
         [
           count("integration.suspend", `integration/${integration}`),
-          leaves.filter(({ action }) => action === "identity.revoke").length,
+          leaves.filter(({ action }) => action === "revocation.create").length,
           count("gateway.list", "gateway"),
           count("crossing.read", "crossing/gw-absent-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
           count("operator.add", "operator/admin") + leaves.filter(({ action }) => action === "operator.add").length > 0,

@@ -9,13 +9,14 @@ import { adminRoutes } from "./api.ts";
 interface Seen {
   readonly calls: string[];
   readonly actors: Actor[];
-  readonly reads: { readonly actor: Actor; readonly action: string; readonly object: string }[];
+  readonly reads: { readonly actor: Actor; readonly action: string; readonly object: string; readonly asked: object }[];
+  readonly refusals: { readonly actor: Actor; readonly action: string; readonly id: string; readonly code: string }[];
   readonly faults: unknown[];
 }
 
 /** Every action answers with its own name; whatever is called is seen. */
 function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Promise<Response>; readonly seen: Seen } {
-  const seen: Seen = { calls: [], actors: [], reads: [], faults: [] };
+  const seen: Seen = { calls: [], actors: [], reads: [], refusals: [], faults: [] };
   // A proxy has every method of the interface, also those added later.
   const actions = new Proxy({} as AdminActions, {
     get: (_target, name) => async (first: unknown) => {
@@ -30,8 +31,11 @@ function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Pro
       request.headers.get("authorization") === "yes"
         ? { kind: "operator", id: "ada" }
         : { kind: "refused", code: "unauthenticated", headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } },
-    recordRead: async (actor, action, object) => {
-      seen.reads.push({ actor, action, object });
+    recordRead: async (actor, action, object, asked) => {
+      seen.reads.push({ actor, action, object, asked });
+    },
+    recordRefusal: async (actor, refused) => {
+      seen.refusals.push({ actor, ...refused });
     },
     hold: async () => null,
     fault: (error) => seen.faults.push(error),
@@ -210,6 +214,41 @@ test("while the log is behind, nothing that changes state is done, and reading s
   }
   assert.deepEqual(seen.calls, []);
   assert.equal((await fetch(call({ method: "GET", path: "/v1/status" }))).status, 200);
+});
+
+test("what was asked is in the record of the read; of a token only its digest", async () => {
+  const { fetch, seen } = api();
+  for (const route of adminRoutes.filter(({ audit }) => audit === "appended")) await fetch(call(route));
+  const asked = Object.fromEntries(seen.reads.map((read) => [read.action, read.asked]));
+  assert.deepEqual(asked["observe.read"], { sinceMs: 1 });
+  assert.deepEqual(asked["estate.plan"], { files: 1 });
+  assert.deepEqual(asked["crossing.explain"], {
+    environment: "production",
+    from: "orders",
+    operation: "billing:invoice.read",
+  });
+  assert.match(JSON.stringify(asked["token.inspect"]), /^\{"sha256":"[0-9a-f]{64}"\}$/);
+  assert.deepEqual(asked["user.list"], {});
+});
+
+test("attack: an operator tries acts until one is done: each that is refused is on record, with its code and as that operator", async () => {
+  const not = (code: AdminFault["code"]) => () => Promise.reject(new AdminFault(code, "no"));
+  const actions = { killKey: not("not-found"), revokeGateway: () => Promise.reject(new Error("io")) };
+  const { fetch, seen } = api({ actions: actions as unknown as AdminActions });
+  const kill = { method: "POST", path: "/v1/keys/:id/kill" } as const;
+  assert.equal((await fetch(call(kill))).status, 404);
+  assert.equal((await fetch(call(kill, { body: "{" }))).status, 400);
+  assert.equal((await fetch(call({ method: "POST", path: "/v1/gateways/:id/revoke" }))).status, 500);
+  const by = { actor: "operator:ada" } as const;
+  assert.deepEqual(seen.refusals, [
+    { ...by, action: "key.kill", id: kid, code: "not-found" },
+    { ...by, action: "key.kill", id: kid, code: "bad-request" },
+    { ...by, action: "gateway.revoke", id: "orders-to-billing", code: "internal" },
+  ]);
+  const held = api({ hold: async () => "the audit backlog is 7 s old", recordRefusal: not("unavailable") });
+  const response = await held.fetch(call(kill));
+  assert.equal((await problemOf(response)).code, "unavailable", "a refusal that cannot be recorded is a refusal");
+  assert.deepEqual([held.seen.calls.length, held.seen.faults.length], [0, 1]);
 });
 
 test("a read that cannot be recorded is not done", async () => {

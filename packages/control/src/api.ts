@@ -17,6 +17,7 @@ const files = z.strictObject({
     .record(z.string().max(300), z.string().max(1_000_000))
     .refine((given) => Object.keys(given).length <= filesMax, `more than ${filesMax} files`),
 });
+const since = z.strictObject({ sinceMs: z.int().min(0) });
 const question = z.strictObject({
   environment,
   from: word,
@@ -59,6 +60,7 @@ export const adminRoutes: readonly AdminRoute[] = [
     action: "estate.plan",
     audit: "appended",
     object: () => "estate",
+    asked: async (call) => ({ files: Object.keys((await call.body(files)).files).length }),
     handle: async (call) => call.actions.planEstate((await call.body(files)).files),
   },
   {
@@ -206,8 +208,8 @@ export const adminRoutes: readonly AdminRoute[] = [
     action: "observe.read",
     audit: "appended",
     object: () => "observe",
-    handle: async (call) =>
-      call.actions.observed((await call.body(z.strictObject({ sinceMs: z.int().min(0) }))).sinceMs),
+    asked: (call) => call.body(since),
+    handle: async (call) => call.actions.observed((await call.body(since)).sinceMs),
   },
   {
     method: "POST",
@@ -215,6 +217,10 @@ export const adminRoutes: readonly AdminRoute[] = [
     action: "crossing.explain",
     audit: "appended",
     object: () => "crossing",
+    asked: async (call) => {
+      const { environment: where, from, operation, for: user } = await call.body(question);
+      return { environment: where, from, operation, ...(user === undefined ? {} : { for: user }) };
+    },
     handle: async (call) => call.actions.explain(await call.body(question)),
   },
   {

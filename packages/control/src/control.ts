@@ -17,7 +17,8 @@ import { ChannelListener } from "./gateways/channel-listener.ts";
 import { ChannelService } from "./gateways/channel-service.ts";
 import { Hub } from "./gateways/hub.ts";
 import { type IdentityListener, listenIdentity } from "./identity/identity-listener.ts";
-import { type Operators, openOperators } from "./identity/operators-at-work.ts";
+import type { IssuanceRecorder } from "./identity/issuance-record.ts";
+import { type Operators, openOperatorRecorder, openOperators } from "./identity/operators-at-work.ts";
 import { createPasswords } from "./identity/people/password.ts";
 import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import { InForce, liveMs } from "./in-force.ts";
@@ -98,6 +99,7 @@ interface Working {
   readonly inForce: InForce;
   readonly service: ChannelService;
   readonly adminLog: AdminLog;
+  readonly record: IssuanceRecorder;
 }
 
 interface OpenedAdmin {
@@ -158,14 +160,15 @@ class ControlAssembly {
       },
       recordsWaiting: () => void adminLog.drain(),
     });
-    const service = this.#channelService(inForce);
+    const record = await openOperatorRecorder({ ...this.#options, foundations: this.#foundations });
+    const service = this.#channelService({ inForce, adminLog, record });
     await this.#expectLiveNodes();
     const channel = await this.#openChannel(service);
-    const admin = await this.#openAdmin({ inForce, service, adminLog, channel, nonceSecret });
+    const admin = await this.#openAdmin({ inForce, service, adminLog, record, channel, nonceSecret });
     await this.#takeUp(inForce);
     await this.#foundations.follower.order(ownOrders);
     const addresses = { identity: identityUrl, channel: channel.url, admin: admin.url };
-    return this.#running({ ...admin, addresses, inForce, service, adminLog });
+    return this.#running({ ...admin, addresses, inForce, service, adminLog, record });
   }
 
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
@@ -231,12 +234,12 @@ class ControlAssembly {
     return { listener, url: identity.url ?? origin(identity.host, listener.address.port) };
   }
 
-  #channelService(inForce: InForce): ChannelService {
+  #channelService({ inForce, adminLog, record }: Omit<Working, "service">): ChannelService {
     const { opener } = this.#foundations;
     return new ChannelService({
       ...this.#options,
       ...this.#foundations,
-      hub: this.#hub,
+      ...{ hub: this.#hub, adminLog, refusals: record },
       recipient: { publicKey: opener.publicKey, id: opener.recipient },
       identity: (environment) => inForce.identities.get(environment) ?? null,
       environment: (name) => inForce.environment(name),
@@ -324,7 +327,9 @@ class ControlAssembly {
         if (operators === null) return { kind: "refused", code: "starting", headers: {} };
         return operators.authenticate(request);
       },
-      recordRead: (actor, action, object) => adminLog.record({ environment: "sallyport", actor, action, object }),
+      recordRead: (actor, action, object, facts) => adminLog.record({ actor, action, object, facts }),
+      recordRefusal: (actor, facts) =>
+        adminLog.record({ actor, action: "act.refuse", object: `action/${facts.action}`, facts }),
       hold: () => adminLog.hold(),
       fault: this.#fault,
     });
@@ -345,7 +350,7 @@ class ControlAssembly {
       ...this.#options,
       foundations: this.#foundations,
       adminUrl: url,
-      nonceSecret: has.nonceSecret,
+      ...{ nonceSecret: has.nonceSecret, record: has.record },
       pin: spkiHash(tls.spki),
       crypto: createTokenCrypto(),
       peerAddressHeader,

@@ -1,19 +1,29 @@
 // Promises the shape of an admin route, and the words that routes share: what a name, a kid, a reason may be.
 // Trusts nothing. The routes are the table of ../api.ts; specified in docs/admin-api.md.
 import { z } from "zod";
+import type { AuditAction } from "../audit/audit-actions.ts";
 import type { Actor, AdminActions } from "./actions.ts";
+
+/** What was asked, as sealed facts of the record of a read. */
+export type Asked = Readonly<Record<string, string | number>>;
 
 /**
  * `outbox`: the state change and its audit row are one transaction. `appended`: durable in the log before the answer, under the
- * object named here (docs/formats/leaf.md `object`).
+ * object named here (docs/formats/leaf.md `object`) and with what was asked; absent: the object says it all.
  */
-type AuditWay = { readonly audit: "outbox" } | { readonly audit: "appended"; readonly object: (id: string) => string };
+type AuditWay =
+  | { readonly audit: "outbox" }
+  | {
+      readonly audit: "appended";
+      readonly object: (id: string) => string;
+      readonly asked?: (call: Pick<AdminCall, "body">) => Promise<Asked>;
+    };
 
 export type AdminRoute = AuditWay & {
   readonly method: "GET" | "POST";
   readonly path: string;
-  /** What is recorded, and what an operator must be allowed to do. */
-  readonly action: string;
+  /** What is recorded (docs/audit-actions.md), and what an operator must be allowed to do. */
+  readonly action: AuditAction;
   /** What `:id` in the path may be; nothing else is passed on or recorded. */
   readonly id?: RegExp;
   readonly handle: (call: AdminCall) => Promise<unknown>;
@@ -24,6 +34,7 @@ export interface AdminCall {
   readonly actor: Actor;
   /** The `:id` of the path; an empty text where the route has none. */
   readonly id: string;
+  /** The body as `schema` reads it; may be asked for more than once. Throws AdminFault `bad-request` or `too-large`. */
   body<T>(schema: z.ZodType<T>): Promise<T>;
 }
 

@@ -1,10 +1,12 @@
-// Promises that nobody reaches an admin route unproven, unrecorded or while records wait. Trusts the table of ../api.ts and its ports.
+// Promises that nobody reaches an admin route unproven, unrecorded or while records wait, and that what a proven operator was refused is
+// on record too. Trusts the table of ../api.ts and its ports.
 // Specified in docs/admin-api.md.
 import { type Context, Hono } from "hono";
 import type { z } from "zod";
 import { adminRoutes } from "../api.ts";
+import type { AuditAction } from "../audit/audit-actions.ts";
 import { type Actor, type AdminActions, AdminFault } from "./actions.ts";
-import { type AdminRoute, formOf } from "./route.ts";
+import { type AdminCall, type AdminRoute, type Asked, formOf } from "./route.ts";
 import { unavailableFault } from "./unavailable.ts";
 
 export interface AdminApiPorts {
@@ -17,7 +19,12 @@ export interface AdminApiPorts {
     | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> }
   >;
   /** Appends the audit record of a read, durable before the answer. `object` is in the form of docs/formats/leaf.md. */
-  recordRead(actor: Actor, action: string, object: string): Promise<void>;
+  recordRead(actor: Actor, action: AuditAction, object: string, asked: Asked): Promise<void>;
+  /** Appends the record of an act that was ordered and not done. */
+  recordRefusal(
+    actor: Actor,
+    refused: { readonly action: string; readonly id: string; readonly code: string },
+  ): Promise<void>;
   /** Names the reason why administrative acts must wait (an audit backlog over 5 s, a full disk), or null. */
   hold(): Promise<string | null>;
   fault(error: unknown): void;
@@ -55,15 +62,39 @@ async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts):
     return problem(401, who.code, "Authentication as an operator is required", "", who.headers);
   const actor: Actor = `operator:${who.id}`;
   const id = pathId(route, context);
-  if (route.audit === "appended") await ports.recordRead(actor, route.action, route.object(id));
-  else await assertNotHeld(ports);
-  const result = await route.handle({
-    actions: ports.actions,
-    actor,
-    id,
-    body: (schema) => parseBody(context.req.raw, schema),
-  });
+  let text: Promise<string> | null = null;
+  const call: AdminCall = {
+    ...{ actions: ports.actions, actor, id },
+    body: async (schema) => {
+      text ??= readText(context.req.raw);
+      return parseBody(await text, schema);
+    },
+  };
+  const result = await (route.audit === "appended" ? readRecorded(route, call, ports) : act(route, call, ports));
   return Response.json(result, { headers: { "cache-control": "no-store" } });
+}
+
+async function readRecorded(
+  route: Extract<AdminRoute, { audit: "appended" }>,
+  call: AdminCall,
+  ports: AdminApiPorts,
+): Promise<unknown> {
+  const asked = (await route.asked?.(call)) ?? {};
+  await ports.recordRead(call.actor, route.action, route.object(call.id), asked);
+  return route.handle(call);
+}
+
+/** What is done has its record in its own transaction; what is not done has one of its own. */
+async function act(route: AdminRoute, call: AdminCall, ports: AdminApiPorts): Promise<unknown> {
+  try {
+    await assertNotHeld(ports);
+    return await route.handle(call);
+  } catch (error) {
+    const code = error instanceof AdminFault ? error.code : "internal";
+    // Refused it is either way: a log that does not take this record is why most of them are refused.
+    await ports.recordRefusal(call.actor, { action: route.action, id: call.id, code }).catch(ports.fault);
+    throw error;
+  }
 }
 
 function pathId(route: AdminRoute, context: Context): string {
@@ -86,8 +117,7 @@ async function assertNotHeld(ports: AdminApiPorts): Promise<void> {
   );
 }
 
-async function parseBody<T>(request: Request, schema: z.ZodType<T>): Promise<T> {
-  const text = await readText(request);
+function parseBody<T>(text: string, schema: z.ZodType<T>): T {
   let value: unknown;
   try {
     value = JSON.parse(text === "" ? "{}" : text);

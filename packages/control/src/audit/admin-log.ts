@@ -9,6 +9,7 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import type { ControlCommands } from "../commands.ts";
+import { type AuditAction, undeclared } from "./audit-actions.ts";
 import type { Pseudonyms } from "./pseudonyms.ts";
 
 export interface AdminLogOptions {
@@ -72,16 +73,16 @@ export class AdminLog {
     return this.#queued;
   }
 
-  /** Records a read (or another act without a state change), durable when it resolves. */
+  /** Records a read (or another act without a state change), durable when it resolves. `environment`: absent is the operators'. */
   async record(act: {
-    readonly environment: string;
+    readonly environment?: string;
     readonly actor: string;
-    readonly action: string;
+    readonly action: AuditAction;
     readonly object: string;
     readonly facts?: AuditRow["facts"];
   }): Promise<void> {
     const { nextId, clock, tenant } = this.#options;
-    await this.#append({ id: nextId(), at: clock.now(), tenant, facts: {}, ...act });
+    await this.#append({ environment: "sallyport", id: nextId(), at: clock.now(), tenant, facts: {}, ...act });
   }
 
   /** Why administrative acts must wait, or null. */
@@ -122,7 +123,11 @@ export class AdminLog {
   }
 
   async #append(row: AuditRow): Promise<void> {
-    const { tenant, region, node, log, pseudonyms } = this.#options;
+    const { tenant, region, node, log, pseudonyms, fault } = this.#options;
+    // It is recorded all the same: a record is never lost over its words.
+    const stray = undeclared(row);
+    if (stray.length > 0)
+      fault(new Error(`a record of ${row.action} says what its page does not: ${stray.join(", ")}`));
     const reference = this.#seal(row);
     const leaf: Leaf = {
       t: "admin",

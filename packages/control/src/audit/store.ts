@@ -1,7 +1,9 @@
 // Promises that control keeps the newest checkpoint of every node's log, so that a log rewritten on its node is caught against this copy.
 // Trusts judge-checkpoint.ts, which has proven the origin and the signature. Specified in docs/audit.md "Checkpoints kept elsewhere".
+import { hash } from "node:crypto";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
-import type { Command, CommandTable, Statement } from "@sallyport/kernel/store/port.ts";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
+import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote } from "@sallyport/protocol/audit/note.ts";
 
@@ -51,6 +53,8 @@ export interface RefusedCheckpoint extends KeptCheckpoint {
 }
 
 export interface JudgedCheckpoint {
+  readonly tenant: string;
+  readonly environment: string;
   readonly node: string;
   readonly origin: string;
   /** Signed by `logKey` for this origin: judge-checkpoint.ts has verified it. */
@@ -59,17 +63,25 @@ export interface JudgedCheckpoint {
   readonly logKey: string;
 }
 
+type RefusedNote = Omit<KeptCheckpoint, "at"> & { readonly tenant: string; readonly environment: string };
+
 /** The first evidence of each kind stays: what follows cannot push it out, and a node fills no table. */
-function refusal(
+function* refuse(
   code: CheckpointRefusalCode,
-  { node, origin, note }: Omit<KeptCheckpoint, "at">,
-  now: number,
-): Statement {
-  return {
+  { node, origin, note, tenant, environment }: RefusedNote,
+  context: CommandContext,
+): Generator<Statement, void, readonly Row[]> {
+  const first = yield {
     sql: `INSERT INTO audit_checkpoint_refused (node, code, origin, note, at) VALUES (?, ?, ?, ?, ?)
-      ON CONFLICT (node, code) DO NOTHING`,
-    params: [node, code, origin, note, now],
+      ON CONFLICT (node, code) DO NOTHING RETURNING node`,
+    params: [node, code, origin, note, context.now],
   };
+  if (first.length === 0) return;
+  yield actStatement(context, {
+    ...{ tenant, environment, actor: `gateway:${node}`, action: "checkpoint.refuse", object: `gateway/${node}` },
+    // The note is kept beside the node's name; a digest says that it was this one.
+    facts: { code, origin: hash("sha256", origin, "hex"), note: hash("sha256", note, "hex") },
+  });
 }
 
 /**
@@ -77,8 +89,9 @@ function refusal(
  * checkpoint. What takes history back is not kept in place of what is here, but beside it.
  */
 const keepCheckpoint: Command<JudgedCheckpoint, CheckpointRefusalCode | null> = {
-  audit: { bookkeeping: "a copy of what the node's own log says" },
-  *body(judged, { now }) {
+  audit: { bookkeeping: "a copy of what the node's own log says", acts: ["checkpoint.refuse"] },
+  *body(judged, context) {
+    const { now } = context;
     const { node, origin, note, logKey } = judged;
     yield {
       sql: "INSERT INTO audit_log_key (node, log_key, at) VALUES (?, ?, ?) ON CONFLICT (node) DO NOTHING",
@@ -99,7 +112,7 @@ const keepCheckpoint: Command<JudgedCheckpoint, CheckpointRefusalCode | null> = 
             : null
           : decideSuccessor(String(kept["note"]), note);
     if (code !== null) {
-      yield refusal(code, judged, now);
+      yield* refuse(code, judged, context);
       return code;
     }
     // Only its own node's checkpoints get here: a row of another node under this origin was never that node's to write.
@@ -126,10 +139,10 @@ export function decideSuccessor(kept: string, next: string): "rolled-back" | "fo
 const checkpointOf = (note: string) => parseCheckpointBody(parseNote(note)?.text ?? "");
 
 /** Keeps what was refused before it came to `keepCheckpoint`. */
-const refuseCheckpoint: Command<Omit<RefusedCheckpoint, "at">, null> = {
-  audit: { bookkeeping: "evidence against a node, once of each kind" },
-  *body(refused, { now }) {
-    yield refusal(refused.code, refused, now);
+const refuseCheckpoint: Command<RefusedNote & Pick<RefusedCheckpoint, "code">, null> = {
+  audit: "checkpoint.refuse",
+  *body(refused, context) {
+    yield* refuse(refused.code, refused, context);
     return null;
   },
 };

@@ -54,6 +54,7 @@ async function refusedEverywhere(client: TestCertificate | undefined): Promise<v
     });
     assert.equal(answer.status, 403, `${method} ${path}`);
     assert.equal(codeOf(answer), "not-a-node");
+    assert.equal(channel.refusals.at(-1), "not-a-node 127.0.0.1", "on record before the answer");
   }
 }
 
@@ -304,6 +305,7 @@ test(
     for (const [i, why] of Object.keys(refused).entries()) assert.deepEqual(answers[i], answers[0], why);
     assert.equal(answers[0]?.status, 403);
     assert.equal(codeOf(answers[0] ?? { body: "{}" }), "join-refused");
+    assert.equal(channel.refusals.at(-1), "join-refused 127.0.0.1", "on record before the answer");
     assert.equal(channel.registry.nodes.size, nodes, "no node was made");
   },
 );

@@ -32,6 +32,8 @@ export interface ChannelPorts {
   /** A key that tokens of the node's environment are encrypted to, sealed to the node, by its thumbprint; null: there is none. */
   tokenKey(address: NodeAddress, kid: string): Promise<string | null>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
+  /** Resolves when a refusal is on record (or counted); `address`: the network it came from. */
+  refused(code: "join-refused" | "not-a-node", address: string): Promise<void>;
   epoch(): number;
   now(): number;
   fault(error: unknown): void;
@@ -153,7 +155,10 @@ export class ChannelListener {
     const route = `${request.method} ${path}`;
     if (route === "POST /join/v1") return this.#join(request, response);
     const proven = await this.#node(request);
-    if (proven === null) return refuse(response, 403, "not-a-node", "This is not the certificate of an active gateway");
+    if (proven === null) {
+      await this.#ports.refused("not-a-node", request.socket.remoteAddress ?? "");
+      return refuse(response, 403, "not-a-node", "This is not the certificate of an active gateway");
+    }
     const { address } = proven;
     if (route === "GET /channel/v1/down") return this.#down(proven, new URLSearchParams(query), response);
     if (route === "POST /channel/v1/up") return this.#up(address, request, response);
@@ -195,8 +200,9 @@ export class ChannelListener {
     this.#joins += 1;
     try {
       const answer = parsed === null ? null : await this.#ports.join(parsed);
-      if (answer === null) refuse(response, 403, "join-refused", joinRefusal);
-      else json(response, answer);
+      if (answer !== null) return json(response, answer);
+      await this.#ports.refused("join-refused", request.socket.remoteAddress ?? "");
+      refuse(response, 403, "join-refused", joinRefusal);
     } finally {
       this.#joins -= 1;
     }

@@ -13,6 +13,7 @@ import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { printVerifierKey, signNote } from "@sallyport/protocol/audit/note.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText } from "@sallyport/protocol/token/hop-token.ts";
+import type { AdminLog } from "../audit/admin-log.ts";
 import { originsPerNodeMax } from "../audit/store.ts";
 import type { ControlCommands } from "../commands.ts";
 import { EnvironmentIdentity } from "../identity/environment-identity.ts";
@@ -48,18 +49,22 @@ function testLog(node: string) {
 
 forEachDialect((_dialect, open) => {
   let store: Store<ControlCommands>;
+  let recorded: Parameters<AdminLog["record"]>[0][];
+  let recordFault: Error | null;
   let identity: EnvironmentIdentity;
   let service: ChannelService;
   before(async () => {
     store = await open<ControlCommands>({ commands });
+    const sealKey = Buffer.from(createRecipientKeyPair(random).publicKey).toString("base64url");
     for (const { environment, group, node } of [eu, us]) {
       const region = group.slice(-2);
       await store.run("ensureGroup", { tenant: "main", id: group, environment, region, actor: "operator:ana" });
       const secretHash = Buffer.from(sha256(Buffer.from(node))).toString("hex");
       const token = { tenant: "main", group, secretHash, lifetimeMs: 60_000, actor: "operator:ana" };
       await store.run("createJoinToken", token);
-      await store.run("useJoinToken", { secretHash, node, spki: "c3BraQ", sealKey: "c2VhbA" });
+      await store.run("useJoinToken", { secretHash, node, spki: "c3BraQ", sealKey });
     }
+    [recorded, recordFault] = [[], null];
     const pseudonyms = { key: async () => ({ epoch: "2026", key: new Uint8Array(32) }), now: () => null };
     identity = await EnvironmentIdentity.open({
       compiler: createSliceCompiler(),
@@ -113,6 +118,13 @@ forEachDialect((_dialect, open) => {
       identity: () => identity,
       environment: () => ({ config: { listeners } }) as unknown as EnvironmentInForce,
       epoch: () => 1,
+      ...{ pseudonyms, recipient: { publicKey: createRecipientKeyPair(random).publicKey, id: "control" } },
+      adminLog: {
+        record: async (act: Parameters<AdminLog["record"]>[0]) => {
+          if (recordFault !== null) throw recordFault;
+          recorded.push(act);
+        },
+      },
       clock,
       random,
       fault: () => undefined,
@@ -145,8 +157,37 @@ forEachDialect((_dialect, open) => {
     const spki = spkiOf(key);
     const { listenerCertificate } = await service.ports();
     const answer = await listenerCertificate(us, { spki, proof: proofOf(key, `sallyport-listener/v1\n${spki}`) });
-    const names = new X509Certificate(answer?.certificate ?? "").subjectAltName;
-    assert.equal(names, "DNS:us.gateway.test, DNS:any.gateway.test");
+    const certificate = new X509Certificate(answer?.certificate ?? "");
+    assert.equal(certificate.subjectAltName, "DNS:us.gateway.test, DNS:any.gateway.test");
+    const [{ environment, actor, action, facts } = assert.fail("it is on record")] = recorded;
+    assert.deepEqual(
+      [environment, actor, action, facts?.["names"]],
+      ["production", `gateway:${us.node}`, "gateway.listener", "us.gateway.test any.gateway.test"],
+    );
+  });
+
+  test("attack: a log that takes no records: no certificate, no key to decrypt with and no log keys leave, and the node is told everything else", async () => {
+    const key = testKey();
+    const spki = spkiOf(key);
+    const { kid } = await identity.forms.keys.current();
+    [recorded, recordFault] = [[], new Error("log-closed")];
+    const { listenerCertificate, tokenKey, opening } = await service.ports();
+    const wanted = { spki, proof: proofOf(key, `sallyport-listener/v1\n${spki}`) };
+    await assert.rejects(listenerCertificate(us, wanted), /log-closed/);
+    await assert.rejects(tokenKey(us, kid), /log-closed/);
+    const told = (await opening(us, { keySeq: 0, revocationSeq: 0 })).map(({ t }) => t);
+    assert.ok(told.includes("keys") && told.includes("revocations") && !told.includes("log-keys"), told.join());
+    assert.deepEqual(recorded, []);
+    recordFault = null;
+    await tokenKey(us, kid);
+    await opening(us, { keySeq: 0, revocationSeq: 0 });
+    assert.deepEqual(
+      recorded.map(({ action, object }) => [action, object]),
+      [
+        ["encryption-key.release", `encryption-key/${kid}`],
+        ["gateway.log-keys", `gateway/${us.node}`],
+      ],
+    );
   });
 
   const kept = async (node: string) =>
@@ -174,6 +215,17 @@ forEachDialect((_dialect, open) => {
         ["key-changed", "2000"],
         ["rolled-back", "10"],
       ],
+    );
+    const { rows } = await store.run("claimOutbox", { node: "control", limit: 1_000, leaseMs: 1 });
+    const acts = rows.filter(({ action }) => action === "checkpoint.refuse");
+    assert.deepEqual(
+      acts.map(({ actor, object, facts }) => [actor, object, facts["code"]]),
+      ["rolled-back", "forked", "key-changed", "bad-signature"].map((code) => [
+        `gateway:${eu.node}`,
+        `gateway/${eu.node}`,
+        code,
+      ]),
+      "each kind once",
     );
   });
 

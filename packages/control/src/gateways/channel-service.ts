@@ -10,10 +10,12 @@ import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText, signHopKey } from "@sallyport/protocol/token/hop-token.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
+import type { AdminLog } from "../audit/admin-log.ts";
 import { judgeCheckpoint, type SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
+import type { IssuanceRecorder } from "../identity/issuance-record.ts";
 import { type Authorities, namesOf } from "../pki/authorities.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import type { RegisteredNode } from "../registry/gateway-commands.ts";
@@ -34,6 +36,10 @@ export interface ChannelServiceOptions {
   readonly store: Pick<Store<ControlCommands>, "run">;
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
+  /** What leaves for a node is on record first. */
+  readonly adminLog: Pick<AdminLog, "record">;
+  /** Refusals of strangers and of nodes that are none any more: the first few of each network are leaves, the rest is counted. */
+  readonly refusals: Pick<IssuanceRecorder, "refused">;
   /** Control's X25519 public key (raw) and its id: decision inputs are sealed to it. */
   readonly recipient: { readonly publicKey: Uint8Array; readonly id: string };
   readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
@@ -52,6 +58,8 @@ const seenMax = 20_000;
 /** Certificates of hop keys live a day and are sent again with every connection and every quarter of that. */
 export const hopCertificateMs = 24 * 3600_000;
 
+/** Facts of a record are bounded. */
+const namesLengthMax = 1_000;
 const loopbackHosts = ["localhost", "127.0.0.1", "::1"];
 
 export class ChannelService {
@@ -67,7 +75,7 @@ export class ChannelService {
   }
 
   async ports(): Promise<ChannelPorts> {
-    const { store, clock, epoch, fault } = this.#options;
+    const { store, clock, epoch, fault, refusals } = this.#options;
     const joining = await this.#joiningPorts();
     return {
       join: (request) => join(request, joining),
@@ -82,6 +90,7 @@ export class ChannelService {
         (await this.#options.identity(environment)?.forms.handles.open(digest)) ?? null,
       tokenKey: (address, kid) => this.#tokenKey(address, kid),
       receive: (address, message) => this.receive(address, message),
+      refused: async (code, address) => void (await refusals.refused({ client: null, code, address })),
       epoch,
       now: () => clock.now(),
       fault,
@@ -125,6 +134,8 @@ export class ChannelService {
     const notAfterMs = clock.now() + nodeCertificateMs;
     return listenerCertificate(address, request, async (publicKey) => {
       const leaf = authorities.certify(ca, publicKey, { names: namesOf(hosts), usage: "server", notAfterMs });
+      const facts = { names: hosts.join(" ").slice(0, namesLengthMax), thumbprint: leaf.x5t, notAfter: notAfterMs };
+      await this.#record(address, { action: "gateway.listener", object: `gateway/${address.node}`, facts });
       return { certificate: leaf.pem, authority: ca.certificatePem };
     });
   }
@@ -148,7 +159,7 @@ export class ChannelService {
     const { store } = this.#options;
     const identity = this.#options.identity(address.environment);
     await store.run("touchNode", { node: address.node });
-    const messages: DownMessage[] = [await this.#logKeys(address)];
+    const messages = await this.#logKeys(address);
     if (identity === null) return messages;
     messages.push(identity.keysMessage(), await identity.revocationsSince(held.revocationSeq));
     const hop = await this.#hopCertificate(address, identity);
@@ -165,10 +176,27 @@ export class ChannelService {
     return node;
   }
 
-  async #logKeys(address: NodeAddress): Promise<DownMessage> {
-    const { pseudonyms, recipient, random, clock } = this.#options;
+  async #record(
+    { environment, node }: NodeAddress,
+    act: Pick<Parameters<AdminLog["record"]>[0], "action" | "object" | "facts">,
+  ): Promise<void> {
+    await this.#options.adminLog.record({ environment, actor: `gateway:${node}`, ...act });
+  }
+
+  /** Empty where the record of it cannot be written: a node that has log keys goes on with those, one that has none waits. */
+  async #logKeys(address: NodeAddress): Promise<DownMessage[]> {
+    const { pseudonyms, recipient, random, clock, fault } = this.#options;
     const node = await this.#registered(address);
     const { epoch, key } = await pseudonyms.key(address.environment);
+    const act = { action: "gateway.log-keys", object: `gateway/${address.node}`, facts: { epoch } } as const;
+    const isRecorded = await this.#record(address, act).then(
+      () => true,
+      (error: unknown) => {
+        fault(error);
+        return false;
+      },
+    );
+    if (!isRecorded) return [];
     const sealer = createRecipientSealer({ recipient: Buffer.from(node.sealKey, "base64url"), random, clock });
     const context = {
       tenant: address.tenant,
@@ -179,15 +207,13 @@ export class ChannelService {
     };
     const sealed = sealer.seal(context, key);
     sealer.forget();
-    return {
-      t: "log-keys",
-      keys: {
-        epoch,
-        pseudonymKeySealed: Buffer.from(sealed).toString("base64url"),
-        referenceRecipient: Buffer.from(recipient.publicKey).toString("base64url"),
-        referenceKeyId: recipient.id,
-      },
+    const keys = {
+      epoch,
+      pseudonymKeySealed: Buffer.from(sealed).toString("base64url"),
+      referenceRecipient: Buffer.from(recipient.publicKey).toString("base64url"),
+      referenceKeyId: recipient.id,
     };
+    return [{ t: "log-keys", keys }];
   }
 
   /** A decryption key of the node's environment, sealed to that node as its log keys are. */
@@ -195,6 +221,8 @@ export class ChannelService {
     const { random, clock, identity } = this.#options;
     const key = (await identity(address.environment)?.forms.keys.privateKey(kid)) ?? null;
     if (key === null) return null;
+    const facts = { node: address.node };
+    await this.#record(address, { action: "encryption-key.release", object: `encryption-key/${kid}`, facts });
     const recipient = Buffer.from((await this.#registered(address)).sealKey, "base64url");
     const sealer = createRecipientSealer({ recipient, random, clock });
     const { tenant, environment, node } = address;
@@ -221,15 +249,15 @@ export class ChannelService {
     await this.sendHopCertificate(address);
   }
 
-  async #keepCheckpoint({ node, ...at }: NodeAddress, { origin, note, key }: SentCheckpoint): Promise<void> {
+  async #keepCheckpoint(address: NodeAddress, { origin, note, key }: SentCheckpoint): Promise<void> {
     const { store, fault } = this.#options;
-    const judged = judgeCheckpoint({ node, ...at }, { origin, note, key });
+    const { tenant, environment, node } = address;
+    const sent = { tenant, environment, node, origin, note };
+    const judged = judgeCheckpoint(address, { origin, note, key });
     const code =
-      judged.kind === "refused"
-        ? judged.code
-        : await store.run("keepCheckpoint", { node, origin, note, logKey: judged.logKey });
+      judged.kind === "refused" ? judged.code : await store.run("keepCheckpoint", { ...sent, logKey: judged.logKey });
     if (code === null) return;
-    if (judged.kind === "refused") await store.run("refuseCheckpoint", { node, origin, note, code });
+    if (judged.kind === "refused") await store.run("refuseCheckpoint", { ...sent, code });
     fault(new Error(`a checkpoint of ${node} was refused: ${code}`));
   }
 

@@ -124,6 +124,8 @@ export class TestRegistry {
 export const production = { tenant: "main", environment: "production", group: "production-eu" } as const;
 
 export interface TestChannel {
+  /** Code and address of what was refused and recorded. */
+  readonly refusals: readonly string[];
   readonly hub: Hub;
   readonly registry: TestRegistry;
   readonly ca: LocalCa;
@@ -160,6 +162,7 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
   const hub = new Hub();
   const received: TestChannel["received"] = [];
   const faults: unknown[] = [];
+  const refusals: string[] = [];
   const joining = registry.joining(ca, now);
   const listenerCa = testAuthority("workloads");
   const listener = new ChannelListener(
@@ -189,6 +192,7 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
         const own = address.group === production.group ? blobOfProduction : blobOfStaging;
         return id === own ? Buffer.from(`blob of ${address.group}`) : null;
       },
+      refused: async (code, from) => void refusals.push(`${code} ${from}`),
       receive: async (from, message) => {
         received.push({ from, message });
       },
@@ -214,6 +218,7 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
     url: `https://127.0.0.1:${port}`,
     received,
     faults,
+    refusals,
     addNode: (node, group = production.group) => {
       const address = { ...production, group, node };
       const certificate = testCertificate(ca, { uri: `sallyport://main/production/${group}/${node}` });

@@ -30,14 +30,18 @@ export interface IssuedFacts extends TokenFacts {
   readonly tokenId: string;
   /** Milliseconds since the epoch. */
   readonly expiresAt: number;
+  /** For operators only: sealed beside the leaf. */
+  readonly sealed?: Readonly<Record<string, unknown>>;
 }
 
 export interface RefusedFacts {
   /** Only when the client was authenticated: an unproven client_id is text chosen by a stranger. */
   readonly client: string | null;
   readonly code: string;
-  /** Source address; enters a leaf only as the pseudonym of its prefix. */
+  /** Source address; for operators only, sealed beside the leaf. A counted leaf has the pseudonym of its prefix. */
   readonly address: string;
+  /** Whose log-in it was, where somebody of that name is there; sealed too. */
+  readonly user?: string;
   /** Absent: refused before it was known. */
   readonly grantType?: GrantWord;
   /** Of a token that the policies refused; `inputs` is for operators only and is sealed. */
@@ -108,24 +112,29 @@ class LogRecorder implements IssuanceRecorder {
 
   async issued(facts: IssuedFacts): Promise<void> {
     const { pseudonym } = this.#options;
-    await this.#append({
+    const id = this.#options.nextId();
+    const reference = facts.sealed === undefined ? undefined : this.#seal(id, facts.sealed);
+    const leaf: Leaf = {
       t: "issuance",
       ...this.#common(),
-      id: this.#options.nextId(),
+      id,
       client: pseudonym("client", facts.client),
       verdict: "allow",
       code: null,
       token: pseudonym("token", facts.tokenId),
       expiresAt: facts.expiresAt,
-      inputs: null,
+      inputs: reference === undefined ? null : hash("sha256", reference, "hex"),
       ...this.#about(facts),
-    });
+    };
+    await this.#append(leaf, reference);
   }
 
   async refused(facts: RefusedFacts): Promise<string | null> {
     if (facts.client === null && !this.#deservesLeaf(facts)) return null;
     const id = this.#options.nextId();
-    const reference = this.#sealed(id, facts);
+    const { code, address, user, token } = facts;
+    const known = { ...(address === "" ? {} : { address }), ...(user === undefined ? {} : { user }), ...token?.inputs };
+    const reference = Object.keys(known).length === 0 ? undefined : this.#seal(id, { id, code, ...known });
     const leaf: Leaf = {
       t: "issuance",
       ...this.#common(),
@@ -144,10 +153,9 @@ class LogRecorder implements IssuanceRecorder {
     return id;
   }
 
-  #sealed(id: string, { code, token }: RefusedFacts): Uint8Array | undefined {
-    if (token === undefined) return undefined;
+  #seal(id: string, facts: Readonly<Record<string, unknown>>): Uint8Array {
     const { tenant, environment } = this.#options;
-    const text = JSON.stringify({ id, code, ...token.inputs });
+    const text = JSON.stringify(facts);
     // A copy: the log hands its bytes to a thread, and the sealer's lie in a block that it uses again.
     return Uint8Array.from(this.#sealer.seal(referenceContext({ tenant, environment, id }), Buffer.from(text)));
   }

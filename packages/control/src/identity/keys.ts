@@ -96,14 +96,15 @@ class StoredKeyRing implements KeyRing {
   }
 
   rotate(actor: string): Promise<RingOutcome> {
-    return this.#run({ kind: "rotate" }, { actor });
+    return this.#run({ kind: "rotate" }, { actor, action: "key.rotate" });
   }
 
   kill(kid: string, actor: string, reason?: string): Promise<RingOutcome> {
-    return this.#run({ kind: "kill", kid }, { actor, ...(reason === undefined ? {} : { reason }) });
+    const by = { actor, action: "key.kill" } as const;
+    return this.#run({ kind: "kill", kid }, reason === undefined ? by : { ...by, reason });
   }
 
-  async #run(event: RingEvent, by: Pick<RingWrite, "actor" | "reason">): Promise<RingOutcome> {
+  async #run(event: RingEvent, by: Pick<RingWrite, "actor" | "action" | "reason">): Promise<RingOutcome> {
     const { clock, acknowledgedKeySeq, rotateEveryMs, store } = this.#options;
     const alg = this.#options.alg();
     const legacy = this.#options.legacy?.() ?? [];
@@ -146,7 +147,7 @@ class StoredKeyRing implements KeyRing {
   async #writeOf(
     plan: Extract<RingPlan, { kind: "plan" }>,
     expectedSeq: number,
-    by: Pick<RingWrite, "actor" | "reason"> & { readonly now: number },
+    by: Pick<RingWrite, "actor" | "action" | "reason"> & { readonly now: number },
   ): Promise<RingWrite> {
     const { tenant, environment } = this.#options;
     const write = {

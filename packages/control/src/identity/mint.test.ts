@@ -110,6 +110,7 @@ test("an operator token is for the listener that issued it, bound, and at most f
     kid: "k".repeat(43),
     jkt,
     lifetimeSeconds: 300,
+    address: "192.0.2.1",
   };
   assert.equal((await mintOperator(good, signer, ports)).claims.aud, "https://admin.example");
   for (const bug of [{ lifetimeSeconds: 301 }, { jkt: "" }, { issuer }, { audience: `${issuer}/systems/billing` }]) {

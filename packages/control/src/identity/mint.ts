@@ -244,6 +244,8 @@ export interface OperatorDecision {
   /** Thumbprint of the DPoP key: an operator's token is always bound. */
   readonly jkt: string;
   readonly lifetimeSeconds: number;
+  /** Where the request came from. */
+  readonly address: string;
 }
 
 /** Signs one operator token and resolves once its issuance is durable. Bugs and log failures throw as in `mint`. */
@@ -287,6 +289,8 @@ export async function mintOperator(
     grants: [],
     operations: null,
     policies: [],
+    // With which of their keys, and for whose proofs: a stolen key is told from the others by it.
+    sealed: { operator: decision.operator, kid: decision.kid, jkt: decision.jkt, address: decision.address },
   });
   return { token, claims };
 }

@@ -5,7 +5,7 @@ import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { parsePublicJwk } from "@sallyport/protocol/token/jwk.ts";
 import type { Foundations } from "../foundations.ts";
 import type { OperatorConfig } from "../registry/config/estate.ts";
-import { createIssuanceRecorder } from "./issuance-record.ts";
+import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
 import {
@@ -33,6 +33,8 @@ export interface OperatorsOptions {
   readonly rotateEveryMs: number;
   /** Request header in which the admin listener puts the source address. */
   readonly peerAddressHeader: string;
+  /** Of the operators' environment: `openOperatorRecorder`. */
+  readonly record: IssuanceRecorder;
 }
 
 export interface Operators {
@@ -46,23 +48,24 @@ export interface Operators {
   flush(): Promise<void>;
 }
 
-export async function openOperators(options: OperatorsOptions): Promise<Operators> {
-  const { tenant, region, foundations, adminUrl, clock, random, crypto } = options;
-  const { store, log, pseudonyms, node, nextId } = foundations;
+/** Records what operators are given and refused, and strangers at the doors that are nobody's environment. */
+export async function openOperatorRecorder({
+  foundations,
+  ...options
+}: Pick<OperatorsOptions, "tenant" | "region" | "clock" | "random" | "foundations">): Promise<IssuanceRecorder> {
+  const { log, pseudonyms, node, nextId, opener } = foundations;
   await pseudonyms.key(operatorEnvironment);
-  const ring = await openOperatorRing(options);
-  const record = createIssuanceRecorder({
-    tenant,
-    environment: operatorEnvironment,
-    region,
-    node,
-    clock,
-    random,
-    recipient: foundations.opener.publicKey,
-    log,
+  return createIssuanceRecorder({
+    ...options,
+    ...{ environment: operatorEnvironment, node, log, nextId, recipient: opener.publicKey },
     pseudonym: (domain, value) => pseudonyms.now(operatorEnvironment, domain, value),
-    nextId,
   });
+}
+
+export async function openOperators(options: OperatorsOptions): Promise<Operators> {
+  const { tenant, foundations, adminUrl, clock, random, crypto, record } = options;
+  const { store } = foundations;
+  const ring = await openOperatorRing(options);
   /** By estate: bounded by the estates that are applied. */
   const declared = new Map<string, readonly StoredOperator[]>();
   const issuer = createOperatorIssuer({

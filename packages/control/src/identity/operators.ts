@@ -146,6 +146,7 @@ async function issueOperatorToken(
     kid: operator.kid,
     jkt: verified.jkt,
     lifetimeSeconds: machineLifetimeSecondsMax,
+    address: request.address,
   };
   const minted = await mintOperator(decision, signer, options);
   return {

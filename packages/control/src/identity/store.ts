@@ -57,6 +57,8 @@ export interface RingWrite extends Place {
   /** Sequence the plan was made on; any other and nothing is written. */
   readonly expectedSeq: number;
   readonly actor: string;
+  /** What an operator ordered; absent: the clock did. */
+  readonly action?: "key.rotate" | "key.kill";
   /** Why an operator wanted it. */
   readonly reason?: string;
   readonly created: readonly Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed">[];
@@ -99,12 +101,14 @@ const readKeyRing: Command<Place, StoredRing> = {
   },
 };
 
+const ringActions = ["identity.ring", "key.rotate", "key.kill"] as const;
+
 /** Writes one plan of decide-ring.ts; `conflict` when another node wrote first. Every write raises the sequence by one. */
 const writeKeyRing: Command<
   RingWrite,
   { readonly kind: "written"; readonly seq: number } | { readonly kind: "conflict" }
 > = {
-  audit: "identity.ring",
+  audit: ringActions,
   *body(write, context) {
     const { tenant, environment, expectedSeq } = write;
     // A ring that begins after a restore begins above its epoch: a gateway may hold a later one of the same environment from before.
@@ -145,7 +149,7 @@ const writeKeyRing: Command<
       tenant,
       environment,
       actor: write.actor,
-      action: "identity.ring",
+      action: write.action ?? "identity.ring",
       object: `ring/${tenant}/${environment}`,
       facts,
     });
@@ -313,7 +317,7 @@ function operatorAudit(
 
 /** Records a revocation whose cause is the operator's order itself. */
 const revoke: Command<RevocationOrder & { readonly actor: string; readonly reason?: string }, Revocation> = {
-  audit: "identity.revoke",
+  audit: "revocation.create",
   *body({ actor, reason = "", ...order }, context) {
     // A revocation is forgotten when the last token it could concern has ended; refresh tokens live longer, so their grants end here.
     if (order.kind === "grant" || order.kind === "session" || order.kind === "subject")
@@ -324,7 +328,7 @@ const revoke: Command<RevocationOrder & { readonly actor: string; readonly reaso
       tenant,
       environment,
       actor,
-      action: "identity.revoke",
+      action: "revocation.create",
       object: `revocation/${entry.seq}`,
       facts: { kind: entry.kind, value: entry.value, until: entry.until, reason },
     });

@@ -1,6 +1,7 @@
 // Promises that an apply is one transaction that touches only what its manager owns, and that what needs approval waits for somebody else's.
 // Trusts its caller to have read the estate (registry/config). Decisions: decide-apply.ts. Specified in docs/registry.md, "Apply".
 import { strict as assert } from "node:assert";
+import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { estateApplied } from "../backup/held.ts";
 import {
@@ -70,7 +71,8 @@ const applyObjects: Command<ApplyRequest, ApplyOutcome> = {
     const plan = decideApply({ managedBy, held: rows.map(heldObjectOf), wanted: objects, approval });
     if (plan.kind === "conflict") return plan;
     for (const step of plan.steps) yield* applyStep(step, request, context);
-    yield* tighten(request, rules, context);
+    const tightened = yield* tighten(request, rules, context);
+    if (plan.steps.length + tightened === 0) yield unchangedRecord(request, context);
     const named = (...steps: ApplyStep["step"][]) =>
       plan.steps.filter(({ step }) => steps.includes(step)).map(({ object }) => objectKey(object));
     const created = named("create");
@@ -104,11 +106,23 @@ function* tighten(
   request: ApplyRequest,
   rules: ReadonlyMap<string, Approval>,
   context: CommandContext,
-): Generator<Statement, void, readonly Row[]> {
+): Generator<Statement, number, readonly Row[]> {
+  let count = 0;
   for (const [environment, rule] of Object.entries(request.approvals)) {
     if (rules.get(environment) === rule || rules.get(environment) === "operator") continue;
     yield* writeRule({ ...request, environment, rule, action: "estate.apply" }, context);
+    count += 1;
   }
+  return count;
+}
+
+/** An apply that found everything as it wanted it: somebody ordered it all the same. */
+function unchangedRecord({ tenant, managedBy, actor, objects }: ApplyRequest, context: CommandContext): Statement {
+  return actStatement(context, {
+    ...{ tenant, environment: "sallyport", actor, action: "estate.apply" },
+    object: `estate/${managedBy.replace(/^config:/, "")}`,
+    facts: { step: "unchanged", objects: objects.length },
+  });
 }
 
 interface RuleWrite {

@@ -65,7 +65,7 @@ forEachDialect((_dialect, open) => {
     (await store.run("readRevocations", { tenant: "main", environment, from: 0 })).entries;
 
   describe("apply", () => {
-    test("a second apply of the same objects writes nothing at all", async () => {
+    test("a second apply of the same objects writes nothing but that it was ordered", async () => {
       const objects = [object("system/billing"), object("integration/a-to-b")];
       assert.deepEqual(applied(await store.run("applyObjects", request(objects))), {
         ...nothing,
@@ -75,7 +75,12 @@ forEachDialect((_dialect, open) => {
       const listed = await store.run("listObjects", { tenant: "main", environment: null, kind: null });
       now += 60_000;
       assert.deepEqual(applied(await store.run("applyObjects", request(objects))), nothing);
-      assert.equal((await store.run("outboxBacklog", null)).count, before.count);
+      assert.equal((await store.run("outboxBacklog", null)).count, before.count + 1);
+      const last = (await records()).at(-1);
+      assert.deepEqual(
+        [last?.action, last?.object, last?.facts],
+        ["estate.apply", "estate/acme", { step: "unchanged", objects: 2 }],
+      );
       assert.deepEqual(await store.run("listObjects", { tenant: "main", environment: null, kind: null }), listed);
     });
 
@@ -163,13 +168,14 @@ forEachDialect((_dialect, open) => {
       assert.equal(await stateOf("later"), "suspended");
     });
 
-    test("a suspension, its record and its revocation are one transaction; a second one writes nothing", async () => {
+    test("a suspension, its record and its revocation are one transaction; a second one writes that it was ordered", async () => {
       await store.run("applyObjects", request([object("integration/a-to-b")]));
       const before = (await records()).length;
       await suspend("a-to-b");
       assert.deepEqual(await suspend("a-to-b"), { kind: "done", state: "suspended", changed: false });
-      const [record, ...others] = (await records()).slice(before);
+      const [record, again, ...others] = (await records()).slice(before);
       assert.deepEqual(others, []);
+      assert.deepEqual(again?.facts, { from: "suspended", to: "suspended", reason: "leak" });
       assert.equal(record?.action, "integration.suspend");
       assert.deepEqual(record?.facts, { from: "active", to: "suspended", reason: "leak" });
       assert.deepEqual(

@@ -50,7 +50,11 @@ function changeIntegration(event: StateEvent): Command<StateRequest, StateOutcom
       if (verdict.kind === "refused") return verdict;
       // What a restore suspended is not yet suspended by anybody: an operator who says it means it, also after the confirmation.
       const isDecided = !isHeldByRestore(row);
-      if (verdict.kind === "stays" && from !== null && isDecided) return { kind: "done", state: from, changed: false };
+      if (verdict.kind === "stays" && from !== null && isDecided) {
+        // It changes nothing, and was ordered all the same.
+        yield objectRecord(context, { ...name, actor, action, facts: { from, to: from, reason } });
+        return { kind: "done", state: from, changed: false };
+      }
       const unapproved =
         object !== undefined && object["pending"] === null && object["proposed_by"] !== null
           ? String(object["proposed_by"])

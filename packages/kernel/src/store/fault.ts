@@ -3,6 +3,7 @@
 
 export type StoreFaultCode =
   | "audit-missing"
+  | "audit-undeclared"
   | "bad-commands-module"
   | "bad-statement"
   | "bad-url"

@@ -23,11 +23,13 @@ export type CommandBody<In, Out> = (input: In, context: CommandContext) => Gener
 /** Rows that change without anybody having to answer for it (a lease, a last-seen time, a replay id): the reason stands in the table. */
 export interface Bookkeeping {
   readonly bookkeeping: string;
+  /** Actions that some runs record all the same; absent: none does. */
+  readonly acts?: readonly string[];
 }
 
 export interface Command<In, Out> {
-  /** The audit action every run that changes state records in `audit_outbox`; null only for reads, which run read-only. */
-  readonly audit: string | null | Bookkeeping;
+  /** The audit action (or one of those) that every run that changes state records in `audit_outbox`; null only for reads, which run read-only. */
+  readonly audit: string | readonly string[] | null | Bookkeeping;
   readonly body: CommandBody<In, Out>;
 }
 

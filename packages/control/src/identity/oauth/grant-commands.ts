@@ -176,7 +176,7 @@ export type Redeemed = "redeemed" | "reused" | "gone";
 
 /** Redeems a code, or a device code that was allowed. A second use ends the grant, so that what the first one got is dead (RFC 6749 §4.1.2); `gone`: expired, or the grant has ended. */
 const redeemCode: Command<Redemption, Redeemed> = {
-  audit: "grant.redeem",
+  audit: ["grant.redeem", "grant.end"],
   *body(input, context) {
     const { tenant, environment, kind, client, digest, refresh } = input;
     const { now } = context;
@@ -250,7 +250,7 @@ export type Rotated =
 
 /** Rotates a refresh token: of any number of runs one gets through; who comes second gets that one's answer, or ends the family. */
 const rotateRefresh: Command<Rotation, Rotated> = {
-  audit: "grant.refresh",
+  audit: ["grant.refresh", "grant.end"],
   *body(input, context) {
     const { tenant, environment, client, digest, next } = input;
     const { now } = context;

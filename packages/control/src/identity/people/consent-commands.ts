@@ -71,7 +71,7 @@ const withdrawConsent: Command<
   UserPlace & { readonly client: string; readonly actor: string; readonly reason?: string },
   boolean
 > = {
-  audit: "user.consent-withdraw",
+  audit: ["user.consent-withdraw", "grant.end"],
   *body(input, context) {
     const { tenant, environment, user, client, actor, reason } = input;
     const kept = yield {

@@ -20,7 +20,11 @@ export type LoginOutcome =
   /** The password was right; this user has a second factor. */
   | { readonly kind: "second-factor"; readonly user: string }
   /** `code` is for the record; the person is told the same thing each time. */
-  | { readonly kind: "refused"; readonly code: LoginRefusal }
+  | {
+      readonly kind: "refused";
+      readonly code: LoginRefusal /** Whose, for the record; absent: nobody's. */;
+      readonly user?: string;
+    }
   | { readonly kind: "wait"; readonly retryAfterMs: number };
 
 export type LoginRefusal = "login-password" | "login-code" | "login-passkey" | "login-disabled" | "login-way";
@@ -87,8 +91,8 @@ export async function loginWithPassword(
     return { kind: "wait", retryAfterMs: busyMs };
   }
   if (verdict.kind === "no-match" || user === null || user.password === null)
-    return { kind: "refused", code: "login-password" };
-  if (user.state !== "active") return { kind: "refused", code: "login-disabled" };
+    return { kind: "refused", code: "login-password", ...(user === null ? {} : { user: user.id }) };
+  if (user.state !== "active") return { kind: "refused", code: "login-disabled", user: user.id };
   await store.run("giveAttemptBack", { ...place, takes });
   if (verdict.rehash !== null)
     await store.run("rehashPassword", { ...place, user: user.id, from: user.password, to: verdict.rehash });
@@ -107,13 +111,13 @@ export async function loginWithCode(
   const waitMs = await store.run("takeAttempt", { tenant, environment, takes });
   if (waitMs !== null) return { kind: "wait", retryAfterMs: waitMs };
   const user = await store.run("readUser", place);
-  if (user?.state !== "active") return { kind: "refused", code: "login-code" };
+  if (user?.state !== "active") return { kind: "refused", code: "login-code", user: typed.user };
   const method = (await acceptsTotp(ports, user, typed.code))
     ? "totp"
     : (await acceptsRecovery(ports, user, typed.code))
       ? "recovery-code"
       : null;
-  if (method === null) return { kind: "refused", code: "login-code" };
+  if (method === null) return { kind: "refused", code: "login-code", user: typed.user };
   await store.run("giveAttemptBack", { tenant, environment, takes });
   return { kind: "proven", user: user.id, methods: ["password", method] };
 }
@@ -165,12 +169,12 @@ export async function loginWithPasskey(
     return refused;
   const passkey = await store.run("readPasskey", { ...place, id: response.id });
   if (passkey === null) return refused;
-  const verdict = await verifyPasskey(passkeys, challenge, { response, passkey });
-  if (verdict.kind === "refused") return refused;
   const { user, id } = passkey;
-  if (!(await store.run("usePasskey", { ...place, user, id, counter: verdict.counter }))) return refused;
+  const verdict = await verifyPasskey(passkeys, challenge, { response, passkey });
+  if (verdict.kind === "refused") return { ...refused, user };
+  if (!(await store.run("usePasskey", { ...place, user, id, counter: verdict.counter }))) return { ...refused, user };
   if ((await store.run("readUser", { ...place, user }))?.state !== "active")
-    return { kind: "refused", code: "login-disabled" };
+    return { kind: "refused", code: "login-disabled", user };
   await store.run("giveAttemptBack", { ...place, takes });
   return { kind: "proven", user, methods: [passkey.synced ? "passkey-synced" : "passkey-bound"] };
 }

@@ -96,7 +96,7 @@ export interface NewSession extends Place {
 
 /** Starts the session of a log-in; null when the user is not active (any more), or everything of theirs was revoked since they proved it. */
 const startSession: Command<NewSession, SessionFacts | null> = {
-  audit: "session.start",
+  audit: ["session.start", "session.end"],
   *body(input, context) {
     const { tenant, environment, sid, digest, user, acr, amr, device, browser } = input;
     const { now } = context;

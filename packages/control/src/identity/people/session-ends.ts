@@ -38,7 +38,10 @@ export function* endByDigest(place: Place, digest: string, context: CommandConte
     params: [context.now, place.tenant, place.environment, digest],
   };
   if (row === undefined) return;
-  yield* followEnd(place, { sid: String(row["sid"]), user: String(row["user_id"]) }, context);
+  const ended = { sid: String(row["sid"]), user: String(row["user_id"]) };
+  yield* followEnd(place, ended, context);
+  const facts = { why: "replaced" };
+  yield sessionAudit({ ...place, ...ended, actor: `user:${ended.user}`, action: "session.end", facts }, context);
 }
 
 /** Ends every session of a user inside another act; `keep`: but the one with this sid. */

@@ -170,9 +170,9 @@ forEachDialect((_dialect, open) => {
         notBefore: 0,
       } as const;
       await store.run("revoke", { ...order, until: Date.now() + 60_000, actor: "operator:ana" });
-      assert.deepEqual(await acts(), ["identity.revoke"]);
+      assert.deepEqual(await acts(), ["revocation.create"]);
       await on.estate.production.ring.rotate("operator:ana");
-      assert.deepEqual(await acts(), ["identity.ring"]);
+      assert.deepEqual(await acts(), ["key.rotate"]);
     });
 
     test("what operators read of a refusal is sealed to control and named by the leaf: the policy with file and line, and what it was asked", async () => {

@@ -1,6 +1,9 @@
 // Promises the admin routes about single tokens. Trusts serve-api.ts to have proven the operator. Specified in docs/admin-api.md.
+import { hash } from "node:crypto";
 import { z } from "zod";
 import { type AdminRoute, environment, ids, reason, word } from "../../admin/route.ts";
+
+const inspected = z.strictObject({ token: z.string().min(1).max(8_192) });
 
 export const tokenRoutes: readonly AdminRoute[] = [
   {
@@ -9,8 +12,9 @@ export const tokenRoutes: readonly AdminRoute[] = [
     action: "token.inspect",
     audit: "appended",
     object: () => "token",
-    handle: async (call) =>
-      call.actions.inspectToken((await call.body(z.strictObject({ token: z.string().min(1).max(8_192) }))).token),
+    // Which one it was can be told by whoever has it, and from nothing else.
+    asked: async (call) => ({ sha256: hash("sha256", (await call.body(inspected)).token, "hex") }),
+    handle: async (call) => call.actions.inspectToken((await call.body(inspected)).token),
   },
   {
     method: "POST",

@@ -153,6 +153,28 @@ const recordOther: Command<string, null> = {
   },
 };
 
+/** Its own word, and one that nobody was told of. */
+const recordBoth: Command<string, null> = {
+  audit: ["counter.reset", "counter.clear"],
+  *body(name, context) {
+    yield { sql: "INSERT INTO counter (name, value) VALUES (?, 1)", params: [name] };
+    yield record("counter.clear", `counter/${name}`, context);
+    if (name.startsWith("stray")) yield record("something.else", `counter/${name}`, context);
+    return null;
+  },
+};
+
+/** Bookkeeping that now and then finds something to say. */
+const sweepRecords: Command<string, null> = {
+  audit: { bookkeeping: "a sweep of the test", acts: ["counter.found"] },
+  *body(name, context) {
+    yield { sql: "INSERT INTO counter (name, value) VALUES (?, 1)", params: [name] };
+    if (name !== "quiet")
+      yield record(name === "stray" ? "something.else" : "counter.found", `counter/${name}`, context);
+    return null;
+  },
+};
+
 const recordOnly: Command<string, null> = {
   audit: "counter.refused",
   *body(name, context) {
@@ -207,6 +229,8 @@ export const commands = {
   forgetsRecord: change("counter.reset"),
   readThatWrites: change(null),
   recordOther,
+  recordBoth,
+  sweepRecords,
   recordOnly,
   unchanged,
   returnsFunction,

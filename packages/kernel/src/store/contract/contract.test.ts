@@ -236,6 +236,17 @@ forEachDialect((dialect, open) => {
       assert.equal((await store.run("outboxBacklog", null)).count, 0);
     });
 
+    test("attack: a record under a word the command does not declare is undone with its change, bookkeeping or not", async () => {
+      await store.run("recordBoth", "a");
+      await store.run("sweepRecords", "quiet");
+      await store.run("sweepRecords", "found");
+      assert.equal((await store.run("outboxBacklog", null)).count, 2);
+      await assert.rejects(store.run("recordBoth", "stray"), faultCode("audit-undeclared"));
+      await assert.rejects(store.run("sweepRecords", "stray"), faultCode("audit-undeclared"));
+      assert.equal(await store.run("counter", "stray"), 0);
+      assert.equal((await store.run("outboxBacklog", null)).count, 2);
+    });
+
     test("a command with audit: null cannot change anything: it runs read-only", async () => {
       await assert.rejects(store.run("readThatWrites", "a"), faultCode("read-wrote"));
       assert.equal(await store.run("counter", "a"), 0);

@@ -68,7 +68,10 @@ function userOf(payload: unknown): string | null {
 }
 
 async function recordRefusal(parts: PeopleParts, { address }: BrowserRequest, outcome: LoginOutcome): Promise<void> {
-  if (outcome.kind === "refused") await parts.record.refused({ client: null, code: outcome.code, address });
+  if (outcome.kind === "refused") {
+    const { code, user } = outcome;
+    await parts.record.refused({ client: null, code, address, ...(user === undefined ? {} : { user }) });
+  }
   if (outcome.kind === "wait") await parts.record.refused({ client: null, code: "login-throttled", address });
 }
 
