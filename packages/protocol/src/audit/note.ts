@@ -38,39 +38,52 @@ export interface Note {
 export const noteSignaturesMax = 64;
 export const noteCharactersMax = 1_048_576;
 
+/** What a key signs: 0x01 the note itself, 0x04 a timestamped cosignature of a checkpoint (cosignature.ts). */
+export type KeyType = 0x01 | 0x04;
+
 const ed25519Type = 0x01;
 const ed25519KeyBytes = 32;
 const keyIdBytes = 4;
 const keyNameForm = /^[^\p{White_Space}+]+$/u;
 const utf8 = new TextEncoder();
 
-/** SHA-256(name ‖ 0x0A ‖ 0x01 ‖ key), first four bytes. */
-export function noteKeyId(sha256: Sha256, name: string, publicKey: Uint8Array): Uint8Array {
+/** SHA-256(name ‖ 0x0A ‖ type ‖ key), first four bytes. */
+export function noteKeyId(
+  sha256: Sha256,
+  name: string,
+  publicKey: Uint8Array,
+  type: KeyType = ed25519Type,
+): Uint8Array {
   const nameBytes = utf8.encode(`${name}\n`);
   const input = new Uint8Array(nameBytes.length + 1 + publicKey.length);
   input.set(nameBytes);
-  input[nameBytes.length] = ed25519Type;
+  input[nameBytes.length] = type;
   input.set(publicKey, nameBytes.length + 1);
   return sha256(input).slice(0, keyIdBytes);
 }
 
-/** `<name>+<hex key id>+<base64(0x01 ‖ key)>`. */
-export function printVerifierKey(sha256: Sha256, name: string, publicKey: Uint8Array): string {
+/** `<name>+<hex key id>+<base64(type ‖ key)>`. */
+export function printVerifierKey(
+  sha256: Sha256,
+  name: string,
+  publicKey: Uint8Array,
+  type: KeyType = ed25519Type,
+): string {
   const material = new Uint8Array(1 + publicKey.length);
-  material[0] = ed25519Type;
+  material[0] = type;
   material.set(publicKey, 1);
-  return `${name}+${printHex(noteKeyId(sha256, name, publicKey))}+${printBase64(material)}`;
+  return `${name}+${printHex(noteKeyId(sha256, name, publicKey, type))}+${printBase64(material)}`;
 }
 
-/** Reads an Ed25519 (type 0x01) verifier key; null when it is malformed, of another type, or its id is not that of its name and key. */
-export function parseVerifierKey(sha256: Sha256, text: string): NoteVerifier | null {
+/** Reads a verifier key of a type (0x01, a log's, by default); null when it is malformed, of another type, or its id is not that of its name and key. */
+export function parseVerifierKey(sha256: Sha256, text: string, type: KeyType = ed25519Type): NoteVerifier | null {
   const match = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text);
   const name = match?.[1] ?? "";
   const material = parseBase64(match?.[3] ?? "");
   if (!keyNameForm.test(name) || material === null || material.length !== 1 + ed25519KeyBytes) return null;
-  if (material[0] !== ed25519Type) return null;
+  if (material[0] !== type) return null;
   const publicKey = material.slice(1);
-  const keyId = noteKeyId(sha256, name, publicKey);
+  const keyId = noteKeyId(sha256, name, publicKey, type);
   return printHex(keyId) === match?.[2] ? { name, keyId, publicKey } : null;
 }
 
