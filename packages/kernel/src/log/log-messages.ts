@@ -27,6 +27,7 @@ export interface FaultData {
 export type LogRequest =
   | { readonly t: "append"; readonly buffer: ArrayBuffer; readonly bytes: number; readonly count: number }
   | { readonly t: "checkpoint"; readonly ticket: number }
+  | { readonly t: "publish"; readonly ticket: number; readonly cosigned: string }
   | { readonly t: "find"; readonly ticket: number; readonly id: string }
   | { readonly t: "close"; readonly ticket: number };
 
@@ -52,6 +53,7 @@ export type LogAnswer =
     }
   | { readonly t: "checkpoint"; readonly ticket: number; readonly note: string }
   | { readonly t: "found"; readonly ticket: number; readonly records: readonly FoundRecord[] }
+  | { readonly t: "published"; readonly ticket: number }
   | { readonly t: "closed"; readonly ticket: number }
   | { readonly t: "failed"; readonly ticket: number; readonly fault: FaultData }
   /** Something went wrong that nobody asked for: a checkpoint by the clock. */

@@ -32,6 +32,8 @@ export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointInterv
 export interface OpenedLog extends LogHandle {
   /** C2SP verifier key of the present origin, for `audit verify` and witnesses. */
   readonly verifierKey: string;
+  /** Publishes a cosigned checkpoint in the place of the newest one, if it still is that one with further signature lines; else nothing happens. */
+  publish(cosigned: string): Promise<void>;
 }
 
 /** Starts the log thread; resolves when the log is recovered and open, rejects with the LogFault of `Log.open`. */
@@ -235,6 +237,10 @@ class LogClient implements OpenedLog {
     return this.#ask((ticket) => ({ t: "checkpoint", ticket }));
   }
 
+  publish(cosigned: string): Promise<void> {
+    return this.#ask((ticket) => ({ t: "publish", ticket, cosigned }));
+  }
+
   find(id: string): Promise<readonly FoundRecord[]> {
     return this.#ask((ticket) => ({ t: "find", ticket, id }));
   }
@@ -270,6 +276,7 @@ class LogClient implements OpenedLog {
       case "found":
         this.#reply(answer.ticket, answer.records);
         return;
+      case "published":
       case "closed":
         this.#reply(answer.ticket, undefined);
         return;

@@ -121,12 +121,18 @@ class LogThread {
     const { ticket } = request;
     try {
       if (request.t === "checkpoint") this.#send({ t: "checkpoint", ticket, note: this.#checkpoint() });
+      else if (request.t === "publish") this.#publish(ticket, request.cosigned);
       else if (request.t === "find") this.#send({ t: "found", ticket, records: this.#log.find(request.id) });
       else this.#close(ticket);
     } catch (error) {
       this.#send({ t: "failed", ticket, fault: faultData(error) });
       if (request.t === "close") this.#port.close();
     }
+  }
+
+  #publish(ticket: number, cosigned: string): void {
+    this.#log.publish(cosigned);
+    this.#send({ t: "published", ticket });
   }
 
   #close(ticket: number): void {

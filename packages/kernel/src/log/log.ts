@@ -308,6 +308,16 @@ export class Log {
     return note;
   }
 
+  /** Publishes the newest checkpoint with the lines of witnesses; what is not that checkpoint by now is left alone. */
+  publish(cosigned: string): void {
+    if (this.#ended !== null) throw this.#ended;
+    try {
+      this.#log.publish(cosigned);
+    } catch (error) {
+      throw this.#end(error);
+    }
+  }
+
   #copy(note: string): void {
     const { disk, checkpointCopies } = this.#options;
     if (checkpointCopies === undefined) return;

@@ -5,7 +5,7 @@ import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import type { LeafHead } from "@sallyport/protocol/audit/leaf-format.ts";
 import { Frontier, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
-import { signNote } from "@sallyport/protocol/audit/note.ts";
+import { parseNote, signNote } from "@sallyport/protocol/audit/note.ts";
 import { rangeHash } from "@sallyport/protocol/audit/proof.ts";
 import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
 import { compareAndSwap, type KeptCheckpoint, readOwnCheckpoint } from "./checkpoint-files.ts";
@@ -194,6 +194,11 @@ export class OriginLog {
     return note;
   }
 
+  /** `cosigned`: the newest checkpoint, byte for byte, with further signature lines. */
+  publish(cosigned: string): void {
+    if (this.#head !== null && cosigned.startsWith(this.#head) && parseNote(cosigned) !== null) this.#publish(cosigned);
+  }
+
   #publish(note: string): void {
     replaceDurably(this.#options.disk, join(this.#options.directory, "checkpoint"), Buffer.from(note));
   }
@@ -220,8 +225,8 @@ export class OriginLog {
     if (beyond !== undefined) throw rolledBack(beyond, newest);
     this.#continue(newest, signed);
     this.#head = head?.note ?? null;
-    // A crash between the swap and the publication left the older note in place.
-    if (head !== null && published?.note !== head.note) this.#publish(head.note);
+    // A crash between the swap and the publication left the older note in place. Lines of witnesses stay.
+    if (head !== null && published?.note.startsWith(head.note) !== true) this.#publish(head.note);
   }
 
   /** From the staged state where it can be believed; else, and when anything disagrees with it, from the whole write-ahead log, which decides. */

@@ -115,6 +115,14 @@ export function cosignatureLines(
   return own.length === 0 ? null : own.map((line) => `${line}\n`).join("");
 }
 
+/** A note with none but the lines of these keys, verbatim; says nothing of whether they verify. */
+export function onlyLinesOf(note: string, keys: readonly NoteVerifier[]): string {
+  const split = note.lastIndexOf("\n\n") + 2;
+  const lines = note.slice(split).split("\n");
+  const kept = lines.filter((line) => keys.some((key) => isLineOf(line, key)));
+  return note.slice(0, split) + kept.map((line) => `${line}\n`).join("");
+}
+
 function isLineOf(line: string, witness: NoteVerifier): boolean {
   const [, name = "", text = ""] = line.split(" ");
   const bytes = parseBase64(text);
