@@ -6,6 +6,7 @@ import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Follower } from "./audit/follow/follower.ts";
+import type { ArchiveMover } from "./audit/keeping/mover.ts";
 import type { ControlCommands } from "./commands.ts";
 import type { ChannelService } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -32,6 +33,8 @@ export interface ControlParts {
   readonly log: Pick<LogHandle, "origin" | "size" | "find">;
   /** What is derived from records. */
   readonly follower: Pick<Follower, "ask" | "standing">;
+  /** Null where no archive store is configured. */
+  readonly mover: ArchiveMover | null;
   /** Of this control node: its own records begin with it. */
   readonly node: string;
   /** Checkpoints of control's own log are also written elsewhere. */

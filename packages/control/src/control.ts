@@ -11,6 +11,7 @@ import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
 import { ownOrders } from "./audit/follow/orders.ts";
+import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
 import { ChannelListener } from "./gateways/channel-listener.ts";
@@ -22,18 +23,11 @@ import { type Operators, openOperatorRecorder, openOperators } from "./identity/
 import { createPasswords } from "./identity/people/password.ts";
 import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import { InForce, liveMs } from "./in-force.ts";
+import { hostsOf, originOf, type Place } from "./listener-place.ts";
 import { createControlMetrics } from "./observe/metrics.ts";
 import { writeRoots } from "./pki/roots.ts";
 import type { LoadedEstate } from "./registry/config/estate.ts";
 import { startUpkeep } from "./upkeep.ts";
-
-export interface Place {
-  readonly host: string;
-  /** 0 takes any free port. */
-  readonly port: number;
-  /** Client-facing origin; null: what is bound. */
-  readonly url: string | null;
-}
 
 export interface ControlOptions {
   readonly tenant: string;
@@ -43,6 +37,7 @@ export interface ControlOptions {
   /** Schema in that PostgreSQL database; absent: `sallyport`. */
   readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
+  readonly archiveStore?: ArchiveStoreConfig | null;
   /** `proxies`: whose word about addresses counts; absent: nobody's. */
   readonly identity: Place & { readonly proxies?: TrustedProxies };
   readonly channel: Place;
@@ -231,7 +226,7 @@ class ControlAssembly {
       ...(identity.proxies === undefined ? {} : { proxies: identity.proxies }),
     });
     this.#opened.push(() => listener.close());
-    return { listener, url: identity.url ?? origin(identity.host, listener.address.port) };
+    return { listener, url: identity.url ?? originOf(identity.host, listener.address.port) };
   }
 
   #channelService({ inForce, adminLog, record }: Omit<Working, "service">): ChannelService {
@@ -262,7 +257,7 @@ class ControlAssembly {
     });
     const port = await listener.start();
     this.#opened.push(() => listener.close());
-    return { url: channel.url ?? origin(channel.host, port), pin: spkiHash(tls.spki) };
+    return { url: channel.url ?? originOf(channel.host, port), pin: spkiHash(tls.spki) };
   }
 
   /** A restart of control must not outrun gateways that are only about to come back. */
@@ -278,7 +273,7 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, clock, random, checkpointCopy } = this.#options;
-    const { store, opener, snapshotSigner, log, follower, node } = this.#foundations;
+    const { store, opener, snapshotSigner, log, follower, mover, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     return {
       tenant,
@@ -292,6 +287,7 @@ class ControlAssembly {
       opener,
       log,
       follower,
+      mover,
       node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,
@@ -345,7 +341,7 @@ class ControlAssembly {
     });
     const port = await listener.start();
     this.#opened.push(() => listener.close());
-    const url = admin.url ?? origin(admin.host, port);
+    const url = admin.url ?? originOf(admin.host, port);
     operators = await openOperators({
       ...this.#options,
       foundations: this.#foundations,
@@ -385,15 +381,4 @@ class ControlAssembly {
 function issuerOf(operators: Operators | null): Operators["issuer"] {
   if (operators === null) throw new Error("the admin listener is still starting");
   return operators.issuer;
-}
-
-function hostsOf({ host, url }: Place): readonly string[] {
-  const named = url === null ? [] : [new URL(url).hostname];
-  const bound = host === "0.0.0.0" || host === "::" ? [] : [host];
-  return [...named, ...bound, "localhost", "127.0.0.1"];
-}
-
-function origin(host: string, port: number): string {
-  const reachable = host === "0.0.0.0" || host === "::" ? "localhost" : host;
-  return `https://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
 }

@@ -19,6 +19,9 @@ import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { Follower } from "./audit/follow/follower.ts";
 import { followServices } from "./audit/follow/services.ts";
+import type { ArchiveMover } from "./audit/keeping/mover.ts";
+import { openMover } from "./audit/keeping/open-mover.ts";
+import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
 import { Pseudonyms } from "./audit/pseudonyms.ts";
 import type { ControlCommands } from "./commands.ts";
 import { Authorities } from "./pki/authorities.ts";
@@ -35,6 +38,8 @@ export interface FoundationOptions {
   /** Schema in that PostgreSQL database; absent: `sallyport`. */
   readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
+  /** Where logs are kept for years; absent or null: only here. */
+  readonly archiveStore?: ArchiveStoreConfig | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly fault: (error: unknown) => void;
@@ -51,6 +56,8 @@ export interface Foundations {
   readonly log: OpenedLog;
   /** What is derived from records; runs nothing until it is ordered. */
   readonly follower: Follower;
+  /** Null where no archive store is configured. */
+  readonly mover: ArchiveMover | null;
   readonly opener: RecipientOpener;
   /** `<node>-<ulid>` */
   readonly nextId: () => string;
@@ -94,6 +101,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       log,
       follower,
       opener,
+      mover: openMover(options),
       authorities: new Authorities(secrets, { clock, random }),
       pseudonyms: new Pseudonyms(tenant, secrets.keyring, clock),
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,

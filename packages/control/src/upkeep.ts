@@ -3,6 +3,7 @@
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { AdminLog } from "./audit/admin-log.ts";
+import type { ArchiveMover } from "./audit/keeping/mover.ts";
 import type { ControlCommands } from "./commands.ts";
 import { type ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -16,6 +17,8 @@ export interface UpkeepParts {
   readonly adminLog: AdminLog;
   readonly operators: Operators;
   readonly hub: Hub;
+  /** Null where no archive store is configured. */
+  readonly mover: ArchiveMover | null;
   readonly store: Pick<Store<ControlCommands>, "run">;
   readonly clock: Clock;
   readonly fault: (error: unknown) => void;
@@ -29,7 +32,7 @@ const purgeRoundsMax = 20;
 
 /** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
-  const { inForce, service, adminLog, operators, hub, store, clock, fault } = parts;
+  const { inForce, service, adminLog, operators, hub, mover, store, clock, fault } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
   const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
     await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
@@ -43,6 +46,8 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => everywhere(({ published }) => published.tick())),
     repeat(tickMs, fault, () => everywhere((identity) => identity.tellClients())),
     repeat(tickMs, fault, () => adminLog.drain()),
+    // On its own: a slow place elsewhere holds up nothing here.
+    ...(mover === null ? [] : [repeat(housekeepingMs, fault, () => mover.tick())]),
     repeat(housekeepingMs, fault, async () => {
       await inForce.flush();
       await operators.flush();
@@ -58,6 +63,8 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     }),
   ];
   return async () => {
+    // What it waits for elsewhere is given up, not waited for.
+    await mover?.stop();
     for (const stop of stops) await stop();
   };
 }

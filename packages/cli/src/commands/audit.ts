@@ -7,8 +7,9 @@ import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
+import { auditArchiveCommands } from "./audit-archive.ts";
 
-/** `sallyport audit verify|show|prove|check-proof`; all of them work without control. */
+/** `sallyport audit …`; all but what asks control works without it. */
 export function auditCommands(program: Command, connect: Connect): void {
   const group = program
     .command("audit")
@@ -18,6 +19,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   proveCommand(group);
   checkProofCommand(group);
   checkpointsCommand(group, connect);
+  auditArchiveCommands(group);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {

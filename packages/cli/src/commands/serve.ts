@@ -2,6 +2,7 @@
 // Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
 import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
@@ -39,6 +40,8 @@ export interface ServeOptions {
   readonly adminUrl: string | null;
   readonly storeUrl: string | null;
   readonly checkpointCopy: string | null;
+  /** Where control keeps logs for years; null: only here. */
+  readonly archiveStore: ArchiveStoreConfig | null;
   readonly shutdownGraceMs: number;
   /** Liveness, readiness and metrics of this process. */
   readonly status: Address;
@@ -85,6 +88,10 @@ export function serveCommand(program: Command): void {
     )
     .option("--checkpoint-copy <file>", "also write each log checkpoint to this file, best on another disk")
     .option(
+      "--archive-store <file>",
+      "where logs are kept for years (docs/archive.md); the file holds its credentials and is readable by you alone",
+    )
+    .option(
       "--geo-file <file>",
       "MaxMind DB (.mmdb) with the countries of addresses, for policies that read context.country or context.risk",
     )
@@ -99,7 +106,8 @@ export function serveCommand(program: Command): void {
       const { parseDuration } = await import("../duration.ts");
       const geo = await openGeo(raw);
       const identityProxies = await readProxies(raw);
-      const options = { ...parseServeOptions(raw, parseDuration), geo, identityProxies };
+      const archiveStore = await readArchiveStore(raw);
+      const options = { ...parseServeOptions(raw, parseDuration), archiveStore, geo, identityProxies };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
@@ -148,6 +156,7 @@ interface RawOptions extends RawTraceOptions {
   readonly adminUrl?: string;
   readonly store?: string;
   readonly checkpointCopy?: string;
+  readonly archiveStore?: string;
   readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
@@ -184,7 +193,20 @@ async function readProxies(raw: RawOptions): Promise<TrustedProxies | null> {
   }
 }
 
-type ParsedAtOnce = Omit<ServeOptions, "geo" | "identityProxies">;
+/** Before anything is made, and only where there is a control plane. */
+async function readArchiveStore({ role, archiveStore }: RawOptions): Promise<ArchiveStoreConfig | null> {
+  if (archiveStore === undefined) return null;
+  if (role === "gateway")
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--archive-store is for control, which archives the logs of its gateways",
+      "give it to control, or use --role all",
+    );
+  const { openStoreFile } = await import("../archive-store.ts");
+  return openStoreFile(archiveStore);
+}
+
+type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies">;
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {

@@ -158,6 +158,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     adminUrl: null,
     storeUrl: null,
     checkpointCopy: null,
+    archiveStore: null,
     // Whoever pressed Ctrl-C waits.
     shutdownGraceMs: 0,
     group: null,

@@ -310,6 +310,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
       warnings: [],
       following: { folds: [], fault: null },
       issuers: [],
+      archive: null,
       gateways,
     },
     groups: [{ environment: "production", group: "production-eu", epoch: 1, version: 4, expiresAt: now, broken: [] }],

@@ -33,6 +33,7 @@ export async function startControlRole(
     dataDirectory: options.dataDirectory,
     storeUrl: options.storeUrl,
     checkpointCopy: options.checkpointCopy,
+    archiveStore: options.archiveStore,
     identity: {
       ...options.identity,
       url: options.identityUrl,

@@ -43,6 +43,7 @@ export function statusLines(status: ControlStatus): readonly string[] {
     ...gatewayLines(status),
     "",
     ...logLines(status),
+    ...archiveLines(status),
     ...status.issuers.map((issuer) => issuerLine(issuer, status.now)),
     ...status.warnings.map((warning) => `warning: ${warning}`),
     ...status.notices.flatMap(noticeLines),
@@ -113,6 +114,21 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
     `log ${log.origin}: ${log.leaves} leaves, ${waiting}, ${copy}`,
     ...log.kept.map(
       ({ origin, leaves, at }) => `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago`,
+    ),
+  ];
+}
+
+function archiveLines({ archive, now }: ControlStatus): readonly string[] {
+  if (archive === null) return [];
+  const { place, health, whole, behind, fault } = archive;
+  const kept =
+    health === null ? "" : health.keptBy === "place" ? ", kept by the place itself" : ", kept by Sallyport alone";
+  const state = fault === null ? (health === null ? ", not opened yet" : kept) : `, FAILS: ${fault}`;
+  return [
+    `archive store ${place}: ${whole} of ${whole + behind.length} logs are wholly there${state}`,
+    ...behind.map(
+      ({ origin, leaves, since, fault: why }) =>
+        `  ${origin}: ${leaves} leaves are not there yet, for ${ago(now - since)}${why === null ? "" : `: ${why}`}`,
     ),
   ];
 }

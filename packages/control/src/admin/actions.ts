@@ -4,6 +4,7 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
+import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
@@ -86,6 +87,8 @@ export interface ControlStatus {
   readonly log: LogStatus;
   /** What is derived from records, and how far each is. */
   readonly following: FollowerStanding;
+  /** What is in the archive store; null where none is configured. */
+  readonly archive: StoreStanding | null;
   /** Keys of trusted issuers outside, by environment and id. */
   readonly issuers: readonly (IssuerKeysState & { readonly environment: string })[];
   readonly notices: readonly Notice[];

@@ -3,6 +3,7 @@
 
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import { followerWarnings } from "../audit/follow/follower-warnings.ts";
+import { archiveWarnings } from "../audit/keeping/archive-warnings.ts";
 import { restoreWarnings } from "../backup/warnings.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { undeliveredWarnings } from "../identity/people/undelivered-warnings.ts";
@@ -78,6 +79,7 @@ export async function controlStatus(
       .map(({ id, environment, state, declaredAt }) => ({ id, environment, state, declaredAt })),
     log: await logStatus(parts),
     following,
+    archive: parts.mover?.standing() ?? null,
     issuers: [...parts.identities.values()].flatMap(({ environment, trusted }) =>
       trusted.states().map((state) => ({ environment, ...state })),
     ),
@@ -92,6 +94,7 @@ export async function controlStatus(
       ...(await restoreWarnings(store, tenant)),
       ...refused.map(checkpointWarning),
       ...followerWarnings(following, clock.now()),
+      ...archiveWarnings(parts.mover?.standing() ?? null, clock.now()),
       ...undeliveredWarnings(await peopleActions(parts).undelivered()),
     ],
   };
