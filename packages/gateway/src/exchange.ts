@@ -39,6 +39,8 @@ export interface ReadBody {
 
 export interface Exchange {
   readonly id: string;
+  /** In which the listener counted it (record/tallies.ts). */
+  readonly window: number;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
   readonly startedMonotonicMs: number;
@@ -108,6 +110,7 @@ export interface Exchange {
 
 export interface ExchangeStart {
   readonly id: string;
+  readonly window: number;
   readonly startedAtMs: number;
   readonly startedMonotonicMs: number;
   readonly incoming: Incoming;
@@ -123,6 +126,7 @@ const noDenials: readonly Deny[] = [];
 export function beginExchange(start: ExchangeStart): Exchange {
   return {
     id: start.id,
+    window: start.window,
     startedAtMs: start.startedAtMs,
     startedMonotonicMs: start.startedMonotonicMs,
     incoming: start.incoming,

@@ -36,6 +36,7 @@ import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
 import { Recorder } from "./record/recorder.ts";
 import { finishDenied } from "./record/settle.ts";
+import { Tallies } from "./record/tallies.ts";
 import { compileEstate } from "./snapshot/estate.ts";
 import { SnapshotFollower } from "./snapshot/follower.ts";
 import { openLastKnownGood } from "./snapshot/last-known-good.ts";
@@ -76,6 +77,7 @@ class RunningGateway implements Gateway {
   readonly #ring: TokenRing;
   readonly #revocations = new Revocations();
   readonly #recorder: Recorder;
+  readonly #tallies: Tallies;
   readonly #newId: CrossingIds;
   readonly #pools: UpstreamPools;
   readonly #admission: Admission;
@@ -116,8 +118,14 @@ class RunningGateway implements Gateway {
     });
     if (options.hopCertificate) this.#hopKey.take(options.hopCertificate);
     this.#ring = new TokenRing(crypto);
-    this.#newId = createCrossingIds(options.node, clock, random);
-    this.#recorder = new Recorder({ identity: options, log, clock, random, newId: this.#newId });
+    this.#tallies = new Tallies({
+      clock,
+      flushDenials: (before) => this.#recorder.flushDenials(before),
+      append: (fields) => this.#recorder.tally(fields),
+    });
+    this.#newId = createCrossingIds(options.node, { now: () => this.#tallies.idMs() }, random);
+    const { tallies, newId } = { tallies: this.#tallies, newId: this.#newId };
+    this.#recorder = new Recorder({ identity: options, log, clock, random, newId, tallies });
     if (options.logKeys !== null) this.#recorder.useKeys(options.logKeys);
     const directory = openStateDirectory(options.stateDirectory);
     this.#observed = new ObservedTable({ clock, directory, recorder: this.#recorder, logger: options.logger });
@@ -228,6 +236,7 @@ class RunningGateway implements Gateway {
     await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
     await this.#follower.close();
     this.#sweepTables(true);
+    if (this.#sweep !== null) await this.#tallies.stop();
     await this.#tracing?.close();
     this.#retire();
     await this.#pools.closed();
@@ -235,6 +244,7 @@ class RunningGateway implements Gateway {
 
   #sweepTables(all = false): void {
     this.#recorder.sweep(all);
+    this.#tallies.sweep();
     this.#observed.sweep(all);
   }
 
@@ -348,7 +358,11 @@ class RunningGateway implements Gateway {
       refuse: (exchange, verdict: Deny) =>
         void finishDenied(exchange, verdict, this.#gate).catch(() => exchange.response.destroy()),
       closed: (exchange) => this.#closed(exchange),
-      connectionRefused: (reason) => this.#gate.metrics.connectionRefused(reason),
+      connectionRefused: (reason) => {
+        this.#tallies.unread();
+        this.#gate.metrics.connectionRefused(reason);
+      },
+      unread: () => this.#tallies.unread(),
     };
   }
 
@@ -357,6 +371,7 @@ class RunningGateway implements Gateway {
     const startedMonotonicMs = clock.monotonic();
     const exchange = beginExchange({
       id: this.#newId(),
+      window: this.#tallies.begin(),
       startedAtMs: clock.now(),
       startedMonotonicMs,
       times: this.#timed ? new StageTimes(startedMonotonicMs) : null,

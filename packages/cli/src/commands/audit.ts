@@ -122,11 +122,27 @@ function verifyWords(
     `signer     ${given.key}${given.trust === "own" ? "  (the key in the directory: nothing outside vouches for it)" : ""}`,
     `extends    ${given.older === 0 ? "no older checkpoint was given" : `checkpoints of ${given.older} ${given.older === 1 ? "file" : "files"} kept elsewhere`}`,
     `crossings  ${counts.crossings}: ${counts.intents} intents, ${counts.outcomes} outcomes, ${counts.unknown} of them found at recovery, ${report.open.length} open`,
+    ...tallyWords(report.tallies),
     ...report.problems.map(problemLine),
   );
   if (report.ok) return [...lines, `yes: ${report.leaves} leaves are whole, unchanged and complete`];
   const first = report.firstBad;
   return [...lines, `no: ${first === null ? "see above" : `the first bad place is ${problemLine(first)}`}`];
+}
+
+/** What the listeners counted, and where nobody did. */
+function tallyWords({ tallies, seen, refused, unread, uncounted, crashes, crashWindows }: VerifyReport["tallies"]) {
+  if (tallies === 0 && uncounted === 0) return [];
+  const time = (ms: number | null) => (ms === null ? "the end" : new Date(ms).toISOString());
+  const lines = [
+    `seen       ${seen} at the listeners, in ${tallies} tallies; ${refused} refused for want of a record, ${unread} that never became a request${uncounted === 0 ? "" : `; ${uncounted} crossings nobody counted, from before there were tallies`}`,
+    ...crashWindows.map(
+      ({ from, until, leaves }) =>
+        `crash      ${time(from)} to ${time(until)}: ${leaves} crossings found, how many there were is not known`,
+    ),
+  ];
+  if (crashes > crashWindows.length) lines.push(`crash      and ${crashes - crashWindows.length} more`);
+  return lines;
 }
 
 function problemLine(problem: LogProblem): string {

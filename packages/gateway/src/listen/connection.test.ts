@@ -60,7 +60,16 @@ async function open(
   const handler: ListenerHandler = {
     begin(incoming, response, on) {
       running++;
-      return beginExchange({ id: "", startedAtMs: 0, startedMonotonicMs: 0, times: null, incoming, response, on });
+      return beginExchange({
+        id: "",
+        window: 0,
+        startedAtMs: 0,
+        startedMonotonicMs: 0,
+        times: null,
+        incoming,
+        response,
+        on,
+      });
     },
     serve(exchange) {
       served.push(`${exchange.incoming.method} ${exchange.incoming.url}`);
@@ -76,6 +85,7 @@ async function open(
       running--;
     },
     connectionRefused: (reason) => void turnedAway.push(reason),
+    unread: () => {},
   };
   const options = { name: "public", host: "127.0.0.1", port: 0, ...(tls === undefined ? {} : { tls }) };
   const listener = new Listener(options, { ...defaultListenBounds, ...bounds }, handler);

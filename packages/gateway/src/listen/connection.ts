@@ -26,6 +26,8 @@ export interface ListenerHandler {
   /** Its answer has left, or never will: exactly once for each that began. */
   closed(exchange: Exchange): void;
   connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
+  /** What had begun like a request ended before it was one, and without an answer. */
+  unread(): void;
 }
 
 export interface ConnectionFacts {
@@ -290,6 +292,7 @@ export class Connection implements AnswerOwner, ContentSource {
   /** Answers what never became a request. Behind a good one that was sent with it nothing is answered: the connection just ends. */
   #refuse(verdict: Deny): void {
     if (this.#isPipelined && verdict.code !== "request-timeout") {
+      this.#host.handler.unread();
       this.#linger();
       return;
     }
@@ -369,6 +372,7 @@ export class Connection implements AnswerOwner, ContentSource {
 
   #closed(): void {
     if (this.#state === "closed") return;
+    if (this.#state === "head" && this.#heads.hasBegun) this.#host.handler.unread();
     this.#state = "closed";
     this.#input.clear();
     this.#host.ended(this);

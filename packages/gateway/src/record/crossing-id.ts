@@ -11,7 +11,7 @@ const timeCharacters = 10;
 export type CrossingIds = () => string;
 
 /** A maker of crossing ids for one node. */
-export function createCrossingIds(node: string, clock: Clock, random: Random): CrossingIds {
+export function createCrossingIds(node: string, clock: Pick<Clock, "now">, random: Random): CrossingIds {
   let pool = random.bytes(randomBytesPerId * idsPerDraw);
   let used = 0;
   let timeMs = -1;

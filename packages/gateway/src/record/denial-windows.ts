@@ -17,7 +17,14 @@ export interface CountedDenials {
   readonly windowMs: number;
 }
 
+/** A denial that may be counted: its own id, and the window in which its crossing was seen (tallies.ts). */
+export interface CountableDenial {
+  readonly id: string;
+  readonly window: number;
+}
+
 interface Window {
+  readonly seenIn: number;
   readonly startMs: number;
   readonly prefix: string;
   readonly code: ProblemCode;
@@ -28,43 +35,47 @@ interface Window {
 
 export class DenialWindows {
   readonly #clock: Clock;
-  readonly #newId: () => string;
   readonly #flush: (counted: CountedDenials) => void;
   readonly #windows = new Map<string, Window>();
+  #newest = 0;
 
   constructor(io: {
     readonly clock: Clock;
-    readonly newId: () => string;
     readonly flush: (counted: CountedDenials) => void;
   }) {
     this.#clock = io.clock;
-    this.#newId = io.newId;
     this.#flush = io.flush;
   }
 
-  /** null: this denial gets its own leaf. Else the id of the counted leaf it is part of. */
-  count(prefix: string, code: ProblemCode): string | null {
-    const window = this.#windowOf(prefix, code);
+  /** null: this denial gets its own leaf. Else the id of the counted leaf it is part of: that of the first denial in it. */
+  count(prefix: string, code: ProblemCode, denial: CountableDenial): string | null {
+    const window = this.#windowOf(prefix, code, denial.window);
     if (window.own < denialsOfTheirOwn) {
       window.own++;
       return null;
     }
-    if (window.counted === 0) window.countedId = this.#newId();
+    if (window.counted === 0) window.countedId = denial.id;
     window.counted++;
     return window.countedId;
   }
 
-  #windowOf(prefix: string, code: ProblemCode): Window {
+  #windowOf(prefix: string, code: ProblemCode, seenIn: number): Window {
     const now = this.#clock.monotonic();
-    const key = `${prefix}\n${code}`;
+    if (seenIn > this.#newest) {
+      this.#newest = seenIn;
+      this.sweep();
+    }
+    // A leaf counts denials of one window, so that they can be held against what the listeners saw in it.
+    const key = `${seenIn}\n${prefix}\n${code}`;
     const known = this.#windows.get(key);
     if (known !== undefined && now - known.startMs < denialWindowMs) return known;
     if (known !== undefined) this.#close(key, known);
     else if (this.#windows.size >= windowsMax) {
       this.sweep();
-      if (this.#windows.size >= windowsMax && prefix !== overflowPrefix) return this.#windowOf(overflowPrefix, code);
+      if (this.#windows.size >= windowsMax && prefix !== overflowPrefix)
+        return this.#windowOf(overflowPrefix, code, seenIn);
     }
-    const fresh: Window = { startMs: now, prefix, code, own: 0, counted: 0, countedId: "" };
+    const fresh: Window = { seenIn, startMs: now, prefix, code, own: 0, counted: 0, countedId: "" };
     this.#windows.set(key, fresh);
     return fresh;
   }
@@ -74,6 +85,11 @@ export class DenialWindows {
     const now = this.#clock.monotonic();
     for (const [key, window] of this.#windows)
       if (all || now - window.startMs >= denialWindowMs) this.#close(key, window);
+  }
+
+  /** Ends those of crossings that were seen in windows before this one. */
+  flush(before: number): void {
+    for (const [key, window] of this.#windows) if (window.seenIn < before) this.#close(key, window);
   }
 
   #close(key: string, window: Window): void {

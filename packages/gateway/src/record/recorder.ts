@@ -5,7 +5,7 @@ import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
-import type { DecisionFields, Leaf, OutcomeFields, Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
+import type { DecisionFields, Leaf, OutcomeFields, Pseudonym, TallyFields } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type LeafMold, moldLeaf, outcomePrinter } from "@sallyport/protocol/audit/leaf-mold.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
@@ -13,10 +13,11 @@ import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { shapeOf } from "../observe/undeclared.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
-import { DenialWindows } from "./denial-windows.ts";
+import { type CountedDenials, DenialWindows } from "./denial-windows.ts";
 import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
 import { type Printed, printInputs, Repeated } from "./repeated.ts";
 import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
+import type { Tallies } from "./tallies.ts";
 
 /** How the crossing ended, as far as the recorder cannot see it in the exchange. */
 export interface Ended {
@@ -35,6 +36,8 @@ export interface RecorderPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly newId: () => string;
+  /** Hears how each crossing ended that the listeners saw. */
+  readonly tallies: Pick<Tallies, "told">;
 }
 
 /** Pseudonyms kept of each domain, so that a busy caller costs one HMAC and not one per crossing. */
@@ -75,18 +78,7 @@ export class Recorder {
     this.#printOutcome = outcomePrinter(this.#place);
     this.#windows = new DenialWindows({
       clock: ports.clock,
-      newId: ports.newId,
-      flush: (counted) => {
-        const { id, code, count, windowMs } = counted;
-        this.#append({
-          t: "denials",
-          ...this.#head(id),
-          code,
-          prefix: this.pseudonym("prefix", counted.prefix),
-          count,
-          windowMs,
-        }).catch(() => this.lost++);
-      },
+      flush: (counted) => void this.#appendCounted(counted).catch(() => this.lost++),
     });
   }
 
@@ -143,8 +135,25 @@ export class Recorder {
   }
 
   /** null: the denial of a stranger gets a leaf of its own; else it is counted, under the id given back. */
-  countStranger(prefix: string, code: Deny["code"]): string | null {
-    return this.#windows.count(prefix, code);
+  countStranger(exchange: Exchange, code: Deny["code"]): string | null {
+    const counted = this.#windows.count(exchange.source.prefix, code, exchange);
+    if (counted !== null) this.#ports.tallies.told(exchange.window, "counted");
+    return counted;
+  }
+
+  /** A crossing of which no record could be made: it was refused for that. */
+  refused(exchange: Exchange): void {
+    this.#ports.tallies.told(exchange.window, "refused");
+  }
+
+  /** What the listeners saw (tallies.ts); needs no log keys. */
+  tally(fields: TallyFields): Promise<unknown> {
+    return this.#ports.log.append(printLeafText({ t: "tally", ...this.#head(this.#ports.newId()), ...fields }));
+  }
+
+  /** Appends the counted denials of crossings that were seen in windows before this one. */
+  flushDenials(before: number): void {
+    this.#windows.flush(before);
   }
 
   /** Ends denial windows whose time is over (`all`: every one). */
@@ -154,6 +163,17 @@ export class Recorder {
 
   #head(id: string) {
     return { ...this.#place, id, at: this.#ports.clock.now() };
+  }
+
+  async #appendCounted({ id, code, count, windowMs, prefix }: CountedDenials): Promise<void> {
+    await this.#append({
+      t: "denials",
+      ...this.#head(id),
+      code,
+      prefix: this.pseudonym("prefix", prefix),
+      count,
+      windowMs,
+    });
   }
 
   #append(leaf: Leaf): Promise<unknown> {
@@ -171,7 +191,7 @@ export class Recorder {
     const mold =
       outcome === null ? this.#intentMold(printed, exchange) : this.#crossingMold(printed, exchange, outcome);
     const cast = { mold, id: exchange.id, at: this.#ports.clock.now(), outcome };
-    return new Promise((resolve, reject) => records.add(cast, inputs, { resolve, reject }));
+    return this.#add({ records, exchange, inputs }, cast);
   }
 
   #intentMold(printed: Printed, exchange: Exchange): LeafMold {
@@ -188,7 +208,23 @@ export class Recorder {
     const records = this.#keys?.records;
     if (records === undefined) return noLogKeys();
     const inputs = JSON.stringify(referenceOf(exchange, denied));
-    return new Promise((resolve, reject) => records.add(leaf, inputs, { resolve, reject }));
+    return this.#add({ records, exchange, inputs }, leaf);
+  }
+
+  #add(
+    { records, exchange, inputs }: { records: SealedRecords; exchange: Exchange; inputs: string },
+    leaf: Parameters<SealedRecords["add"]>[0],
+  ): Promise<unknown> {
+    const how = ("mold" in leaf ? leaf.mold.t : leaf.t) === "intent" ? "intents" : "crossings";
+    return new Promise((resolve, reject) =>
+      records.add(leaf, inputs, {
+        resolve: (receipt) => {
+          this.#ports.tallies.told(exchange.window, how);
+          resolve(receipt);
+        },
+        reject,
+      }),
+    );
   }
 
   /** As leaves hold it. Throws RecordFault without log keys. */

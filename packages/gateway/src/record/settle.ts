@@ -160,13 +160,14 @@ export async function finishDenied(exchange: Exchange, verdict: Deny, gate: Gate
   try {
     const counted =
       exchange.principal === null && exchange.wouldDeny === null
-        ? gate.recorder.countStranger(exchange.source.prefix, verdict.code)
+        ? gate.recorder.countStranger(exchange, verdict.code)
         : null;
     if (counted !== null) id = counted;
     else if (exchange.intentRecorded) await gate.recorder.outcome(exchange, ended);
     else await gate.recorder.crossing(exchange, ended);
   } catch (cause) {
     answered = unrecorded(cause, exchange.upstream?.status ?? 0);
+    if (!exchange.intentRecorded) gate.recorder.refused(exchange);
     gate.logger.error({ code: verdict.code, err: String(cause) }, "a denial could not be recorded");
   }
   if (isGone) exchange.response.destroy();

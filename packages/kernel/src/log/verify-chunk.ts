@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { printHex } from "@sallyport/protocol/audit/base64.ts";
 import { peekLeaf, refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { hashBytes } from "@sallyport/protocol/audit/merkle.ts";
+import { windowOfId } from "@sallyport/protocol/audit/tally.ts";
 import { bundlePath, tilePath, tileWidthMax } from "@sallyport/protocol/audit/tiles.ts";
 import { saysUnknown } from "./completeness.ts";
 import { type Disk, readWhole } from "./disk.ts";
 import { sha256 } from "./log-crypto.ts";
 import { entryHeaderBytes, type Frame, isOwner, newSpan, readEntrySpan, readFrame } from "./segment.ts";
 import { idHash } from "./segment-index.ts";
-import { type Chunk, groupKnown, leafKind, type SegmentWork } from "./verify-columns.ts";
+import { type Chunk, groupKnown, leafKind, noWindow, type SegmentWork } from "./verify-columns.ts";
 
 /** Larger frames are read leaf by leaf: most of their bytes are references. */
 const textBytesMax = 1_000_000;
@@ -164,6 +165,7 @@ function judgeText(work: SegmentWork, leaf: number, text: string): boolean {
     work.ids[2 * leaf] = high;
     work.ids[2 * leaf + 1] = low;
     kind |= leafKind.hasId;
+    if (kind === leafKind.crossing || kind === leafKind.intent) work.windows[leaf] = windowOfId(head.id) ?? noWindow;
   }
   if (head.t === "outcome" && saysUnknown(text)) kind |= leafKind.saysUnknown;
   work.kinds[leaf] = kind;

@@ -77,7 +77,7 @@ export const planBytes = (chunks: number): number => chunks * planFields * Int32
 const groupsOf = (first: number, leaves: number) =>
   Math.floor((first + leaves) / tileWidthMax) - Math.floor(first / tileWidthMax) + 1;
 
-const perLeaf = 4 + 8 + hashBytes + 1;
+const perLeaf = 4 + 8 + 4 + hashBytes + 1;
 
 /** Bytes of the columns of so many leaves. */
 export function columnBytes(first: number, leaves: number): number {
@@ -97,12 +97,23 @@ export const leafKind = {
   of: (t: LeafType): number => leafTypes.indexOf(t),
   type: (kind: number): LeafType => leafTypes[kind & typeMask] ?? "admin",
   crossing: leafTypes.indexOf("crossing") | 32,
+  intent: leafTypes.indexOf("intent") | 32,
 };
 
 /** Types that say something of a crossing. */
 export const isOfCrossing: ReadonlySet<number> = new Set(
   (["crossing", "intent", "progress", "outcome"] as const).map((t) => leafTypes.indexOf(t) | leafKind.hasId),
 );
+
+/** Types that say something of what the listeners counted, besides crossings. */
+export const isOfTally: ReadonlySet<number> = new Set([
+  leafTypes.indexOf("tally") | leafKind.hasId,
+  leafTypes.indexOf("denials") | leafKind.hasId,
+  leafTypes.indexOf("start"),
+]);
+
+/** Of an id that ends in no ULID. */
+export const noWindow = 0xffff_ffff;
 
 /** The views of one thread on a job. Leaves count from the segment's first one, groups of 256 from the one that holds it. */
 export class SegmentWork {
@@ -112,6 +123,8 @@ export class SegmentWork {
   readonly offsets: Uint32Array;
   /** Two halves of the hash of each leaf's id. */
   readonly ids: Uint32Array;
+  /** Window of each crossing's id (audit/tally.ts). */
+  readonly windows: Uint32Array;
   readonly hashes: Buffer;
   readonly roots: Buffer;
   readonly kinds: Uint8Array;
@@ -135,6 +148,7 @@ export class SegmentWork {
     };
     this.offsets = new Uint32Array(columns, next(leaves * 4), leaves);
     this.ids = new Uint32Array(columns, next(leaves * 8), leaves * 2);
+    this.windows = new Uint32Array(columns, next(leaves * 4), leaves);
     this.hashes = Buffer.from(columns, next(leaves * hashBytes), leaves * hashBytes);
     this.roots = Buffer.from(columns, next(groups * hashBytes), groups * hashBytes);
     this.kinds = new Uint8Array(columns, next(leaves), leaves);

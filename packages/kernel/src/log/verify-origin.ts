@@ -13,7 +13,6 @@ import { type EntrySpan, isOwner, segmentHeaderBytes } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import {
   headerFault,
-  headOf,
   listSegments,
   type ScanEnd,
   type ScannedEntry,
@@ -21,8 +20,10 @@ import {
   scanFrames,
 } from "./segments.ts";
 import { parseState } from "./state-file.ts";
+import { countLeaf } from "./tally-check.ts";
 import { namedReference } from "./verify-chunk.ts";
-import { type Chunk, groupKnown, isOfCrossing, leafKind, type SegmentWork } from "./verify-columns.ts";
+import { type Chunk, groupKnown, leafKind, type SegmentWork } from "./verify-columns.ts";
+import { takeCrossings } from "./verify-crossings.ts";
 import { DerivedComparison } from "./verify-derived.ts";
 import { placeOf, placeOfBadFrame } from "./verify-place.ts";
 import {
@@ -205,6 +206,8 @@ export class OriginVerifier {
     if (head !== null) {
       const wrong = this.#rules.completeness.take(head, head.t === "outcome" && saysUnknown(text));
       if (wrong !== null) this.#problem("crossing", `leaf ${index} ${wrong}`, at);
+      for (const astray of refusal === null ? countLeaf(this.#rules.tallies, head, text) : [])
+        this.#problem("missing", `leaf ${index} ${astray}`, at);
       if ((head.t === "origin") !== (index === 0))
         this.#problem("chain", `leaf ${index}: an origin leaf is the first leaf and only that`, at);
     }
@@ -239,7 +242,9 @@ export class OriginVerifier {
       const { leafAt, leafEnd } = work.leafAt(0);
       this.#firstLeaf = work.bytes.toString("latin1", leafAt, leafEnd);
     }
-    this.#takeCrossings(work, { from, count, segment });
+    takeCrossings(work, { from, count }, this.#rules, (kind, message, { index, offset }) =>
+      this.#problem(kind, message, { file: segment.path, index, offset }),
+    );
     this.#growIndex(work, from, count);
     // A root signed within the chunk is met there.
     const isMet = this.#signed.some(({ size }) => size > first && size < first + count);
@@ -278,25 +283,6 @@ export class OriginVerifier {
       return work.bytes.subarray(leafAt, leafEnd);
     });
     this.#derived.compareBundle(n, entries);
-  }
-
-  #takeCrossings(
-    work: SegmentWork,
-    { from, count, segment }: { from: number; count: number; segment: SegmentFile },
-  ): void {
-    const { completeness } = this.#rules;
-    for (let i = from; i < from + count; i++) {
-      const kind = work.kinds[i] ?? 0;
-      if (kind === leafKind.crossing && !completeness.isAnyOpen) completeness.takeCrossings(1);
-      else if (isOfCrossing.has(kind & ~leafKind.saysUnknown)) {
-        const { leafAt, leafEnd } = work.leafAt(i);
-        const head = headOf(work.bytes, leafAt, leafEnd);
-        const wrong = head === null ? null : completeness.take(head, (kind & leafKind.saysUnknown) !== 0);
-        const index = work.job.first + i;
-        if (wrong !== null)
-          this.#problem("crossing", `leaf ${index} ${wrong}`, { file: segment.path, index, offset: leafAt });
-      }
-    }
   }
 
   /** Scanning admits no entry that shares another reference than the last one before it. */

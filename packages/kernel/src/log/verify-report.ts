@@ -3,6 +3,7 @@ import type { Checkpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import type { NoteVerifier } from "@sallyport/protocol/audit/note.ts";
 import type { Completeness } from "./completeness.ts";
 import type { Disk } from "./disk.ts";
+import type { TallyCheck } from "./tally-check.ts";
 import type { Crew } from "./verify-crew.ts";
 
 export type ProblemKind =
@@ -17,6 +18,7 @@ export type ProblemKind =
   | "derived"
   | "chain"
   | "crossing"
+  | "missing"
   | "missing-origin";
 
 /** One thing that is wrong, where it is, and what it means. */
@@ -48,6 +50,7 @@ export interface OriginRules {
   /** Older checkpoints of this origin. */
   readonly kept: readonly SignedRoot[];
   readonly completeness: Completeness;
+  readonly tallies: TallyCheck;
   /** Who judges the chunks. */
   readonly crew: Crew;
   /** A copy of a running log: leaves beyond the checkpoint and a half-written last frame are expected. */

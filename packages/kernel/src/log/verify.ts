@@ -17,6 +17,7 @@ import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
 import { originOfYear, yearFolders } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
 import { logFolders, readVerifierKey } from "./seam.ts";
+import { TallyCheck, type TallyCounts } from "./tally-check.ts";
 import { Crew, type CrewOptions } from "./verify-crew.ts";
 import { OriginVerifier } from "./verify-origin.ts";
 import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
@@ -40,6 +41,8 @@ export interface VerifyReport {
   readonly leaves: number;
   readonly origins: readonly OriginReport[];
   readonly counts: CrossingCounts;
+  /** What the listeners counted, and where nobody did. */
+  readonly tallies: TallyCounts;
   /** Intents without an outcome. */
   readonly open: readonly string[];
   /** At most 100. */
@@ -66,6 +69,7 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
   const chain = chainOf(disk, directory, given);
   const kept = sortKept(options.olderCheckpoints ?? [], chain);
   const completeness = new Completeness();
+  const tallies = new TallyCheck();
   const problems: LogProblem[] = [...kept.problems];
   const origins: OriginReport[] = [];
   let leaves = 0;
@@ -75,6 +79,7 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
       ...link,
       kept: kept.roots.filter((root) => root.origin === link.origin),
       completeness,
+      tallies,
       crew,
       // Every origin but the last has ended.
       live: options.live === true && link === chain.at(-1),
@@ -87,12 +92,14 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
     origins.push(report);
   }
   problems.push(...missingOrigins(kept.roots, origins), ...openIntents(completeness, origins, options.live === true));
+  tallies.end(options.live === true);
   const found = problems.slice(0, problemsMax);
   return {
     ok: found.length === 0,
     leaves,
     origins,
     counts: completeness.counts,
+    tallies: tallies.counts,
     open: completeness.open(),
     problems: found,
     firstBad:

@@ -145,6 +145,20 @@ export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
   progress: [...placeWithId, ...members({ bytesIn: number, bytesOut: number })],
   outcome: [...placeWithId, ...outcome],
   denials: [...placeWithId, ...members({ code, prefix: pseudonym, count: number, windowMs: number })],
+  tally: [
+    ...placeWithId,
+    ...members({
+      from: number,
+      to: number,
+      seen: number,
+      crossings: number,
+      intents: number,
+      counted: number,
+      refused: number,
+      unread: number,
+      closed: oneOf(["time", "stop"]),
+    }),
+  ],
   origin: [
     ...place,
     ...members({ origin, previous: orNull(hash), previousOrigin: orNull(origin), previousSize: number }),

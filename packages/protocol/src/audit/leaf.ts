@@ -91,6 +91,25 @@ export interface IssuanceFields extends FormerIssuanceFields {
   readonly inputs: string | null;
 }
 
+/** Counts of the windows from `from` (inclusive) to `to` (exclusive), milliseconds, multiples of 10,000. */
+export interface TallyFields {
+  readonly from: number;
+  readonly to: number;
+  /** Requests that arrived. */
+  readonly seen: number;
+  /** Of those, with a durable leaf of that type. */
+  readonly crossings: number;
+  readonly intents: number;
+  /** Of those, counted in `denials` leaves. */
+  readonly counted: number;
+  /** Of those, refused because nothing could be recorded. */
+  readonly refused: number;
+  /** Beside those: what never became a request. */
+  readonly unread: number;
+  /** `stop`: the last one of its run. */
+  readonly closed: "time" | "stop";
+}
+
 export type Leaf =
   /** One whole crossing. */
   | (LeafCommon & { readonly t: "crossing" } & DecisionFields & OutcomeFields)
@@ -107,6 +126,8 @@ export type Leaf =
       readonly count: number;
       readonly windowMs: number;
     })
+  /** What the listeners of a gateway saw in windows that are closed. */
+  | (LeafCommon & { readonly t: "tally"; readonly id: string } & TallyFields)
   /** First leaf of an origin: the previous origin's last checkpoint body hash, or null for the very first. */
   | (LeafCommon & {
       readonly t: "origin";
