@@ -145,8 +145,8 @@ export function completeCopy(disk: Disk, directory: string): void {
     if (note === null || origin === undefined)
       throw new LogFault("log-corrupt", `${folder}/checkpoint is missing or is none`);
     replaceDurably(disk, join(folder, "head"), note);
-    const key = { publicKey: verifier.publicKey, sign: cannotSign };
-    const log = OriginLog.open({ disk, directory: folder, origin, key, segmentBytesMax, kept: [] }, intents);
+    const signer = { publicKey: verifier.publicKey, sign: cannotSign };
+    const log = OriginLog.open({ disk, directory: folder, origin, signer, segmentBytesMax, kept: [] }, intents);
     log.settle();
     log.close();
   }

@@ -65,6 +65,13 @@ interface Acknowledged {
   readonly index: number;
 }
 
+/** Whatever was under way when the power went, its cause says so. */
+function isPowerLost(error: unknown): boolean {
+  return (
+    error instanceof PowerLost || (error instanceof Error && error.cause !== undefined && isPowerLost(error.cause))
+  );
+}
+
 /** One seed: a log that lives, loses power somewhere, and lives again. */
 class CrashRun {
   readonly #random: () => number;
@@ -118,7 +125,7 @@ class CrashRun {
       for (let step = 0; step < stepsPerLife; step++) this.#step(log);
       log.close();
     } catch (error) {
-      if (error instanceof PowerLost || (error instanceof LogFault && error.cause instanceof PowerLost)) return;
+      if (isPowerLost(error)) return;
       this.#fail(error);
     }
   }
@@ -133,11 +140,24 @@ class CrashRun {
 
   #step(log: Log): void {
     const choice = this.#random();
-    if (choice < 0.12) this.#notes.push(log.checkpoint());
-    else if (choice < 0.15) this.#now += 100;
-    else if (choice < 0.2) log.find(sampleId(Math.floor(this.#random() * (this.#next + 1))));
+    if (choice < 0.06) this.#notes.push(log.checkpoint());
+    else if (choice < 0.18) this.#checkpointLater(log);
+    else if (choice < 0.21) this.#now += 100;
+    else if (choice < 0.26) log.find(sampleId(Math.floor(this.#random() * (this.#next + 1))));
     else this.#append(log);
     if (this.#random() < 0.7) log.absorb();
+    if (this.#random() < 0.5) log.settleLater();
+    // What other threads were asked to sync finishes in any order, while more is appended.
+    for (let i = Math.floor(this.#random() * 6); i > 0; i--) this.#disk.finishBegun(this.#random());
+    if (log.ended !== null) throw log.ended;
+  }
+
+  /** As the log's thread does it: step by step, with appends between. */
+  #checkpointLater(log: Log): void {
+    if (log.isSigning) return;
+    log.checkpointLater((end) => {
+      if (end.kind === "done") this.#notes.push(end.value);
+    });
   }
 
   #append(log: Log): void {

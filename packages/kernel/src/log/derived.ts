@@ -5,6 +5,7 @@ import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { leafHash } from "@sallyport/protocol/audit/merkle.ts";
 import {
   bundlePath,
+  edgeTiles,
   parseBundle,
   printBundle,
   TileBuilder,
@@ -14,7 +15,20 @@ import {
   tileWidthMax,
 } from "@sallyport/protocol/audit/tiles.ts";
 import { type Disk, readWhole } from "./disk.ts";
+import { SyncFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
+import type { LogSteps } from "./steps.ts";
+
+/** Files that wait for their sync; beyond it an append waits for some of them. */
+const unsyncedMax = 2_048;
+/** Of those, as many as the largest batch fills. */
+const settledAtOnce = 16;
+/** So many waiting files are synced several at a time; fewer one by one, beside which the appends' own syncs are hardly slower. */
+const manyUnsynced = 128;
+const flightsMax = 4;
+
+/** Derived files with their bytes, by path below the origin's folder. */
+export type Edge = readonly { readonly path: string; readonly bytes: Uint8Array }[];
 
 /** Reads a tile of a published size: the full one, or the partial one of exactly that width. Throws when neither is whole. */
 export function readTileFile(disk: Disk, directory: string, tile: TileId): Buffer {
@@ -35,8 +49,8 @@ export class DerivedFold {
   readonly #unsynced = new Set<string>();
   readonly #unsyncedDirectories = new Set<string>();
   readonly #directories = new Set<string>();
-  /** Tiles and bundles that became full: their partial forms may go once the full one is durable. */
-  #filled: string[] = [];
+  /** Files whose sync is under way on another thread. */
+  readonly #syncing = new Set<string>();
 
   constructor(disk: Disk, directory: string) {
     this.#disk = disk;
@@ -94,7 +108,6 @@ export class DerivedFold {
 
   #full(path: string, bytes: Uint8Array): void {
     this.#unwritten.push({ path, bytes });
-    this.#filled.push(path);
   }
 
   /** Writes what is full. Throws what the disk throws, and then tries again at the next call. */
@@ -128,14 +141,34 @@ export class DerivedFold {
     this.#unsyncedDirectories.add(dirname(path));
   }
 
-  /** Syncs up to `max` files, so that a checkpoint after a flood has little left to wait for. */
-  settle(max: number): void {
-    let left = max;
+  /**
+   * Begins to sync what is written, on other threads, so that a checkpoint has little left to wait for. `failed` hears of a sync that failed.
+   * When more than 2,048 files wait, the disk cannot keep up: then this waits for some of them.
+   */
+  settleLater(failed: (fault: SyncFault) => void): void {
+    const flights = this.#unsynced.size > manyUnsynced ? flightsMax : 1;
+    for (const path of this.#unsynced) {
+      if (this.#syncing.size >= flights) break;
+      this.#unsynced.delete(path);
+      this.#syncing.add(path);
+      this.#disk.syncLater(path, (error) => {
+        this.#syncing.delete(path);
+        if (error === null) this.settleLater(failed);
+        else failed(new SyncFault(path, error));
+      });
+    }
+    if (this.#unsynced.size > unsyncedMax) this.#settleNow();
+  }
+
+  #settleNow(): void {
+    let left = settledAtOnce;
     for (const path of this.#unsynced) {
       if (left-- <= 0) return;
       const file = this.#disk.open(path, "write");
       try {
         file.sync();
+      } catch (error) {
+        throw new SyncFault(path, error);
       } finally {
         file.close();
       }
@@ -143,15 +176,31 @@ export class DerivedFold {
     }
   }
 
-  /** Makes everything a tree of the present size needs durable. */
-  stage(): void {
-    this.write();
-    for (const { tile, bytes } of this.#tiles.partials()) this.writeFile(tilePath(tile), bytes);
+  /** What only a tree of exactly the present size has: its partial tiles and its partial bundle. Kept while the tree grows on. */
+  edge(): Edge {
+    const tiles = this.#tiles.partials().map(({ tile, bytes }) => ({ path: tilePath(tile), bytes }));
     const width = this.#bundle.length;
-    if (width > 0) this.writeFile(bundlePath(Math.floor(this.size / tileWidthMax), width), printBundle(this.#bundle));
-    this.settle(Number.POSITIVE_INFINITY);
-    for (const path of this.#unsyncedDirectories) this.#disk.syncDirectory(path);
-    this.#unsyncedDirectories.clear();
+    if (width === 0) return tiles;
+    return [
+      ...tiles,
+      { path: bundlePath(Math.floor(this.size / tileWidthMax), width), bytes: printBundle(this.#bundle) },
+    ];
+  }
+
+  /** Makes everything durable that a tree with this edge needs. */
+  *stageSteps(edge: Edge): LogSteps<void> {
+    this.write();
+    for (const { path, bytes } of edge) this.writeFile(path, bytes);
+    // What is added while this goes on belongs to a later tree.
+    for (const path of [...this.#syncing, ...this.#unsynced]) {
+      if (!this.#unsynced.has(path) && !this.#syncing.has(path)) continue;
+      this.#unsynced.delete(path);
+      yield { kind: "sync", path };
+    }
+    for (const path of [...this.#unsyncedDirectories]) {
+      this.#unsyncedDirectories.delete(path);
+      yield { kind: "sync-directory", path };
+    }
   }
 
   /**
@@ -169,12 +218,16 @@ export class DerivedFold {
     drop(bundlePath(bundle.n, 1), tileWidth(0, bundle.n, staged));
   }
 
-  /** After publishing: a full tile stands in for all its partial forms (C2SP tlog-tiles, "Partial Tiles"). */
-  dropSuperseded(): void {
-    for (const path of this.#filled) {
+  /** After publishing `size`: a full tile stands in for all the partial forms that the tree of `before` leaves had of it (C2SP tlog-tiles, "Partial Tiles"). */
+  dropSuperseded(before: number, size: number): void {
+    const drop = (path: string) => {
       const partials = join(this.#directory, `${path}.p`);
       for (const name of this.#disk.list(partials)) this.#disk.unlink(join(partials, name));
+    };
+    for (const { level, n } of edgeTiles(before)) {
+      if (tileWidth(level, n, size) < tileWidthMax) continue;
+      drop(tilePath({ level, n, width: tileWidthMax }));
+      if (level === 0) drop(bundlePath(n, tileWidthMax));
     }
-    this.#filled = [];
   }
 }

@@ -25,6 +25,10 @@ export interface Disk {
   unlink(path: string): void;
   /** fsync of the directory: names created, renamed and removed in it survive a crash. */
   syncDirectory(path: string): void;
+  /** Syncs a file as `DiskFile.sync` does, without waiting; covers at least what was written before the call. `done` is called once, with null or the error. */
+  syncLater(path: string, done: (error: Error | null) => void): void;
+  /** `syncDirectory` without waiting. */
+  syncDirectoryLater(path: string, done: (error: Error | null) => void): void;
   /** Bytes an ordinary process may still write on the volume of `path`. */
   freeBytes(path: string): number;
   /** Holds `path` against every other process and thread until the returned function is called; null when another holds it. */

@@ -9,6 +9,8 @@ export interface LogThreadOptions {
   readonly identity: LogIdentity;
   /** Ed25519 private key, PKCS#8 DER. */
   readonly pkcs8?: Uint8Array;
+  /** A module (URL) that opens the signer of checkpoints in place of a key here, see SignerModule; what it is given must be structured-cloneable. */
+  readonly signer?: { readonly module: string; readonly options: unknown };
   readonly originPrefix?: string;
   readonly checkpointCopies?: string;
   readonly segmentBytesMax?: number;
@@ -57,4 +59,6 @@ export type LogAnswer =
   | { readonly t: "closed"; readonly ticket: number }
   | { readonly t: "failed"; readonly ticket: number; readonly fault: FaultData }
   /** Something went wrong that nobody asked for: a checkpoint by the clock. */
-  | { readonly t: "alarm"; readonly fault: FaultData };
+  | { readonly t: "alarm"; readonly fault: FaultData }
+  /** The disk failed: nothing is appended any more, and the process should end. */
+  | { readonly t: "ended"; readonly fault: FaultData };

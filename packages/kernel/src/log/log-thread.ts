@@ -26,6 +26,8 @@ export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointInterv
   readonly checkpointIntervalMs?: number;
   /** Told of what nobody waits for, for example a checkpoint by the clock that could not be copied. */
   readonly onAlarm?: (fault: LogFault) => void;
+  /** Told once when the disk failed: nothing is appended any more, everything rejects, and only a restart, which reads the disk again, can say what it holds. */
+  readonly onEnded?: (fault: LogFault) => void;
 }
 
 /** A log handle that also says which key verifies it. */
@@ -38,14 +40,14 @@ export interface OpenedLog extends LogHandle {
 
 /** Starts the log thread; resolves when the log is recovered and open, rejects with the LogFault of `Log.open`. */
 export function openLog(options: OpenLogOptions): Promise<OpenedLog> {
-  const { onAlarm, checkpointIntervalMs = 1_000, ...rest } = options;
+  const { onAlarm, onEnded, checkpointIntervalMs = 1_000, ...rest } = options;
   const data: LogThreadOptions = { ...rest, checkpointIntervalMs };
   const entry = import.meta.url.endsWith(".ts") ? "./log-worker.ts" : "./log-worker.js";
   const worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: "sallyport-log" });
   const { promise, resolve, reject } = Promise.withResolvers<OpenedLog>();
   worker.once("error", (error) => reject(threadFailed(error)));
   worker.once("message", (answer: LogAnswer) => {
-    if (answer.t === "opened") resolve(new LogClient(worker, answer, onAlarm));
+    if (answer.t === "opened") resolve(new LogClient(worker, answer, { onAlarm, onEnded }));
     else if (answer.t === "refused") reject(toFault(answer.fault));
     else reject(new LogFault("log-closed", "the log thread did not open"));
   });
@@ -65,6 +67,11 @@ interface WaitingAppend extends Waiting<AppendReceipt> {
   readonly bytes: number;
 }
 
+interface LogListeners {
+  readonly onAlarm: OpenLogOptions["onAlarm"];
+  readonly onEnded: OpenLogOptions["onEnded"];
+}
+
 interface Opened {
   readonly origin: string;
   readonly size: number;
@@ -73,7 +80,7 @@ interface Opened {
 
 class LogClient implements OpenedLog {
   readonly #worker: Worker;
-  readonly #onAlarm: ((fault: LogFault) => void) | undefined;
+  readonly #told: LogListeners;
   #state: Opened;
   /** Appends in the order of their entries. */
   readonly #appends = new WaitingLine<WaitingAppend>();
@@ -93,12 +100,12 @@ class LogClient implements OpenedLog {
   #ended: LogFault | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(worker: Worker, opened: Opened, onAlarm: ((fault: LogFault) => void) | undefined) {
+  constructor(worker: Worker, opened: Opened, told: LogListeners) {
     this.#worker = worker;
     this.#state = opened;
-    this.#onAlarm = onAlarm;
+    this.#told = told;
     worker.on("message", (answer: LogAnswer) => this.#take(answer));
-    worker.on("error", (error) => this.#end(threadFailed(error)));
+    worker.on("error", (error) => this.#fail(threadFailed(error)));
     worker.on("exit", () => this.#end(new LogFault("log-closed", "the log is closed")));
   }
 
@@ -266,6 +273,8 @@ class LogClient implements OpenedLog {
   #take(answer: LogAnswer): void {
     switch (answer.t) {
       case "appended":
+        // Those who wait were told when the log ended.
+        if (this.#ended !== null) return;
         this.#state = answer;
         for (const result of answer.results) this.#settle(result);
         this.#goOn();
@@ -287,7 +296,10 @@ class LogClient implements OpenedLog {
         return;
       }
       case "alarm":
-        this.#onAlarm?.(toFault(answer.fault));
+        this.#told.onAlarm?.(toFault(answer.fault));
+        return;
+      case "ended":
+        this.#fail(toFault(answer.fault));
         return;
       default:
         return;
@@ -321,6 +333,13 @@ class LogClient implements OpenedLog {
         waiting.reject(new LogFault(refused.code, refusalText(refused.code)));
       } else waiting.resolve({ index: index++ });
     }
+  }
+
+  /** Ended by itself, not by `close`. */
+  #fail(fault: LogFault): void {
+    if (this.#ended !== null) return;
+    this.#end(fault);
+    this.#told.onEnded?.(fault);
   }
 
   #end(fault: LogFault): void {

@@ -1,25 +1,25 @@
 // Promises the audit log of one node and role: nothing acknowledged is lost, nothing signed is taken back, nothing is appended after a failed disk,
 // and administrative records still fit when the disk is full. Trusts the disk port and the clock. Specified in docs/formats/leaf.md and docs/audit.md.
-import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { printHex } from "@sallyport/protocol/audit/base64.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { type LeafHead, printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { parseNote } from "@sallyport/protocol/audit/note.ts";
 import { encodeEntries, type LogEntry, type SiftedBatch, siftBatch } from "./batch.ts";
-import { appendCopy, type KeptCheckpoint, readCopies, readOwnCheckpoint, readOwnNote } from "./checkpoint-files.ts";
+import { copySteps, keptCopies, readOwnCheckpoint, refuseMissingYears } from "./checkpoint-files.ts";
+import type { CheckpointSigner } from "./checkpoint-signer.ts";
 import { type Disk, errorCode, makeDirectoriesDurably, readWhole } from "./disk.ts";
-import { LogFault, type LogFaultCode } from "./fault.ts";
-import { type LogKey, loadLogKey } from "./log-crypto.ts";
+import { diskFailed, diskFull, LogFault, type LogFaultCode, mayBeTriedAgain, SyncFault } from "./fault.ts";
+import { loadLogKey } from "./log-crypto.ts";
 import { OpenIntents } from "./open-intents.ts";
-import { defaultOriginPrefix, type LogIdentity, originName, originOfYear, yearFolders, yearOf } from "./origin.ts";
+import { defaultOriginPrefix, type LogIdentity, originName, yearFolders, yearOf } from "./origin.ts";
 import { OriginLog } from "./origin-log.ts";
+import { originLeaf, placeOf, seamOf, unknownOutcome } from "./own-leaves.ts";
 import type { FoundRecord } from "./port.ts";
 import { giveUpReserve, keepReserve } from "./reserve.ts";
-import { logFolders, readSeam, readVerifierKey, type Seam } from "./seam.ts";
+import { findBefore, readSeam } from "./seam.ts";
 import { frameEntriesMax } from "./segment.ts";
 import { findInSegments } from "./segments.ts";
 import { parseState } from "./state-file.ts";
+import { Course, type CourseEnd, type LogSteps, runNow } from "./steps.ts";
 
 export interface LogOptions {
   readonly disk: Disk;
@@ -29,18 +29,21 @@ export interface LogOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Absent: `log.key` in the directory, created at the first start. */
-  readonly key?: LogKey;
+  readonly key?: CheckpointSigner;
   /** A host name; see docs/formats/leaf.md "Origins". */
   readonly originPrefix?: string;
   /** File outside the directory that every checkpoint is copied to, and that a start must not fall behind. */
   readonly checkpointCopies?: string;
   readonly segmentBytesMax?: number;
+  /** Told once when the disk failed, or another hand was at the log: nothing is appended any more. */
+  readonly ended?: (fault: LogFault) => void;
   /** Ordinary records are refused when the volume has less than this free. */
   readonly lowSpaceBytes?: number;
   /** Size of the file that is given up for administrative records when the disk is full all the same. */
   readonly reserveBytes?: number;
 }
 
+const turnAgainMs = 60_000;
 const defaults = { segmentBytesMax: 67_108_864, lowSpaceBytes: 67_108_864, reserveBytes: 4_194_304 };
 
 export interface CommitResult {
@@ -54,17 +57,32 @@ export class Log {
   readonly #options: LogOptions & typeof defaults;
   readonly #prefix: string;
   readonly #unlock: () => void;
-  readonly #key: LogKey;
+  readonly #signer: CheckpointSigner;
   readonly #intents = new OpenIntents();
   #year: number;
   #log: OriginLog;
   #ended: LogFault | null = null;
+  #course: Course<string> | null = null;
+  /** No turn of the year is tried before: the last checkpoint of the old one could not be signed. */
+  #turnNotBefore = 0;
 
   /**
    * Opens or creates the log: recovers, gives open intents their `unknown` outcome, writes `start`, publishes a checkpoint.
    * Throws LogFault `log-locked`, `log-corrupt`, `log-rolled-back`, `log-key` or `disk-full`, each saying what to do.
    */
   static open(options: LogOptions): Log {
+    const log = Log.recover(options);
+    try {
+      log.checkpoint();
+    } catch (error) {
+      log.abandon();
+      throw error;
+    }
+    return log;
+  }
+
+  /** `open` without its checkpoint, which a signer that answers later is asked for with `checkpointLater`. */
+  static recover(options: LogOptions): Log {
     makeDirectoriesDurably(options.disk, options.directory);
     const lock = join(options.directory, "lock");
     const unlock = options.disk.lock(lock);
@@ -78,6 +96,7 @@ export class Log {
       return new Log(options, unlock);
     } catch (error) {
       unlock();
+      if (error instanceof SyncFault) throw diskFailed(options.directory, error);
       throw errorCode(error) === "ENOSPC" ? diskFull(options.directory, error) : error;
     }
   }
@@ -86,12 +105,16 @@ export class Log {
     this.#options = { ...defaults, ...options };
     this.#prefix = options.originPrefix ?? defaultOriginPrefix;
     this.#unlock = unlock;
-    this.#key = options.key ?? loadLogKey(options.disk, options.directory);
+    this.#signer = options.key ?? loadLogKey(options.disk, options.directory);
     const years = yearFolders(options.disk.list(options.directory));
     const latest = years.at(-1);
     // A clock that went back goes on in the newest origin: an older one is never reopened.
     this.#year = latest ?? yearOf(options.now());
-    this.#refuseMissingYears(years);
+    refuseMissingYears(options.disk, options.checkpointCopies, {
+      origin: this.#origin(this.#year),
+      directory: options.directory,
+      years,
+    });
     this.#loadIntentsBefore(years);
     this.#log = this.#openYear(this.#year);
     this.#start();
@@ -105,6 +128,20 @@ export class Log {
     return this.#log.size;
   }
 
+  /** Leaves of the present origin that a published checkpoint covers. */
+  get signed(): number {
+    return this.#log.signed;
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#signer.publicKey;
+  }
+
+  /** Why nothing is appended any more; null while it is. */
+  get ended(): LogFault | null {
+    return this.#ended;
+  }
+
   #origin(year: number): string {
     return originName(this.#prefix, this.#options.identity, year);
   }
@@ -116,31 +153,9 @@ export class Log {
   #openYear(year: number): OriginLog {
     const { disk, segmentBytesMax } = this.#options;
     const origin = this.#origin(year);
-    const own = { directory: this.#folder(year), origin, key: this.#key };
-    return OriginLog.open({ ...own, disk, segmentBytesMax, kept: this.#kept(origin) }, this.#intents);
-  }
-
-  /** Copies of this origin's checkpoints outside the directory. */
-  #kept(origin: string): KeptCheckpoint[] {
-    const path = this.#options.checkpointCopies;
-    if (path === undefined) return [];
-    const notes = readCopies(this.#options.disk, path).filter((note) => note.startsWith(`${origin}\n`));
-    return notes.map((note) => readOwnNote(note, path, { origin, publicKey: this.#key.publicKey }));
-  }
-
-  /** A whole year's folder that was taken away shows only in the copies. */
-  #refuseMissingYears(years: readonly number[]): void {
-    const path = this.#options.checkpointCopies;
-    if (path === undefined) return;
-    for (const note of readCopies(this.#options.disk, path)) {
-      const origin = note.slice(0, note.indexOf("\n"));
-      const year = Number(origin.slice(origin.lastIndexOf("/") + 1));
-      if (origin !== originOfYear(this.#origin(year), year) || years.includes(year)) continue;
-      throw new LogFault(
-        "log-rolled-back",
-        `${path} holds a checkpoint of ${origin}, but ${this.#folder(year)} is missing; restore it from the backup, or name another copies file for a new log`,
-      );
-    }
+    const own = { directory: this.#folder(year), origin, signer: this.#signer };
+    const kept = keptCopies(disk, this.#options.checkpointCopies, { origin, publicKey: this.#signer.publicKey });
+    return OriginLog.open({ ...own, disk, segmentBytesMax, kept }, this.#intents);
   }
 
   /** Intents left open at the end of the year before end in this one. Its state says which, or, where that is damaged, its leaves. */
@@ -159,25 +174,18 @@ export class Log {
 
   #start(): void {
     if (this.#log.size === 0) this.#writeOriginLeaf();
-    this.#turnYear();
+    if (this.isYearDue) this.turnYear();
     const left = this.#intents.ids();
     for (let i = 0; i < left.length; i += frameEntriesMax) {
-      this.#appendOwn(left.slice(i, i + frameEntriesMax).map((id) => this.#unknownOutcome(id)));
+      this.#appendOwn(left.slice(i, i + frameEntriesMax).map((id) => unknownOutcome(id, this.#place())));
     }
     const { role, version } = this.#options.identity;
     this.#appendOwn([{ t: "start", ...this.#place(), role, version, recovered: left.length }]);
     keepReserve(this.#options);
-    this.checkpoint();
   }
 
   #place() {
-    const { tenant, environment, region, node } = this.#options.identity;
-    return { at: Math.max(0, Math.trunc(this.#options.now())), tenant, environment, region, node };
-  }
-
-  #unknownOutcome(id: string): Leaf {
-    const nothing = { status: 0, upstreamStatus: 0, bytesIn: 0, bytesOut: 0, totalUs: 0, upstreamUs: 0 };
-    return { t: "outcome", id, ...this.#place(), outcome: "unknown", ...nothing };
+    return placeOf(this.#options.identity, this.#options.now());
   }
 
   #writeOriginLeaf(): void {
@@ -185,24 +193,10 @@ export class Log {
     const before = yearFolders(disk.list(this.#options.directory))
       .filter((year) => year < this.#year)
       .at(-1);
-    const last =
-      before === undefined
-        ? null
-        : readOwnCheckpoint(disk, join(this.#folder(before), "checkpoint"), {
-            origin: this.#origin(before),
-            publicKey: this.#key.publicKey,
-          });
+    const own = { origin: this.#origin(before ?? 0), publicKey: this.#signer.publicKey };
+    const last = before === undefined ? null : readOwnCheckpoint(disk, join(this.#folder(before), "checkpoint"), own);
     const seam = last === null ? readSeam(disk, this.#options.directory) : seamOf(last);
-    this.#appendOwn([
-      {
-        t: "origin",
-        ...this.#place(),
-        origin: this.origin,
-        previous: seam === null ? null : printHex(seam.previous),
-        previousOrigin: seam?.origin ?? null,
-        previousSize: seam?.size ?? 0,
-      },
-    ]);
+    this.#appendOwn([originLeaf(this.origin, seam, this.#place())]);
   }
 
   #appendOwn(leaves: readonly Leaf[]): void {
@@ -212,19 +206,42 @@ export class Log {
     this.#log.absorb();
   }
 
-  /** New year, new origin: the old one ends with a checkpoint, which the first leaf of the new one names. */
-  #turnYear(): void {
-    const year = yearOf(this.#options.now());
-    if (year <= this.#year) return;
-    this.checkpoint();
-    this.#log.close();
-    this.#year = year;
-    this.#log = this.#openYear(year);
-    this.#writeOriginLeaf();
+  /** The year has changed: what is appended next belongs into a new origin. */
+  get isYearDue(): boolean {
+    const now = this.#options.now();
+    return yearOf(now) > this.#year && now >= this.#turnNotBefore;
   }
 
-  /** Appends leaves; for tests and small writers. The log thread encodes itself and calls `commit`. */
+  /**
+   * New year, new origin: the old one ends with a checkpoint over all of it, which the first leaf of the new one names. Where none can be signed at
+   * once, records go on into the old origin and the turn is tried again a minute later: a signer that answers later is asked with `checkpointLater` before.
+   */
+  turnYear(): void {
+    if (this.#ended !== null) throw this.#ended;
+    try {
+      this.checkpoint();
+    } catch (error) {
+      if (!(error instanceof LogFault && mayBeTriedAgain.has(error.code))) throw error;
+    }
+    const now = this.#options.now();
+    if (this.#log.signed !== this.#log.size) this.#turnNotBefore = now + turnAgainMs;
+    else this.#openNext(yearOf(now));
+  }
+
+  #openNext(year: number): void {
+    try {
+      this.#log.close();
+      this.#year = year;
+      this.#log = this.#openYear(year);
+      this.#writeOriginLeaf();
+    } catch (error) {
+      throw this.#end(error);
+    }
+  }
+
+  /** Appends leaves; for tests and small writers. The log thread encodes itself, turns the year and calls `commit`. */
   append(entries: readonly LogEntry[]): CommitResult {
+    if (this.isYearDue) this.turnYear();
     return this.commit(encodeEntries(entries), entries.length);
   }
 
@@ -235,7 +252,6 @@ export class Log {
   commit(bytes: Buffer, count: number): CommitResult {
     if (this.#ended !== null) throw this.#ended;
     try {
-      this.#turnYear();
       const low = this.#options.disk.freeBytes(this.#options.directory) < this.#options.lowSpaceBytes;
       const batch = siftBatch(bytes, count, { urgentOnly: low, intentsOpen: this.#intents.count });
       return this.#commitSifted(batch, bytes, count);
@@ -272,13 +288,11 @@ export class Log {
   /** Any failure but a full disk ends the log: after a failed fsync the page cache may say durable what is not (fsyncgate). */
   #end(error: unknown): LogFault {
     if (errorCode(error) === "ENOSPC") return diskFull(this.#options.directory, error);
-    if (error instanceof LogFault && error.code === "leaf-refused") return error;
-    if (error instanceof LogFault) this.#ended ??= error;
-    this.#ended ??= new LogFault(
-      "log-closed",
-      `the log in ${this.#options.directory} ended because its disk failed (${error instanceof Error ? error.message : "unknown"}); check the volume and restart`,
-      error,
-    );
+    if (error instanceof LogFault && mayBeTriedAgain.has(error.code)) return error;
+    if (this.#ended !== null) return this.#ended;
+    this.#ended = error instanceof LogFault ? error : diskFailed(this.#options.directory, error);
+    this.#course?.stop(this.#ended);
+    this.#options.ended?.(this.#ended);
     return this.#ended;
   }
 
@@ -292,20 +306,28 @@ export class Log {
     }
   }
 
+  /** Begins to make derived files durable; nobody waits for it. A sync that fails ends the log. */
+  settleLater(): void {
+    if (this.#ended !== null) return;
+    try {
+      this.#log.settleLater((fault) => this.#end(fault));
+    } catch (error) {
+      this.#end(error);
+    }
+  }
+
   /**
    * Signs and publishes a checkpoint over everything durable, and copies it outside.
-   * Throws LogFault `disk-full` or `copy-failed` (both may be tried again) or `log-closed`.
+   * Throws LogFault `disk-full`, `signer-failed` or `copy-failed` (these may be tried again) or `log-closed`.
    */
   checkpoint(): string {
+    this.#course?.finishNow();
     if (this.#ended !== null) throw this.#ended;
-    let note: string;
     try {
-      note = this.#log.checkpoint();
+      return runNow(this.#checkpointSteps(), { disk: this.#options.disk, signer: this.#signer });
     } catch (error) {
       throw this.#end(error);
     }
-    this.#copy(note);
-    return note;
   }
 
   /** Publishes the newest checkpoint with the lines of witnesses; what is not that checkpoint by now is left alone. */
@@ -318,19 +340,37 @@ export class Log {
     }
   }
 
-  #copy(note: string): void {
-    const { disk, checkpointCopies } = this.#options;
-    if (checkpointCopies === undefined) return;
-    try {
-      appendCopy(disk, checkpointCopies, note);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : "unknown";
-      throw new LogFault(
-        "copy-failed",
-        `the checkpoint could not be copied to ${checkpointCopies} (${why}): its folder must exist and be writable`,
-        error,
-      );
+  get isSigning(): boolean {
+    return this.#course !== null;
+  }
+
+  /** `checkpoint` without waiting: records may be appended meanwhile. Only one at a time. `told` hears once; of a failure as LogFault. */
+  checkpointLater(told: (end: CourseEnd<string>) => void): void {
+    if (this.#course !== null) throw new Error("a checkpoint is under way already");
+    if (this.#ended !== null) {
+      told({ kind: "failed", error: this.#ended });
+      return;
     }
+    const course = new Course(
+      this.#checkpointSteps(),
+      { disk: this.#options.disk, signer: this.#signer },
+      {
+        ended: (end) => {
+          this.#course = null;
+          told(end.kind === "done" ? end : { kind: "failed", error: this.#end(end.error) });
+        },
+        strayed: (fault) => this.#end(fault),
+      },
+    );
+    this.#course = course;
+    course.begin();
+  }
+
+  *#checkpointSteps(): LogSteps<string> {
+    const note = yield* this.#log.checkpointSteps();
+    const { disk, checkpointCopies } = this.#options;
+    if (checkpointCopies !== undefined) yield* copySteps(disk, checkpointCopies, note);
+    return note;
   }
 
   /** All records with this event id, oldest first, through all origins of the directory. */
@@ -340,19 +380,7 @@ export class Log {
     const found = older.flatMap((year) =>
       findInSegments({ disk, directory: this.#folder(year), origin: this.#origin(year) }, id),
     );
-    return [...this.#findBefore(id), ...found, ...this.#log.find(id)];
-  }
-
-  /** Records of the logs that ended before this one began. */
-  #findBefore(id: string): FoundRecord[] {
-    const { disk, directory } = this.#options;
-    const [, ...folders] = logFolders(disk, directory);
-    return folders.reverse().flatMap((folder) => {
-      const name = readVerifierKey(disk, folder)?.name ?? "";
-      return yearFolders(disk.list(folder)).flatMap((year) =>
-        findInSegments({ disk, directory: join(folder, String(year)), origin: originOfYear(name, year) }, id),
-      );
-    });
+    return [...findBefore(disk, this.#options.directory, id), ...found, ...this.#log.find(id)];
   }
 
   /** A last checkpoint, then the lock is given back. */
@@ -360,22 +388,15 @@ export class Log {
     try {
       if (this.#ended === null) this.checkpoint();
     } finally {
-      this.#ended ??= new LogFault("log-closed", "the log is closed");
-      this.#log.close();
-      this.#unlock();
+      this.abandon();
     }
   }
-}
 
-function seamOf({ origin, size, note }: KeptCheckpoint): Pick<Seam, "origin" | "size" | "previous"> {
-  const body = parseNote(note)?.text ?? "";
-  return { origin, size, previous: createHash("sha256").update(body).digest() };
-}
-
-function diskFull(directory: string, cause: unknown): LogFault {
-  return new LogFault(
-    "disk-full",
-    `no space left for ${directory}: free some on this volume; administrative records still fit until the reserve is used up`,
-    cause,
-  );
+  /** Gives the lock back without a last checkpoint. */
+  abandon(): void {
+    this.#ended ??= new LogFault("log-closed", "the log is closed");
+    this.#course?.stop(this.#ended);
+    this.#log.close();
+    this.#unlock();
+  }
 }

@@ -41,6 +41,8 @@ export interface LossyDiskOptions {
 }
 
 const sectorBytes = 512;
+/** Syncs that `syncLater` began and that have not finished: beyond it a test forgot to let them. */
+const begunMax = 65_536;
 
 /** A seeded disk. `crash` gives the disk as the next start finds it. */
 export class LossyDisk implements Disk {
@@ -49,6 +51,8 @@ export class LossyDisk implements Disk {
   #held = new Set<string>();
   #actsLeft = Number.POSITIVE_INFINITY;
   #generation = 0;
+  /** Syncs under way; each finishes, as the test says, at any time or never. */
+  #begun: { readonly finish: () => void; readonly done: (error: Error | null) => void }[] = [];
   /** What the next syncs throw, for tests of failing disks. */
   failNextSync: Error | null = null;
   /** Counts finished file syncs. */
@@ -69,6 +73,26 @@ export class LossyDisk implements Disk {
     this.#held = new Set();
     this.#actsLeft = Number.POSITIVE_INFINITY;
     this.#generation += 1;
+    this.#begun = [];
+  }
+
+  /** How many syncs are under way. */
+  get begun(): number {
+    return this.#begun.length;
+  }
+
+  /** Lets one of the syncs under way finish and tells who began it: the oldest, or, with a number in [0, 1), any. */
+  finishBegun(which = 0): void {
+    const [begun] = this.#begun.splice(Math.floor(which * this.#begun.length), 1);
+    if (begun === undefined) return;
+    this.#act();
+    let failure: Error | null = null;
+    try {
+      begun.finish();
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+    begun.done(failure);
   }
 
   /** Everything as if it had been synced; for tests that tamper with a finished log. */
@@ -134,7 +158,7 @@ export class LossyDisk implements Disk {
     };
   }
 
-  #sync(inode: Inode, path: string): void {
+  #sync(inode: Inode, path: string, covered: ReadonlySet<FileChange> = new Set(inode.unsynced)): void {
     const failure = this.failNextSync;
     if (failure !== null) {
       this.failNextSync = null;
@@ -142,8 +166,8 @@ export class LossyDisk implements Disk {
     }
     this.syncs += 1;
     if (this.#options.syncDoesNothing?.(path) === true) return;
-    for (const change of inode.unsynced) applyChange(inode.durable, change);
-    inode.unsynced = [];
+    for (const change of inode.unsynced) if (covered.has(change)) applyChange(inode.durable, change);
+    inode.unsynced = inode.unsynced.filter((change) => !covered.has(change));
   }
 
   list(directory: string): string[] {
@@ -187,6 +211,31 @@ export class LossyDisk implements Disk {
     const directory = this.#directory(path);
     for (const act of directory.unsynced) applyNames(directory.durable, act);
     directory.unsynced = [];
+  }
+
+  syncLater(path: string, done: (error: Error | null) => void): void {
+    const node = this.#find(path);
+    if (node?.kind !== "file") {
+      done(missing(path));
+      return;
+    }
+    // The harshest reading: only what was written before the call is covered.
+    const covered = new Set(node.unsynced);
+    this.#begin(() => this.#sync(node, path, covered), done);
+  }
+
+  syncDirectoryLater(path: string, done: (error: Error | null) => void): void {
+    const directory = this.#directory(path);
+    const covered = new Set(directory.unsynced);
+    this.#begin(() => {
+      for (const act of directory.unsynced) if (covered.has(act)) applyNames(directory.durable, act);
+      directory.unsynced = directory.unsynced.filter((act) => !covered.has(act));
+    }, done);
+  }
+
+  #begin(finish: () => void, done: (error: Error | null) => void): void {
+    if (this.#begun.length >= begunMax) throw new Error("nobody lets the syncs under way finish");
+    this.#begun.push({ finish, done });
   }
 
   freeBytes(_path: string): number {

@@ -1,20 +1,21 @@
 // Promises one origin: an append is durable after exactly one fdatasync, a checkpoint never goes back, and a start either continues exactly
 // what was acknowledged and signed or refuses. Trusts the disk port's sync. Specified in docs/formats/leaf.md; order of acts in docs/audit.md.
 import { basename, join } from "node:path";
-import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import type { LeafHead } from "@sallyport/protocol/audit/leaf-format.ts";
 import { Frontier, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
-import { parseNote, signNote } from "@sallyport/protocol/audit/note.ts";
+import { parseNote } from "@sallyport/protocol/audit/note.ts";
 import { rangeHash } from "@sallyport/protocol/audit/proof.ts";
 import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
-import { compareAndSwap, type KeptCheckpoint, readOwnCheckpoint } from "./checkpoint-files.ts";
+import { type KeptCheckpoint, readOwnCheckpoint, swapSteps } from "./checkpoint-files.ts";
+import { type CheckpointSigner, noteOf } from "./checkpoint-signer.ts";
 import { DerivedFold, readTileFile } from "./derived.ts";
-import { type Disk, type DiskFile, makeDirectoriesDurably, readWhole, replaceDurably } from "./disk.ts";
-import { LogFault } from "./fault.ts";
-import { type LogKey, sha256 } from "./log-crypto.ts";
+import { type Disk, type DiskFile, makeDirectoriesDurably, readWhole } from "./disk.ts";
+import { LogFault, SyncFault } from "./fault.ts";
+import { sha256 } from "./log-crypto.ts";
 import type { OpenIntents } from "./open-intents.ts";
 import type { FoundRecord } from "./port.ts";
+import { RootChecks, rolledBack } from "./root-checks.ts";
 import {
   type EntrySpan,
   newSpan,
@@ -28,6 +29,7 @@ import {
   findInSegments,
   headOf,
   listSegments,
+  missingSegment,
   type ScanEnd,
   type ScannedEntry,
   type SegmentFile,
@@ -35,13 +37,14 @@ import {
   segmentFile,
 } from "./segments.ts";
 import { parseState, printState } from "./state-file.ts";
+import { type LogSteps, replaceSteps, runNow } from "./steps.ts";
 
 export interface OriginOptions {
   readonly disk: Disk;
   /** The origin's own folder; its parent exists. */
   readonly directory: string;
   readonly origin: string;
-  readonly key: LogKey;
+  readonly signer: CheckpointSigner;
   readonly segmentBytesMax: number;
   /** Checkpoints of this origin kept elsewhere: the log must extend them. */
   readonly kept: readonly KeptCheckpoint[];
@@ -54,9 +57,6 @@ export interface Slab {
   /** Type and id of each entry. */
   readonly heads: readonly LeafHead[];
 }
-
-/** Derived files synced after a batch, when its waiters have their answer: as many as the largest batch fills. */
-const settledPerBatchMax = 16;
 
 export class OriginLog {
   readonly #options: OriginOptions;
@@ -71,6 +71,8 @@ export class OriginLog {
   /** Durable batches whose leaves are not yet hashed. */
   #unfolded: { readonly slab: Slab; readonly at: number }[] = [];
   #head: string | null = null;
+  /** Leaves of the newest checkpoint. */
+  #signed = 0;
 
   private constructor(options: OriginOptions, intents: OpenIntents) {
     this.#options = options;
@@ -96,6 +98,11 @@ export class OriginLog {
     return this.#size;
   }
 
+  /** Leaves of the newest checkpoint published. */
+  get signed(): number {
+    return this.#signed;
+  }
+
   get origin(): string {
     return this.#options.origin;
   }
@@ -112,7 +119,11 @@ export class OriginLog {
       file.truncate(this.#position);
       throw error;
     }
-    file.sync();
+    try {
+      file.sync();
+    } catch (error) {
+      throw new SyncFault(this.#segment.path, error);
+    }
     const first = this.#size;
     this.#unfolded.push({ slab, at: this.#position + frame.length - slab.bytes.length });
     this.#position += frame.length;
@@ -134,7 +145,11 @@ export class OriginLog {
     }
     this.#unfolded = [];
     this.#fold.write();
-    this.#fold.settle(settledPerBatchMax);
+  }
+
+  /** Begins to make durable what `absorb` wrote, without waiting for it; `failed` hears of a sync that failed. */
+  settleLater(failed: (fault: SyncFault) => void): void {
+    this.#fold.settleLater(failed);
   }
 
   #hashed(bytes: Buffer, span: EntrySpan): [Uint8Array, Uint8Array] {
@@ -150,8 +165,12 @@ export class OriginLog {
     const file = disk.open(segment.path, "write");
     file.truncate(0);
     file.write(0, printSegmentHeader(this.#size, origin));
-    file.sync();
-    disk.syncDirectory(join(directory, "wal"));
+    try {
+      file.sync();
+      disk.syncDirectory(join(directory, "wal"));
+    } catch (error) {
+      throw new SyncFault(segment.path, error);
+    }
     this.#file?.close();
     this.#file = file;
     this.#segment = segment;
@@ -167,40 +186,61 @@ export class OriginLog {
   /** Makes everything derived durable without a new checkpoint: for a log that has ended and whose key is not here. */
   settle(): void {
     this.absorb();
-    this.#fold.stage();
-    this.#writeState(this.#fold.root());
+    runNow(this.#settleSteps(), this.#options);
   }
 
-  #writeState(root: Uint8Array): void {
-    const { disk, directory } = this.#options;
-    const state = printState({ size: this.#size, root, open: this.#intents.ids() });
-    replaceDurably(disk, join(directory, "state"), Buffer.from(state));
+  *#settleSteps(): LogSteps<void> {
+    yield* this.#fold.stageSteps(this.#fold.edge());
+    yield* this.#replace("state", this.#stateNow());
   }
 
-  /** Stages, signs, swaps and publishes a checkpoint over everything durable; returns the note. The same size is signed once. */
-  checkpoint(): string {
+  #stateNow(): Buffer {
+    return Buffer.from(printState({ size: this.#size, root: this.#fold.root(), open: this.#intents.ids() }));
+  }
+
+  #replace(name: "state" | "checkpoint", bytes: Buffer): LogSteps<void> {
+    return replaceSteps(this.#options.disk, join(this.#options.directory, name), bytes);
+  }
+
+  /**
+   * Signs, stages, swaps and publishes a checkpoint over everything that is durable when it begins; gives the note. The same size is signed once.
+   * Records may be appended between the steps, a second checkpoint not be begun.
+   */
+  *checkpointSteps(): LogSteps<string> {
     this.absorb();
-    const { disk, directory, origin, key } = this.#options;
-    const root = this.#fold.root();
-    const body = printCheckpointBody(origin, this.#size, root);
-    if (this.#head?.startsWith(body) === true) return this.#head;
-    this.#fold.stage();
-    this.#writeState(root);
-    const note = signNote(sha256, body, { name: origin, publicKey: key.publicKey, sign: key.sign });
-    compareAndSwap(disk, join(directory, "head"), { expected: this.#head, next: note });
+    const { disk, directory, origin } = this.#options;
+    const size = this.#size;
+    const body = printCheckpointBody(origin, size, this.#fold.root());
+    if (this.#head?.startsWith(body) === true) {
+      // A start may have made derived files again.
+      yield* this.#fold.stageSteps([]);
+      return this.#head;
+    }
+    const edge = this.#fold.edge();
+    const state = this.#stateNow();
+    // Before anything is staged: while no signature is to be had, nothing piles up on the disk.
+    const note = yield* this.#signSteps(body);
+    yield* this.#fold.stageSteps(edge);
+    yield* this.#replace("state", state);
+    yield* swapSteps(disk, join(directory, "head"), { expected: this.#head, next: note });
     this.#head = note;
-    this.#publish(note);
-    this.#fold.dropSuperseded();
+    yield* this.#replace("checkpoint", Buffer.from(note));
+    this.#fold.dropSuperseded(this.#signed, size);
+    this.#signed = size;
     return note;
   }
 
   /** `cosigned`: the newest checkpoint, byte for byte, with further signature lines. */
   publish(cosigned: string): void {
-    if (this.#head !== null && cosigned.startsWith(this.#head) && parseNote(cosigned) !== null) this.#publish(cosigned);
+    if (this.#head !== null && cosigned.startsWith(this.#head) && parseNote(cosigned) !== null)
+      runNow(this.#replace("checkpoint", Buffer.from(cosigned)), this.#options);
   }
 
-  #publish(note: string): void {
-    replaceDurably(this.#options.disk, join(this.#options.directory, "checkpoint"), Buffer.from(note));
+  *#signSteps(body: string): LogSteps<string> {
+    const { origin, signer } = this.#options;
+    const { publicKey } = signer;
+    const signature = yield { kind: "sign", message: Buffer.from(body, "utf8") };
+    return noteOf(body, { origin, publicKey, signature });
   }
 
   find(id: string): FoundRecord[] {
@@ -215,8 +255,8 @@ export class OriginLog {
   }
 
   #recover(): void {
-    const { disk, directory, kept, origin, key } = this.#options;
-    const own = { origin, publicKey: key.publicKey };
+    const { disk, directory, kept, origin, signer } = this.#options;
+    const own = { origin, publicKey: signer.publicKey };
     const head = readOwnCheckpoint(disk, join(directory, "head"), own);
     const published = readOwnCheckpoint(disk, join(directory, "checkpoint"), own);
     const signed = [head, published, ...kept].filter((checkpoint) => checkpoint !== null);
@@ -225,8 +265,10 @@ export class OriginLog {
     if (beyond !== undefined) throw rolledBack(beyond, newest);
     this.#continue(newest, signed);
     this.#head = head?.note ?? null;
+    this.#signed = newest;
     // A crash between the swap and the publication left the older note in place. Lines of witnesses stay.
-    if (head !== null && published?.note.startsWith(head.note) !== true) this.#publish(head.note);
+    if (head !== null && published?.note.startsWith(head.note) !== true)
+      runNow(this.#replace("checkpoint", Buffer.from(head.note)), this.#options);
   }
 
   /** From the staged state where it can be believed; else, and when anything disagrees with it, from the whole write-ahead log, which decides. */
@@ -355,45 +397,3 @@ interface Tail {
 }
 
 const indexName = (segment: SegmentFile) => join("wal", basename(segment.indexPath));
-
-function missingSegment(segment: SegmentFile, due: number): LogFault {
-  return new LogFault(
-    "log-corrupt",
-    `${segment.path} stands where leaf ${due} is due: a segment is missing; restore it from the backup or archive`,
-  );
-}
-
-/** The signed checkpoints a start must meet, smallest first. */
-class RootChecks {
-  readonly #left: KeptCheckpoint[];
-
-  constructor(signed: readonly KeptCheckpoint[]) {
-    this.#left = [...signed].sort((a, b) => a.size - b.size);
-  }
-
-  /** The next one not met. */
-  next(): KeptCheckpoint | undefined {
-    return this.#left[0];
-  }
-
-  /** Compares every checkpoint up to this size with the root that `rootAt` gives. */
-  upTo(size: number, rootAt: (size: number) => Uint8Array): void {
-    for (let next = this.#left[0]; next !== undefined && next.size <= size; next = this.#left[0]) {
-      if (!sameBytes(rootAt(next.size), next.root)) {
-        throw new LogFault(
-          "log-rolled-back",
-          `the log's first ${next.size} leaves are not those that ${next.path} signed: the log was rewritten or forked; restore the directory from the backup or archive`,
-        );
-      }
-      this.#left.shift();
-    }
-  }
-}
-
-function rolledBack(checkpoint: KeptCheckpoint, size: number): LogFault {
-  return new LogFault(
-    "log-rolled-back",
-    `${checkpoint.path} says the log had ${checkpoint.size} leaves, but it has ${size}: leaves or files are missing. ` +
-      "Nothing was changed; restore the newest copy of the directory, or begin a new directory and keep this one for the investigation",
-  );
-}

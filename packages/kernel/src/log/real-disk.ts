@@ -2,8 +2,10 @@
 import {
   closeSync,
   constants,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -38,6 +40,11 @@ export function realDisk(): Disk {
     rename: renameSync,
     unlink: unlinkSync,
     syncDirectory,
+    syncLater: (path, done) => later(path, O_RDWR, fdatasync, done),
+    syncDirectoryLater: (path, done) => {
+      if (process.platform === "win32") done(null);
+      else later(path, O_RDONLY, fsync, done);
+    },
     freeBytes: (path) => {
       const { bavail, bsize } = statfsSync(path);
       return bavail * bsize;
@@ -68,6 +75,21 @@ function openFile(fd: number): DiskFile {
     sync: () => fdatasyncSync(fd),
     close: () => closeSync(fd),
   };
+}
+
+/** A sync on a thread of the runtime's own. */
+function later(path: string, flags: number, sync: typeof fsync, done: (error: Error | null) => void): void {
+  let fd: number;
+  try {
+    fd = openSync(path, flags);
+  } catch (error) {
+    done(error instanceof Error ? error : new Error(String(error)));
+    return;
+  }
+  sync(fd, (error) => {
+    closeSync(fd);
+    done(error);
+  });
 }
 
 function syncDirectory(path: string): void {

@@ -7,7 +7,9 @@ import { type NoteVerifier, parseNote, parseVerifierKey } from "@sallyport/proto
 import { type Disk, readWhole } from "./disk.ts";
 import { LogFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
-import { yearFolders } from "./origin.ts";
+import { originOfYear, yearFolders } from "./origin.ts";
+import type { FoundRecord } from "./port.ts";
+import { findInSegments } from "./segments.ts";
 import { parseState } from "./state-file.ts";
 
 /** Folder of the log that ended before this one began. */
@@ -64,4 +66,15 @@ export function logFolders(disk: Disk, directory: string): readonly string[] {
     folder = join(folder, beforeFolder);
   }
   return folders;
+}
+
+/** Records with this event id in the logs that ended before this one began, oldest first. */
+export function findBefore(disk: Disk, directory: string, id: string): FoundRecord[] {
+  const [, ...folders] = logFolders(disk, directory);
+  return folders.reverse().flatMap((folder) => {
+    const name = readVerifierKey(disk, folder)?.name ?? "";
+    return yearFolders(disk.list(folder)).flatMap((year) =>
+      findInSegments({ disk, directory: join(folder, String(year)), origin: originOfYear(name, year) }, id),
+    );
+  });
 }

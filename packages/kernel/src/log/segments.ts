@@ -45,6 +45,13 @@ export function listSegments(disk: Disk, directory: string): SegmentFile[] {
     .map((name) => segmentFile(directory, Number(name.slice(0, 16))));
 }
 
+export function missingSegment(segment: SegmentFile, due: number): LogFault {
+  return new LogFault(
+    "log-corrupt",
+    `${segment.path} stands where leaf ${due} is due: a segment is missing; restore it from the backup or archive`,
+  );
+}
+
 /** A segment file that was read. */
 export interface SegmentContent {
   readonly bytes: Buffer;
