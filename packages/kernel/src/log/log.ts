@@ -3,18 +3,19 @@
 import { join } from "node:path";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { type LeafHead, printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { encodeEntries, type LogEntry, type SiftedBatch, siftBatch } from "./batch.ts";
+import { encodeEntries, type LogEntry } from "./batch.ts";
 import { copySteps, keptCopies, readOwnCheckpoint, refuseMissingYears } from "./checkpoint-files.ts";
 import type { CheckpointSigner } from "./checkpoint-signer.ts";
+import { type CommitResult, commitBatch } from "./commit.ts";
 import { type Disk, errorCode, makeDirectoriesDurably, readWhole } from "./disk.ts";
-import { diskFailed, diskFull, LogFault, type LogFaultCode, mayBeTriedAgain, SyncFault } from "./fault.ts";
+import { diskFailed, diskFull, LogFault, mayBeTriedAgain, SyncFault } from "./fault.ts";
 import { loadLogKey } from "./log-crypto.ts";
 import { OpenIntents } from "./open-intents.ts";
 import { defaultOriginPrefix, type LogIdentity, originName, yearFolders, yearOf } from "./origin.ts";
 import { OriginLog } from "./origin-log.ts";
 import { originLeaf, placeOf, seamOf, unknownOutcome } from "./own-leaves.ts";
 import type { FoundRecord } from "./port.ts";
-import { giveUpReserve, keepReserve } from "./reserve.ts";
+import { keepReserve } from "./reserve.ts";
 import { findBefore, readSeam } from "./seam.ts";
 import { frameEntriesMax } from "./segment.ts";
 import { findInSegments } from "./segments.ts";
@@ -45,13 +46,6 @@ export interface LogOptions {
 
 const turnAgainMs = 60_000;
 const defaults = { segmentBytesMax: 67_108_864, lowSpaceBytes: 67_108_864, reserveBytes: 4_194_304 };
-
-export interface CommitResult {
-  /** Index of the first accepted entry; the others follow in order without gaps. */
-  readonly first: number;
-  /** Entries that were not taken, by place in the batch, ascending. */
-  readonly refused: readonly { readonly place: number; readonly code: LogFaultCode }[];
-}
 
 export class Log {
   readonly #options: LogOptions & typeof defaults;
@@ -252,37 +246,10 @@ export class Log {
   commit(bytes: Buffer, count: number): CommitResult {
     if (this.#ended !== null) throw this.#ended;
     try {
-      const low = this.#options.disk.freeBytes(this.#options.directory) < this.#options.lowSpaceBytes;
-      const batch = siftBatch(bytes, count, { urgentOnly: low, intentsOpen: this.#intents.count });
-      return this.#commitSifted(batch, bytes, count);
+      return commitBatch(this.#log, { ...this.#options, intentsOpen: this.#intents.count }, { bytes, count });
     } catch (error) {
       throw this.#end(error);
     }
-  }
-
-  #commitSifted(batch: SiftedBatch, bytes: Buffer, count: number): CommitResult {
-    try {
-      return this.#write(batch);
-    } catch (error) {
-      if (errorCode(error) !== "ENOSPC") throw error;
-    }
-    // Full all the same: only administrative records, and these may use the reserve.
-    const urgent = siftBatch(bytes, count, { urgentOnly: true, intentsOpen: this.#intents.count });
-    giveUpReserve(this.#options);
-    try {
-      return this.#write(urgent);
-    } catch (error) {
-      if (errorCode(error) !== "ENOSPC") throw error;
-      return { first: this.size, refused: Array.from({ length: count }, (_, place) => ({ place, code: "disk-full" })) };
-    }
-  }
-
-  #write(batch: SiftedBatch): CommitResult {
-    if (batch.heads.length === 0) return { first: this.size, refused: batch.refused };
-    return {
-      first: this.#log.commit({ bytes: batch.bytes, count: batch.heads.length, heads: batch.heads }),
-      refused: batch.refused,
-    };
   }
 
   /** Any failure but a full disk ends the log: after a failed fsync the page cache may say durable what is not (fsyncgate). */
