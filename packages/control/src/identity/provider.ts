@@ -15,12 +15,20 @@ import {
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
 import { endpointGrantType, readEndpointForm, readForm, wasFormRead } from "./endpoint-form.ts";
-import { openRequest } from "./grant-request.ts";
+import { grantRequestOf, openRequest } from "./grant-request.ts";
+import { MachineRequests } from "./machine-request.ts";
 import { assertionAlgorithms } from "./metadata.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
 import { requestOf } from "./provider-request.ts";
 import { PendingAssertion, replayKey } from "./replay.ts";
-import type { ClientAuthentication, ClientEndpoint, GrantHandler, GrantRefusal, OpenGrant } from "./seams.ts";
+import type {
+  ClientAuthentication,
+  ClientEndpoint,
+  GrantAnswer,
+  GrantHandler,
+  GrantRefusal,
+  OpenGrant,
+} from "./seams.ts";
 import { pendingAssertion, settle } from "./settle.ts";
 import { callerConnection, certificateOf } from "./source-address.ts";
 import { answerOfRefusal, refusalCode } from "./token-answer.ts";
@@ -133,7 +141,9 @@ export function buildIssuer(parts: IssuerParts): TokenHandler {
   for (const grant of parts.grants) registerGrant(provider, grant, parts);
   for (const endpoint of parts.endpoints) registerEndpoint(provider, endpoint, parts);
   listen(provider, parts);
-  provider.use((context, next) => settle(context, () => enter(context, next, parts), parts));
+  const machines = new MachineRequests({ ...parts, clock: parts.ports.clock });
+  const enterMachine = (context: ProviderContext) => giveMachine(context, machines, parts);
+  provider.use((context, next) => settle(context, () => enter(context, next, { ...parts, enterMachine }), parts));
   return provider.callback();
 }
 
@@ -198,12 +208,7 @@ function registerGrant(provider: Provider, grant: GrantHandler, parts: IssuerPar
     context.state["grantType"] = grantWordOf(grant.grantType) ?? undefined;
     const request = requestOf(context, { issuer: parts.issuer, parameters: grant.parameters, path: "/token" });
     const assertion = pendingAssertion(context);
-    const answer = await grant.handle(assertion === undefined ? request : { ...request, assertion });
-    context.set("DPoP-Nonce", parts.ports.nonces.issue());
-    if (answer.kind === "token") context.body = answer.body;
-    else refuse(context, answer);
-    // Whoever sends an assertion again has not proven who it is.
-    if (answer.kind === "error" && answer.error === "invalid_client") context.state["authenticated"] = undefined;
+    answerGrant(context, await grant.handle(assertion === undefined ? request : { ...request, assertion }), parts);
   };
   provider.registerGrantType(grant.grantType, handle, ["scope", "resource", ...grant.parameters], ["resource"]);
 }
@@ -230,7 +235,11 @@ function registerEndpoint(provider: Provider, endpoint: ClientEndpoint, parts: I
 }
 
 /** Sends a request for an endpoint the way of the token endpoint. */
-async function enter(context: ProviderContext, next: () => Promise<void>, parts: IssuerParts): Promise<void> {
+async function enter(
+  context: ProviderContext,
+  next: () => Promise<void>,
+  parts: IssuerParts & { readonly enterMachine: (context: ProviderContext) => Promise<boolean> },
+): Promise<void> {
   const endpoint = parts.endpoints.find((one) => one.path === context.path);
   if (endpoint !== undefined) {
     const form = await readEndpointForm(context.req, endpoint);
@@ -243,6 +252,7 @@ async function enter(context: ProviderContext, next: () => Promise<void>, parts:
     context.state["endpoint"] = endpoint;
     context.path = "/token";
   } else if (context.path === "/token") {
+    if (await parts.enterMachine(context)) return;
     const isOpen = wasFormRead(context.req) || parts.openGrants.some((grant) => grant.isServed());
     if (isOpen && (await enterOpenly(context, parts))) return;
   } else if (wasFormRead(context.req)) {
@@ -279,6 +289,33 @@ async function enterOpenly(context: ProviderContext, parts: IssuerParts): Promis
   refuse(context, answer);
   if (answer.client !== undefined) context.state["authenticated"] = answer.client;
   return true;
+}
+
+/** The machine grant of a client whose assertion holds, straight through; false: oidc-provider judges the request. */
+async function giveMachine(context: ProviderContext, machines: MachineRequests, parts: IssuerParts): Promise<boolean> {
+  const { req } = context;
+  const form = await readForm(req);
+  const grant = parts.grants.find(({ grantType }) => grantType === "client_credentials");
+  const proven = form === null || grant === undefined ? null : machines.proven(req, form);
+  if (form === null || grant === undefined || proven === null) return false;
+  const { client, assertion } = proven;
+  const known = { issuer: parts.issuer, names: grant.parameters, clientId: client.id, url: `${parts.issuer}/token` };
+  Object.assign(context.state, { authenticated: client.id, grantType: "client_credentials", assertion });
+  context.set("Cache-Control", "no-store");
+  answerGrant(context, await grant.handle({ ...grantRequestOf(req, form, known), assertion }), parts);
+  return true;
+}
+
+function answerGrant(context: ProviderContext, answer: GrantAnswer, parts: IssuerParts): void {
+  context.set("DPoP-Nonce", parts.ports.nonces.issue());
+  if (answer.kind === "token") {
+    context.status = 200;
+    context.body = answer.body;
+    return;
+  }
+  refuse(context, answer);
+  // Whoever sends an assertion again has not proven who it is.
+  if (answer.error === "invalid_client") context.state["authenticated"] = undefined;
 }
 
 function refuse(context: ProviderContext, refusal: GrantRefusal): void {

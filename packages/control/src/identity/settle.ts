@@ -21,7 +21,12 @@ export interface SettleParts {
 /** Runs around everything: records a refusal before it is answered and replaces the answer by one of ours. */
 export async function settle(context: ProviderContext, next: () => Promise<void>, parts: SettleParts): Promise<void> {
   const path = context.path;
-  await next();
+  await next().catch((fault: unknown) => {
+    // A grant of ours failed before oidc-provider, which catches behind it.
+    parts.onFault(fault);
+    context.status = 500;
+    context.body = { error: "server_error" };
+  });
   let recorded = await claimLeftAssertion(context, parts);
   // What oidc-provider says to pages is not ours to say: only where a public client lives is one invited.
   for (const name of ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"]) context.remove(name);
