@@ -75,6 +75,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/explain") return JSON.stringify({ from: "orders", operation: "billing:invoice.read" });
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
+  if (path.endsWith("/release")) return JSON.stringify({ reason: "the case is over" });
+  if (path === "/v1/holds") return JSON.stringify({ id: "case-1", owner: "legal", reason: "a case" });
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });

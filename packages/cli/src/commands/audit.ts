@@ -8,6 +8,7 @@ import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
+import { auditHoldCommands } from "./audit-hold.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
 export function auditCommands(program: Command, connect: Connect): void {
@@ -20,6 +21,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   checkProofCommand(group);
   checkpointsCommand(group, connect);
   auditArchiveCommands(group);
+  auditHoldCommands(group, connect);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {
@@ -116,7 +118,9 @@ function verifyWords(
     `origin     ${origin.origin}`,
     origin.size === null
       ? "  checkpoint  none that the key signed"
-      : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
+      : origin.removed === true
+        ? `  removed     its ${origin.size} leaves are not here; only its last checkpoint, root ${origin.root}, was judged`
+        : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
   ]);
   lines.push(
     `signer     ${given.key}${given.trust === "own" ? "  (the key in the directory: nothing outside vouches for it)" : ""}`,

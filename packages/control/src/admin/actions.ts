@@ -4,6 +4,7 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
+import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
@@ -153,7 +154,7 @@ export interface KeyReport {
   readonly verifiableUntil: number | null;
 }
 
-export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions {
+export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions, KeepingActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
