@@ -75,8 +75,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/explain") return JSON.stringify({ from: "orders", operation: "billing:invoice.read" });
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
-  if (path.endsWith("/release")) return JSON.stringify({ reason: "the case is over" });
-  if (path === "/v1/holds") return JSON.stringify({ id: "case-1", owner: "legal", reason: "a case" });
+  if (path === "/v1/audit/records") return JSON.stringify({ where: { token: ["a.b.c"], caller: ["orders"] } });
+  if (path === "/v1/audit/index/rebuild") return "{}";
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
@@ -147,7 +147,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan", "observe.read", "crossing.explain", "token.inspect"],
+    ["estate.plan", "observe.read", "crossing.explain", "record.search", "index.rebuild", "token.inspect"],
   );
 });
 
@@ -230,6 +230,8 @@ test("what was asked is in the record of the read; of a token only its digest", 
     operation: "billing:invoice.read",
   });
   assert.match(JSON.stringify(asked["token.inspect"]), /^\{"sha256":"[0-9a-f]{64}"\}$/);
+  const { where } = asked["record.search"] as { readonly where: string };
+  assert.match(where, /^token=sha256:[0-9a-f]{64} caller=orders$/, "a token is put on record by its digest");
   assert.deepEqual(asked["user.list"], {});
 });
 

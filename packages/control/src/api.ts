@@ -4,7 +4,7 @@ import { z } from "zod";
 import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
-import { keepingRoutes } from "./audit/keeping/routes.ts";
+import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
 import { trustRoutes } from "./identity/trust/routes.ts";
@@ -233,8 +233,8 @@ export const adminRoutes: readonly AdminRoute[] = [
     handle: ({ actions }) => actions.checkpoints(),
   },
   ...clientRoutes,
-  ...keepingRoutes,
   ...peopleRoutes,
+  ...recordRoutes,
   ...tokenRoutes,
   ...trustRoutes,
 ];

@@ -7,6 +7,7 @@ import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Follower } from "./audit/follow/follower.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
+import type { Pseudonyms } from "./audit/pseudonyms.ts";
 import type { ControlCommands } from "./commands.ts";
 import type { ChannelService } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -35,6 +36,7 @@ export interface ControlParts {
   readonly follower: Pick<Follower, "ask" | "standing">;
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
+  readonly pseudonyms: Pseudonyms;
   /** Of this control node: its own records begin with it. */
   readonly node: string;
   /** Checkpoints of control's own log are also written elsewhere. */

@@ -273,7 +273,7 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, clock, random, checkpointCopy } = this.#options;
-    const { store, opener, snapshotSigner, log, follower, mover, node } = this.#foundations;
+    const { store, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     return {
       tenant,
@@ -287,6 +287,7 @@ class ControlAssembly {
       opener,
       log,
       follower,
+      pseudonyms,
       mover,
       node,
       checkpointCopy: checkpointCopy !== null,

@@ -101,7 +101,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       log,
       follower,
       opener,
-      mover: openMover(options, store),
+      mover: openMover(options),
       authorities: new Authorities(secrets, { clock, random }),
       pseudonyms: new Pseudonyms(tenant, secrets.keyring, clock),
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,

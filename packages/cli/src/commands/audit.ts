@@ -8,20 +8,22 @@ import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
-import { auditHoldCommands } from "./audit-hold.ts";
+import { searchCommands } from "./audit-search.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
 export function auditCommands(program: Command, connect: Connect): void {
   const group = program
     .command("audit")
-    .description("verify a log, show what it says, make and check receipts; all offline, over files");
+    .description(
+      "verify a log, show what it says, make and check receipts, offline over files; find records over all nodes",
+    );
   verifyCommand(group);
   showCommand(group);
   proveCommand(group);
   checkProofCommand(group);
   checkpointsCommand(group, connect);
+  searchCommands(group, connect);
   auditArchiveCommands(group);
-  auditHoldCommands(group, connect);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {
@@ -118,9 +120,7 @@ function verifyWords(
     `origin     ${origin.origin}`,
     origin.size === null
       ? "  checkpoint  none that the key signed"
-      : origin.removed === true
-        ? `  removed     its ${origin.size} leaves are not here; only its last checkpoint, root ${origin.root}, was judged`
-        : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
+      : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
   ]);
   lines.push(
     `signer     ${given.key}${given.trust === "own" ? "  (the key in the directory: nothing outside vouches for it)" : ""}`,

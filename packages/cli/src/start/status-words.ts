@@ -119,8 +119,7 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
 }
 
 function archiveLines({ archive, now }: ControlStatus): readonly string[] {
-  // A control plane of before this version does not say.
-  if (archive === null || archive === undefined) return [];
+  if (archive === null) return [];
   const { place, health, whole, behind, fault } = archive;
   const kept =
     health === null ? "" : health.keptBy === "place" ? ", kept by the place itself" : ", kept by Sallyport alone";

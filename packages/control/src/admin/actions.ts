@@ -4,8 +4,8 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
-import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
+import type { RecordActions } from "../audit/search/search-actions.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
@@ -154,7 +154,7 @@ export interface KeyReport {
   readonly verifiableUntil: number | null;
 }
 
-export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions, KeepingActions {
+export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions, RecordActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

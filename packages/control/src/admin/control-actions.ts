@@ -1,9 +1,10 @@
 // Promises the acts of an operator over the parts of control: each one transaction with its record, then pushed to whom it concerns.
 // Trusts api.ts, which has proven the operator. Specified in docs/admin-api.md.
+
 import { hash, randomBytes } from "node:crypto";
 import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
-import { createKeepingActions } from "../audit/keeping/keeping-actions.ts";
+import { recordActions } from "../audit/search/search-actions.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
 import { anyTokenEndMs } from "../identity/revoke.ts";
@@ -28,7 +29,6 @@ export function createActions(parts: ControlParts): AdminActions {
     ...createClientActions(parts),
     ...createTokenActions(parts),
     ...createTrustActions(parts),
-    ...createKeepingActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {
@@ -56,6 +56,7 @@ export function createActions(parts: ControlParts): AdminActions {
     },
     ...keyActions(parts),
     ...peopleActions(parts),
+    ...recordActions(parts),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),

@@ -67,7 +67,7 @@ forEachDialect((_dialect, open) => {
       log,
       pseudonyms: new Pseudonyms(
         "main",
-        { pseudonymKey: async () => new Uint8Array(32).fill(7) },
+        { findPseudonymKey: async () => null, pseudonymKey: async () => new Uint8Array(32).fill(7) },
         { now: () => now, monotonic: () => now },
       ),
       recipient: recipient.publicKey,

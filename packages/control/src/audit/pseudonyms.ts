@@ -13,11 +13,11 @@ export interface PseudonymKey {
 
 export class Pseudonyms {
   readonly #tenant: string;
-  readonly #keyring: Pick<Keyring, "pseudonymKey">;
+  readonly #keyring: Pick<Keyring, "pseudonymKey" | "findPseudonymKey">;
   readonly #clock: Clock;
   readonly #keys = new Map<string, PseudonymKey>();
 
-  constructor(tenant: string, keyring: Pick<Keyring, "pseudonymKey">, clock: Clock) {
+  constructor(tenant: string, keyring: Pick<Keyring, "pseudonymKey" | "findPseudonymKey">, clock: Clock) {
     this.#tenant = tenant;
     this.#keyring = keyring;
     this.#clock = clock;
@@ -37,6 +37,12 @@ export class Pseudonyms {
   async of(environment: string, domain: string, value: string): Promise<Pseudonym> {
     const { epoch, key } = await this.key(environment);
     return pseudonymize(key, epoch, domain, value);
+  }
+
+  /** What makes pseudonyms of a year that may be over; null: that year has no key, or none any more. */
+  async ofYear(environment: string, year: string): Promise<((domain: string, value: string) => Pseudonym) | null> {
+    const key = await this.#keyring.findPseudonymKey({ tenant: this.#tenant, environment, year });
+    return key === null ? null : (domain, value) => pseudonymize(key, year, domain, value);
   }
 
   /** For callers that cannot wait: the key must have been asked for in this environment before. A new year begins with the next `key`. */

@@ -9,8 +9,7 @@ import { originOfYear } from "../log/origin.ts";
 import { beforeDepthMax, beforeFolder, verifierKeyFile } from "../log/seam.ts";
 import { readFrame, segmentHeaderBytes } from "../log/segment.ts";
 import { headOf } from "../log/segments.ts";
-import { removedFile } from "../log/verify-removed.ts";
-import { chainOf, checkpointName, keyName, listSegmentsFrom, removedName } from "./archived-log.ts";
+import { chainOf, checkpointName, keyName, listSegmentsFrom } from "./archived-log.ts";
 import { ArchiveFault } from "./fault.ts";
 import type { ArchiveStore } from "./port.ts";
 
@@ -38,7 +37,7 @@ export async function listArchivedTrees(store: ArchiveStore): Promise<readonly A
   while (trees.length < treesMax) {
     const [first] = await store.list({ prefix: "", after, max: 1 });
     if (first === undefined) return trees;
-    const origin = /^(.*)\/(?:checkpoint|log\.vkey|removed|wal\/[^/]*)$/.exec(first.name)?.[1] ?? "";
+    const origin = /^(.*)\/(?:checkpoint|log\.vkey|wal\/[^/]*)$/.exec(first.name)?.[1] ?? "";
     if (!originForm.test(origin)) {
       after = first.name;
       continue;
@@ -103,11 +102,6 @@ async function fetchTree(
   { folder, year }: { readonly folder: string; readonly year: string },
 ): Promise<{ readonly segments: number; readonly firstLeaf: string | null }> {
   for (const name of ["head", "checkpoint"]) writeCopied(disk, folder, `${year}/${name}`, Buffer.from(note));
-  const removed = await store.get(removedName(origin));
-  if (removed !== null) {
-    writeCopied(disk, folder, `${year}/${removedFile}`, removed);
-    return { segments: 0, firstLeaf: null };
-  }
   const chain = chainOf(await listSegmentsFrom(store, origin, { from: 0 }), size);
   if (chain === null)
     throw new ArchiveFault(

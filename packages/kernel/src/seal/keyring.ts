@@ -150,6 +150,14 @@ export class Keyring {
     return derivePseudonymKey(this.#version(scope.tenant, purpose, 1).key, scope);
   }
 
+  /** The same, or null where that year has none: looking something up makes no key, and brings none back that was destroyed. */
+  async findPseudonymKey(scope: PseudonymScope): Promise<Uint8Array | null> {
+    const purpose = `pseudonym-${scope.year}`;
+    if (this.#newestVersion(scope.tenant, purpose) === 0) await this.reload();
+    if (this.#newestVersion(scope.tenant, purpose) === 0) return null;
+    return derivePseudonymKey(this.#version(scope.tenant, purpose, 1).key, scope);
+  }
+
   /** Overwrites every unwrapped key and the KEK; nothing works afterwards. */
   close(): void {
     for (const versions of this.#keys.values()) for (const version of versions.values()) version.key.fill(0);

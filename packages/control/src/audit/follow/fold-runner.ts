@@ -33,6 +33,7 @@ export class FoldRunner {
   readonly #ending = new AbortController();
   readonly #done: Promise<void>;
   #startFault: string | null = null;
+  #restarts = 0;
 
   constructor(fold: Fold, ports: RunnerPorts) {
     this.#fold = fold;
@@ -68,13 +69,16 @@ export class FoldRunner {
     const { signal } = this.#ending;
     await this.#begin();
     while (!signal.aborted) {
+      if ((this.#fold.restarts ?? 0) !== this.#restarts) await this.#begin();
       const { version, origins } = this.#ports.watch;
       let isMoving = false;
       for (const origin of origins) {
         if (signal.aborted) return;
+        // What is read now would lie behind a gap.
+        if ((this.#fold.restarts ?? 0) !== this.#restarts) break;
         if (await this.#step(origin)) isMoving = true;
       }
-      if (!isMoving) await this.#rest(version);
+      if (!isMoving && (this.#fold.restarts ?? 0) === this.#restarts) await this.#rest(version);
     }
   }
 
@@ -82,7 +86,10 @@ export class FoldRunner {
   async #begin(): Promise<void> {
     for (let tries = 0; !this.#ending.signal.aborted; tries++) {
       try {
-        for (const [origin, next] of await this.#fold.places()) this.#states.set(origin, freshState(next));
+        this.#restarts = this.#fold.restarts ?? 0;
+        const places = await this.#fold.places();
+        this.#states.clear();
+        for (const [origin, next] of places) this.#states.set(origin, freshState(next));
         this.#startFault = null;
         return;
       } catch (error) {

@@ -12,7 +12,9 @@ export interface FoldBatch {
 export interface Fold {
   /** One word: names it in status, metrics and questions. */
   readonly id: string;
-  /** Per origin, the index of the first record that was not taken. Asked once, at the start; what is not named begins at 0. */
+  /** How often its places went back; when it has grown they are asked for again. Absent: they never do. */
+  readonly restarts?: number;
+  /** Per origin, the index of the first record that was not taken. Asked at the start, and when `restarts` has grown; what is not named begins at 0. */
   places(): Promise<ReadonlyMap<string, number>>;
   /**
    * Takes records. Resolves when what they led to and the place behind them are durable together, or, where the receiver is another system,

@@ -1,0 +1,85 @@
+// Promises the search index as a fold: takes records, answers searches and says when it had to begin anew. Trusts the follower for order and the
+// index for durability. Described in docs/audit-search.md.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Fold, FoldBatch, FoldHost } from "../follow/fold.ts";
+import { runFollow } from "./run-follow.ts";
+import { IndexUnreadable, runSearch, type SearchPorts, SearchTooWide } from "./run-search.ts";
+import { SearchIndex, type SearchIndexOptions } from "./search-index.ts";
+import type { Follow, Followed, Page, Search } from "./search-question.ts";
+
+/** All files of the index together; beyond it the oldest go. At some 60 bytes per record this is 250 million records. */
+const indexBytesMax = 16 * 1024 * 1024 * 1024;
+/** What is older is found in the log itself. */
+const indexKeepMs = 400 * 86_400_000;
+
+export async function makeFold(_id: string, _options: unknown, host: FoldHost): Promise<SearchFold> {
+  // Named after this control plane, so that another one's index copied here is not taken for ours.
+  const owner = readFileSync(join(host.dataDirectory, "node-id"), "utf8").trim();
+  const index = { directory: join(host.dataDirectory, "search"), owner, now: host.now };
+  return new SearchFold(
+    { ...index, bytesMax: indexBytesMax, keepMs: indexKeepMs },
+    { monotonic: () => performance.now(), turn: () => new Promise((resolve) => setImmediate(resolve)) },
+  );
+}
+
+export type SearchQuestion =
+  | { readonly ask: "search"; readonly search: Search }
+  | { readonly ask: "follow"; readonly follow: Follow }
+  | { readonly ask: "rebuild" };
+
+export type SearchAnswer =
+  | { readonly kind: "page"; readonly page: Page }
+  | { readonly kind: "followed"; readonly followed: Followed }
+  | { readonly kind: "rebuilding" }
+  /** The index was damaged: it is being made again, and until then answers know less. */
+  | { readonly kind: "damaged" }
+  | { readonly kind: "too-wide"; readonly message: string };
+
+export class SearchFold implements Fold {
+  readonly id = "search";
+  readonly #index: SearchIndex;
+  readonly #ports: SearchPorts;
+
+  constructor(options: SearchIndexOptions, ports: SearchPorts) {
+    this.#index = new SearchIndex(options);
+    this.#ports = ports;
+  }
+
+  get restarts(): number {
+    return this.#index.files.restarts;
+  }
+
+  async places(): Promise<ReadonlyMap<string, number>> {
+    return this.#index.places();
+  }
+
+  async take({ origin, records }: FoldBatch): Promise<void> {
+    this.#index.take(origin, records);
+  }
+
+  async answer(question: unknown): Promise<SearchAnswer> {
+    // Asked by control itself (search-actions.ts), which has judged what an operator sent.
+    const asked = question as SearchQuestion;
+    try {
+      switch (asked.ask) {
+        case "search":
+          return { kind: "page", page: await runSearch(this.#index, asked.search, this.#ports) };
+        case "follow":
+          return { kind: "followed", followed: runFollow(this.#index, asked.follow) };
+        case "rebuild":
+          this.#index.rebuild();
+          return { kind: "rebuilding" };
+      }
+    } catch (error) {
+      if (error instanceof SearchTooWide) return { kind: "too-wide", message: error.message };
+      if (!(error instanceof IndexUnreadable)) throw error;
+      this.#index.giveUp(error.file);
+      return { kind: "damaged" };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#index.close();
+  }
+}
