@@ -50,6 +50,8 @@ export interface ControlOptions {
     error(fields: object, message: string): void;
   };
   readonly snapshotLifetimeMs: number;
+  /** The log's disk failed: nothing is recorded any more, so the process should end. */
+  readonly logEnded?: (fault: Error) => void;
   readonly heartbeatMs: number;
   readonly rotateEveryMs: number;
   /** For tests: what statfs would say of the data directory. */

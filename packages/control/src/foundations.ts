@@ -43,6 +43,8 @@ export interface FoundationOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly fault: (error: unknown) => void;
+  /** The log's disk failed: nothing is recorded any more, so the process should end. */
+  readonly logEnded?: (fault: Error) => void;
   /** For tests: what statfs would say. */
   readonly directory?: DirectoryPorts;
 }
@@ -88,6 +90,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       identity: { tenant, environment: "sallyport", region, node, role: "control", version },
       ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
       onAlarm: options.fault,
+      ...(options.logEnded === undefined ? {} : { onEnded: options.logEnded }),
     });
     const opener = await referenceOpener(secrets, tenant, random).catch(async (error: unknown) => {
       await log.close();

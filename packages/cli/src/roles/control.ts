@@ -44,6 +44,7 @@ export async function startControlRole(
     clock: systemClock,
     random: systemRandom,
     logger,
+    logEnded: hooks.logEnded,
     snapshotLifetimeMs: options.snapshotLifetimeMs,
     heartbeatMs,
     rotateEveryMs,

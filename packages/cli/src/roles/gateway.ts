@@ -34,6 +34,8 @@ const renewalCheckMs = 60_000;
 export interface GatewayExtras {
   /** Where control's channel is now: role all knows it, and may have moved since the gateway joined. The pin stays the joined one. */
   readonly controlUrl?: string;
+  /** The log's disk failed: nothing can be recorded any more. */
+  readonly logEnded?: (fault: Error) => void;
   readonly observers?: NonNullable<GatewayOptions["observers"]> | undefined;
 }
 
@@ -49,7 +51,7 @@ export async function startGateway(
   const joined = await joinOnce(options.joinToken, ports);
   const identity = more.controlUrl === undefined ? joined : { ...joined, url: more.controlUrl };
   const channel = new NodeChannel(identity, ports, logger);
-  const log = await openNodeLog({ ...options, identity, logger });
+  const log = await openNodeLog({ ...options, identity, logger, ended: more.logEnded ?? (() => undefined) });
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
   try {
     const parts: GatewayParts = { options, identity, channel, log, dialer, logger, traces, more };

@@ -16,12 +16,14 @@ export function openNodeLog(options: {
   readonly checkpointCopy: string | null;
   readonly identity: NodeIdentity;
   readonly logger: RoleLogger;
+  readonly ended: (fault: Error) => void;
 }): Promise<OpenedLog> {
   const { tenant, environment, region, node } = options.identity;
   return openLog({
     directory: join(options.dataDirectory, "log"),
     identity: { tenant, environment, region, node, role: "gateway", version },
     ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
+    onEnded: options.ended,
     onAlarm: (fault) => options.logger.error({ code: fault.code, err: fault.message }, "the audit log met a fault"),
   });
 }

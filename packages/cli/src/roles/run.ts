@@ -4,6 +4,7 @@ import { assertEnvironment } from "@sallyport/kernel/dial/environment.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { measureDisk } from "../doctor/disk.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { endOfLog } from "./end-of-log.ts";
 import { removeEndpoints, writeEndpoints } from "./endpoints.ts";
 import type { GatewayExtras } from "./gateway.ts";
 import type { Reporter } from "./reporter.ts";
@@ -14,6 +15,8 @@ import { openStatusListener } from "./status-listener.ts";
 /** Longest wait before the start is announced with what is still missing. */
 const readyWaitMs = 10_000;
 const readyPollMs = 25;
+/** Longest end of a process whose log has ended. */
+const endMsMax = 4_000;
 /** Writes timed for the banner. */
 const syncProbes = 5;
 
@@ -34,6 +37,8 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
   const stopping = Promise.withResolvers<NodeJS.Signals>();
   // From the first moment: a signal during the start ends it right after, instead of being lost.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.resolve(signal));
+  const failing = Promise.withResolvers<CommandEnd>();
+  const logEnded = (fault: Error) => failing.resolve(endOfLog(options.dataDirectory, fault));
   let publish = () => {};
   const hooks: RoleHooks = {
     ...(load === undefined ? {} : { load }),
@@ -42,10 +47,13 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
       publish();
     },
     applyFailed: (error) => reporter.applyFailed(error),
+    logEnded,
   };
-  const role = await startRole(options, reporter.logger, { hooks, extras }).catch((error: unknown) => {
-    throw startFault(error);
-  });
+  const role = await startRole(options, reporter.logger, { hooks, extras: { ...extras, logEnded } }).catch(
+    (error: unknown) => {
+      throw startFault(error);
+    },
+  );
   const status = await openStatusListener(options.status, {
     dataDirectory: options.dataDirectory,
     readiness: () => role.readiness(),
@@ -71,12 +79,21 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
     dataDirectory,
     disk: measureDisk(dataDirectory, syncProbes),
   });
-  const signal = await stopping.promise;
+  const signal = await Promise.race([stopping.promise, failing.promise]);
+  if (typeof signal !== "string") return endNow(role, signal);
   reporter.stopping(signal, options.shutdownGraceMs);
   await role.stop(options.shutdownGraceMs);
   await status.close();
   removeEndpoints(dataDirectory, process.pid);
   reporter.stopped();
+}
+
+/** Nothing can be recorded, so nothing passes: no grace for what is in flight, and no waiting for what cannot be closed any more. */
+async function endNow(role: RunningRole, end: CommandEnd): Promise<never> {
+  setTimeout(() => process.exit(end.exit), endMsMax).unref();
+  const given = new Promise((resolve) => setTimeout(resolve, endMsMax / 2).unref());
+  await Promise.race([role.stop(0).catch(() => undefined), given]);
+  throw end;
 }
 
 /** A gateway that has just joined needs a moment for its first snapshot; whoever waits for the start line wants it served. */

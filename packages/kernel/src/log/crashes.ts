@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import { errorCode } from "./disk.ts";
 import { LogFault } from "./fault.ts";
 import { Log, type LogOptions } from "./log.ts";
 import { importLogKey, sha256 } from "./log-crypto.ts";
@@ -24,7 +25,9 @@ export interface CrashReport {
   readonly crashes: number;
   /** Records acknowledged before a crash, over all seeds. */
   readonly acknowledged: number;
-  /** Of these, not there afterwards with the same bytes, or not to be had because the start is refused. */
+  /** Records refused because the disk was full. */
+  readonly refused: number;
+  /** Acknowledged records that are not there afterwards with the same bytes, or not to be had because the start is refused. */
   readonly lost: number;
   /** Starts refused, checkpoints not met, directories that do not verify: `seed: what`. At most 20. */
   readonly failures: readonly string[];
@@ -65,12 +68,19 @@ interface Acknowledged {
   readonly index: number;
 }
 
-/** Whatever was under way when the power went, its cause says so. */
-function isPowerLost(error: unknown): boolean {
-  return (
-    error instanceof PowerLost || (error instanceof Error && error.cause !== undefined && isPowerLost(error.cause))
-  );
+/** A sync that failed: the log ends, and what survives the restart is as after a crash. */
+class SyncLost extends Error {
+  readonly code = "EIO";
 }
+
+/** Whatever was under way when the power went or the disk failed, its cause says so. */
+function isEndOfLife(error: unknown): boolean {
+  if (error instanceof PowerLost || error instanceof SyncLost) return true;
+  if (error instanceof LogFault && error.code === "log-closed" && errorCode(error.cause) === "ENOSPC") return true;
+  return error instanceof Error && error.cause !== undefined && isEndOfLife(error.cause);
+}
+
+const isDiskFull = (error: unknown) => error instanceof LogFault && error.code === "disk-full";
 
 /** One seed: a log that lives, loses power somewhere, and lives again. */
 class CrashRun {
@@ -84,6 +94,7 @@ class CrashRun {
   #next = 0;
   crashes = 0;
   count = 0;
+  refused = 0;
   lost = 0;
   failure: string | null = null;
 
@@ -112,6 +123,8 @@ class CrashRun {
       this.#disk.losePowerAfter(Math.floor(this.#random() * 160));
       this.#live();
       this.#disk.crash();
+      this.#disk.capacity = Number.POSITIVE_INFINITY;
+      this.#disk.failNextSync = null;
       this.crashes += 1;
     }
     if (this.failure === null) this.#check();
@@ -123,9 +136,10 @@ class CrashRun {
     try {
       const log = Log.open(this.#options);
       for (let step = 0; step < stepsPerLife; step++) this.#step(log);
+      this.#disk.capacity = Number.POSITIVE_INFINITY;
       log.close();
     } catch (error) {
-      if (isPowerLost(error)) return;
+      if (isEndOfLife(error)) return;
       this.#fail(error);
     }
   }
@@ -139,8 +153,9 @@ class CrashRun {
   }
 
   #step(log: Log): void {
+    this.#trouble();
     const choice = this.#random();
-    if (choice < 0.06) this.#notes.push(log.checkpoint());
+    if (choice < 0.06) this.#checkpoint(log);
     else if (choice < 0.18) this.#checkpointLater(log);
     else if (choice < 0.21) this.#now += 100;
     else if (choice < 0.26) log.find(sampleId(Math.floor(this.#random() * (this.#next + 1))));
@@ -150,6 +165,14 @@ class CrashRun {
     // What other threads were asked to sync finishes in any order, while more is appended.
     for (let i = Math.floor(this.#random() * 6); i > 0; i--) this.#disk.finishBegun(this.#random());
     if (log.ended !== null) throw log.ended;
+  }
+
+  #checkpoint(log: Log): void {
+    try {
+      this.#notes.push(log.checkpoint());
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   /** As the log's thread does it: step by step, with appends between. */
@@ -169,25 +192,40 @@ class CrashRun {
     const result = log.append(
       batch.map(({ leaf, reference }) => (reference === undefined ? { leaf } : { leaf, reference })),
     );
-    for (const [place, { id, leaf, reference }] of batch.entries()) {
+    const refused = new Set(result.refused.map(({ place }) => place));
+    let index = result.first;
+    for (const [place, { n, id, type, leaf, reference }] of batch.entries()) {
+      if (refused.has(place)) {
+        this.refused += 1;
+        continue;
+      }
       const known = this.#acknowledged.get(id) ?? [];
-      known.push({ leaf, reference, index: result.first + place });
+      known.push({ leaf, reference, index: index++ });
       this.#acknowledged.set(id, known);
       this.count += 1;
+      if (type === "intent") this.#openIntents.push(n);
     }
   }
 
-  #entry(shared: Buffer | undefined): { id: string; leaf: Uint8Array; reference: Uint8Array | undefined } {
+  #entry(shared: Buffer | undefined) {
     const choice = this.#random();
     const open = choice < 0.25 ? this.#openIntents.pop() : undefined;
-    if (open !== undefined) return { id: sampleId(open), leaf: sampleLeaf("outcome", open), reference: undefined };
+    if (open !== undefined)
+      return { n: open, id: sampleId(open), type: "outcome", leaf: sampleLeaf("outcome", open), reference: undefined };
     const n = this.#next++;
     const own = this.#random() < 0.4 ? Buffer.from(`sealed inputs of ${n} `.repeat(1 + (n % 5))) : undefined;
     const reference = own ?? shared;
     const inputs = reference === undefined ? null : createHash("sha256").update(reference).digest("hex");
     const type = choice < 0.5 ? "intent" : choice < 0.6 ? "admin" : "crossing";
-    if (type === "intent") this.#openIntents.push(n);
-    return { id: sampleId(n), leaf: sampleLeaf(type, n, inputs), reference };
+    return { n, id: sampleId(n), type, leaf: sampleLeaf(type, n, inputs), reference };
+  }
+
+  /** Now and then the disk is full for a while, or one sync fails and what it was to cover may be lost. */
+  #trouble(): void {
+    const choice = this.#random();
+    if (choice < 0.02) this.#disk.capacity = this.#disk.usedBytes() + Math.floor(this.#random() * 3_000);
+    else if (choice < 0.06) this.#disk.capacity = Number.POSITIVE_INFINITY;
+    else if (choice < 0.064) this.#disk.failNextSync = new SyncLost("input/output error");
   }
 
   /** Power is back for good: is everything there that was promised? */
@@ -221,12 +259,13 @@ class CrashRun {
 
 /** Runs seeds `from` to `from + seeds - 1`; the same seeds give the same report. */
 export function runCrashes({ seeds, from, syncDoesNothing = () => false }: CrashOptions): CrashReport {
-  const report = { seeds, from, crashes: 0, acknowledged: 0, lost: 0, failures: [] as string[] };
+  const report = { seeds, from, crashes: 0, acknowledged: 0, refused: 0, lost: 0, failures: [] as string[] };
   for (let seed = from; seed < from + seeds; seed++) {
     const run = new CrashRun(seed, syncDoesNothing);
     run.run();
     report.crashes += run.crashes;
     report.acknowledged += run.count;
+    report.refused += run.refused;
     report.lost += run.lost;
     if (run.failure !== null && report.failures.length < failuresMax) report.failures.push(`${seed}: ${run.failure}`);
   }

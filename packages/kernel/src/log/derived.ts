@@ -122,15 +122,19 @@ export class DerivedFold {
   writeFile(path: string, bytes: Uint8Array): void {
     const full = join(this.#directory, path);
     this.#makeDirectory(dirname(full));
+    this.#unsyncedDirectories.add(dirname(full));
     const file = this.#disk.open(full, "write");
     try {
       file.write(0, bytes);
       file.truncate(bytes.length);
+    } catch (error) {
+      // What a full disk let through is no tile, and nobody would write it again once the tree has grown.
+      this.#disk.unlink(full);
+      throw error;
     } finally {
       file.close();
     }
     this.#unsynced.add(full);
-    this.#unsyncedDirectories.add(dirname(full));
   }
 
   #makeDirectory(path: string): void {

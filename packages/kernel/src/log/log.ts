@@ -208,7 +208,8 @@ export class Log {
 
   /**
    * New year, new origin: the old one ends with a checkpoint over all of it, which the first leaf of the new one names. Where none can be signed at
-   * once, records go on into the old origin and the turn is tried again a minute later: a signer that answers later is asked with `checkpointLater` before.
+   * once, or the disk is nearly full, records go on into the old origin and the turn is tried again a minute later: a signer that answers later is
+   * asked with `checkpointLater` before.
    */
   turnYear(): void {
     if (this.#ended !== null) throw this.#ended;
@@ -218,7 +219,8 @@ export class Log {
       if (!(error instanceof LogFault && mayBeTriedAgain.has(error.code))) throw error;
     }
     const now = this.#options.now();
-    if (this.#log.signed !== this.#log.size) this.#turnNotBefore = now + turnAgainMs;
+    const isLow = this.#options.disk.freeBytes(this.#options.directory) < this.#options.lowSpaceBytes;
+    if (isLow || this.#log.signed !== this.#log.size) this.#turnNotBefore = now + turnAgainMs;
     else this.#openNext(yearOf(now));
   }
 
@@ -229,7 +231,8 @@ export class Log {
       this.#log = this.#openYear(year);
       this.#writeOriginLeaf();
     } catch (error) {
-      throw this.#end(error);
+      // Half begun, so also a full disk ends the log: the next start finishes it, or is refused until there is room.
+      throw this.#end(error instanceof LogFault ? error : diskFailed(this.#options.directory, error));
     }
   }
 
@@ -342,6 +345,7 @@ export class Log {
 
   /** All records with this event id, oldest first, through all origins of the directory. */
   find(id: string): FoundRecord[] {
+    this.absorb();
     const { disk } = this.#options;
     const older = yearFolders(disk.list(this.#options.directory)).filter((year) => year < this.#year);
     const found = older.flatMap((year) =>

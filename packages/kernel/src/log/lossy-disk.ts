@@ -35,6 +35,7 @@ type Node = Inode | Directory;
 export interface LossyDiskOptions {
   /** A number in [0, 1); seeded by the test. */
   readonly random: () => number;
+  /** Bytes of all files together; the test may make it smaller or larger at any time with `capacity`. */
   readonly capacityBytes?: number;
   /** A broken disk for the suite's own test: `sync` of these files returns without covering anything. */
   readonly syncDoesNothing?: (path: string) => boolean;
@@ -53,13 +54,15 @@ export class LossyDisk implements Disk {
   #generation = 0;
   /** Syncs under way; each finishes, as the test says, at any time or never. */
   #begun: { readonly finish: () => void; readonly done: (error: Error | null) => void }[] = [];
-  /** What the next syncs throw, for tests of failing disks. */
+  /** What the next sync throws, for tests of failing disks. What it was to cover may be lost, and no later sync covers it. */
   failNextSync: Error | null = null;
+  capacity: number;
   /** Counts finished file syncs. */
   syncs = 0;
 
   constructor(options: LossyDiskOptions) {
     this.#options = options;
+    this.capacity = options.capacityBytes ?? Number.POSITIVE_INFINITY;
   }
 
   /** The power goes after this many further acts that change something. */
@@ -162,6 +165,8 @@ export class LossyDisk implements Disk {
     const failure = this.failNextSync;
     if (failure !== null) {
       this.failNextSync = null;
+      inode.unsynced = inode.unsynced.filter((change) => !covered.has(change));
+      for (const change of covered) loseOrKeep(inode.durable, change, this.#options.random);
       throw failure;
     }
     this.syncs += 1;
@@ -239,8 +244,7 @@ export class LossyDisk implements Disk {
   }
 
   freeBytes(_path: string): number {
-    const capacity = this.#options.capacityBytes ?? Number.POSITIVE_INFINITY;
-    return capacity === Number.POSITIVE_INFINITY ? capacity : Math.max(0, capacity - this.#usedBytes());
+    return this.capacity === Number.POSITIVE_INFINITY ? this.capacity : Math.max(0, this.capacity - this.usedBytes());
   }
 
   lock(path: string): (() => void) | null {
@@ -250,14 +254,14 @@ export class LossyDisk implements Disk {
     return () => void held.delete(path);
   }
 
-  #usedBytes(): number {
+  usedBytes(): number {
     let used = 0;
     for (const bytes of this.files().values()) used += bytes.length;
     return used;
   }
 
   #takeRoom(inode: Inode, end: number): void {
-    if (this.#options.capacityBytes === undefined || end <= inode.current.size) return;
+    if (this.capacity === Number.POSITIVE_INFINITY || end <= inode.current.size) return;
     if (this.freeBytes("") < end - inode.current.size)
       throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
   }
@@ -322,12 +326,7 @@ function applyChange(content: Content, change: FileChange): void {
 /** Of every unsynced act some part is there: a write whole, in part by sectors, or not at all; names by whole acts. */
 function crashNode(node: Node, random: () => number): void {
   if (node.kind === "file") {
-    for (const change of node.unsynced) {
-      const fate = random();
-      if (fate < 0.35) continue;
-      if (change.kind === "truncate" || fate < 0.65) applyChange(node.durable, change);
-      else tear(node.durable, change.position, change.bytes, random);
-    }
+    for (const change of node.unsynced) loseOrKeep(node.durable, change, random);
     node.unsynced = [];
     node.current.bytes = Buffer.from(node.durable.bytes);
     node.current.size = node.durable.size;
@@ -340,6 +339,13 @@ function crashNode(node: Node, random: () => number): void {
     crashNode(child, random);
     node.current.set(name, child);
   }
+}
+
+function loseOrKeep(content: Content, change: FileChange, random: () => number): void {
+  const fate = random();
+  if (fate < 0.35) return;
+  if (change.kind === "truncate" || fate < 0.65) applyChange(content, change);
+  else tear(content, change.position, change.bytes, random);
 }
 
 function tear(content: Content, position: number, bytes: Buffer, random: () => number): void {

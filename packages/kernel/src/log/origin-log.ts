@@ -11,7 +11,7 @@ import { type KeptCheckpoint, readOwnCheckpoint, swapSteps } from "./checkpoint-
 import { type CheckpointSigner, noteOf } from "./checkpoint-signer.ts";
 import { DerivedFold, readTileFile } from "./derived.ts";
 import { type Disk, type DiskFile, makeDirectoriesDurably, readWhole } from "./disk.ts";
-import { LogFault, SyncFault } from "./fault.ts";
+import { LogFault, type SyncFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
 import type { OpenIntents } from "./open-intents.ts";
 import type { FoundRecord } from "./port.ts";
@@ -26,6 +26,8 @@ import {
 } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import {
+  beginSegmentFile,
+  dropSegmentFile,
   findInSegments,
   headOf,
   listSegments,
@@ -35,6 +37,7 @@ import {
   type SegmentFile,
   scanForStart,
   segmentFile,
+  syncOrEnd,
 } from "./segments.ts";
 import { parseState, printState } from "./state-file.ts";
 import { type LogSteps, replaceSteps, runNow } from "./steps.ts";
@@ -117,13 +120,10 @@ export class OriginLog {
     } catch (error) {
       // Nothing of this batch was acknowledged; what a full disk let through must not stay behind as half a frame.
       file.truncate(this.#position);
+      syncOrEnd(file, this.#segment.path);
       throw error;
     }
-    try {
-      file.sync();
-    } catch (error) {
-      throw new SyncFault(this.#segment.path, error);
-    }
+    syncOrEnd(file, this.#segment.path);
     const first = this.#size;
     this.#unfolded.push({ slab, at: this.#position + frame.length - slab.bytes.length });
     this.#position += frame.length;
@@ -162,15 +162,7 @@ export class OriginLog {
     const { disk, directory, origin } = this.#options;
     if (this.#file !== null) this.#fold.writeFile(indexName(this.#segment), this.#index.print(this.#segment.first));
     const segment = segmentFile(directory, this.#size);
-    const file = disk.open(segment.path, "write");
-    file.truncate(0);
-    file.write(0, printSegmentHeader(this.#size, origin));
-    try {
-      file.sync();
-      disk.syncDirectory(join(directory, "wal"));
-    } catch (error) {
-      throw new SyncFault(segment.path, error);
-    }
+    const file = beginSegmentFile(disk, segment, printSegmentHeader(this.#size, origin));
     this.#file?.close();
     this.#file = file;
     this.#segment = segment;
@@ -243,8 +235,8 @@ export class OriginLog {
     return noteOf(body, { origin, publicKey, signature });
   }
 
+  /** Of what `absorb` has taken up. */
   find(id: string): FoundRecord[] {
-    this.absorb();
     const growing = { first: this.#segment.first, index: this.#index };
     return findInSegments({ ...this.#options, growing }, id);
   }
@@ -379,10 +371,13 @@ export class OriginLog {
     return tail;
   }
 
-  /** Cuts what an interrupted write left behind the last whole frame. A last segment without any goes on being written from its header. */
+  /** Cuts what an interrupted write left behind the last whole frame; a last segment without a whole header goes, and is begun again when it is needed. */
   #openTail({ segment, end }: Tail): void {
     if (this.#segment.first !== segment.first) this.#enter(segment);
-    if (end.end < segmentHeaderBytes) return;
+    if (end.end < segmentHeaderBytes) {
+      dropSegmentFile(this.#options.disk, segment);
+      return;
+    }
     this.#file = this.#options.disk.open(segment.path, "write");
     this.#position = end.end;
     if (end.bad === null) return;

@@ -1,9 +1,9 @@
 // Promises the files of one write-ahead log in order, what they hold, and where an event lies in them. Trusts nothing it reads without its checksum.
 // Specified in docs/formats/leaf.md "On disk".
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type Disk, type DiskFile, readWhole } from "./disk.ts";
-import { LogFault } from "./fault.ts";
+import { LogFault, SyncFault } from "./fault.ts";
 import type { FoundRecord } from "./port.ts";
 import {
   type EntrySpan,
@@ -50,6 +50,46 @@ export function missingSegment(segment: SegmentFile, due: number): LogFault {
     "log-corrupt",
     `${segment.path} stands where leaf ${due} is due: a segment is missing; restore it from the backup or archive`,
   );
+}
+
+/** Makes what was written to a segment durable. Throws SyncFault: whatever the reason, the log cannot go on. */
+export function syncOrEnd(file: DiskFile, path: string): void {
+  try {
+    file.sync();
+  } catch (error) {
+    throw new SyncFault(path, error);
+  }
+}
+
+/** A new segment with its header, durable; on a full disk nothing of it stays behind, also not after a crash. */
+export function beginSegmentFile(disk: Disk, segment: SegmentFile, header: Uint8Array): DiskFile {
+  const { path } = segment;
+  const file = disk.open(path, "write");
+  try {
+    file.truncate(0);
+    file.write(0, header);
+  } catch (error) {
+    file.close();
+    dropSegmentFile(disk, segment);
+    throw error;
+  }
+  syncOrEnd(file, path);
+  syncDirectoryOrEnd(disk, dirname(path));
+  return file;
+}
+
+/** Removes a segment that holds nothing. */
+export function dropSegmentFile(disk: Disk, { path }: SegmentFile): void {
+  disk.unlink(path);
+  syncDirectoryOrEnd(disk, dirname(path));
+}
+
+function syncDirectoryOrEnd(disk: Disk, path: string): void {
+  try {
+    disk.syncDirectory(path);
+  } catch (error) {
+    throw new SyncFault(path, error);
+  }
 }
 
 /** A segment file that was read. */
