@@ -76,6 +76,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
   if (path === "/v1/audit/records") return JSON.stringify({ where: { token: ["a.b.c"], caller: ["orders"] } });
+  if (path === "/v1/audit/edges") return JSON.stringify({ from: 0, to: 60_000 });
   if (path === "/v1/audit/index/rebuild") return "{}";
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
@@ -147,7 +148,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan", "observe.read", "crossing.explain", "record.search", "index.rebuild", "token.inspect"],
+    ["estate.plan", "observe.read", "crossing.explain", "record.search", "index.rebuild", "edge.read", "token.inspect"],
   );
 });
 

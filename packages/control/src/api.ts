@@ -4,6 +4,7 @@ import { z } from "zod";
 import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
+import { edgeRoutes } from "./audit/edges/edge-actions.ts";
 import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
@@ -235,6 +236,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   ...clientRoutes,
   ...peopleRoutes,
   ...recordRoutes,
+  ...edgeRoutes,
   ...tokenRoutes,
   ...trustRoutes,
 ];

@@ -8,6 +8,7 @@ import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
+import { edgesCommand } from "./audit-edges.ts";
 import { searchCommands } from "./audit-search.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
@@ -23,6 +24,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   checkProofCommand(group);
   checkpointsCommand(group, connect);
   searchCommands(group, connect);
+  edgesCommand(group, connect);
   auditArchiveCommands(group);
 }
 

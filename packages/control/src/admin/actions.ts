@@ -3,6 +3,7 @@
 
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { EdgeActions } from "../audit/edges/edge-actions.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { RecordActions } from "../audit/search/search-actions.ts";
@@ -154,7 +155,13 @@ export interface KeyReport {
   readonly verifiableUntil: number | null;
 }
 
-export interface AdminActions extends ClientActions, TokenActions, TrustActions, PeopleActions, RecordActions {
+export interface AdminActions
+  extends ClientActions,
+    TokenActions,
+    TrustActions,
+    PeopleActions,
+    RecordActions,
+    EdgeActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

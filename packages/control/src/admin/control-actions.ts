@@ -4,6 +4,7 @@
 import { hash, randomBytes } from "node:crypto";
 import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import { edgeActions } from "../audit/edges/edge-actions.ts";
 import { recordActions } from "../audit/search/search-actions.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
@@ -57,6 +58,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...keyActions(parts),
     ...peopleActions(parts),
     ...recordActions(parts),
+    ...edgeActions(parts),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),

@@ -40,6 +40,7 @@ export const auditActions = {
   "crossing.read": read("crossing", ""),
   "device.ask": outbox("device", "client"),
   "device.refuse": outbox("device", "client"),
+  "edge.read": read("edge", "from to step"),
   "encryption-key.add": outbox("encryption-key", ""),
   "encryption-key.release": appended("encryption-key", "node"),
   "estate.apply": outbox(
