@@ -22,6 +22,16 @@ export const helpExamples: Readonly<Record<string, readonly string[]>> = {
   "client-key new": ["client-key new --private orders.key.pem --public systems/orders.jwks.json"],
   "key rotate": ["key rotate --environment production"],
   "key kill": ['key kill rQjsLL1bDam_lK-sv1OpOY6byMd7kz-K5DTIyofMKkE --reason "found in a log"'],
+  "export list": ["export list"],
+  "export test": ["export test splunk"],
+  "export pause": ['export pause splunk --reason "maintenance until noon"'],
+  "export resume": ['export resume splunk --reason "maintenance is over"'],
+  "export replay": ['export replay splunk --from-index 0 --reason "the index was made anew"'],
+  "export verify": [
+    "export verify copy.ndjson",
+    "export verify copy.ndjson --checkpoint checkpoints.txt --key gateway.vkey",
+    "export verify copy.ndjson --log /mnt/copy/log",
+  ],
   "token inspect": ["token inspect found.jwt", "--json token inspect - < found.jwt"],
   "token issue": ['token issue --client orders --for billing --out debug --reason "ticket 4711"'],
   "revoke token": [

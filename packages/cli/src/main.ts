@@ -14,6 +14,7 @@ import { clientKeyCommands } from "./commands/client-key.ts";
 import { devCommand } from "./commands/dev.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { estateCommands } from "./commands/estate.ts";
+import { exportCommands } from "./commands/export.ts";
 import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { initCommand } from "./commands/init.ts";
@@ -100,6 +101,7 @@ export function createProgram(): Command {
   userCommands(program, connect);
   policyCommands(program);
   auditCommands(program, connect);
+  exportCommands(program, connect);
   backupCommands(program);
   restoreCommand(program);
   addHelpExamples(program);

@@ -90,6 +90,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/tokens/inspect") return JSON.stringify({ token: "a.b.c" });
   if (path === "/v1/tokens/issue")
     return JSON.stringify({ client: "orders", to: "billing", jkt: kid, reason: "ticket 4711" });
+  if (path.endsWith("/replay")) return JSON.stringify({ fromIndex: 0, reason: "new index" });
+  if (path.includes("/exports/")) return JSON.stringify({ reason: "maintenance" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });
@@ -148,7 +150,12 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
   for (const route of adminRoutes) if (route.method === "GET") assert.equal(route.audit, "appended");
   assert.deepEqual(
     adminRoutes.filter(({ method, audit }) => method === "POST" && audit === "appended").map(({ action }) => action),
-    ["estate.plan", "observe.read", "crossing.explain", "record.search", "index.rebuild", "edge.read", "token.inspect"],
+    [
+      ...["estate.plan", "observe.read", "crossing.explain"],
+      // A sink's place is a file of this control node, which no transaction of the store covers.
+      ...["export.test", "export.pause", "export.resume", "export.replay"],
+      ...["record.search", "index.rebuild", "edge.read", "token.inspect"],
+    ],
   );
 });
 

@@ -5,6 +5,7 @@ import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
 
 import { edgeRoutes } from "./audit/edges/edge-actions.ts";
+import { exportRoutes } from "./audit/export/routes.ts";
 import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
@@ -233,6 +234,7 @@ export const adminRoutes: readonly AdminRoute[] = [
     object: () => "checkpoint",
     handle: ({ actions }) => actions.checkpoints(),
   },
+  ...exportRoutes,
   ...clientRoutes,
   ...peopleRoutes,
   ...recordRoutes,

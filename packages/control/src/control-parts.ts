@@ -5,6 +5,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { Exports } from "./audit/export/exports.ts";
 import type { Follower } from "./audit/follow/follower.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
 import type { Pseudonyms } from "./audit/pseudonyms.ts";
@@ -37,6 +38,8 @@ export interface ControlParts {
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
   readonly pseudonyms: Pseudonyms;
+  /** Where copies of the log go. */
+  readonly exports: Exports;
   /** Of this control node: its own records begin with it. */
   readonly node: string;
   /** Checkpoints of control's own log are also written elsewhere. */

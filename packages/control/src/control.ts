@@ -10,9 +10,12 @@ import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
 import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
+import { Exports } from "./audit/export/exports.ts";
+import type { SinkSettings } from "./audit/export/sink-settings.ts";
 import { ownOrders } from "./audit/follow/orders.ts";
 import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
+import { controlReadiness } from "./control-readiness.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
 import { ChannelListener } from "./gateways/channel-listener.ts";
 import { ChannelService } from "./gateways/channel-service.ts";
@@ -38,6 +41,8 @@ export interface ControlOptions {
   readonly storeSchema?: string;
   readonly checkpointCopy: string | null;
   readonly archiveStore?: ArchiveStoreConfig | null;
+  /** Where copies of the log go; absent: nowhere. */
+  readonly sinks?: readonly SinkSettings[];
   /** `proxies`: whose word about addresses counts; absent: nobody's. */
   readonly identity: Place & { readonly proxies?: TrustedProxies };
   readonly channel: Place;
@@ -163,9 +168,15 @@ class ControlAssembly {
     const channel = await this.#openChannel(service);
     const admin = await this.#openAdmin({ inForce, service, adminLog, record, channel, nonceSecret });
     await this.#takeUp(inForce);
-    await this.#foundations.follower.order(ownOrders);
+    await admin.parts.exports.recordSettings();
+    await this.#order(admin.parts.exports);
     const addresses = { identity: identityUrl, channel: channel.url, admin: admin.url };
     return this.#running({ ...admin, addresses, inForce, service, adminLog, record });
+  }
+
+  /** What follows the log. */
+  async #order(exports: Exports): Promise<void> {
+    await this.#foundations.follower.order([...ownOrders, ...exports.orders()]);
   }
 
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
@@ -277,6 +288,8 @@ class ControlAssembly {
     const { tenant, clock, random, checkpointCopy } = this.#options;
     const { store, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
+    const { sinks = [] } = this.#options;
+    const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order(exports) });
     return {
       tenant,
       clock,
@@ -291,6 +304,7 @@ class ControlAssembly {
       follower,
       pseudonyms,
       mover,
+      exports,
       node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,
@@ -305,7 +319,7 @@ class ControlAssembly {
           "sallyport status shows when it is through",
         );
       },
-      readiness: () => this.#readiness(inForce, adminLog),
+      readiness: () => controlReadiness(inForce, adminLog),
     };
   }
 
@@ -365,19 +379,6 @@ class ControlAssembly {
     const environments = inForce.identities.keys();
     await writeRoots(this.#foundations.authorities, { tenant, dataDirectory, environments });
     return isWhole;
-  }
-
-  async #readiness(inForce: InForce, adminLog: AdminLog): Promise<ControlReadiness> {
-    const missing: string[] = [];
-    const held = await adminLog.hold().catch(() => "the control store does not answer");
-    if (held !== null) missing.push(held);
-    if (inForce.identities.size === 0)
-      missing.push("no estate was applied yet: sallyport apply <directory>, or serve --config <directory>");
-    for (const [name, identity] of inForce.identities) {
-      if (identity.ring.view().signer === null)
-        missing.push(`${name}: no signing key is in use yet; it waits for gateways to acknowledge it`);
-    }
-    return { ready: missing.length === 0, missing };
   }
 }
 

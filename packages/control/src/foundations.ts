@@ -96,7 +96,9 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       await log.close();
       throw error;
     });
-    const follower = new Follower({ dataDirectory, services: followServices({ store }), fault: options.fault });
+    const pseudonyms = new Pseudonyms(tenant, secrets.keyring, clock);
+    const services = followServices({ tenant, store, pseudonyms });
+    const follower = new Follower({ dataDirectory, services, fault: options.fault });
     return {
       node,
       store,
@@ -106,7 +108,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       opener,
       mover: openMover(options),
       authorities: new Authorities(secrets, { clock, random }),
-      pseudonyms: new Pseudonyms(tenant, secrets.keyring, clock),
+      pseudonyms,
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,
       snapshotSigner: async (group) => signerFromPem(await pemSecret(secrets, tenant, `snapshot-${group}`)),
       close: async () => {

@@ -2,6 +2,7 @@
 // Trusts the role files, which are imported only when their role is asked for: a gateway never loads the control plane.
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { SinkSettings } from "@sallyport/control/audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
 import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
@@ -42,6 +43,8 @@ export interface ServeOptions {
   readonly checkpointCopy: string | null;
   /** Where control keeps logs for years; null: only here. */
   readonly archiveStore: ArchiveStoreConfig | null;
+  /** Where copies of the log go. */
+  readonly sinks: readonly SinkSettings[];
   readonly shutdownGraceMs: number;
   /** Liveness, readiness and metrics of this process. */
   readonly status: Address;
@@ -92,6 +95,10 @@ export function serveCommand(program: Command): void {
       "where logs are kept for years (docs/archive.md); the file holds its credentials and is readable by you alone",
     )
     .option(
+      "--exports <folder>",
+      "sinks that get a copy of every record, one YAML file for each (roles all and control)",
+    )
+    .option(
       "--geo-file <file>",
       "MaxMind DB (.mmdb) with the countries of addresses, for policies that read context.country or context.risk",
     )
@@ -107,7 +114,8 @@ export function serveCommand(program: Command): void {
       const geo = await openGeo(raw);
       const identityProxies = await readProxies(raw);
       const archiveStore = await readArchiveStore(raw);
-      const options = { ...parseServeOptions(raw, parseDuration), archiveStore, geo, identityProxies };
+      const sinks = await readExports(raw);
+      const options = { ...parseServeOptions(raw, parseDuration), archiveStore, geo, identityProxies, sinks };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
@@ -157,6 +165,7 @@ interface RawOptions extends RawTraceOptions {
   readonly store?: string;
   readonly checkpointCopy?: string;
   readonly archiveStore?: string;
+  readonly exports?: string;
   readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
@@ -206,7 +215,25 @@ async function readArchiveStore({ role, archiveStore }: RawOptions): Promise<Arc
   return openStoreFile(archiveStore);
 }
 
-type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies">;
+/** Before anything is made: a start whose log would quietly go nowhere is refused. */
+async function readExports({ role, exports: folder }: RawOptions): Promise<readonly SinkSettings[]> {
+  if (folder === undefined) return [];
+  if (role === "gateway")
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--exports is for control, which has the records of all gateways",
+      "give it to control, or use --role all",
+    );
+  const { readSinkFolder, SinkConfigFault } = await import("@sallyport/control/audit/export/read-sinks.ts");
+  try {
+    return readSinkFolder(resolve(folder), { environment: process.env, now: Date.now });
+  } catch (error) {
+    if (!(error instanceof SinkConfigFault)) throw error;
+    throw new CommandEnd(exitCode.badUse, error.message, "docs/export.md has every key");
+  }
+}
+
+type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies" | "sinks">;
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {

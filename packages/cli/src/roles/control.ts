@@ -34,6 +34,7 @@ export async function startControlRole(
     storeUrl: options.storeUrl,
     checkpointCopy: options.checkpointCopy,
     archiveStore: options.archiveStore,
+    sinks: options.sinks,
     identity: {
       ...options.identity,
       url: options.identityUrl,

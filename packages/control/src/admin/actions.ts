@@ -4,6 +4,8 @@
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { EdgeActions } from "../audit/edges/edge-actions.ts";
+import type { ExportStanding, ExportTest } from "../audit/export/export-fold.ts";
+import type { ExportReport } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { RecordActions } from "../audit/search/search-actions.ts";
@@ -166,6 +168,16 @@ export interface AdminActions
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
   explain(question: Question): Promise<Explanation>;
+  /** Where each sink stands. */
+  exports(): Promise<readonly ExportReport[]>;
+  /** The sink's acts reject with AdminFault `not-found` for one that is not set up, `unavailable` when it does not answer. */
+  testExport(name: string): Promise<ExportTest>;
+  pauseExport(name: string): Promise<ExportStanding>;
+  resumeExport(name: string): Promise<ExportStanding>;
+  replayExport(
+    name: string,
+    again: { readonly origin: string | null; readonly fromIndex: number },
+  ): Promise<ExportStanding>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   status(): Promise<ControlStatus>;

@@ -1,17 +1,25 @@
 // Promises the control plane's state as Prometheus metrics, without a label a stranger could choose. Trusts the parts it reads.
 // Specified in docs/control.md "Metrics".
 import { Gauge, Registry } from "prom-client";
+import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { Foundations } from "../foundations.ts";
 import type { Hub } from "../gateways/hub.ts";
 import type { InForce } from "../in-force.ts";
 
-export interface ControlMetricsSources extends Pick<Foundations, "store" | "log"> {
+export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower"> {
   readonly hub: Hub;
   readonly inForce: InForce;
   readonly refusedConnections: () => number;
 }
 
-export function createControlMetrics({ store, log, hub, inForce, refusedConnections }: ControlMetricsSources): {
+export function createControlMetrics({
+  store,
+  log,
+  follower,
+  hub,
+  inForce,
+  refusedConnections,
+}: ControlMetricsSources): {
   text(): Promise<string>;
 } {
   const registry = new Registry();
@@ -43,5 +51,27 @@ export function createControlMetrics({ store, log, hub, inForce, refusedConnecti
     "Age of the oldest of them; over 5 s administrative acts are denied",
     async () => (await store.run("outboxBacklog", null)).ageMs / 1000,
   );
+  addFollowing(registry, follower);
   return { text: () => registry.metrics() };
+}
+
+/** How far each thing is that is derived from records; `fold` is a name of ours or of a sink somebody set up. */
+function addFollowing(registry: Registry, follower: ControlMetricsSources["follower"]): void {
+  const each = (name: string, help: string, of: (fold: FollowerStanding["folds"][number]) => number) =>
+    new Gauge({
+      name: `sallyport_control_fold_${name}`,
+      help,
+      labelNames: ["fold"],
+      registers: [registry],
+      async collect() {
+        this.reset();
+        const { folds } = await follower.standing().catch((): FollowerStanding => ({ folds: [], fault: null }));
+        for (const fold of folds) this.set({ fold: fold.id }, of(fold));
+      },
+    });
+  each("behind_records", "Records that may be read and were not taken", ({ behind }) => behind);
+  each("behind_seconds", "How long the oldest of them has been waiting", ({ behindSince }) =>
+    behindSince === null ? 0 : Math.max(0, (Date.now() - behindSince) / 1_000),
+  );
+  each("failing", "1 while the last try failed", ({ fault }) => (fault === null ? 0 : 1));
 }

@@ -16,7 +16,7 @@ const batchBytesMax = 1_048_576;
 /** Events refused one by one with none taken between them: more is a receiver that is set up wrongly, and waits instead. */
 const refusalsMax = 16;
 /** So long a client that was just declared may still be said by its pseudonym. */
-const namesMsMax = 60_000;
+const namesMsMax = 10_000;
 const jitterMsMin = 100;
 const jitterMsMax = 15_000;
 
@@ -26,7 +26,7 @@ export interface ExportFoldOptions {
   readonly sink: Sink;
   readonly encode: Omit<EncodeOptions, "nameOf">;
   readonly filter: ExportFilter;
-  /** Declared names by pseudonym; null: none are said. Asked again at most once a minute, and nothing is sent before they are known. */
+  /** Declared names by pseudonym; null: none are said. Asked again every ten seconds at most, and nothing is sent before they are known. */
   readonly names: (() => Promise<ReadonlyMap<string, string>>) | null;
   readonly placePath: string;
   readonly deadLetterPath: string;
