@@ -97,6 +97,8 @@ forEachDialect((_dialect, open) => {
       await did("integration.suspend", `/v1/integrations/${integration}/suspend`, {});
       await did("integration.activate", `/v1/integrations/${integration}/activate`, {});
       await did("integration.retire", `/v1/integrations/${integration}/retire`, {});
+      await did("hold.place", "/v1/holds", { id: "case-1", owner: "legal", fromYear: 2026 });
+      await did("hold.release", "/v1/holds/case-1/release", {});
       await did("restore.confirm", "/v1/restore/confirm", {});
       const { token } = await done("gateway.token", () =>
         bench.call<{ token: string }>("POST", "/v1/groups/production-default/join-tokens", {}),

@@ -78,6 +78,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/audit/records") return JSON.stringify({ where: { token: ["a.b.c"], caller: ["orders"] } });
   if (path === "/v1/audit/edges") return JSON.stringify({ from: 0, to: 60_000 });
   if (path === "/v1/audit/index/rebuild") return "{}";
+  if (path.endsWith("/release")) return JSON.stringify({ reason: "the case is over" });
+  if (path === "/v1/holds") return JSON.stringify({ id: "case-1", owner: "legal", reason: "a case" });
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });

@@ -6,6 +6,7 @@ import { type AdminCall, type AdminRoute, change, environment, ids, reason, word
 
 import { edgeRoutes } from "./audit/edges/edge-actions.ts";
 import { exportRoutes } from "./audit/export/routes.ts";
+import { keepingRoutes } from "./audit/keeping/routes.ts";
 import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
@@ -236,6 +237,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   },
   ...exportRoutes,
   ...clientRoutes,
+  ...keepingRoutes,
   ...peopleRoutes,
   ...recordRoutes,
   ...edgeRoutes,

@@ -3,6 +3,7 @@
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
+import { keepingCommands, keepingMigrations } from "./audit/keeping/store.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { enrolmentCommands } from "./identity/clients/enrolment-commands.ts";
@@ -37,6 +38,7 @@ export function together<Tables extends readonly CommandTable[]>(...tables: Tabl
 export const commands = together(
   outboxCommands,
   auditCommands,
+  keepingCommands,
   backupCommands,
   clientsCommands,
   enrolmentCommands,
@@ -64,6 +66,7 @@ export const migrations: readonly Migration[] = [
   ...handleMigrations,
   ...encryptionMigrations,
   ...auditMigrations,
+  ...keepingMigrations,
   ...backupMigrations,
 ];
 

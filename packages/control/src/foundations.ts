@@ -106,7 +106,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       log,
       follower,
       opener,
-      mover: openMover(options),
+      mover: openMover(options, store),
       authorities: new Authorities(secrets, { clock, random }),
       pseudonyms,
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,

@@ -9,6 +9,7 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
 import { edgesCommand } from "./audit-edges.ts";
+import { auditHoldCommands } from "./audit-hold.ts";
 import { searchCommands } from "./audit-search.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
@@ -26,6 +27,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   searchCommands(group, connect);
   edgesCommand(group, connect);
   auditArchiveCommands(group);
+  auditHoldCommands(group, connect);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {
@@ -122,7 +124,9 @@ function verifyWords(
     `origin     ${origin.origin}`,
     origin.size === null
       ? "  checkpoint  none that the key signed"
-      : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
+      : origin.removed === true
+        ? `  removed     its ${origin.size} leaves are not here; only its last checkpoint, root ${origin.root}, was judged`
+        : `  checkpoint  ${origin.size} of ${origin.leaves} leaves, root ${origin.root}`,
   ]);
   lines.push(
     `signer     ${given.key}${given.trust === "own" ? "  (the key in the directory: nothing outside vouches for it)" : ""}`,

@@ -119,7 +119,8 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
 }
 
 function archiveLines({ archive, now }: ControlStatus): readonly string[] {
-  if (archive === null) return [];
+  // A control plane of before this version does not say.
+  if (archive === null || archive === undefined) return [];
   const { place, health, whole, behind, fault } = archive;
   const kept =
     health === null ? "" : health.keptBy === "place" ? ", kept by the place itself" : ", kept by Sallyport alone";

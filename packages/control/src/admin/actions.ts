@@ -7,6 +7,7 @@ import type { EdgeActions } from "../audit/edges/edge-actions.ts";
 import type { ExportStanding, ExportTest } from "../audit/export/export-fold.ts";
 import type { ExportReport } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
+import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { RecordActions } from "../audit/search/search-actions.ts";
 import type { ConfirmReport } from "../backup/store.ts";
@@ -163,7 +164,8 @@ export interface AdminActions
     TrustActions,
     PeopleActions,
     RecordActions,
-    EdgeActions {
+    EdgeActions,
+    KeepingActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

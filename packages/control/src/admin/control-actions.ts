@@ -5,6 +5,7 @@ import { hash, randomBytes } from "node:crypto";
 import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import { edgeActions } from "../audit/edges/edge-actions.ts";
+import { createKeepingActions } from "../audit/keeping/keeping-actions.ts";
 import { recordActions } from "../audit/search/search-actions.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
@@ -30,6 +31,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...createClientActions(parts),
     ...createTokenActions(parts),
     ...createTrustActions(parts),
+    ...createKeepingActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { completeCopy } from "../log/closed-copy.ts";
+import { closedCopy, completeCopy, writeCopied } from "../log/closed-copy.ts";
 import { LogFault } from "../log/fault.ts";
 import { Log } from "../log/log.ts";
 import { realDisk } from "../log/real-disk.ts";
@@ -13,6 +13,7 @@ import { verifyLogDirectory } from "../log/verify.ts";
 import { archivedSize, archiveLog } from "./archive-log.ts";
 import { chainOf, checkpointName, listSegmentsFrom, segmentName } from "./archived-log.ts";
 import { forEachArchive, type TestArchive } from "./contract/for-each-archive.test-support.ts";
+import { openDirectoryArchive } from "./directory.ts";
 import { ArchiveFault, type ArchiveFaultCode } from "./fault.ts";
 import { fetchLog, listArchivedTrees } from "./fetch-log.ts";
 import { readLogSources } from "./log-source.ts";
@@ -38,8 +39,7 @@ const crossings = (from: number, count: number) =>
   Array.from({ length: count }, (_, i) => ({ leaf: sampleLeaf("crossing", from + i) }));
 
 /** A log of one node in a folder of its own, with a clock that can be moved. */
-function newLog(node = "gw-1") {
-  const directory = newFolder();
+function newLog(node = "gw-1", directory = newFolder()) {
   const clock = { now: november };
   const open = () =>
     Log.open({
@@ -219,6 +219,33 @@ forEachArchive((_kind, place) => {
     assert.equal((await store.stat(checkpointName(origin)))?.retainUntil, null);
     log.close();
   });
+});
+
+test("a log that went on after a restore comes back with the one before it, and both are judged", async () => {
+  const archiveFolder = newFolder();
+  const store = await openDirectoryArchive({ directory: archiveFolder, clock: { now: () => november } });
+  const before = newLog("gw-1");
+  before.log.append(crossings(0, 30));
+  before.log.close();
+  await archiveAll(store, before.directory);
+  // What a restore does: the closed copy of the old log lies in before/ of a new one, of another node and key.
+  const directory = newFolder();
+  for (const { path, bytes } of closedCopy(disk, before.directory).files())
+    writeCopied(disk, directory, `before/${path}`, bytes);
+  completeCopy(disk, join(directory, "before"));
+  const after = newLog("gw-2", directory);
+  after.log.append(crossings(100, 10));
+  after.log.close();
+  await archiveAll(store, directory);
+  const newest = sourcesOf(directory).find(({ origin }) => origin.includes("/gw-2/")) ?? assert.fail();
+  const copy = await fetched(store, newest.origin, newest.verifierKey);
+  completeCopy(disk, copy.directory);
+  const report = copy.verify(sourcesOf(directory).map(({ note }) => note));
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(
+    report.origins.map(({ origin }) => origin.split("/")[3]),
+    ["gw-1", "gw-2"],
+  );
 });
 
 test("a race of two writers leaves cuts that overlap: the chain that reaches the checkpoint is the log", () => {

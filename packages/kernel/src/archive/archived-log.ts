@@ -19,6 +19,8 @@ const segmentsMax = 1_000_000;
 
 export const keyName = (origin: string): string => `${origin}/log.vkey`;
 export const checkpointName = (origin: string): string => `${origin}/checkpoint`;
+/** Says that the segments of this tree were removed when retention let them go. */
+export const removedName = (origin: string): string => `${origin}/removed`;
 const digits = (leaf: number): string => String(leaf).padStart(16, "0");
 export const segmentName = (origin: string, first: number, next: number): string =>
   `${origin}/wal/${digits(first)}-${digits(next)}.wal`;

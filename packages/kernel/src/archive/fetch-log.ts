@@ -9,7 +9,8 @@ import { originOfYear } from "../log/origin.ts";
 import { beforeDepthMax, beforeFolder, verifierKeyFile } from "../log/seam.ts";
 import { readFrame, segmentHeaderBytes } from "../log/segment.ts";
 import { headOf } from "../log/segments.ts";
-import { chainOf, checkpointName, keyName, listSegmentsFrom } from "./archived-log.ts";
+import { removedFile } from "../log/verify-removed.ts";
+import { chainOf, checkpointName, keyName, listSegmentsFrom, removedName } from "./archived-log.ts";
 import { ArchiveFault } from "./fault.ts";
 import type { ArchiveStore } from "./port.ts";
 
@@ -37,7 +38,7 @@ export async function listArchivedTrees(store: ArchiveStore): Promise<readonly A
   while (trees.length < treesMax) {
     const [first] = await store.list({ prefix: "", after, max: 1 });
     if (first === undefined) return trees;
-    const origin = /^(.*)\/(?:checkpoint|log\.vkey|wal\/[^/]*)$/.exec(first.name)?.[1] ?? "";
+    const origin = /^(.*)\/(?:checkpoint|log\.vkey|removed|wal\/[^/]*)$/.exec(first.name)?.[1] ?? "";
     if (!originForm.test(origin)) {
       after = first.name;
       continue;
@@ -103,6 +104,12 @@ async function fetchTree(
 ): Promise<{ readonly segments: number; readonly firstLeaf: string | null }> {
   for (const name of ["head", "checkpoint"]) writeCopied(disk, folder, `${year}/${name}`, Buffer.from(note));
   const chain = chainOf(await listSegmentsFrom(store, origin, { from: 0 }), size);
+  // A removal that was refused, or has only begun, has taken nothing yet.
+  const removed = chain === null ? await store.get(removedName(origin)) : null;
+  if (removed !== null) {
+    writeCopied(disk, folder, `${year}/${removedFile}`, removed);
+    return { segments: 0, firstLeaf: null };
+  }
   if (chain === null)
     throw new ArchiveFault(
       "archive-damaged",

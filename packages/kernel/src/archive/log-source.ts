@@ -28,11 +28,6 @@ export interface LogSources {
   readonly faults: readonly Error[];
 }
 
-/** The year that ends an origin line. */
-export function yearOfOrigin(origin: string): number {
-  return Number(origin.slice(origin.lastIndexOf("/") + 1));
-}
-
 /** The trees of one log, its years and those before a restore. A tree without a checkpoint has nothing to archive yet. */
 export function readLogSources(disk: Disk, directory: string): LogSources {
   const sources: LogSource[] = [];

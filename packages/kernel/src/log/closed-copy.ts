@@ -12,6 +12,7 @@ import { OriginLog } from "./origin-log.ts";
 import { beforeFolder, readVerifierKey, verifierKeyFile } from "./seam.ts";
 import { readFrame, segmentHeaderBytes } from "./segment.ts";
 import { listSegments, type SegmentFile } from "./segments.ts";
+import { isRemoved } from "./verify-removed.ts";
 
 /** Only what is written last is looked at again. */
 const segmentBytesMax = 67_108_864;
@@ -140,6 +141,7 @@ export function completeCopy(disk: Disk, directory: string): void {
   const intents = new OpenIntents();
   for (const year of years) {
     const folder = join(directory, String(year));
+    if (isRemoved(disk, folder)) continue;
     const note = readWhole(disk, join(folder, "checkpoint"));
     const origin = parseCheckpointBody(parseNote(note?.toString("utf8") ?? "")?.text ?? "")?.origin;
     if (note === null || origin === undefined)

@@ -1,6 +1,7 @@
 // Promises to count crossings and to say which of them do not add up. Trusts the order of the leaves it is given.
 // Rules: docs/formats/leaf.md "Crossings and completeness".
 import type { LeafHead } from "@sallyport/protocol/audit/leaf-format.ts";
+import { openIntentsMax } from "./open-intents.ts";
 
 export interface CrossingCounts {
   /** Whole crossings plus intents: what was decided, one each. */
@@ -15,6 +16,13 @@ export interface CrossingCounts {
 export class Completeness {
   readonly counts: CrossingCounts = { crossings: 0, intents: 0, outcomes: 0, unknown: 0 };
   readonly #open = new Set<string>();
+  /** Outcomes of intents that were not read, each once; null: all were read. */
+  readonly #strays: Set<string> | null;
+
+  /** `isFromBeginning`: no origin before the first one read was removed, which may have held intents that end here. */
+  constructor({ isFromBeginning } = { isFromBeginning: true }) {
+    this.#strays = isFromBeginning ? null : new Set();
+  }
 
   /** Is any intent without an outcome so far? */
   get isAnyOpen(): boolean {
@@ -40,15 +48,22 @@ export class Completeness {
         this.#open.add(head.id);
         return open ? "is a second intent of the same id" : null;
       case "progress":
-        return open ? null : "is progress without an open intent";
+        return open || this.#strays !== null ? null : "is progress without an open intent";
       case "outcome":
         this.counts.outcomes += 1;
         if (isUnknown) this.counts.unknown += 1;
         this.#open.delete(head.id);
-        return open ? null : "is an outcome without an open intent, or the second one";
+        return open || this.#isStray(head.id) ? null : "is an outcome without an open intent, or the second one";
       default:
         return null;
     }
+  }
+
+  /** As many as a log may leave open at its end, and each once. */
+  #isStray(id: string): boolean {
+    if (this.#strays === null || this.#strays.has(id) || this.#strays.size >= openIntentsMax) return false;
+    this.#strays.add(id);
+    return true;
   }
 
   /** Ids of intents without an outcome so far. */

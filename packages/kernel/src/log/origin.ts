@@ -36,6 +36,11 @@ export function originOfYear(origin: string, year: number): string {
   return `${origin.slice(0, origin.lastIndexOf("/"))}/${year}`;
 }
 
+/** The year that ends an origin line. */
+export function yearOfOrigin(origin: string): number {
+  return Number(origin.slice(origin.lastIndexOf("/") + 1));
+}
+
 /** What an origin line says. */
 export interface OriginPlace {
   readonly tenant: string;

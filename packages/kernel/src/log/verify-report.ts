@@ -70,4 +70,6 @@ export interface OriginReport {
   readonly problems: readonly LogProblem[];
   /** First and last leaf as text, for the chain of origins. */
   readonly firstLeaf: string | null;
+  /** Retention removed its records: nothing but the checkpoint was judged. */
+  readonly removed?: true;
 }

@@ -14,12 +14,13 @@ import { Completeness, type CrossingCounts } from "./completeness.ts";
 import { type Disk, readWhole } from "./disk.ts";
 import { LogFault } from "./fault.ts";
 import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
-import { originOfYear, yearFolders } from "./origin.ts";
+import { originOfYear, yearFolders, yearOfOrigin } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
 import { logFolders, readVerifierKey } from "./seam.ts";
 import { TallyCheck, type TallyCounts } from "./tally-check.ts";
 import { Crew, type CrewOptions } from "./verify-crew.ts";
 import { OriginVerifier } from "./verify-origin.ts";
+import { checkRemoved, isRemoved, removedOrigin } from "./verify-removed.ts";
 import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
 
 export interface VerifyOptions {
@@ -68,12 +69,24 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
     throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
   const chain = chainOf(disk, directory, given);
   const kept = sortKept(options.olderCheckpoints ?? [], chain);
-  const completeness = new Completeness();
-  const tallies = new TallyCheck();
+  // What began in a year that is removed may end in one that is here.
+  const lastRemoved = chain.findLast(({ directory: folder }) => isRemoved(disk, folder));
+  const knownFrom = lastRemoved === undefined ? 0 : Date.UTC(yearOfOrigin(lastRemoved.origin) + 1, 0, 1);
+  const completeness = new Completeness({ isFromBeginning: lastRemoved === undefined });
+  const tallies = new TallyCheck(knownFrom);
   const problems: LogProblem[] = [...kept.problems];
   const origins: OriginReport[] = [];
   let leaves = 0;
   for (const link of chain) {
+    const removed = removedOrigin(disk, link, kept.roots);
+    if (removed !== null) {
+      problems.push(
+        ...removed.problems,
+        ...checkRemoved(removed, { before: origins.at(-1) ?? null, isNewest: link === chain.at(-1) }),
+      );
+      origins.push(removed);
+      continue;
+    }
     const report = new OriginVerifier({
       disk,
       ...link,

@@ -9,8 +9,9 @@ import { Log } from "@sallyport/kernel/log/log.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
 import { archiveWarnings } from "./archive-warnings.ts";
+import { retainedUntil } from "./decide-hold.ts";
 import { ArchiveMover } from "./mover.ts";
-import { retainedUntil } from "./open-mover.ts";
+
 import { sourcesBelow } from "./sources.ts";
 
 const november = 1_795_305_600_000;
@@ -71,6 +72,7 @@ function setup() {
     },
     sources: () => sourcesBelow(disk, data),
     keeping: async () => ({ retainUntil: retainedUntil(2026, 7), held: false }),
+    sweep: async () => [],
     disk,
     clock,
     everyMs: 900_000,

@@ -4,12 +4,15 @@ import type { LogSource, LogSources } from "@sallyport/kernel/archive/log-source
 import type { ArchiveHealth, ArchiveStore, Keeping } from "@sallyport/kernel/archive/port.ts";
 import type { Disk } from "@sallyport/kernel/log/disk.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { KeptLog } from "./sweep.ts";
 
 export interface MoverOptions {
   readonly place: string;
   readonly open: () => Promise<ArchiveStore>;
   readonly sources: () => LogSources;
   readonly keeping: (source: LogSource) => Promise<Keeping>;
+  /** Looks after what is there: dates, holds, removal; resolves with what stays. */
+  readonly sweep: (store: ArchiveStore) => Promise<readonly KeptLog[]>;
   readonly disk: Disk;
   readonly clock: Pick<Clock, "now">;
   readonly everyMs: number;
@@ -42,6 +45,7 @@ const leavesDue = 32_768;
 const pauseMsMin = 10_000;
 const pauseMsMax = 900_000;
 const healthEveryMs = 60_000;
+const sweepEveryMs = 3_600_000;
 
 interface Moving {
   /** In the store; null: not looked at yet in this run. */
@@ -63,6 +67,9 @@ export class ArchiveMover {
   #healthAt = Number.NEGATIVE_INFINITY;
   #trouble: { readonly text: string; readonly failures: number; readonly notBefore: number } | null = null;
   #unreadable: string | null = null;
+  #kept: readonly KeptLog[] | null = null;
+  #sweepAt = Number.NEGATIVE_INFINITY;
+  #sweepFault: string | null = null;
   #isStopping = false;
 
   constructor(options: MoverOptions) {
@@ -72,6 +79,16 @@ export class ArchiveMover {
   /** The opened store, or null while it cannot be opened. */
   get store(): ArchiveStore | null {
     return this.#store;
+  }
+
+  /** What the store held at the last sweep of this run; null before the first. */
+  get kept(): readonly KeptLog[] | null {
+    return this.#kept;
+  }
+
+  /** Holds have changed: the next round tells the store. */
+  sweepSoon(): void {
+    this.#sweepAt = Number.NEGATIVE_INFINITY;
   }
 
   /** One round over all logs; call it again and again, never twice at once. Never rejects. */
@@ -85,6 +102,7 @@ export class ArchiveMover {
       if (this.#isStopping) return;
       await this.#move(store, source);
     }
+    if (!this.#isStopping && this.#options.clock.now() >= this.#sweepAt) await this.#sweep(store);
   }
 
   standing(): StoreStanding {
@@ -95,7 +113,7 @@ export class ArchiveMover {
       else
         behind.push({ origin, leaves: size - (archived ?? 0), since: behindSince ?? this.#options.clock.now(), fault });
     }
-    const fault = this.#trouble?.text ?? this.#unreadable;
+    const fault = this.#trouble?.text ?? this.#unreadable ?? this.#sweepFault;
     return { place: this.#options.place, health: this.#health, whole, behind, fault };
   }
 
@@ -145,6 +163,22 @@ export class ArchiveMover {
       const failures = (this.#trouble?.failures ?? 0) + 1;
       this.#trouble = { text, failures, notBefore: clock.now() + pauseMs(failures) };
       return null;
+    }
+  }
+
+  async #sweep(store: ArchiveStore): Promise<void> {
+    const { clock, sweep, fault } = this.#options;
+    // Before it runs: what changes meanwhile asks for the next one.
+    this.#sweepAt = clock.now() + sweepEveryMs;
+    try {
+      this.#kept = await sweep(store);
+      this.#sweepFault = null;
+    } catch (error) {
+      if (this.#isStopping) return;
+      const text = error instanceof Error ? error.message : String(error);
+      if (this.#sweepFault !== text) fault(error);
+      this.#sweepFault = text;
+      this.#sweepAt = clock.now() + pauseMsMax;
     }
   }
 
