@@ -8,6 +8,8 @@ const benches: Readonly<Record<string, string>> = {
   gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
   cost: "processor time per request of the gateway, also beside another checkout; no floors",
   audit: "durable appends and offline verification of the audit log",
+  index:
+    "the search index and edge figures over the records: indexing, catching up, and searches over a million records",
   estate: "loading, checking and compiling 300 integrations over 40 systems",
   token: "the token endpoint beside a stock oidc-provider with its memory adapter",
   revocation: "from an order to revoke to the first refused request, beside 200 subscribers; --quick ends within 45 s",

@@ -2,15 +2,24 @@
 // Described in docs/audit-edges.md.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { OpenIntents } from "../search/open-intents.ts";
-import { addFigures, type EdgeKey, type EdgeStep, edgeSteps, type Figures, keepStepMs } from "./edge-figures.ts";
+import {
+  addFigures,
+  type EdgeKey,
+  type EdgeStep,
+  edgeSteps,
+  type Figures,
+  keepStepMs,
+  noFigures,
+} from "./edge-figures.ts";
 import { bucketCount } from "./latency.ts";
 
 /** Pairs of integration and operation; more are counted together, so that a gateway that makes names up fills nothing. */
 export const edgesMax = 20_000;
 export const otherEdges = "(other)";
 const rowsMax = 200_000;
+const recentMax = 8_192;
 const formatVersion = "1";
 
 const schema = `
@@ -33,12 +42,20 @@ export class EdgeStore {
   readonly #db: DatabaseSync;
   intents: OpenIntents;
   readonly #edges: Set<string>;
+  readonly #find: StatementSync;
+  readonly #put: StatementSync;
+  /** Rows that were written last, so that a busy edge is not read before each writing. */
+  #recent = new Map<string, Figures>();
 
   /** Begins anew where the file is damaged or another installation's. */
   constructor(directory: string, owner: string) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, "edges.sqlite");
     this.#db = openOwn(path, owner) ?? openFresh(path, owner);
+    this.#find = this.#db.prepare(
+      "SELECT count, bytes_in, bytes_out, latency FROM edge WHERE step = ? AND t = ? AND environment = ? AND integration = ? AND operation = ? AND outcome = ?",
+    );
+    this.#put = this.#db.prepare("INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.intents = this.#openIntents();
     const known = this.#db.prepare("SELECT DISTINCT integration, operation FROM edge WHERE step = 'day'").all();
     this.#edges = new Set(known.map(({ integration, operation }) => `${integration}\n${operation}`));
@@ -86,22 +103,24 @@ export class EdgeStore {
       this.#db.exec("ROLLBACK");
       // Nothing was committed: what memory says must be what the file says.
       this.intents = this.#openIntents();
+      this.#recent = new Map();
       throw error;
     }
   }
 
   #addOne({ step, t, key, figures }: StoredFigures): void {
     const at = [step, t, key.environment, key.integration, key.operation, key.outcome] as const;
-    const before = this.#db
-      .prepare(
-        "SELECT count, bytes_in, bytes_out, latency FROM edge WHERE step = ? AND t = ? AND environment = ? AND integration = ? AND operation = ? AND outcome = ?",
-      )
-      .get(...at);
-    if (before !== undefined) addFigures(figures, figuresOf(before));
-    const { count, bytesIn, bytesOut, latency } = figures;
-    this.#db
-      .prepare("INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .run(...at, count, bytesIn, bytesOut, new Uint8Array(latency.buffer));
+    const name = at.join(" ");
+    let all = this.#recent.get(name);
+    if (all === undefined) {
+      const before = this.#find.get(...at);
+      all = before === undefined ? noFigures() : figuresOf(before);
+      if (this.#recent.size >= recentMax) this.#recent = new Map();
+      this.#recent.set(name, all);
+    }
+    addFigures(all, figures);
+    const { count, bytesIn, bytesOut, latency } = all;
+    this.#put.run(...at, count, bytesIn, bytesOut, new Uint8Array(latency.buffer));
   }
 
   /** Removes what is older than its step is kept. */
