@@ -95,17 +95,13 @@ export function serveCommand(program: Command): void {
       "where logs are kept for years (docs/archive.md); the file holds its credentials and is readable by you alone",
     )
     .option(
-      "--exports <folder>",
-      "sinks that get a copy of every record, one YAML file for each (roles all and control)",
-    )
-    .option(
       "--geo-file <file>",
       "MaxMind DB (.mmdb) with the countries of addresses, for policies that read context.country or context.risk",
     )
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve);
-  addProxyOptions(serve)
+  addPlaceOptions(serve)
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
@@ -125,7 +121,7 @@ export function serveCommand(program: Command): void {
     });
 }
 
-function addProxyOptions(serve: Command): Command {
+function addPlaceOptions(serve: Command): Command {
   return serve
     .option(
       "--identity-proxies <network...>",
@@ -135,6 +131,10 @@ function addProxyOptions(serve: Command): Command {
       new Option("--identity-proxy-header <field>", "the one field these proxies write")
         .choices(["x-forwarded-for", "forwarded"])
         .default("x-forwarded-for"),
+    )
+    .option(
+      "--exports <folder>",
+      "sinks that get a copy of every record, one YAML file for each (roles all and control)",
     );
 }
 
