@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { measureRevocation } from "./revocation/measure.ts";
 import { revokedBy } from "./revocation/words.ts";
+import { runHammer } from "./soak-hammer.ts";
 import { runKeys } from "./soak-keys.ts";
 import { runRevocation } from "./soak-revocation.ts";
 import { runSwaps } from "./soak-swaps.ts";
@@ -46,5 +47,15 @@ test(
     const report = await runKeys({ seed: 7, minutes: 1, rounds: 4 });
     assert.ok(report.ok, JSON.stringify(report));
     assert.deepEqual([report.rotations, report.kills, report.wrong], [4, 1, []]);
+  },
+);
+
+test(
+  "sixteen writers at the log, and a reader that proves what was acknowledged and that each checkpoint extends the one before",
+  bounded,
+  async () => {
+    const report = await runHammer({ seed: 7, minutes: 1, rounds: 10 });
+    assert.deepEqual(report.failures, []);
+    assert.ok(report.checkpoints === 10 && report.proofs > 50 && report.appended > 1_000, JSON.stringify(report));
   },
 );

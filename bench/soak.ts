@@ -3,6 +3,7 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { runCrashes } from "@sallyport/kernel/log/crashes.ts";
+import { runHammer } from "./soak-hammer.ts";
 import type { SoakOptions } from "./soak-installation.ts";
 import { runKeys } from "./soak-keys.ts";
 import { runRevocation } from "./soak-revocation.ts";
@@ -14,6 +15,7 @@ const soaks: Readonly<Record<string, (options: SoakOptions) => Promise<{ readonl
   swaps: runSwaps,
   revocation: runRevocation,
   keys: runKeys,
+  hammer: runHammer,
   crashes: async ({ seed, minutes, rounds }) => {
     const report = runCrashes({ seeds: rounds ?? Math.ceil(minutes * crashSeedsPerMinute), from: seed });
     return { soak: "crashes", ...report, ok: report.lost === 0 && report.failures.length === 0 };
