@@ -5,6 +5,7 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { Archive } from "./audit/archive/archive.ts";
 import type { Exports } from "./audit/export/exports.ts";
 import type { Follower } from "./audit/follow/follower.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
@@ -24,6 +25,8 @@ export interface ControlReadiness {
 
 export interface ControlParts {
   readonly tenant: string;
+  readonly dataDirectory: string;
+  readonly archive: Archive;
   readonly clock: Clock;
   readonly random: Random;
   readonly store: Pick<Store<ControlCommands>, "run">;

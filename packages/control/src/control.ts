@@ -285,13 +285,15 @@ class ControlAssembly {
   }
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
-    const { tenant, clock, random, checkpointCopy } = this.#options;
-    const { store, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
+    const { tenant, dataDirectory, clock, random, checkpointCopy } = this.#options;
+    const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     const { sinks = [] } = this.#options;
     const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order(exports) });
     return {
       tenant,
+      dataDirectory,
+      archive,
       clock,
       random,
       store,

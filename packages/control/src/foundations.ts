@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { settlingDisk } from "@sallyport/kernel/log/settling-disk.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import {
@@ -17,6 +18,8 @@ import { openStore } from "@sallyport/kernel/store/open.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { generateSigner, signerFromPem } from "@sallyport/kernel/token-crypto.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import { Archive } from "./audit/archive/archive.ts";
+import { archiveOf, ownLogOf } from "./audit/archive/archived-logs.ts";
 import { Follower } from "./audit/follow/follower.ts";
 import { followServices } from "./audit/follow/services.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
@@ -60,6 +63,8 @@ export interface Foundations {
   readonly follower: Follower;
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
+  /** The logs of the gateways, as far as they were shipped. */
+  readonly archive: Archive;
   readonly opener: RecipientOpener;
   /** `<node>-<ulid>` */
   readonly nextId: () => string;
@@ -86,7 +91,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
   try {
     const secrets = await openControlSecrets({ store, kekFile: join(dataDirectory, "kek.key"), clock, random });
     const log = await openLog({
-      directory: join(dataDirectory, "log"),
+      directory: ownLogOf(dataDirectory),
       identity: { tenant, environment: "sallyport", region, node, role: "control", version },
       ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
       onAlarm: options.fault,
@@ -99,9 +104,16 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
     const pseudonyms = new Pseudonyms(tenant, secrets.keyring, clock);
     const services = followServices({ tenant, store, pseudonyms });
     const follower = new Follower({ dataDirectory, services, fault: options.fault });
+    const archive = new Archive({
+      directory: archiveOf(dataDirectory),
+      disk: settlingDisk(),
+      clock,
+      fault: options.fault,
+    });
     return {
       node,
       store,
+      archive,
       secrets,
       log,
       follower,
@@ -113,6 +125,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       snapshotSigner: async (group) => signerFromPem(await pemSecret(secrets, tenant, `snapshot-${group}`)),
       close: async () => {
         await follower.close();
+        await archive.close();
         await log.close();
         await store.close();
       },

@@ -9,6 +9,7 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal, type Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
 import { edgesCommand } from "./audit-edges.ts";
+import { archiveCommands, archivedLogOf } from "./audit-held.ts";
 import { auditHoldCommands } from "./audit-hold.ts";
 import { searchCommands } from "./audit-search.ts";
 
@@ -28,6 +29,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   edgesCommand(group, connect);
   auditArchiveCommands(group);
   auditHoldCommands(group, connect);
+  archiveCommands(group, connect);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {
@@ -52,6 +54,8 @@ const examples = {
 Without --key the log is checked against the key that lies beside it: that finds damage, not a rewrite by
 whoever owns the directory. A rewrite is found with a key and a checkpoint kept elsewhere:
   sallyport audit verify .sallyport/gateway/log --key gateway.vkey --older /mnt/elsewhere/checkpoints
+What control holds of a gateway, on control's host:
+  sallyport audit verify .sallyport/control --archive gw-4b955d09167a --older kept.checkpoints
 `,
   prove: `
 Writes the receipt (c2sp.org/tlog-proof@v1) to <file> and the leaf it is about to <file>.leaf.
@@ -69,6 +73,7 @@ interface VerifyFlags {
   readonly key?: string;
   readonly older?: readonly string[];
   readonly live: boolean;
+  readonly archive?: string;
 }
 
 function verifyCommand(group: Command): void {
@@ -78,8 +83,10 @@ function verifyCommand(group: Command): void {
     .option("--key <key>", "verifier key (<origin>+<id>+<base64>), or a file that holds it; default: the log's own")
     .option("--older <file...>", "checkpoints kept elsewhere, which the log must still extend")
     .option("--live", "the log is being written: crossings still open are not held against it", false)
+    .option("--archive <node>", "the archived log of this node; <directory> is then control's data directory")
     .addHelpText("after", examples.verify)
-    .action(async (directory: string, flags: VerifyFlags, command: Command) => {
+    .action(async (given: string, flags: VerifyFlags, command: Command) => {
+      const directory = flags.archive === undefined ? given : await archivedLogOf(given, flags.archive);
       const { verifyLogDirectory } = await import("@sallyport/kernel/log/verify.ts");
       const terminal = terminalOf(command);
       const key = flags.key === undefined ? await ownKey(directory) : readKey(flags.key);
@@ -87,7 +94,8 @@ function verifyCommand(group: Command): void {
       const report = verifyLogDirectory(directory, {
         verifierKey: key,
         olderCheckpoints: older,
-        live: flags.live,
+        // An archived log ends where its node was heard last: a crossing may be open there for ever.
+        live: flags.live || flags.archive !== undefined,
         onProgress: progressOf(terminal),
       });
       const trust = flags.key === undefined ? "own" : "given";
@@ -174,7 +182,11 @@ function showCommand(group: Command): void {
         () => found.map(({ origin, index, leaf }) => `${origin} leaf ${index}\n  ${leaf}`),
       );
       if (found.length === 0)
-        throw new CommandEnd(exitCode.no, `${flags.log} holds no leaf of ${id}`, "ask the node named in the id");
+        throw new CommandEnd(
+          exitCode.no,
+          `${flags.log} holds no leaf of ${id}`,
+          "ask the node named in the id, or control, which has the archive: sallyport why <id>",
+        );
     });
 }
 

@@ -299,6 +299,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
     },
     ...{ snapshot: { epoch: 1, version: 4 }, heardAt: now, lastSeenAt: now, refusal: null, report },
   };
+  const archived = { leaves: 1, behind: 0, behindSince: null, refused: null, trouble: null };
   const status = (gateways: readonly GatewayStatus[]): ControlStatus => ({
     ...{
       version: "0.1.0",
@@ -320,7 +321,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
       checkpointCopy: true,
       waiting: 0,
       waitingMs: 0,
-      kept: [{ origin: "o", node: "gw-1", at: now, leaves: 1 }],
+      kept: [{ origin: "o", node: "gw-1", at: now, leaves: 1, archived }],
     },
   });
   const of = (...gateways: readonly Partial<GatewayStatus>[]) =>

@@ -43,8 +43,12 @@ export function openChannelTransport(
     tls: { pins: [target.pin], pinOnly: true, ...client },
     connectTimeoutMs,
   });
-  const body = async (path: string, options: { readonly method: "GET" | "POST"; readonly body?: string }) => {
-    const headers = options.body === undefined ? {} : { "content-type": "application/json" };
+  const body = async (
+    path: string,
+    options: { readonly method: "GET" | "POST"; readonly body?: string | Uint8Array },
+  ) => {
+    const type = typeof options.body === "string" ? "application/json" : "application/octet-stream";
+    const headers = options.body === undefined ? {} : { "content-type": type };
     const answer = await channel.request(path, { ...options, headers, answerBytesMax, timeoutMs });
     if (answer.status < 200 || answer.status > 299) throw new ChannelRefusal(answer.status);
     return answer.body;

@@ -20,7 +20,7 @@ import type { ServeOptions } from "../commands/serve.ts";
 import { version } from "../version.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
-import { openNodeLog, shareCheckpoints } from "./node-log.ts";
+import { openNodeLog, shareCheckpoints, shipNodeLog } from "./node-log.ts";
 import { shareState } from "./node-state.ts";
 import type { Standing } from "./reporter.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
@@ -59,6 +59,7 @@ export async function startGateway(
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
     const stopSharing = [shareCheckpoints(log, channel, logger), shareState(gateway, channel)];
+    const shipper = shipNodeLog({ ...options, identity, channel, logger });
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
@@ -72,8 +73,10 @@ export async function startGateway(
         await gateway.drain(graceMs);
         await gateway.close();
         await traces?.close();
-        await channel.close();
+        // Closing signs the last checkpoint, and the last records are shipped under it.
         await log.close();
+        await shipper.stop();
+        await channel.close();
       },
     };
   } catch (error) {
@@ -214,7 +217,7 @@ class NodeChannel implements ChannelTransport {
     return this.#current.get(path);
   }
 
-  post(path: string, body: string): Promise<Uint8Array> {
+  post(path: string, body: string | Uint8Array): Promise<Uint8Array> {
     return this.#current.post(path, body);
   }
 

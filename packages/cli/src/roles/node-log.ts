@@ -1,11 +1,14 @@
 // Promises the log of a gateway node in its own thread, and its checkpoints kept where the node cannot quietly take them back.
 // Trusts kernel/log. Specified in docs/audit.md.
 import { join } from "node:path";
+import { type Shipper, startShipping } from "@sallyport/gateway/archive/shipper.ts";
 import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
+import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
 import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { version } from "../version.ts";
 import type { RoleLogger } from "./running-role.ts";
+import { systemRandom } from "./system-ports.ts";
 
 /** How often the newest checkpoint is sent to control. */
 const shareMs = 5_000;
@@ -20,13 +23,36 @@ export function openNodeLog(options: {
 }): Promise<OpenedLog> {
   const { tenant, environment, region, node } = options.identity;
   return openLog({
-    directory: join(options.dataDirectory, "log"),
+    directory: logOf(options.dataDirectory),
     identity: { tenant, environment, region, node, role: "gateway", version },
     ...(options.checkpointCopy === null ? {} : { checkpointCopies: options.checkpointCopy }),
     onEnded: options.ended,
     onAlarm: (fault) => options.logger.error({ code: fault.code, err: fault.message }, "the audit log met a fault"),
   });
 }
+
+/** Ships the log to control's archive; what keeps it from being shipped is said once. */
+export function shipNodeLog(options: {
+  readonly dataDirectory: string;
+  readonly identity: NodeIdentity;
+  readonly channel: Pick<ChannelTransport, "post">;
+  readonly logger: RoleLogger;
+}): Shipper {
+  const fault = (error: unknown) =>
+    options.logger.warn(
+      { err: error instanceof Error ? error.message : String(error) },
+      "the audit log is not shipped to control; its records stay here",
+    );
+  return startShipping({
+    records: openHeldLogs({ directories: () => [logOf(options.dataDirectory)], fault }),
+    node: options.identity,
+    post: (path, body) => options.channel.post(path, body),
+    random: systemRandom,
+    fault,
+  });
+}
+
+const logOf = (dataDirectory: string): string => join(dataDirectory, "log");
 
 /** Sends a checkpoint to control whenever the log has grown; returns how to stop. */
 export function shareCheckpoints(

@@ -113,7 +113,8 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
   return [
     `log ${log.origin}: ${log.leaves} leaves, ${waiting}, ${copy}`,
     ...log.kept.map(
-      ({ origin, leaves, at }) => `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago`,
+      ({ origin, leaves, at, archived }) =>
+        `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago, ${archivedWords(archived, now)}`,
     ),
   ];
 }
@@ -132,6 +133,14 @@ function archiveLines({ archive, now }: ControlStatus): readonly string[] {
         `  ${origin}: ${leaves} leaves are not there yet, for ${ago(now - since)}${why === null ? "" : `: ${why}`}`,
     ),
   ];
+}
+
+/** How far a node's log is archived, in words. */
+export function archivedWords(archived: ControlStatus["log"]["kept"][number]["archived"], now: number): string {
+  const { behind, behindSince, refused, trouble } = archived;
+  const missing = behind === 0 ? "archived" : `${behind} not archived for ${ago(now - (behindSince ?? now))}`;
+  if (refused !== null) return `${missing}: REFUSED (${refused}); see docs/audit.md "The archive"`;
+  return trouble === null ? missing : `${missing}: ${trouble}`;
 }
 
 /** Control fetches published keys about every ten minutes; twice that without an answer is worth a look. */

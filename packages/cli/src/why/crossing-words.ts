@@ -9,6 +9,8 @@ export interface CrossingReport {
   readonly node: string;
   readonly leaves: readonly string[];
   readonly decision: Readonly<Record<string, unknown>> | null;
+  /** Control answered from what the node shipped. */
+  readonly archived?: boolean;
 }
 
 export type LeafFields = Readonly<Record<string, unknown>>;
@@ -18,6 +20,7 @@ export interface CrossingRead {
   readonly node: string;
   readonly leaves: readonly LeafFields[];
   readonly decision: CrossingReport["decision"];
+  readonly archived?: boolean;
   /** Null: allowed, or the node kept no inputs. */
   readonly denial: DenialExplained | null;
 }
@@ -46,7 +49,8 @@ function factsOf(value: unknown): Facts {
 
 export function crossingWords(read: CrossingRead): readonly string[] {
   const decided = read.leaves.find((leaf) => "verdict" in leaf) ?? {};
-  const lines = [`${read.id} at ${read.node}`, row("verdict", verdictOf(decided))];
+  const from = read.archived === true ? ", from the archive: the node does not answer with it" : "";
+  const lines = [`${read.id} at ${read.node}${from}`, row("verdict", verdictOf(decided))];
   const names = ["code", "stage", "operation", "integration", "grantType", "audience", "proof", "issuer"] as const;
   for (const name of names) {
     if (decided[name] !== null && decided[name] !== undefined) lines.push(row(name, text(decided[name])));

@@ -3,6 +3,7 @@
 
 import type { NodeReport } from "@sallyport/protocol/channel/messages.ts";
 import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
+import type { ArchiveReport } from "../audit/archive/list-archive.ts";
 import type { EdgeActions } from "../audit/edges/edge-actions.ts";
 import type { ExportStanding, ExportTest } from "../audit/export/export-fold.ts";
 import type { ExportReport } from "../audit/export/exports.ts";
@@ -67,7 +68,21 @@ export interface LogStatus {
     readonly node: string;
     readonly at: number;
     readonly leaves: number;
+    readonly archived: ArchivedStatus;
   }[];
+}
+
+/** How far a node's log is archived. */
+export interface ArchivedStatus {
+  /** Leaves in the archive under a checkpoint. */
+  readonly leaves: number;
+  /** Leaves of the kept checkpoint that are not, and since when some are (milliseconds since the epoch; null: none are). */
+  readonly behind: number;
+  readonly behindSince: number | null;
+  /** Why the archive takes nothing more of this node: a code of docs/audit.md "The archive"; null when it does. Of this run of control. */
+  readonly refused: string | null;
+  /** Why control can take nothing at present: its disk, or a damaged archive, as a sentence. */
+  readonly trouble: string | null;
 }
 
 export interface GroupStatus {
@@ -136,6 +151,8 @@ export interface CrossingReport {
   readonly leaves: readonly string[];
   /** Decision inputs and facts; null when the node kept no reference. */
   readonly decision: Readonly<Record<string, unknown>> | null;
+  /** The node is gone or did not answer: this is what it shipped. */
+  readonly archived?: true;
 }
 
 export interface CheckpointReport {
@@ -182,6 +199,7 @@ export interface AdminActions
   ): Promise<ExportStanding>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
+  archive(): Promise<ArchiveReport>;
   status(): Promise<ControlStatus>;
   /** `files`: path relative to the estate directory -> text. */
   applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;

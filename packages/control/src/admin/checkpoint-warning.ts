@@ -8,6 +8,8 @@ const said: Readonly<Record<CheckpointRefusalCode, string>> = {
   "rolled-back": "is shorter than the one kept here: leaves were taken back",
   forked: "has another root than the one kept here at the same size: leaves were changed",
   "too-many-origins": "is of one more origin than a node may have",
+  "broken-chain": "is of an origin that does not begin where the one before it ended",
+  "bad-records": "stands over records that are not this node's to write",
 };
 
 /** For `status`. The origin is the node's text, printable by parse-up.ts. */

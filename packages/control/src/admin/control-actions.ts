@@ -4,6 +4,7 @@
 import { hash, randomBytes } from "node:crypto";
 import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
+import { listArchive } from "../audit/archive/list-archive.ts";
 import { edgeActions } from "../audit/edges/edge-actions.ts";
 import { createKeepingActions } from "../audit/keeping/keeping-actions.ts";
 import { recordActions } from "../audit/search/search-actions.ts";
@@ -67,6 +68,7 @@ export function createActions(parts: ControlParts): AdminActions {
     resumeExport: (name) => parts.exports.resume(name),
     replayExport: (name, again) => parts.exports.replay(name, again),
     checkpoints: () => parts.store.run("listCheckpoints", null),
+    archive: () => listArchive(parts.dataDirectory),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),
     explain: (question) => explainInForce(parts, question),

@@ -33,6 +33,7 @@ function partsOf(leaves: readonly Uint8Array[], reference: string | null = null)
     tenant: "main",
     store: { run: async () => [{ node: "gw-1" }] },
     hub: { ask: async () => answer },
+    archive: { directory: "/nothing-is-archived-here" },
     opener: createRecipientOpener(pair.privateKey),
   } as unknown as ControlParts;
 }

@@ -4,6 +4,7 @@ import { hash } from "node:crypto";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { batchContext, findInReference, referenceContext } from "@sallyport/protocol/audit/reference.ts";
+import { findArchived } from "../audit/archive/find-archived.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { AdminFault, type CrossingReport } from "./actions.ts";
 
@@ -20,6 +21,32 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
       "it is the correlationId of the answer: <node>-<26 letters and digits>",
     );
   if (node === parts.node) return readOwn(parts, { id, node });
+  try {
+    return await readFromNode(parts, { id, node });
+  } catch (error) {
+    // Gone, silent, or without the record it once signed: what it shipped is here.
+    const archived = await readArchived(parts, { id, node });
+    if (archived === null) throw error;
+    return archived;
+  }
+}
+
+async function readArchived(
+  parts: ControlParts,
+  { id, node }: { readonly id: string; readonly node: string },
+): Promise<CrossingReport | null> {
+  const found = await findArchived(parts.archive.directory, node, id);
+  const [first] = found;
+  if (first === undefined) return null;
+  const leaves = found.map(({ leaf }) => Buffer.from(leaf).toString("latin1"));
+  const reference = first.reference === null ? null : Buffer.from(first.reference).toString("base64url");
+  return { id, node, leaves, decision: openDecision(parts, leaves, reference), archived: true };
+}
+
+async function readFromNode(
+  parts: ControlParts,
+  { id, node }: { readonly id: string; readonly node: string },
+): Promise<CrossingReport> {
   const known = (await parts.store.run("listNodes", { tenant: parts.tenant })).find((one) => one.node === node);
   if (known === undefined)
     throw new AdminFault(
@@ -31,7 +58,7 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
   if (answer === null)
     throw new AdminFault(
       "unreachable",
-      `gateway ${node} is away or did not answer within ${answerTimeoutMs / 1000} s`,
+      `gateway ${node} is away or did not answer within ${answerTimeoutMs / 1000} s, and the archive has no record ${id}`,
       `when it is back, ask again; on its host: sallyport audit show ${id} --log <data>/log`,
     );
   if (!answer.found) throw new AdminFault("not-found", `gateway ${node} has no record ${id}`);

@@ -9,7 +9,14 @@ import type { ControlParts } from "../control-parts.ts";
 import { undeliveredWarnings } from "../identity/people/undelivered-warnings.ts";
 import { readEnvironments } from "../registry/estate-state.ts";
 import { version } from "../version.ts";
-import type { ControlStatus, GatewayStatus, IntegrationStatus, LogStatus, ServedCounts } from "./actions.ts";
+import type {
+  ArchivedStatus,
+  ControlStatus,
+  GatewayStatus,
+  IntegrationStatus,
+  LogStatus,
+  ServedCounts,
+} from "./actions.ts";
 import { checkpointWarning } from "./checkpoint-warning.ts";
 import { decideNotices } from "./notices.ts";
 import { peopleActions } from "./people-actions.ts";
@@ -109,20 +116,42 @@ async function followingNow({ follower }: ControlParts): Promise<FollowerStandin
   }
 }
 
-async function logStatus({ store, log, checkpointCopy }: ControlParts): Promise<LogStatus> {
+async function logStatus({ store, log, archive, checkpointCopy }: ControlParts): Promise<LogStatus> {
   const waiting = await store.run("outboxBacklog", null);
+  const sizes = await archive.sizes();
   return {
     origin: log.origin,
     leaves: log.size(),
     checkpointCopy,
     waiting: waiting.count,
     waitingMs: waiting.ageMs,
-    kept: (await store.run("listCheckpoints", null)).map(({ origin, node, note, at }) => ({
-      origin,
-      node,
-      at,
+    kept: (await store.run("listCheckpoints", null)).map((kept) => {
+      const { origin, node, note, at } = kept;
       // Judged before it was kept: the second line is the size (c2sp.org/tlog-checkpoint).
-      leaves: Number(note.split("\n")[1]),
-    })),
+      const leaves = Number(note.split("\n")[1]);
+      return {
+        origin,
+        node,
+        at,
+        leaves,
+        archived: archivedStatus(archive, { ...kept, leaves }, sizes.get(origin) ?? 0),
+      };
+    }),
+  };
+}
+
+function archivedStatus(
+  archive: ControlParts["archive"],
+  { node, at, leaves: signed }: { readonly node: string; readonly at: number; readonly leaves: number },
+  leaves: number,
+): ArchivedStatus {
+  const state = archive.state(node);
+  const behind = Math.max(0, signed - leaves);
+  return {
+    leaves,
+    behind,
+    behindSince: behind === 0 ? null : (state?.behindSince ?? at),
+    refused: state?.refused?.code ?? null,
+    trouble: state?.trouble?.why ?? null,
   };
 }

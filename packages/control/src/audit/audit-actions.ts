@@ -21,6 +21,7 @@ const appended = row("appended");
 
 export const auditActions = {
   "act.refuse": appended("action", "action id code"),
+  "archive.list": read("archive", ""),
   "backup.create": outbox("backup", "to"),
   "checkpoint.list": read("checkpoint", ""),
   "checkpoint.refuse": outbox("gateway", "code origin note"),

@@ -46,7 +46,10 @@ export type CheckpointRefusalCode =
   | "key-changed"
   | "rolled-back"
   | "forked"
-  | "too-many-origins";
+  | "too-many-origins"
+  /** Found by the archive: what was shipped does not begin where the origin before ended, or is not of this node's log at all. */
+  | "broken-chain"
+  | "bad-records";
 
 export interface RefusedCheckpoint extends KeptCheckpoint {
   readonly code: CheckpointRefusalCode;

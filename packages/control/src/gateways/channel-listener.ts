@@ -5,12 +5,15 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { type ArchiveAnswer, parseShipmentPath, shipmentBytesMax } from "@sallyport/protocol/channel/archive.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { Shipment } from "../audit/archive/judge-records.ts";
+import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import { boundSources, type SourcePlaces } from "../source-places.ts";
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
-import { parseJoinRequest, parseRenewRequest, parseUpMessage } from "./parse-up.ts";
-import { readBody } from "./read-body.ts";
+import { parseJoinRequest, parseRenewRequest, parseSentCheckpoint, parseUpMessage } from "./parse-up.ts";
+import { decodeUtf8, readBody } from "./read-body.ts";
 
 export interface ChannelPorts {
   /** Null: refused, for whatever reason; the reason is logged and recorded by the implementation. */
@@ -34,6 +37,9 @@ export interface ChannelPorts {
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
   /** Resolves when a refusal is on record (or counted); `address`: the network it came from. */
   refused(code: "join-refused" | "not-a-node", address: string): Promise<void>;
+  /** The archive's word on what a node signed, and on the records behind it. */
+  archiveCheckpoint(address: NodeAddress, sent: SentCheckpoint): Promise<ArchiveAnswer>;
+  ship(address: NodeAddress, origin: string, shipment: Shipment): Promise<ArchiveAnswer>;
   epoch(): number;
   now(): number;
   fault(error: unknown): void;
@@ -162,6 +168,8 @@ export class ChannelListener {
     const { address } = proven;
     if (route === "GET /channel/v1/down") return this.#down(proven, new URLSearchParams(query), response);
     if (route === "POST /channel/v1/up") return this.#up(address, request, response);
+    if (path.startsWith("/channel/v1/archive") && request.method === "POST")
+      return this.#archive(address, request, response);
     if (route === "POST /channel/v1/renew")
       return this.#certify(request, response, (wanted) => this.#ports.renew(address, wanted));
     if (route === "POST /channel/v1/listener-certificate")
@@ -233,6 +241,21 @@ export class ChannelListener {
     response.writeHead(204).end();
   }
 
+  async #archive(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path = "", query = ""] = (request.url ?? "").split("?", 2);
+    const shipment = parseShipmentPath(path, query);
+    if (shipment !== null) {
+      const entries = await body(request, response, shipmentBytesMax);
+      if (entries !== null) json(response, await this.#ports.ship(address, shipment.origin, { ...shipment, entries }));
+      return;
+    }
+    if (path !== "/channel/v1/archive") return refuse(response, 404, "no-route", "Nothing is served here");
+    const text = await bodyText(request, response, joinBodyBytesMax);
+    const sent = text === null ? null : parseSentCheckpoint(text);
+    if (sent !== null) json(response, await this.#ports.archiveCheckpoint(address, sent));
+    else if (text !== null) refuse(response, 400, "bad-message", "Not a checkpoint of docs/formats/join.md");
+  }
+
   async #down(proven: ProvenNode, query: URLSearchParams, response: ServerResponse): Promise<void> {
     const { address } = proven;
     const held = { keySeq: sequence(query, "key-seq"), revocationSeq: sequence(query, "revocation-seq") };
@@ -302,12 +325,20 @@ function drained(response: ServerResponse): Promise<void> {
 }
 
 /** The body; null when it was refused here or nobody is left to answer. */
-async function bodyText(request: IncomingMessage, response: ServerResponse, bytesMax: number): Promise<string | null> {
-  const body = await readBody(request, bytesMax);
-  if (body.kind === "text") return body.text;
-  if (body.kind === "too-large") refuse(response, 413, "body-too-large", `The body is larger than ${bytesMax} bytes`);
-  else if (body.kind === "not-utf-8") refuse(response, 400, "bad-message", "The body is not UTF-8");
+async function body(request: IncomingMessage, response: ServerResponse, bytesMax: number): Promise<Buffer | null> {
+  const read = await readBody(request, bytesMax);
+  if (read.kind === "whole") return read.bytes;
+  if (read.kind === "too-large") refuse(response, 413, "body-too-large", `The body is larger than ${bytesMax} bytes`);
   return null;
+}
+
+/** The same as text. */
+async function bodyText(request: IncomingMessage, response: ServerResponse, bytesMax: number): Promise<string | null> {
+  const bytes = await body(request, response, bytesMax);
+  if (bytes === null) return null;
+  const text = decodeUtf8(bytes);
+  if (text === null) refuse(response, 400, "bad-message", "The body is not UTF-8");
+  return text;
 }
 
 function json(response: ServerResponse, value: unknown): void {

@@ -1,18 +1,25 @@
 // Promises the answers behind the channel listener: who joins, what a node is sent, what becomes of what it sends.
 // Trusts the listener, which has proven the node. Specified in docs/formats/join.md.
 import type { KeyObject } from "node:crypto";
+import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseNote, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import type { ArchiveAnswer } from "@sallyport/protocol/channel/archive.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText, signHopKey } from "@sallyport/protocol/token/hop-token.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import type { AdminLog } from "../audit/admin-log.ts";
+import type { Archive } from "../audit/archive/archive.ts";
+import type { Shipment } from "../audit/archive/judge-records.ts";
 import { judgeCheckpoint, type SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
+import type { CheckpointRefusalCode } from "../audit/store.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import type { IssuanceRecorder } from "../identity/issuance-record.ts";
@@ -40,6 +47,7 @@ export interface ChannelServiceOptions {
   readonly adminLog: Pick<AdminLog, "record">;
   /** Refusals of strangers and of nodes that are none any more: the first few of each network are leaves, the rest is counted. */
   readonly refusals: Pick<IssuanceRecorder, "refused">;
+  readonly archive: Archive;
   /** Control's X25519 public key (raw) and its id: decision inputs are sealed to it. */
   readonly recipient: { readonly publicKey: Uint8Array; readonly id: string };
   readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
@@ -91,6 +99,8 @@ export class ChannelService {
       tokenKey: (address, kid) => this.#tokenKey(address, kid),
       receive: (address, message) => this.receive(address, message),
       refused: async (code, address) => void (await refusals.refused({ client: null, code, address })),
+      archiveCheckpoint: (address, sent) => this.#archiveCheckpoint(address, sent),
+      ship: (address, origin, shipment) => this.#ship(address, origin, shipment),
       epoch,
       now: () => clock.now(),
       fault,
@@ -249,16 +259,49 @@ export class ChannelService {
     await this.sendHopCertificate(address);
   }
 
-  async #keepCheckpoint(address: NodeAddress, { origin, note, key }: SentCheckpoint): Promise<void> {
+  /** Keeps a checkpoint, or the evidence against it, and says why it was refused. */
+  async #keepCheckpoint(
+    address: NodeAddress,
+    { origin, note, key }: SentCheckpoint,
+  ): Promise<CheckpointRefusalCode | null> {
     const { store, fault } = this.#options;
     const { tenant, environment, node } = address;
     const sent = { tenant, environment, node, origin, note };
     const judged = judgeCheckpoint(address, { origin, note, key });
     const code =
       judged.kind === "refused" ? judged.code : await store.run("keepCheckpoint", { ...sent, logKey: judged.logKey });
-    if (code === null) return;
+    if (code === null) return null;
     if (judged.kind === "refused") await store.run("refuseCheckpoint", { ...sent, code });
     fault(new Error(`a checkpoint of ${node} was refused: ${code}`));
+    return code;
+  }
+
+  /** What a node signed is kept as its checkpoints are, and then held against the records that are archived. */
+  async #archiveCheckpoint(address: NodeAddress, sent: SentCheckpoint): Promise<ArchiveAnswer> {
+    const { store, archive } = this.#options;
+    const code = await this.#keepCheckpoint(address, sent);
+    if (code !== null) return archive.refuse(address.node, code);
+    const checkpoint = parseCheckpointBody(parseNote(sent.note)?.text ?? "");
+    const publicKey = parseVerifierKey(sha256, sent.key)?.publicKey;
+    if (checkpoint === null || publicKey === undefined) throw new Error("a kept checkpoint is one");
+    const answer = await archive.checkpoint(address, { ...checkpoint, note: sent.note, publicKey });
+    if (answer.t === "refused") {
+      const { tenant, environment, node } = address;
+      const { origin, note } = sent;
+      await store.run("refuseCheckpoint", { tenant, environment, node, origin, note, code: answer.code });
+    }
+    return answer;
+  }
+
+  async #ship(address: NodeAddress, origin: string, shipment: Shipment): Promise<ArchiveAnswer> {
+    const { store, archive } = this.#options;
+    const answer = await archive.ship(address, origin, shipment);
+    // No note says what was sent: that it was is the evidence.
+    if (answer.t === "refused") {
+      const { tenant, environment, node } = address;
+      await store.run("refuseCheckpoint", { tenant, environment, node, origin, note: "", code: answer.code });
+    }
+    return answer;
   }
 
   /** Who publishes a key must hold it: otherwise one node could pass another's off as its own. */

@@ -168,6 +168,8 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
   const listener = new ChannelListener(
     hub,
     {
+      archiveCheckpoint: async () => ({ t: "held", size: 0, signed: 0 }),
+      ship: async () => ({ t: "held", size: 0, signed: 0 }),
       join: (wanted) => join(wanted, joining),
       renew: (address, wanted) => renew(address, wanted, joining),
       listenerCertificate: (address, wanted) =>

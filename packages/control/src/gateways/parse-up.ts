@@ -3,6 +3,7 @@
 import { observedExamplesMax, observedGroupsMax, type UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import { z } from "zod";
+import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { JoinRequest, RenewRequest } from "./joining.ts";
 
 /** Strict: one text per byte string, so that no two spellings of one key or secret exist. */
@@ -60,6 +61,15 @@ const observedGroup = z.strictObject({
   examples: z.array(event).max(observedExamplesMax),
 });
 
+const sentCheckpoint = {
+  origin: z
+    .string()
+    .max(300)
+    .regex(/^[\x21-\x7e]+$/),
+  note: z.string().max(4096),
+  key: z.string().max(400),
+};
+
 const upMessage = z.discriminatedUnion("t", [
   z.strictObject({ t: z.literal("ack"), keySeq: count, revocationSeq: count, epoch: count, version: count }),
   z.strictObject({
@@ -71,15 +81,7 @@ const upMessage = z.discriminatedUnion("t", [
       .max(200)
       .regex(/^[\x20-\x7e]*$/),
   }),
-  z.strictObject({
-    t: z.literal("checkpoint"),
-    origin: z
-      .string()
-      .max(300)
-      .regex(/^[\x21-\x7e]+$/),
-    note: z.string().max(4096),
-    key: z.string().max(400),
-  }),
+  z.strictObject({ t: z.literal("checkpoint"), ...sentCheckpoint }),
   z.strictObject({ t: z.literal("hop-key"), jwk: publicJwk, proof: base64url(86).length(86) }),
   z.strictObject({
     t: z.literal("look-for-keys"),
@@ -134,6 +136,11 @@ export function parseJoinRequest(text: string): JoinRequest | null {
 /** The renewal request, or null. */
 export function parseRenewRequest(text: string): RenewRequest | null {
   return parseWith(renewRequest, text);
+}
+
+/** What a node presents to the archive, or null. */
+export function parseSentCheckpoint(text: string): SentCheckpoint | null {
+  return parseWith(z.strictObject(sentCheckpoint), text);
 }
 
 /** One message up the channel, or null. */

@@ -3,9 +3,8 @@
 import type { IncomingMessage } from "node:http";
 
 export type Body =
-  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "whole"; readonly bytes: Buffer }
   | { readonly kind: "too-large" }
-  | { readonly kind: "not-utf-8" }
   /** The client went away. */
   | { readonly kind: "gone" };
 
@@ -26,16 +25,17 @@ export function readBody(request: IncomingMessage, bytesMax: number): Promise<Bo
       chunks.length = 0;
       resolve({ kind: "too-large" });
     });
-    request.once("end", () => resolve(decode(chunks)));
+    request.once("end", () => resolve({ kind: "whole", bytes: Buffer.concat(chunks) }));
     request.once("error", () => resolve({ kind: "gone" }));
     request.once("close", () => resolve({ kind: "gone" }));
   });
 }
 
-function decode(chunks: readonly Buffer[]): Body {
+/** The text of a body, or null when it is not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array): string | null {
   try {
-    return { kind: "text", text: new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)) };
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return { kind: "not-utf-8" };
+    return null;
   }
 }

@@ -6,7 +6,7 @@ import type { Foundations } from "../foundations.ts";
 import type { Hub } from "../gateways/hub.ts";
 import type { InForce } from "../in-force.ts";
 
-export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower"> {
+export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower" | "archive"> {
   readonly hub: Hub;
   readonly inForce: InForce;
   readonly refusedConnections: () => number;
@@ -16,6 +16,7 @@ export function createControlMetrics({
   store,
   log,
   follower,
+  archive,
   hub,
   inForce,
   refusedConnections,
@@ -41,6 +42,21 @@ export function createControlMetrics({
     refusedConnections(),
   );
   gauge("log_leaves", "Durable leaves in control's own log", () => log.size());
+  gauge(
+    "archive_records_behind",
+    "Signed records of gateways that are not in the archive yet",
+    () => archive.totals().behind,
+  );
+  gauge(
+    "archive_refused",
+    "Gateways whose log the archive refuses; sallyport status says why",
+    () => archive.totals().refused,
+  );
+  gauge(
+    "archive_troubled",
+    "Gateways that cannot ship because control's disk is full or its archive damaged",
+    () => archive.totals().troubled,
+  );
   gauge(
     "audit_outbox_rows",
     "Recorded acts that are not in the log yet",

@@ -38,7 +38,7 @@ function channelOver(control: TestFeed, held: () => { keySeq: number; revocation
     },
     async post(_path, body) {
       // What the feed prints is one UpMessage; the sender's own type says so.
-      await up?.(JSON.parse(body) as UpMessage);
+      await up?.(JSON.parse(String(body)) as UpMessage);
       return new Uint8Array();
     },
   };

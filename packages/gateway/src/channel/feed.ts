@@ -12,7 +12,8 @@ export interface ChannelTransport {
   stream(path: string, onLine: (line: string) => void): Promise<{ readonly ended: Promise<Error>; close(): void }>;
   /** The answer's body; rejects unless the status is 2xx. */
   get(path: string): Promise<Uint8Array>;
-  post(path: string, body: string): Promise<Uint8Array>;
+  /** Text is JSON, bytes are octets. */
+  post(path: string, body: string | Uint8Array): Promise<Uint8Array>;
 }
 
 export interface FeedOptions {

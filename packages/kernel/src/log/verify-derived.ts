@@ -26,6 +26,7 @@ export interface Difference {
 export class DerivedComparison {
   readonly #disk: Disk;
   readonly #directory: string;
+  readonly #isBare: boolean;
   /** At most 100. */
   readonly differences: Difference[] = [];
   /** Size of the published checkpoint: beyond it nothing was promised. */
@@ -35,9 +36,11 @@ export class DerivedComparison {
   /** For one tile or bundle at a time: fresh pages for each would cost more than reading them. */
   readonly #memory = Buffer.allocUnsafeSlow(262_144);
 
-  constructor(disk: Disk, directory: string) {
+  /** `isBare`: a copy that has segments and checkpoints alone, so there is nothing to compare. */
+  constructor(disk: Disk, directory: string, isBare: boolean) {
     this.#disk = disk;
     this.#directory = directory;
+    this.#isBare = isBare;
   }
 
   /** A full or partial tile as the write-ahead log gives it. */
@@ -97,6 +100,7 @@ export class DerivedComparison {
     due: Uint8Array,
     indexAt: (offset: number) => number,
   ): void {
+    if (this.#isBare) return;
     const found = readWhole(this.#disk, join(this.#directory, path), this.#memory);
     if (found !== null && Buffer.compare(found, due) === 0) return;
     if (this.differences.length >= problemsMax) return;

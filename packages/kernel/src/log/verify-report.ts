@@ -43,6 +43,8 @@ export interface SignedRoot extends Checkpoint {
 }
 
 export interface OriginRules {
+  /** A copy without derived files and without `head`, as an archive keeps it. */
+  readonly isBare: boolean;
   readonly disk: Disk;
   readonly directory: string;
   readonly origin: string;

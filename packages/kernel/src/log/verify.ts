@@ -1,7 +1,7 @@
 // Promises the answer to "is this log whole, unchanged and complete?", offline, over a copied directory. Trusts only the verifier key and the
 // checkpoints it is given. Specified in docs/formats/leaf.md; what each answer means: docs/audit.md "Verifying".
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { printHex } from "@sallyport/protocol/audit/base64.ts";
 import {
   parseCheckpointBody,
@@ -16,7 +16,7 @@ import { LogFault } from "./fault.ts";
 import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
 import { originOfYear, yearFolders, yearOfOrigin } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
-import { logFolders, readVerifierKey } from "./seam.ts";
+import { logFolders, readVerifierKey, verifierKeyFile } from "./seam.ts";
 import { TallyCheck, type TallyCounts } from "./tally-check.ts";
 import { Crew, type CrewOptions } from "./verify-crew.ts";
 import { OriginVerifier } from "./verify-origin.ts";
@@ -90,6 +90,7 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
     const report = new OriginVerifier({
       disk,
       ...link,
+      isBare: isBareCopy(disk, link.directory),
       kept: kept.roots.filter((root) => root.origin === link.origin),
       completeness,
       tallies,
@@ -121,6 +122,13 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
       found[0] ??
       null,
   };
+}
+
+/** Has a copied log (its public key lies beside it, not its private one) this origin's segments and checkpoint alone? Then nothing derived is due. */
+function isBareCopy(disk: Disk, directory: string): boolean {
+  const beside = disk.list(dirname(directory));
+  const isCopy = beside.includes(verifierKeyFile) && !beside.includes("log.key");
+  return isCopy && !disk.list(directory).includes("tile");
 }
 
 interface Link {

@@ -57,6 +57,11 @@ export class Frontier {
     return this.#size;
   }
 
+  /** The complete subtrees by height, lowest first: what `restore` takes up again. */
+  subtrees(): readonly { readonly height: number; readonly hash: Uint8Array }[] {
+    return this.#nodes.flatMap((hash, height) => (hash === undefined ? [] : [{ height, hash }]));
+  }
+
   /** Takes up a tree of `size` leaves from its complete subtrees: `at(height)` is asked for every set bit of the size. */
   restore(size: number, at: (height: number) => Uint8Array): void {
     this.#nodes.length = 0;

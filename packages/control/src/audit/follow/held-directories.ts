@@ -1,7 +1,8 @@
-// Promises the log directories whose records control may read: its own. Trusts the data directory. Layout: docs/formats/leaf.md "On disk".
-import { join } from "node:path";
+// Promises the log directories whose records control may read: its own, and the archived ones. Trusts the data directory.
+// Layout: docs/formats/leaf.md "On disk", docs/audit.md "The archive".
+import { archivedLogs, archiveOf, ownLogOf } from "../archive/archived-logs.ts";
 
-/** Log directories below control's data directory; one that is not there yet is among them. */
+/** Log directories of control's data directory, as they are now; one that is not there yet is among them. */
 export function heldDirectories(dataDirectory: string): readonly string[] {
-  return [join(dataDirectory, "log")];
+  return [ownLogOf(dataDirectory), ...archivedLogs(archiveOf(dataDirectory))];
 }

@@ -1,0 +1,217 @@
+// Promises that control gets this node's log, in order, up to each checkpoint it signed, whenever control can take it; crossings never wait for it, and
+// a shipment at a time is all it holds in memory. Trusts control for how far it is. Specified in docs/formats/join.md "Archive".
+import { setTimeout as sleep } from "node:timers/promises";
+import { encodeEntries, type LogEntry } from "@sallyport/kernel/log/batch.ts";
+import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
+import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
+import { entryBytes } from "@sallyport/kernel/log/segment.ts";
+import type { Random } from "@sallyport/kernel/ports.ts";
+import {
+  type ArchiveAnswer,
+  type ArchiveRefusalCode,
+  shipmentBytes,
+  shipmentEntriesMax,
+  shipmentPath,
+} from "@sallyport/protocol/channel/archive.ts";
+
+export interface ShipperOptions {
+  /** Of this node's log; closed by whoever opened it. */
+  readonly records: HeldRecords;
+  readonly node: { readonly tenant: string; readonly environment: string; readonly node: string };
+  /** To control; rejects while it is away. */
+  post(path: string, body: Uint8Array | string): Promise<Uint8Array>;
+  readonly random: Random;
+  /** Told when something new keeps the log from being shipped. */
+  fault(error: unknown): void;
+  /** For tests. */
+  readonly pauses?: Partial<typeof pausesMs>;
+}
+
+/** Between rounds while all is well; the first and the longest wait while control is away; after control refused the log. */
+const pausesMs = { round: 2_000, first: 1_000, longest: 60_000, refused: 300_000 };
+/** Records read at once. */
+const readMax = 512;
+/** Control said something else than was due so often: then it is asked again later. */
+const restartsMax = 4;
+/** What a gateway that stops still ships. */
+const lastRoundMs = 3_000;
+
+/** Why a round ended early. */
+class ShippingPaused extends Error {
+  readonly afterMs: number | null;
+  constructor(message: string, afterMs: number | null) {
+    super(message);
+    this.name = "ShippingPaused";
+    this.afterMs = afterMs;
+  }
+}
+
+export interface Shipper {
+  /** Ends the loop; ships once more what is signed now, for at most three seconds. */
+  stop(): Promise<void>;
+}
+
+/** Ships until stopped. */
+export function startShipping(options: ShipperOptions): Shipper {
+  const shipping = new Shipping(options);
+  return { stop: () => shipping.stop() };
+}
+
+class Shipping {
+  readonly #options: ShipperOptions;
+  readonly #pauses: typeof pausesMs;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+  /** Sizes that control holds under a checkpoint, by origin. */
+  readonly #done = new Map<string, number>();
+  #told = "";
+  #failures = 0;
+
+  constructor(options: ShipperOptions) {
+    this.#options = options;
+    this.#pauses = { ...pausesMs, ...options.pauses };
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    // Control may be the reason for stopping: then what is left is shipped after the next start.
+    await Promise.race([this.#round().catch(() => undefined), sleep(lastRoundMs, undefined, { ref: false })]);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      let pauseMs: number;
+      try {
+        await this.#round();
+        this.#failures = 0;
+        this.#told = "";
+        pauseMs = this.#pauses.round;
+      } catch (error) {
+        pauseMs = this.#pauseAfter(error);
+      }
+      await this.#pause(pauseMs);
+    }
+  }
+
+  #pauseAfter(error: unknown): number {
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== this.#told) this.#options.fault(error);
+    this.#told = message;
+    if (error instanceof ShippingPaused && error.afterMs !== null) return error.afterMs;
+    const pauseMs = Math.min(this.#pauses.longest, this.#pauses.first * 2 ** Math.min(this.#failures, 10));
+    this.#failures += 1;
+    return pauseMs;
+  }
+
+  /** With jitter, so that a fleet does not ship in one moment. */
+  async #pause(pauseMs: number): Promise<void> {
+    const [high = 0, low = 0] = this.#options.random.bytes(2);
+    const share = 0.5 + (high * 256 + low) / 65_536;
+    await sleep(pauseMs * share, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
+  }
+
+  /** Everything signed now, oldest origin first. */
+  async #round(): Promise<void> {
+    const { records, node } = this.#options;
+    const own = (await records.origins()).filter(
+      (origin) => origin.tenant === node.tenant && origin.environment === node.environment && origin.node === node.node,
+    );
+    for (const origin of own) if (this.#done.get(origin.origin) !== origin.size) await this.#ship(origin);
+  }
+
+  async #ship(origin: HeldOrigin): Promise<void> {
+    for (let restarts = 0; restarts < restartsMax; restarts++) {
+      const standing = await this.#present(origin);
+      if (standing.signed >= origin.size) {
+        this.#done.set(origin.origin, origin.size);
+        return;
+      }
+      const size = await this.#shipFrom(origin, standing.size);
+      if (size < origin.size) continue;
+      if ((await this.#present(origin)).signed >= origin.size) restarts = -1;
+    }
+    throw new ShippingPaused("control does not take this log as it says it does; it is asked again", null);
+  }
+
+  /** Says what this node signed; control says what it holds. */
+  #present({ origin, checkpoint, verifierKey }: HeldOrigin) {
+    return this.#ask("/channel/v1/archive", JSON.stringify({ origin, note: checkpoint, key: verifierKey }));
+  }
+
+  /** Ships until the end of what is signed, or until control wants something else; resolves with how far control is. */
+  async #shipFrom(origin: HeldOrigin, from: number): Promise<number> {
+    let next = from;
+    let waiting: readonly FoundRecord[] = [];
+    while (next < origin.size) {
+      if (waiting.length === 0)
+        waiting = await this.#options.records.read(origin.origin, next, Math.min(readMax, origin.size - next));
+      const shipment = waiting.slice(0, shipmentLength(waiting));
+      waiting = waiting.slice(shipment.length);
+      const entries = encodeEntries(shipment.map(entryOf));
+      const standing = await this.#ask(shipmentPath(origin.origin, next, shipment.length), entries);
+      next += shipment.length;
+      if (standing.size !== next) return Math.min(standing.size, next - 1);
+    }
+    return next;
+  }
+
+  async #ask(path: string, body: Uint8Array | string): Promise<{ readonly size: number; readonly signed: number }> {
+    const answer = parseAnswer(await this.#options.post(path, body));
+    if (answer.t === "held") return answer;
+    if (answer.t === "later")
+      throw new ShippingPaused(`control takes no records at present (${answer.code})`, answer.afterMs);
+    throw new ShippingPaused(
+      `control refuses this node's log (${refusalWords[answer.code]}): its records stay here; see docs/audit.md "The archive"`,
+      this.#pauses.refused,
+    );
+  }
+}
+
+const refusalWords: Readonly<Record<ArchiveRefusalCode, string>> = {
+  "foreign-origin": "foreign-origin: it is not this node's",
+  "bad-signature": "bad-signature: the checkpoint is not signed by the key it names",
+  "key-changed": "key-changed: the node's first checkpoint was signed by another log key",
+  "rolled-back": "rolled-back: control holds more of it than is here",
+  forked: "forked: control holds other leaves than these",
+  "broken-chain": "broken-chain: it does not begin where the log before it ended",
+  "bad-records": "bad-records: a record is not one that this node may write",
+  "too-many-origins": "too-many-origins: one per year is the most",
+};
+
+const entryOf = ({ leaf, reference }: FoundRecord): LogEntry => ({ leaf, reference: reference ?? undefined });
+
+/** How many of the first records are one shipment: at least one. */
+function shipmentLength(records: readonly FoundRecord[]): number {
+  let bytes = 0;
+  let last: Uint8Array | null = null;
+  for (const [i, { leaf, reference }] of records.entries()) {
+    bytes += entryBytes(leaf, reference === null || reference === last ? undefined : reference);
+    last = reference;
+    if (i > 0 && bytes > shipmentBytes) return i;
+    if (i + 1 === shipmentEntriesMax) return i + 1;
+  }
+  return records.length;
+}
+
+/** Control is proven by its key; this only keeps a damaged answer from being taken for one. Throws for anything else. */
+function parseAnswer(bytes: Uint8Array): ArchiveAnswer {
+  const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+  const isAnswer =
+    typeof value === "object" &&
+    value !== null &&
+    "t" in value &&
+    (value.t === "refused"
+      ? "code" in value && typeof value.code === "string" && value.code in refusalWords
+      : value.t === "later"
+        ? "afterMs" in value && Number.isSafeInteger(value.afterMs)
+        : value.t === "held" &&
+          "size" in value &&
+          "signed" in value &&
+          Number.isSafeInteger(value.size) &&
+          Number.isSafeInteger(value.signed));
+  if (!isAnswer) throw new Error("control's answer is none of docs/formats/join.md");
+  // The form of each kind was looked at above.
+  return value as ArchiveAnswer;
+}
