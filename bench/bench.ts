@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, string>> = {
   audit: "durable appends and offline verification of the audit log",
   index:
     "the search index and edge figures over the records: indexing, catching up, and searches over a million records",
+  export: "records encoded for a SIEM, and through a sink into a file and a Splunk receiver on loopback; no floors",
   estate: "loading, checking and compiling 300 integrations over 40 systems",
   token: "the token endpoint beside a stock oidc-provider with its memory adapter",
   revocation: "from an order to revoke to the first refused request, beside 200 subscribers; --quick ends within 45 s",
