@@ -147,8 +147,10 @@ describe("what the straight way takes", () => {
       authentication: privateKeyJwt,
       clock: { now: () => Date.now() },
     });
-    const text = assertion("orders", issuer, { ...orders, kid: "same" });
-    const parameters = Object.fromEntries(form("orders", text));
-    assert.equal(twins.proven({ headers: {} } as unknown as IncomingMessage, parameters), null);
+    for (const key of [orders, other]) {
+      const text = assertion("orders", issuer, { ...key, kid: "same" });
+      const parameters = Object.fromEntries(form("orders", text));
+      assert.equal(twins.proven({ headers: {} } as unknown as IncomingMessage, parameters), null);
+    }
   });
 });
