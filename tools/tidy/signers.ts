@@ -55,10 +55,14 @@ export const pens: readonly Pen[] = [
     hands: ["packages/sdk/src/signer.ts", "packages/cli/src/admin-client.ts"],
   },
   {
-    // A second reading of tokens would be a second verifier. These two read assertions (RFC 7523) and signed requests (RFC 9101), by the same strict parser.
+    // A second reading of tokens would be a second verifier. These read assertions (RFC 7523) and signed requests (RFC 9101), by the same strict parser.
     names: ["parseCompactJws", "checkSignature"],
     from: `${token}/jws.ts`,
-    hands: ["packages/control/src/identity/operators.ts", "packages/control/src/identity/one-spelling.ts"],
+    hands: [
+      "packages/control/src/identity/operators.ts",
+      "packages/control/src/identity/one-spelling.ts",
+      "packages/control/src/identity/machine-request.ts",
+    ],
   },
 ];
 

@@ -79,15 +79,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
   // Also with PostgreSQL: the KEK, the log and its key lie here.
   preparePrivateDirectory(dataDirectory, options.directory);
   const node = nodeId(dataDirectory, random);
-  const schema = options.storeSchema === undefined ? {} : { schema: options.storeSchema };
-  const place =
-    options.storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: options.storeUrl, ...schema };
-  const store = await openStore<ControlCommands>({
-    ...place,
-    commands: new URL("./commands.ts", import.meta.url),
-    clock,
-    random,
-  });
+  const store = await openControlStore(options);
   try {
     const secrets = await openControlSecrets({ store, kekFile: join(dataDirectory, "kek.key"), clock, random });
     const log = await openLog({
@@ -134,6 +126,12 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
     await store.close();
     throw error;
   }
+}
+
+function openControlStore({ dataDirectory, storeUrl, storeSchema, clock, random }: FoundationOptions) {
+  const schema = storeSchema === undefined ? {} : { schema: storeSchema };
+  const place = storeUrl === null ? { path: join(dataDirectory, "control.sqlite") } : { url: storeUrl, ...schema };
+  return openStore<ControlCommands>({ ...place, commands: new URL("./commands.ts", import.meta.url), clock, random });
 }
 
 async function pemSecret(secrets: ControlSecrets, tenant: string, name: string): Promise<string> {

@@ -179,7 +179,7 @@ function moveKey(place: Place, move: RingWrite["moved"][number], now: number): S
 }
 
 /** True for the one run that inserted the id. With `issuedAt` (null: unknown) only what was issued after the last restore is taken. */
-interface ReplayId {
+export interface ReplayId {
   readonly domain: ReplayDomain;
   readonly digest: string;
   readonly until: number;

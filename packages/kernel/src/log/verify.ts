@@ -116,12 +116,13 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
     tallies: tallies.counts,
     open: completeness.open(),
     problems: found,
-    firstBad:
-      found.find((problem) => problem.offset !== null) ??
-      found.find((problem) => problem.file !== null) ??
-      found[0] ??
-      null,
+    firstBad: firstPlace(found),
   };
+}
+
+/** The problem that says best where to look. */
+function firstPlace(found: readonly LogProblem[]): LogProblem | null {
+  return found.find(({ offset }) => offset !== null) ?? found.find(({ file }) => file !== null) ?? found[0] ?? null;
 }
 
 /** Has a copied log (its public key lies beside it, not its private one) this origin's segments and checkpoint alone? Then nothing derived is due. */

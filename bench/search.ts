@@ -105,7 +105,7 @@ try {
   index.files.turn();
   const bytes = index.files.sealed.reduce((sum, file) => sum + file.bytes, 0);
   const figures = {
-    bench: "index",
+    bench: "search",
     records,
     indexed_per_s: perS,
     indexed_per_cpu_s: Math.round((records / indexing.cpuMs) * 1_000),
