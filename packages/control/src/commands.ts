@@ -5,6 +5,7 @@ import { outboxCommands } from "@sallyport/kernel/store/outbox.ts";
 import type { CommandTable } from "@sallyport/kernel/store/port.ts";
 import { keepingCommands, keepingMigrations } from "./audit/keeping/store.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
+import { witnessCommands, witnessMigrations } from "./audit/witness-store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
 import { enrolmentCommands } from "./identity/clients/enrolment-commands.ts";
 import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
@@ -52,6 +53,7 @@ export const commands = together(
   exchangeCommands,
   handleCommands,
   encryptionCommands,
+  witnessCommands,
 );
 
 export const migrations: readonly Migration[] = [
@@ -68,6 +70,7 @@ export const migrations: readonly Migration[] = [
   ...auditMigrations,
   ...keepingMigrations,
   ...backupMigrations,
+  ...witnessMigrations,
 ];
 
 export type ControlCommands = typeof commands;

@@ -10,6 +10,7 @@ import type { Exports } from "./audit/export/exports.ts";
 import type { Follower } from "./audit/follow/follower.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
 import type { Pseudonyms } from "./audit/pseudonyms.ts";
+import type { Witnessing } from "./audit/witnessing.ts";
 import type { ControlCommands } from "./commands.ts";
 import type { ChannelService } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -34,6 +35,7 @@ export interface ControlParts {
   readonly hub: Hub;
   readonly publisher: Publisher;
   readonly service: ChannelService;
+  readonly witnessing: Witnessing;
   readonly opener: RecipientOpener;
   readonly log: Pick<LogHandle, "origin" | "size" | "find">;
   /** What is derived from records. */

@@ -4,6 +4,7 @@ import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
 import { AdminFault, type ApplyReport, type ControlStatus } from "./admin/actions.ts";
 import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
@@ -14,6 +15,7 @@ import { Exports } from "./audit/export/exports.ts";
 import type { SinkSettings } from "./audit/export/sink-settings.ts";
 import { ownOrders } from "./audit/follow/orders.ts";
 import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
+import { openWitnessing, type Witnessing } from "./audit/witnessing.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { controlReadiness } from "./control-readiness.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
@@ -43,6 +45,8 @@ export interface ControlOptions {
   readonly archiveStore?: ArchiveStoreConfig | null;
   /** Where copies of the log go; absent: nowhere. */
   readonly sinks?: readonly SinkSettings[];
+  /** Outside witnesses of control's log; absent: none. */
+  readonly witnesses?: readonly OutsideWitness[];
   /** `proxies`: whose word about addresses counts; absent: nobody's. */
   readonly identity: Place & { readonly proxies?: TrustedProxies };
   readonly channel: Place;
@@ -121,6 +125,7 @@ class ControlAssembly {
   readonly #opened: (() => Promise<void>)[];
   readonly #hub = new Hub();
   readonly #compiler = createSliceCompiler();
+  readonly #witnessing: Witnessing;
 
   constructor(
     options: ControlOptions,
@@ -132,6 +137,9 @@ class ControlAssembly {
     this.#foundations = foundations;
     this.#fault = fault;
     this.#opened = opened;
+    const shared = { ...options, ...foundations, hub: this.#hub, fault };
+    this.#witnessing = openWitnessing({ ...shared, outside: options.witnesses ?? [] });
+    opened.push(() => this.#witnessing.close());
   }
 
   async start(): Promise<Control> {
@@ -182,7 +190,7 @@ class ControlAssembly {
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
     const { inForce, service, adminLog, operators, parts, addresses, operatorKey } = has;
     const shared = { ...this.#options, ...this.#foundations, hub: this.#hub, inForce, fault: this.#fault };
-    const stopUpkeep = startUpkeep({ ...shared, service, adminLog, operators });
+    const stopUpkeep = startUpkeep({ ...shared, service, adminLog, operators, witnessing: this.#witnessing });
     const metrics = createControlMetrics({ ...shared, refusedConnections: () => this.#refusedConnections });
     return {
       addresses,
@@ -247,7 +255,7 @@ class ControlAssembly {
     return new ChannelService({
       ...this.#options,
       ...this.#foundations,
-      ...{ hub: this.#hub, adminLog, refusals: record },
+      ...{ hub: this.#hub, adminLog, refusals: record, witnessing: this.#witnessing },
       recipient: { publicKey: opener.publicKey, id: opener.recipient },
       identity: (environment) => inForce.identities.get(environment) ?? null,
       environment: (name) => inForce.environment(name),
@@ -300,7 +308,7 @@ class ControlAssembly {
       compiler: this.#compiler,
       hub: this.#hub,
       publisher: inForce.publisher,
-      service,
+      ...{ service, witnessing: this.#witnessing },
       opener,
       log,
       follower,

@@ -4,6 +4,7 @@ import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { AdminLog } from "./audit/admin-log.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
+import type { Witnessing } from "./audit/witnessing.ts";
 import type { ControlCommands } from "./commands.ts";
 import { type ChannelService, hopCertificateMs } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
@@ -16,6 +17,7 @@ export interface UpkeepParts {
   readonly service: ChannelService;
   readonly adminLog: AdminLog;
   readonly operators: Operators;
+  readonly witnessing: Pick<Witnessing, "tick">;
   readonly hub: Hub;
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
@@ -25,6 +27,7 @@ export interface UpkeepParts {
 }
 
 const tickMs = 1_000;
+const witnessMs = 5_000;
 const housekeepingMs = 10_000;
 const hopRenewalMs = hopCertificateMs / 4;
 /** A thousand each. */
@@ -32,7 +35,7 @@ const purgeRoundsMax = 20;
 
 /** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
-  const { inForce, service, adminLog, operators, hub, mover, store, clock, fault } = parts;
+  const { inForce, service, adminLog, operators, witnessing, hub, mover, store, clock, fault } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
   const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
     await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
@@ -48,6 +51,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => adminLog.drain()),
     // On its own: a slow place elsewhere holds up nothing here.
     ...(mover === null ? [] : [repeat(housekeepingMs, fault, () => mover.tick())]),
+    repeat(witnessMs, fault, () => witnessing.tick()),
     repeat(housekeepingMs, fault, async () => {
       await inForce.flush();
       await operators.flush();

@@ -4,7 +4,7 @@ import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { LogKeys, SnapshotFeed } from "@sallyport/protocol/channel/messages.ts";
+import type { LogKeys, SnapshotFeed, WitnessQuestion, WitnessReply } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
 import type { GeoFile } from "./authorize/geo-file.ts";
@@ -119,6 +119,8 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly hopCertificate?: { readonly kid: string; readonly jws: string } | null;
   /** Told of each certificate control sends, to keep it for the next start. */
   keepHopCertificate?(certificate: { readonly kid: string; readonly jws: string }): void;
+  /** This node's witness of control's log; absent: it is none. */
+  answerWitness?(question: WitnessQuestion): Promise<WitnessReply>;
   readonly listeners: readonly ListenerOptions[];
   readonly dialer: Dialer;
   readonly policy: PolicyEngine;

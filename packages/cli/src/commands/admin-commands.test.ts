@@ -63,6 +63,7 @@ const status = {
     origin: "sallyport.local/main/sallyport/c/control/2026",
     leaves: 9,
     checkpointCopy: false,
+    cosigners: 0,
     waiting: 0,
     waitingMs: 0,
     kept: [],

@@ -11,7 +11,9 @@ import { auditArchiveCommands } from "./audit-archive.ts";
 import { edgesCommand } from "./audit-edges.ts";
 import { archiveCommands, archivedLogOf } from "./audit-held.ts";
 import { auditHoldCommands } from "./audit-hold.ts";
+import { policyLine, readPolicy } from "./audit-policy.ts";
 import { searchCommands } from "./audit-search.ts";
+import { witnessCommands } from "./audit-witnesses.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
 export function auditCommands(program: Command, connect: Connect): void {
@@ -30,6 +32,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   auditArchiveCommands(group);
   auditHoldCommands(group, connect);
   archiveCommands(group, connect);
+  witnessCommands(group, connect);
 }
 
 function checkpointsCommand(group: Command, connect: Connect): void {
@@ -72,6 +75,7 @@ type LogProblem = VerifyReport["problems"][number];
 interface VerifyFlags {
   readonly key?: string;
   readonly older?: readonly string[];
+  readonly policy?: string;
   readonly live: boolean;
   readonly archive?: string;
 }
@@ -82,6 +86,7 @@ function verifyCommand(group: Command): void {
     .description("check every byte of a log directory: exit 0 when it is whole, unchanged and complete, 1 when not")
     .option("--key <key>", "verifier key (<origin>+<id>+<base64>), or a file that holds it; default: the log's own")
     .option("--older <file...>", "checkpoints kept elsewhere, which the log must still extend")
+    .option("--policy <file>", "which witnesses must have cosigned a checkpoint of it (C2SP tlog-policy)")
     .option("--live", "the log is being written: crossings still open are not held against it", false)
     .option("--archive <node>", "the archived log of this node; <directory> is then control's data directory")
     .addHelpText("after", examples.verify)
@@ -91,19 +96,23 @@ function verifyCommand(group: Command): void {
       const terminal = terminalOf(command);
       const key = flags.key === undefined ? await ownKey(directory) : readKey(flags.key);
       const older = (flags.older ?? []).map((path) => readFile(path).toString("utf8"));
+      const policy = flags.policy === undefined ? null : await readPolicy(flags.policy, directory);
       const report = verifyLogDirectory(directory, {
         verifierKey: key,
-        olderCheckpoints: older,
+        olderCheckpoints: [...older, ...(policy?.notes ?? [])],
         // An archived log ends where its node was heard last: a crossing may be open there for ever.
         live: flags.live || flags.archive !== undefined,
         onProgress: progressOf(terminal),
       });
       const trust = flags.key === undefined ? "own" : "given";
       const origins = report.origins.map(printableOrigin);
-      terminal.result({ ...report, origins, verifierKey: key, keyFrom: trust, olderFiles: older.length }, () =>
-        verifyWords(report, { key, trust, older: older.length }),
-      );
-      if (!report.ok) throw new CommandEnd(exitCode.no, "");
+      const judged = policy?.report(key) ?? null;
+      const said = { ...report, origins, verifierKey: key, keyFrom: trust, olderFiles: older.length };
+      terminal.result(judged === null ? said : { ...said, policy: judged }, () => [
+        ...(judged === null ? [] : [policyLine(judged, report.origins.at(-1)?.leaves ?? 0)]),
+        ...verifyWords(report, { key, trust, older: older.length }),
+      ]);
+      if (!report.ok || judged?.met === false) throw new CommandEnd(exitCode.no, "");
     });
 }
 

@@ -7,6 +7,7 @@ import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-
 import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
+import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import { type Command, Option } from "commander";
 import { assertNotDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -45,6 +46,8 @@ export interface ServeOptions {
   readonly archiveStore: ArchiveStoreConfig | null;
   /** Where copies of the log go. */
   readonly sinks: readonly SinkSettings[];
+  /** Outside witnesses of the logs of this process. */
+  readonly witnesses: readonly OutsideWitness[];
   readonly shutdownGraceMs: number;
   /** Liveness, readiness and metrics of this process. */
   readonly status: Address;
@@ -101,7 +104,7 @@ export function serveCommand(program: Command): void {
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve);
-  addPlaceOptions(serve)
+  addPlaceOptions(addWitnessOptions(serve))
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
@@ -111,7 +114,8 @@ export function serveCommand(program: Command): void {
       const identityProxies = await readProxies(raw);
       const archiveStore = await readArchiveStore(raw);
       const sinks = await readExports(raw);
-      const options = { ...parseServeOptions(raw, parseDuration), archiveStore, geo, identityProxies, sinks };
+      const more = { archiveStore, geo, identityProxies, sinks, witnesses: await readWitnesses(raw) };
+      const options = { ...parseServeOptions(raw, parseDuration), ...more };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
@@ -145,6 +149,20 @@ Examples:
   sallyport serve --role gateway --join-file token     a gateway, on another host
 `;
 
+async function readWitnesses({ witness = [], witnessKey = [] }: RawOptions): Promise<readonly OutsideWitness[]> {
+  const { parseWitnesses } = await import("../roles/outside-witnesses.ts");
+  return parseWitnesses(witness, witnessKey);
+}
+
+function addWitnessOptions(serve: Command): Command {
+  return serve
+    .option(
+      "--witness <url...>",
+      "witnesses outside that cosign the log's checkpoints (C2SP tlog-witness: submission prefix); default: control and gateways each other's",
+    )
+    .option("--witness-key <vkey...>", "their verifier keys, in the same order");
+}
+
 interface RawOptions extends RawTraceOptions {
   readonly role: ServeOptions["role"];
   readonly config?: string;
@@ -166,6 +184,8 @@ interface RawOptions extends RawTraceOptions {
   readonly checkpointCopy?: string;
   readonly archiveStore?: string;
   readonly exports?: string;
+  readonly witness?: readonly string[];
+  readonly witnessKey?: readonly string[];
   readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
@@ -233,7 +253,7 @@ async function readExports({ role, exports: folder }: RawOptions): Promise<reado
   }
 }
 
-type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies" | "sinks">;
+type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies" | "sinks" | "witnesses">;
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {

@@ -160,6 +160,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     storeUrl: null,
     checkpointCopy: null,
     archiveStore: null,
+    witnesses: [],
     // Whoever pressed Ctrl-C waits.
     shutdownGraceMs: 0,
     group: null,

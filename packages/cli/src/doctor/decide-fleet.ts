@@ -162,9 +162,11 @@ function decideKept(active: readonly GatewayStatus[], { log, now }: ControlStatu
 
 function decideCopy({ log }: ControlStatus): CheckResult {
   if (log.checkpointCopy) return good("fleet.copy", "checkpoints of control's own log are copied elsewhere");
+  if (log.cosigners > 0)
+    return good("fleet.copy", `checkpoints of control's own log are cosigned by ${log.cosigners} witnesses`);
   return warn(
     "fleet.copy",
     "no copy of the checkpoints of control's own log is kept elsewhere",
-    "serve --checkpoint-copy <file on another disk>, and keep what `sallyport audit checkpoints` gives",
+    "serve --witness <url> --witness-key <key>, or --checkpoint-copy <file on another disk>, and keep what `sallyport audit checkpoints` gives",
   );
 }

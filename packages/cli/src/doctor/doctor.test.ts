@@ -319,6 +319,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
       origin: "c",
       leaves: 1,
       checkpointCopy: true,
+      cosigners: 0,
       waiting: 0,
       waitingMs: 0,
       kept: [{ origin: "o", node: "gw-1", at: now, leaves: 1, archived }],

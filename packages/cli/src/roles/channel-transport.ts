@@ -6,6 +6,7 @@ import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 
 const lineBytesMax = 4 * 1024 * 1024;
 const answerBytesMax = 64 * 1024 * 1024;
+const askedBytesMax = 1024 * 1024;
 const timeoutMs = 15_000;
 const connectTimeoutMs = 5_000;
 const idleTimeoutMs = 5_000;
@@ -20,6 +21,14 @@ export class ChannelRefusal extends Error {
   }
 }
 
+/** The channel, where the answer's status is part of what is said. */
+export interface AskingTransport extends ChannelTransport {
+  ask(
+    path: string,
+    request: { readonly method: "GET" | "POST"; readonly body?: string },
+  ): Promise<{ readonly status: number; readonly body: string }>;
+}
+
 export interface ChannelTarget {
   readonly url: string;
   /** SHA-256 of the listener's SubjectPublicKeyInfo, base64. */
@@ -31,7 +40,7 @@ export function openChannelTransport(
   dialer: Dialer,
   target: ChannelTarget,
   client?: { readonly cert: string; readonly key: string },
-): ChannelTransport & { close(): Promise<void> } {
+): AskingTransport & { close(): Promise<void> } {
   const channel = createChannelClient({
     dialer,
     origin: target.url,
@@ -54,6 +63,12 @@ export function openChannelTransport(
     return answer.body;
   };
   return {
+    ask: async (path, { method, body: text }) => {
+      const headers = { "content-type": "text/plain; charset=utf-8" };
+      const request = { method, headers, ...(text === undefined ? {} : { body: text }) };
+      const answer = await channel.request(path, { ...request, answerBytesMax: askedBytesMax, timeoutMs });
+      return { status: answer.status, body: new TextDecoder("utf-8", { fatal: true }).decode(answer.body) };
+    },
     get: (path) => body(path, { method: "GET" }),
     post: (path, text) => body(path, { method: "POST", body: text }),
     stream: (path, onLine) =>

@@ -34,7 +34,7 @@ export async function startControlRole(
     storeUrl: options.storeUrl,
     checkpointCopy: options.checkpointCopy,
     archiveStore: options.archiveStore,
-    sinks: options.sinks,
+    ...{ sinks: options.sinks, witnesses: options.witnesses },
     identity: {
       ...options.identity,
       url: options.identityUrl,

@@ -18,10 +18,11 @@ import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { version } from "../version.ts";
-import { openChannelTransport } from "./channel-transport.ts";
+import { type AskingTransport, openChannelTransport } from "./channel-transport.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
 import { openNodeLog, shareCheckpoints, shipNodeLog } from "./node-log.ts";
 import { shareState } from "./node-state.ts";
+import { type NodeWitness, openNodeWitness } from "./node-witness.ts";
 import type { Standing } from "./reporter.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
@@ -53,13 +54,16 @@ export async function startGateway(
   const channel = new NodeChannel(identity, ports, logger);
   const log = await openNodeLog({ ...options, identity, logger, ended: more.logEnded ?? (() => undefined) });
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
+  let witness: NodeWitness | null = null;
   try {
-    const parts: GatewayParts = { options, identity, channel, log, dialer, logger, traces, more };
+    witness = openNodeWitness({ ...options, identity, channel, log, dialer, logger });
+    const parts: GatewayParts = { options, identity, channel, log, witness, dialer, logger, traces, more };
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
-    const stopSharing = [shareCheckpoints(log, channel, logger), shareState(gateway, channel)];
     const shipper = shipNodeLog({ ...options, identity, channel, logger });
+    const { begin, close } = witness;
+    const stopSharing = [shareCheckpoints(log, channel, logger), shareState(gateway, channel), begin()];
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
@@ -73,6 +77,7 @@ export async function startGateway(
         await gateway.drain(graceMs);
         await gateway.close();
         await traces?.close();
+        await close();
         // Closing signs the last checkpoint, and the last records are shipped under it.
         await log.close();
         await shipper.stop();
@@ -80,6 +85,7 @@ export async function startGateway(
       },
     };
   } catch (error) {
+    await witness?.close();
     await traces?.close();
     await channel.close();
     await log.close();
@@ -115,6 +121,7 @@ interface GatewayParts {
   readonly identity: NodeIdentity;
   readonly channel: NodeChannel;
   readonly log: LogHandle;
+  readonly witness: NodeWitness;
   readonly dialer: Dialer;
   readonly logger: RoleLogger;
   readonly traces: TraceSender | null;
@@ -122,7 +129,7 @@ interface GatewayParts {
 }
 
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
-  const { options, identity, channel, log, dialer, logger, traces, more } = parts;
+  const { options, identity, channel, log, witness, dialer, logger, traces, more } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
@@ -154,6 +161,7 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     hop: hop.signer,
     hopCertificate: hop.certificate,
     keepHopCertificate: (certificate) => hop.keep(certificate),
+    answerWitness: (question) => witness.answer(question),
     listeners: [...listen].map(([name, { host, port }]) => ({
       name,
       host,
@@ -193,7 +201,7 @@ function setAsideLog(dataDirectory: string, formerNode: string): void {
 }
 
 /** The transport under the node's newest certificate: renewing swaps it, streams under way end by themselves and come back on the new one. */
-class NodeChannel implements ChannelTransport {
+class NodeChannel implements AskingTransport {
   readonly #ports: ReturnType<typeof joinPorts>;
   readonly #logger: RoleLogger;
   readonly #timer: NodeJS.Timeout;
@@ -211,6 +219,10 @@ class NodeChannel implements ChannelTransport {
 
   stream(path: string, onLine: (line: string) => void): ReturnType<ChannelTransport["stream"]> {
     return this.#current.stream(path, onLine);
+  }
+
+  ask(...asked: Parameters<AskingTransport["ask"]>): ReturnType<AskingTransport["ask"]> {
+    return this.#current.ask(...asked);
   }
 
   get(path: string): Promise<Uint8Array> {

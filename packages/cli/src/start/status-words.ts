@@ -109,7 +109,7 @@ function clockText(skewMs: number): string {
 
 function logLines({ log, now }: ControlStatus): readonly string[] {
   const waiting = log.waiting === 0 ? "nothing waits" : `${log.waiting} records wait, the oldest ${ago(log.waitingMs)}`;
-  const copy = log.checkpointCopy ? "checkpoints copied" : "no copy of checkpoints";
+  const copy = `${log.checkpointCopy ? "checkpoints copied" : "no copy of checkpoints"}, cosigned by ${log.cosigners}`;
   return [
     `log ${log.origin}: ${log.leaves} leaves, ${waiting}, ${copy}`,
     ...log.kept.map(

@@ -11,6 +11,7 @@ import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { RecordActions } from "../audit/search/search-actions.ts";
+import type { LogFindingRow } from "../audit/witness-store.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
@@ -59,6 +60,8 @@ export interface LogStatus {
   readonly origin: string;
   readonly leaves: number;
   readonly checkpointCopy: boolean;
+  /** Witnesses that cosigned it in this run, outside witnesses and gateways. */
+  readonly cosigners: number;
   /** Administrative records on their way into the log, and how long the oldest waits. */
   readonly waiting: number;
   readonly waitingMs: number;
@@ -155,6 +158,18 @@ export interface CrossingReport {
   readonly archived?: true;
 }
 
+/** Who witnesses what. */
+export interface WitnessReport {
+  /** Verifier key (C2SP, type 0x04) of control's own witness, which cosigns gateways' logs. */
+  readonly control: string;
+  /** Gateways' witnesses, which cosign control's log. */
+  readonly gateways: readonly { readonly node: string; readonly key: string }[];
+  /** Trees that control's witness cosigned last. */
+  readonly witnessed: readonly { readonly origin: string; readonly leaves: number; readonly at: number }[];
+  /** Those that cosign control's log, in this run: leaves of the newest checkpoint of its present origin, and why the last try failed. */
+  readonly cosigners: readonly { readonly name: string; readonly leaves: number; readonly fault: string | null }[];
+}
+
 export interface CheckpointReport {
   readonly origin: string;
   readonly node: string;
@@ -200,6 +215,9 @@ export interface AdminActions
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   archive(): Promise<ArchiveReport>;
+  /** What contradicts what was cosigned, with both checkpoints. */
+  logFindings(): Promise<readonly LogFindingRow[]>;
+  witnesses(): Promise<WitnessReport>;
   status(): Promise<ControlStatus>;
   /** `files`: path relative to the estate directory -> text. */
   applyEstate(actor: Actor, files: Readonly<Record<string, string>>): Promise<ApplyReport>;

@@ -20,7 +20,14 @@ import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
-import { type Actor, type AdminActions, AdminFault, type ApplyReport, type IntegrationStatus } from "./actions.ts";
+import {
+  type Actor,
+  type AdminActions,
+  AdminFault,
+  type ApplyReport,
+  type IntegrationStatus,
+  type WitnessReport,
+} from "./actions.ts";
 import { decideRevocable } from "./decide-revocable.ts";
 import { explainInForce } from "./explain-in-force.ts";
 import { peopleActions } from "./people-actions.ts";
@@ -69,9 +76,23 @@ export function createActions(parts: ControlParts): AdminActions {
     replayExport: (name, again) => parts.exports.replay(name, again),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     archive: () => listArchive(parts.dataDirectory),
+    logFindings: () => parts.store.run("listLogFindings", null),
+    witnesses: () => witnessReport(parts),
     crossing: (_actor, id) => readCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),
     explain: (question) => explainInForce(parts, question),
+  };
+}
+
+async function witnessReport({ store, witnessing, log }: ControlParts): Promise<WitnessReport> {
+  const trees = await store.run("listWitnessed", null);
+  return {
+    control: witnessing.verifierKey,
+    gateways: await store.run("listWitnessKeys", null),
+    witnessed: trees.map(({ origin, size, at }) => ({ origin, leaves: size, at })),
+    cosigners: witnessing
+      .standings()
+      .map(({ name, cosigned, fault }) => ({ name, leaves: cosigned.get(log.origin) ?? 0, fault })),
   };
 }
 

@@ -33,7 +33,7 @@ export function urgencyOf(at: number, now: number): Exclude<Urgency, "standing">
 export interface NoticeInputs {
   readonly environments: readonly EnvironmentConfig[];
   readonly now: number;
-  /** Checkpoints of control's own log are copied somewhere. */
+  /** Checkpoints of control's own log are copied somewhere, or outside witnesses cosign them. */
   readonly checkpointCopy: boolean;
   /** By environment. */
   readonly issuers: ReadonlyMap<string, string>;
@@ -195,8 +195,8 @@ const noCopy: Notice = {
   urgency: "standing",
   object: "",
   environment: "",
-  text: "no copy of the log's checkpoints is kept elsewhere: whoever owns the data directory could rewrite the log unnoticed",
-  fix: "serve --checkpoint-copy <file on another disk>, and keep what `sallyport audit checkpoints` gives",
+  text: "no witness outside is configured, and no copy of the log's checkpoints is kept elsewhere: whoever owns the data directory could rewrite the log unnoticed",
+  fix: "serve --witness <url> --witness-key <key>, or --checkpoint-copy <file on another disk>, and keep what `sallyport audit checkpoints` gives",
   at: null,
   file: null,
   line: null,

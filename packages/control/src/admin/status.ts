@@ -17,7 +17,7 @@ import type {
   LogStatus,
   ServedCounts,
 } from "./actions.ts";
-import { checkpointWarning } from "./checkpoint-warning.ts";
+import { checkpointWarning, logFindingWarning } from "./checkpoint-warning.ts";
 import { decideNotices } from "./notices.ts";
 import { peopleActions } from "./people-actions.ts";
 
@@ -51,7 +51,6 @@ export async function controlStatus(
   const groups = await store.run("listGroups", { tenant });
   const readiness = await parts.readiness();
   const inForce = [...(await readEnvironments(store, tenant)).values()];
-  const refused = await store.run("listRefusedCheckpoints", null);
   const following = await followingNow(parts);
   return {
     version,
@@ -94,12 +93,12 @@ export async function controlStatus(
       environments: inForce.map(({ config }) => config),
       issuers: new Map([...parts.identities.values()].map(({ environment, issuer }) => [environment, issuer])),
       now: clock.now(),
-      checkpointCopy,
+      checkpointCopy: checkpointCopy || parts.witnessing.outside > 0,
     }),
     warnings: [
       ...readiness.missing,
       ...(await restoreWarnings(store, tenant)),
-      ...refused.map(checkpointWarning),
+      ...(await historyWarnings(parts)),
       ...followerWarnings(following, clock.now()),
       ...archiveWarnings(parts.mover?.standing() ?? null, clock.now()),
       ...undeliveredWarnings(await peopleActions(parts).undelivered()),
@@ -116,13 +115,21 @@ async function followingNow({ follower }: ControlParts): Promise<FollowerStandin
   }
 }
 
-async function logStatus({ store, log, archive, checkpointCopy }: ControlParts): Promise<LogStatus> {
+/** Of logs that took something back. */
+async function historyWarnings({ store }: ControlParts): Promise<readonly string[]> {
+  const refused = await store.run("listRefusedCheckpoints", null);
+  const findings = await store.run("listLogFindings", null);
+  return [...refused.map(checkpointWarning), ...findings.map(logFindingWarning)];
+}
+
+async function logStatus({ store, log, archive, checkpointCopy, witnessing }: ControlParts): Promise<LogStatus> {
   const waiting = await store.run("outboxBacklog", null);
   const sizes = await archive.sizes();
   return {
     origin: log.origin,
     leaves: log.size(),
     checkpointCopy,
+    cosigners: witnessing.standings().filter(({ cosigned }) => cosigned.has(log.origin)).length,
     waiting: waiting.count,
     waitingMs: waiting.ageMs,
     kept: (await store.run("listCheckpoints", null)).map((kept) => {

@@ -85,6 +85,8 @@ export const auditActions = {
   "key.kill": outbox("ring", "seq next active retiring gone reason"),
   "key.list": read("key", ""),
   "key.rotate": outbox("ring", "seq next active retiring gone"),
+  "log-finding.keep": outbox("log-finding", "origin witness"),
+  "log-finding.list": read("log-finding", ""),
   "log.remove": outbox("log", "origin leaves retainedUntil"),
   "observe.read": read("observe", "sinceMs"),
   "operator.add": outbox("operator", "kid"),
@@ -123,6 +125,7 @@ export const auditActions = {
   "user.reset": outbox("user", "reason linkUntil"),
   "user.totp": outbox("user", "set"),
   "user.unlink": outbox("user", "provider"),
+  "witness.list": read("witness", ""),
 } as const satisfies Readonly<Record<string, ActionRow>>;
 
 export type AuditAction = keyof typeof auditActions;

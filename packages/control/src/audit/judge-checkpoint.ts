@@ -19,13 +19,17 @@ export type CheckpointJudgement =
 
 const originPrefix = /^[a-z0-9][a-z0-9.-]{0,252}$/;
 
-/** Whose log, and who signed: never throws. `logKey` is the raw public key, base64, the same in every year of a log. */
-export function judgeCheckpoint(address: NodeAddress, { origin, note, key }: SentCheckpoint): CheckpointJudgement {
+/** Is the origin one of the node's own log? */
+export function isOriginOf(address: NodeAddress, origin: string): boolean {
   // The prefix is a host name of the operator's choice (docs/formats/leaf.md "Origins"); what follows says whose log it is.
   const [prefix = "", ...path] = origin.split("/");
   const own = [address.tenant, address.environment, address.node, "gateway"].join("/");
-  const isOwn = originPrefix.test(prefix) && path.slice(0, -1).join("/") === own;
-  if (!isOwn || !/^2[0-9]{3}$/.test(path.at(-1) ?? "")) return { kind: "refused", code: "foreign-origin" };
+  return originPrefix.test(prefix) && path.slice(0, -1).join("/") === own && /^2[0-9]{3}$/.test(path.at(-1) ?? "");
+}
+
+/** Whose log, and who signed: never throws. `logKey` is the raw public key, base64, the same in every year of a log. */
+export function judgeCheckpoint(address: NodeAddress, { origin, note, key }: SentCheckpoint): CheckpointJudgement {
+  if (!isOriginOf(address, origin)) return { kind: "refused", code: "foreign-origin" };
   const verifier = parseVerifierKey(sha256, key);
   if (verifier === null) return { kind: "refused", code: "bad-signature" };
   const verdict = verifyCheckpoint(noteCrypto, note, { origin, keys: [verifier] });

@@ -14,6 +14,7 @@ import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
 import { parseJoinRequest, parseRenewRequest, parseSentCheckpoint, parseUpMessage } from "./parse-up.ts";
 import { decodeUtf8, readBody } from "./read-body.ts";
+import { type ChannelWitness, serveWitness, witnessPath } from "./witness-routes.ts";
 
 export interface ChannelPorts {
   /** Null: refused, for whatever reason; the reason is logged and recorded by the implementation. */
@@ -35,6 +36,7 @@ export interface ChannelPorts {
   /** A key that tokens of the node's environment are encrypted to, sealed to the node, by its thumbprint; null: there is none. */
   tokenKey(address: NodeAddress, kid: string): Promise<string | null>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
+  readonly witness: ChannelWitness;
   /** Resolves when a refusal is on record (or counted); `address`: the network it came from. */
   refused(code: "join-refused" | "not-a-node", address: string): Promise<void>;
   /** The archive's word on what a node signed, and on the records behind it. */
@@ -178,6 +180,7 @@ export class ChannelListener {
     if (handle !== undefined) return json(response, { token: await this.#ports.handle(address, handle) });
     const key = /^GET \/channel\/v1\/token-keys\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
     if (key !== undefined) return json(response, { sealed: await this.#ports.tokenKey(address, key) });
+    if (path.startsWith(witnessPath)) return serveWitness(this.#ports.witness, address, { request, response, route });
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
     const bytes = await this.#ports.blob(address, blob);
@@ -234,7 +237,8 @@ export class ChannelListener {
     if (text === null) return;
     const message = parseUpMessage(text);
     if (message === null) return refuse(response, 400, "bad-message", "Not one message of docs/formats/join.md");
-    if (message.t === "answer" || message.t === "observed") this.#hub.answer(address.node, message);
+    if (message.t === "answer" || message.t === "observed" || message.t === "witnessed")
+      this.#hub.answer(address.node, message);
     else if (message.t === "ack") this.#hub.acknowledge(address, message, this.#ports.now());
     else if (message.t === "state") this.#hub.reported(address.node, message, this.#ports.now());
     await this.#ports.receive(address, message);

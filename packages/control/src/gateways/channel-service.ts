@@ -20,6 +20,7 @@ import type { Shipment } from "../audit/archive/judge-records.ts";
 import { judgeCheckpoint, type SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { Pseudonyms } from "../audit/pseudonyms.ts";
 import type { CheckpointRefusalCode } from "../audit/store.ts";
+import type { Witnessing } from "../audit/witnessing.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import type { IssuanceRecorder } from "../identity/issuance-record.ts";
@@ -54,6 +55,7 @@ export interface ChannelServiceOptions {
   readonly identity: (environment: string) => EnvironmentIdentity | null;
   readonly environment: (name: string) => EnvironmentInForce | null;
   readonly epoch: () => number;
+  readonly witnessing: Witnessing;
   readonly clock: Clock;
   readonly random: Random;
   readonly fault: (error: unknown) => void;
@@ -98,6 +100,7 @@ export class ChannelService {
         (await this.#options.identity(environment)?.forms.handles.open(digest)) ?? null,
       tokenKey: (address, kid) => this.#tokenKey(address, kid),
       receive: (address, message) => this.receive(address, message),
+      witness: this.#options.witnessing,
       refused: async (code, address) => void (await refusals.refused({ client: null, code, address })),
       archiveCheckpoint: (address, sent) => this.#archiveCheckpoint(address, sent),
       ship: (address, origin, shipment) => this.#ship(address, origin, shipment),
@@ -247,6 +250,7 @@ export class ChannelService {
     if (message.t === "refused-snapshot")
       this.refusals.set(address.node, `${message.epoch}.${message.version}: ${message.why}`);
     if (message.t === "checkpoint") await this.#keepCheckpoint(address, message);
+    if (message.t === "log-finding") await this.#options.witnessing.report(address, message);
     // Nobody waits for it: whatever is found comes down as a snapshot.
     if (message.t === "look-for-keys") this.#options.identity(address.environment)?.trusted.look(message.issuer);
     if (message.t !== "hop-key") return;

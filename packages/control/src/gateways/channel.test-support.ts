@@ -194,6 +194,11 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
         const own = address.group === production.group ? blobOfProduction : blobOfStaging;
         return id === own ? Buffer.from(`blob of ${address.group}`) : null;
       },
+      witness: {
+        verifierKey: "witness.test+00000000+BAAA",
+        add: async () => ({ status: 404, contentType: "text/plain; charset=utf-8", body: "" }),
+        kept: async () => null,
+      },
       refused: async (code, from) => void refusals.push(`${code} ${from}`),
       receive: async (from, message) => {
         received.push({ from, message });

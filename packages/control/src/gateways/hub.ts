@@ -1,6 +1,6 @@
 // Promises that every message reaches the nodes it concerns in order, that a slow node harms only itself, and who has acknowledged what.
 // Trusts the channel listener, which has proven the node of each link. Specified in docs/formats/join.md.
-import type { DownMessage, NodeReport, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { DownMessage, NodeReport, UpMessage, WitnessQuestion } from "@sallyport/protocol/channel/messages.ts";
 
 export interface NodeAddress {
   readonly tenant: string;
@@ -27,10 +27,14 @@ export interface Acknowledged {
 
 export type CrossingAnswer = Extract<UpMessage, { t: "answer" }>;
 export type ObservedAnswer = Extract<UpMessage, { t: "observed" }>;
-type Answer = CrossingAnswer | ObservedAnswer;
+export type WitnessAnswer = Extract<UpMessage, { t: "witnessed" }>;
+type Answer = CrossingAnswer | ObservedAnswer | WitnessAnswer;
 type Question =
   | { readonly ask: "crossing"; readonly crossing: string }
-  | { readonly ask: "observed"; readonly sinceMs: number };
+  | { readonly ask: "observed"; readonly sinceMs: number }
+  | ({ readonly ask: "witness" } & WitnessQuestion);
+
+const answers = { crossing: "answer", observed: "observed", witness: "witnessed" } as const;
 
 /** Questions open at once over all nodes. */
 export const openQuestionsMax = 256;
@@ -177,11 +181,17 @@ export class Hub {
     return answer?.t === "observed" ? answer : null;
   }
 
+  /** Asks one node to witness a checkpoint of control's own log; null as `ask`. */
+  async askWitness(node: string, question: WitnessQuestion, timeoutMs: number): Promise<WitnessAnswer | null> {
+    const answer = await this.#ask(node, { ask: "witness", ...question }, timeoutMs);
+    return answer?.t === "witnessed" ? answer : null;
+  }
+
   #ask(node: string, question: Question, timeoutMs: number): Promise<Answer | null> {
     const link = this.#links.get(node);
     if (link === undefined || this.#questions.size >= openQuestionsMax) return Promise.resolve(null);
     const id = String(this.#nextQuestion++);
-    const wants = question.ask === "crossing" ? "answer" : "observed";
+    const wants = answers[question.ask];
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#settle(id, null), timeoutMs);
       this.#questions.set(id, { node, wants, answer: resolve, timer });

@@ -1,5 +1,7 @@
 // Promises that nothing a gateway or a stranger sends to the channel listener is used before its shape was proven.
 // Trusts nothing. Shapes: packages/protocol/src/channel/messages.ts; specified in docs/formats/join.md.
+
+import { evidenceCharactersMax, logFindingCodes } from "@sallyport/kernel/witness/finding.ts";
 import { observedExamplesMax, observedGroupsMax, type UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import { z } from "zod";
@@ -69,6 +71,10 @@ const sentCheckpoint = {
   note: z.string().max(4096),
   key: z.string().max(400),
 };
+const printable = z
+  .string()
+  .max(300)
+  .regex(/^[\x21-\x7e]+$/);
 
 const upMessage = z.discriminatedUnion("t", [
   z.strictObject({ t: z.literal("ack"), keySeq: count, revocationSeq: count, epoch: count, version: count }),
@@ -109,6 +115,22 @@ const upMessage = z.discriminatedUnion("t", [
     found: z.boolean(),
     leaves: z.array(z.string().max(65_535)).max(64),
     reference: z.string().max(700_000).nullable(),
+  }),
+  z.strictObject({
+    t: z.literal("witnessed"),
+    id: z.string().max(20),
+    key: z.string().max(600),
+    status: z.int().min(100).max(599),
+    body: z.string().max(8_192),
+    kept: z.string().max(evidenceCharactersMax).nullable(),
+  }),
+  z.strictObject({
+    t: z.literal("log-finding"),
+    code: z.enum(logFindingCodes),
+    origin: printable,
+    witness: printable,
+    kept: z.string().max(evidenceCharactersMax),
+    shown: z.string().max(evidenceCharactersMax),
   }),
   z.strictObject({
     t: z.literal("observed"),

@@ -39,11 +39,27 @@ export function answerMessage(message: DownMessage, send: (message: UpMessage) =
         send(ports.observed.answer(message));
         return;
       }
+      if (message.ask === "witness") {
+        witness(message, send, ports.options);
+        return;
+      }
       answerQuestion(log, message).then(send, (cause) =>
         logger.warn({ err: String(cause) }, "a question about a crossing could not be answered"),
       );
       return;
   }
+}
+
+function witness(
+  question: Extract<DownMessage, { t: "question"; ask: "witness" }>,
+  send: (message: UpMessage) => void,
+  { answerWitness, logger }: GatewayOptions,
+): void {
+  answerWitness?.(question).then(
+    (reply) => send({ t: "witnessed", id: question.id, ...reply }),
+    // Nothing was cosigned then: control asks again.
+    (cause) => logger.error({ err: String(cause) }, "control's log could not be witnessed"),
+  );
 }
 
 function proofOfHopKey(hop: TokenSigner, node: string): string {

@@ -1,19 +1,21 @@
 // Promises the words for what two checkpoints of one log say when they do not go together, each with both notes as evidence.
 // Trusts whoever compared them. Specified in docs/witnesses.md "Findings".
 
-export type LogFindingCode =
+export const logFindingCodes = [
   /** The log has fewer leaves than a witness cosigned: an older copy was put back, or leaves at its end are gone. */
-  | "rolled-back"
+  "rolled-back",
   /** Two roots for one size, both signed by the log. */
-  | "forked"
+  "forked",
   /** A witness cosigned leaves that are not those of this log. */
-  | "split-view"
-  /** A log of another key goes on from this one, from before what was cosigned: a restore, by its own word. */
-  | "restored"
+  "split-view",
+  /** A log of another key goes on from before what was cosigned of this one: a restore, by its own word. */
+  "restored",
   /** The witness forgot what it cosigned. */
-  | "witness-rolled-back"
+  "witness-rolled-back",
   /** The log is signed by another key than before. */
-  | "key-changed";
+  "key-changed",
+] as const;
+export type LogFindingCode = (typeof logFindingCodes)[number];
 
 export interface LogFinding {
   readonly code: LogFindingCode;

@@ -92,7 +92,29 @@ export type DownMessage =
   | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
   | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string }
   /** `sinceMs`: milliseconds since the epoch. */
-  | { readonly t: "question"; readonly id: string; readonly ask: "observed"; readonly sinceMs: number };
+  | { readonly t: "question"; readonly id: string; readonly ask: "observed"; readonly sinceMs: number }
+  | ({ readonly t: "question"; readonly id: string; readonly ask: "witness" } & WitnessQuestion);
+
+/** Control asks a gateway to witness control's own log. */
+export interface WitnessQuestion {
+  /** Verifier key of the log (C2SP signed-note). */
+  readonly key: string;
+  /** The body of an `add-checkpoint` request (C2SP tlog-witness). */
+  readonly body: string;
+  /** Of an origin that begins: its first leaf and the receipt of it; else null. */
+  readonly begins: { readonly leaf: string; readonly proof: string } | null;
+}
+
+/** What the gateway's witness answers. */
+export interface WitnessReply {
+  /** Verifier key of the gateway's witness (C2SP, type 0x04). */
+  readonly key: string;
+  /** Status and body of the answer to the `add-checkpoint` request. */
+  readonly status: number;
+  readonly body: string;
+  /** Where it did not cosign: the checkpoint of the log that it cosigned last; else null. */
+  readonly kept: string | null;
+}
 
 export interface NodeState {
   /** The node's clock, milliseconds since the epoch. */
@@ -140,6 +162,16 @@ export type UpMessage =
       readonly found: boolean;
       readonly leaves: readonly string[];
       readonly reference: string | null;
+    }
+  | ({ readonly t: "witnessed"; readonly id: string } & WitnessReply)
+  /** A witness holds a checkpoint of the node's log, or the node's witness one of control's, that contradicts another: docs/witnesses.md. */
+  | {
+      readonly t: "log-finding";
+      readonly code: string;
+      readonly origin: string;
+      readonly witness: string;
+      readonly kept: string;
+      readonly shown: string;
     }
   /** `sinceMs`: what is counted begins here, or with the UTC day of what was asked; `uncounted`: crossings that found no room in the table. */
   | {

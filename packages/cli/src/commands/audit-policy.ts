@@ -1,0 +1,70 @@
+// Promises the answer to "have the witnesses I ask for cosigned this log, and how much of it?", offline. Trusts the policy file alone.
+// Specified in docs/witnesses.md "A verifier's policy".
+import { readFileSync } from "node:fs";
+import { CommandEnd, exitCode } from "../exit.ts";
+
+export interface PolicyReport {
+  readonly met: boolean;
+  /** Leaves of the largest checkpoint that meets it; 0 when none does. */
+  readonly leaves: number;
+  /** Witnesses that cosigned it, by their name in the policy. */
+  readonly cosigned: readonly string[];
+  /** Why not; null when it is met. */
+  readonly why: string | null;
+}
+
+export interface ReadPolicy {
+  /** Cosigned checkpoints of the log: their roots are held against the leaves like any kept elsewhere. */
+  readonly notes: readonly string[];
+  report(verifierKey: string): PolicyReport;
+}
+
+const refusals = {
+  malformed: "its checkpoint cannot be read",
+  unsigned: "its checkpoint is signed by no log of the policy",
+  "bad-signature": "a line under its checkpoint, by a key of the policy, is wrong",
+  "foreign-origin": "its checkpoint is of another log than its key",
+  "no-quorum": "too few of the policy's witnesses have cosigned one checkpoint of it",
+} as const;
+
+/** Reads a policy for a log directory. Throws CommandEnd (bad use) for a file that is none. */
+export async function readPolicy(path: string, directory: string): Promise<ReadPolicy> {
+  const { parsePolicy } = await import("@sallyport/protocol/audit/tlog-policy.ts");
+  const { sha256 } = await import("@sallyport/kernel/log/log-crypto.ts");
+  const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
+  const { cosignedNotes, judgeLog } = await import("@sallyport/kernel/witness/judge-log.ts");
+  const parsed = parsePolicy(sha256, bytesOf(path));
+  if (parsed.kind === "malformed")
+    throw new CommandEnd(
+      exitCode.badUse,
+      `${path}:${parsed.line}: not a policy: ${parsed.why}`,
+      "see docs/formats/witness.md; sallyport audit witnesses prints the witness lines",
+    );
+  const notes = cosignedNotes(realDisk(), directory);
+  return {
+    notes,
+    report: (verifierKey) => {
+      const verdict = judgeLog(parsed.policy, notes, verifierKey);
+      if (verdict?.kind === "ok")
+        return { met: true, leaves: verdict.checkpoint.size, cosigned: [...verdict.cosigned.keys()], why: null };
+      const why = verdict === null ? "it has no checkpoint" : refusals[verdict.why];
+      return { met: false, leaves: 0, cosigned: [...(verdict?.cosigned.keys() ?? [])], why };
+    },
+  };
+}
+
+function bytesOf(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch {
+    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
+  }
+}
+
+/** For people. `leaves`: of the log's newest origin. */
+export function policyLine(report: PolicyReport, leaves: number): string {
+  const names = report.cosigned.length === 0 ? "nobody" : report.cosigned.join(", ");
+  return report.met
+    ? `policy     met at ${report.leaves} of ${leaves} leaves, cosigned by ${names}`
+    : `policy     not met: ${report.why}; cosigned by ${names}`;
+}

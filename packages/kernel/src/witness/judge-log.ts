@@ -1,0 +1,41 @@
+// Promises whether a log's newest origin has a checkpoint that meets a trust policy, and how much of the log that covers. Trusts the policy and the
+// log's verifier key; whether the leaves give the checkpoint's root, verification says (verify.ts takes the notes). Specified by C2SP tlog-policy.
+import { join } from "node:path";
+import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
+import { splitCheckpoints } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import { judgeByPolicy, type PolicyVerdict, type TlogPolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
+import { type Disk, readWhole } from "../log/disk.ts";
+import { LogFault } from "../log/fault.ts";
+import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
+import { yearFolders } from "../log/origin.ts";
+import { sameLog } from "./link.ts";
+import { cosignedFile } from "./own-log.ts";
+
+/** Cosigned checkpoints of the newest year of a log directory, and the published one. */
+export function cosignedNotes(disk: Disk, directory: string): readonly string[] {
+  const year = yearFolders(disk.list(directory)).at(-1);
+  if (year === undefined) return [];
+  const read = (name: string) => readWhole(disk, join(directory, String(year), name))?.toString("utf8") ?? "";
+  return [...splitCheckpoints(read(cosignedFile)), read("checkpoint")].filter((note) => note !== "");
+}
+
+/**
+ * The verdict of the largest checkpoint that meets the policy, else that of the last one; null when there is none. A `log` line of the policy
+ * speaks for every year of its log. Throws LogFault `log-key` for a malformed key.
+ */
+export function judgeLog(policy: TlogPolicy, notes: readonly string[], verifierKey: string): PolicyVerdict | null {
+  const key = parseVerifierKey(sha256, verifierKey);
+  if (key === null)
+    throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
+  const verdicts = notes.map((note) => {
+    const origin = note.slice(0, note.indexOf("\n"));
+    const isKnown =
+      policy.logs.length === 0 ||
+      policy.logs.some((log) => sameBytes(log.key.publicKey, key.publicKey) && sameLog(log.key.name, origin));
+    const verifiers = isKnown && sameLog(key.name, origin) ? [verifierFor(origin, key.publicKey)] : [];
+    return judgeByPolicy(noteCrypto, { ...policy, logs: [] }, note, verifiers);
+  });
+  const sizeOf = (verdict: PolicyVerdict) => (verdict.kind === "ok" ? verdict.checkpoint.size : -1);
+  return verdicts.toSorted((a, b) => sizeOf(a) - sizeOf(b)).at(-1) ?? null;
+}
