@@ -53,6 +53,8 @@ export class Log {
   readonly #unlock: () => void;
   readonly #signer: CheckpointSigner;
   readonly #intents = new OpenIntents();
+  /** Index files of ended years that need no second look. */
+  readonly #soundIndexes = new Set<string>();
   #year: number;
   #log: OriginLog;
   #ended: LogFault | null = null;
@@ -349,7 +351,10 @@ export class Log {
     const { disk } = this.#options;
     const older = yearFolders(disk.list(this.#options.directory)).filter((year) => year < this.#year);
     const found = older.flatMap((year) =>
-      findInSegments({ disk, directory: this.#folder(year), origin: this.#origin(year) }, id),
+      findInSegments(
+        { disk, directory: this.#folder(year), origin: this.#origin(year), sound: this.#soundIndexes },
+        id,
+      ),
     );
     return [...findBefore(disk, this.#options.directory, id), ...found, ...this.#log.find(id)];
   }

@@ -27,6 +27,7 @@ import {
 import { GrowingIndex } from "./segment-index.ts";
 import {
   beginSegmentFile,
+  dropIndexFile,
   dropSegmentFile,
   findInSegments,
   headOf,
@@ -71,6 +72,7 @@ export class OriginLog {
   #position = 0;
   #size = 0;
   #index = new GrowingIndex();
+  readonly #sound = new Set<string>();
   /** Durable batches whose leaves are not yet hashed. */
   #unfolded: { readonly slab: Slab; readonly at: number }[] = [];
   #head: string | null = null;
@@ -238,7 +240,7 @@ export class OriginLog {
   /** Of what `absorb` has taken up. */
   find(id: string): FoundRecord[] {
     const growing = { first: this.#segment.first, index: this.#index };
-    return findInSegments({ ...this.#options, growing }, id);
+    return findInSegments({ ...this.#options, growing, sound: this.#sound }, id);
   }
 
   close(): void {
@@ -378,6 +380,7 @@ export class OriginLog {
       dropSegmentFile(this.#options.disk, segment);
       return;
     }
+    dropIndexFile(this.#options.disk, segment);
     this.#file = this.#options.disk.open(segment.path, "write");
     this.#position = end.end;
     if (end.bad === null) return;

@@ -124,14 +124,22 @@ function grown(array: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
   return larger;
 }
 
-/** A finished `.idx` file, searched in place by bisection; null when it is not one for a segment that begins at `first`. */
-export function openIndex(file: DiskFile, first: number): SegmentIndex | null {
+/**
+ * A finished `.idx` file, searched in place by bisection; null when it is not one for a segment that begins at `first`, or when its checksum does not
+ * hold: what a torn one misses would look like what is not there. `isSound`: the checksum was seen to hold before.
+ */
+export function openIndex(
+  file: DiskFile,
+  first: number,
+  { isSound }: { readonly isSound: boolean },
+): SegmentIndex | null {
   const header = file.read(0, headerBytes);
   if (header.length < headerBytes || !header.subarray(0, 17).equals(magic)) return null;
   const count = header.readUInt32BE(25);
   const ids = header.readUInt32BE(29);
   if (Number(header.readBigUInt64BE(17)) !== first || file.size() !== headerBytes + count * 4 + ids * idBytes + 4)
     return null;
+  if (!isSound && !isWhole(file)) return null;
   const idsAt = headerBytes + count * 4;
   const triple = (i: number): [number, number, number] => {
     const bytes = file.read(idsAt + i * idBytes, idBytes);
@@ -158,4 +166,9 @@ export function openIndex(file: DiskFile, first: number): SegmentIndex | null {
       return found;
     },
   };
+}
+
+function isWhole(file: DiskFile): boolean {
+  const bytes = file.read(0, file.size());
+  return bytes.readUInt32BE(bytes.length - 4) === crc32c(bytes, 0, bytes.length - 4);
 }

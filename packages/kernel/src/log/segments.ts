@@ -1,6 +1,6 @@
 // Promises the files of one write-ahead log in order, what they hold, and where an event lies in them. Trusts nothing it reads without its checksum.
 // Specified in docs/formats/leaf.md "On disk".
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type Disk, type DiskFile, readWhole } from "./disk.ts";
 import { LogFault, SyncFault } from "./fault.ts";
@@ -82,6 +82,13 @@ export function beginSegmentFile(disk: Disk, segment: SegmentFile, header: Uint8
 export function dropSegmentFile(disk: Disk, { path }: SegmentFile): void {
   disk.unlink(path);
   syncDirectoryOrEnd(disk, dirname(path));
+}
+
+/** An index that was written of a segment which then went on: it would miss what follows, or be torn where its sync never came. */
+export function dropIndexFile(disk: Disk, { indexPath }: SegmentFile): void {
+  if (!disk.list(dirname(indexPath)).includes(basename(indexPath))) return;
+  disk.unlink(indexPath);
+  syncDirectoryOrEnd(disk, dirname(indexPath));
 }
 
 function syncDirectoryOrEnd(disk: Disk, path: string): void {
@@ -183,12 +190,18 @@ export function indexSegment(content: SegmentContent): GrowingIndex {
   return index;
 }
 
-/** Runs `use` with the index of a segment that is not growing: its file, or a scan where the file is absent or not one. */
-function withIndex<T>(disk: Disk, segment: SegmentFile, origin: string, use: (index: SegmentIndex) => T): T {
-  if (disk.list(join(segment.indexPath, "..")).includes(segment.indexPath.slice(-20))) {
-    const file = disk.open(segment.indexPath, "read");
+/** Runs `use` with the index of a segment that is not growing: its file, or a scan where the file is absent, damaged or not one. */
+function withIndex<T>(
+  { disk, origin, sound }: SegmentSearch,
+  segment: SegmentFile,
+  use: (index: SegmentIndex) => T,
+): T {
+  const { first, indexPath } = segment;
+  if (disk.list(join(indexPath, "..")).includes(indexPath.slice(-20))) {
+    const file = disk.open(indexPath, "read");
     try {
-      const index = openIndex(file, segment.first);
+      const index = openIndex(file, first, { isSound: sound?.has(indexPath) === true });
+      if (index !== null) sound?.add(indexPath);
       if (index !== null) return use(index);
     } finally {
       file.close();
@@ -231,6 +244,8 @@ export interface SegmentSearch {
   readonly origin: string;
   /** The segment that is being written, and its index. */
   readonly growing?: { readonly first: number; readonly index: SegmentIndex };
+  /** Index files whose checksum was seen to hold, which are not read whole again; added to. Absent: each is read whole, each time. */
+  readonly sound?: Set<string>;
 }
 
 /** All records of an origin whose leaf carries the id, in order, at most 1,024. */
@@ -248,7 +263,7 @@ export function findInSegments(search: SegmentSearch, id: string): FoundRecord[]
       }
     };
     if (search.growing?.first === segment.first) inIndex(search.growing.index);
-    else withIndex(search.disk, segment, search.origin, inIndex);
+    else withIndex(search, segment, inIndex);
   }
   return found;
 }
@@ -264,5 +279,5 @@ export function recordAt(search: SegmentSearch, index: number): FoundRecord | nu
       : null;
   };
   if (search.growing?.first === segment.first) return inIndex(search.growing.index);
-  return withIndex(search.disk, segment, search.origin, inIndex);
+  return withIndex(search, segment, inIndex);
 }
