@@ -38,6 +38,8 @@ uses:
 };
 /** Only people can make what these end; people/store.test.ts and people/consents.test.ts hold their records. */
 const ofPeople = ["session.end", "user.consent-withdraw"];
+/** findings.test.ts does these, of a finding that an attack made. */
+const ofFindings = ["finding.acknowledge", "finding.resolve"];
 
 forEachDialect((_dialect, open) => {
   let bench: Bench;
@@ -111,7 +113,7 @@ forEachDialect((_dialect, open) => {
       await bench.start();
       const changing = adminRoutes.flatMap(({ action, audit }) => (audit === "outbox" ? [action] : []));
       assert.deepEqual(
-        [...new Set([...driven, ...ofPeople])].filter((word) => word !== "gateway.join").sort(),
+        [...new Set([...driven, ...ofPeople, ...ofFindings])].filter((word) => word !== "gateway.join").sort(),
         changing.sort(),
       );
       assert.deepEqual(bench.faults, [], "every record keeps to its row of docs/audit-actions.md");

@@ -15,6 +15,7 @@ import { devCommand } from "./commands/dev.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { estateCommands } from "./commands/estate.ts";
 import { exportCommands } from "./commands/export.ts";
+import { findingCommands } from "./commands/finding.ts";
 import { fmtCommand } from "./commands/fmt.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { initCommand } from "./commands/init.ts";
@@ -88,6 +89,7 @@ export function createProgram(): Command {
   doctorCommand(program, connect);
   whyCommand(program, connect);
   observeCommand(program, connect);
+  findingCommands(program, connect);
   estateCommands(program, connect);
   integrationCommands(program, connect);
   issuerCommands(program, connect);

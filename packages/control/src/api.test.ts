@@ -61,6 +61,7 @@ const idOf = {
   "/crossings/": crossing,
   "/users/": `usr_${"u".repeat(22)}`,
   "/sessions/": `ses_${"s".repeat(22)}`,
+  "/findings/": "fnd-01KAMZZZZZ0000000000000000",
 };
 
 function pathOf({ path }: Pick<AdminRoute, "path">): string {
@@ -94,6 +95,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
     return JSON.stringify({ client: "orders", to: "billing", jkt: kid, reason: "ticket 4711" });
   if (path.endsWith("/replay")) return JSON.stringify({ fromIndex: 0, reason: "new index" });
   if (path.includes("/exports/")) return JSON.stringify({ reason: "maintenance" });
+  if (path === "/v1/backtests") return JSON.stringify({ rule: "replay", sinceMs: 1 });
+  if (path.includes("/findings/")) return JSON.stringify({ reason: "looked" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });
@@ -156,7 +159,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
       ...["estate.plan", "observe.read", "crossing.explain"],
       // A sink's place is a file of this control node, which no transaction of the store covers.
       ...["export.test", "export.pause", "export.resume", "export.replay"],
-      ...["record.search", "index.rebuild", "edge.read", "token.inspect"],
+      ...["record.search", "index.rebuild", "edge.read", "token.inspect", "finding.backtest"],
     ],
   );
 });

@@ -19,6 +19,7 @@ import { tokensCommands } from "./identity/tokens/store.ts";
 import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
+import { watchCommands, watchMigrations } from "./watch/store.ts";
 
 type Together<Tables> = (Tables extends unknown ? (table: Tables) => void : never) extends (table: infer All) => void
   ? All
@@ -54,6 +55,7 @@ export const commands = together(
   handleCommands,
   encryptionCommands,
   witnessCommands,
+  watchCommands,
 );
 
 export const migrations: readonly Migration[] = [
@@ -71,6 +73,7 @@ export const migrations: readonly Migration[] = [
   ...keepingMigrations,
   ...backupMigrations,
   ...witnessMigrations,
+  ...watchMigrations,
 ];
 
 export type ControlCommands = typeof commands;

@@ -20,6 +20,7 @@ import type { TrustActions } from "../identity/trust/trust-actions.ts";
 import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { TrustChange } from "../registry/trust-words.ts";
+import type { FindingActions } from "../watch/finding-actions.ts";
 import type { Notice } from "./notices.ts";
 import type { PeopleActions } from "./people-actions.ts";
 
@@ -195,6 +196,7 @@ export interface AdminActions
     TokenActions,
     TrustActions,
     PeopleActions,
+    FindingActions,
     RecordActions,
     EdgeActions,
     KeepingActions {

@@ -20,6 +20,7 @@ import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
+import { createFindingActions } from "../watch/finding-actions.ts";
 import {
   type Actor,
   type AdminActions,
@@ -40,6 +41,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...createTokenActions(parts),
     ...createTrustActions(parts),
     ...createKeepingActions(parts),
+    ...createFindingActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),
     planEstate: async (files) => {

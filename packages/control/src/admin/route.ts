@@ -43,6 +43,7 @@ export const ids = {
   kid: /^[A-Za-z0-9_-]{43}$/,
   user: /^usr_[A-Za-z0-9_-]{22}$/,
   session: /^ses_[A-Za-z0-9_-]{22}$/,
+  finding: /^fnd-[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
   /** A crossing or event id of docs/formats/leaf.md. */
   event: /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
 } as const;
@@ -52,6 +53,7 @@ const forms = {
   kid: ["the kid of a key", "a kid is 43 characters of base64url; the keys are in the issuer's jwks"],
   user: ["the id of a user", "it looks like usr_ and 22 characters; sallyport user list shows them"],
   session: ["the id of a session", "it looks like ses_ and 22 characters; sallyport session list shows them"],
+  finding: ["the id of a finding", "it looks like fnd-01KAMZZZZZ0000000000000000; sallyport finding list shows them"],
   event: [
     "the id of a crossing or an event",
     "it looks like gw-1-01KAMZZZZZ0000000000000000: the correlationId of the problem document, or the Sallyport-Crossing header of any answer",
@@ -59,7 +61,8 @@ const forms = {
 } as const;
 /** What an id of this form is called, and where to find one. */
 export function formOf(form: RegExp): readonly string[] {
-  for (const name of ["kid", "user", "session", "event"] as const) if (ids[name] === form) return forms[name];
+  for (const name of ["kid", "user", "session", "finding", "event"] as const)
+    if (ids[name] === form) return forms[name];
   return forms.word;
 }
 export const word = z.string().regex(ids.word);

@@ -4,4 +4,5 @@ import type { FoldOrder } from "./follower-messages.ts";
 export const ownOrders: readonly FoldOrder[] = [
   { id: "search", module: new URL("../search/search-fold.ts", import.meta.url).href, options: null },
   { id: "edges", module: new URL("../edges/edges-fold.ts", import.meta.url).href, options: null },
+  { id: "findings", module: new URL("../../watch/findings-fold.ts", import.meta.url).href, options: null },
 ];

@@ -1,0 +1,101 @@
+// Promises what the rules noticed, who looks at it and what became of it, and what a rule would have found in the past. Trusts control's admin API.
+// Specified in docs/cli/finding.md, docs/findings.md.
+import type { BacktestReport } from "@sallyport/control/watch/backtest.ts";
+import type { Finding } from "@sallyport/control/watch/finding.ts";
+import type { Command } from "commander";
+import type { Connect } from "../admin-client.ts";
+import { parseDuration } from "../duration.ts";
+import { CommandEnd, exitCode } from "../exit.ts";
+
+const timeOf = (at: number) => new Date(at).toISOString();
+const subjectOf = ({ subject }: Pick<Finding, "subject">) => `${subject.kind} ${subject.name}`;
+
+/** `sallyport finding list|show|ack|resolve|backtest`. */
+export function findingCommands(program: Command, connect: Connect): void {
+  const group = program.command("finding").description("what the rules over the audit log noticed");
+  listCommand(group, connect);
+  showCommand(group, connect);
+  for (const [name, path, says] of [
+    ["ack", "acknowledge", "say that somebody looks at it"],
+    ["resolve", "resolve", "say that it is over; what comes again is a new finding"],
+  ] as const)
+    group
+      .command(`${name} <id>`)
+      .description(says)
+      .requiredOption("--reason <text>", "why; it is recorded")
+      .action(async (id: string, options: { reason: string }, command: Command) => {
+        const { client, terminal } = await connect(command);
+        const changed = await client.call<Finding>("POST", `/v1/findings/${encodeURIComponent(id)}/${path}`, {
+          reason: options.reason,
+        });
+        terminal.result(changed, () => [`${changed.id} is ${changed.state}`]);
+      });
+  backtestCommand(group, connect);
+}
+
+function listCommand(group: Command, connect: Connect): void {
+  group
+    .command("list")
+    .description("findings that are not resolved, the newest first; exit 1 when there are any")
+    .option("--all", "the resolved ones too")
+    .action(async (options: { all?: boolean }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const all = await client.call<readonly Finding[]>("GET", "/v1/findings");
+      const rows = options.all === true ? all : all.filter(({ state }) => state !== "resolved");
+      terminal.result(rows, () =>
+        rows.length === 0
+          ? ["nothing was noticed"]
+          : terminal.table([
+              ["ID", "SEVERITY", "RULE", "STATE", "TIMES", "LAST", "ENVIRONMENT", "SUBJECT"],
+              ...rows.map((row) => [
+                ...[row.id, row.severity, row.rule, row.state, String(row.count)],
+                ...[timeOf(row.lastAt), row.environment, subjectOf(row)],
+              ]),
+            ]),
+      );
+      if (rows.some(({ state }) => state !== "resolved")) throw new CommandEnd(exitCode.no, "");
+    });
+}
+
+function showCommand(group: Command, connect: Connect): void {
+  group
+    .command("show <id>")
+    .description("one finding: what, of whom, how often, and the records that show it")
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const path = `/v1/findings/${encodeURIComponent(id)}`;
+      const finding = await client.call<Finding & { readonly describe: string }>("GET", path);
+      terminal.result(finding, () => linesOf(finding));
+    });
+}
+
+function linesOf(finding: Finding & { readonly describe: string }): readonly string[] {
+  const { change } = finding;
+  return [
+    `${finding.id}  ${finding.severity}  ${finding.rule} (version ${finding.version})  ${finding.state}`,
+    ...(finding.describe === "" ? [] : [finding.describe]),
+    `of      ${subjectOf(finding)} in ${finding.environment}`,
+    `times   ${finding.count}, from ${timeOf(finding.firstAt)} to ${timeOf(finding.lastAt)}`,
+    ...Object.entries(finding.facts).map(([name, value]) => `${name.padEnd(7)} ${value}`),
+    ...(change === null ? [] : [`by      ${change.actor} at ${timeOf(change.at)}: ${change.reason}`]),
+    "records",
+    ...finding.evidence.map(({ origin, index }) => `  ${origin} ${index}`),
+  ];
+}
+
+function backtestCommand(group: Command, connect: Connect): void {
+  group
+    .command("backtest <rule>")
+    .description("what a rule would have found in the records that are held; nothing is changed")
+    .option("--since <duration>", "how far back", "30d")
+    .action(async (rule: string, options: { since: string }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const sinceMs = Math.max(0, Date.now() - parseDuration(options.since));
+      const report = await client.call<BacktestReport>("POST", "/v1/backtests", { rule, sinceMs });
+      terminal.result(report, () => [
+        `${report.rule} (version ${report.version}, ${report.severity}) would have made ${report.findings} findings of ${report.records} records since ${timeOf(report.sinceMs)}`,
+        ...(report.whole ? [] : [`time ran out at ${timeOf(report.untilMs)}: ask for a shorter time`]),
+        ...report.examples.map((one) => `  ${timeOf(one.firstAt)}  ${one.count} times  ${subjectOf(one)}`),
+      ]);
+    });
+}
