@@ -140,7 +140,10 @@ test("no metric has a label that a caller could choose", bounded, async () => {
     ),
   );
   for (const label of labels)
-    assert.ok(["code", "outcome", "reason", "why", "le", "integration", "verdict", "version"].includes(label), label);
+    assert.ok(
+      ["code", "outcome", "reason", "why", "le", "integration", "verdict", "version", "fold"].includes(label),
+      label,
+    );
 });
 
 /** Names of metrics in an expression, without what Prometheus appends to a histogram's. */

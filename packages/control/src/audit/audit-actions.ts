@@ -45,11 +45,11 @@ export const auditActions = {
   "encryption-key.add": outbox("encryption-key", ""),
   "encryption-key.release": appended("encryption-key", "node"),
   "estate.apply": outbox(
-    "system integration policy issuer approval estate environment",
+    "system integration policy issuer trust approval estate environment",
     "step hash managedBy rule epoch released held objects",
   ),
   "estate.approval": outbox("approval", "rule"),
-  "estate.approve": outbox("system integration policy issuer environment", "hash"),
+  "estate.approve": outbox("system integration policy issuer trust environment", "hash"),
   "estate.plan": read("estate", "files"),
   "exchange.list": read("exchange", ""),
   "export.configure": appended("export", "sinks"),
