@@ -2,6 +2,7 @@
 // Specified by ECS 8.17 and docs/export.md "ECS".
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { version as productVersion } from "../../version.ts";
+import { findingStepOf } from "../../watch/finding-leaf.ts";
 import { type ExportedRecord, type NameOf, noNames, placeOf, splitOperation } from "./exported-record.ts";
 
 const ecsVersion = "8.17.0";
@@ -58,15 +59,7 @@ function partOf(leaf: Leaf, nameOf: NameOf): EcsPart {
     case "issuance":
       return issuancePart(leaf, nameOf);
     case "admin":
-      return {
-        event: {
-          category: ["configuration"],
-          type: [/(?:list|read|plan|explain|show)$/.test(leaf.action) ? "access" : "change"],
-          action: leaf.action,
-          outcome: "success",
-        },
-        ...usersOf([leaf.actor], nameOf),
-      };
+      return actPart(leaf, nameOf);
     case "start":
       return { event: { category: ["process"], type: ["start"], action: "start", outcome: "success" } };
     default:
@@ -97,6 +90,24 @@ function crossingPart(leaf: Of<"crossing" | "intent">, nameOf: NameOf): EcsPart 
       ? {}
       : { rule: { id: policies[0], ...(integration === null ? {} : { ruleset: integration }) } }),
     ...usersOf([caller, subject], nameOf),
+  };
+}
+
+function actPart(leaf: Of<"admin">, nameOf: NameOf): EcsPart {
+  const finding = findingStepOf(leaf);
+  if (finding?.step === "raised")
+    return {
+      event: { kind: "alert", category: ["intrusion_detection"], type: ["info"], action: leaf.action },
+      rule: { id: finding.rule },
+    };
+  return {
+    event: {
+      category: ["configuration"],
+      type: [/(?:list|read|plan|explain|show)$/.test(leaf.action) ? "access" : "change"],
+      action: leaf.action,
+      outcome: "success",
+    },
+    ...usersOf([leaf.actor], nameOf),
   };
 }
 

@@ -1,10 +1,12 @@
 // Each record in each format: valid, verifiable, without anything personal, and with nothing in it that could break out of its frame.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { leafMembers } from "@sallyport/protocol/audit/leaf-form.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { findingStepOf } from "../../watch/finding-leaf.ts";
 import { ecsDocument } from "./ecs.ts";
 import { encodeRecord, exportFormats } from "./encode.ts";
-import { leafHashOf, noNames, passes, severityOf } from "./exported-record.ts";
+import { leafHashOf, noNames, passes, severities, severityOf } from "./exported-record.ts";
 import { ocsfEvent } from "./ocsf.ts";
 import { escapeValue, messageBytesMax, syslogFrame } from "./syslog-frame.ts";
 import { callerPseudonym, everyLeaf, everyRecord, subjectPseudonym } from "./testing/every-leaf.ts";
@@ -19,7 +21,44 @@ test("every record is a valid OCSF 1.5 event, of the class the page says", () =>
     classes.add(event["class_uid"]);
     assert.deepEqual(ocsfErrors(event), [], record.text);
   }
-  assert.deepEqual([...classes].sort(), [3002, 3003, 3004, 6002, 6003]);
+  assert.deepEqual([...classes].sort(), [2004, 3002, 3003, 3004, 6002, 6003]);
+});
+
+test("every type of leaf there is goes through every mapping here", () => {
+  assert.deepEqual([...new Set(everyLeaf.map(({ t }) => t))].sort(), Object.keys(leafMembers).sort());
+});
+
+test("a finding is a Detection Finding: raised, acknowledged and resolved, by the severity and the words of its rule", () => {
+  const events = records.flatMap((record) => (/"finding\/token/.test(record.text) ? [ocsfEvent(record)] : []));
+  assert.deepEqual(
+    events.map((event) => [event["class_uid"], event["activity_id"], event["status_id"], event["is_alert"]]),
+    [
+      [2004, 1, 1, true],
+      [2004, 2, 2, false],
+      [2004, 3, 4, false],
+    ],
+  );
+  assert.deepEqual(
+    events.map((event) => event["severity_id"]),
+    [severities.high, severities.informational, severities.informational],
+  );
+  const [raised] = events.map(({ finding_info: info }) => info as Readonly<Record<string, unknown>>);
+  assert.equal(raised?.["uid"], "fnd-01KAMZZZZZ0000000000000000");
+  assert.equal(raised?.["desc"], "A token was presented to a system or exchange it was not issued for.");
+  assert.deepEqual(raised?.["analytic"], { uid: "token-audience", name: "token-audience", type_id: 1 });
+});
+
+test("attack: a record that names a finding in another form, or reads one, is no detection", () => {
+  const admin = records.find(({ leaf }) => leaf.t === "admin") ?? assert.fail();
+  for (const [action, object] of [
+    ["finding.raise", "finding/token-audience/fnd-1"],
+    ["finding.raise", "finding/x/token-audience/fnd-01KAMZZZZZ0000000000000000"],
+    ["finding.show", "finding/token-audience/fnd-01KAMZZZZZ0000000000000000"],
+    ["constructor", "finding/token-audience/fnd-01KAMZZZZZ0000000000000000"],
+  ] as const) {
+    const leaf = { ...admin.leaf, action, object } as typeof admin.leaf;
+    assert.equal(ocsfEvent({ ...admin, leaf })["class_uid"], 3004, `${action} ${object}`);
+  }
 });
 
 test("the validator finds what is wrong: a missing, an unknown, a mistyped attribute, a value outside its enumeration, a wrong class", () => {
@@ -86,9 +125,11 @@ test("names are said only where the sink may, and only those it was given", () =
       assert.doesNotMatch(encodeRecord(record, { format, version: "1.5.0", nameOf: noNames }).json, /"orders"/);
     }
     const named = encodeRecord(record, { format: "ocsf", version: "1.5.0", nameOf }).json;
+    // A Detection Finding has no actor: who looked at it stands in the leaf.
+    const isFinding = record.leaf.t === "admin" && findingStepOf(record.leaf) !== null;
     assert.equal(
       named.includes('"orders"'),
-      JSON.stringify({ ...record.leaf, address: null, prefix: null }).includes(callerPseudonym),
+      !isFinding && JSON.stringify({ ...record.leaf, address: null, prefix: null }).includes(callerPseudonym),
       record.text,
     );
     assert.deepEqual(ocsfErrors(JSON.parse(named)), []);
@@ -150,9 +191,9 @@ test("a filter lets through what it names: environments, kinds, verdicts, severi
   const taken = (filter: Parameters<typeof passes>[1]) => records.filter((record) => passes(record, filter)).length;
   assert.equal(taken(all), everyLeaf.length);
   assert.equal(taken({ ...all, environments: ["staging"] }), 0);
-  assert.equal(taken({ ...all, kinds: ["admin"] }), 6);
+  assert.equal(taken({ ...all, kinds: ["admin"] }), 10);
   assert.equal(taken({ ...all, verdicts: ["deny"], kinds: ["crossing"] }), 3);
-  assert.equal(taken({ ...all, verdicts: ["deny"], kinds: ["admin"] }), 6, "what has no verdict passes");
+  assert.equal(taken({ ...all, verdicts: ["deny"], kinds: ["admin"] }), 10, "what has no verdict passes");
   assert.equal(taken({ ...all, severity: 3 }), records.filter(({ leaf }) => severityOf(leaf) >= 3).length);
   assert.ok(taken({ ...all, severity: 3 }) > 3);
 });

@@ -4,6 +4,8 @@ import { hash } from "node:crypto";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { leafText, parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { type AdminLeaf, findingStepOf } from "../../watch/finding-leaf.ts";
+import { ruleById } from "../../watch/rules.ts";
 
 /** How much a record should worry somebody; the words and numbers of OCSF's `severity_id`. */
 export const severities = { informational: 1, low: 2, medium: 3, high: 4, critical: 5 } as const;
@@ -66,12 +68,19 @@ export function severityOf(leaf: Leaf): Severity {
     case "issuance":
       return leaf.verdict === "deny" ? severities.medium : severities.informational;
     case "admin":
-      return gravity.test(leaf.action) ? severities.medium : severities.informational;
+      return severityOfAct(leaf);
     case "start":
       return leaf.recovered > 0 ? severities.medium : severities.informational;
     default:
       return severities.informational;
   }
+}
+
+/** A finding weighs what its rule weighs. */
+function severityOfAct(leaf: AdminLeaf): Severity {
+  const finding = findingStepOf(leaf);
+  if (finding?.step === "raised") return severities[ruleById(finding.rule)?.severity ?? "medium"];
+  return gravity.test(leaf.action) ? severities.medium : severities.informational;
 }
 
 function severityOfOutcome(outcome: string): Severity {

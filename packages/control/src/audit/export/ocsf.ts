@@ -4,6 +4,7 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { version as productVersion } from "../../version.ts";
 import { type ExportedRecord, type NameOf, noNames, placeOf } from "./exported-record.ts";
 import { apiActivity, deniedCount } from "./ocsf-activity.ts";
+import { detectionFinding } from "./ocsf-finding.ts";
 import { authentication, entityManagement } from "./ocsf-identity.ts";
 
 /** Later minor versions only add: an event of the first is one of all of them. */
@@ -74,13 +75,20 @@ function partOf(leaf: Leaf, nameOf: NameOf): OcsfPart {
     case "issuance":
       return authentication(leaf, nameOf);
     case "admin":
-      return entityManagement(leaf, nameOf);
+      return detectionFinding(leaf) ?? entityManagement(leaf, nameOf);
     case "start":
       return lifecycle(3, undefined, `started as ${leaf.role}; ${leaf.recovered} crossings found without an outcome`, {
         version: leaf.version,
       });
     case "origin":
       return lifecycle(99, "Log begun", `the log ${leaf.origin} begins`, {});
+    case "tally":
+      return lifecycle(
+        99,
+        "Requests counted",
+        `${leaf.seen} requests: ${leaf.crossings} crossings and ${leaf.intents} intents recorded, ${leaf.counted} denials counted, ${leaf.refused} not recorded`,
+        {},
+      );
     default:
       return otherRecord(leaf);
   }

@@ -144,6 +144,14 @@ export const everyLeaf: readonly Leaf[] = [
       object: action === "status.read" ? "status" : "integration/orders-to-billing",
     }),
   ),
+  ...["finding.raise", "finding.acknowledge", "finding.resolve"].map(
+    (action): Leaf => ({ ...admin, action, object: "finding/token-audience/fnd-01KAMZZZZZ0000000000000000" }),
+  ),
+  { ...admin, action: "finding.list", object: "finding" },
+  {
+    ...{ t: "tally", id, ...place, from: at - 60_000, to: at, seen: 9, crossings: 6, intents: 1, counted: 2 },
+    ...{ refused: 0, unread: 3, closed: "time" },
+  },
 ];
 
 /** As a sink gets them: in order, each after the one before. */
