@@ -10,6 +10,7 @@ import type { GatewayExtras } from "./gateway.ts";
 import type { Reporter } from "./reporter.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
+import { settleMemory, settlePorts } from "./settle-memory.ts";
 import { openStatusListener } from "./status-listener.ts";
 
 /** Longest wait before the start is announced with what is still missing. */
@@ -79,7 +80,10 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
     dataDirectory,
     disk: measureDisk(dataDirectory, syncProbes),
   });
+  const ending = new AbortController();
+  void settleMemory(settlePorts(ending.signal)).catch(() => undefined); // A thread without an inspector keeps what it has.
   const signal = await Promise.race([stopping.promise, failing.promise]);
+  ending.abort();
   if (typeof signal !== "string") return endNow(role, signal);
   reporter.stopping(signal, options.shutdownGraceMs);
   await role.stop(options.shutdownGraceMs);
