@@ -102,6 +102,7 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "listeners.<name>.region": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "region === input.region"),
   "operators.<name>.name": forPeople("the name of a person; rights belong to keys"),
   "operators.<name>.keys": obeyed("packages/control/src/identity/operators-at-work.ts", "keys.flatMap((jwk)"),
+  "operators.<name>.roles": obeyed("packages/control/src/identity/operators-at-work.ts", "operator.roles.join"),
   ...waiverReaders,
   "waivers[].file": obeyed(waivers, "source.file ?? file"),
 };

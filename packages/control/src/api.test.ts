@@ -29,7 +29,7 @@ function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Pro
     actions,
     authenticate: async (request) =>
       request.headers.get("authorization") === "yes"
-        ? { kind: "operator", id: "ada" }
+        ? { kind: "operator", id: "ada", roles: ["admin"] }
         : { kind: "refused", code: "unauthenticated", headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } },
     recordRead: async (actor, action, object, asked) => {
       seen.reads.push({ actor, action, object, asked });
@@ -143,7 +143,9 @@ test("every route has an audit action of its own, and the object of every read i
 
 test("the table of docs/admin-api.md is the table of the code, and every refusal code is on the page", () => {
   const page = readFileSync(new URL("../../../docs/admin-api.md", import.meta.url), "utf8");
-  const rows = [...page.matchAll(/^\| `((?:GET|POST) [^`]+)` \| `([^`]+)` \| (\w+) \|$/gm)].map(([, ...row]) => row);
+  const rows = [...page.matchAll(/^\| `((?:GET|POST) [^`]+)` \| `([^`]+)` \| (\w+) \| `[a-z-]+` \|$/gm)].map(
+    ([, ...row]) => row,
+  );
   assert.deepEqual(
     rows,
     adminRoutes.map(({ method, path, action, audit }) => [`${method} ${path}`, action, audit]),

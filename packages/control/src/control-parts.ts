@@ -54,7 +54,7 @@ export interface ControlParts {
   readonly channel: { readonly url: string; readonly pin: string };
   readonly snapshotSigner: (group: string) => Promise<TokenSigner>;
   /** Operators of one estate, beside those in rows. */
-  declareOperators(managedBy: string, operators: readonly OperatorConfig[]): void;
+  declareOperators(actor: string, managedBy: string, operators: readonly OperatorConfig[]): Promise<void>;
   /** Reads what is in force again and pushes whatever follows; resolves when gateways have been sent it. Throws AdminFault `unavailable` when they could not be. */
   changed(): Promise<void>;
   readiness(): Promise<ControlReadiness>;

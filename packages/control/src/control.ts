@@ -342,7 +342,7 @@ class ControlAssembly {
     let operators: Operators | null = null;
     const parts = this.#parts({
       ...has,
-      declareOperators: (managedBy, declared) => operators?.declare(managedBy, declared),
+      declareOperators: async (actor, managedBy, declared) => operators?.declare(actor, managedBy, declared),
     });
     const api = createAdminApi({
       actions: createActions(parts),

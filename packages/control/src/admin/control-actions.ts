@@ -220,7 +220,7 @@ export async function applyLoaded(parts: ControlParts, actor: Actor, loaded: Loa
       });
     }
   }
-  parts.declareOperators(loaded.estate.managedBy, loaded.estate.operators);
+  await parts.declareOperators(actor, loaded.estate.managedBy, loaded.estate.operators);
   await parts.changed();
   const { created, changed, removed } = outcome;
   return { created, changed, removed, findings: findingsOf(parts, loaded) };

@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { adminRoutes } from "../api.ts";
 import type { AuditAction } from "../audit/audit-actions.ts";
 import { type Actor, type AdminActions, AdminFault } from "./actions.ts";
+import { decidePermission, type OperatorRole, rolesWith } from "./permissions.ts";
 import { type AdminCall, type AdminRoute, type Asked, formOf } from "./route.ts";
 import { unavailableFault } from "./unavailable.ts";
 
@@ -15,7 +16,7 @@ export interface AdminApiPorts {
   authenticate(
     request: Request,
   ): Promise<
-    | { readonly kind: "operator"; readonly id: string }
+    | { readonly kind: "operator"; readonly id: string; readonly roles: readonly OperatorRole[] }
     | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> }
   >;
   /** Appends the audit record of a read, durable before the answer. `object` is in the form of docs/formats/leaf.md. */
@@ -61,6 +62,7 @@ async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts):
   if (who.kind === "refused")
     return problem(401, who.code, "Authentication as an operator is required", "", who.headers);
   const actor: Actor = `operator:${who.id}`;
+  await assertPermitted(route, { ...who, actor }, ports);
   const id = pathId(route, context);
   let text: Promise<string> | null = null;
   const call: AdminCall = {
@@ -95,6 +97,22 @@ async function act(route: AdminRoute, call: AdminCall, ports: AdminApiPorts): Pr
     await ports.recordRefusal(call.actor, { action: route.action, id: call.id, code }).catch(ports.fault);
     throw error;
   }
+}
+
+/** Before anything of the request is read: what is not permitted says no more than that, and is on record. */
+async function assertPermitted(
+  { action }: AdminRoute,
+  { id, actor, roles }: { readonly id: string; readonly actor: Actor; readonly roles: readonly OperatorRole[] },
+  ports: AdminApiPorts,
+): Promise<void> {
+  const verdict = decidePermission(roles, action);
+  if (verdict.kind === "allow") return;
+  await ports.recordRefusal(actor, { action, id: "", code: "not-permitted" }).catch(ports.fault);
+  throw new AdminFault(
+    "not-permitted",
+    `${action} needs the permission ${verdict.missing}, which operator ${id} does not have`,
+    `an operator with the role admin may give one of these roles under operators.${id}.roles in sallyport.yaml: ${rolesWith(verdict.missing).join(", ")}`,
+  );
 }
 
 function pathId(route: AdminRoute, context: Context): string {

@@ -126,7 +126,8 @@ forEachDialect((_dialect, open) => {
     await store.run("insertSealed", { tenant, name: "nonces", envelope: new Uint8Array([1]) });
     await store.run("insertSealed", { tenant, name: "snapshot-production-default", envelope: new Uint8Array([1]) });
     await store.run("insertSealed", { tenant, name: "log-references", envelope: new Uint8Array([1]) });
-    const first = { tenant, id: "admin", kid: "o1", jwk: {}, actor: "built-in", onlyFirst: true };
+    const roles = ["admin"] as const;
+    const first = { tenant, id: "admin", kid: "o1", jwk: {}, roles, actor: "built-in", onlyFirst: true };
     assert.ok(await store.run("addOperator", first));
     const shop = { ...place, client: "shop", ...{ actor: operator, reason: "test" } };
     await store.run("addClientSecret", { ...shop, id: "s1", digest: "d", notAfter: null, overlapMs: 0 });

@@ -8,6 +8,7 @@ import type { OperatorConfig } from "../registry/config/estate.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
+import type { StoredOperator } from "./operator-store.ts";
 import {
   createFirstOperator,
   createOperatorIssuer,
@@ -17,7 +18,6 @@ import {
   operatorEnvironment,
 } from "./operators.ts";
 import { createReplayGuard } from "./replay.ts";
-import type { StoredOperator } from "./store.ts";
 
 export interface OperatorsOptions {
   readonly tenant: string;
@@ -40,8 +40,8 @@ export interface OperatorsOptions {
 export interface Operators {
   readonly issuer: OperatorIssuer;
   authenticate(request: Request): Promise<OperatorVerdict>;
-  /** Operators of one estate, in place of those it declared before; other estates' stay. */
-  declare(managedBy: string, operators: readonly OperatorConfig[]): void;
+  /** Operators of one estate, in place of those it declared before; other estates' stay. What differs is recorded in the name of `actor`. */
+  declare(actor: string, managedBy: string, operators: readonly OperatorConfig[]): Promise<void>;
   /** Path of the key file of the first operator, when it was made just now. */
   first(directory: string): Promise<string | null>;
   tick(): Promise<void>;
@@ -94,8 +94,20 @@ export async function openOperators(options: OperatorsOptions): Promise<Operator
         address: headers.get(options.peerAddressHeader) ?? "",
       });
     },
-    declare: (managedBy, operators) => {
-      const parsed = operators.map(({ id, keys }) => ({ id, keys: keys.flatMap((jwk) => parsePublicJwk(jwk) ?? []) }));
+    declare: async (actor, managedBy, operators) => {
+      const parsed = operators.map(({ id, keys, roles }) => ({
+        ...{ id, roles },
+        keys: keys.flatMap((jwk) => parsePublicJwk(jwk) ?? []),
+      }));
+      const said = parsed.map((operator) => ({
+        id: operator.id,
+        roles: operator.roles.join(" "),
+        keys: declaredOperators([operator], crypto)
+          .map(({ kid }) => kid)
+          .join(" "),
+      }));
+      // On record first: nobody may do more than the log says.
+      await store.run("declareOperators", { tenant, managedBy, actor, operators: said });
       declared.set(managedBy, declaredOperators(parsed, crypto));
     },
     first: async (directory) =>

@@ -41,6 +41,8 @@ forEachDialect((_dialect, open) => {
   const admin = testKey();
   const holder = testKey();
   const generated = generateSigner("EdDSA");
+  /** What the configuration declares besides. */
+  const declared: Parameters<typeof declaredOperators>[0][number][] = [];
 
   before(async () => {
     store = await open<IdentityCommands>({ commands });
@@ -66,13 +68,18 @@ forEachDialect((_dialect, open) => {
       clock,
       random,
       record: testRecorder(log, operatorEnvironment),
-      declared: () => declaredOperators([{ id: "cy", keys: [generated.signer.jwk] }], crypto),
+      declared: () =>
+        declaredOperators(
+          [...declared, { id: "cy", keys: [generated.signer.jwk], roles: ["viewer"] as const }],
+          crypto,
+        ),
     });
     await store.run("addOperator", {
       tenant: "main",
       id: "ana",
       kid: admin.kid,
       jwk: admin.jwk,
+      roles: ["admin"],
       actor: "built-in",
       onlyFirst: false,
     });
@@ -113,7 +120,10 @@ forEachDialect((_dialect, open) => {
     const answer = await ask();
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
     assert.equal(answer.body["expires_in"], 300);
-    assert.deepEqual(await act(String(answer.body["access_token"])), { kind: "operator", id: "ana", tenant: "main" });
+    assert.deepEqual(await act(String(answer.body["access_token"])), {
+      ...{ kind: "operator", id: "ana", tenant: "main" },
+      roles: ["admin"],
+    });
     const leaf = log.leaves.at(-1);
     assert.ok(leaf?.t === "issuance" && leaf.verdict === "allow" && leaf.audience === adminUrl);
   });
@@ -206,7 +216,7 @@ forEachDialect((_dialect, open) => {
     const answer = await ask({ assertion: text });
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
     const verdict = await act(String(answer.body["access_token"]));
-    assert.deepEqual(verdict, { kind: "operator", id: "cy", tenant: "main" });
+    assert.deepEqual(verdict, { kind: "operator", id: "cy", tenant: "main", roles: ["viewer"] });
   });
 
   test("a removed operator is out at once, not when the last token ends", async () => {
@@ -216,6 +226,7 @@ forEachDialect((_dialect, open) => {
       id: "bob",
       kid: key.kid,
       jwk: key.jwk,
+      roles: ["admin"],
       actor: "operator:ana",
       onlyFirst: false,
     });
@@ -232,8 +243,17 @@ forEachDialect((_dialect, open) => {
 
   test("attack: whoever stole a key goes on with its token after that key was removed and another of the operator stays", async () => {
     const [stolen, other] = [testKey(), testKey()];
+    const roles = ["admin"] as const;
     for (const key of [stolen, other]) {
-      const row = { tenant: "main", id: "dee", kid: key.kid, jwk: key.jwk, actor: "operator:ana", onlyFirst: false };
+      const row = {
+        tenant: "main",
+        id: "dee",
+        kid: key.kid,
+        jwk: key.jwk,
+        roles,
+        actor: "operator:ana",
+        onlyFirst: false,
+      };
       await store.run("addOperator", row);
     }
     const tokenWith = async (key: TestKey) => {
@@ -249,6 +269,65 @@ forEachDialect((_dialect, open) => {
     await store.run("removeOperatorKey", { tenant: "main", kid: stolen.kid, actor: "operator:ana" });
     assert.equal(await codeOf(act(tokens.stolen)), "client-unknown");
     assert.equal(await codeOf(act(tokens.other)), "let in");
+  });
+
+  const verdictOf = async (id: string, key: TestKey) => {
+    const answer = await operators.token({
+      form: form(id, assertion(id, operators.issuer, key)).toString(),
+      proofs: [dpopProof(holder, tokenUrl, nonces.issue())],
+      address: "",
+    });
+    return act(String(answer.body["access_token"]));
+  };
+  const rolesOf = async (verdict: ReturnType<typeof act>) => {
+    const result = await verdict;
+    return result.kind === "operator" ? result.roles : result.code;
+  };
+
+  test("roles are those of the row or the estate at the moment of the request, not of the token", async () => {
+    const key = testKey();
+    const jwk = parsePublicJwk(key.jwk);
+    assert.ok(jwk !== null);
+    declared.push({ id: "eve", keys: [jwk], roles: ["admin"] });
+    const answer = await operators.token({
+      form: form("eve", assertion("eve", operators.issuer, key)).toString(),
+      proofs: [dpopProof(holder, tokenUrl, nonces.issue())],
+      address: "",
+    });
+    const token = String(answer.body["access_token"]);
+    assert.deepEqual(await rolesOf(act(token)), ["admin"]);
+    declared[declared.length - 1] = { id: "eve", keys: [jwk], roles: ["auditor", "viewer"] };
+    assert.deepEqual(await rolesOf(act(token)), ["auditor", "viewer"]);
+  });
+
+  test("attack: an auditor's key is declared a second time with more: it may do what both declarations allow", async () => {
+    const key = testKey();
+    const jwk = parsePublicJwk(key.jwk);
+    assert.ok(jwk !== null);
+    declared.push({ id: "finn", keys: [jwk], roles: ["auditor"] }, { id: "finn", keys: [jwk], roles: ["admin"] });
+    assert.deepEqual(await rolesOf(verdictOf("finn", key)), ["auditor"]);
+    declared.push({ id: "finn", keys: [jwk], roles: ["viewer"] });
+    assert.deepEqual(await rolesOf(verdictOf("finn", key)), []);
+  });
+
+  test("a row keeps the roles it was added with", async () => {
+    const key = testKey();
+    const row = { tenant: "main", id: "gus", kid: key.kid, jwk: key.jwk, actor: "operator:ana", onlyFirst: false };
+    await store.run("addOperator", { ...row, roles: ["auditor"] });
+    assert.deepEqual(await rolesOf(verdictOf("gus", key)), ["auditor"]);
+  });
+
+  test("what an estate says of its operators is on record when it changes, and only then; who is gone has no roles", async () => {
+    const order = { tenant: "main", managedBy: "config:shop", actor: "config:shop" };
+    const ada = { id: "ada", roles: "admin", keys: "k1" };
+    const bob = { id: "bob", roles: "auditor", keys: "k2" };
+    const declare = (...said: (typeof ada)[]) => store.run("declareOperators", { ...order, operators: said });
+    assert.equal(await declare(ada, bob), 2);
+    assert.equal(await declare(ada, bob), 0);
+    assert.equal(await declare({ ...ada, roles: "viewer" }, bob), 1);
+    assert.equal(await declare({ ...ada, roles: "viewer" }), 1);
+    assert.equal(await store.run("declareOperators", { ...order, managedBy: "config:other", operators: [bob] }), 1);
+    assert.equal(await declare(bob), 2);
   });
 
   test("the first start writes one private key file (0600), later starts none, and of five starts at once one wins", async () => {

@@ -13,6 +13,7 @@ import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "
 import { parseJsonObject, parseJsonText } from "@sallyport/protocol/token/json.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
+import { type OperatorRole, rolesInAll } from "../admin/permissions.ts";
 import { assertionBytesMax, decideAssertion } from "./decide-assertion.ts";
 import { machineLifetimeSecondsMax } from "./decide-issuance.ts";
 import type { IssuanceRecorder } from "./issuance-record.ts";
@@ -20,9 +21,10 @@ import type { RingView } from "./issuer.ts";
 import { dpopAlgorithms } from "./metadata.ts";
 import { mintOperator } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
+import type { StoredOperator } from "./operator-store.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
 import { refuseGrant } from "./seams.ts";
-import type { IdentityCommands, StoredOperator } from "./store.ts";
+import type { IdentityCommands } from "./store.ts";
 import { answerOfRefusal, type PublicAnswer } from "./token-answer.ts";
 
 /** The operators' ring lives beside the environments' rings under a word no environment can have. */
@@ -68,7 +70,7 @@ export interface OperatorRequest {
 }
 
 export type OperatorVerdict =
-  | { readonly kind: "operator"; readonly id: string; readonly tenant: string }
+  | { readonly kind: "operator"; readonly id: string; readonly tenant: string; readonly roles: readonly OperatorRole[] }
   /** Answer 401 with these headers; `code` is for the record. */
   | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> };
 
@@ -239,14 +241,17 @@ async function authenticate(
   if (accepted.kind === "deny") return refused(accepted.code);
   // Removed operators and removed keys are out at once, not when their last token ends: whoever had the key may hold the token.
   const { sub, client_id: kid } = accepted.claims;
-  const operators = await operatorsOf(options);
-  if (!operators.some((operator) => operator.id === sub && operator.kid === kid)) return refused("client-unknown");
+  const registered = (await operatorsOf(options)).filter((operator) => operator.id === sub && operator.kid === kid);
+  if (registered.length === 0) return refused("client-unknown");
   const first = await options.replay.claim(
     "operator",
     replayKey("dpop", issuer, verified.jkt, verified.jti),
     verified.issuedAtMs + dpopAgeMsMax + dpopAheadMsMax,
   );
-  return first ? { kind: "operator", id: accepted.claims.sub, tenant: options.tenant } : refused("dpop-replayed");
+  if (!first) return refused("dpop-replayed");
+  // As they stand now, not as they stood when the token was issued.
+  const roles = rolesInAll(registered.map((operator) => operator.roles));
+  return { kind: "operator", id: sub, tenant: options.tenant, roles };
 }
 
 async function operatorsOf(options: OperatorIssuerOptions): Promise<readonly StoredOperator[]> {
@@ -256,11 +261,15 @@ async function operatorsOf(options: OperatorIssuerOptions): Promise<readonly Sto
 
 /** Operators of the configuration in the form of rows: one per key, named by its thumbprint. */
 export function declaredOperators(
-  operators: readonly { readonly id: string; readonly keys: readonly PublicJwk[] }[],
+  operators: readonly {
+    readonly id: string;
+    readonly keys: readonly PublicJwk[];
+    readonly roles: readonly OperatorRole[];
+  }[],
   crypto: TokenCrypto,
 ): readonly StoredOperator[] {
-  return operators.flatMap(({ id, keys }) =>
-    keys.map((jwk) => ({ id, kid: thumbprint(jwk, crypto), jwk: { ...jwk } })),
+  return operators.flatMap(({ id, keys, roles }) =>
+    keys.map((jwk) => ({ id, kid: thumbprint(jwk, crypto), jwk: { ...jwk }, roles })),
   );
 }
 
@@ -303,6 +312,7 @@ export async function createFirstOperator(
     id,
     kid: signer.kid,
     jwk: { ...signer.jwk },
+    roles: ["admin"],
     actor: "built-in",
     onlyFirst: true,
   });

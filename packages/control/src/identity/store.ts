@@ -2,17 +2,17 @@
 // Trusts the store to run each command in one transaction. Tables: docs/identity.md "Tables". Nothing is written for a machine token.
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
-import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import type { Command, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
 import { assertionLifetimeSecondsMax, clockSkewSeconds } from "./decide-assertion.ts";
 import type { RingEntry, RingState } from "./decide-ring.ts";
 import { tombstoneGrants } from "./oauth/grant-commands.ts";
+import { operatorCommands } from "./operator-store.ts";
 import type { ReplayDomain } from "./replay.ts";
 import { appendRevocation, appendTokenRevocation, type RevocationOrder, revocationOf } from "./revoke.ts";
 
 export const replayPurgeMax = 1_000;
 const revocationsReadMax = 10_000;
-const operatorsMax = 1_000;
 /** An assertion lives at most this long, clocks' difference on both sides included. */
 const assertionSpanMs = (assertionLifetimeSecondsMax + 2 * clockSkewSeconds) * 1_000;
 
@@ -33,6 +33,17 @@ export const identityMigrations: readonly Migration[] = [
       `CREATE TABLE identity_revocation_seq (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, seq ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment)) ${t.table}`,
       `CREATE TABLE identity_revocation (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, seq ${t.integer} NOT NULL, kind ${t.text} NOT NULL,
         value ${t.text} NOT NULL, not_before ${t.integer} NOT NULL, until ${t.integer} NOT NULL, PRIMARY KEY (tenant, environment, seq)) ${t.table}`,
+    ],
+  },
+  {
+    capability: "identity",
+    version: 2,
+    name: "roles of operators",
+    up: (t) => [
+      // Whoever was an operator before there were roles could do everything.
+      `ALTER TABLE identity_operator ADD COLUMN roles ${t.text} NOT NULL DEFAULT 'admin'`,
+      `CREATE TABLE identity_declared_operator (tenant ${t.text} NOT NULL, managed_by ${t.text} NOT NULL, id ${t.text} NOT NULL,
+        roles ${t.text} NOT NULL, keys ${t.text} NOT NULL, PRIMARY KEY (tenant, managed_by, id)) ${t.table}`,
     ],
   },
 ];
@@ -64,12 +75,6 @@ export interface RingWrite extends Place {
   readonly created: readonly Pick<StoredKey, "kid" | "alg" | "jwk" | "sealed">[];
   readonly moved: readonly { readonly kid: string; readonly to: RingState; readonly verifiableUntil: number | null }[];
   readonly revoked: readonly Omit<RevocationOrder, keyof Place>[];
-}
-
-export interface StoredOperator {
-  readonly id: string;
-  readonly kid: string;
-  readonly jwk: Readonly<Record<string, string>>;
 }
 
 function keyOf(row: Row): StoredKey {
@@ -240,81 +245,6 @@ const purgeReplayIds: Command<null, number> = {
   },
 };
 
-const readOperators: Command<{ readonly tenant: string }, readonly StoredOperator[]> = {
-  audit: null,
-  *body({ tenant }) {
-    const rows = yield {
-      sql: "SELECT id, kid, jwk FROM identity_operator WHERE tenant = ? AND revoked_at IS NULL ORDER BY created_at, kid LIMIT ?",
-      params: [tenant, operatorsMax],
-    };
-    // Written from the same type below.
-    return rows.map((row) => ({
-      id: String(row["id"]),
-      kid: String(row["kid"]),
-      jwk: JSON.parse(String(row["jwk"])) as StoredOperator["jwk"],
-    }));
-  },
-};
-
-/**
- * Adds an operator's public key; with `onlyFirst` only while the tenant never had one, so that two starts make one and removing all is no
- * way back in. A restore ends every operator's key, so after it there is a first one again.
- */
-const addOperator: Command<
-  StoredOperator & { readonly tenant: string; readonly actor: string; readonly onlyFirst: boolean },
-  boolean
-> = {
-  audit: "operator.add",
-  *body({ tenant, id, kid, jwk, actor, onlyFirst }, context) {
-    const there = yield {
-      sql: `SELECT kid FROM identity_operator WHERE tenant = ? AND (kid = ? OR (? = 1 AND created_at >= (SELECT coalesce(max(restored_at), 0) FROM backup_restore)))
-        LIMIT 1`,
-      params: [tenant, kid, onlyFirst ? 1 : 0],
-    };
-    if (there.length > 0) return false;
-    yield {
-      sql: "INSERT INTO identity_operator (tenant, id, kid, jwk, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, NULL)",
-      params: [tenant, id, kid, JSON.stringify(jwk), context.now],
-    };
-    yield operatorAudit(context, { tenant, actor, action: "operator.add", id, kid });
-    return true;
-  },
-};
-
-const removeOperatorKey: Command<{ readonly tenant: string; readonly kid: string; readonly actor: string }, boolean> = {
-  audit: "operator.remove",
-  *body({ tenant, kid, actor }, context) {
-    const [row] = yield {
-      sql: "UPDATE identity_operator SET revoked_at = ? WHERE tenant = ? AND kid = ? AND revoked_at IS NULL RETURNING id",
-      params: [context.now, tenant, kid],
-    };
-    if (row === undefined) return false;
-    yield operatorAudit(context, { tenant, actor, action: "operator.remove", id: String(row["id"]), kid });
-    return true;
-  },
-};
-
-function operatorAudit(
-  context: CommandContext,
-  act: {
-    readonly tenant: string;
-    readonly actor: string;
-    readonly action: string;
-    readonly id: string;
-    readonly kid: string;
-  },
-): Statement {
-  const { tenant, actor, action, id, kid } = act;
-  return actStatement(context, {
-    tenant,
-    environment: "sallyport",
-    actor,
-    action,
-    object: `operator/${id}`,
-    facts: { kid },
-  });
-}
-
 /** Records a revocation whose cause is the operator's order itself. */
 const revoke: Command<RevocationOrder & { readonly actor: string; readonly reason?: string }, Revocation> = {
   audit: "revocation.create",
@@ -361,9 +291,7 @@ export const identityCommands = {
   claimReplayId,
   claimTokenRequest,
   purgeReplayIds,
-  readOperators,
-  addOperator,
-  removeOperatorKey,
+  ...operatorCommands,
   revoke,
   readRevocations,
 } satisfies CommandTable;

@@ -1,6 +1,7 @@
 // Promises what may be written in sallyport.yaml, teams/<id>.yaml and trust/<name>.yaml: one sentence per key.
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
+import { operatorRoles } from "../../admin/permissions.ts";
 import { itemsMax } from "./bounds.ts";
 import { modeKeys } from "./mode-schema.ts";
 import { peopleKeys } from "./people-schema.ts";
@@ -57,6 +58,14 @@ const operator = z.strictObject({
     .min(1)
     .max(itemsMax)
     .describe("JWKS files with public keys (ES256 or EdDSA) of this operator."),
+  roles: z
+    .array(z.enum(operatorRoles))
+    .min(1)
+    .max(operatorRoles.length)
+    .prefault(["admin"])
+    .describe(
+      "What the operator may do: `admin` everything, `auditor` read what was recorded, `viewer` read what is declared and running; several add up.",
+    ),
 });
 
 export const environmentSchema = environment;

@@ -19,6 +19,7 @@ import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
 import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
+import type { OperatorRole } from "../../admin/permissions.ts";
 import type { Finding, Place } from "./finding.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
@@ -256,6 +257,7 @@ export interface OperatorConfig {
   readonly id: string;
   readonly name?: string;
   readonly keys: readonly PublicJwk[];
+  readonly roles: readonly OperatorRole[];
 }
 
 export interface TeamConfig {

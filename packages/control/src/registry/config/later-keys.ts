@@ -34,7 +34,6 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
   ["storage", "remove it; state lies under `--data`"],
   ["witnesses", "remove it; copy checkpoints to a file outside the data directory"],
   ["groups", "remove it; gateway groups are made with join tokens"],
-  ["roles", "remove it"],
   ["address", "remove it; a node is told its address with `sallyport serve --listen <name>=host:port`"],
   ["clientCertificates", "remove it; over TLS every listener asks for one, and a bad one is a recorded denial"],
   ["trustedProxies", "remove it; the address of a crossing is the peer's own, and forwarding headers are dropped"],

@@ -271,7 +271,7 @@ function readOperators(reader: Reader): OperatorConfig[] {
     const shaped = shape(operatorSchema, entry.value);
     breakEntry(reader, object, shaped.findings);
     if (shaped.value === null) return [];
-    const { name, keys } = shaped.value;
+    const { name, keys, roles } = shaped.value;
     const read = keys.map((named, index) => readJwks(reader.io, spotOf(entry.value, ["keys", index]), named));
     breakEntry(
       reader,
@@ -279,7 +279,7 @@ function readOperators(reader: Reader): OperatorConfig[] {
       read.flatMap((jwks) => jwks.findings),
     );
     if (reader.broken.has(object)) return [];
-    return [{ id, ...(name === undefined ? {} : { name }), keys: read.flatMap((jwks) => jwks.value) }];
+    return [{ id, ...(name === undefined ? {} : { name }), keys: read.flatMap((jwks) => jwks.value), roles }];
   });
 }
 
