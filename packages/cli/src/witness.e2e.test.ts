@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import type { WitnessReport } from "@sallyport/control/admin/actions.ts";
 import type { LogFindingRow } from "@sallyport/control/audit/witness-store.ts";
+import type { Finding } from "@sallyport/control/watch/finding.ts";
 import { noteCrypto, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { parseWitnessKey, verifyCosignatures } from "@sallyport/protocol/audit/cosignature.ts";
 import { Installation, type Served, until } from "./installation.test-support.ts";
@@ -90,6 +91,13 @@ test(
     assert.ok((sizes[0] ?? 0) > (sizes[1] ?? 0));
     const status = await installation.operator().call<{ warnings: readonly string[] }>("GET", "/v1/status");
     assert.ok(status.warnings.some((text) => /is shorter than what .* cosigned.*rolled-back/.test(text)));
+    const raised = await installation.operator().call<readonly Finding[]>("GET", "/v1/findings");
+    assert.deepEqual(
+      raised
+        .filter(({ rule }) => rule === "log-rolled-back")
+        .map(({ severity, subject, state }) => [severity, subject, state]),
+      [["critical", { kind: "origin", name: finding.origin }, "open"]],
+    );
     const evidence = join(installation.data("gateway"), "witness", "findings");
     await until("the gateway to keep the evidence too", () =>
       listOf(evidence).some((name) => name.startsWith("rolled-back-")),

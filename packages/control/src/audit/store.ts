@@ -6,6 +6,8 @@ import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote } from "@sallyport/protocol/audit/note.ts";
+import { logSignal } from "../watch/log-rules.ts";
+import { raise } from "../watch/store.ts";
 
 export const auditMigrations: readonly Migration[] = [
   {
@@ -68,7 +70,7 @@ export interface JudgedCheckpoint {
 
 type RefusedNote = Omit<KeptCheckpoint, "at"> & { readonly tenant: string; readonly environment: string };
 
-/** The first evidence of each kind stays: what follows cannot push it out, and a node fills no table. */
+/** The first evidence of each kind stays, and raises a finding: what follows cannot push it out, and a node fills no table. */
 function* refuse(
   code: CheckpointRefusalCode,
   { node, origin, note, tenant, environment }: RefusedNote,
@@ -85,6 +87,7 @@ function* refuse(
     // The note is kept beside the node's name; a digest says that it was this one.
     facts: { code, origin: hash("sha256", origin, "hex"), note: hash("sha256", note, "hex") },
   });
+  yield* raise(logSignal({ tenant, code, origin, by: node, at: context.now }), context);
 }
 
 /**
@@ -92,7 +95,7 @@ function* refuse(
  * checkpoint. What takes history back is not kept in place of what is here, but beside it.
  */
 const keepCheckpoint: Command<JudgedCheckpoint, CheckpointRefusalCode | null> = {
-  audit: { bookkeeping: "a copy of what the node's own log says", acts: ["checkpoint.refuse"] },
+  audit: { bookkeeping: "a copy of what the node's own log says", acts: ["checkpoint.refuse", "finding.raise"] },
   *body(judged, context) {
     const { now } = context;
     const { node, origin, note, logKey } = judged;
@@ -143,7 +146,7 @@ const checkpointOf = (note: string) => parseCheckpointBody(parseNote(note)?.text
 
 /** Keeps what was refused before it came to `keepCheckpoint`. */
 const refuseCheckpoint: Command<RefusedNote & Pick<RefusedCheckpoint, "code">, null> = {
-  audit: "checkpoint.refuse",
+  audit: ["checkpoint.refuse", "finding.raise"],
   *body(refused, context) {
     yield* refuse(refused.code, refused, context);
     return null;

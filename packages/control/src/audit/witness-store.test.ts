@@ -86,14 +86,35 @@ forEachDialect((dialect, open) => {
     assert.equal(await by("gw-1", "w"), true);
     assert.equal(await by("gw-1", "w"), false);
     const claim = await store.run("claimOutbox", { node: "control", limit: 10, leaseMs: 1_000 });
+    const [raised] = await store.run("listFindings", { tenant: "main" });
     assert.deepEqual(
       claim.rows.map(({ action, actor, object }) => [action, actor, object]),
-      [["log-finding.keep", "gateway:gw-1", "log-finding/forked"]],
+      [
+        ["log-finding.keep", "gateway:gw-1", "log-finding/forked"],
+        ["finding.raise", "built-in", `finding/log-forked/${raised?.id}`],
+      ],
+    );
+    assert.deepEqual(
+      [raised?.severity, raised?.environment, raised?.subject, raised?.facts, raised?.count],
+      ["critical", "sallyport", { kind: "origin", name: finding.origin }, { code: "forked", by: "gw-1" }, 1],
     );
     for (let i = 1; i < findingsPerReporterMax; i++) assert.equal(await by("gw-1", `w${i}`), true);
     assert.equal(await by("gw-1", "one more"), false);
     assert.equal(await by("control", "control's own"), true);
     assert.equal((await store.run("listLogFindings", null)).length, findingsPerReporterMax + 1);
+    const all = await store.run("listFindings", { tenant: "main" });
+    assert.deepEqual(
+      all.map(({ id, count }) => [id, count]),
+      [[raised?.id, findingsPerReporterMax + 1]],
+      "one finding, however many witnesses say it",
+    );
+  });
+
+  test("attack: a gateway reports a log whose name breaks lines; the finding names it by its hash", async () => {
+    const broken = "sallyport.local\r\nBcc: x@evil.example/main/sallyport/control-1/control/2026";
+    await store.run("keepLogFinding", { ...finding, origin: broken, tenant: "main", by: "gw-1" });
+    const [raised] = await store.run("listFindings", { tenant: "main" });
+    assert.match(raised?.subject.name ?? "", /^sha256:[0-9a-f]{64}$/);
   });
 });
 

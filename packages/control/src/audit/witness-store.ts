@@ -5,6 +5,8 @@ import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandTable, Row } from "@sallyport/kernel/store/port.ts";
 import type { LogFinding } from "@sallyport/kernel/witness/finding.ts";
+import { logSignal } from "../watch/log-rules.ts";
+import { raise } from "../watch/store.ts";
 
 export const witnessMigrations: readonly Migration[] = [
   {
@@ -132,9 +134,9 @@ const listWitnessKeys: Command<null, readonly { readonly node: string; readonly 
   },
 };
 
-/** Keeps the first evidence of each kind, origin and witness, with its record; false when it is there already, or its reporter has said too much. */
+/** Keeps the first evidence of each kind, origin and witness, with its record, and raises a finding; false when it is there already, or its reporter has said too much. */
 const keepLogFinding: Command<LogFinding & { readonly tenant: string; readonly by: string }, boolean> = {
-  audit: "log-finding.keep",
+  audit: ["log-finding.keep", "finding.raise"],
   *body({ tenant, code, origin, witness, kept, shown, by }, context) {
     const said = yield { sql: "SELECT COUNT(*) AS n FROM witness_finding WHERE found_by = ?", params: [by] };
     if (by !== "control" && Number(said[0]?.["n"] ?? 0) >= findingsPerReporterMax) return false;
@@ -152,6 +154,7 @@ const keepLogFinding: Command<LogFinding & { readonly tenant: string; readonly b
       object: `log-finding/${code}`,
       facts: { origin, witness },
     });
+    yield* raise(logSignal({ tenant, code, origin, by, at: context.now }), context);
     return true;
   },
 };

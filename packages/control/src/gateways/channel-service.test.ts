@@ -227,6 +227,13 @@ forEachDialect((_dialect, open) => {
       ]),
       "each kind once",
     );
+    const raised = await store.run("listFindings", { tenant: "main" });
+    assert.deepEqual(raised.map(({ rule, severity, count }) => [rule, severity, count]).sort(), [
+      ["log-bad-signature", "high", 1],
+      ["log-forked", "critical", 1],
+      ["log-key-changed", "high", 1],
+      ["log-rolled-back", "critical", 1],
+    ]);
   });
 
   test("attack: a node claims the origins of another, or as many of its own as it likes", async () => {

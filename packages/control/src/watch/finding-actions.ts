@@ -6,7 +6,8 @@ import { suggest } from "../registry/config/nearest.ts";
 import type { BacktestQuestion, BacktestReport } from "./backtest.ts";
 import type { Finding } from "./finding.ts";
 import { findingsFold } from "./findings-fold.ts";
-import { ruleById, rules } from "./rules.ts";
+import { ruleWords } from "./rule-words.ts";
+import { rules } from "./rules.ts";
 
 export interface FindingActions {
   /** Up to 1,000: what is not resolved first, then the newest. */
@@ -30,7 +31,7 @@ export function createFindingActions(parts: Parts): FindingActions {
     findings: () => store.run("listFindings", { tenant }),
     finding: async (id) => {
       const finding = await readFinding(parts, id);
-      return { ...finding, describe: ruleById(finding.rule)?.describe ?? "" };
+      return { ...finding, describe: ruleWords(finding.rule)?.describe ?? "" };
     },
     setFinding: async (actor, { id, to, reason }) => {
       const outcome = await store.run("changeFinding", { tenant, id, to, actor, reason });

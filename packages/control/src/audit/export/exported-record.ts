@@ -5,7 +5,7 @@ import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { leafText, parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type AdminLeaf, findingStepOf } from "../../watch/finding-leaf.ts";
-import { ruleById } from "../../watch/rules.ts";
+import { ruleWords } from "../../watch/rule-words.ts";
 
 /** How much a record should worry somebody; the words and numbers of OCSF's `severity_id`. */
 export const severities = { informational: 1, low: 2, medium: 3, high: 4, critical: 5 } as const;
@@ -79,7 +79,7 @@ export function severityOf(leaf: Leaf): Severity {
 /** A finding weighs what its rule weighs. */
 function severityOfAct(leaf: AdminLeaf): Severity {
   const finding = findingStepOf(leaf);
-  if (finding?.step === "raised") return severities[ruleById(finding.rule)?.severity ?? "medium"];
+  if (finding?.step === "raised") return severities[ruleWords(finding.rule)?.severity ?? "medium"];
   return gravity.test(leaf.action) ? severities.medium : severities.informational;
 }
 

@@ -1,7 +1,7 @@
 // Promises what the life of a finding is as Detection Finding (2004): raised, looked at, over. Pure. Trusts the record, which names rule and finding; the
 // words about a rule are those of this version. Specified by OCSF 1.5 class detection_finding and docs/export.md "OCSF".
 import { type AdminLeaf, type FindingStep, findingStepOf } from "../../watch/finding-leaf.ts";
-import { ruleById } from "../../watch/rules.ts";
+import { ruleWords } from "../../watch/rule-words.ts";
 import type { OcsfPart } from "./ocsf.ts";
 
 const activities: Readonly<Record<FindingStep["step"], number>> = { raised: 1, acknowledged: 2, resolved: 3 };
@@ -14,7 +14,7 @@ export function detectionFinding(leaf: AdminLeaf): OcsfPart | null {
   const finding = findingStepOf(leaf);
   if (finding === null) return null;
   const { step, rule, id } = finding;
-  const describe = ruleById(rule)?.describe;
+  const describe = ruleWords(rule)?.describe;
   return {
     classUid: 2004,
     activity: activities[step],
