@@ -117,6 +117,22 @@ describe("what the straight way takes", () => {
     assert.equal(takes({ ...good(), resource: ["a", "b"], scope: "billing:invoice.read" }), "orders");
   });
 
+  test("an assertion without kid only of a client that has one key", () => {
+    const nameless = () =>
+      Object.fromEntries(form("orders", assertion("orders", issuer, orders, {}, { kid: undefined })));
+    assert.equal(takes(nameless()), "orders");
+    const forged = assertion("orders", issuer, { ...testKey(), kid: "k" }, {}, { kid: undefined });
+    assert.equal(takes(Object.fromEntries(form("orders", forged))), null);
+    const keys = [orders, testKey()].map(({ jwk }, n) => ({ id: `k${n}`, jwk }));
+    const two = new MachineRequests({
+      issuer,
+      directory: directoryWith("production", new Map([["orders", keys]])),
+      authentication: privateKeyJwt,
+      clock: { now: () => Date.now() },
+    });
+    assert.equal(two.proven({ headers: {} } as unknown as IncomingMessage, nameless()), null);
+  });
+
   test("nothing else: it is left to the long way and to its refusals", () => {
     const others: Record<string, Parameters<typeof takes>> = {
       "an Authorization field": [good(), { authorization: "Basic eA==" }],

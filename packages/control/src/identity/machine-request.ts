@@ -48,19 +48,27 @@ export class MachineRequests {
   proven(req: IncomingMessage, form: Form): ProvenMachine | null {
     const text = assertionOf(req, form);
     const jws = text === null ? null : parseCompactJws(text, { bytesMax: assertionBytesMax, keyMember: "kid" });
-    if (jws === null || jws.kind === "malformed" || jws.header.kid === undefined) return null;
+    if (jws === null || jws.kind === "malformed") return null;
     const claims = parseJsonText(jws.payload);
     const id = claims?.["sub"];
     if (claims === null || typeof id !== "string" || (form["client_id"] ?? id) !== id) return null;
     const { issuer, directory, clock } = this.#parts;
     const client = directory.clients.get(id);
     if (client === undefined || client.isPublic || !client.grantTypes.includes("client_credentials")) return null;
-    const key = this.#keysOf(client).get(jws.header.kid) ?? null;
+    const key = this.#keyOf(client, jws.header.kid);
     if (key === null || checkSignature(jws, key) !== null) return null;
     const verdict = decideAssertion({ claims, header: { ...jws.header }, issuer, client: id, now: clock.now() });
     if (verdict.kind === "refuse") return null;
     const { jti, until, issuedAt } = verdict;
     return { client, assertion: new PendingAssertion({ key: replayKey(issuer, id, jti), until, issuedAt }) };
+  }
+
+  /** The key of that name; without a name the only key of a client that has one. Null: none, or a choice among several. */
+  #keyOf(client: IdentityClient, kid: string | undefined): VerifyKey | null {
+    const keys = this.#keysOf(client);
+    if (kid !== undefined) return keys.get(kid) ?? null;
+    const [only = null, other] = keys.values();
+    return other === undefined ? only : null;
   }
 
   #keysOf(client: IdentityClient): ReadonlyMap<string, VerifyKey | null> {
