@@ -3,13 +3,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { seededRandom } from "@sallyport/kernel/log/crashes.ts";
 import { readTileFile } from "@sallyport/kernel/log/derived.ts";
 import { noteCrypto, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { checkProof, prove } from "@sallyport/kernel/log/prove.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
+import { seededRandom } from "@sallyport/kernel/log/seeded-random.ts";
 import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
 import { type Checkpoint, verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";

@@ -3,6 +3,7 @@
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { runCrashes } from "@sallyport/kernel/log/crashes.ts";
+import { runKills } from "@sallyport/kernel/log/kills.test-support.ts";
 import { runHammer } from "./soak-hammer.ts";
 import type { SoakOptions } from "./soak-installation.ts";
 import { runKeys } from "./soak-keys.ts";
@@ -10,6 +11,7 @@ import { runRevocation } from "./soak-revocation.ts";
 import { runSwaps } from "./soak-swaps.ts";
 
 const crashSeedsPerMinute = 600;
+const killsPerMinute = 120;
 
 const soaks: Readonly<Record<string, (options: SoakOptions) => Promise<{ readonly ok: boolean }>>> = {
   swaps: runSwaps,
@@ -19,6 +21,10 @@ const soaks: Readonly<Record<string, (options: SoakOptions) => Promise<{ readonl
   crashes: async ({ seed, minutes, rounds }) => {
     const report = runCrashes({ seeds: rounds ?? Math.ceil(minutes * crashSeedsPerMinute), from: seed });
     return { soak: "crashes", ...report, ok: report.lost === 0 && report.failures.length === 0 };
+  },
+  kills: async ({ seed, minutes, rounds }) => {
+    const report = await runKills({ kills: rounds ?? Math.ceil(minutes * killsPerMinute), seed });
+    return { soak: "kills", ...report, ok: report.lost === 0 && report.failures.length === 0 };
   },
 };
 

@@ -10,6 +10,7 @@ import { Log, type LogOptions } from "./log.ts";
 import { importLogKey, sha256 } from "./log-crypto.ts";
 import { LossyDisk, PowerLost } from "./lossy-disk.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { seededRandom } from "./seeded-random.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
 export interface CrashOptions {
@@ -50,17 +51,6 @@ const identity = {
   role: "gateway",
   version: "0.1.0",
 } as const;
-
-/** mulberry32: small, seeded, good enough to choose where the power goes. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Acknowledged {
   readonly leaf: Uint8Array;
