@@ -1,10 +1,7 @@
 // Promises a running control plane from what it is given: issuers, channel, admin API, and everybody told of every change.
 // Trusts its options. Specified in docs/control.md; the parts are in control-parts.ts, the order of a change in in-force.ts.
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
-import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
-import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import { spkiHash } from "@sallyport/kernel/x509/certificate.ts";
 import { AdminFault, type ApplyReport, type ControlStatus } from "./admin/actions.ts";
 import { AdminListener, peerAddressHeader } from "./admin/admin-listener.ts";
@@ -12,10 +9,10 @@ import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
 import { Exports } from "./audit/export/exports.ts";
-import type { SinkSettings } from "./audit/export/sink-settings.ts";
 import { ownOrders } from "./audit/follow/orders.ts";
-import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
+import { WitnessListener } from "./audit/witness-listener.ts";
 import { openWitnessing, type Witnessing } from "./audit/witnessing.ts";
+import type { ControlOptions } from "./control-options.ts";
 import type { ControlParts, ControlReadiness } from "./control-parts.ts";
 import { controlReadiness } from "./control-readiness.ts";
 import { type Foundations, openFoundations } from "./foundations.ts";
@@ -26,49 +23,21 @@ import { type IdentityListener, listenIdentity } from "./identity/identity-liste
 import type { IssuanceRecorder } from "./identity/issuance-record.ts";
 import { type Operators, openOperatorRecorder, openOperators } from "./identity/operators-at-work.ts";
 import { createPasswords } from "./identity/people/password.ts";
-import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import { InForce, liveMs } from "./in-force.ts";
-import { hostsOf, originOf, type Place } from "./listener-place.ts";
+import { hostsOf, originOf } from "./listener-place.ts";
 import { createControlMetrics } from "./observe/metrics.ts";
 import { writeRoots } from "./pki/roots.ts";
 import type { LoadedEstate } from "./registry/config/estate.ts";
 import { startUpkeep } from "./upkeep.ts";
 
-export interface ControlOptions {
-  readonly tenant: string;
-  readonly region: string;
-  readonly dataDirectory: string;
-  readonly storeUrl: string | null;
-  /** Schema in that PostgreSQL database; absent: `sallyport`. */
-  readonly storeSchema?: string;
-  readonly checkpointCopy: string | null;
-  readonly archiveStore?: ArchiveStoreConfig | null;
-  /** Where copies of the log go; absent: nowhere. */
-  readonly sinks?: readonly SinkSettings[];
-  /** Outside witnesses of control's log; absent: none. */
-  readonly witnesses?: readonly OutsideWitness[];
-  /** `proxies`: whose word about addresses counts; absent: nobody's. */
-  readonly identity: Place & { readonly proxies?: TrustedProxies };
-  readonly channel: Place;
-  readonly admin: Place;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: {
-    info(fields: object, message: string): void;
-    warn(fields: object, message: string): void;
-    error(fields: object, message: string): void;
-  };
-  readonly snapshotLifetimeMs: number;
-  /** The log's disk failed: nothing is recorded any more, so the process should end. */
-  readonly logEnded?: (fault: Error) => void;
-  readonly heartbeatMs: number;
-  readonly rotateEveryMs: number;
-  /** For tests: what statfs would say of the data directory. */
-  readonly directory?: DirectoryPorts;
-}
-
 export interface Control {
-  readonly addresses: { readonly identity: string; readonly channel: string; readonly admin: string };
+  readonly addresses: {
+    readonly identity: string;
+    readonly channel: string;
+    readonly admin: string;
+    /** Submission prefix of control's witness, where it has a listener. */
+    readonly witness?: string;
+  };
   /** Path of the first operator's key file, when this start made it. */
   readonly operatorKey: string | null;
   /** Applies an estate as `serve --config` does. */
@@ -178,7 +147,11 @@ class ControlAssembly {
     await this.#takeUp(inForce);
     await admin.parts.exports.recordSettings();
     await this.#order(admin.parts.exports);
-    const addresses = { identity: identityUrl, channel: channel.url, admin: admin.url };
+    const witness = await this.#openWitness();
+    const addresses = {
+      ...{ identity: identityUrl, channel: channel.url, admin: admin.url },
+      ...(witness === null ? {} : { witness }),
+    };
     return this.#running({ ...admin, addresses, inForce, service, adminLog, record });
   }
 
@@ -279,6 +252,20 @@ class ControlAssembly {
     const port = await listener.start();
     this.#opened.push(() => listener.close());
     return { url: channel.url ?? originOf(channel.host, port), pin: spkiHash(tls.spki) };
+  }
+
+  async #openWitness(): Promise<string | null> {
+    const { witnessListen = null } = this.#options;
+    if (witnessListen === null) return null;
+    const listener = new WitnessListener({
+      ...witnessListen,
+      witness: this.#witnessing,
+      fault: this.#fault,
+      connectionRefused: this.#connectionRefused,
+    });
+    const port = await listener.start();
+    this.#opened.push(() => listener.close());
+    return originOf(witnessListen.host, port).replace(/^https:/, "http:");
   }
 
   /** A restart of control must not outrun gateways that are only about to come back. */

@@ -1,4 +1,4 @@
-// Promises what was found against logs, with both checkpoints as evidence, and the witnesses with their keys as lines of a policy.
+// Promises what was found against logs, with both checkpoints as evidence, and the witnesses with their keys as a policy.
 // Trusts control's admin API. Specified in docs/cli/audit.md and docs/witnesses.md.
 import type { WitnessReport } from "@sallyport/control/admin/actions.ts";
 import type { LogFindingRow } from "@sallyport/control/audit/witness-store.ts";
@@ -19,7 +19,7 @@ export function witnessCommands(group: Command, connect: Connect): void {
     });
   group
     .command("witnesses")
-    .description("who witnesses the logs, what was cosigned last, and their keys as lines of a policy")
+    .description("who witnesses the logs, what was cosigned last, and their keys as a policy for audit verify")
     .action(async (_flags: object, command: Command) => {
       const { client, terminal } = await connect(command);
       const report = await client.call<WitnessReport>("GET", "/v1/witnesses");
@@ -31,8 +31,19 @@ export function witnessCommands(group: Command, connect: Connect): void {
         ...report.witnessed.map(({ origin, leaves }) => `# control's witness: ${origin} at ${leaves} leaves`),
         `witness control ${report.control}`,
         ...report.gateways.map(({ node, key }) => `witness ${node} ${key}`),
+        ...outsideLines(report),
       ]);
     });
+}
+
+/** With them the whole is a policy (C2SP tlog-policy): the quorum of the estate. */
+function outsideLines({ outside = [], quorum }: WitnessReport): readonly string[] {
+  if (outside.length === 0 || quorum === undefined) return [];
+  return [
+    ...outside.map(({ name, key, url }) => `witness ${name} ${key} ${url}`),
+    `group outside ${quorum.asked} ${outside.map(({ name }) => name).join(" ")}`,
+    "quorum outside",
+  ];
 }
 
 const sizeOf = (note: string) => note.split("\n")[1] ?? "?";

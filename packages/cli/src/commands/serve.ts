@@ -14,6 +14,7 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import { outliveReader } from "../terminal.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
 import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
+import { addWitnessOptions, type RawWitnessOptions, readWitnesses, witnessListenOf } from "./witness-options.ts";
 
 /** A listening address as given on the command line. */
 export interface Address {
@@ -48,6 +49,8 @@ export interface ServeOptions {
   readonly sinks: readonly SinkSettings[];
   /** Outside witnesses of the logs of this process. */
   readonly witnesses: readonly OutsideWitness[];
+  /** Where strangers have their logs cosigned; null: nowhere. */
+  readonly witnessListen: Address | null;
   readonly shutdownGraceMs: number;
   /** Liveness, readiness and metrics of this process. */
   readonly status: Address;
@@ -149,21 +152,7 @@ Examples:
   sallyport serve --role gateway --join-file token     a gateway, on another host
 `;
 
-async function readWitnesses({ witness = [], witnessKey = [] }: RawOptions): Promise<readonly OutsideWitness[]> {
-  const { parseWitnesses } = await import("../roles/outside-witnesses.ts");
-  return parseWitnesses(witness, witnessKey);
-}
-
-function addWitnessOptions(serve: Command): Command {
-  return serve
-    .option(
-      "--witness <url...>",
-      "witnesses outside that cosign the log's checkpoints (C2SP tlog-witness: submission prefix); default: control and gateways each other's",
-    )
-    .option("--witness-key <vkey...>", "their verifier keys, in the same order");
-}
-
-interface RawOptions extends RawTraceOptions {
+interface RawOptions extends RawTraceOptions, RawWitnessOptions {
   readonly role: ServeOptions["role"];
   readonly config?: string;
   readonly watch: boolean;
@@ -184,8 +173,6 @@ interface RawOptions extends RawTraceOptions {
   readonly checkpointCopy?: string;
   readonly archiveStore?: string;
   readonly exports?: string;
-  readonly witness?: readonly string[];
-  readonly witnessKey?: readonly string[];
   readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
@@ -277,11 +264,17 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     checkpointCopy: raw.checkpointCopy === undefined ? null : resolve(raw.checkpointCopy),
     shutdownGraceMs: parseDuration(raw.grace),
     status: parseAddress(raw.statusListen),
+    witnessListen: witnessListenAddress(raw),
     group: raw.group ?? null,
     snapshotLifetimeMs: parseDuration(raw.snapshotLifetime),
     traces: parseTraceOptions(raw, (path) => readPrivateText(path)),
     serverTiming: raw.serverTiming,
   };
+}
+
+function witnessListenAddress(raw: RawOptions): Address | null {
+  const text = witnessListenOf(raw);
+  return text === null ? null : parseAddress(text);
 }
 
 function parseListen(texts: readonly string[]): ReadonlyMap<string, Address> {

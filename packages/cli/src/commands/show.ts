@@ -15,7 +15,7 @@ interface ShowOptions {
 
 const examples = `
 Objects: a system, an integration, an operation (billing:invoice.read), team:<id>, trust:<name>, listener:<name>,
-environment:<name>; system:<id> and integration:<id> where two have the same name.
+environment:<name>, witnesses; system:<id> and integration:<id> where two have the same name.
 
 Examples:
   sallyport show orders-to-billing

@@ -161,6 +161,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     checkpointCopy: null,
     archiveStore: null,
     witnesses: [],
+    witnessListen: null,
     // Whoever pressed Ctrl-C waits.
     shutdownGraceMs: 0,
     group: null,

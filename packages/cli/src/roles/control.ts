@@ -34,7 +34,7 @@ export async function startControlRole(
     storeUrl: options.storeUrl,
     checkpointCopy: options.checkpointCopy,
     archiveStore: options.archiveStore,
-    ...{ sinks: options.sinks, witnesses: options.witnesses },
+    ...{ sinks: options.sinks, witnesses: options.witnesses, witnessListen: options.witnessListen },
     identity: {
       ...options.identity,
       url: options.identityUrl,

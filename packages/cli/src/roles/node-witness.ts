@@ -1,10 +1,8 @@
 // Promises both sides of witnessing in a gateway: it cosigns control's log, control and outside witnesses cosign its own, and what contradicts itself
 // is kept on disk and told to control. Trusts the channel to be control's. Specified in docs/witnesses.md and docs/formats/join.md "Witnesses".
-import { hash } from "node:crypto";
 import { join } from "node:path";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
-import { type Disk, makeDirectoriesDurably, readWhole, replaceDurably } from "@sallyport/kernel/log/disk.ts";
 import { sha256, verifierFor } from "@sallyport/kernel/log/log-crypto.ts";
 import type { OpenedLog } from "@sallyport/kernel/log/log-thread.ts";
 import { defaultOriginPrefix } from "@sallyport/kernel/log/origin.ts";
@@ -12,8 +10,9 @@ import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { type AskedWitness, Cosigning } from "@sallyport/kernel/witness/cosigning.ts";
 import type { LogFinding } from "@sallyport/kernel/witness/finding.ts";
 import { HeldTrees } from "@sallyport/kernel/witness/held-trees.ts";
-import { type OutsideWitness, openHttpWitness } from "@sallyport/kernel/witness/http-witness.ts";
+import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import { decideLink, readLink, sameLog } from "@sallyport/kernel/witness/link.ts";
+import { conflictWords, OutsideSet } from "@sallyport/kernel/witness/outside-set.ts";
 import { OwnLog } from "@sallyport/kernel/witness/own-log.ts";
 import { Witness } from "@sallyport/kernel/witness/witness.ts";
 import { loadWitnessKey } from "@sallyport/kernel/witness/witness-key.ts";
@@ -22,6 +21,8 @@ import { type NoteVerifier, parseVerifierKey } from "@sallyport/protocol/audit/n
 import { originHash, parseSubmission } from "@sallyport/protocol/audit/witness-request.ts";
 import type { WitnessQuestion, WitnessReply } from "@sallyport/protocol/channel/messages.ts";
 import type { AskingTransport } from "./channel-transport.ts";
+import { EstateWitnesses, parseNamedWitnesses } from "./estate-witnesses.ts";
+import { FindingFiles } from "./finding-files.ts";
 import type { RoleLogger } from "./running-role.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
@@ -44,8 +45,6 @@ export interface NodeWitnessOptions {
 }
 
 const roundMs = 5_000;
-/** Files of evidence; beyond it the log says so and no more are kept. */
-export const findingFilesMax = 256;
 
 /** Throws LogFault `log-locked`, `log-corrupt` or `log-key`, each with what to do. */
 export function openNodeWitness(options: NodeWitnessOptions): NodeWitness {
@@ -59,15 +58,24 @@ export function openNodeWitness(options: NodeWitnessOptions): NodeWitness {
   const found = async (finding: LogFinding) => findings.keep(finding);
   const trees = new HeldTrees(disk, join(folder, "trees"));
   const witness = new Witness({ state: trees, signer, now: () => systemClock.now(), found });
-  const outsiders = options.witnesses.map((one) => openHttpWitness(dialer, one));
+  const outsiders = new OutsideSet(() => dialer, options.witnesses);
+  const estate = new EstateWitnesses(disk, folder);
+  const take = (named: readonly OutsideWitness[]) => {
+    for (const gone of outsiders.take(named)) cosigning.forget(gone);
+    for (const text of newOnes(conflictsSaid, outsiders.conflicts.map(conflictWords)))
+      logger.warn({ witness: text }, "a witness of the estate is not asked");
+  };
+  const conflictsSaid = new Set<string>();
   const cosigning = new Cosigning({
     log: new OwnLog(log, disk, join(dataDirectory, "log")),
-    witnesses: () => [controlAsWitness(channel), ...outsiders],
+    witnesses: () => [controlAsWitness(channel, (named) => estate.keep(named) && take(named)), ...outsiders.asked()],
     monotonic: () => systemClock.monotonic(),
     random: systemRandom,
     found,
     fault: (who, why) => logger.warn({ witness: who, err: why }, "a checkpoint was not cosigned yet"),
   });
+  // While control is away the witnesses go on.
+  take(estate.read());
   return {
     answer: async (question) => {
       const keys = async (origin: string) => keysOf(question, { tenant, trees, origin, found, witness: name });
@@ -91,13 +99,23 @@ export function openNodeWitness(options: NodeWitnessOptions): NodeWitness {
     },
     close: async () => {
       trees.close();
-      await Promise.all(outsiders.map((one) => one.close()));
+      await outsiders.close();
     },
   };
 }
 
-/** Control is the first witness of every gateway; the channel proves it, so the key it names is its own. */
-function controlAsWitness(channel: AskingTransport): AskedWitness {
+/** Those that were not said before. */
+function newOnes(said: Set<string>, texts: readonly string[]): readonly string[] {
+  const fresh = texts.filter((text) => !said.has(text));
+  for (const text of fresh) said.add(text);
+  return fresh;
+}
+
+/**
+ * Control is the first witness of every gateway; the channel proves it, so the key it names is its own, and so are the witnesses outside that
+ * it names for its estate.
+ */
+function controlAsWitness(channel: AskingTransport, named: (outside: readonly OutsideWitness[]) => void): AskedWitness {
   return {
     name: "control",
     key: async () => {
@@ -105,6 +123,8 @@ function controlAsWitness(channel: AskingTransport): AskedWitness {
       // A control of before has no witness.
       if (answer.status === 404) return null;
       const said: unknown = JSON.parse(answer.body);
+      const outside = parseNamedWitnesses(said);
+      if (outside !== null) named(outside);
       const key = typeof said === "object" && said !== null && "key" in said ? said.key : null;
       return typeof key === "string" ? parseWitnessKey(sha256, key) : null;
     },
@@ -154,45 +174,4 @@ async function checkLink({ key, begins }: WitnessQuestion, { trees, found, witne
   if (link === null) return;
   const finding = decideLink(link, await trees.find(link.previousOrigin), witness);
   if (finding !== null) await found(finding);
-}
-
-/** Evidence in files, each told to control until it has it. */
-class FindingFiles {
-  readonly #disk: Disk;
-  readonly #folder: string;
-  readonly #options: Pick<NodeWitnessOptions, "channel" | "logger">;
-  readonly #untold = new Set<string>();
-
-  constructor(disk: Disk, folder: string, options: Pick<NodeWitnessOptions, "channel" | "logger">) {
-    this.#disk = disk;
-    this.#folder = folder;
-    this.#options = options;
-    for (const name of disk.list(folder)) if (name.endsWith(".json")) this.#untold.add(name);
-  }
-
-  /** The first of each code, origin and witness stays. */
-  keep(finding: LogFinding): void {
-    const { code, origin, witness } = finding;
-    this.#options.logger.error({ code, origin, witness }, "the history of a log contradicts what was cosigned of it");
-    const name = `${code}-${hash("sha256", `${origin}\n${witness}`, "hex").slice(0, 16)}.json`;
-    const names = this.#disk.list(this.#folder);
-    if (names.includes(name) || names.length >= findingFilesMax) return;
-    makeDirectoriesDurably(this.#disk, this.#folder);
-    replaceDurably(this.#disk, join(this.#folder, name), Buffer.from(`${JSON.stringify(finding)}\n`));
-    this.#untold.add(name);
-  }
-
-  /** Never rejects: what could not be told is told at the next round. */
-  async tell(): Promise<void> {
-    for (const name of [...this.#untold]) {
-      const text = readWhole(this.#disk, join(this.#folder, name))?.toString("utf8");
-      try {
-        if (text !== undefined)
-          await this.#options.channel.post("/channel/v1/up", JSON.stringify({ t: "log-finding", ...JSON.parse(text) }));
-        this.#untold.delete(name);
-      } catch {
-        return;
-      }
-    }
-  }
 }

@@ -1,10 +1,8 @@
 // Promises the outside witnesses of the command line, each a URL with its key, or what is wrong with them. Trusts the operator who names them.
 // Specified in docs/witnesses.md "Outside witnesses".
 import { type OutsideWitness, refuseWitness } from "@sallyport/kernel/witness/http-witness.ts";
+import { outsideWitnessesMax } from "@sallyport/kernel/witness/outside-set.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
-
-/** Beside the gateways that control asks. */
-export const outsideWitnessesMax = 8;
 
 /** Throws CommandEnd (bad use). Their hosts may be private ones: the operator named them. */
 export function parseWitnesses(urls: readonly string[], keys: readonly string[]): readonly OutsideWitness[] {

@@ -109,7 +109,7 @@ function clockText(skewMs: number): string {
 
 function logLines({ log, now }: ControlStatus): readonly string[] {
   const waiting = log.waiting === 0 ? "nothing waits" : `${log.waiting} records wait, the oldest ${ago(log.waitingMs)}`;
-  const copy = `${log.checkpointCopy ? "checkpoints copied" : "no copy of checkpoints"}, cosigned by ${log.cosigners}`;
+  const copy = `${log.checkpointCopy ? "checkpoints copied" : "no copy of checkpoints"}, cosigned by ${log.cosigners}${quorumWords(log)}`;
   return [
     `log ${log.origin}: ${log.leaves} leaves, ${waiting}, ${copy}`,
     ...log.kept.map(
@@ -117,6 +117,12 @@ function logLines({ log, now }: ControlStatus): readonly string[] {
         `log ${origin}: checkpoint at ${leaves} leaves kept here ${ago(now - at)} ago, ${archivedWords(archived, now)}`,
     ),
   ];
+}
+
+function quorumWords({ quorum, leaves }: ControlStatus["log"]): string {
+  // A control plane of before this version does not say.
+  if (quorum === undefined || quorum.asked === 0) return "";
+  return `, witnessed to ${quorum.leaves} of ${leaves} leaves (${quorum.asked} outside witnesses must have cosigned)`;
 }
 
 function archiveLines({ archive, now }: ControlStatus): readonly string[] {

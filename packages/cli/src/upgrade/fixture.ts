@@ -3,8 +3,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { Control, ControlOptions } from "@sallyport/control/control.ts";
+import type { Control } from "@sallyport/control/control.ts";
 import { startControl } from "@sallyport/control/control.ts";
+import type { ControlOptions } from "@sallyport/control/control-options.ts";
 import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";

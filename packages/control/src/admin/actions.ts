@@ -10,6 +10,7 @@ import type { ExportReport } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
+import type { QuorumStanding } from "../audit/quorum.ts";
 import type { RecordActions } from "../audit/search/search-actions.ts";
 import type { LogFindingRow } from "../audit/witness-store.ts";
 import type { ConfirmReport } from "../backup/store.ts";
@@ -63,6 +64,8 @@ export interface LogStatus {
   readonly checkpointCopy: boolean;
   /** Witnesses that cosigned it in this run, outside witnesses and gateways. */
   readonly cosigners: number;
+  /** How far the outside witnesses vouch for it. Absent: from a control of before. */
+  readonly quorum?: QuorumStanding;
   /** Administrative records on their way into the log, and how long the oldest waits. */
   readonly waiting: number;
   readonly waitingMs: number;
@@ -167,6 +170,10 @@ export interface WitnessReport {
   readonly gateways: readonly { readonly node: string; readonly key: string }[];
   /** Trees that control's witness cosigned last. */
   readonly witnessed: readonly { readonly origin: string; readonly leaves: number; readonly at: number }[];
+  /** Witnesses outside that are asked, by their name in the estate, or in their key where `serve --witness` names them. Absent, as `quorum`: from a control of before. */
+  readonly outside?: readonly { readonly name: string; readonly url: string; readonly key: string }[];
+  /** How many of these must have cosigned one checkpoint. */
+  readonly quorum?: QuorumStanding;
   /** Those that cosign control's log, in this run: leaves of the newest checkpoint of its present origin, and why the last try failed. */
   readonly cosigners: readonly { readonly name: string; readonly leaves: number; readonly fault: string | null }[];
 }

@@ -92,6 +92,11 @@ async function witnessReport({ store, witnessing, log }: ControlParts): Promise<
     control: witnessing.verifierKey,
     gateways: await store.run("listWitnessKeys", null),
     witnessed: trees.map(({ origin, size, at }) => ({ origin, leaves: size, at })),
+    outside: witnessing.outside().map(({ url, key }) => {
+      const named = witnessing.configured().outside.find((one) => one.key === key);
+      return { name: named?.id ?? key.slice(0, key.indexOf("+")), url, key };
+    }),
+    quorum: witnessing.quorum(),
     cosigners: witnessing
       .standings()
       .map(({ name, cosigned, fault }) => ({ name, leaves: cosigned.get(log.origin) ?? 0, fault })),

@@ -20,6 +20,7 @@ import type {
 import { checkpointWarning, logFindingWarning } from "./checkpoint-warning.ts";
 import { decideNotices } from "./notices.ts";
 import { peopleActions } from "./people-actions.ts";
+import { witnessWarnings } from "./witness-warnings.ts";
 
 /** Every gateway that ever joined, as control sees it. */
 export async function gatewayStatus(parts: ControlParts): Promise<readonly GatewayStatus[]> {
@@ -93,12 +94,13 @@ export async function controlStatus(
       environments: inForce.map(({ config }) => config),
       issuers: new Map([...parts.identities.values()].map(({ environment, issuer }) => [environment, issuer])),
       now: clock.now(),
-      checkpointCopy: checkpointCopy || parts.witnessing.outside > 0,
+      checkpointCopy: checkpointCopy || parts.witnessing.outside().length > 0,
     }),
     warnings: [
       ...readiness.missing,
       ...(await restoreWarnings(store, tenant)),
       ...(await historyWarnings(parts)),
+      ...witnessWarnings(parts.witnessing, clock.now()),
       ...followerWarnings(following, clock.now()),
       ...archiveWarnings(parts.mover?.standing() ?? null, clock.now()),
       ...undeliveredWarnings(await peopleActions(parts).undelivered()),
@@ -130,6 +132,7 @@ async function logStatus({ store, log, archive, checkpointCopy, witnessing }: Co
     leaves: log.size(),
     checkpointCopy,
     cosigners: witnessing.standings().filter(({ cosigned }) => cosigned.has(log.origin)).length,
+    quorum: witnessing.quorum(),
     waiting: waiting.count,
     waitingMs: waiting.ageMs,
     kept: (await store.run("listCheckpoints", null)).map((kept) => {

@@ -13,8 +13,9 @@ import { signNote } from "@sallyport/protocol/audit/note.ts";
 import { printSubmission } from "@sallyport/protocol/audit/witness-request.ts";
 import type { ControlCommands } from "../commands.ts";
 import { isOriginOf } from "./judge-checkpoint.ts";
+import { storedTrees } from "./stored-trees.ts";
 import { findingsPerReporterMax } from "./witness-store.ts";
-import { isControlOrigin, storedTrees } from "./witnessing.ts";
+import { isControlOrigin } from "./witnessing.ts";
 
 const commands = new URL("../commands.ts", import.meta.url);
 const origin = "sallyport.local/main/production/gw-1/gateway/2026";

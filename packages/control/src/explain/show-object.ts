@@ -11,6 +11,7 @@ import { overlay, readEnvironments } from "../registry/config/overlay.ts";
 import { integrationOfUse } from "../registry/config/read-integration.ts";
 import { readYamlFile } from "../registry/config/source-files.ts";
 import { systemSchema } from "../registry/config/system-schema.ts";
+import { witnessesSchema } from "../registry/config/witnesses-schema.ts";
 import { type MapTree, treeAt, withoutKey } from "../registry/config/yaml-tree.ts";
 import { QuestionFault } from "./explanation.ts";
 import { type Derived, type Shown, shownObject } from "./shown.ts";
@@ -23,7 +24,8 @@ export type ShownKind =
   | "trust"
   | "issuer"
   | "listener"
-  | "environment";
+  | "environment"
+  | "witnesses";
 
 export interface ShownAnswer {
   readonly kind: ShownKind;
@@ -42,7 +44,7 @@ interface Files {
 
 const kinds: readonly ShownKind[] = ["system", "integration", "team", "trust", "issuer", "listener", "environment"];
 
-/** `billing`, `orders-to-billing`, `billing:invoice.read`, `team:shop`, `trust:acme`, `issuer:keycloak`, `listener:public`, `environment:staging`. */
+/** `billing`, `orders-to-billing`, `billing:invoice.read`, `team:shop`, `trust:acme`, `issuer:keycloak`, `listener:public`, `environment:staging`, `witnesses`. */
 export function showObject(io: EstateIo, name: string, environmentName: string): ShownAnswer {
   const { estate } = loadEstateFrom(io);
   const environment = estate.environments.find((one) => one.name === environmentName);
@@ -70,7 +72,11 @@ function find(files: Files, name: string): Found {
   const kind = kinds.find((one) => one === head);
   if (kind !== undefined && id !== "") return ofKind(files, kind, id) ?? nobody(files, name);
   if (id !== "") return operation(files, head, id) ?? nobody(files, name);
-  return ofKind(files, "system", name) ?? ofKind(files, "integration", name) ?? nobody(files, name);
+  return (
+    ofKind(files, "system", name) ??
+    ofKind(files, "integration", name) ??
+    (name === "witnesses" ? witnesses(files) : nobody(files, name))
+  );
 }
 
 function nobody({ estate, environment }: Files, name: string): never {
@@ -163,6 +169,14 @@ function useTree(files: Files, id: string): MapTree | null {
     }
   }
   return null;
+}
+
+/** Of the installation: the same in every environment. */
+function witnesses({ io }: Files): Found {
+  const root = readYamlFile(io, "sallyport.yaml")?.root ?? null;
+  const written = root === null ? undefined : treeAt(root, ["witnesses"]);
+  const tree = written?.kind === "map" ? written : nothing;
+  return { kind: "witnesses", id: "quorum", shown: shownObject(witnessesSchema, tree, new Map()) };
 }
 
 const sections = { team: "teams", listener: "listeners", environment: "environments" } as const;

@@ -196,6 +196,7 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
       },
       witness: {
         verifierKey: "witness.test+00000000+BAAA",
+        named: () => null,
         add: async () => ({ status: 404, contentType: "text/plain; charset=utf-8", body: "" }),
         kept: async () => null,
       },

@@ -1,6 +1,7 @@
 // Promises C2SP tlog-witness to proven nodes over the channel, each for its own log. Trusts the listener, which has proven the node.
 // Specified in docs/formats/join.md "Witnesses".
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import type { WitnessAnswer } from "@sallyport/kernel/witness/witness.ts";
 import type { NodeAddress } from "./hub.ts";
 import { decodeUtf8, readBody } from "./read-body.ts";
@@ -8,6 +9,8 @@ import { decodeUtf8, readBody } from "./read-body.ts";
 export interface ChannelWitness {
   /** Verifier key (C2SP, type 0x04). */
   readonly verifierKey: string;
+  /** Witnesses outside that the estate names for gateways' logs too; null: not read yet. */
+  named(): readonly OutsideWitness[] | null;
   /** Answers an `add-checkpoint` request of a node. */
   add(address: NodeAddress, body: string): Promise<WitnessAnswer>;
   /** The checkpoint cosigned last of one of the node's origins, by the origin's hash (64 hexadecimal digits). */
@@ -39,8 +42,11 @@ export async function serveWitness(
   }) => {
     response.writeHead(status, { "content-type": contentType, "cache-control": "no-store" }).end(body);
   };
-  if (route === `GET ${witnessPath}`)
-    return send({ status: 200, contentType: "application/json", body: JSON.stringify({ key: witness.verifierKey }) });
+  if (route === `GET ${witnessPath}`) {
+    const outside = witness.named();
+    const said = { key: witness.verifierKey, ...(outside === null ? {} : { outside }) };
+    return send({ status: 200, contentType: "application/json", body: JSON.stringify(said) });
+  }
   const hash = /^GET \/channel\/v1\/witness\/([0-9a-f]{64})\/checkpoint$/.exec(route)?.[1];
   if (hash !== undefined) {
     const note = await witness.kept(address, hash);

@@ -12,10 +12,11 @@ import type {
   PolicyFile,
   SystemConfig,
   TrustConfig,
+  WitnessesConfig,
 } from "./config/estate.ts";
 import { defaultTokens } from "./config/tokens-schema.ts";
 
-export type RowKind = "environment" | "system" | "integration" | "trust" | "issuer" | "policy";
+export type RowKind = "environment" | "system" | "integration" | "trust" | "issuer" | "policy" | "witnesses";
 
 /** One applied object of one environment: what the store keeps and compares. */
 export interface EstateRow {
@@ -38,39 +39,65 @@ interface EnvironmentRow {
 
 const strictest: Readonly<Record<EnvironmentConfig["approval"], number>> = { none: 0, operator: 1 };
 
+/** Where what concerns the installation itself is kept: no environment can have this name. */
+const ownEnvironment = "sallyport";
+
 /** The rows of an estate, in a fixed order. */
 export function rowsOfEstate(estate: Estate): readonly EstateRow[] {
-  return estate.environments.flatMap((environment) => {
-    const row = (kind: RowKind, id: string, value: unknown): EstateRow => ({
-      environment: environment.name,
-      kind,
-      id,
-      json: Buffer.from(stableJson(value)).toString(),
-    });
-    const { approval, stalenessMs, mode, people, tokens, listeners, broken } = environment;
-    return [
-      row("environment", `${environment.name}-by-${estate.name}`, {
-        approval,
-        stalenessMs,
-        ...(mode === undefined ? {} : { mode }),
-        ...(people === undefined ? {} : { people }),
-        ...(tokens === undefined ? {} : { tokens }),
-        listeners,
-        broken,
-      } satisfies EnvironmentRow),
-      ...environment.systems.map((system) => row("system", system.id, system)),
-      ...environment.integrations.map((integration) => row("integration", integration.id, integration)),
-      ...environment.trust.map((trust) => row("trust", trust.name, trust)),
-      ...environment.issuers.map((issuer) => row("issuer", issuer.id, issuer)),
-      ...environment.policies.map((policy) => row("policy", policy.file, policy)),
-    ];
+  const { name, witnesses, environments } = estate;
+  const json = Buffer.from(stableJson(witnesses)).toString();
+  return [
+    ...environments.flatMap((environment) => rowsOfEnvironment(estate, environment)),
+    ...(witnesses === undefined ? [] : [{ environment: ownEnvironment, kind: "witnesses", id: name, json } as const]),
+  ];
+}
+
+function rowsOfEnvironment(estate: Estate, environment: EnvironmentConfig): readonly EstateRow[] {
+  const row = (kind: RowKind, id: string, value: unknown): EstateRow => ({
+    environment: environment.name,
+    kind,
+    id,
+    json: Buffer.from(stableJson(value)).toString(),
   });
+  const { approval, stalenessMs, mode, people, tokens, listeners, broken } = environment;
+  return [
+    row("environment", `${environment.name}-by-${estate.name}`, {
+      approval,
+      stalenessMs,
+      ...(mode === undefined ? {} : { mode }),
+      ...(people === undefined ? {} : { people }),
+      ...(tokens === undefined ? {} : { tokens }),
+      listeners,
+      broken,
+    } satisfies EnvironmentRow),
+    ...environment.systems.map((system) => row("system", system.id, system)),
+    ...environment.integrations.map((integration) => row("integration", integration.id, integration)),
+    ...environment.trust.map((trust) => row("trust", trust.name, trust)),
+    ...environment.issuers.map((issuer) => row("issuer", issuer.id, issuer)),
+    ...environment.policies.map((policy) => row("policy", policy.file, policy)),
+  ];
+}
+
+/** What every estate says of witnesses, together: each witness and log once by name, and the larger quorum. */
+export function witnessesOfRows(rows: readonly EstateRow[]): WitnessesConfig {
+  // Written by rowsOfEstate only.
+  const said = byId(rows.filter(({ kind }) => kind === "witnesses")).map(
+    ({ json }) => JSON.parse(json) as WitnessesConfig,
+  );
+  const once = <T extends { readonly id: string }>(all: readonly T[]): readonly T[] =>
+    byId([...new Map(all.toReversed().map((one) => [one.id, one])).values()]);
+  const quorums = said.filter(({ outside }) => outside.length > 0).map(({ quorum }) => quorum);
+  return {
+    quorum: quorums.includes("all") || quorums.length === 0 ? "all" : Math.max(...quorums.map(Number)),
+    outside: once(said.flatMap(({ outside }) => outside)),
+    logs: once(said.flatMap(({ logs }) => logs)),
+  };
 }
 
 /** The environments that rows describe, in ascending order of name. Where several estates say something of one environment, the strictest holds. */
 export function environmentsOfRows(rows: readonly EstateRow[]): readonly EnvironmentConfig[] {
   // In one order whatever the store's: where two estates name one listener, the same one must win on every node and every start.
-  const ordered = byId(rows);
+  const ordered = byId(rows.filter(({ kind }) => kind !== "witnesses"));
   const names = [...new Set(ordered.map((row) => row.environment))].sort();
   return names.map((name) => {
     const here = ordered.filter((row) => row.environment === name);

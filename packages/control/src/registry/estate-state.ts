@@ -4,11 +4,12 @@ import { hash } from "node:crypto";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { ApplyOutcome } from "./apply-commands.ts";
-import type { EnvironmentConfig, Estate } from "./config/estate.ts";
+import type { EnvironmentConfig, Estate, WitnessesConfig } from "./config/estate.ts";
 import type { ObjectState } from "./decide-state.ts";
-import { emptyEnvironment, environmentsOfRows, rowsOfEstate } from "./estate-rows.ts";
+import { emptyEnvironment, environmentsOfRows, rowsOfEstate, witnessesOfRows } from "./estate-rows.ts";
 import type { RegisteredObject } from "./state-commands.ts";
 import { type TrustChange, trustChanges } from "./trust-words.ts";
+import { witnessChanges } from "./witness-words.ts";
 
 export interface EnvironmentInForce {
   readonly config: EnvironmentConfig;
@@ -30,6 +31,12 @@ export async function readEnvironments(store: Run, tenant: string): Promise<Read
         .map(({ id, state }) => [id, state]),
     );
   return new Map(environmentsOfRows(rows).map((config) => [config.name, { config, states: states(config.name) }]));
+}
+
+/** Who witnesses, by every estate that was applied. */
+export async function readWitnesses(store: Run, tenant: string): Promise<WitnessesConfig> {
+  const objects = await store.run("listObjects", { tenant, environment: null, kind: "witnesses" });
+  return witnessesOfRows(objects.filter(({ state }) => state === "active").flatMap(rowOf));
 }
 
 /** What is in force in an environment that lost its last object. */
@@ -66,7 +73,10 @@ export async function planEstate(
     created: [...wanted.keys()].filter((name) => !held.has(name)),
     changed: [...wanted].filter(([name, digest]) => held.has(name) && held.get(name) !== digest).map(([name]) => name),
     removed: [...held.keys()].filter((name) => !wanted.has(name)),
-    trust: trustChanges(environmentsOfRows(ours.flatMap(rowOf)), estate.environments),
+    trust: [
+      ...trustChanges(environmentsOfRows(ours.flatMap(rowOf)), estate.environments),
+      ...witnessChanges(witnessesOfRows(ours.flatMap(rowOf)), estate.witnesses),
+    ],
   };
 }
 
@@ -90,6 +100,7 @@ function rowOf({ environment, kind, id, json }: RegisteredObject): ReturnType<ty
     case "trust":
     case "issuer":
     case "policy":
+    case "witnesses":
       return [{ environment, kind, id, json }];
     default:
       return [];

@@ -75,25 +75,35 @@ export class Cosigning {
     this.#options = options;
   }
 
-  /** Takes the newest checkpoint to every witness that is due; resolves when each has answered or failed. Never rejects. */
-  async round(): Promise<void> {
+  /**
+   * Takes the newest checkpoint to every witness that is due; resolves when each has answered or failed, with the leaves of that checkpoint,
+   * or with null when it was taken to nobody. Never rejects.
+   */
+  async round(): Promise<number | null> {
     const now = this.#options.monotonic();
     const due = this.#options
       .witnesses()
       .slice(0, witnessesMax)
       .filter((witness) => isDue(this.#asking(witness), now));
-    if (due.length === 0) return;
+    if (due.length === 0) return null;
     try {
       const trees = await this.#options.log.trees();
       for (const tree of trees) this.#begin(tree);
       await Promise.all(due.map((witness) => this.#take(witness, trees)));
+      return trees.at(-1)?.size ?? null;
     } catch (error) {
       this.#options.fault("", messageOf(error));
+      return null;
     }
   }
 
   standings(): readonly WitnessStanding[] {
     return [...this.#askings].map(([name, { cosigned, fault }]) => ({ name, cosigned, fault }));
+  }
+
+  /** A witness that is not asked any more; under its name may come another. */
+  forget(name: string): void {
+    this.#askings.delete(name);
   }
 
   #asking({ name }: AskedWitness): Asking {

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { splitCheckpoints } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { judgeByPolicy, type PolicyVerdict, type TlogPolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
 import { type Disk, readWhole } from "../log/disk.ts";
@@ -18,6 +19,19 @@ export function cosignedNotes(disk: Disk, directory: string): readonly string[] 
   if (year === undefined) return [];
   const read = (name: string) => readWhole(disk, join(directory, String(year), name))?.toString("utf8") ?? "";
   return [...splitCheckpoints(read(cosignedFile)), read("checkpoint")].filter((note) => note !== "");
+}
+
+/** A policy met by `threshold` of these witnesses, whatever log they cosigned. Throws TypeError for a key that is none. */
+export function quorumPolicy(witnessKeys: readonly string[], threshold: number): TlogPolicy {
+  const witnesses = new Map(
+    witnessKeys.map((text) => {
+      const key = parseWitnessKey(sha256, text);
+      if (key === null) throw new TypeError("not the verifier key of a witness");
+      return [key.name, { key, url: null }] as const;
+    }),
+  );
+  const groups = new Map([["outside", { threshold, members: [...witnesses.keys()] }]]);
+  return { logs: [], witnesses, groups, quorum: "outside" };
 }
 
 /**

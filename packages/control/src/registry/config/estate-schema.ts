@@ -7,6 +7,7 @@ import { modeKeys } from "./mode-schema.ts";
 import { peopleKeys } from "./people-schema.ts";
 import { tokensKeys } from "./tokens-schema.ts";
 import { estateWaiversKey, waiversKey } from "./waiver-schema.ts";
+import { witnessesSchema } from "./witnesses-schema.ts";
 import { duration, filePath, id, originUrl, prose } from "./words.ts";
 
 const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
@@ -96,6 +97,9 @@ export const estateFileSchema = z.strictObject({
     .record(id(), operator)
     .prefault({})
     .describe("People who may use the admin API, by name, with their public keys."),
+  witnesses: witnessesSchema
+    .prefault({})
+    .describe("Who outside cosigns the logs, how many of them must, and whose logs are cosigned here."),
   waivers: estateWaiversKey(),
 });
 

@@ -266,6 +266,32 @@ export interface TeamConfig {
   readonly contact?: string;
 }
 
+/** A witness outside that is asked to cosign the installation's logs. */
+export interface OutsideWitnessConfig {
+  readonly id: string;
+  /** Without a slash at its end. */
+  readonly url: string;
+  /** C2SP verifier key, type 0x04. */
+  readonly key: string;
+  readonly allowPrivate: boolean;
+}
+
+/** A log of somebody else that this control cosigns. */
+export interface WitnessedLogConfig {
+  readonly id: string;
+  /** C2SP verifier key, type 0x01; its name is the origin. */
+  readonly key: string;
+  readonly everyYear: boolean;
+}
+
+export interface WitnessesConfig {
+  /** Outside witnesses that must have cosigned. */
+  readonly quorum: number | "all";
+  /** In ascending order of id. */
+  readonly outside: readonly OutsideWitnessConfig[];
+  readonly logs: readonly WitnessedLogConfig[];
+}
+
 export interface Estate {
   readonly name: string;
   readonly tenant: string;
@@ -273,6 +299,8 @@ export interface Estate {
   readonly managedBy: string;
   readonly teams: readonly TeamConfig[];
   readonly operators: readonly OperatorConfig[];
+  /** Absent: nothing is said of witnesses. */
+  readonly witnesses?: WitnessesConfig;
   /** In ascending order of name. */
   readonly environments: readonly EnvironmentConfig[];
 }

@@ -32,7 +32,6 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
     "remove it; our issuer is `<identity url>/<tenant>/<environment>`, and trusted ones are files in issuers/",
   ],
   ["storage", "remove it; state lies under `--data`"],
-  ["witnesses", "remove it; copy checkpoints to a file outside the data directory"],
   ["groups", "remove it; gateway groups are made with join tokens"],
   ["address", "remove it; a node is told its address with `sallyport serve --listen <name>=host:port`"],
   ["clientCertificates", "remove it; over TLS every listener asks for one, and a bad one is a recorded denial"],

@@ -104,6 +104,7 @@ function readEstate(io: EstateIo): LoadedEstate {
     managedBy: `config:${settings.name}`,
     teams: settings.teams,
     operators: settings.operators,
+    ...(settings.witnesses === null ? {} : { witnesses: settings.witnesses }),
     environments,
   };
   const sources: EstateSources = {

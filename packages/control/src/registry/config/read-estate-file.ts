@@ -3,7 +3,7 @@
 // Trusts the types (estate-schema.ts). Specified in docs/configuration.md "sallyport.yaml".
 import { readJwks } from "./attachments.ts";
 import { environmentsMax } from "./bounds.ts";
-import type { EnvironmentConfig, ListenerConfig, OperatorConfig, TeamConfig } from "./estate.ts";
+import type { EnvironmentConfig, ListenerConfig, OperatorConfig, TeamConfig, WitnessesConfig } from "./estate.ts";
 import { type EstateIo, namesIn } from "./estate-io.ts";
 import {
   type EstateScalars,
@@ -18,6 +18,7 @@ import { compareText, errorAt, type Finding, fileSpot } from "./finding.ts";
 import { peopleOf } from "./people-schema.ts";
 import { readMode } from "./read-mode.ts";
 import { refusePeople } from "./read-people.ts";
+import { readWitnesses } from "./read-witnesses.ts";
 import { shape } from "./shape.ts";
 import { readFolder, readYamlFile } from "./source-files.ts";
 import { tokensOf } from "./tokens-schema.ts";
@@ -37,7 +38,8 @@ export interface EstateSettings {
   readonly teams: readonly TeamConfig[];
   readonly operators: readonly OperatorConfig[];
   readonly listeners: readonly (ListenerConfig & { readonly environments: readonly string[] | null })[];
-  /** Object -> the error that breaks it: `listener/…`, `operator/…`, `team/…`. */
+  readonly witnesses: WitnessesConfig | null;
+  /** Object -> the error that breaks it: `listener/…`, `operator/…`, `team/…`, `witness/…`, `witnessed-log/…`. */
   readonly broken: ReadonlyMap<string, Finding>;
   readonly findings: readonly Finding[];
   /** sallyport.yaml as it is written; null where there is none. */
@@ -73,6 +75,7 @@ export function readEstateSettings(io: EstateIo): EstateSettings {
     teams: readTeams(reader),
     operators: readOperators(reader),
     listeners,
+    witnesses: readWitnessesHere(reader),
     broken,
     findings,
     root: source?.root ?? null,
@@ -107,13 +110,21 @@ function wholeErrors(root: MapTree, findings: readonly Finding[]): Finding | nul
 }
 
 function readScalars(root: MapTree): { value: EstateScalars; findings: readonly Finding[] } {
-  const tree: MapTree = { ...root, entries: new Map([...root.entries].filter(([key]) => !sections.includes(key))) };
+  const scalars = [...root.entries].filter(([key]) => !sections.includes(key) && key !== "witnesses");
+  const tree: MapTree = { ...root, entries: new Map(scalars) };
   const shaped = shape(estateScalarsSchema, tree);
   return shaped.value === null ? { value: { estate: "default", tenant: "main" }, findings: shaped.findings } : shaped;
 }
 
-/** `$.listeners.public.url` -> `listener/public`. */
+/** `$.listeners.public.url` -> `listener/public`, `$.witnesses.outside.notary.url` -> `witness/notary`. */
 function entryOf(path: string): string | null {
+  const witnesses = /^\$\.witnesses(?:\.(outside|logs)(?:\.([A-Za-z_]\w*)|\['([^']+)'\]))?/.exec(path);
+  if (witnesses !== null) {
+    const [, kind, plain, quoted] = witnesses;
+    return kind === undefined
+      ? "witnesses/quorum"
+      : `${kind === "outside" ? "witness" : "witnessed-log"}/${plain ?? quoted ?? kind}`;
+  }
   const [, section, plain, quoted] =
     /^\$\.(environments|teams|listeners|operators)(?:\.([A-Za-z_]\w*)|\['([^']+)'\])/.exec(path) ?? [];
   const name = plain ?? quoted;
@@ -281,6 +292,19 @@ function readOperators(reader: Reader): OperatorConfig[] {
     if (reader.broken.has(object)) return [];
     return [{ id, ...(name === undefined ? {} : { name }), keys: read.flatMap((jwks) => jwks.value), roles }];
   });
+}
+
+/** An error takes its own entry along, never an environment: what is served does not hang on who witnesses it. */
+function readWitnessesHere(reader: Reader): WitnessesConfig | null {
+  const { witnesses, findings } = readWitnesses(reader.root.entries.get("witnesses")?.value);
+  for (const { object, finding } of findings) breakEntry(reader, object, [finding]);
+  if (witnesses === null) return null;
+  const isWhole = (kind: string) => (one: { readonly id: string }) => !reader.broken.has(`${kind}/${one.id}`);
+  return {
+    quorum: reader.broken.has("witnesses/quorum") ? "all" : witnesses.quorum,
+    outside: witnesses.outside.filter(isWhole("witness")),
+    logs: witnesses.logs.filter(isWhole("witnessed-log")),
+  };
 }
 
 function readListeners(reader: Reader, declared: ReadonlySet<string>): EstateSettings["listeners"] {

@@ -1,7 +1,10 @@
 // Promises the small words of the configuration (ids, durations, sizes, rates, dates, matches) as typed values or a sentence with the fix.
 // Trusts nothing. Specified in docs/configuration.md "Words".
 import { parseAddress } from "@sallyport/kernel/dial/address.ts";
+import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { NameFault, parseName, printName } from "@sallyport/kernel/x509/distinguished-name.ts";
+import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
+import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { claimText } from "@sallyport/protocol/token/claim-types.ts";
 import { z } from "zod";
 import { idMax, textMax } from "./bounds.ts";
@@ -325,3 +328,26 @@ export const jwksUrl = () =>
     if ("refused" in read) return read;
     return text.startsWith("https://") ? { value: text } : refuse("not https", "keys are fetched over https only");
   });
+
+export const witnessUrl = () => word((text) => readUrl(text, true));
+
+/** `witness.example+5f2c8a01+BHk…` */
+export const witnessKey = () =>
+  word((text) =>
+    parseWitnessKey(sha256, text) === null
+      ? refuse(
+          "not the verifier key of a witness",
+          "write `<name>+<key id>+<base64>` with type 0x04, as the witness's operator gives it",
+        )
+      : { value: text },
+  );
+
+export const logKey = () =>
+  word((text) =>
+    parseVerifierKey(sha256, text) === null
+      ? refuse(
+          "not the verifier key of a log",
+          "write `<origin>+<key id>+<base64>` with type 0x01; `sallyport audit verify` prints it as `signer`",
+        )
+      : { value: text },
+  );

@@ -7,6 +7,7 @@ import { clientExamples } from "./examples-of-clients.ts";
 import { dataExamples } from "./examples-of-data.ts";
 import { issuerExamples } from "./examples-of-issuers.ts";
 import { peopleExamples } from "./examples-of-people.ts";
+import { witnessExamples } from "./examples-of-witnesses.ts";
 import type { Rule } from "./rule.ts";
 import { ruleById, rules } from "./rules.ts";
 
@@ -18,6 +19,7 @@ const examples: Readonly<Record<string, RuleExample>> = {
   ...issuerExamples,
   ...peopleExamples,
   ...dataExamples,
+  ...witnessExamples,
 };
 
 /** Ids that have an example, for the test that none is left over. */

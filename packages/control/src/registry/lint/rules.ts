@@ -11,6 +11,7 @@ import { policyRules } from "./policy-rules.ts";
 import { proofRules } from "./proof-rules.ts";
 import type { Rule } from "./rule.ts";
 import { upstreamRules } from "./upstream-rules.ts";
+import { witnessRules } from "./witness-rules.ts";
 
 const loadRules: readonly Rule[] = [
   {
@@ -97,6 +98,7 @@ export const rules: readonly Rule[] = [
   ...observeRules,
   ...trustRules,
   ...estateRules,
+  ...witnessRules,
   ...waiverRules,
 ];
 

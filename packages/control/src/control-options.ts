@@ -1,0 +1,43 @@
+// Promises what a control plane is started with. Trusts whoever starts it. Described in docs/control.md and docs/cli/serve.md.
+import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
+import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
+import type { SinkSettings } from "./audit/export/sink-settings.ts";
+import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
+import type { TrustedProxies } from "./identity/trusted-proxies.ts";
+import type { Place } from "./listener-place.ts";
+
+export interface ControlOptions {
+  readonly tenant: string;
+  readonly region: string;
+  readonly dataDirectory: string;
+  readonly storeUrl: string | null;
+  /** Schema in that PostgreSQL database; absent: `sallyport`. */
+  readonly storeSchema?: string;
+  readonly checkpointCopy: string | null;
+  readonly archiveStore?: ArchiveStoreConfig | null;
+  /** Where copies of the log go; absent: nowhere. */
+  readonly sinks?: readonly SinkSettings[];
+  /** Outside witnesses of control's log; absent: none. */
+  readonly witnesses?: readonly OutsideWitness[];
+  /** Where strangers have their logs cosigned; absent or null: nowhere. */
+  readonly witnessListen?: { readonly host: string; readonly port: number } | null;
+  /** `proxies`: whose word about addresses counts; absent: nobody's. */
+  readonly identity: Place & { readonly proxies?: TrustedProxies };
+  readonly channel: Place;
+  readonly admin: Place;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+  readonly snapshotLifetimeMs: number;
+  /** The log's disk failed: nothing is recorded any more, so the process should end. */
+  readonly logEnded?: (fault: Error) => void;
+  readonly heartbeatMs: number;
+  readonly rotateEveryMs: number;
+  /** For tests: what statfs would say of the data directory. */
+  readonly directory?: DirectoryPorts;
+}
