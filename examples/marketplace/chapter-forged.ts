@@ -9,8 +9,8 @@ import { analyticsOf, type Telling } from "./telling.ts";
 
 const invoice = "/billing/v1/shops/shop-north/invoices/inv-1001";
 
-/** Tokens and proofs that were stolen, bent or made up. */
-export async function tellForged(telling: Telling): Promise<void> {
+/** Tokens and proofs that were stolen, bent or made up. Returns the token that was stolen. */
+export async function tellForged(telling: Telling): Promise<string> {
   const { market, story } = telling;
   story.chapter("What is stolen, bent or made up proves nobody");
   const forger = new Forger(market.urls.production, market.roots.production.pem);
@@ -24,6 +24,7 @@ export async function tellForged(telling: Telling): Promise<void> {
   } finally {
     forger.close();
   }
+  return token;
 }
 
 function denial({ market, story }: Telling, send: (request: ForgedRequest) => ReturnType<Forger["send"]>) {

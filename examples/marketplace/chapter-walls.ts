@@ -2,7 +2,7 @@
 // Trusts canary.ts to find what is there. Walls: DESIGN §2 "environment"; secrets: DESIGN §7.7 and §7.10.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { call } from "./call.ts";
 import { filesBelow, type Marker, type Place, searchAll } from "./canary.ts";
 import { readManifest } from "./chapter-snapshots.ts";
@@ -104,7 +104,12 @@ export async function tellCanary({ market, story, planted }: Telling): Promise<v
   await story.check("nothing that was planted stands where it must not", async (expect) => {
     const cut = market.processes.output().filter(({ text }) => text.length >= outputCharsMax);
     expect.equal("outputs too long to be kept whole", cut.length, 0);
-    const places = [...written(market.directories), ...(await printed(market)), ...answered(story.refusals)];
+    const copies = { siem: dirname(market.siem), archive: join(market.root, "archive") };
+    const places = [
+      ...written({ ...market.directories, ...copies }),
+      ...(await printed(market)),
+      ...answered(story.refusals),
+    ];
     const report = searchAll(planted.markers, places, planted.exceptions);
     for (const { what, form, place } of report.leaks) expect.problems.push(`${what} was found (${form}) in ${place}`);
     const sizes = `${planted.markers.length} values, ${report.places} files, outputs and answers, ${(report.bytes / 1e6).toFixed(0)} MB`;

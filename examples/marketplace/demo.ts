@@ -8,6 +8,7 @@ import { tellForged } from "./chapter-forged.ts";
 import { tellJoined } from "./chapter-joined.ts";
 import { tellLog } from "./chapter-log.ts";
 import { tellPeople } from "./chapter-people.ts";
+import { tellRecords } from "./chapter-records.ts";
 import { tellRefused, tellSpoofed } from "./chapter-refused.ts";
 import { readManifest, tellSnapshots } from "./chapter-snapshots.ts";
 import { tellSuspended } from "./chapter-suspended.ts";
@@ -29,7 +30,10 @@ async function tell(telling: Telling): Promise<"told"> {
   await story.attempt(() => tellAllowed(telling));
   await story.attempt(() => tellPeople(telling));
   await story.attempt(() => tellRefused(telling));
-  await story.attempt(() => tellForged(telling));
+  let stolen = "";
+  await story.attempt(async () => {
+    stolen = await tellForged(telling);
+  });
   await story.attempt(() => tellSpoofed(telling));
   await story.attempt(() => tellSuspended(telling));
   await story.attempt(async () => {
@@ -40,6 +44,7 @@ async function tell(telling: Telling): Promise<"told"> {
   await story.attempt(() => tellControlBack(telling));
   await story.attempt(() => tellJoined(telling));
   await story.attempt(() => tellLog(telling));
+  await story.attempt(() => tellRecords(telling, stolen));
   await story.attempt(() => tellWalls(telling));
   await story.attempt(() => tellCanary(telling));
   return "told";

@@ -1,6 +1,6 @@
 // Promises the whole marketplace on loopback: control, a production and a staging gateway as three processes with a data directory each,
 // the services behind them, and an operator. Trusts the binary's command line (docs/cli.md) and what its `ready` events name.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
@@ -37,6 +37,9 @@ export interface Marketplace {
   readonly directories: Readonly<Record<NodeName, string>>;
   /** Copies of the log's checkpoints, outside of every data directory. */
   readonly checkpointCopies: Readonly<Record<NodeName, string>>;
+  /** Where the records go for the security people, and the file that says where they are archived; both outside of every data directory. */
+  readonly siem: string;
+  readonly archiveFile: string;
   readonly urls: Urls;
   readonly processes: Processes;
   readonly running: Map<NodeName, Running>;
@@ -158,14 +161,20 @@ async function makeJoinFile(
   if (made.code !== 0) throw new Error(`sallyport gateway token ended with ${made.code}: ${made.stderr}`);
 }
 
-function layOut(root: string): Pick<Marketplace, "directories" | "checkpointCopies"> {
+function layOut(root: string): Pick<Marketplace, "directories" | "checkpointCopies" | "siem" | "archiveFile"> {
   const named = (make: (name: NodeName) => string) => ({
     control: make("control"),
     production: make("production"),
     staging: make("staging"),
   });
-  mkdirSync(join(root, "elsewhere"));
+  for (const folder of ["elsewhere", "exports", "siem", "archive"]) mkdirSync(join(root, folder), { mode: 0o700 });
+  const siem = join(root, "siem", "records.ndjson");
+  writeFileSync(join(exportsFolder(root), "siem.yaml"), `sink: siem\nto: file\npath: ${siem}\n`);
+  const archiveFile = join(root, "archive.yaml");
+  writeFileSync(archiveFile, "directory: archive\nevery: 10s\n", { mode: 0o600 });
   return {
+    siem,
+    archiveFile,
     directories: named((name) => join(root, name)),
     checkpointCopies: named((name) => join(root, "elsewhere", `${name}.checkpoints`)),
   };
@@ -186,11 +195,14 @@ async function chooseUrls(): Promise<Urls> {
 }
 
 const bindOf = (url: string) => `127.0.0.1:${new URL(url).port}`;
+const exportsFolder = (root: string) => join(root, "exports");
 const joinFile = (root: string, environment: MarketplaceEnvironment) => join(root, `${environment}.join-token`);
 
 function serveArguments(
   name: NodeName,
-  of: Pick<Marketplace, "directories" | "checkpointCopies" | "urls" | "root"> & { readonly estate: string },
+  of: Pick<Marketplace, "directories" | "checkpointCopies" | "archiveFile" | "urls" | "root"> & {
+    readonly estate: string;
+  },
 ): readonly string[] {
   const { urls } = of;
   const everywhere = [
@@ -206,7 +218,8 @@ function serveArguments(
     ...[`--${listener}-listen`, bindOf(urls[listener])],
     ...[`--${listener}-url`, urls[listener]],
   ]);
-  return ["--role", "control", "--config", of.estate, ...listeners, ...everywhere];
+  const copies = ["--exports", exportsFolder(of.root), "--archive-store", of.archiveFile];
+  return ["--role", "control", "--config", of.estate, ...listeners, ...copies, ...everywhere];
 }
 
 function estateValues(urls: Urls, workloads: PerEnvironment<Workloads>, services: PerEnvironment<Services>) {
