@@ -62,6 +62,10 @@ export interface Exchange {
   operation: CompiledOperation | null;
   parameters: Readonly<Record<string, string>>;
   prefixSegments: number;
+  /** route: the crossing whose receipt is asked for, empty where the path names none; null: this is no request for one. */
+  receiptOf: string | null;
+  /** bind, of a request for a receipt */
+  receipt: string | null;
   /** identify */
   principal: Principal | null;
   caller: CompiledSystem | null;
@@ -143,6 +147,8 @@ export function beginExchange(start: ExchangeStart): Exchange {
     operation: null,
     parameters: {},
     prefixSegments: 0,
+    receiptOf: null,
+    receipt: null,
     principal: null,
     caller: null,
     tokenIssuedAtMs: null,

@@ -1,6 +1,7 @@
 // Promises the instruments every stage works with, assembled once by gateway.ts and only read here.
 // Trusts gateway.ts to keep `lease` on the snapshot in force. Words: DESIGN §4.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { ReceiptSource } from "@sallyport/kernel/receipts/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Admission } from "./admit/admission.ts";
 import type { SignalSource } from "./authorize/signals.ts";
@@ -29,6 +30,8 @@ export interface Gate {
   readonly limiter: RateLimiter;
   readonly signals: SignalSource;
   readonly recorder: Recorder;
+  /** Null: this gateway gives no receipts. */
+  readonly receipts: ReceiptSource | null;
   readonly metrics: Metrics;
   readonly observers: readonly CrossingObserver[];
   /** Null without tracing. */

@@ -263,6 +263,7 @@ class RunningGateway implements Gateway {
       limiter: this.#limiter,
       signals: createSignals(this.#options),
       recorder: this.#recorder,
+      receipts: this.#options.receipts ?? null,
       metrics: createMetrics({
         inFlight: () => this.#crossings.count,
         snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,

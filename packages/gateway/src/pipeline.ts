@@ -12,11 +12,12 @@ import { identifyCaller } from "./identify/stage.ts";
 import { inspectRequest } from "./inspect/stage.ts";
 import { limit } from "./limit/stage.ts";
 import { decidePass, decidingStages, keepWouldDeny } from "./observe/decide-pass.ts";
+import { authorizeReceipts, findReceipt, limitReceipts, settleReceipt } from "./receipts/stages.ts";
 import { receive } from "./receive/stage.ts";
 import { finishDenied, recordIntent, settle } from "./record/settle.ts";
 import { route } from "./route/stage.ts";
 
-type Kind = "api";
+type Kind = "api" | "receipt";
 type Step = (exchange: Exchange, gate: Gate) => Deny | null | Promise<Deny | null>;
 
 interface Row {
@@ -31,7 +32,10 @@ interface Row {
   readonly canRun?: (exchange: Exchange) => boolean;
 }
 
-const all: readonly Kind[] = ["api"];
+const all: readonly Kind[] = ["api", "receipt"];
+const api: readonly Kind[] = ["api"];
+/** Asking for the record of an earlier crossing, which no integration grants. */
+const receipt: readonly Kind[] = ["receipt"];
 const onlyEffects: Step = (exchange, gate) =>
   exchange.operation?.object.effect === false ? null : recordIntent(exchange, gate);
 
@@ -57,28 +61,28 @@ const pipeline: readonly Row[] = [
   },
   {
     stage: "bind",
-    kinds: all,
+    kinds: api,
     run: bind,
     canRun: (exchange) => exchange.caller !== null,
     promise: "one active integration grants this operation to this caller, or it ends here with the fix",
   },
   {
     stage: "limit",
-    kinds: all,
+    kinds: api,
     run: limit,
     canRun: (exchange) => exchange.grant !== null,
     promise: "every rate limit of the integration, exact under concurrency",
   },
   {
     stage: "authorize",
-    kinds: all,
+    kinds: api,
     run: authorize,
     canRun: (exchange) => exchange.grant !== null,
     promise: "proof, freshness, scope, attributes and Cedar all say yes; any error is a no",
   },
   {
     stage: "inspect",
-    kinds: all,
+    kinds: api,
     run: inspectRequest,
     canRun: (exchange) => exchange.operation?.undeclared === false,
     promise: "declared content type, size and JSON Schema; the bytes checked are the bytes sent",
@@ -86,13 +90,13 @@ const pipeline: readonly Row[] = [
   {
     stage: "record",
     timed: "intent",
-    kinds: all,
+    kinds: api,
     run: onlyEffects,
     promise: "the intent of an effect is durable before it is forwarded; cannot record, cannot pass",
   },
   {
     stage: "exchange",
-    kinds: all,
+    kinds: api,
     run: exchangeToken,
     // Its token says that we authorised the crossing: of one that would be denied we say nothing.
     canRun: () => false,
@@ -101,32 +105,69 @@ const pipeline: readonly Row[] = [
   },
   {
     stage: "forward",
-    kinds: all,
+    kinds: api,
     run: forward,
     promise: "one attempt to a checked address within its deadline; fields judged both ways",
   },
-  { stage: "record", kinds: all, run: settle, promise: "exactly one outcome, durable before the answer ends" },
+  { stage: "record", kinds: api, run: settle, promise: "exactly one outcome, durable before the answer ends" },
+  { stage: "limit", kinds: receipt, run: limitReceipts, promise: "so many receipts a second for each calling system" },
+  {
+    stage: "authorize",
+    kinds: receipt,
+    run: authorizeReceipts,
+    promise: "a bound proof and a fresh snapshot; no body",
+  },
+  {
+    stage: "bind",
+    kinds: receipt,
+    run: findReceipt,
+    promise: "the receipt goes to the principal that made the crossing; to all others there is none",
+  },
+  { stage: "record", kinds: receipt, run: settleReceipt, promise: "the asking is durable before the receipt leaves" },
 ];
 
-/** The table as README shows it. */
-export const pipelineTable: readonly { readonly stage: StageName; readonly promise: string }[] = pipeline.map(
-  ({ stage, promise }) => ({ stage, promise }),
+/** The table as README shows it: the way of what integrations grant. */
+export const pipelineTable: readonly { readonly stage: StageName; readonly promise: string }[] = pipeline
+  .filter(({ kinds }) => kinds.includes("api"))
+  .map(({ stage, promise }) => ({ stage, promise }));
+
+interface Steps {
+  readonly run: readonly Step[];
+  readonly stages: readonly StageName[];
+  /** What each is called where its time is told. */
+  readonly timed: readonly string[];
+}
+
+const rows = pipeline.filter(({ kinds }) => kinds.includes("api"));
+const stepsOf = (chosen: readonly Row[], run: readonly Step[] = chosen.map((row) => row.run)): Steps => ({
+  run,
+  stages: chosen.map(({ stage }) => stage),
+  timed: chosen.map((row) => row.timed ?? row.stage),
+});
+const steps = stepsOf(rows);
+/** The rows that all kinds have come first, so a request may turn out to be of this kind on the way. */
+const receiptSteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("receipt")));
+/** After a denial that passed: each stage as far as it can. */
+const stepsBehindDenial = stepsOf(
+  rows,
+  rows.map(({ run, canRun }) =>
+    canRun === undefined ? run : (exchange, gate) => (canRun(exchange) ? run(exchange, gate) : null),
+  ),
 );
 
-const rows = pipeline.filter((row) => row.kinds.includes("api"));
-const steps: readonly Step[] = rows.map((row) => row.run);
-const timed: readonly string[] = rows.map((row) => row.timed ?? row.stage);
-/** After a denial that passed: each stage as far as it can. */
-const stepsBehindDenial: readonly Step[] = rows.map(({ run, canRun }) =>
-  canRun === undefined ? run : (exchange, gate) => (canRun(exchange) ? run(exchange, gate) : null),
-);
+function stepsFor({ receiptOf, wouldDeny }: Exchange): Steps {
+  if (receiptOf !== null) return receiptSteps;
+  return wouldDeny === null ? steps : stepsBehindDenial;
+}
 
 /** Runs one crossing to its recorded end. Stages that need not wait do not: a crossing is asynchronous from the first that must. */
 export function runPipeline(exchange: Exchange, gate: Gate, from = 0): Promise<void> | void {
   try {
-    const table = exchange.wouldDeny === null ? steps : stepsBehindDenial;
-    for (let i = from; i < table.length; i++) {
-      const verdict = table[i]?.(exchange, gate) ?? null;
+    for (let i = from; ; i++) {
+      // Looked up at each step: which table it is, `route` decides.
+      const step = stepsFor(exchange).run[i];
+      if (step === undefined) return;
+      const verdict = step(exchange, gate);
       if (verdict instanceof Promise)
         return verdict.then(
           (late) => {
@@ -145,7 +186,9 @@ export function runPipeline(exchange: Exchange, gate: Gate, from = 0): Promise<v
 
 /** The last row marks itself: its time is part of the answer it writes. */
 function markStage(exchange: Exchange, gate: Gate, row: number): void {
-  if (exchange.times !== null && row < steps.length - 1) exchange.times.mark(timed[row] ?? "", gate.clock.monotonic());
+  if (exchange.times === null) return;
+  const { run, timed } = stepsFor(exchange);
+  if (row < run.length - 1) exchange.times.mark(timed[row] ?? "", gate.clock.monotonic());
 }
 
 interface Here {
@@ -158,7 +201,9 @@ interface Here {
 function denied({ exchange, gate, at }: Here, verdict: Deny): Promise<void> | void {
   try {
     // What forward finds out (a body over the last bound) comes after the intent and ends the crossing, whatever it is about.
-    const decided = decidingStages.has(rows[at]?.stage ?? "forward") ? decidePass(exchange, verdict, gate) : verdict;
+    const decided = decidingStages.has(stepsFor(exchange).stages[at] ?? "forward")
+      ? decidePass(exchange, verdict, gate)
+      : verdict;
     if (decided !== "pass") return finish(exchange, decided, gate);
     keepWouldDeny(exchange, verdict);
   } catch (bug) {

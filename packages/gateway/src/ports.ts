@@ -4,6 +4,7 @@ import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { ReceiptSource } from "@sallyport/kernel/receipts/port.ts";
 import type { LogKeys, SnapshotFeed, WitnessQuestion, WitnessReply } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
@@ -105,6 +106,8 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: LogHandle;
+  /** Receipts out of `log`; absent: none are given. The gateway does not close it. */
+  readonly receipts?: ReceiptSource;
   readonly feed: SnapshotFeed;
   readonly snapshotKey: SnapshotKey;
   /** Cached log keys, or null until the channel brings them: nothing passes without. */

@@ -206,7 +206,7 @@ interface FoundLeaf {
 }
 
 async function leavesOf(directory: string, id: string): Promise<readonly FoundLeaf[]> {
-  const { findInSegments } = await import("@sallyport/kernel/log/segments.ts");
+  const { findInSegments } = await import("@sallyport/kernel/log/segment-lookup.ts");
   const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
   const disk = realDisk();
   return (await originsOf(directory)).flatMap(({ origin, folder }) =>

@@ -15,6 +15,8 @@ import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
+import type { ReceiptSource } from "@sallyport/kernel/receipts/port.ts";
+import { openReceipts } from "@sallyport/kernel/receipts/thread.ts";
 import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { version } from "../version.ts";
@@ -54,10 +56,11 @@ export async function startGateway(
   const channel = new NodeChannel(identity, ports, logger);
   const log = await openNodeLog({ ...options, identity, logger, ended: more.logEnded ?? (() => undefined) });
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
+  const receipts = openReceipts(joinPath(options.dataDirectory, "log"));
   let witness: NodeWitness | null = null;
   try {
     witness = openNodeWitness({ ...options, identity, channel, log, dialer, logger });
-    const parts: GatewayParts = { options, identity, channel, log, witness, dialer, logger, traces, more };
+    const parts: GatewayParts = { options, identity, channel, log, receipts, witness, dialer, logger, traces, more };
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
@@ -76,6 +79,7 @@ export async function startGateway(
         stopRenewing();
         await gateway.drain(graceMs);
         await gateway.close();
+        await receipts.close();
         await traces?.close();
         await close();
         // Closing signs the last checkpoint, and the last records are shipped under it.
@@ -121,6 +125,7 @@ interface GatewayParts {
   readonly identity: NodeIdentity;
   readonly channel: NodeChannel;
   readonly log: LogHandle;
+  readonly receipts: ReceiptSource;
   readonly witness: NodeWitness;
   readonly dialer: Dialer;
   readonly logger: RoleLogger;
@@ -129,7 +134,7 @@ interface GatewayParts {
 }
 
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
-  const { options, identity, channel, log, witness, dialer, logger, traces, more } = parts;
+  const { options, identity, channel, log, receipts, witness, dialer, logger, traces, more } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
@@ -143,6 +148,7 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     clock: systemClock,
     random: systemRandom,
     log,
+    receipts,
     feed: createChannelFeed({
       transport: channel,
       clock: systemClock,

@@ -11,11 +11,12 @@ import { type AskedWitness, Cosigning } from "@sallyport/kernel/witness/cosignin
 import type { LogFinding } from "@sallyport/kernel/witness/finding.ts";
 import { HeldTrees } from "@sallyport/kernel/witness/held-trees.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
-import { decideLink, readLink, sameLog } from "@sallyport/kernel/witness/link.ts";
+import { decideLink, readLink } from "@sallyport/kernel/witness/link.ts";
 import { conflictWords, OutsideSet } from "@sallyport/kernel/witness/outside-set.ts";
 import { OwnLog } from "@sallyport/kernel/witness/own-log.ts";
 import { Witness } from "@sallyport/kernel/witness/witness.ts";
 import { loadWitnessKey } from "@sallyport/kernel/witness/witness-key.ts";
+import { sameLog } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { type NoteVerifier, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { originHash, parseSubmission } from "@sallyport/protocol/audit/witness-request.ts";

@@ -2,9 +2,9 @@
 // Trusts the store for which key a node's log and a witnessed origin have. Specified in docs/witnesses.md "A witness for others".
 import { sha256, verifierFor } from "@sallyport/kernel/log/log-crypto.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { sameLog } from "@sallyport/kernel/witness/link.ts";
 import type { Witness } from "@sallyport/kernel/witness/witness.ts";
 import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
+import { sameLog } from "@sallyport/protocol/audit/checkpoint.ts";
 import { type NoteVerifier, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { WitnessedLogConfig } from "../registry/config/estate.ts";

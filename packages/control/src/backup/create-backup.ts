@@ -13,7 +13,7 @@ import { Log } from "@sallyport/kernel/log/log.ts";
 import { loadLogKey, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { type LogIdentity, yearFolders } from "@sallyport/kernel/log/origin.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
-import { recordAt } from "@sallyport/kernel/log/segments.ts";
+import { recordAt } from "@sallyport/kernel/log/segment-lookup.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { recipientId } from "@sallyport/kernel/seal/recipient.ts";

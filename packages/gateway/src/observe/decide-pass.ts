@@ -89,6 +89,9 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "not-active": true,
   // What its broken file says is not known, its mode included.
   "not-served": false,
+  // No operation of a system.
+  "receipt-unknown": false,
+  "receipt-pending": false,
   "rate-limited": true,
   "limit-table-full": true,
   "proof-not-accepted": true,

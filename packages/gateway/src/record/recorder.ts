@@ -13,6 +13,7 @@ import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { shapeOf } from "../observe/undeclared.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
+import { receiptOperation } from "../receipts/receipt-path.ts";
 import { type CountedDenials, DenialWindows } from "./denial-windows.ts";
 import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
 import { type Printed, printInputs, Repeated } from "./repeated.ts";
@@ -66,6 +67,8 @@ export class Recorder {
   readonly #place: LeafPlace;
   readonly #printOutcome: ReturnType<typeof outcomePrinter>;
   #keys: { readonly open: OpenLogKeys; readonly records: SealedRecords } | null = null;
+  /** Of the epoch before, so that the turn of the year takes nobody's receipts away; a restart forgets it. */
+  #formerKeys: OpenLogKeys | null = null;
   #pseudonyms = noPseudonyms();
   #repeated = new Repeated();
   /** Counted leaves that could not be appended; shown by metrics. */
@@ -89,6 +92,7 @@ export class Recorder {
   /** Takes log keys into use; from now on leaves name their epoch. */
   useKeys(open: OpenLogKeys): void {
     this.#keys?.records.end();
+    if (this.#keys !== null && this.#keys.open.epoch !== open.epoch) this.#formerKeys = this.#keys.open;
     this.#pseudonyms = noPseudonyms();
     // What was printed holds pseudonyms of the former keys.
     this.#repeated = new Repeated();
@@ -240,8 +244,15 @@ export class Recorder {
     return fresh;
   }
 
+  /** Does a pseudonym of a leaf stand for this value? Of an epoch whose key is not at hand it stands for nothing. */
+  isPseudonymOf(pseudonym: Pseudonym, domain: Domain, value: string): boolean {
+    const epoch = pseudonym.slice(0, pseudonym.indexOf(":"));
+    const keys = [this.#keys?.open, this.#formerKeys].find((one) => one?.epoch === epoch);
+    return keys !== undefined && keys !== null && pseudonymize(keys.pseudonymKey, epoch, domain, value) === pseudonym;
+  }
+
   #decision(exchange: Exchange, denied: Deny | null): DecisionFields & { inputs: null } {
-    const { principal, operation, grant, source, wouldDeny } = exchange;
+    const { principal, grant, source, wouldDeny } = exchange;
     // A fault of forward or record comes after the verdict: the crossing was allowed.
     const isEnforced = denied !== null && !afterVerdict.has(denied.stage);
     // What ended the crossing was enforced, whatever had passed before.
@@ -253,7 +264,7 @@ export class Recorder {
       caller: principal === null ? null : this.pseudonym("caller", principal.caller),
       subject: principal?.subject === undefined ? null : this.pseudonym("subject", principal.subject),
       proof: principal?.proof.kind ?? null,
-      operation: principal === null && wouldDeny === null ? null : (operation?.fullName ?? null),
+      operation: principal === null && wouldDeny === null ? null : operationOf(exchange),
       integration: grant?.integration.id ?? null,
       mode,
       verdict: isEnforced || wouldDeny !== null ? "deny" : "allow",
@@ -288,6 +299,11 @@ export class Recorder {
 
 function noLogKeys(): Promise<never> {
   return Promise.reject(new RecordFault("no log keys"));
+}
+
+/** As leaves name what was asked for. */
+function operationOf({ receiptOf, operation }: Exchange): string | null {
+  return receiptOf === null ? (operation?.fullName ?? null) : receiptOperation;
 }
 
 const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);

@@ -60,6 +60,27 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
   return null;
 }
 
+/** An answer of the gateway's own: the outcome, durable, and then the answer. */
+export async function settleOwn(
+  exchange: Exchange,
+  { type, body }: { readonly type: string; readonly body: Buffer },
+  gate: Gate,
+): Promise<Deny | null> {
+  exchange.bytesOut = body.length;
+  const ended: Ended = { outcome: "success", status: 200, upstreamStatus: 0, upstreamMs: 0, deny: null };
+  try {
+    await gate.recorder.crossing(exchange, ended);
+  } catch (cause) {
+    return unrecorded(cause);
+  }
+  exchange.ended = true;
+  finished(exchange, ended, gate);
+  const own = ["content-type", type, "cache-control", "no-store", "x-content-type-options", "nosniff"];
+  exchange.response.writeHead(200, [...own, ...ownHeaders(exchange, gate, body.length)]);
+  exchange.response.end(body);
+  return null;
+}
+
 async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<Deny | null> {
   if (!exchange.intentRecorded) {
     const refusal = await recordIntent(exchange, gate);

@@ -4,6 +4,7 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { judgedAtMs } from "../observe/decide-pass.ts";
+import { receiptAsked } from "../receipts/receipt-path.ts";
 import type { CompiledOperation, CompiledSystem } from "../snapshot/estate.ts";
 import type { Match } from "./router.ts";
 
@@ -13,6 +14,8 @@ export function route(exchange: Exchange, gate: Gate): Deny | null {
   exchange.lease = lease;
   const { request } = exchange;
   if (request === null) return deny("route", "not-ready");
+  exchange.receiptOf = receiptAsked(request);
+  if (exchange.receiptOf !== null) return null;
   const match = lease.estate.router.find(request.host, request.method, request.segments);
   exchange.system = match.system;
   exchange.operation = match.operation ?? undeclaredOperation(exchange, match);

@@ -15,6 +15,9 @@ const read =
   (bench: Bench): Promise<Answer> =>
     bench.orders.send(`${bench.url}${path}`);
 
+const receiptOf = (bench: Bench, id: string): Promise<Answer> =>
+  bench.orders.send(`${bench.url}/.well-known/sallyport/receipts/${id}`, { token: bench.orders.token("billing") });
+
 /** A token for a user who signed in just now, in a way that is worth `acr`. */
 const signedIn = (bench: Bench, acr: string): string =>
   bench.orders.token("billing", { sub: "usr_anna", acr, auth_time: Math.floor(bench.bed.clock.now() / 1_000) });
@@ -43,6 +46,25 @@ export const bindDenials = {
     status: 503,
     stage: "bind",
     refused: read("/ledger/v1/x"),
+  },
+  "receipt-unknown": {
+    what: "the receipt of a crossing that another system made",
+    status: 404,
+    stage: "bind",
+    reaches: 1,
+    async refused(bench) {
+      const { id } = await bench.portal.send(`${bench.url}/billing/v1/regions/us`);
+      await bench.log.checkpoint();
+      return receiptOf(bench, id);
+    },
+  },
+  "receipt-pending": {
+    what: "the receipt of a crossing that no checkpoint covers yet",
+    status: 503,
+    stage: "bind",
+    // The upstream has counted the crossing that the receipt is about.
+    reaches: 1,
+    refused: async (bench) => receiptOf(bench, (await bench.orders.send(bench.invoice)).id),
   },
 } satisfies Record<string, DenialCase>;
 

@@ -11,6 +11,8 @@ export interface TestLog extends LogHandle {
   full: boolean;
   /** Told of each leaf that has become durable. */
   durable: (leaf: Uint8Array) => void;
+  /** C2SP verifier key of its origin. */
+  readonly verifierKey: string;
 }
 
 export async function openTestLog(directory: string): Promise<TestLog> {
@@ -35,6 +37,7 @@ export async function openTestLog(directory: string): Promise<TestLog> {
   const handle: TestLog = {
     full: false,
     durable: () => {},
+    verifierKey: log.verifierKey,
     origin: log.origin,
     append: (leaf, reference) => new Promise((resolve, reject) => one(leaf, reference, { resolve, reject })),
     gather: (prepare) => log.gather((to) => prepare(put(to))),

@@ -8,6 +8,7 @@ import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
+import { openReceipts } from "@sallyport/kernel/receipts/thread.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
@@ -89,6 +90,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), "sallyport-gateway-"));
   const feed = options.feed ?? new TestFeed(() => clock.now());
   const log = await options.openLog(join(directory, "log"));
+  const receipts = openReceipts(join(directory, "log"));
   const hop = generateSigner("ES256").signer;
   const messages: string[] = [];
   const keep = (fields: object, message: string): void => void messages.push(`${message} ${JSON.stringify(fields)}`);
@@ -103,6 +105,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     // A Buffer, as node:crypto gives it: whoever slices it without copying is found here.
     random: { bytes: (length) => randomBytes(length) },
     log,
+    receipts,
     feed,
     snapshotKey: { kid: feed.snapshotSigner.kid, x: feed.snapshotSigner.jwk.x },
     logKeys: {
@@ -165,6 +168,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     leaves: async (id) => (await log.find(id)).map((record) => parseLeaf(record.leaf)),
     async close() {
       await gateway.close();
+      await receipts.close();
       await log.close();
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
     },

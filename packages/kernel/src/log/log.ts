@@ -18,7 +18,7 @@ import type { FoundRecord } from "./port.ts";
 import { keepReserve } from "./reserve.ts";
 import { findBefore, readSeam } from "./seam.ts";
 import { frameEntriesMax } from "./segment.ts";
-import { findInSegments } from "./segments.ts";
+import { findInSegments } from "./segment-lookup.ts";
 import { parseState } from "./state-file.ts";
 import { Course, type CourseEnd, type LogSteps, runNow } from "./steps.ts";
 

@@ -25,11 +25,11 @@ import {
   segmentHeaderBytes,
 } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
+import { findInSegments } from "./segment-lookup.ts";
 import {
   beginSegmentFile,
   dropIndexFile,
   dropSegmentFile,
-  findInSegments,
   headOf,
   listSegments,
   missingSegment,

@@ -9,7 +9,7 @@ import { LogFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
 import { originOfYear, yearFolders } from "./origin.ts";
 import type { FoundRecord } from "./port.ts";
-import { findInSegments } from "./segments.ts";
+import { findInSegments } from "./segment-lookup.ts";
 import { parseState } from "./state-file.ts";
 
 /** Folder of the log that ended before this one began. */

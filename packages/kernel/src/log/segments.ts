@@ -1,22 +1,19 @@
-// Promises the files of one write-ahead log in order, what they hold, and where an event lies in them. Trusts nothing it reads without its checksum.
+// Promises the files of one write-ahead log in order, and what they hold. Trusts nothing it reads without its checksum.
 // Specified in docs/formats/leaf.md "On disk".
 import { basename, dirname, join } from "node:path";
 import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { type Disk, type DiskFile, readWhole } from "./disk.ts";
+import type { Disk, DiskFile } from "./disk.ts";
 import { LogFault, SyncFault } from "./fault.ts";
-import type { FoundRecord } from "./port.ts";
 import {
   type EntrySpan,
-  entryHeaderBytes,
   frameBehind,
   newSpan,
   readEntrySpan,
   readFrame,
-  readReferenceField,
   readSegmentHeader,
   segmentHeaderBytes,
 } from "./segment.ts";
-import { GrowingIndex, openIndex, type SegmentIndex } from "./segment-index.ts";
+import { GrowingIndex } from "./segment-index.ts";
 
 /** The head of a leaf is at most this long: version, type and id. */
 const leafHeadBytes = 192;
@@ -188,96 +185,4 @@ export function indexSegment(content: SegmentContent): GrowingIndex {
   const index = new GrowingIndex();
   scanSegment(content, ({ bytes, span }) => index.add(span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null));
   return index;
-}
-
-/** Runs `use` with the index of a segment that is not growing: its file, or a scan where the file is absent, damaged or not one. */
-function withIndex<T>(
-  { disk, origin, sound }: SegmentSearch,
-  segment: SegmentFile,
-  use: (index: SegmentIndex) => T,
-): T {
-  const { first, indexPath } = segment;
-  if (disk.list(join(indexPath, "..")).includes(indexPath.slice(-20))) {
-    const file = disk.open(indexPath, "read");
-    try {
-      const index = openIndex(file, first, { isSound: sound?.has(indexPath) === true });
-      if (index !== null) sound?.add(indexPath);
-      if (index !== null) return use(index);
-    } finally {
-      file.close();
-    }
-  }
-  return use(indexSegment({ bytes: readWhole(disk, segment.path) ?? Buffer.alloc(0), segment, origin }));
-}
-
-function readRecord(
-  disk: Disk,
-  segment: SegmentFile,
-  place: { readonly offset: number; readonly index: number },
-): FoundRecord {
-  const file = disk.open(segment.path, "read");
-  try {
-    const { leaf, reference, back } = readEntry(file, place.offset);
-    const shared = back === 0 ? null : readEntry(file, place.offset - back).reference;
-    return { index: place.index, leaf, reference: reference ?? shared };
-  } finally {
-    file.close();
-  }
-}
-
-/** The entry whose header is at `at`. Its frame was checked when it was written or when the log was opened. */
-function readEntry(file: DiskFile, at: number) {
-  const header = file.read(at, entryHeaderBytes);
-  const leafLength = header.readUInt16BE(0);
-  const { length, back } = readReferenceField(header, 0);
-  const body = file.read(at + entryHeaderBytes, leafLength + length);
-  const reference = length === 0 ? null : new Uint8Array(body.subarray(leafLength));
-  return { leaf: new Uint8Array(body.subarray(0, leafLength)), reference, back };
-}
-
-/** Records asked for at once are at most this many. */
-const foundMax = 1_024;
-
-export interface SegmentSearch {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly origin: string;
-  /** The segment that is being written, and its index. */
-  readonly growing?: { readonly first: number; readonly index: SegmentIndex };
-  /** Index files whose checksum was seen to hold, which are not read whole again; added to. Absent: each is read whole, each time. */
-  readonly sound?: Set<string>;
-}
-
-/** All records of an origin whose leaf carries the id, in order, at most 1,024. */
-export function findInSegments(search: SegmentSearch, id: string): FoundRecord[] {
-  const found: FoundRecord[] = [];
-  for (const segment of listSegments(search.disk, search.directory)) {
-    const inIndex = (index: SegmentIndex) => {
-      for (const relative of index.candidates(id)) {
-        const record = readRecord(search.disk, segment, {
-          offset: index.offsetOf(relative),
-          index: segment.first + relative,
-        });
-        const leaf = Buffer.from(record.leaf);
-        if (headOf(leaf, 0, leaf.length)?.id === id && found.length < foundMax) found.push(record);
-      }
-    };
-    if (search.growing?.first === segment.first) inIndex(search.growing.index);
-    else withIndex(search, segment, inIndex);
-  }
-  return found;
-}
-
-/** The record at an index of an origin, or null beyond its end. */
-export function recordAt(search: SegmentSearch, index: number): FoundRecord | null {
-  const segment = listSegments(search.disk, search.directory).findLast((candidate) => candidate.first <= index);
-  if (segment === undefined) return null;
-  const inIndex = (found: SegmentIndex) => {
-    const relative = index - segment.first;
-    return relative < found.count
-      ? readRecord(search.disk, segment, { offset: found.offsetOf(relative), index })
-      : null;
-  };
-  if (search.growing?.first === segment.first) return inIndex(search.growing.index);
-  return withIndex(search, segment, inIndex);
 }

@@ -2,7 +2,7 @@
 // log's verifier key; whether the leaves give the checkpoint's root, verification says (verify.ts takes the notes). Specified by C2SP tlog-policy.
 import { join } from "node:path";
 import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
-import { splitCheckpoints } from "@sallyport/protocol/audit/checkpoint.ts";
+import { sameLog, splitCheckpoints } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { judgeByPolicy, type PolicyVerdict, type TlogPolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
@@ -10,14 +10,17 @@ import { type Disk, readWhole } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
 import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
 import { yearFolders } from "../log/origin.ts";
-import { sameLog } from "./link.ts";
 import { cosignedFile } from "./own-log.ts";
 
 /** Cosigned checkpoints of the newest year of a log directory, and the published one. */
 export function cosignedNotes(disk: Disk, directory: string): readonly string[] {
   const year = yearFolders(disk.list(directory)).at(-1);
-  if (year === undefined) return [];
-  const read = (name: string) => readWhole(disk, join(directory, String(year), name))?.toString("utf8") ?? "";
+  return year === undefined ? [] : notesOfOrigin(disk, join(directory, String(year)));
+}
+
+/** Cosigned checkpoints in an origin's folder, and the published one. */
+export function notesOfOrigin(disk: Disk, folder: string): readonly string[] {
+  const read = (name: string) => readWhole(disk, join(folder, name))?.toString("utf8") ?? "";
   return [...splitCheckpoints(read(cosignedFile)), read("checkpoint")].filter((note) => note !== "");
 }
 

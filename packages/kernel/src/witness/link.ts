@@ -1,6 +1,6 @@
 // Promises what the first leaf of a log says of the log before it, proven, and whether that is less than a witness saw of that one.
 // Trusts the keys given. Specified in docs/witnesses.md "Findings"; the leaf: docs/formats/leaf.md "Origins".
-
+import { sameLog } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { NoteVerifier } from "@sallyport/protocol/audit/note.ts";
 import { parseProof, verifyProof } from "@sallyport/protocol/audit/tlog-proof.ts";
@@ -38,7 +38,3 @@ export function decideLink(link: Link, held: WitnessedLog | null, witness: strin
   const code = sameLog(link.origin, link.previousOrigin) ? "rolled-back" : "restored";
   return { code, origin: link.previousOrigin, witness, kept: held.note, shown: link.checkpoint };
 }
-
-/** Two years of one log. */
-export const sameLog = (a: string, b: string): boolean => withoutYear(a) === withoutYear(b);
-const withoutYear = (origin: string) => origin.slice(0, origin.lastIndexOf("/"));

@@ -68,3 +68,7 @@ export function splitCheckpoints(text: string): string[] {
   if (note.trim() !== "") notes.push(note);
   return notes;
 }
+
+/** Two years of one log: origins that differ in their last element alone. */
+export const sameLog = (a: string, b: string): boolean => withoutYear(a) === withoutYear(b);
+const withoutYear = (origin: string) => origin.slice(0, origin.lastIndexOf("/"));

@@ -6,7 +6,7 @@ import { hashBytes, leafHash } from "./merkle.ts";
 import type { NoteCrypto, NoteVerifier } from "./note.ts";
 import { proofHashesMax, verifyInclusion } from "./proof.ts";
 
-const firstLine = "c2sp.org/tlog-proof@v1";
+export const proofFirstLine = "c2sp.org/tlog-proof@v1";
 const extraBytesMax = 65_536;
 
 export interface TlogProof {
@@ -21,7 +21,7 @@ export interface TlogProof {
 export function printProof(proof: TlogProof): string {
   const extra = proof.extra === undefined ? "" : `extra ${printBase64(proof.extra)}\n`;
   const hashes = proof.hashes.map((hash) => `${printBase64(hash)}\n`).join("");
-  return `${firstLine}\n${extra}index ${proof.index}\n${hashes}\n${proof.checkpoint}`;
+  return `${proofFirstLine}\n${extra}index ${proof.index}\n${hashes}\n${proof.checkpoint}`;
 }
 
 /** Reads a proof; null when it is not one. Believes nothing of it. */
@@ -29,7 +29,7 @@ export function parseProof(text: string): TlogProof | null {
   const split = text.indexOf("\n\n");
   if (split < 0) return null;
   const lines = text.slice(0, split).split("\n");
-  if (lines.shift() !== firstLine) return null;
+  if (lines.shift() !== proofFirstLine) return null;
   const extra = lines[0]?.startsWith("extra ") ? parseBase64((lines.shift() ?? "").slice("extra ".length)) : undefined;
   const indexText = /^index (0|[1-9][0-9]{0,15})$/.exec(lines.shift() ?? "")?.[1];
   const index = Number(indexText);
