@@ -85,8 +85,8 @@ export const problems = {
   "not-granted": caller(403, "No integration grants this operation to the caller"),
   "not-active": caller(403, "The integration is not active"),
   "not-served": caller(503, "The object is broken or expired and is not served"),
-  "receipt-unknown": caller(404, "There is no such receipt"),
-  "receipt-pending": caller(503, "The receipt cannot be made yet", true),
+  "receipt-unknown": caller(404, "There is no receipt"),
+  "receipt-pending": caller(503, "There is no receipt yet", true),
   // limit
   "rate-limited": caller(429, "The rate limit of this integration is used up", true),
   "limit-table-full": caller(503, "The gateway is at its limit", true),
