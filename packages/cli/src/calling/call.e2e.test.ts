@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import {
   createServer,
   request as httpRequest,
@@ -16,6 +16,7 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
+import { verifyReceipt } from "@sallyport/sdk/receipt.ts";
 import { Installation, isReady } from "../installation.test-support.ts";
 import { type Ended, runBinary } from "../program.test-support.ts";
 
@@ -136,6 +137,48 @@ test("why --from --op asks control what would be, with the states operators deci
   assert.deepEqual([wrong.exit, wrong.out], [2, ""]);
   assert.match(wrong.err, /invoice.read/);
 });
+
+test(
+  "call --receipt saves what the SDK and check-proof verify offline, of an effect and of a denial",
+  bounded,
+  async () => {
+    const log = join(data(), "gateway", "log");
+    const effect = join(data(), "effect.receipt");
+    const denial = join(data(), "denial.receipt");
+    const made = await call("billing:invoice.create", "amount:=12", "--receipt", effect);
+    const denied = await call("billing:invoice.refund", "amount:=12", "--receipt", denial);
+    assert.deepEqual([made.exit, denied.exit], [0, 1], made.err + denied.err);
+    const verified = await runBinary(["--json", "audit", "verify", log, "--live"]);
+    const { verifierKey } = JSON.parse(verified.out);
+    for (const [file, { out }, verdict] of [
+      [effect, made, "allow"],
+      [denial, denied, "deny"],
+    ] as const) {
+      const { crossing } = JSON.parse(out);
+      const found = verifyReceipt(readFileSync(file, "utf8"), { keys: [verifierKey], crossing });
+      assert.ok(found.kind === "ok", JSON.stringify(found));
+      assert.equal(found.decided.verdict, verdict);
+      const checked = await runBinary(["audit", "check-proof", file, "--key", verifierKey, "--crossing", crossing]);
+      assert.equal(checked.exit, 0, checked.err);
+      // What an operator makes from the log is the same, or is so under a later checkpoint.
+      const proven = await runBinary(["audit", "prove", crossing, "--log", log, "--out", `${file}.operator`]);
+      assert.equal(proven.exit, 0, proven.err);
+      const again = verifyReceipt(readFileSync(`${file}.operator`, "utf8"), { keys: [verifierKey] });
+      assert.ok(again.kind === "ok");
+      assert.deepEqual(
+        again.proven.map(({ leaf }) => leaf),
+        found.proven.map(({ leaf }) => leaf),
+      );
+    }
+    const before = seen.length;
+    const taken = await call("billing:invoice.create", "amount:=12", "--receipt", effect);
+    assert.deepEqual(
+      [taken.exit, seen.length - before],
+      [2, 0],
+      "nothing is called for a receipt that cannot be saved",
+    );
+  },
+);
 
 test("what the provider refuses is the provider's answer, and says so", bounded, async () => {
   const { exit, out, err } = await call("billing:invoice.read", "id=absent");

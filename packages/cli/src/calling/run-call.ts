@@ -6,6 +6,7 @@ import type { Terminal } from "../terminal.ts";
 import { type BuiltRequest, buildRequest } from "./build-request.ts";
 import { type CallAnswer, createCallClient } from "./call-once.ts";
 import { type CallingClient, findClient, findOperation, loadEnvironment, type Provided } from "./find-operation.ts";
+import { refuseTaken, saveReceipt } from "./save-receipt.ts";
 import { quantile } from "./timings.ts";
 import type { Way } from "./way.ts";
 
@@ -21,6 +22,8 @@ export interface CallOrder {
   readonly repeat: number;
   readonly verbose: boolean;
   readonly curl: boolean;
+  /** File for the receipt of the first call. */
+  readonly receipt: string | undefined;
   key(client: string): TokenSigner;
   readonly terminal: Terminal;
 }
@@ -36,6 +39,7 @@ export async function runCall(order: CallOrder): Promise<CommandEnd | null> {
   });
   const request = buildRequest(provided, order);
   if (order.curl) return printCurl(order, from, request);
+  if (order.receipt !== undefined) refuseTaken(order.receipt);
   const client = createCallClient({
     way: order.way,
     client: from.client,
@@ -46,7 +50,10 @@ export async function runCall(order: CallOrder): Promise<CommandEnd | null> {
   try {
     const answers: CallAnswer[] = [];
     for (let i = 0; i < order.repeat; i += 1) answers.push(keptAnswer(await client.call(request), i));
-    return report(order, { provided, from, request, answers });
+    const end = report(order, { provided, from, request, answers });
+    const crossing = answers[0]?.headers["sallyport-crossing"] ?? null;
+    if (order.receipt !== undefined) await saveReceipt(client, crossing, order.receipt);
+    return end;
   } finally {
     await client.close();
   }
@@ -84,6 +91,7 @@ function report(order: CallOrder, called: Called): CommandEnd | null {
       body: bodyValue(shown),
       totalMs: shown.totalMs,
       steps: shown.steps,
+      ...(order.receipt === undefined ? {} : { receipt: order.receipt }),
       ...(repeated === null ? {} : { repeated }),
     },
     () => words(order, called, shown),

@@ -1,7 +1,8 @@
 // Promises the answer to "have the witnesses I ask for cosigned this log, and how much of it?", offline. Trusts the policy file alone.
 // Specified in docs/witnesses.md "A verifier's policy".
-import { readFileSync } from "node:fs";
+import type { TlogPolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { readFile } from "./audit-files.ts";
 
 export interface PolicyReport {
   readonly met: boolean;
@@ -29,22 +30,14 @@ const refusals = {
 
 /** Reads a policy for a log directory. Throws CommandEnd (bad use) for a file that is none. */
 export async function readPolicy(path: string, directory: string): Promise<ReadPolicy> {
-  const { parsePolicy } = await import("@sallyport/protocol/audit/tlog-policy.ts");
-  const { sha256 } = await import("@sallyport/kernel/log/log-crypto.ts");
+  const policy = await parsedPolicy(path);
   const { realDisk } = await import("@sallyport/kernel/log/real-disk.ts");
   const { cosignedNotes, judgeLog } = await import("@sallyport/kernel/witness/judge-log.ts");
-  const parsed = parsePolicy(sha256, bytesOf(path));
-  if (parsed.kind === "malformed")
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${path}:${parsed.line}: not a policy: ${parsed.why}`,
-      "see docs/formats/witness.md; sallyport audit witnesses prints the witness lines",
-    );
   const notes = cosignedNotes(realDisk(), directory);
   return {
     notes,
     report: (verifierKey) => {
-      const verdict = judgeLog(parsed.policy, notes, verifierKey);
+      const verdict = judgeLog(policy, notes, verifierKey);
       if (verdict?.kind === "ok")
         return { met: true, leaves: verdict.checkpoint.size, cosigned: [...verdict.cosigned.keys()], why: null };
       const why = verdict === null ? "it has no checkpoint" : refusals[verdict.why];
@@ -53,12 +46,17 @@ export async function readPolicy(path: string, directory: string): Promise<ReadP
   };
 }
 
-function bytesOf(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch {
-    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
-  }
+/** The policy in a file. Throws CommandEnd (bad use) for a file that holds none. */
+export async function parsedPolicy(path: string): Promise<TlogPolicy> {
+  const { parsePolicy } = await import("@sallyport/protocol/audit/tlog-policy.ts");
+  const { sha256 } = await import("@sallyport/kernel/log/log-crypto.ts");
+  const parsed = parsePolicy(sha256, readFile(path));
+  if (parsed.kind === "ok") return parsed.policy;
+  throw new CommandEnd(
+    exitCode.badUse,
+    `${path}:${parsed.line}: not a policy: ${parsed.why}`,
+    "see docs/formats/witness.md; sallyport audit witnesses prints the witness lines",
+  );
 }
 
 /** For people. `leaves`: of the log's newest origin. */

@@ -170,33 +170,60 @@ test(
 );
 
 test(
-  "a receipt made by audit prove is checked by anyone with the key, and binds exactly its leaf",
+  "a receipt made by audit prove is one file, which anyone checks with the key, and binds exactly its crossing",
   bounded,
   async () => {
-    const proof = join(folder, "receipt");
-    const made = await runBinary(["audit", "prove", crossing, "--log", log, "--out", proof]);
+    const receipt = join(folder, "receipt");
+    const made = await runBinary(["audit", "prove", crossing, "--log", log, "--out", receipt]);
     assert.equal(made.exit, 0, made.err);
-    assert.match(readFileSync(proof, "utf8"), /^c2sp\.org\/tlog-proof@v1\n/);
+    assert.match(readFileSync(receipt, "utf8"), /^c2sp\.org\/tlog-proof@v1\nextra /);
     const altered = join(folder, "altered");
-    copyFileSync(proof, altered);
-    copyFileSync(`${proof}.leaf`, `${altered}.leaf`);
-    flip(`${altered}.leaf`, 40);
-    const other = join(folder, "other.leaf");
-    writeFileSync(other, sampleLeaf("outcome", 4));
-    const check = (file: string, ...more: string[]) =>
-      runBinary(["audit", "check-proof", file, "--key", keyFile, ...more]);
-    const [sound, json, changed, swapped, again] = await Promise.all([
-      check(proof),
-      check(proof, "--json"),
-      check(altered),
-      check(proof, "--leaf", other),
-      runBinary(["audit", "prove", "0", "--log", log, "--out", proof]),
+    copyFileSync(receipt, altered);
+    flip(altered, 120);
+    const quorum = join(folder, "quorum.policy");
+    writeFileSync(quorum, `log ${readFileSync(keyFile, "utf8").trim()}\nquorum none\n`);
+    const check = (file: string, ...more: string[]) => runBinary(["audit", "check-proof", file, ...more]);
+    const [sound, json, policy, changed, other, none, again] = await Promise.all([
+      check(receipt, "--key", keyFile),
+      check(receipt, "--key", keyFile, "--json"),
+      check(receipt, "--policy", quorum, "--crossing", crossing),
+      check(altered, "--key", keyFile),
+      check(receipt, "--key", keyFile, "--crossing", sampleId(4)),
+      check(receipt),
+      runBinary(["audit", "prove", crossing, "--log", log, "--out", receipt]),
     ]);
-    assert.deepEqual([sound.exit, changed.exit, swapped.exit], [0, 1, 1]);
+    assert.deepEqual(
+      [sound, json, policy, changed, other, none, again].map(({ exit }) => exit),
+      [0, 0, 0, 1, 1, 2, 2],
+      `${sound.err} ${policy.err} ${policy.out}`,
+    );
     assert.ok(sound.out.includes(crossing));
-    for (const { out } of [changed, swapped])
-      assert.match(out, /^no: not-included: the leaf is not the one the proof is for/);
-    assert.equal(JSON.parse(json.out).valid, true);
-    assert.equal(again.exit, 2, "a receipt is never overwritten");
+    assert.match(sound.out, /decided {3}\S+ allow: billing:invoice\.read/);
+    const { valid, proven } = JSON.parse(json.out);
+    assert.deepEqual([valid, proven.length], [true, 2]);
+    assert.match(changed.out, /^no: /);
+    assert.match(other.out, /^no: other-crossing: /);
+    assert.match(again.err, /cannot be written/);
   },
 );
+
+test("a single leaf, which is no crossing's, has its proof and lies beside it", bounded, async () => {
+  const proof = join(folder, "leaf-0");
+  const made = await runBinary(["audit", "prove", "0", "--log", log, "--out", proof]);
+  assert.equal(made.exit, 0, made.err);
+  const altered = join(folder, "altered-leaf");
+  copyFileSync(proof, altered);
+  copyFileSync(`${proof}.leaf`, `${altered}.leaf`);
+  flip(`${altered}.leaf`, 40);
+  const check = (file: string, ...more: string[]) =>
+    runBinary(["audit", "check-proof", file, "--key", keyFile, ...more]);
+  const [sound, changed, swapped, policy] = await Promise.all([
+    check(proof),
+    check(altered),
+    check(proof, "--leaf", join(folder, "altered-leaf.leaf")),
+    check(proof, "--crossing", crossing),
+  ]);
+  assert.deepEqual([sound.exit, changed.exit, swapped.exit, policy.exit], [0, 1, 1, 2], sound.err);
+  for (const { out } of [changed, swapped])
+    assert.match(out, /^no: not-included: the leaf is not the one the proof is for/);
+});

@@ -1,17 +1,17 @@
 // Promises to judge a log offline, to show what it says of one crossing, and to make and check receipts anyone can verify.
 // Trusts the verifier key and the checkpoints given on the command line, and nothing in the directory. Specified in docs/audit.md and docs/formats/leaf.md.
-import { readFileSync, writeFileSync } from "node:fs";
-import type { checkProof } from "@sallyport/kernel/log/prove.ts";
 import type { VerifyReport } from "@sallyport/kernel/log/verify.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
-import { createTerminal, type Terminal } from "../terminal.ts";
+import type { Terminal } from "../terminal.ts";
 import { auditArchiveCommands } from "./audit-archive.ts";
 import { edgesCommand } from "./audit-edges.ts";
+import { readFile, readKey, terminalOf, writeNew } from "./audit-files.ts";
 import { archiveCommands, archivedLogOf } from "./audit-held.ts";
 import { auditHoldCommands } from "./audit-hold.ts";
 import { policyLine, readPolicy } from "./audit-policy.ts";
+import { receiptCommands } from "./audit-receipts.ts";
 import { searchCommands } from "./audit-search.ts";
 import { witnessCommands } from "./audit-witnesses.ts";
 
@@ -24,8 +24,7 @@ export function auditCommands(program: Command, connect: Connect): void {
     );
   verifyCommand(group);
   showCommand(group);
-  proveCommand(group);
-  checkProofCommand(group);
+  receiptCommands(group);
   checkpointsCommand(group, connect);
   searchCommands(group, connect);
   edgesCommand(group, connect);
@@ -52,23 +51,13 @@ function checkpointsCommand(group: Command, connect: Connect): void {
     });
 }
 
-const examples = {
-  verify: `
+const verifyExamples = `
 Without --key the log is checked against the key that lies beside it: that finds damage, not a rewrite by
 whoever owns the directory. A rewrite is found with a key and a checkpoint kept elsewhere:
   sallyport audit verify .sallyport/gateway/log --key gateway.vkey --older /mnt/elsewhere/checkpoints
 What control holds of a gateway, on control's host:
   sallyport audit verify .sallyport/control --archive gw-4b955d09167a --older kept.checkpoints
-`,
-  prove: `
-Writes the receipt (c2sp.org/tlog-proof@v1) to <file> and the leaf it is about to <file>.leaf.
-  sallyport audit prove gw-1-01KAMZZZZZ0000000000000000 --log .sallyport/gateway/log --out order-4711.proof
-`,
-  checkProof: `
-Anyone can run this, with nothing but the two files and the verifier key:
-  sallyport audit check-proof order-4711.proof --key gateway.vkey
-`,
-};
+`;
 
 type LogProblem = VerifyReport["problems"][number];
 
@@ -89,7 +78,7 @@ function verifyCommand(group: Command): void {
     .option("--policy <file>", "which witnesses must have cosigned a checkpoint of it (C2SP tlog-policy)")
     .option("--live", "the log is being written: crossings still open are not held against it", false)
     .option("--archive <node>", "the archived log of this node; <directory> is then control's data directory")
-    .addHelpText("after", examples.verify)
+    .addHelpText("after", verifyExamples)
     .action(async (given: string, flags: VerifyFlags, command: Command) => {
       const directory = flags.archive === undefined ? given : await archivedLogOf(given, flags.archive);
       const { verifyLogDirectory } = await import("@sallyport/kernel/log/verify.ts");
@@ -249,62 +238,6 @@ async function originsOf(directory: string): Promise<readonly { readonly origin:
   });
 }
 
-function proveCommand(group: Command): void {
-  group
-    .command("prove <leaf>")
-    .description("make a receipt for one leaf, named by a crossing id or by its index in the newest origin")
-    .requiredOption("--log <directory>", "log directory, for example .sallyport/gateway/log")
-    .requiredOption("--out <file>", "where to write the receipt; never overwritten")
-    .addHelpText("after", examples.prove)
-    .action(async (leaf: string, flags: { readonly log: string; readonly out: string }, command: Command) => {
-      const { prove } = await import("@sallyport/kernel/log/prove.ts");
-      const receipt = prove(flags.log, /^\d{1,15}$/.test(leaf) ? { index: Number(leaf) } : { id: leaf });
-      writeNew(flags.out, receipt.proof);
-      writeNew(`${flags.out}.leaf`, receipt.leaf);
-      const { origin, index } = receipt;
-      terminalOf(command).result({ origin, index, proof: flags.out, leaf: `${flags.out}.leaf` }, () => [
-        `${flags.out}: leaf ${index} of ${origin}`,
-        `${flags.out}.leaf: the leaf itself`,
-      ]);
-    });
-}
-
-type ProofRefusal = Extract<ReturnType<typeof checkProof>, { readonly kind: "refused" }>["why"];
-
-const refusals: Readonly<Record<ProofRefusal, string>> = {
-  "not-included": "the leaf is not the one the proof is for, or one of the two was changed",
-  "malformed-proof": "the file is not a receipt of the form c2sp.org/tlog-proof@v1",
-  malformed: "the checkpoint in the receipt cannot be read",
-  unsigned: "the key has not signed the checkpoint in the receipt; is it another gateway's key?",
-  "bad-signature": "the signature under the checkpoint is not the key's: the checkpoint was changed",
-  "foreign-origin": "the checkpoint is of another log than the key",
-};
-
-function checkProofCommand(group: Command): void {
-  group
-    .command("check-proof <file>")
-    .description("does a receipt bind its leaf to a tree that this key signed? exit 0 yes, 1 no")
-    .requiredOption("--key <key>", "verifier key (<origin>+<id>+<base64>), or a file that holds it")
-    .option("--leaf <file>", "the leaf; default: <file>.leaf")
-    .addHelpText("after", examples.checkProof)
-    .action(async (file: string, flags: { readonly key: string; readonly leaf?: string }, command: Command) => {
-      const receipts = await import("@sallyport/kernel/log/prove.ts");
-      const leaf = readFile(flags.leaf ?? `${file}.leaf`);
-      const verdict = receipts.checkProof(readFile(file).toString("utf8"), readKey(flags.key), leaf);
-      const terminal = terminalOf(command);
-      if (verdict.kind === "refused") {
-        const said = refusals[verdict.why];
-        terminal.result({ valid: false, why: verdict.why, detail: said }, () => [`no: ${verdict.why}: ${said}`]);
-        throw new CommandEnd(exitCode.no, "");
-      }
-      const { origin, size } = verdict.checkpoint;
-      terminal.result({ valid: true, index: verdict.index, origin, size }, () => [
-        `yes: leaf ${verdict.index} of the ${size} that ${origin} signed`,
-        `  ${leaf.toString("latin1")}`,
-      ]);
-    });
-}
-
 /** The verifier key of the private key that lies in the directory: good for finding damage, worth nothing against its owner. */
 async function ownKey(directory: string): Promise<string> {
   const { loadLogKey, sha256 } = await import("@sallyport/kernel/log/log-crypto.ts");
@@ -323,33 +256,4 @@ async function ownKey(directory: string): Promise<string> {
       "give the verifier key with --key",
     );
   return printVerifierKey(sha256, newest.origin, loadLogKey(disk, directory).publicKey);
-}
-
-/** A verifier key is public, so it may stand on the command line; a file of it is easier to keep. */
-function readKey(given: string): string {
-  return given.includes("+") ? given : readFile(given).toString("utf8").trim();
-}
-
-function readFile(path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch {
-    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
-  }
-}
-
-function writeNew(path: string, content: string | Uint8Array): void {
-  try {
-    writeFileSync(path, content, { flag: "wx" });
-  } catch {
-    throw new CommandEnd(
-      exitCode.badUse,
-      `${path} cannot be written`,
-      "name a file that does not exist, in a folder that does",
-    );
-  }
-}
-
-function terminalOf(command: Command): Terminal {
-  return createTerminal(command.optsWithGlobals<{ json?: boolean }>().json === true);
 }

@@ -13,6 +13,7 @@ interface CallOptions extends WayOptions {
   readonly repeat?: string;
   readonly verbose?: boolean;
   readonly curl?: boolean;
+  readonly receipt?: string;
 }
 
 const examples = `
@@ -26,6 +27,7 @@ Examples:
   sallyport call billing:invoice.read id=1
   sallyport call billing:invoice.create customer=c-7 amount:=1200 --as orders
   sallyport call billing:invoice.read id=1 --repeat 200
+  sallyport call billing:invoice.create customer=c-7 amount:=1200 --receipt order-4711.receipt
 `;
 
 const repeatMax = 10_000;
@@ -41,6 +43,7 @@ export function callCommand(program: Command): void {
     .option("--scope <scope>", "ask for a token with this scope only; default: what the grants allow")
     .option("--header <header...>", "more request headers, as 'Name: value'")
     .option("--repeat <n>", "call n times over the same connections and show p50 and p99")
+    .option("--receipt <file>", "save the receipt of the (first) call: proof of what was decided and how it ended")
     .option("--verbose", "show every header of the answer and every step of the first call")
     .option("--curl", "do not call: print the curl line that does the same through sallyport proxy")
     .addHelpText("after", examples)
@@ -61,6 +64,7 @@ export function callCommand(program: Command): void {
         repeat: parseRepeat(options.repeat),
         verbose: options.verbose === true,
         curl: options.curl === true,
+        receipt: options.receipt,
         key: (client) => readClientKey(way, client, options.key),
         terminal,
       });

@@ -28,10 +28,10 @@ function proven(disk: Disk, { folder, record }: PlacedRecord): ReceiptPart | nul
 }
 
 /**
- * The receipt of a crossing, wherever in the directory it lies.
- * Throws LogFault `not-found` when there is no such crossing, or none yet that ended and is covered; `log-corrupt` when the tiles do not lead to the root.
+ * The receipt of a crossing, wherever in the directory it lies; null where the log holds none of this id.
+ * Throws LogFault `not-found` while it has not ended or its end is not covered; `log-corrupt` when the tiles do not lead to the root.
  */
-export function makeReceipt(directory: string, crossing: string, disk: Disk = realDisk()): string {
+export function makeReceipt(directory: string, crossing: string, disk: Disk = realDisk()): string | null {
   let leaves = noLeaves;
   for (const year of yearFolders(disk.list(directory))) {
     const folder = join(directory, String(year));
@@ -40,8 +40,7 @@ export function makeReceipt(directory: string, crossing: string, disk: Disk = re
     for (const record of findInSegments({ disk, directory: folder, origin }, crossing))
       leaves = withRecord(leaves, { folder, record });
   }
-  if (leaves.decided === null)
-    throw new LogFault("not-found", `${directory} has no such crossing; the id may belong to another node`);
+  if (leaves.decided === null) return null;
   const receipt = receiptOfLeaves(disk, leaves);
   if (receipt === null)
     throw new LogFault(
