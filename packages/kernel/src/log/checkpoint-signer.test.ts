@@ -10,19 +10,11 @@ import { importLogKey } from "./log-crypto.ts";
 import { type OpenLogOptions, openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { sampleLeaf } from "./sample-leaves.ts";
+import { identity, november } from "./sample-log.test-support.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-signer-"));
 after(() => rmSync(root, { recursive: true, force: true }));
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
 
 let made = 0;
 function setup(mood: string, more: Partial<OpenLogOptions> = {}) {

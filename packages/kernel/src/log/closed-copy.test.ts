@@ -10,11 +10,9 @@ import { Log, type LogOptions } from "./log.ts";
 import { loadLogKey, sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { nextYear, november } from "./sample-log.test-support.ts";
 import { verifyLogDirectory } from "./verify.ts";
 import type { LogProblem } from "./verify-report.ts";
-
-const november = 1_795_305_600_000;
-const nextYear = 1_800_000_000_000;
 
 function optionsOf(disk: Disk, directory: string, node: string, now = november): LogOptions {
   const identity = {

@@ -9,46 +9,22 @@ import { LogFault, type LogFaultCode } from "./fault.ts";
 import { openHeldLogs } from "./held-log.ts";
 import type { HeldRecords } from "./held-records.ts";
 import { Log, type LogOptions } from "./log.ts";
-import { importLogKey, sha256 } from "./log-crypto.ts";
+import { sha256 } from "./log-crypto.ts";
 import { openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import type { FoundRecord } from "./port.ts";
 import { sampleLeaf } from "./sample-leaves.ts";
+import { identity, key, lossyLog, nextYear, november, origin, otherKey } from "./sample-log.test-support.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-held-"));
 after(() => rmSync(root, { recursive: true, force: true }));
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
-const nextYear = 1_800_000_000_000;
-const keyOf = (hex: string) => importLogKey(Buffer.from(`302e020100300506032b657004220420${hex}`, "hex"));
-const key = keyOf("d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842");
-const otherKey = keyOf("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
-const origin = "sallyport.local/main/production/gw-1/gateway/2026";
 const originOfNext = "sallyport.local/main/production/gw-1/gateway/2027";
 const faultWith = (code: LogFaultCode, text: string) => (error: unknown) =>
   error instanceof LogFault && error.code === code && error.message.includes(text);
 
 function makeLog(more: Partial<LogOptions> = {}) {
-  const disk = new LossyDisk({ random: () => 0.1 });
-  const clock = { now: november };
-  const options: LogOptions = {
-    disk,
-    directory: "/log",
-    identity,
-    now: () => clock.now,
-    key,
-    lowSpaceBytes: 0,
-    reserveBytes: 0,
-    ...more,
-  };
-  const log = Log.open(options);
+  const { disk, clock, open } = lossyLog(more);
+  const log = open();
   writeFile(disk, "/log/log.vkey", printVerifierKey(sha256, log.origin, key.publicKey));
   return { disk, clock, log };
 }

@@ -7,22 +7,11 @@ import { LogFault, type LogFaultCode } from "./fault.ts";
 import { type OpenLogOptions, openLog, queuedRecordsMax } from "./log-thread.ts";
 import { checkProof, prove } from "./prove.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { identity, pkcs8 } from "./sample-log.test-support.ts";
 import { readCheckpointFile, verifyLogDirectory } from "./verify.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-log-"));
 after(() => rmSync(root, { recursive: true, force: true }));
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const pkcs8 = Buffer.from(
-  "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
-  "hex",
-);
 const faultWith = (code: LogFaultCode) => (error: unknown) => error instanceof LogFault && error.code === code;
 
 let made = 0;

@@ -4,49 +4,10 @@ import { test } from "node:test";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf, printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { LogFault, type LogFaultCode } from "./fault.ts";
-import { Log, type LogOptions } from "./log.ts";
-import { importLogKey } from "./log-crypto.ts";
-import { LossyDisk, type LossyDiskOptions } from "./lossy-disk.ts";
+import type { Log, LogOptions } from "./log.ts";
+import { LossyDisk } from "./lossy-disk.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
-
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
-const nextYear = 1_800_000_000_000;
-const key = importLogKey(
-  Buffer.from(
-    "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
-    "hex",
-  ),
-);
-const otherKey = importLogKey(
-  Buffer.from(
-    "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-    "hex",
-  ),
-);
-
-function setup(more: Partial<LogOptions> = {}, diskOptions: Partial<LossyDiskOptions> = {}) {
-  const disk = new LossyDisk({ random: () => 0.1, ...diskOptions });
-  const clock = { now: november };
-  const options: LogOptions = {
-    disk,
-    directory: "/log",
-    identity,
-    now: () => clock.now,
-    key,
-    lowSpaceBytes: 0,
-    reserveBytes: 0,
-    ...more,
-  };
-  return { disk, clock, options, open: (extra: Partial<LogOptions> = {}) => Log.open({ ...options, ...extra }) };
-}
+import { lossyLog, nextYear, november, otherKey } from "./sample-log.test-support.ts";
 
 const faultWith =
   (code: LogFaultCode, saying = /./) =>
@@ -70,7 +31,7 @@ function leafAt(log: Log, id: string, place = 0): Leaf {
 }
 
 test("a log reopens with everything it acknowledged, over segments, and finds it by id with its reference", () => {
-  const { open } = setup({ segmentBytesMax: 4_000 });
+  const { open } = lossyLog({ segmentBytesMax: 4_000 });
   const reference = Buffer.from("sealed");
   const inputs = createHash("sha256").update(reference).digest("hex");
   const log = open();
@@ -89,7 +50,7 @@ test("a log reopens with everything it acknowledged, over segments, and finds it
 });
 
 test("a batch costs exactly one fdatasync", () => {
-  const { disk, open } = setup();
+  const { disk, open } = lossyLog();
   const log = open();
   const before = disk.syncs;
   log.append(Array.from({ length: 300 }, (_, n) => crossing(n)));
@@ -97,7 +58,7 @@ test("a batch costs exactly one fdatasync", () => {
 });
 
 test("entries of a batch stand in the order they were submitted", () => {
-  const log = setup().open();
+  const log = lossyLog().open();
   const { first, refused } = log.append([crossing(3), crossing(1), crossing(2)]);
   assert.deepEqual(refused, []);
   assert.deepEqual(
@@ -107,7 +68,7 @@ test("entries of a batch stand in the order they were submitted", () => {
 });
 
 test("intents without an outcome get `unknown` at the next start, and `start` counts them", () => {
-  const { disk, open } = setup();
+  const { disk, open } = lossyLog();
   const log = open();
   log.append([
     { leaf: sampleLeaf("intent", 1) },
@@ -126,7 +87,7 @@ test("intents without an outcome get `unknown` at the next start, and `start` co
 });
 
 test("a new year is a new origin whose first leaf names the last checkpoint; an intent of the old year ends in the new one", () => {
-  const { clock, open, disk } = setup();
+  const { clock, open, disk } = lossyLog();
   const log = open();
   log.append([{ leaf: sampleLeaf("intent", 1) }]);
   clock.now = nextYear;
@@ -146,7 +107,7 @@ test("a new year is a new origin whose first leaf names the last checkpoint; an 
 });
 
 test("a clock that goes back goes on in the newest origin", () => {
-  const { clock, open } = setup();
+  const { clock, open } = lossyLog();
   clock.now = nextYear;
   open().close();
   clock.now = november;
@@ -154,7 +115,7 @@ test("a clock that goes back goes on in the newest origin", () => {
 });
 
 test("any failed fsync ends the log: every later append and checkpoint rejects, and nothing more is written", () => {
-  const { disk, open } = setup();
+  const { disk, open } = lossyLog();
   const log = open();
   disk.failNextSync = Object.assign(new Error("input/output error"), { code: "EIO" });
   assert.throws(() => log.append([crossing(1)]), faultWith("log-closed", /disk failed.*check the volume/));
@@ -165,7 +126,7 @@ test("any failed fsync ends the log: every later append and checkpoint rejects, 
 });
 
 test("a nearly full disk refuses ordinary records and still takes administrative ones", () => {
-  const { open } = setup({ lowSpaceBytes: 30_000 }, { capacityBytes: 60_000 });
+  const { open } = lossyLog({ lowSpaceBytes: 30_000 }, { capacityBytes: 60_000 });
   const log = open();
   let n = 0;
   while (log.append([crossing(n)]).refused.length === 0) assert.ok(++n < 200);
@@ -185,7 +146,7 @@ test("a nearly full disk refuses ordinary records and still takes administrative
 });
 
 test("on a nearly full disk an operator still gets a token, and nobody else does", () => {
-  const { open } = setup({ lowSpaceBytes: 30_000 }, { capacityBytes: 60_000 });
+  const { open } = lossyLog({ lowSpaceBytes: 30_000 }, { capacityBytes: 60_000 });
   const log = open();
   let n = 0;
   while (log.append([crossing(n)]).refused.length === 0) assert.ok(++n < 200);
@@ -221,7 +182,7 @@ test("on a nearly full disk an operator still gets a token, and nobody else does
 });
 
 test("a full disk gives up the reserve for administrative records, loses nothing and goes on when there is room", () => {
-  const { open, disk } = setup({ reserveBytes: 20_000 }, { capacityBytes: 60_000 });
+  const { open, disk } = lossyLog({ reserveBytes: 20_000 }, { capacityBytes: 60_000 });
   const log = open();
   let n = 0;
   while (log.append([crossing(n)]).refused.length === 0) assert.ok(++n < 200);
@@ -233,7 +194,7 @@ test("a full disk gives up the reserve for administrative records, loses nothing
 });
 
 test("leaves the log writes itself, and bytes that are no leaf, are refused", () => {
-  const log = setup().open();
+  const log = lossyLog().open();
   const start = Buffer.from('{"v":1,"t":"start","at":1}');
   assert.deepEqual(log.append([{ leaf: start }, crossing(1), { leaf: Buffer.from("{}") }]).refused, [
     { place: 0, code: "leaf-refused" },
@@ -243,7 +204,7 @@ test("leaves the log writes itself, and bytes that are no leaf, are refused", ()
 });
 
 test("a second opener of one directory is refused and told which", () => {
-  const { open } = setup();
+  const { open } = lossyLog();
   const log = open();
   assert.throws(() => open(), faultWith("log-locked", /\/log is in use by another process/));
   log.close();
@@ -251,7 +212,7 @@ test("a second opener of one directory is refused and told which", () => {
 });
 
 function closedLog(batches = 30, more: Partial<LogOptions> = {}) {
-  const made = setup(more);
+  const made = lossyLog(more);
   const log = made.open();
   for (let i = 0; i < batches; i++) log.append([crossing(i)]);
   log.close();
@@ -304,7 +265,7 @@ test("attack: a segment is removed from the middle or the end", () => {
 });
 
 test("attack: an older copy of the whole directory is put back; the copies outside give it away", () => {
-  const { disk, open } = setup({ checkpointCopies: "/copies" });
+  const { disk, open } = lossyLog({ checkpointCopies: "/copies" });
   const first = open();
   first.append([crossing(1)]);
   first.close();
@@ -317,7 +278,7 @@ test("attack: an older copy of the whole directory is put back; the copies outsi
 });
 
 test("attack: the published checkpoint is replaced by an older one with its head", () => {
-  const { disk, open } = setup();
+  const { disk, open } = lossyLog();
   const log = open();
   const older = log.checkpoint();
   log.append([crossing(1)]);
@@ -330,7 +291,7 @@ test("attack: history is rewritten with correct checksums; the signed root gives
   const { disk, open } = closedLog();
   const tile = [...disk.files().keys()].find((path) => path.includes("/tile/0/")) ?? assert.fail();
   const before = contentOf(disk, tile);
-  const forged = setup();
+  const forged = lossyLog();
   const log = forged.open();
   for (let i = 0; i < 30; i++) log.append([crossing(i === 4 ? 999 : i)]);
   log.close();
@@ -346,7 +307,7 @@ test("attack: another key signs on; the start is refused", () => {
 });
 
 test("attack: the folder of the newest year is taken away; the copies give it away", () => {
-  const { clock, disk, open } = setup({ checkpointCopies: "/copies" });
+  const { clock, disk, open } = lossyLog({ checkpointCopies: "/copies" });
   open().close();
   const old = [...disk.files().keys()];
   clock.now = nextYear;
@@ -368,7 +329,7 @@ test("attack: the folder of the newest year is taken away; the copies give it aw
 });
 
 test("attack: two processes sign the same origin; the second to swap is refused", () => {
-  const { disk, open } = setup();
+  const { disk, open } = lossyLog();
   const log = open();
   log.append([crossing(1)]);
   put(disk, "/log/2026/head", Buffer.from("what another process wrote"));

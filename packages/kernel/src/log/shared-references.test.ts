@@ -9,29 +9,14 @@ import { test } from "node:test";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { encodeEntries, type LogEntry, siftBatch } from "./batch.ts";
 import { Log } from "./log.ts";
-import { importLogKey, sha256 } from "./log-crypto.ts";
+import { sha256 } from "./log-crypto.ts";
 import { openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { openIntentsMax } from "./open-intents.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { identity, key, november } from "./sample-log.test-support.ts";
 import { newSpan, printFrame, readEntrySpan, readFrame } from "./segment.ts";
 import { verifyLogDirectory } from "./verify.ts";
-
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const key = importLogKey(
-  Buffer.from(
-    "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
-    "hex",
-  ),
-);
-const november = 1_795_305_600_000;
 
 const reference = Buffer.from("the sealed inputs of everybody in this batch");
 const inputs = createHash("sha256").update(reference).digest("hex");

@@ -8,30 +8,16 @@ import { Worker } from "node:worker_threads";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { crc32c } from "./crc32c.ts";
 import { Log } from "./log.ts";
-import { importLogKey, sha256 } from "./log-crypto.ts";
+import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { realDisk } from "./real-disk.ts";
 import { sampleLeaf } from "./sample-leaves.ts";
+import { identity, key, origin } from "./sample-log.test-support.ts";
 import { readFrameHeader, segmentHeaderBytes } from "./segment.ts";
 import { type VerifyOptions, verifyLogDirectory } from "./verify.ts";
 import { chunkState, columnBytes, planBytes, planChunks, printPlan, SegmentWork } from "./verify-columns.ts";
 import { Crew } from "./verify-crew.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const key = importLogKey(
-  Buffer.from(
-    "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
-    "hex",
-  ),
-);
-const origin = "sallyport.local/main/production/gw-1/gateway/2026";
 const verifierKey = printVerifierKey(sha256, origin, key.publicKey);
 const reference = Buffer.from("sealed decision inputs");
 const inputs = createHash("sha256").update(reference).digest("hex");

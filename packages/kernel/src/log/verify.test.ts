@@ -5,36 +5,14 @@ import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { printVerifierKey, signNote } from "@sallyport/protocol/audit/note.ts";
 import { LogFault } from "./fault.ts";
-import { Log, type LogOptions } from "./log.ts";
-import { importLogKey, sha256 } from "./log-crypto.ts";
+import type { LogOptions } from "./log.ts";
+import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { checkProof, prove } from "./prove.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { key, lossyLog, nextYear, origin, otherKey } from "./sample-log.test-support.ts";
 import { readCheckpointFile, type VerifyOptions, verifyLogDirectory } from "./verify.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
-const nextYear = 1_800_000_000_000;
-const key = importLogKey(
-  Buffer.from(
-    "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
-    "hex",
-  ),
-);
-const otherKey = importLogKey(
-  Buffer.from(
-    "302e020100300506032b6570042204209d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-    "hex",
-  ),
-);
-const origin = "sallyport.local/main/production/gw-1/gateway/2026";
 const vkey = printVerifierKey(sha256, origin, key.publicKey);
 const wal = "/log/2026/wal/0000000000000000.wal";
 
@@ -43,19 +21,8 @@ const inputs = createHash("sha256").update(reference).digest("hex");
 
 /** A log with `count` crossings, an intent with its outcome, and a record with a reference. */
 function makeLog(count: number, more: Partial<LogOptions> = {}) {
-  const disk = new LossyDisk({ random: () => 0.1 });
-  const clock = { now: november };
-  const options = {
-    disk,
-    directory: "/log",
-    identity,
-    now: () => clock.now,
-    key,
-    lowSpaceBytes: 0,
-    reserveBytes: 0,
-    ...more,
-  };
-  const log = Log.open(options);
+  const { disk, clock, options, open } = lossyLog(more);
+  const log = open();
   log.append([{ leaf: sampleLeaf("intent", 900_000) }]);
   for (let i = 0; i < count; i++) log.append([{ leaf: sampleLeaf("crossing", i) }]);
   log.append([{ leaf: sampleLeaf("crossing", 900_001, inputs), reference }, { leaf: sampleLeaf("outcome", 900_000) }]);
