@@ -18,6 +18,7 @@ import {
 import { runSearch } from "@sallyport/control/audit/search/run-search.ts";
 import { SearchIndex } from "@sallyport/control/audit/search/search-index.ts";
 import type { Filter } from "@sallyport/control/audit/search/search-question.ts";
+import { SqliteIndex } from "@sallyport/control/audit/search/sqlite-index.ts";
 
 const { values } = parseArgs({
   options: { records: { type: "string", default: "1048576" }, seed: { type: "string", default: "1" } },
@@ -30,13 +31,9 @@ const stalledRecords = 600 * 20_000;
 const directory = mkdtempSync(join(tmpdir(), "bench-index-"));
 const random = seeded(Number(values.seed));
 const now = () => startMs + 86_400_000;
-const index = new SearchIndex({
-  directory: join(directory, "search"),
-  owner: "bench",
-  now,
-  bytesMax: 1e12,
-  keepMs: 1e12,
-});
+const place = { directory: join(directory, "search"), owner: "bench", now, bytesMax: 1e12, keepMs: 1e12 };
+const store = new SqliteIndex(place);
+const index = await SearchIndex.open(store, now);
 const edges = new EdgesFold({ directory: join(directory, "edges"), owner: "bench", now });
 
 interface Spent {
@@ -102,8 +99,8 @@ try {
     ])),
     ...(await searches("a caller that never was", () => [{ field: "caller", values: [pseudonymOf("nobody")] }])),
   ].sort((a, b) => a - b);
-  index.files.turn();
-  const bytes = index.files.sealed.reduce((sum, file) => sum + file.bytes, 0);
+  store.files.turn();
+  const bytes = store.files.sealed.reduce((sum, file) => sum + file.bytes, 0);
   const figures = {
     bench: "search",
     records,
@@ -118,7 +115,7 @@ try {
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
 } finally {
-  index.close();
+  await index.close();
   await edges.close();
   rmSync(directory, { recursive: true, force: true });
 }

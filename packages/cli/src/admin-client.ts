@@ -25,7 +25,21 @@ export type AdminSend = (request: {
   readonly body: string | null;
 }) => Promise<AdminAnswer>;
 
+/** How an answer of lines ended: with a status that was not 200 and its body, because the other side was done, or because it broke off. */
+export type LinesEnd =
+  | { readonly kind: "status"; readonly status: number; readonly body: string }
+  | { readonly kind: "ended" }
+  | { readonly kind: "broken"; readonly why: string };
+
+/** One answer of lines from the admin listener; `onLine` is awaited before the next. Never rejects for what the network does. */
+export type AdminOpen = (
+  request: { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly body: string },
+  onLine: (line: string) => void | Promise<void>,
+) => Promise<LinesEnd>;
+
 export interface AdminClient {
+  /** Lines as they come, until the answer ends. Throws CommandEnd with the exit code the refusal deserves. */
+  follow(path: string, body: unknown, onLine: (line: string) => void | Promise<void>): Promise<LinesEnd>;
   /** The answer's JSON. Throws CommandEnd with the exit code the refusal deserves. */
   call<T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T>;
 }
@@ -62,7 +76,11 @@ export function readOperatorKey(path: string): OperatorKey & { readonly pin: str
   }
 }
 
-export function createAdminClient(key: OperatorKey, send: AdminSend, now: () => number): AdminClient {
+export function createAdminClient(
+  key: OperatorKey,
+  { send, open }: { readonly send: AdminSend; readonly open: AdminOpen },
+  now: () => number,
+): AdminClient {
   const crypto = createTokenCrypto();
   const proofKey = generateSigner("ES256").signer;
   const adminUrl = key.issuer.slice(0, key.issuer.lastIndexOf("/operators"));
@@ -76,22 +94,29 @@ export function createAdminClient(key: OperatorKey, send: AdminSend, now: () => 
     nonce: null,
   };
   let token: string | null = null;
+  const headersOf = (method: string, path: string, nonce: string | null) => ({
+    authorization: `DPoP ${token}`,
+    dpop: prove(session, { method, path, nonce, ath: session.hash(token ?? "") }),
+  });
   return {
+    follow: async (path, body, onLine) => {
+      // Its answer brings a nonce for the one request that follows.
+      token = await fetchToken(session);
+      const headers = { ...headersOf("POST", path, session.nonce), "content-type": "application/json" };
+      const end = await open({ path, headers, body: JSON.stringify(body) }, onLine);
+      if (end.kind === "status") throw refusalOf(end);
+      return end;
+    },
     call: async <T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> => {
       token ??= await fetchToken(session);
-      const answer = await withNonce(session, (nonce) => {
-        const proof = prove(session, { method, path, nonce, ath: session.hash(token ?? "") });
-        return {
-          method,
-          path,
-          headers: {
-            authorization: `DPoP ${token}`,
-            dpop: proof,
-            ...(body === undefined ? {} : { "content-type": "application/json" }),
-          },
-          body: body === undefined ? null : JSON.stringify(body),
-        };
-      });
+      const answer = await withNonce(session, (nonce) => ({
+        ...{ method, path },
+        headers: {
+          ...headersOf(method, path, nonce),
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+      }));
       // Each command names the shape its route answers with (docs/admin-api.md); the listener is proven by its pinned key.
       if (answer.status === 200) return JSON.parse(answer.body) as T;
       throw refusalOf(answer);
@@ -209,11 +234,12 @@ const exitOfStatus: Readonly<Record<number, CommandEnd["exit"]>> = {
   401: exitCode.notPermitted,
   403: exitCode.notPermitted,
   413: exitCode.badUse,
+  429: exitCode.unreachable,
   504: exitCode.unreachable,
   503: exitCode.unreachable,
 };
 
-function refusalOf(answer: AdminAnswer): CommandEnd {
+function refusalOf(answer: Pick<AdminAnswer, "status" | "body">): CommandEnd {
   let title = `control answered ${answer.status}`;
   let fix = "";
   try {

@@ -1,8 +1,14 @@
 // Promises a connection to the admin listener whose key the operator key file pins, and to nothing else.
 // Trusts the operator key file. Specified in docs/identity.md "Operators".
-import { type ChannelClient, createChannelClient } from "@sallyport/kernel/dial/channel-client.ts";
+import { type ChannelClient, createChannelClient, type StreamEnd } from "@sallyport/kernel/dial/channel-client.ts";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
-import { type AdminClient, type AdminSend, createAdminClient, readOperatorKey } from "./admin-client.ts";
+import {
+  type AdminClient,
+  type AdminOpen,
+  type AdminSend,
+  createAdminClient,
+  readOperatorKey,
+} from "./admin-client.ts";
 
 const timeoutMs = 30_000;
 const answerBytesMax = 64 * 1024 * 1024;
@@ -11,7 +17,8 @@ const answerBytesMax = 64 * 1024 * 1024;
 export function openAdminClient(keyFile: string): AdminClient {
   const key = readOperatorKey(keyFile);
   const origin = new URL(key.issuer).origin;
-  return createAdminClient(key, sendOver(origin, key.pin), () => Date.now());
+  const over = { send: sendOver(origin, key.pin), open: openOver(origin, key.pin) };
+  return createAdminClient(key, over, () => Date.now());
 }
 
 /** One connection per call: a command makes few calls, and nothing is left open behind it. */
@@ -32,6 +39,28 @@ function sendOver(origin: string, pin: string): AdminSend {
         headers: firstValues(answer.headers),
         body: Buffer.from(answer.body).toString("utf8"),
       };
+    } finally {
+      await client.close();
+    }
+  };
+}
+
+function openOver(origin: string, pin: string): AdminOpen {
+  return async ({ path, headers, body }, onLine) => {
+    const client = connect(origin, pin);
+    try {
+      const end = await new Promise<StreamEnd>((onEnd) =>
+        client.openStream(path, {
+          headers,
+          body,
+          onLine,
+          onEnd,
+          lineBytesMax: answerBytesMax,
+          idleTimeoutMs: timeoutMs,
+        }),
+      );
+      if (end.kind === "fault") return { kind: "broken", why: end.fault.message };
+      return end.kind === "closed" ? { kind: "ended" } : end;
     } finally {
       await client.close();
     }

@@ -8,6 +8,7 @@ import { OriginWatch } from "@sallyport/control/audit/follow/origin-watch.ts";
 import { pause } from "@sallyport/control/audit/follow/pause.ts";
 import type { RecordsPage } from "@sallyport/control/audit/search/search-actions.ts";
 import { type SearchAnswer, SearchFold } from "@sallyport/control/audit/search/search-fold.ts";
+import { SqliteIndex } from "@sallyport/control/audit/search/sqlite-index.ts";
 import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
 import { prove } from "@sallyport/kernel/log/prove.ts";
 import { Installation, until } from "./installation.test-support.ts";
@@ -76,7 +77,8 @@ async function gatewayRecords(installation: Installation, token: string) {
     keepMs: 1e12,
   };
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-  const fold = new SearchFold(options, { monotonic: () => performance.now(), turn });
+  const clock = { now: Date.now, monotonic: () => performance.now(), turn };
+  const fold = await SearchFold.open(new SqliteIndex(options), clock);
   const runner = new FoldRunner(fold, { records, watch, now: Date.now, pause });
   try {
     let answer: SearchAnswer | null = null;

@@ -63,9 +63,9 @@ forEachDialect((dialect, open) => {
     bounded,
     async () => {
       const { send, last } = listening();
-      const operator = createAdminClient(readOperatorKey(join(bench.data, "operator.key.json")), send, () =>
-        Date.now(),
-      );
+      const key = readOperatorKey(join(bench.data, "operator.key.json"));
+      const over = { send, open: () => assert.fail("nothing is followed") };
+      const operator = createAdminClient(key, over, () => Date.now());
       await operator.call("GET", "/v1/keys");
       const replayed = await send(last());
       assert.equal(replayed.status, 401);

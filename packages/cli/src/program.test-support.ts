@@ -59,6 +59,7 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
   const out: string[] = [];
   const asked: { route: string; body: unknown }[] = [];
   const client: AdminClient = {
+    follow: () => Promise.reject(new Error("nothing is followed here")),
     call: async <T>(method: "GET" | "POST", path: string, body?: unknown): Promise<T> => {
       const route = `${method} ${path}`;
       asked.push({ route, body });

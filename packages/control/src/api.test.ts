@@ -29,8 +29,9 @@ function api(ports: Partial<AdminApiPorts> = {}): { fetch(request: Request): Pro
     actions,
     authenticate: async (request) =>
       request.headers.get("authorization") === "yes"
-        ? { kind: "operator", id: "ada", roles: ["admin"] }
+        ? { kind: "operator", id: "ada", kid: "k", roles: ["admin"] }
         : { kind: "refused", code: "unauthenticated", headers: { "www-authenticate": 'DPoP error="use_dpop_nonce"' } },
+    rolesNow: async () => ["admin"],
     recordRead: async (actor, action, object, asked) => {
       seen.reads.push({ actor, action, object, asked });
     },
@@ -49,6 +50,7 @@ const statuses = {
   "too-large": 413,
   "not-found": 404,
   conflict: 409,
+  "too-many": 429,
   "not-permitted": 403,
   unreachable: 504,
   unavailable: 503,
@@ -77,6 +79,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
   if (path === "/v1/audit/records") return JSON.stringify({ where: { token: ["a.b.c"], caller: ["orders"] } });
+  if (path === "/v1/audit/tail") return JSON.stringify({ where: { caller: ["orders"] } });
   if (path === "/v1/audit/edges") return JSON.stringify({ from: 0, to: 60_000 });
   if (path === "/v1/audit/index/rebuild") return "{}";
   if (path.endsWith("/release")) return JSON.stringify({ reason: "the case is over" });
@@ -161,7 +164,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
       ...["estate.plan", "observe.read", "crossing.explain"],
       // A sink's place is a file of this control node, which no transaction of the store covers.
       ...["export.test", "export.pause", "export.resume", "export.replay"],
-      ...["record.search", "index.rebuild", "edge.read", "token.inspect", "finding.backtest"],
+      ...["record.search", "record.follow", "index.rebuild", "edge.read", "token.inspect", "finding.backtest"],
     ],
   );
 });

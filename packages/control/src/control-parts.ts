@@ -10,6 +10,7 @@ import type { Exports } from "./audit/export/exports.ts";
 import type { Follower } from "./audit/follow/follower.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
 import type { Pseudonyms } from "./audit/pseudonyms.ts";
+import type { Tails } from "./audit/search/tail.ts";
 import type { Witnessing } from "./audit/witnessing.ts";
 import type { ControlCommands } from "./commands.ts";
 import type { ChannelService } from "./gateways/channel-service.ts";
@@ -40,6 +41,8 @@ export interface ControlParts {
   readonly log: Pick<LogHandle, "origin" | "size" | "find">;
   /** What is derived from records. */
   readonly follower: Pick<Follower, "ask" | "standing">;
+  /** Readers of records as they come. */
+  readonly tails: Tails;
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
   readonly pseudonyms: Pseudonyms;

@@ -10,6 +10,7 @@ import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
 import { Exports } from "./audit/export/exports.ts";
 import { ownOrders } from "./audit/follow/orders.ts";
+import { Tails } from "./audit/search/tail.ts";
 import { WitnessListener } from "./audit/witness-listener.ts";
 import { openWitnessing, type Witnessing } from "./audit/witnessing.ts";
 import type { ControlOptions } from "./control-options.ts";
@@ -95,6 +96,7 @@ class ControlAssembly {
   readonly #hub = new Hub();
   readonly #compiler = createSliceCompiler();
   readonly #witnessing: Witnessing;
+  readonly #tails = new Tails();
 
   constructor(
     options: ControlOptions,
@@ -286,12 +288,7 @@ class ControlAssembly {
     const { sinks = [] } = this.#options;
     const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order(exports) });
     return {
-      tenant,
-      dataDirectory,
-      archive,
-      clock,
-      random,
-      store,
+      ...{ tenant, dataDirectory, archive, clock, random, store },
       compiler: this.#compiler,
       hub: this.#hub,
       publisher: inForce.publisher,
@@ -301,7 +298,7 @@ class ControlAssembly {
       follower,
       pseudonyms,
       mover,
-      exports,
+      ...{ exports, tails: this.#tails },
       node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,
@@ -337,6 +334,7 @@ class ControlAssembly {
         if (operators === null) return { kind: "refused", code: "starting", headers: {} };
         return operators.authenticate(request);
       },
+      rolesNow: async (operator) => operators?.issuer.rolesNow(operator) ?? [],
       recordRead: (actor, action, object, facts) => adminLog.record({ actor, action, object, facts }),
       recordRefusal: (actor, facts) =>
         adminLog.record({ actor, action: "act.refuse", object: `action/${facts.action}`, facts }),
@@ -355,6 +353,7 @@ class ControlAssembly {
     });
     const port = await listener.start();
     this.#opened.push(() => listener.close());
+    this.#opened.push(async () => this.#tails.stop());
     const url = admin.url ?? originOf(admin.host, port);
     operators = await openOperators({
       ...this.#options,

@@ -13,6 +13,7 @@ import { auditHoldCommands } from "./audit-hold.ts";
 import { policyLine, readPolicy } from "./audit-policy.ts";
 import { receiptCommands } from "./audit-receipts.ts";
 import { searchCommands } from "./audit-search.ts";
+import { tailCommand } from "./audit-tail.ts";
 import { witnessCommands } from "./audit-witnesses.ts";
 
 /** `sallyport audit …`; all but what asks control works without it. */
@@ -27,6 +28,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   receiptCommands(group);
   checkpointsCommand(group, connect);
   searchCommands(group, connect);
+  tailCommand(group, connect);
   edgesCommand(group, connect);
   auditArchiveCommands(group);
   auditHoldCommands(group, connect);

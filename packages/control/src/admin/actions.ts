@@ -11,7 +11,7 @@ import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { QuorumStanding } from "../audit/quorum.ts";
-import type { RecordActions } from "../audit/search/search-actions.ts";
+import type { RecordActions } from "../audit/search/record-actions.ts";
 import type { LogFindingRow } from "../audit/witness-store.ts";
 import type { ConfirmReport } from "../backup/store.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
@@ -278,6 +278,7 @@ export class AdminFault extends Error {
     | "too-large"
     | "not-found"
     | "conflict"
+    | "too-many"
     | "not-permitted"
     | "unreachable"
     | "unavailable";

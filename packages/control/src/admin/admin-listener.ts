@@ -1,11 +1,14 @@
 // Promises the admin listener: operators' tokens and the routes of api.ts, over TLS, bounded, on an address of its own.
 // Trusts the operators' issuer and api.ts. Specified in docs/admin-api.md.
 
+import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { pause } from "../audit/follow/pause.ts";
 import type { OperatorIssuer } from "../identity/operators.ts";
 import { boundSources } from "../source-places.ts";
+import { linesType } from "./serve-api.ts";
 import { unavailableFault } from "./unavailable.ts";
 
 export interface AdminListenerOptions {
@@ -25,10 +28,14 @@ export interface AdminListenerOptions {
 const discardBytesMax = 16 * 1024 * 1024;
 const tokenBodyBytesMax = 16 * 1024;
 const connectionsMax = 256;
+/** A peer that takes nothing of a stream for so long is gone; the stream itself gives up sooner. */
+const undrainedMsMax = 60_000;
+const lastLinesMs = 1_000;
 
 export class AdminListener {
   readonly #server: Server;
   readonly #options: AdminListenerOptions;
+  readonly #streams = new Set<Promise<void>>();
 
   constructor(options: AdminListenerOptions) {
     this.#options = options;
@@ -72,8 +79,17 @@ export class AdminListener {
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // Whoever follows has been told to go: their last lines leave first.
+    const late = new AbortController();
+    await Promise.race([Promise.allSettled(this.#streams), pause(lastLinesMs, late.signal)]);
+    late.abort();
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  async #streaming(sent: Promise<void>): Promise<void> {
+    this.#streams.add(sent);
+    await sent.finally(() => this.#streams.delete(sent));
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -95,7 +111,10 @@ export class AdminListener {
     const answer = await this.#options.api.fetch(
       new Request(new URL(this.#options.url() + url), { method, headers, ...body }),
     );
-    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(Buffer.from(await answer.arrayBuffer()));
+    response.writeHead(answer.status, Object.fromEntries(answer.headers));
+    if (answer.headers.get("content-type") === linesType && answer.body !== null)
+      await this.#streaming(sendLines(answer.body, response));
+    else response.end(Buffer.from(await answer.arrayBuffer()));
     if (!(await discard(chunks))) request.destroy();
   }
 
@@ -133,6 +152,39 @@ function streamOf(chunks: AsyncIterator<Uint8Array>): ReadableStream<Uint8Array>
     },
     { highWaterMark: 0 },
   );
+}
+
+/** Line by line as the peer takes them, never more than one ahead. */
+async function sendLines(body: ReadableStream<Uint8Array>, response: ServerResponse): Promise<void> {
+  const reader = body.getReader();
+  const gone = new AbortController();
+  response.once("close", () => {
+    gone.abort();
+    reader.cancel().catch(() => undefined);
+  });
+  if (response.destroyed) await reader.cancel();
+  response.flushHeaders();
+  for (let step = await reader.read(); !step.done; step = await reader.read()) {
+    if (response.write(step.value)) continue;
+    if (!(await drained(response, gone.signal))) {
+      response.destroy();
+      return;
+    }
+  }
+  response.end();
+}
+
+async function drained(response: ServerResponse, gone: AbortSignal): Promise<boolean> {
+  const either = new AbortController();
+  const signal = AbortSignal.any([either.signal, gone]);
+  const drain = once(response, "drain", { signal }).then(
+    () => true,
+    () => false,
+  );
+  const late = pause(undrainedMsMax, signal).then(() => false);
+  const isDrained = await Promise.race([drain, late]);
+  either.abort();
+  return isDrained;
 }
 
 /** False when there was more than the bound, or the peer went away. */

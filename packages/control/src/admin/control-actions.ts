@@ -7,7 +7,7 @@ import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import { listArchive } from "../audit/archive/list-archive.ts";
 import { edgeActions } from "../audit/edges/edge-actions.ts";
 import { createKeepingActions } from "../audit/keeping/keeping-actions.ts";
-import { recordActions } from "../audit/search/search-actions.ts";
+import { recordActions } from "../audit/search/record-actions.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
 import { anyTokenEndMs } from "../identity/revoke.ts";

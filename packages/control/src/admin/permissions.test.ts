@@ -32,7 +32,8 @@ function apiOf(roles: readonly OperatorRole[]) {
   });
   const api = createAdminApi({
     actions,
-    authenticate: async () => ({ kind: "operator", id: "ada", roles }),
+    authenticate: async () => ({ kind: "operator", id: "ada", kid: "k", roles }),
+    rolesNow: async () => ["admin"],
     recordRead: async (_actor, action) => {
       seen.reads.push(action);
     },

@@ -18,7 +18,7 @@ const permissionsOf: Readonly<Record<OperatorRole, readonly Permission[]>> = {
 /** Action of a route -> what it needs. A test holds the keys equal to the actions of ../api.ts. */
 export const neededPermissions: Readonly<Record<string, Permission>> = {
   ...needs("read-audit", [
-    ...["record.search", "edge.read", "crossing.read"],
+    ...["record.search", "record.follow", "edge.read", "crossing.read"],
     ...["finding.list", "finding.show", "finding.backtest"],
     ...["checkpoint.list", "archive.list", "log-finding.list", "witness.list", "hold.list", "retention.read"],
   ]),

@@ -26,12 +26,15 @@ export type AdminRoute = AuditWay & {
   readonly action: AuditAction;
   /** What `:id` in the path may be; nothing else is passed on or recorded. */
   readonly id?: RegExp;
+  /** What is answered: JSON, or a stream of lines. */
   readonly handle: (call: AdminCall) => Promise<unknown>;
 };
 
 export interface AdminCall {
   readonly actions: AdminActions;
   readonly actor: Actor;
+  /** Whether the operator may still do what the route needs: for what goes on after the answer has begun. */
+  permitted(): Promise<boolean>;
   /** The `:id` of the path; an empty text where the route has none. */
   readonly id: string;
   /** The body as `schema` reads it; may be asked for more than once. Throws AdminFault `bad-request` or `too-large`. */

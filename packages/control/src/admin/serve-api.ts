@@ -16,9 +16,11 @@ export interface AdminApiPorts {
   authenticate(
     request: Request,
   ): Promise<
-    | { readonly kind: "operator"; readonly id: string; readonly roles: readonly OperatorRole[] }
+    | { readonly kind: "operator"; readonly id: string; readonly kid: string; readonly roles: readonly OperatorRole[] }
     | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> }
   >;
+  /** The roles of this key of an operator as they are now; none when it is registered no more. */
+  rolesNow(operator: { readonly id: string; readonly kid: string }): Promise<readonly OperatorRole[]>;
   /** Appends the audit record of a read, durable before the answer. `object` is in the form of docs/formats/leaf.md. */
   recordRead(actor: Actor, action: AuditAction, object: string, asked: Asked): Promise<void>;
   /** Appends the record of an act that was ordered and not done. */
@@ -31,12 +33,15 @@ export interface AdminApiPorts {
   fault(error: unknown): void;
 }
 
+/** Of an answer that goes on: a JSON value a line. */
+export const linesType = "application/x-ndjson";
 const bodyBytesMax = 16 * 1024 * 1024;
 const statusOf = {
   "bad-request": 400,
   "too-large": 413,
   "not-found": 404,
   conflict: 409,
+  "too-many": 429,
   "not-permitted": 403,
   unreachable: 504,
   unavailable: 503,
@@ -67,13 +72,17 @@ async function serve(route: AdminRoute, context: Context, ports: AdminApiPorts):
   let text: Promise<string> | null = null;
   const call: AdminCall = {
     ...{ actions: ports.actions, actor, id },
+    permitted: async () => decidePermission(await ports.rolesNow(who), route.action).kind === "allow",
     body: async (schema) => {
       text ??= readText(context.req.raw);
       return parseBody(await text, schema);
     },
   };
   const result = await (route.audit === "appended" ? readRecorded(route, call, ports) : act(route, call, ports));
-  return Response.json(result, { headers: { "cache-control": "no-store" } });
+  const headers = { "cache-control": "no-store" };
+  if (result instanceof ReadableStream)
+    return new Response(result, { headers: { ...headers, "content-type": linesType } });
+  return Response.json(result, { headers });
 }
 
 async function readRecorded(

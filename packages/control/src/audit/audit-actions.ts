@@ -99,6 +99,7 @@ export const auditActions = {
   "operator.declare": outbox("operator", "managedBy roles keys"),
   "operator.remove": outbox("operator", "kid"),
   "provider.key": outbox("provider", "kid"),
+  "record.follow": read("record", "where from"),
   "record.search": read("record", "where from to limit"),
   "restore.confirm": outbox("restore", "activated waiting reason"),
   "retention.read": read("retention", ""),

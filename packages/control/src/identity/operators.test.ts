@@ -122,7 +122,7 @@ forEachDialect((_dialect, open) => {
     assert.equal(answer.body["expires_in"], 300);
     assert.deepEqual(await act(String(answer.body["access_token"])), {
       ...{ kind: "operator", id: "ana", tenant: "main" },
-      roles: ["admin"],
+      ...{ kid: admin.kid, roles: ["admin"] },
     });
     const leaf = log.leaves.at(-1);
     assert.ok(leaf?.t === "issuance" && leaf.verdict === "allow" && leaf.audience === adminUrl);
@@ -216,7 +216,13 @@ forEachDialect((_dialect, open) => {
     const answer = await ask({ assertion: text });
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
     const verdict = await act(String(answer.body["access_token"]));
-    assert.deepEqual(verdict, { kind: "operator", id: "cy", tenant: "main", roles: ["viewer"] });
+    assert.deepEqual(verdict, {
+      kind: "operator",
+      id: "cy",
+      tenant: "main",
+      kid: generated.signer.kid,
+      roles: ["viewer"],
+    });
   });
 
   test("a removed operator is out at once, not when the last token ends", async () => {

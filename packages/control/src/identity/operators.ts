@@ -70,7 +70,14 @@ export interface OperatorRequest {
 }
 
 export type OperatorVerdict =
-  | { readonly kind: "operator"; readonly id: string; readonly tenant: string; readonly roles: readonly OperatorRole[] }
+  | {
+      readonly kind: "operator";
+      readonly id: string;
+      readonly tenant: string;
+      /** The key of the request's token. */
+      readonly kid: string;
+      readonly roles: readonly OperatorRole[];
+    }
   /** Answer 401 with these headers; `code` is for the record. */
   | { readonly kind: "refused"; readonly code: string; readonly headers: Readonly<Record<string, string>> };
 
@@ -80,6 +87,8 @@ export interface OperatorIssuer {
   token(request: OperatorTokenRequest): Promise<PublicAnswer>;
   /** Who sends this admin request? Each proof is good for one request. Rejects when the store fails. */
   authenticate(request: OperatorRequest): Promise<OperatorVerdict>;
+  /** Of this key of an operator, as they are now; none when it is registered no more. */
+  rolesNow(operator: { readonly id: string; readonly kid: string }): Promise<readonly OperatorRole[]>;
 }
 
 /** The operators' issuer: its tokens name the admin origin as issuer and audience, so nothing else accepts them, and it accepts nothing else. */
@@ -87,6 +96,7 @@ export function createOperatorIssuer(options: OperatorIssuerOptions): OperatorIs
   const issuer = `${options.adminUrl}/operators`;
   return {
     issuer,
+    rolesNow: async (operator) => rolesInAll((await registeredAs(operator, options)).map(({ roles }) => roles)),
     token: async (request) => {
       const result = await issueOperatorToken(issuer, request, options);
       if ("body" in result) return result;
@@ -241,7 +251,7 @@ async function authenticate(
   if (accepted.kind === "deny") return refused(accepted.code);
   // Removed operators and removed keys are out at once, not when their last token ends: whoever had the key may hold the token.
   const { sub, client_id: kid } = accepted.claims;
-  const registered = (await operatorsOf(options)).filter((operator) => operator.id === sub && operator.kid === kid);
+  const registered = await registeredAs({ id: sub, kid }, options);
   if (registered.length === 0) return refused("client-unknown");
   const first = await options.replay.claim(
     "operator",
@@ -251,7 +261,14 @@ async function authenticate(
   if (!first) return refused("dpop-replayed");
   // As they stand now, not as they stood when the token was issued.
   const roles = rolesInAll(registered.map((operator) => operator.roles));
-  return { kind: "operator", id: sub, tenant: options.tenant, roles };
+  return { kind: "operator", id: sub, tenant: options.tenant, kid, roles };
+}
+
+async function registeredAs(
+  { id, kid }: { readonly id: string; readonly kid: string },
+  options: OperatorIssuerOptions,
+): Promise<readonly StoredOperator[]> {
+  return (await operatorsOf(options)).filter((operator) => operator.id === id && operator.kid === kid);
 }
 
 async function operatorsOf(options: OperatorIssuerOptions): Promise<readonly StoredOperator[]> {

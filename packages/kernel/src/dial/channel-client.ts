@@ -25,6 +25,8 @@ export type StreamEnd =
   | { readonly kind: "fault"; readonly fault: DialFault };
 
 export interface StreamOptions {
+  /** What is asked, with a POST; absent: a GET. */
+  readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** One line without its newline, in order; a returned promise is awaited before the next (back-pressure). A throw ends the stream as a fault. */
   readonly onLine: (line: string) => void | Promise<void>;
@@ -125,7 +127,7 @@ async function runStream(
   try {
     const { statusCode, body } = await pool.request({
       path,
-      method: "GET",
+      ...(options.body === undefined ? { method: "GET" } : { method: "POST", body: options.body }),
       headers: { accept: "application/x-ndjson", ...options.headers },
       signal: abort.signal,
       // Ours alone counts: undici's coarse timers would end a silent but healthy stream.

@@ -10,7 +10,7 @@ import {
   readTerms,
   type StoredLeaf,
 } from "./block.ts";
-import type { BlockMeta, IndexFile } from "./index-file.ts";
+import type { BlockMeta, Shelf } from "./index-store.ts";
 import type { Filter } from "./search-question.ts";
 import { type TermHashes, termHash, termText } from "./term-hash.ts";
 
@@ -29,48 +29,51 @@ export function hashFilters(filters: readonly Filter[], hashes: TermHashes): rea
   }));
 }
 
-/** How to come by the file of a block: it may have been closed since. */
-export interface BlockFile {
-  readonly number: number;
-  file(): IndexFile;
-}
-
 export class BlockView {
-  readonly number: number;
-  readonly #file: () => IndexFile;
+  readonly #shelf: Shelf;
   readonly meta: BlockMeta;
   readonly places: BlockPlaces;
   #group: { readonly n: number; readonly leaves: readonly StoredLeaf[] } | null = null;
 
-  constructor({ number, file }: BlockFile, meta: BlockMeta) {
-    this.number = number;
-    this.#file = file;
+  private constructor(shelf: Shelf, meta: BlockMeta, places: BlockPlaces) {
+    this.#shelf = shelf;
     this.meta = meta;
-    this.places = readPlaces(file().part(meta.n, "places"));
+    this.places = places;
+  }
+
+  static async open(shelf: Shelf, meta: BlockMeta): Promise<BlockView> {
+    return new BlockView(shelf, meta, readPlaces(await shelf.part(meta.n, "places")));
+  }
+
+  /** Number of the shelf it lies on. */
+  get shelf(): number {
+    return this.#shelf.number;
   }
 
   /** Places in the block that have the terms, ascending. */
-  matching(filters: readonly HashedFilter[]): readonly number[] {
+  async matching(filters: readonly HashedFilter[]): Promise<readonly number[]> {
     const ids = filters.filter(({ isId }) => isId);
-    if (!this.#mayHaveIds(ids)) return [];
-    const places = this.#withTerms(filters.filter(({ isId }) => !isId));
+    if (!(await this.#mayHaveIds(ids))) return [];
+    const places = await this.#withTerms(filters.filter(({ isId }) => !isId));
     if (ids.length === 0) return places;
-    return places.filter((place) => {
-      const leaf = asBuffer(this.leafAt(place).leaf);
-      return ids.every(({ values }) => values.some((value) => leaf.includes(value, 0, "latin1")));
-    });
+    const found: number[] = [];
+    for (const place of places) {
+      const leaf = asBuffer((await this.leafAt(place)).leaf);
+      if (ids.every(({ values }) => values.some((value) => leaf.includes(value, 0, "latin1")))) found.push(place);
+    }
+    return found;
   }
 
-  #mayHaveIds(ids: readonly HashedFilter[]): boolean {
+  async #mayHaveIds(ids: readonly HashedFilter[]): Promise<boolean> {
     if (ids.length === 0) return true;
-    const part = this.#file().part(this.meta.n, "ids");
+    const part = await this.#shelf.part(this.meta.n, "ids");
     return ids.every(({ hashes }) => hashes.some((hash) => mayHaveId(part, hash)));
   }
 
-  #withTerms(wanted: readonly HashedFilter[]): readonly number[] {
+  async #withTerms(wanted: readonly HashedFilter[]): Promise<readonly number[]> {
     const { count } = this.meta;
     if (wanted.length === 0) return Array.from({ length: count }, (_, n) => n);
-    const terms = readTerms(this.#file().part(this.meta.n, "terms"), count);
+    const terms = readTerms(await this.#shelf.part(this.meta.n, "terms"), count);
     let bits: Uint16Array | null = null;
     for (const { hashes } of wanted) {
       const any = anyOf(terms, hashes);
@@ -81,12 +84,12 @@ export class BlockView {
   }
 
   /** The record at a place; places close to each other cost one reading. */
-  leafAt(place: number): StoredLeaf {
+  async leafAt(place: number): Promise<StoredLeaf> {
     const n = Math.floor(place / groupRecords);
-    if (this.#group?.n !== n) this.#group = { n, leaves: readGroup(this.#file().group(this.meta.n, n)) };
+    if (this.#group?.n !== n) this.#group = { n, leaves: readGroup(await this.#shelf.group(this.meta.n, n)) };
     const stored = this.#group.leaves[place % groupRecords];
     if (stored === undefined)
-      throw new BlockDamaged(`block ${this.meta.n} of file ${this.number} lacks record ${place}`);
+      throw new BlockDamaged(`block ${this.meta.n} of shelf ${this.shelf} lacks record ${place}`);
     return stored;
   }
 }

@@ -92,6 +92,8 @@ function writePlaces(records: readonly BlockRecord[]): Uint8Array {
 export interface BlockPlaces {
   readonly count: number;
   readonly at: Float64Array;
+  /** In the order the records came. */
+  readonly runs: readonly Run[];
   place(n: number): { readonly origin: number; readonly index: number };
 }
 
@@ -101,16 +103,18 @@ export function readPlaces(part: Uint8Array): BlockPlaces {
   const runs = columns[1] ?? 0;
   if (columns.length !== 2 + runs * 3 + count) throw new BlockDamaged("the places have another length");
   const at = columns.subarray(2 + runs * 3);
+  const list = Array.from({ length: runs }, (_, run) => ({
+    origin: columns[2 + run * 3] ?? 0,
+    first: columns[3 + run * 3] ?? 0,
+    count: columns[4 + run * 3] ?? 0,
+  }));
   return {
-    count,
-    at,
+    ...{ count, at, runs: list },
     place: (n) => {
       let before = 0;
-      for (let run = 0; run < runs; run++) {
-        const length = columns[4 + run * 3] ?? 0;
-        if (n < before + length)
-          return { origin: columns[2 + run * 3] ?? 0, index: (columns[3 + run * 3] ?? 0) + n - before };
-        before += length;
+      for (const run of list) {
+        if (n < before + run.count) return { origin: run.origin, index: run.first + n - before };
+        before += run.count;
       }
       throw new BlockDamaged("a record has no place");
     },

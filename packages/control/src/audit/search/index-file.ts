@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { BlockDamaged, type BlockParts, binarySearch, lowerBound, readTerms } from "./block.ts";
+import type { BlockMeta, FiledOrigin, OpenIntentChange, WaitingRow } from "./index-store.ts";
 import { blocksEnd } from "./term-hash.ts";
 
 /** A file is full with either: what is looked up before it is sealed lies in memory. */
@@ -13,27 +14,12 @@ const chunkPairs = 8_192;
 const groupsPerBlock = 16;
 const formatVersion = "1";
 
-export interface BlockMeta {
-  readonly n: number;
-  /** Records before it in this file, in the order they came. */
-  readonly before: number;
-  readonly count: number;
-  readonly minAt: number;
-  readonly maxAt: number;
-}
-
-/** A record that waits to become part of a block. */
-export interface WaitingRow {
-  readonly origin: number;
-  readonly index: number;
-  readonly at: number;
-  readonly leaf: Uint8Array;
-  readonly intent: Uint8Array | null;
-}
-
-export interface OpenIntentChange {
-  readonly opened: readonly { readonly key: string; readonly leaf: Uint8Array }[];
-  readonly ended: readonly string[];
+/** What of one `take` becomes durable together. */
+export interface FileCommit {
+  readonly origin: FiledOrigin;
+  readonly block: { readonly meta: BlockMeta; readonly parts: BlockParts; readonly hashes: Float64Array } | null;
+  readonly waiting: readonly WaitingRow[];
+  readonly intents: OpenIntentChange;
 }
 
 export interface FileHead {
@@ -58,22 +44,6 @@ CREATE TABLE waiting (n INTEGER PRIMARY KEY, origin INTEGER NOT NULL, idx INTEGE
 CREATE TABLE term (first INTEGER PRIMARY KEY, pairs BLOB NOT NULL);
 CREATE TABLE open_intent (key TEXT PRIMARY KEY, leaf BLOB NOT NULL) WITHOUT ROWID;
 `;
-
-export interface FiledOrigin {
-  readonly no: number;
-  readonly origin: string;
-  /** JSON of its place: what terms say of where a record was written. */
-  readonly place: string;
-  readonly next: number;
-}
-
-/** What of one `take` becomes durable together. */
-export interface Commit {
-  readonly origin: FiledOrigin;
-  readonly block: { readonly meta: BlockMeta; readonly parts: BlockParts; readonly hashes: Float64Array } | null;
-  readonly waiting: readonly WaitingRow[];
-  readonly intents: OpenIntentChange;
-}
 
 export class IndexFile {
   readonly path: string;
@@ -180,7 +150,7 @@ export class IndexFile {
   }
 
   /** One transaction: what a batch led to, and the place behind it. A block takes everything that waited. */
-  commit({ origin, block, waiting, intents }: Commit): void {
+  commit({ origin, block, waiting, intents }: FileCommit): void {
     this.#transaction(() => {
       if (block !== null) {
         this.#addBlock(block);
@@ -206,7 +176,7 @@ export class IndexFile {
     this.#pairs += block.hashes.length;
   }
 
-  #addBlock({ meta, parts }: NonNullable<Commit["block"]>): void {
+  #addBlock({ meta, parts }: NonNullable<FileCommit["block"]>): void {
     this.#run(
       "INSERT INTO block (n, before, count, min_at, max_at, places, terms, ids) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
       meta.n,

@@ -1,11 +1,12 @@
 // Promises what an operator may ask of the records, every bound in one place, and cursors that belong to one search. Pure. Trusts nothing it is given.
 // Specified in docs/audit-search.md and docs/admin-api.md.
 import { hash } from "node:crypto";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { z } from "zod";
 import { AdminFault } from "../../admin/actions.ts";
 import { namedFields } from "./names.ts";
 import { searchFields } from "./record-terms.ts";
-import type { Position } from "./search-question.ts";
+import type { Places, Position } from "./search-question.ts";
 
 const timeMax = 8.64e15;
 /** Of one field: any of them. */
@@ -14,6 +15,9 @@ const valuesOfField = 16;
 /** Printable ASCII, as long as the longest token: nothing else can be in a leaf, or be looked up. */
 const value = z.string().regex(/^[\x20-\x7e]{1,8192}$/, "a value is 1 to 8,192 printable ASCII characters");
 const where = z.partialRecord(z.enum(searchFields), z.array(value).min(1).max(valuesOfField)).default({});
+
+/** Of a thousand origins, compressed. */
+const tailCursorCharactersMax = 65_536;
 
 export const recordsRequest = z.strictObject({
   where,
@@ -26,7 +30,7 @@ export const recordsRequest = z.strictObject({
 export type RecordsRequest = z.output<typeof recordsRequest>;
 export type Where = RecordsRequest["where"];
 
-export const followRequest = z.strictObject({ where, cursor: z.string().max(64).optional() });
+export const followRequest = z.strictObject({ where, cursor: z.string().max(tailCursorCharactersMax).optional() });
 export type FollowRequest = z.output<typeof followRequest>;
 
 /** What is put on record of a search: names as they were asked for, a token by its digest. */
@@ -38,8 +42,9 @@ export function wordsOf(asked: Where): string {
   return words.join(" ").slice(0, 2_000);
 }
 
-const fingerprint = ({ where: asked, from, to }: RecordsRequest): string =>
-  hash("sha256", JSON.stringify([Object.entries(asked).sort(), from, to]), "base64url").slice(0, 22);
+const digestOf = (value: unknown): string => hash("sha256", JSON.stringify(value), "base64url").slice(0, 22);
+const entriesOf = (asked: Where) => Object.entries(asked).sort();
+const fingerprint = ({ where: asked, from, to }: RecordsRequest): string => digestOf([entriesOf(asked), from, to]);
 
 /** A position opens nothing, so it is not signed; it names its search, because in another one it would skip records. */
 export function printCursor(request: RecordsRequest, { at, origin, index }: Position): string {
@@ -68,6 +73,35 @@ export function parseCursor(request: RecordsRequest): Position | null {
   if (of !== fingerprint(request))
     throw new AdminFault("bad-request", "cursor: it is of another search", "repeat the filters and times it came with");
   return { at, origin, index };
+}
+
+/** Where a tail goes on: for every origin the record that comes next, so that it holds over a restart and a rebuild of the index. */
+export function printTailCursor(asked: Where, places: Places): string {
+  const said = JSON.stringify([digestOf(["tail", entriesOf(asked)]), Object.entries(places)]);
+  return deflateRawSync(said).toString("base64url");
+}
+
+/** A cursor unpacks to at most so much: it is somebody's word. */
+const tailCursorBytesMax = 1_048_576;
+const placeForm = z.tuple([z.string().min(1).max(512), z.int().min(0)]);
+const tailCursorForm = z.tuple([z.string().length(22), z.array(placeForm).max(10_000)]);
+
+/** Null: from now on. Throws AdminFault `bad-request`. */
+export function parseTailCursor({ where: asked, cursor }: FollowRequest): Places | null {
+  if (cursor === undefined) return null;
+  let said: unknown;
+  try {
+    const packed = Buffer.from(cursor, "base64url");
+    said = JSON.parse(inflateRawSync(packed, { maxOutputLength: tailCursorBytesMax }).toString("utf8"));
+  } catch {
+    said = null;
+  }
+  const parsed = tailCursorForm.safeParse(said);
+  if (!parsed.success) throw new AdminFault("bad-request", "cursor: this is none that a tail gave", "leave it out");
+  const [of, places] = parsed.data;
+  if (of !== digestOf(["tail", entriesOf(asked)]))
+    throw new AdminFault("bad-request", "cursor: it is of another tail", "repeat the filters it came with");
+  return Object.fromEntries(places);
 }
 
 export const isNamed = (field: string): boolean => (namedFields as ReadonlySet<string>).has(field);

@@ -2,7 +2,7 @@
 // Trusts serve-api.ts to have proven the operator. Specified in docs/admin-api.md, docs/audit-search.md.
 import { z } from "zod";
 import type { AdminRoute } from "../../admin/route.ts";
-import { recordsRequest, wordsOf } from "./records-request.ts";
+import { followRequest, recordsRequest, wordsOf } from "./records-request.ts";
 
 export const recordRoutes: readonly AdminRoute[] = [
   {
@@ -16,6 +16,18 @@ export const recordRoutes: readonly AdminRoute[] = [
       return { where: wordsOf(where), from, to, limit };
     },
     handle: async (call) => call.actions.searchRecords(await call.body(recordsRequest)),
+  },
+  {
+    method: "POST",
+    path: "/v1/audit/tail",
+    action: "record.follow",
+    audit: "appended",
+    object: () => "record",
+    asked: async (call) => {
+      const { where, cursor } = await call.body(followRequest);
+      return { where: wordsOf(where), from: cursor === undefined ? "now" : "cursor" };
+    },
+    handle: async (call) => call.actions.followRecords(await call.body(followRequest), call),
   },
   {
     method: "POST",

@@ -1,8 +1,8 @@
 // Promises the newest records that match, in one order whatever order they came in, at a bounded cost: what the bound leaves out is said, and can be asked for.
 // Trusts the index to say where to look; every hit is judged by the record. Described in docs/audit-search.md "Bounds".
+import { StoreFault } from "@sallyport/kernel/store/fault.ts";
 import { BlockView, type HashedFilter, hashFilters } from "./block-view.ts";
-import type { BlockMeta, IndexFile } from "./index-file.ts";
-import type { SealedFile } from "./index-files.ts";
+import type { BlockMeta, Shelf } from "./index-store.ts";
 import { hitOf, matches } from "./read-hit.ts";
 import { readLeaf } from "./record-terms.ts";
 import type { Indexed, SearchIndex } from "./search-index.ts";
@@ -23,14 +23,17 @@ export class SearchTooWide extends Error {
   }
 }
 
-/** The index could not be read: this file and what came after it have to be made again. */
+/** The index could not be read: this shelf and what came after it have to be made again, unless that was done meanwhile. */
 export class IndexUnreadable extends Error {
   readonly code = "index-damaged";
-  readonly file: number;
-  constructor(file: number, cause: unknown) {
+  readonly shelf: number;
+  /** Restarts of the index when the reading began. */
+  readonly restarts: number;
+  constructor(at: { readonly shelf: number; readonly restarts: number }, cause: unknown) {
     super("the search index was damaged", { cause });
     this.name = "IndexUnreadable";
-    this.file = file;
+    this.shelf = at.shelf;
+    this.restarts = at.restarts;
   }
 }
 
@@ -45,22 +48,25 @@ interface Candidate extends Position {
   readonly place: number;
 }
 
-/** What is still to be looked at: files that were not opened, and blocks of those that were. */
+/** What is still to be looked at: shelves that were not opened, and blocks of those that were. */
 interface Frontier {
-  readonly files: (SealedFile | null)[];
-  readonly blocks: { readonly file: number; readonly meta: BlockMeta }[];
+  readonly shelves: Shelf[];
+  readonly blocks: { readonly shelf: Shelf; readonly meta: BlockMeta }[];
 }
 
-/** Throws SearchTooWide, or IndexUnreadable naming the file. */
+/** Throws SearchTooWide, or IndexUnreadable naming the shelf; what the store itself throws where it cannot be reached. */
 export async function runSearch(index: SearchIndex, search: Search, ports: SearchPorts): Promise<Page> {
   const run = new Run(index, search, ports);
   try {
     return await run.page();
   } catch (error) {
-    if (error instanceof SearchTooWide) throw error;
-    throw new IndexUnreadable(run.reading, error);
+    if (error instanceof SearchTooWide || isUnreachable(error)) throw error;
+    throw new IndexUnreadable({ shelf: run.reading, restarts: run.restarts }, error);
   }
 }
+
+/** The store could not be asked: that says nothing about what it holds. */
+export const isUnreachable = (error: unknown): boolean => error instanceof StoreFault;
 
 /** Candidates kept beyond what a page still needs: some may turn out not to match. */
 const spareCandidates = 1_024;
@@ -71,18 +77,18 @@ class Run {
   readonly #ports: SearchPorts;
   readonly #hashed: readonly HashedFilter[];
   readonly #began: number;
-  readonly #frontier: Frontier;
+  readonly #frontier: Frontier = { shelves: [], blocks: [] };
   readonly #hits: Hit[] = [];
   /** As it was when the search began; what waits may become a block meanwhile. */
-  readonly #waiting: readonly Indexed[];
-  readonly #restarts: number;
+  #waiting: readonly Indexed[] = [];
+  readonly restarts: number;
   /** Last is next: what comes first stands at the end. */
   #candidates: Candidate[] = [];
   /** The first candidate that was let go because a page has no room for it. */
   #dropped: Position | null = null;
   #last: Position | null = null;
   #turned: number;
-  /** The file that is being read, so that damage can be laid at its door. */
+  /** The shelf that is being read, so that damage can be laid at its door. */
   #reading = 0;
 
   constructor(index: SearchIndex, search: Search, ports: SearchPorts) {
@@ -92,11 +98,7 @@ class Run {
     this.#hashed = hashFilters(search.filters, index.hashes);
     this.#began = ports.monotonic();
     this.#turned = this.#began;
-    this.#waiting = index.waiting;
-    this.#restarts = index.files.restarts;
-    const sealed = [...index.files.sealed].sort((a, b) => a.maxAt - b.maxAt);
-    this.#frontier = { files: [...sealed], blocks: [] };
-    this.#addBlocks(index.files.current);
+    this.restarts = index.restarts;
   }
 
   get reading(): number {
@@ -105,16 +107,21 @@ class Run {
 
   async page(): Promise<Page> {
     const search = this.#search;
+    await this.#index.refresh();
+    const { waiting, inBlocks } = this.#index;
+    this.#waiting = waiting;
+    const shelves = await this.#index.store.shelves(inBlocks);
+    this.#frontier.shelves.push(...[...shelves].sort((a, b) => a.maxAt - b.maxAt));
     this.#addWaiting();
     for (;;) {
       const reached = this.#reached();
-      if (this.#emit(reached)) return this.#full();
+      if (await this.#emit(reached)) return this.#full();
       if (reached < search.from) return { hits: this.#hits, next: null, searchedTo: search.from, bounded: false };
       if (this.#isOver(reached)) return this.#bounded(reached);
-      this.#advance();
+      await this.#advance();
       if (this.#ports.monotonic() - this.#turned >= turnMs) {
         await this.#ports.turn();
-        if (this.#index.files.restarts !== this.#restarts) throw new Error("given up meanwhile");
+        if (this.#index.restarts !== this.restarts) throw new Error("given up meanwhile");
         this.#turned = this.#ports.monotonic();
       }
     }
@@ -122,25 +129,22 @@ class Run {
 
   /** Everything newer than this was looked at; -Infinity: all was. */
   #reached(): number {
-    const file = this.#frontier.files.at(-1);
+    const shelf = this.#frontier.shelves.at(-1);
     const block = this.#frontier.blocks.at(-1);
-    return Math.max(file?.maxAt ?? Number.NEGATIVE_INFINITY, block?.meta.maxAt ?? Number.NEGATIVE_INFINITY);
+    return Math.max(shelf?.maxAt ?? Number.NEGATIVE_INFINITY, block?.meta.maxAt ?? Number.NEGATIVE_INFINITY);
   }
 
-  /** Looks at the block, or into the file, that may hold the newest. */
-  #advance(): void {
-    const file = this.#frontier.files.at(-1);
+  /** Looks at the block, or at the shelf, that may hold the newest. */
+  async #advance(): Promise<void> {
+    const shelf = this.#frontier.shelves.at(-1);
     const block = this.#frontier.blocks.at(-1);
-    if (file != null && (block === undefined || file.maxAt >= block.meta.maxAt)) {
-      this.#frontier.files.pop();
-      if (this.#isWanted(file)) {
-        this.#reading = file.head.number;
-        this.#addBlocks(this.#index.files.file(file.head.number));
-      }
+    if (shelf !== undefined && (block === undefined || shelf.maxAt >= block.meta.maxAt)) {
+      this.#frontier.shelves.pop();
+      if (this.#isWanted(shelf)) await this.#addBlocks(shelf);
       return;
     }
     this.#frontier.blocks.pop();
-    if (block !== undefined) this.#addBlock(block.file, block.meta);
+    if (block !== undefined) await this.#addBlock(block.shelf, block.meta);
   }
 
   #isWanted({ minAt, maxAt }: { readonly minAt: number; readonly maxAt: number }): boolean {
@@ -148,23 +152,24 @@ class Run {
     return maxAt >= from && minAt < to && (after === null || minAt <= after.at);
   }
 
-  /** The blocks of a file that may match, put in their place among the others. */
-  #addBlocks(file: IndexFile): void {
-    let wanted = file.blocks.filter((meta) => this.#isWanted(meta));
+  /** The blocks of a shelf that may match, put in their place among the others. */
+  async #addBlocks(shelf: Shelf): Promise<void> {
+    this.#reading = shelf.number;
+    let wanted = (await shelf.blocks()).filter((meta) => this.#isWanted(meta));
     for (const { isId, hashes } of this.#hashed) {
       if (isId || wanted.length === 0) continue;
-      const blocks = new Set(hashes.flatMap((hash) => [...file.blocksOf(hash)]));
+      const blocks = await shelf.blocksOf(hashes);
       wanted = wanted.filter(({ n }) => blocks.has(n));
     }
-    this.#frontier.blocks.push(...wanted.map((meta) => ({ file: file.head.number, meta })));
+    this.#frontier.blocks.push(...wanted.map((meta) => ({ shelf, meta })));
     this.#frontier.blocks.sort((a, b) => a.meta.maxAt - b.meta.maxAt);
   }
 
-  #addBlock(number: number, meta: BlockMeta): void {
-    this.#reading = number;
-    const view = new BlockView({ number, file: () => this.#index.files.file(number) }, meta);
+  async #addBlock(shelf: Shelf, meta: BlockMeta): Promise<void> {
+    this.#reading = shelf.number;
+    const view = await BlockView.open(shelf, meta);
     const fresh: Candidate[] = [];
-    for (const place of view.matching(this.#hashed)) {
+    for (const place of await view.matching(this.#hashed)) {
       const at = view.places.at[place] ?? 0;
       if (!this.#isInTime(at)) continue;
       const { origin, index } = view.places.place(place);
@@ -205,13 +210,13 @@ class Run {
   }
 
   /** Takes over what no block still to be read can come before; true: the page is full. */
-  #emit(reached: number): boolean {
+  async #emit(reached: number): Promise<boolean> {
     for (let next = this.#candidates.at(-1); next !== undefined; next = this.#candidates.at(-1)) {
       if (this.#hits.length >= this.#search.limit || this.#isBehindDropped(next)) return true;
       if (next.at <= reached) return false;
       this.#candidates.pop();
       this.#last = next;
-      const hit = this.#judge(next);
+      const hit = await this.#judge(next);
       if (hit !== null) this.#hits.push(hit);
     }
     return this.#hits.length >= this.#search.limit || (this.#dropped !== null && this.#dropped.at > reached);
@@ -222,11 +227,11 @@ class Run {
     return this.#dropped !== null && comparePositions(this.#dropped, next) < 0;
   }
 
-  #judge({ view, place, at, index, origin }: Candidate): Hit | null {
+  async #judge({ view, place, at, index, origin }: Candidate): Promise<Hit | null> {
     if (view === null) return this.#waitingHit(this.#waiting[place], { at, index, origin });
-    this.#reading = view.number;
+    this.#reading = view.shelf;
     const { origin: number } = view.places.place(place);
-    const stored = view.leafAt(place);
+    const stored = await view.leafAt(place);
     const read = { leaf: readLeaf(stored.leaf), intent: stored.intent === null ? null : readLeaf(stored.intent) };
     const where = this.#index.placeOf(number);
     return matches(read, where, this.#search.filters) ? hitOf({ ...stored, place: where, index, at }, read) : null;

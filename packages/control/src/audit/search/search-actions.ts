@@ -5,16 +5,9 @@ import { AdminFault } from "../../admin/actions.ts";
 import type { ControlParts } from "../../control-parts.ts";
 import { nameTable, pseudonymsOf, scopeOf } from "./names.ts";
 import type { Oddity, SearchField } from "./record-terms.ts";
-import {
-  type FollowRequest,
-  isNamed,
-  parseCursor,
-  printCursor,
-  type RecordsRequest,
-  type Where,
-} from "./records-request.ts";
+import { isNamed, parseCursor, printCursor, type RecordsRequest, type Where } from "./records-request.ts";
 import type { SearchAnswer, SearchQuestion } from "./search-fold.ts";
-import type { Filter, Followed, Hit } from "./search-question.ts";
+import type { Filter, Hit } from "./search-question.ts";
 
 /** One record that was found. */
 export interface RecordHit {
@@ -45,35 +38,12 @@ export interface RecordsPage {
   readonly behind: number;
 }
 
-export interface FollowedRecords extends Pick<RecordsPage, "hits" | "names"> {
-  readonly cursor: string;
-}
-
-export interface RecordActions {
-  searchRecords(request: RecordsRequest): Promise<RecordsPage>;
-  /** What came since the cursor; without one, where now is. */
-  followRecords(request: FollowRequest): Promise<FollowedRecords>;
-  rebuildIndex(): Promise<{ readonly rebuilding: true }>;
-}
-
-const followHitsMax = 500;
 const eventForm = /^(?:[a-z][a-z0-9-]{0,126}-)?([0-7][0-9A-HJKMNP-TV-Z]{25})$/;
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /** A node's clock may have gone back by so much between the id and the leaf. */
 const clockSlackMs = 3_600_000;
 
-export function recordActions(parts: ControlParts): RecordActions {
-  return {
-    searchRecords: (request) => searchRecords(parts, request),
-    followRecords: (request) => followRecords(parts, request),
-    rebuildIndex: async () => {
-      await ask(parts, { ask: "rebuild" });
-      return { rebuilding: true };
-    },
-  };
-}
-
-async function searchRecords(parts: ControlParts, request: RecordsRequest): Promise<RecordsPage> {
+export async function searchRecords(parts: ControlParts, request: RecordsRequest): Promise<RecordsPage> {
   const after = parseCursor(request);
   const { to, limit } = request;
   const from = Math.max(request.from, earliestOf(request.where.id ?? []));
@@ -90,30 +60,6 @@ async function searchRecords(parts: ControlParts, request: RecordsRequest): Prom
   };
 }
 
-async function followRecords(parts: ControlParts, request: FollowRequest): Promise<FollowedRecords> {
-  const now = parts.clock.now();
-  const said = new Map<string, string>();
-  const filters = await filtersOf(parts, { where: request.where, from: now, to: now }, said);
-  const from = request.cursor === undefined ? null : parsePlace(request.cursor);
-  const answer = await ask(parts, { ask: "follow", follow: { filters, from, limit: followHitsMax } });
-  if (answer.kind !== "followed") throw unanswered(answer);
-  return printFollowed(parts, answer.followed, said);
-}
-
-async function printFollowed(
-  parts: ControlParts,
-  { hits, next }: Followed,
-  said: ReadonlyMap<string, string>,
-): Promise<FollowedRecords> {
-  return { hits: hits.map(printHit), names: await namesOf(parts, hits, said), cursor: String(next) };
-}
-
-function parsePlace(cursor: string): number {
-  if (!/^(?:0|[1-9][0-9]{0,14})$/.test(cursor))
-    throw new AdminFault("bad-request", "cursor: this is none that following gave", "leave it out");
-  return Number(cursor);
-}
-
 /** An id says when it was made: nothing older can carry it. */
 function earliestOf(ids: readonly string[]): number {
   const times = ids.map((id) => {
@@ -128,7 +74,7 @@ function earliestOf(ids: readonly string[]): number {
 }
 
 /** Names become pseudonyms here; `said` keeps which, so that answers show what was asked. */
-async function filtersOf(
+export async function filtersOf(
   parts: ControlParts,
   { where, from, to }: { readonly where: Where; readonly from: number; readonly to: number },
   said: Map<string, string>,
@@ -154,14 +100,14 @@ async function filtersOf(
   return filters;
 }
 
-function printHit({ origin, index, at, node, environment, odd, leaf, intent }: Hit): RecordHit {
+export function printHit({ origin, index, at, node, environment, odd, leaf, intent }: Hit): RecordHit {
   const leafHash = hash("sha256", Buffer.concat([Buffer.from([0]), Buffer.from(leaf, "latin1")]), "hex");
   return { origin, index, leafHash, at, node, environment, odd, leaf, intent };
 }
 
 const pseudonyms = /"((\d{4})[a-z0-9.-]{0,12}:[A-Za-z0-9_-]{22})"/g;
 
-async function namesOf(
+export async function namesOf(
   parts: ControlParts,
   hits: readonly Hit[],
   said: ReadonlyMap<string, string>,
@@ -182,7 +128,7 @@ async function namesOf(
   return names;
 }
 
-async function ask({ follower }: ControlParts, question: SearchQuestion): Promise<SearchAnswer> {
+export async function ask({ follower }: ControlParts, question: SearchQuestion): Promise<SearchAnswer> {
   try {
     // The fold answers its questions in this form (search-fold.ts).
     return (await follower.ask("search", question)) as SearchAnswer;
@@ -196,12 +142,12 @@ async function ask({ follower }: ControlParts, question: SearchQuestion): Promis
   }
 }
 
-async function behind({ follower }: ControlParts): Promise<number> {
+export async function behind({ follower }: ControlParts): Promise<number> {
   const { folds } = await follower.standing();
   return folds.find(({ id }) => id === "search")?.behind ?? 0;
 }
 
-function unanswered(answer: SearchAnswer): AdminFault {
+export function unanswered(answer: SearchAnswer): AdminFault {
   if (answer.kind === "too-wide") return new AdminFault("bad-request", answer.message, "shorten it with from and to");
   return new AdminFault(
     "unavailable",

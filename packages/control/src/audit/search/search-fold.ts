@@ -3,10 +3,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Fold, FoldBatch, FoldHost } from "../follow/fold.ts";
+import type { IndexStore } from "./index-store.ts";
 import { runFollow } from "./run-follow.ts";
 import { IndexUnreadable, runSearch, type SearchPorts, SearchTooWide } from "./run-search.ts";
-import { SearchIndex, type SearchIndexOptions } from "./search-index.ts";
+import { SearchIndex } from "./search-index.ts";
 import type { Follow, Followed, Page, Search } from "./search-question.ts";
+import { SqliteIndex } from "./sqlite-index.ts";
 
 /** All files of the index together; beyond it the oldest go. At some 60 bytes per record this is 250 million records. */
 const indexBytesMax = 16 * 1024 * 1024 * 1024;
@@ -17,10 +19,12 @@ export async function makeFold(_id: string, _options: unknown, host: FoldHost): 
   // Named after this control plane, so that another one's index copied here is not taken for ours.
   const owner = readFileSync(join(host.dataDirectory, "node-id"), "utf8").trim();
   const index = { directory: join(host.dataDirectory, "search"), owner, now: host.now };
-  return new SearchFold(
-    { ...index, bytesMax: indexBytesMax, keepMs: indexKeepMs },
-    { monotonic: () => performance.now(), turn: () => new Promise((resolve) => setImmediate(resolve)) },
-  );
+  const store = new SqliteIndex({ ...index, bytesMax: indexBytesMax, keepMs: indexKeepMs });
+  return SearchFold.open(store, {
+    now: host.now,
+    monotonic: () => performance.now(),
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
+  });
 }
 
 export type SearchQuestion =
@@ -41,13 +45,17 @@ export class SearchFold implements Fold {
   readonly #index: SearchIndex;
   readonly #ports: SearchPorts;
 
-  constructor(options: SearchIndexOptions, ports: SearchPorts) {
-    this.#index = new SearchIndex(options);
+  private constructor(index: SearchIndex, ports: SearchPorts) {
+    this.#index = index;
     this.#ports = ports;
   }
 
+  static async open(store: IndexStore, ports: SearchPorts & { readonly now: () => number }): Promise<SearchFold> {
+    return new SearchFold(await SearchIndex.open(store, ports.now), ports);
+  }
+
   get restarts(): number {
-    return this.#index.files.restarts;
+    return this.#index.restarts;
   }
 
   async places(): Promise<ReadonlyMap<string, number>> {
@@ -55,7 +63,7 @@ export class SearchFold implements Fold {
   }
 
   async take({ origin, records }: FoldBatch): Promise<void> {
-    this.#index.take(origin, records);
+    await this.#index.take(origin, records);
   }
 
   async answer(question: unknown): Promise<SearchAnswer> {
@@ -66,20 +74,21 @@ export class SearchFold implements Fold {
         case "search":
           return { kind: "page", page: await runSearch(this.#index, asked.search, this.#ports) };
         case "follow":
-          return { kind: "followed", followed: runFollow(this.#index, asked.follow) };
+          return { kind: "followed", followed: await runFollow(this.#index, asked.follow) };
         case "rebuild":
-          this.#index.rebuild();
+          await this.#index.rebuild();
           return { kind: "rebuilding" };
       }
     } catch (error) {
       if (error instanceof SearchTooWide) return { kind: "too-wide", message: error.message };
       if (!(error instanceof IndexUnreadable)) throw error;
-      this.#index.giveUp(error.file);
+      // Made again since the reading began: what was met is not there any more.
+      if (error.restarts === this.#index.restarts) await this.#index.giveUp(error.shelf);
       return { kind: "damaged" };
     }
   }
 
   async close(): Promise<void> {
-    this.#index.close();
+    await this.#index.close();
   }
 }

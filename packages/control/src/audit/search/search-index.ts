@@ -1,10 +1,9 @@
 // Promises that records given in order can be found by their terms and their time, durably together with the place behind them; twice given is once kept.
-// Trusts its directory no further than checksums go: what is damaged is given up and asked for again. Described in docs/audit-search.md.
+// Trusts its store no further than checksums go: what is damaged is given up and asked for again. Described in docs/audit-search.md.
 import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 import { type BlockRecord, blockRecordsMax, writeBlock } from "./block.ts";
-import type { FiledOrigin, OpenIntentChange, WaitingRow } from "./index-file.ts";
-import { IndexFiles } from "./index-files.ts";
+import type { FiledOrigin, IndexStore, NewBlock, OpenIntentChange, WaitingRow } from "./index-store.ts";
 import { OpenIntents } from "./open-intents.ts";
 import { type OriginPlace, type ReadRecord, readLeaf, visitTerms } from "./record-terms.ts";
 import { TermHashes } from "./term-hash.ts";
@@ -14,50 +13,76 @@ const blockRecordsMin = 2_048;
 /** A clock may be ahead by so much; a leaf that claims more is sorted as if it came now. */
 const clockAheadMsMax = 5 * 60_000;
 
-export interface SearchIndexOptions {
-  readonly directory: string;
-  /** Names this installation: files of another one are not taken for its own. */
-  readonly owner: string;
-  readonly now: () => number;
-  /** All sealed files together; older ones are removed. */
-  readonly bytesMax: number;
-  /** Files whose newest record is older are removed. */
-  readonly keepMs: number;
-}
-
 /** A record that is not part of a block yet. */
 export interface Indexed {
   readonly row: WaitingRow;
   readonly read: ReadRecord;
 }
 
+/** One `take` that others keep coming before is given up for a while. */
+const commitTriesMax = 8;
+
 export class SearchIndex {
-  readonly #options: SearchIndexOptions;
-  readonly files: IndexFiles;
+  readonly store: IndexStore;
+  readonly #now: () => number;
   readonly hashes = new TermHashes();
+  #version = 0;
   #origins = new Map<string, FiledOrigin>();
   #places: OriginPlace[] = [];
   #waiting: Indexed[] = [];
   #intents = new OpenIntents();
+  #inBlocks = 0;
+  /** Its own restarts, beside those of the store. */
+  #restarts = 0;
+  /** What changes what was loaded is done one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(options: SearchIndexOptions) {
-    this.#options = options;
-    this.files = new IndexFiles(options.directory, options.owner);
-    this.#load();
+  private constructor(store: IndexStore, now: () => number) {
+    this.store = store;
+    this.#now = now;
   }
 
-  #load(): void {
-    const { current } = this.files;
-    const filed = current.origins();
-    this.#origins = new Map(filed.map((origin) => [origin.origin, origin]));
+  static async open(store: IndexStore, now: () => number): Promise<SearchIndex> {
+    const index = new SearchIndex(store, now);
+    await index.#load();
+    return index;
+  }
+
+  async #load(): Promise<void> {
+    const { version, origins, waiting, intents, inBlocks } = await this.store.load();
+    this.#version = version;
+    this.#origins = new Map(origins.map((origin) => [origin.origin, origin]));
     this.#places = [];
     // Written below from this shape.
-    for (const { no, place } of filed) this.#places[no] = JSON.parse(place) as OriginPlace;
-    this.#intents = new OpenIntents(current.openIntents());
-    this.#waiting = current.waiting().map((row) => ({
+    for (const { no, place } of origins) this.#places[no] = JSON.parse(place) as OriginPlace;
+    this.#intents = new OpenIntents(intents);
+    this.#inBlocks = inBlocks;
+    this.#waiting = waiting.map((row) => ({
       row,
       read: { leaf: readLeaf(row.leaf), intent: row.intent === null ? null : readLeaf(row.intent) },
     }));
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Takes up what others wrote since. */
+  refresh(): Promise<void> {
+    return this.#alone(async () => {
+      if (await this.store.changedSince(this.#version)) await this.#load();
+    });
+  }
+
+  /** Grows when records were given up and have to come again. */
+  get restarts(): number {
+    return this.store.restarts + this.#restarts;
+  }
+
+  origins(): readonly FiledOrigin[] {
+    return [...this.#origins.values()];
   }
 
   /** Per origin, the index of the first record that was not taken. */
@@ -69,10 +94,9 @@ export class SearchIndex {
     return this.#waiting;
   }
 
-  /** Records ever taken: the number of the next one, in the order they came. */
-  get taken(): number {
-    const { head, blocks } = this.files.current;
-    return head.before + blocks.reduce((sum, { count }) => sum + count, 0) + this.#waiting.length;
+  /** Records ever taken, in the order they came, that are in blocks: the number of the first that waits. */
+  get inBlocks(): number {
+    return this.#inBlocks;
   }
 
   /** Where the origin of this number stands. */
@@ -82,25 +106,37 @@ export class SearchIndex {
     return place;
   }
 
-  take(origin: HeldOrigin, records: readonly FoundRecord[]): void {
+  take(origin: HeldOrigin, records: readonly FoundRecord[]): Promise<void> {
+    return this.#alone(async () => {
+      for (let tries = 0; tries < commitTriesMax; tries++) {
+        if (await this.#take(origin, records)) return;
+        await this.#load();
+      }
+      throw new Error("other control nodes kept writing the index first");
+    });
+  }
+
+  /** False: somebody else wrote since this was loaded. */
+  async #take(origin: HeldOrigin, records: readonly FoundRecord[]): Promise<boolean> {
     const filed = this.#filed(origin);
     const fresh = records.filter(({ index }) => index >= filed.next);
     const [first] = fresh;
     const last = fresh.at(-1);
-    if (first === undefined || last === undefined) return;
-    if (first.index !== filed.next)
+    if (first === undefined || last === undefined) return true;
+    if (first.index !== filed.next) {
+      if (await this.store.changedSince(this.#version)) return false;
+      this.#restarts += 1;
       throw new Error(`the index is at record ${filed.next} of ${origin.origin}, not at ${first.index}`);
+    }
     try {
       const change = this.#intents.begin();
       const indexed = fresh.map((record) => this.#index(record, filed.no));
-      this.#commit({ ...filed, next: last.index + 1 }, indexed, change.end());
+      return await this.#commit({ ...filed, next: last.index + 1 }, indexed, change.end());
     } catch (error) {
-      // Nothing was committed: what memory says must be what the file says.
-      this.#load();
+      // Nothing was committed: what memory says must be what the store says.
+      await this.#load();
       throw error;
     }
-    if (this.files.current.isFull()) this.files.turn();
-    this.files.trim(this.#options.bytesMax, this.#options.now() - this.#options.keepMs);
   }
 
   #filed(origin: HeldOrigin): FiledOrigin {
@@ -118,7 +154,7 @@ export class SearchIndex {
     const leaf = readLeaf(bytes);
     const { node } = this.placeOf(origin);
     const intent = leaf === null ? null : this.#intents.follow(node, leaf, bytes);
-    const now = this.#options.now();
+    const now = this.#now();
     const at = leaf === null || leaf.at > now + clockAheadMsMax ? now : leaf.at;
     return {
       row: { origin, index, at, leaf: bytes, intent: intent?.bytes ?? null },
@@ -126,32 +162,30 @@ export class SearchIndex {
     };
   }
 
-  #commit(origin: FiledOrigin, indexed: readonly Indexed[], intents: OpenIntentChange): void {
+  async #commit(origin: FiledOrigin, indexed: readonly Indexed[], intents: OpenIntentChange): Promise<boolean> {
     const all = [...this.#waiting, ...indexed];
-    const { current } = this.files;
-    if (all.length < blockRecordsMin) {
-      current.commit({ origin, block: null, waiting: indexed.map(({ row }) => row), intents });
-      this.#waiting = all;
-    } else {
-      this.#commitBlock(origin, all, intents);
-      this.#waiting = [];
-    }
+    const isBlock = all.length >= blockRecordsMin;
+    const written = await this.store.commit(this.#version, {
+      ...{ origin, intents },
+      block: isBlock ? this.#blockOf(all) : null,
+      waiting: isBlock ? [] : indexed.map(({ row }) => row),
+    });
+    if (!written) return false;
+    this.#version += 1;
+    this.#waiting = isBlock ? [] : all;
+    if (isBlock) this.#inBlocks += all.length;
     this.#origins.set(origin.origin, origin);
+    return true;
   }
 
-  #commitBlock(origin: FiledOrigin, all: readonly Indexed[], intents: OpenIntentChange): void {
+  #blockOf(all: readonly Indexed[]): NewBlock {
     if (all.length > blockRecordsMax) throw new Error(`a block of ${all.length} records`);
-    const { current } = this.files;
     const { hashes, ...parts } = writeBlock(all.map((one) => this.#blockRecord(one)));
-    const last = current.blocks.at(-1);
-    const meta = {
-      n: current.blocks.length,
-      before: last === undefined ? 0 : last.before + last.count,
-      count: all.length,
+    return {
+      ...{ count: all.length, parts, hashes },
       minAt: all.reduce((least, { row }) => Math.min(least, row.at), Number.POSITIVE_INFINITY),
       maxAt: all.reduce((most, { row }) => Math.max(most, row.at), 0),
     };
-    current.commit({ origin, block: { meta, parts, hashes }, waiting: [], intents });
   }
 
   #blockRecord({ row, read }: Indexed): BlockRecord {
@@ -166,17 +200,19 @@ export class SearchIndex {
   }
 
   /** Forgets everything; it is asked for again. */
-  rebuild(): void {
-    this.giveUp(0);
+  rebuild(): Promise<void> {
+    return this.giveUp(0);
   }
 
-  /** A file was found damaged: it and what came after it are asked for again. */
-  giveUp(number: number): void {
-    this.files.giveUp(number);
-    this.#load();
+  /** A shelf was found damaged: it and what came after it are asked for again. */
+  giveUp(shelf: number): Promise<void> {
+    return this.#alone(async () => {
+      await this.store.giveUp(shelf);
+      await this.#load();
+    });
   }
 
-  close(): void {
-    this.files.close();
+  close(): Promise<void> {
+    return this.store.close();
   }
 }

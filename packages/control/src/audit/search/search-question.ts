@@ -63,17 +63,32 @@ export function comparePositions(a: Position, b: Position): number {
   return b.index - a.index;
 }
 
+/** Per origin, the index of the first record that was not seen; an origin that is not named begins at 0. */
+export type Places = Readonly<Record<string, number>>;
+
+/** Where the records of a place begin in the order they came: spares looking for it, and decides nothing. */
+export interface Hint {
+  readonly restarts: number;
+  readonly from: number;
+}
+
 /** In the order they came, for whoever follows. */
 export interface Follow {
   readonly filters: readonly Filter[];
-  /** Number of the first record that was not seen; null: from now on. */
-  readonly from: number | null;
+  /** Null: from now on. */
+  readonly after: Places | null;
+  readonly hint: Hint | null;
   readonly limit: number;
 }
 
 export interface Followed {
   readonly hits: readonly Hit[];
-  readonly next: number;
+  readonly places: Places;
+  readonly hint: Hint | null;
+  /** Records that are not in the index any more and were passed over: they are in the log. */
+  readonly missing: number;
+  /** More may be there already. */
+  readonly more: boolean;
 }
 
 export const environmentOf = (place: OriginPlace, leafEnvironment: string | null): string =>
