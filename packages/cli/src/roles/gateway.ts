@@ -3,6 +3,7 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { join as joinPath } from "node:path";
+import { ShownCheckpoints } from "@sallyport/gateway/archive/shown-checkpoints.ts";
 import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
 import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
 import { openHopKeyStore } from "@sallyport/gateway/join/hop-key-store.ts";
@@ -64,9 +65,10 @@ export async function startGateway(
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
-    const shipper = shipNodeLog({ ...options, identity, channel, logger });
+    const shown = new ShownCheckpoints();
+    const shipper = shipNodeLog({ ...options, identity, channel, shown, logger });
     const { begin, close } = witness;
-    const stopSharing = [shareCheckpoints(log, channel, logger), shareState(gateway, channel), begin()];
+    const stopSharing = [shareCheckpoints({ log, channel, shown, logger }), shareState(gateway, channel), begin()];
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),

@@ -2,10 +2,13 @@
 // Trusts kernel/log. Specified in docs/audit.md.
 import { join } from "node:path";
 import { type Shipper, startShipping } from "@sallyport/gateway/archive/shipper.ts";
+import type { ShownCheckpoints } from "@sallyport/gateway/archive/shown-checkpoints.ts";
 import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
 import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import { parseNote } from "@sallyport/protocol/audit/note.ts";
 import { version } from "../version.ts";
 import type { RoleLogger } from "./running-role.ts";
 import { systemRandom } from "./system-ports.ts";
@@ -36,6 +39,7 @@ export function shipNodeLog(options: {
   readonly dataDirectory: string;
   readonly identity: NodeIdentity;
   readonly channel: Pick<ChannelTransport, "post">;
+  readonly shown: ShownCheckpoints;
   readonly logger: RoleLogger;
 }): Shipper {
   const fault = (error: unknown) =>
@@ -47,6 +51,7 @@ export function shipNodeLog(options: {
     records: openHeldLogs({ directories: () => [logOf(options.dataDirectory)], fault }),
     node: options.identity,
     post: (path, body) => options.channel.post(path, body),
+    shown: options.shown,
     random: systemRandom,
     fault,
   });
@@ -55,19 +60,22 @@ export function shipNodeLog(options: {
 const logOf = (dataDirectory: string): string => join(dataDirectory, "log");
 
 /** Sends a checkpoint to control whenever the log has grown; returns how to stop. */
-export function shareCheckpoints(
-  log: OpenedLog,
-  transport: Pick<ChannelTransport, "post">,
-  logger: RoleLogger,
-): () => void {
+export function shareCheckpoints(options: {
+  readonly log: OpenedLog;
+  readonly channel: Pick<ChannelTransport, "post">;
+  readonly shown: ShownCheckpoints;
+  readonly logger: RoleLogger;
+}): () => void {
+  const { log, channel, shown, logger } = options;
   let shared = -1;
   const share = async () => {
     if (log.size() === shared) return;
     const size = log.size();
     const note = await log.checkpoint();
-    await transport.post(
-      "/channel/v1/up",
-      JSON.stringify({ t: "checkpoint", origin: log.origin, note, key: log.verifierKey }),
+    const { origin, verifierKey: key } = log;
+    const signed = parseCheckpointBody(parseNote(note)?.text ?? "");
+    await shown.show({ origin, size: signed?.size ?? 0 }, () =>
+      channel.post("/channel/v1/up", JSON.stringify({ t: "checkpoint", origin, note, key })),
     );
     shared = size;
   };

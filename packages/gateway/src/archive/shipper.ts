@@ -13,6 +13,7 @@ import {
   shipmentEntriesMax,
   shipmentPath,
 } from "@sallyport/protocol/channel/archive.ts";
+import type { ShownCheckpoints } from "./shown-checkpoints.ts";
 
 export interface ShipperOptions {
   /** Of this node's log; closed by whoever opened it. */
@@ -20,6 +21,8 @@ export interface ShipperOptions {
   readonly node: { readonly tenant: string; readonly environment: string; readonly node: string };
   /** To control; rejects while it is away. */
   post(path: string, body: Uint8Array | string): Promise<Uint8Array>;
+  /** What else shows checkpoints of this node to control takes turns with this here. */
+  readonly shown: ShownCheckpoints;
   readonly random: Random;
   /** Told when something new keeps the log from being shipped. */
   fault(error: unknown): void;
@@ -114,30 +117,39 @@ class Shipping {
 
   /** Everything signed now, oldest origin first. */
   async #round(): Promise<void> {
-    const { records, node } = this.#options;
-    const own = (await records.origins()).filter(
-      (origin) => origin.tenant === node.tenant && origin.environment === node.environment && origin.node === node.node,
-    );
-    for (const origin of own) if (this.#done.get(origin.origin) !== origin.size) await this.#ship(origin);
+    for (const { origin, size } of await this.#own()) if (this.#done.get(origin) !== size) await this.#ship(origin);
   }
 
-  async #ship(origin: HeldOrigin): Promise<void> {
+  async #own(): Promise<readonly HeldOrigin[]> {
+    const { records, node } = this.#options;
+    return (await records.origins()).filter(
+      (origin) => origin.tenant === node.tenant && origin.environment === node.environment && origin.node === node.node,
+    );
+  }
+
+  async #ship(name: string): Promise<void> {
     for (let restarts = 0; restarts < restartsMax; restarts++) {
+      const origin = (await this.#own()).find((own) => own.origin === name);
+      if (origin === undefined) return;
       const standing = await this.#present(origin);
+      if (standing === null) continue;
       if (standing.signed >= origin.size) {
-        this.#done.set(origin.origin, origin.size);
+        this.#done.set(name, origin.size);
         return;
       }
       const size = await this.#shipFrom(origin, standing.size);
       if (size < origin.size) continue;
-      if ((await this.#present(origin)).signed >= origin.size) restarts = -1;
+      const after = await this.#present(origin);
+      if (after === null || after.signed >= origin.size) restarts = -1;
     }
     throw new ShippingPaused("control does not take this log as it says it does; it is asked again", null);
   }
 
-  /** Says what this node signed; control says what it holds. */
-  #present({ origin, checkpoint, verifierKey }: HeldOrigin) {
-    return this.#ask("/channel/v1/archive", JSON.stringify({ origin, note: checkpoint, key: verifierKey }));
+  /** Says what this node signed; control says what it holds. Null when it was shown a newer checkpoint meanwhile. */
+  #present({ origin, size, checkpoint, verifierKey }: HeldOrigin) {
+    return this.#options.shown.show({ origin, size }, () =>
+      this.#ask("/channel/v1/archive", JSON.stringify({ origin, note: checkpoint, key: verifierKey })),
+    );
   }
 
   /** Ships until the end of what is signed, or until control wants something else; resolves with how far control is. */
