@@ -231,11 +231,12 @@ async function readExports({ role, exports: folder }: RawOptions): Promise<reado
       "--exports is for control, which has the records of all gateways",
       "give it to control, or use --role all",
     );
-  const { readSinkFolder, SinkConfigFault } = await import("@sallyport/control/audit/export/read-sinks.ts");
+  const { readSinkFolder } = await import("@sallyport/control/audit/export/read-sinks.ts");
+  const { SettingsFault } = await import("@sallyport/control/audit/export/settings-folder.ts");
   try {
     return readSinkFolder(resolve(folder), { environment: process.env, now: Date.now });
   } catch (error) {
-    if (!(error instanceof SinkConfigFault)) throw error;
+    if (!(error instanceof SettingsFault)) throw error;
     throw new CommandEnd(exitCode.badUse, error.message, "docs/export.md has every key");
   }
 }

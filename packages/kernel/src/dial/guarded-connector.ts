@@ -27,6 +27,8 @@ export interface SocketRequest {
   readonly address: string;
   readonly tls: DialTls;
   readonly timeoutMs: number;
+  /** Protocols offered in the handshake (RFC 7301); absent: HTTP/1.1. Some servers of other protocols refuse what they do not know. */
+  readonly alpn?: readonly string[];
   /** What a plain socket reads goes here, out of a buffer that is used again when this returns; absent, and for TLS: it comes as `data`. */
   readonly received?: (bytes: Buffer) => void;
 }
@@ -44,7 +46,7 @@ function checkName(host: string, certificate: PeerCertificate): Error | undefine
 }
 
 function tlsOptions(request: SocketRequest): ConnectionOptions {
-  const { origin, address, tls } = request;
+  const { origin, address, tls, alpn = ["http/1.1"] } = request;
   const pinOnly = tls.pinOnly === true;
   return {
     host: address,
@@ -55,7 +57,7 @@ function tlsOptions(request: SocketRequest): ConnectionOptions {
     ...(tls.cert === undefined ? {} : { cert: tls.cert }),
     ...(tls.key === undefined ? {} : { key: tls.key }),
     minVersion: "TLSv1.2",
-    ALPNProtocols: ["http/1.1"],
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     // Said on every connection, so that no variable of the process decides it. With pinOnly the exact key takes the chain's place:
     // createDialer refuses it without pins, and assertPin runs before the socket is handed to anyone.
     rejectUnauthorized: !pinOnly,
@@ -96,12 +98,31 @@ function readingInto(received: SocketRequest["received"]): Partial<Pick<TcpNetCo
 }
 
 /** Opens a real socket. */
-export const openSocket: OpenSocket = (request) =>
-  new Promise((resolve, reject) => {
+export const openSocket: OpenSocket = (request) => {
+  const { origin, address, received } = request;
+  if (origin.secure) return opened(connectTls(tlsOptions(request)), request);
+  return opened(
+    connectTcp({ host: address, port: origin.port, autoSelectFamily: false, ...readingInto(received) }),
+    request,
+  );
+};
+
+/** TLS over a socket that is connected to the judged address, with every check of a connection that begins with it. The request's origin is a secure one. */
+export async function secureSocket(plain: Socket, request: SocketRequest): Promise<TLSSocket> {
+  try {
+    const socket = await opened(connectTls({ ...tlsOptions(request), socket: plain }), request);
+    assertPin(socket, request);
+    return socket;
+  } catch (fault) {
+    plain.destroy();
+    throw fault;
+  }
+}
+
+/** Resolves when the socket is connected and, for TLS, the other side has proven who it is. */
+function opened<S extends Socket | TLSSocket>(socket: S, request: SocketRequest): Promise<S> {
+  return new Promise((resolve, reject) => {
     const { origin, address, timeoutMs } = request;
-    const socket = origin.secure
-      ? connectTls(tlsOptions(request))
-      : connectTcp({ host: address, port: origin.port, autoSelectFamily: false, ...readingInto(request.received) });
     const timer = setTimeout(() => {
       socket.destroy();
       reject(
@@ -128,6 +149,7 @@ export const openSocket: OpenSocket = (request) =>
       resolve(socket);
     });
   });
+}
 
 /** The socket must be connected to the address that was judged, whatever happened in between. */
 function assertPeerAddress(socket: Socket, request: SocketRequest): void {
@@ -162,6 +184,7 @@ export interface ConnectorOptions {
   readonly resolver: Resolver;
   readonly clock: Pick<Clock, "monotonic">;
   readonly openSocket: OpenSocket;
+  readonly alpn?: readonly string[];
 }
 
 /** All addresses of the origin, each of them judged; the first that may not be dialled refuses all. */
@@ -178,7 +201,7 @@ async function judgedAddresses(options: ConnectorOptions): Promise<readonly stri
 
 /** A new verified socket to the origin. Faults: DialFault. */
 export async function dialOrigin(options: ConnectorOptions): Promise<Socket | TLSSocket> {
-  const { origin, tls, connectTimeoutMs, clock } = options;
+  const { origin, tls, connectTimeoutMs, clock, alpn } = options;
   const endsAt = clock.monotonic() + connectTimeoutMs;
   const addresses = await judgedAddresses(options);
   let last: unknown = new DialFault("connect-timeout", `${origin.host} was not reached in ${connectTimeoutMs} ms`);
@@ -187,7 +210,7 @@ export async function dialOrigin(options: ConnectorOptions): Promise<Socket | TL
     if (leftMs <= 0) break;
     // A share for each address that is left, so that one that swallows packets does not use up the time of the others.
     const shareMs = Math.min(leftMs, Math.max(attemptTimeoutMinMs, leftMs / (addresses.length - i)));
-    const request = { origin, address, tls, timeoutMs: Math.ceil(shareMs) };
+    const request = { origin, address, tls, timeoutMs: Math.ceil(shareMs), ...(alpn === undefined ? {} : { alpn }) };
     try {
       const socket = await options.openSocket(request);
       assertPeerAddress(socket, request);

@@ -8,6 +8,7 @@ import { type DeadLetter, writeDeadLetters } from "./dead-letters.ts";
 import { type EncodedRecord, type EncodeOptions, encodeRecord } from "./encode.ts";
 import { type ExportedRecord, type ExportFilter, passes, readRecord } from "./exported-record.ts";
 import { readSinkState, type SinkPlace, type SinkState, writeSinkState } from "./place-file.ts";
+import { type PausePorts, ReceiverPause } from "./receiver-pause.ts";
 import { type Rejected, type Sink, SinkFault } from "./sink.ts";
 
 /** Events of one request, and their bytes before compression. */
@@ -17,8 +18,6 @@ const batchBytesMax = 1_048_576;
 const refusalsMax = 16;
 /** So long a client that was just declared may still be said by its pseudonym. */
 const namesMsMax = 10_000;
-const jitterMsMin = 100;
-const jitterMsMax = 15_000;
 
 export interface ExportFoldOptions {
   readonly id: string;
@@ -32,11 +31,8 @@ export interface ExportFoldOptions {
   readonly deadLetterPath: string;
 }
 
-export interface ExportFoldPorts {
+export interface ExportFoldPorts extends PausePorts {
   readonly disk: Disk;
-  readonly now: () => number;
-  /** 0 to less than 1. */
-  readonly random: () => number;
 }
 
 /** What the main thread asks of a sink; the answers are ExportStanding. */
@@ -66,12 +62,10 @@ export class ExportFold implements Fold {
   readonly id: string;
   readonly #options: ExportFoldOptions;
   readonly #ports: ExportFoldPorts;
+  readonly #pause: ReceiverPause;
   #state: SinkState | null = null;
   #names: ReadonlyMap<string, string> = new Map();
   #namesAtMs = Number.NEGATIVE_INFINITY;
-  #notBeforeMs = 0;
-  #failures = 0;
-  #fault: string | null = null;
   #sent = 0;
   #deadLetters = 0;
   #leftOut = 0;
@@ -81,6 +75,7 @@ export class ExportFold implements Fold {
     this.id = options.id;
     this.#options = options;
     this.#ports = ports;
+    this.#pause = new ReceiverPause(ports);
   }
 
   async places(): Promise<ReadonlyMap<string, number>> {
@@ -99,10 +94,9 @@ export class ExportFold implements Fold {
     try {
       await this.#learnNames();
       for (const part of this.#parts(name, due)) await this.#takePart(name, part);
-      this.#failures = 0;
-      this.#fault = null;
+      this.#pause.succeeded();
     } catch (error) {
-      this.#failed(error);
+      this.#pause.failed(error);
       throw error;
     }
   }
@@ -114,7 +108,7 @@ export class ExportFold implements Fold {
       case "pause":
       case "resume":
         this.#store({ ...this.#stored(), paused: asked.kind === "pause" ? { atMs: this.#ports.now() } : null });
-        this.#notBeforeMs = 0;
+        this.#pause.end();
         break;
       case "replay":
         this.#replay(asked.origin, asked.fromIndex);
@@ -133,8 +127,7 @@ export class ExportFold implements Fold {
 
   #assertMayTake(): void {
     if (this.#stored().paused !== null) throw new Error("paused by an operator: sallyport export resume");
-    const leftMs = this.#notBeforeMs - this.#ports.now();
-    if (leftMs > 0) throw new Error(this.#fault ?? "waits");
+    this.#pause.assertOver();
   }
 
   async #learnNames(): Promise<void> {
@@ -223,15 +216,6 @@ export class ExportFold implements Fold {
     return [...first, ...(await this.#deliver(events.slice(half), refusals))];
   }
 
-  /** The receiver's own wait, or a share of a growing one, so that many sinks do not come back at once. */
-  #failed(error: unknown): void {
-    const asked = error instanceof SinkFault ? error.retryAfterMs : null;
-    const grown = Math.min(jitterMsMax, jitterMsMin * 2 ** Math.min(this.#failures, 10));
-    this.#notBeforeMs = this.#ports.now() + (asked ?? Math.floor(this.#ports.random() * grown));
-    this.#failures += 1;
-    this.#fault = error instanceof Error ? error.message : "unknown";
-  }
-
   #replay(only: string | null, fromIndex: number): void {
     const state = this.#stored();
     const places = new Map(state.places);
@@ -263,7 +247,7 @@ export class ExportFold implements Fold {
       deadLetters: this.#deadLetters,
       leftOut: this.#leftOut,
       takenAtMs: this.#takenAtMs,
-      fault: this.#fault,
+      fault: this.#pause.fault,
     };
   }
 

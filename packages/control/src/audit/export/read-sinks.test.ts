@@ -4,7 +4,8 @@ import { chmodSync, mkdirSync, renameSync as renameAway, symlinkSync, writeFileS
 import { join } from "node:path";
 import { test } from "node:test";
 import { testCertificate } from "../../identity/certificates.test-support.ts";
-import { readSink, readSinkFolder, SinkConfigFault } from "./read-sinks.ts";
+import { readSink, readSinkFolder } from "./read-sinks.ts";
+import { SettingsFault } from "./settings-folder.ts";
 import { shownSink } from "./sink-settings.ts";
 import { temporaryFolder } from "./testing/fold-on-disk.ts";
 
@@ -32,7 +33,7 @@ const said = (name: string, text: string) =>
 
 test("every kind of sink is read, with its defaults", () => {
   const read = Object.entries(whole).map(([name, text]) => {
-    const { sinks, findings } = readSink(`${name}.yaml`, text, io);
+    const { settings: sinks, findings } = readSink(`${name}.yaml`, text, io);
     assert.deepEqual(findings, [], name);
     return sinks[0] ?? assert.fail();
   });
@@ -57,7 +58,7 @@ test("every kind of sink is read, with its defaults", () => {
 
 test("what may be shown of a sink says where it leads, and holds no credential", () => {
   for (const [name, text] of Object.entries(whole)) {
-    const shown = JSON.stringify(readSink(`${name}.yaml`, text, io).sinks.map(shownSink));
+    const shown = JSON.stringify(readSink(`${name}.yaml`, text, io).settings.map(shownSink));
     assert.doesNotMatch(shown, new RegExp(`${canary}|whsec|AQEB`), name);
     assert.match(shown, /"where":"(?:https:\/\/|\/var|standard output)/);
   }
@@ -147,10 +148,10 @@ test("a folder with anything in it that is no whole sink stops the start: a log 
     writeFileSync(path, text);
     assert.throws(
       () => readSinkFolder(sinks, io),
-      (error) => error instanceof SinkConfigFault && error.message.includes(name),
+      (error) => error instanceof SettingsFault && error.message.includes(name),
     );
     writeFileSync(path, "");
-    assert.throws(() => readSinkFolder(sinks, io), SinkConfigFault);
+    assert.throws(() => readSinkFolder(sinks, io), SettingsFault);
     // Out of the way for the next.
     chmodSync(path, 0o600);
     mkdirSync(join(folder.path, "away"), { recursive: true });
@@ -159,6 +160,6 @@ test("a folder with anything in it that is no whole sink stops the start: a log 
   symlinkSync(credential, join(sinks, "leak.yaml"));
   assert.throws(
     () => readSinkFolder(sinks, io),
-    (error) => error instanceof SinkConfigFault && !error.message.includes(canary),
+    (error) => error instanceof SettingsFault && !error.message.includes(canary),
   );
 });

@@ -5,39 +5,10 @@ import { id } from "../../registry/config/words.ts";
 import { exportFormats } from "./encode.ts";
 import { type SeverityName, severities } from "./exported-record.ts";
 import { ocsfVersions } from "./ocsf.ts";
+import { dialled as anywhere, httpsUrl, list, path, reference, text, word } from "./setting-words.ts";
 
 // The keys of a constant.
 const severityNames = Object.keys(severities) as [SeverityName, ...SeverityName[]];
-
-/** A text in a form; the value itself is never repeated in a message. */
-const text = (pattern: RegExp, refused: string, fix: string) =>
-  z.string().superRefine((given, context) => {
-    if (!pattern.test(given)) context.addIssue({ code: "custom", message: refused, params: { fix } });
-  });
-
-const reference = () =>
-  text(
-    /^(?:file:\/[^\u0000-\u001f]{1,1023}|env:[A-Za-z_][A-Za-z0-9_]{0,127})$/,
-    "not a reference to a credential",
-    "write `file:` and an absolute path, or `env:` and the name of a variable; a credential never stands in configuration",
-  );
-const path = () => text(/^\/[^\u0000-\u001f]{1,1023}$/, "not an absolute path", "write a path that begins with /");
-const httpsUrl = () =>
-  z.string().superRefine((given, context) => {
-    const url = URL.canParse(given) ? new URL(given) : null;
-    const isPlain =
-      url !== null && url.protocol === "https:" && url.username === "" && url.password === "" && url.hash === "";
-    if (!isPlain)
-      context.addIssue({
-        code: "custom",
-        message: "not a URL that records may be sent to",
-        params: {
-          fix: "write https://host[:port][/path] without a user or password; credentials go into `credential`",
-        },
-      });
-  });
-const word = () => text(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, "not a name", "use letters, digits and . _ : -");
-const list = <T extends z.ZodType>(of: T) => z.array(of).min(1).max(64);
 
 const filter = z
   .strictObject({
@@ -57,11 +28,7 @@ const common = {
   names: z.enum(["pseudonyms", "clients"]).default("pseudonyms"),
   filter,
 };
-const dialled = {
-  url: httpsUrl(),
-  allowPrivate: z.boolean().default(false),
-  tls: z.strictObject({ ca: path().optional(), cert: path().optional(), key: path().optional() }).prefault({}),
-};
+const dialled = { url: httpsUrl(), ...anywhere };
 const gzip = z.boolean().default(true);
 
 export const sinkSchema = z.discriminatedUnion("to", [
