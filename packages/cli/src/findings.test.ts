@@ -1,12 +1,12 @@
 // Findings as an operator meets them: a real control plane, an attack on its admin listener, the thread that follows the log, the commands.
 import assert from "node:assert/strict";
-import { request } from "node:https";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
-import { type AdminSend, createAdminClient, readOperatorKey } from "./admin-client.ts";
+import { createAdminClient, readOperatorKey } from "./admin-client.ts";
 import { Bench } from "./control-bench.test-support.ts";
+import { listening } from "./listening-send.test-support.ts";
 
 const bounded = { timeout: 60_000 };
 
@@ -17,35 +17,6 @@ forEachDialect((dialect, open) => {
     await bench.start();
   });
   after(() => bench.stop());
-
-  /** Sends to the admin listener as the CLI does, and remembers what was sent. */
-  function listening(): { readonly send: AdminSend; readonly last: () => Parameters<AdminSend>[0] } {
-    const key = readOperatorKey(join(bench.data, "operator.key.json"));
-    let last: Parameters<AdminSend>[0] | undefined;
-    const send: AdminSend = (asked) => {
-      last = asked;
-      const { method, path, headers, body } = asked;
-      return new Promise((resolve, reject) => {
-        const url = `${new URL(key.issuer).origin}${path}`;
-        const sent = request(url, { method, headers, ca: bench.ca, agent: false }, (answer) => {
-          let text = "";
-          answer.setEncoding("utf8").on("data", (chunk: string) => {
-            text += chunk;
-          });
-          answer.on("end", () =>
-            resolve({
-              status: answer.statusCode ?? 0,
-              headers: { "dpop-nonce": answer.headers["dpop-nonce"] as string | undefined },
-              body: text,
-            }),
-          );
-        });
-        sent.on("error", reject);
-        sent.end(body ?? undefined);
-      });
-    };
-    return { send, last: () => last ?? assert.fail("something was sent") };
-  }
 
   async function findingsOf(rule: string): Promise<Finding> {
     const deadline = performance.now() + 30_000;
@@ -62,7 +33,7 @@ forEachDialect((dialect, open) => {
     "attack: an operator's request sent a second time is refused, found, shown with its record, and resolved on record",
     bounded,
     async () => {
-      const { send, last } = listening();
+      const { send, last } = listening(join(bench.data, "operator.key.json"), bench.ca);
       const key = readOperatorKey(join(bench.data, "operator.key.json"));
       const over = { send, open: () => assert.fail("nothing is followed") };
       const operator = createAdminClient(key, over, () => Date.now());

@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, Help, type Option } from "commander";
 import type { Connect } from "./admin-client.ts";
+import { alertCommands } from "./commands/alert.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { callCommand } from "./commands/call.ts";
@@ -90,6 +91,7 @@ export function createProgram(): Command {
   whyCommand(program, connect);
   observeCommand(program, connect);
   findingCommands(program, connect);
+  alertCommands(program, connect);
   estateCommands(program, connect);
   integrationCommands(program, connect);
   issuerCommands(program, connect);

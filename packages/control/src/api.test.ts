@@ -165,6 +165,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
       // A sink's place is a file of this control node, which no transaction of the store covers.
       ...["export.test", "export.pause", "export.resume", "export.replay"],
       ...["record.search", "record.follow", "index.rebuild", "edge.read", "token.inspect", "finding.backtest"],
+      "alert.test",
     ],
   );
 });

@@ -11,6 +11,7 @@ import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
 import { trustRoutes } from "./identity/trust/routes.ts";
+import { alertRoutes } from "./watch/alerts/routes.ts";
 import { findingRoutes } from "./watch/finding-routes.ts";
 
 const filesMax = 5_000;
@@ -269,4 +270,5 @@ export const adminRoutes: readonly AdminRoute[] = [
   ...tokenRoutes,
   ...trustRoutes,
   ...findingRoutes,
+  ...alertRoutes,
 ];

@@ -6,6 +6,7 @@ import type { SinkSettings } from "./audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
 import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import type { Place } from "./listener-place.ts";
+import type { AlertSettings } from "./watch/alerts/alert-settings.ts";
 
 export interface ControlOptions {
   readonly tenant: string;
@@ -18,6 +19,8 @@ export interface ControlOptions {
   readonly archiveStore?: ArchiveStoreConfig | null;
   /** Where copies of the log go; absent: nowhere. */
   readonly sinks?: readonly SinkSettings[];
+  /** Who is told of findings; absent: nobody. */
+  readonly alerts?: readonly AlertSettings[];
   /** Outside witnesses of control's log; absent: none. */
   readonly witnesses?: readonly OutsideWitness[];
   /** Where strangers have their logs cosigned; absent or null: nowhere. */

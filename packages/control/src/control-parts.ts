@@ -18,6 +18,7 @@ import type { Hub } from "./gateways/hub.ts";
 import type { Publisher } from "./gateways/publisher.ts";
 import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import type { OperatorConfig } from "./registry/config/estate.ts";
+import type { Alerts } from "./watch/alerts/alerts.ts";
 
 export interface ControlReadiness {
   readonly ready: boolean;
@@ -48,6 +49,8 @@ export interface ControlParts {
   readonly pseudonyms: Pseudonyms;
   /** Where copies of the log go. */
   readonly exports: Exports;
+  /** Who is told of findings. */
+  readonly alerts: Alerts;
   /** Of this control node: its own records begin with it. */
   readonly node: string;
   /** Checkpoints of control's own log are also written elsewhere. */

@@ -30,6 +30,7 @@ import { createControlMetrics } from "./observe/metrics.ts";
 import { writeRoots } from "./pki/roots.ts";
 import type { LoadedEstate } from "./registry/config/estate.ts";
 import { startUpkeep } from "./upkeep.ts";
+import { Alerts } from "./watch/alerts/alerts.ts";
 
 export interface Control {
   readonly addresses: {
@@ -148,7 +149,8 @@ class ControlAssembly {
     const admin = await this.#openAdmin({ inForce, service, adminLog, record, channel, nonceSecret });
     await this.#takeUp(inForce);
     await admin.parts.exports.recordSettings();
-    await this.#order(admin.parts.exports);
+    await admin.parts.alerts.recordSettings();
+    await this.#order(admin.parts);
     const witness = await this.#openWitness();
     const addresses = {
       ...{ identity: identityUrl, channel: channel.url, admin: admin.url },
@@ -158,8 +160,8 @@ class ControlAssembly {
   }
 
   /** What follows the log. */
-  async #order(exports: Exports): Promise<void> {
-    await this.#foundations.follower.order([...ownOrders, ...exports.orders()]);
+  async #order({ exports, alerts }: Pick<ControlParts, "exports" | "alerts">): Promise<void> {
+    await this.#foundations.follower.order([...ownOrders, ...exports.orders(), ...alerts.orders()]);
   }
 
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
@@ -286,7 +288,8 @@ class ControlAssembly {
     const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     const { sinks = [] } = this.#options;
-    const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order(exports) });
+    const alerts = new Alerts({ alerts: this.#options.alerts ?? [], follower, adminLog });
+    const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order({ exports, alerts }) });
     return {
       ...{ tenant, dataDirectory, archive, clock, random, store },
       compiler: this.#compiler,
@@ -298,7 +301,7 @@ class ControlAssembly {
       follower,
       pseudonyms,
       mover,
-      ...{ exports, tails: this.#tails },
+      ...{ exports, alerts, tails: this.#tails },
       node,
       checkpointCopy: checkpointCopy !== null,
       identities: inForce.identities,

@@ -46,6 +46,8 @@ export interface FoundationOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly fault: (error: unknown) => void;
+  /** What is told to the process log by a notifier. */
+  readonly logger: { warn(fields: object, message: string): void };
   /** The log's disk failed: nothing is recorded any more, so the process should end. */
   readonly logEnded?: (fault: Error) => void;
   /** For tests: what statfs would say. */
@@ -94,7 +96,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       throw error;
     });
     const pseudonyms = new Pseudonyms(tenant, secrets.keyring, clock);
-    const services = followServices({ tenant, store, pseudonyms });
+    const services = followServices({ tenant, store, pseudonyms, logger: options.logger });
     const follower = new Follower({ dataDirectory, services, fault: options.fault });
     const archive = new Archive({
       directory: archiveOf(dataDirectory),

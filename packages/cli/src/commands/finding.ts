@@ -1,11 +1,14 @@
 // Promises what the rules noticed, who looks at it and what became of it, and what a rule would have found in the past. Trusts control's admin API.
 // Specified in docs/cli/finding.md, docs/findings.md.
+
+import type { AlertReport } from "@sallyport/control/watch/alerts/alerts.ts";
 import type { BacktestReport } from "@sallyport/control/watch/backtest.ts";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { alertFaults } from "./alert.ts";
 
 const timeOf = (at: number) => new Date(at).toISOString();
 const subjectOf = ({ subject }: Pick<Finding, "subject">) => `${subject.kind} ${subject.name}`;
@@ -53,6 +56,8 @@ function listCommand(group: Command, connect: Connect): void {
               ]),
             ]),
       );
+      const alerts = await client.call<readonly AlertReport[]>("GET", "/v1/alerts");
+      for (const fault of alertFaults(alerts)) terminal.line(fault);
       if (rows.some(({ state }) => state !== "resolved")) throw new CommandEnd(exitCode.no, "");
     });
 }

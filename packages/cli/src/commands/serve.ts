@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import type { SinkSettings } from "@sallyport/control/audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
 import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
+import type { AlertSettings } from "@sallyport/control/watch/alerts/alert-settings.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
@@ -13,6 +14,7 @@ import { assertNotDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { outliveReader } from "../terminal.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
+import { addReceiverOptions, type RawReceiverOptions, readReceivers } from "./receiver-options.ts";
 import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
 import { addWitnessOptions, type RawWitnessOptions, readWitnesses, witnessListenOf } from "./witness-options.ts";
 
@@ -47,6 +49,8 @@ export interface ServeOptions {
   readonly archiveStore: ArchiveStoreConfig | null;
   /** Where copies of the log go. */
   readonly sinks: readonly SinkSettings[];
+  /** Who is told of findings. */
+  readonly alerts: readonly AlertSettings[];
   /** Outside witnesses of the logs of this process. */
   readonly witnesses: readonly OutsideWitness[];
   /** Where strangers have their logs cosigned; null: nowhere. */
@@ -107,7 +111,7 @@ export function serveCommand(program: Command): void {
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve);
-  addPlaceOptions(addWitnessOptions(serve))
+  addReceiverOptions(addPlaceOptions(addWitnessOptions(serve)))
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
@@ -116,8 +120,8 @@ export function serveCommand(program: Command): void {
       const geo = await openGeo(raw);
       const identityProxies = await readProxies(raw);
       const archiveStore = await readArchiveStore(raw);
-      const sinks = await readExports(raw);
-      const more = { archiveStore, geo, identityProxies, sinks, witnesses: await readWitnesses(raw) };
+      const { sinks, alerts } = await readReceivers(raw);
+      const more = { archiveStore, geo, identityProxies, sinks, alerts, witnesses: await readWitnesses(raw) };
       const options = { ...parseServeOptions(raw, parseDuration), ...more };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
@@ -138,10 +142,6 @@ function addPlaceOptions(serve: Command): Command {
       new Option("--identity-proxy-header <field>", "the one field these proxies write")
         .choices(["x-forwarded-for", "forwarded"])
         .default("x-forwarded-for"),
-    )
-    .option(
-      "--exports <folder>",
-      "sinks that get a copy of every record, one YAML file for each (roles all and control)",
     );
 }
 
@@ -152,7 +152,7 @@ Examples:
   sallyport serve --role gateway --join-file token     a gateway, on another host
 `;
 
-interface RawOptions extends RawTraceOptions, RawWitnessOptions {
+interface RawOptions extends RawTraceOptions, RawWitnessOptions, RawReceiverOptions {
   readonly role: ServeOptions["role"];
   readonly config?: string;
   readonly watch: boolean;
@@ -172,7 +172,6 @@ interface RawOptions extends RawTraceOptions, RawWitnessOptions {
   readonly store?: string;
   readonly checkpointCopy?: string;
   readonly archiveStore?: string;
-  readonly exports?: string;
   readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
@@ -222,26 +221,7 @@ async function readArchiveStore({ role, archiveStore }: RawOptions): Promise<Arc
   return openStoreFile(archiveStore);
 }
 
-/** Before anything is made: a start whose log would quietly go nowhere is refused. */
-async function readExports({ role, exports: folder }: RawOptions): Promise<readonly SinkSettings[]> {
-  if (folder === undefined) return [];
-  if (role === "gateway")
-    throw new CommandEnd(
-      exitCode.badUse,
-      "--exports is for control, which has the records of all gateways",
-      "give it to control, or use --role all",
-    );
-  const { readSinkFolder } = await import("@sallyport/control/audit/export/read-sinks.ts");
-  const { SettingsFault } = await import("@sallyport/control/audit/export/settings-folder.ts");
-  try {
-    return readSinkFolder(resolve(folder), { environment: process.env, now: Date.now });
-  } catch (error) {
-    if (!(error instanceof SettingsFault)) throw error;
-    throw new CommandEnd(exitCode.badUse, error.message, "docs/export.md has every key");
-  }
-}
-
-type ParsedAtOnce = Omit<ServeOptions, "archiveStore" | "geo" | "identityProxies" | "sinks" | "witnesses">;
+type ParsedAtOnce = Omit<ServeOptions, "alerts" | "archiveStore" | "geo" | "identityProxies" | "sinks" | "witnesses">;
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {

@@ -148,7 +148,7 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     joinToken: null,
     listen: new Map([...ports.listeners].map(([name, port]) => [name, { host, port }])),
     tls: null,
-    sinks: [],
+    ...{ sinks: [], alerts: [] },
     identity: { host, port: identity },
     identityProxies: null,
     channel: { host, port: channel },

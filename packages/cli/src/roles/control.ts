@@ -27,14 +27,13 @@ export async function startControlRole(
   logger: RoleLogger,
   hooks: RoleHooks,
 ): Promise<RunningControl> {
+  const { checkpointCopy, archiveStore, sinks, alerts, witnesses, witnessListen } = options;
   const control = await startControl({
     tenant: "main",
     region: "default",
     dataDirectory: options.dataDirectory,
     storeUrl: options.storeUrl,
-    checkpointCopy: options.checkpointCopy,
-    archiveStore: options.archiveStore,
-    ...{ sinks: options.sinks, witnesses: options.witnesses, witnessListen: options.witnessListen },
+    ...{ checkpointCopy, archiveStore, sinks, alerts, witnesses, witnessListen },
     identity: {
       ...options.identity,
       url: options.identityUrl,

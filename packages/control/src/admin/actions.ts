@@ -21,6 +21,8 @@ import type { TrustActions } from "../identity/trust/trust-actions.ts";
 import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { TrustChange } from "../registry/trust-words.ts";
+import type { AlertTest } from "../watch/alerts/alert-fold.ts";
+import type { AlertReport } from "../watch/alerts/alerts.ts";
 import type { FindingActions } from "../watch/finding-actions.ts";
 import type { Notice } from "./notices.ts";
 import type { PeopleActions } from "./people-actions.ts";
@@ -221,6 +223,10 @@ export interface AdminActions
     name: string,
     again: { readonly origin: string | null; readonly fromIndex: number },
   ): Promise<ExportStanding>;
+  /** Where each notifier stands. */
+  alerts(): Promise<readonly AlertReport[]>;
+  /** Rejects with AdminFault `not-found` for one that is not set up, `unavailable` when it does not answer. */
+  testAlert(name: string): Promise<AlertTest>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   archive(): Promise<ArchiveReport>;

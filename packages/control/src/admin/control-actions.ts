@@ -76,6 +76,8 @@ export function createActions(parts: ControlParts): AdminActions {
     pauseExport: (name) => parts.exports.pause(name),
     resumeExport: (name) => parts.exports.resume(name),
     replayExport: (name, again) => parts.exports.replay(name, again),
+    alerts: () => parts.alerts.list(),
+    testAlert: (name) => parts.alerts.test(name),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     archive: () => listArchive(parts.dataDirectory),
     logFindings: () => parts.store.run("listLogFindings", null),

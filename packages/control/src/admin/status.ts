@@ -96,16 +96,22 @@ export async function controlStatus(
       now: clock.now(),
       checkpointCopy: checkpointCopy || parts.witnessing.outside().length > 0,
     }),
-    warnings: [
-      ...readiness.missing,
-      ...(await restoreWarnings(store, tenant)),
-      ...(await historyWarnings(parts)),
-      ...witnessWarnings(parts.witnessing, clock.now()),
-      ...followerWarnings(following, clock.now()),
-      ...archiveWarnings(parts.mover?.standing() ?? null, clock.now()),
-      ...undeliveredWarnings(await peopleActions(parts).undelivered()),
-    ],
+    warnings: [...readiness.missing, ...(await controlWarnings(parts, following))],
   };
+}
+
+/** A sentence for each thing that somebody should look at. */
+async function controlWarnings(parts: ControlParts, following: FollowerStanding): Promise<readonly string[]> {
+  const { tenant, store, clock, mover, witnessing, alerts } = parts;
+  return [
+    ...(await restoreWarnings(store, tenant)),
+    ...(await historyWarnings(parts)),
+    ...witnessWarnings(witnessing, clock.now()),
+    ...followerWarnings(following, clock.now()),
+    ...(await alerts.warnings()),
+    ...archiveWarnings(mover?.standing() ?? null, clock.now()),
+    ...undeliveredWarnings(await peopleActions(parts).undelivered()),
+  ];
 }
 
 /** A thread that does not answer is a fault to show, not one to fail with. */

@@ -21,6 +21,9 @@ const appended = row("appended");
 
 export const auditActions = {
   "act.refuse": appended("action", "action id code"),
+  "alert.configure": appended("alert", "alerts"),
+  "alert.list": read("alert", ""),
+  "alert.test": read("alert", ""),
   "archive.list": read("archive", ""),
   "backup.create": outbox("backup", "to"),
   "checkpoint.list": read("checkpoint", ""),

@@ -16,6 +16,7 @@ export async function openPlace(dataDirectory: string): Promise<Foundations> {
     fault: (error) => {
       throw error;
     },
+    logger: { warn: () => undefined },
   });
 }
 

@@ -29,7 +29,7 @@ forEachDialect((_dialect, open) => {
   /** A fold as the follower makes it; `answers: false`: the store does what it is told, and the answer is lost. */
   function newFold({ answers = true } = {}): FindingsFold {
     const pseudonyms = { of: () => Promise.reject(new Error("findings ask for no names")) };
-    const services = followServices({ tenant: "main", store, pseudonyms });
+    const services = followServices({ tenant: "main", store, pseudonyms, logger: { warn: () => undefined } });
     return new FindingsFold("findings", {
       records,
       now: () => startAt,

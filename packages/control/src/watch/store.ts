@@ -220,6 +220,19 @@ const readFinding: Command<{ readonly tenant: string; readonly id: string }, Fin
   },
 };
 
+/** Those of these ids that there are. */
+const findFindings: Command<{ readonly tenant: string; readonly ids: readonly string[] }, readonly Finding[]> = {
+  audit: null,
+  *body({ tenant, ids }) {
+    const found: Finding[] = [];
+    for (const id of ids) {
+      const [row] = yield { sql: "SELECT * FROM watch_finding WHERE tenant = ? AND id = ?", params: [tenant, id] };
+      if (row !== undefined) found.push(findingOf(row));
+    }
+    return found;
+  },
+};
+
 export interface FindingChange {
   readonly tenant: string;
   readonly id: string;
@@ -255,6 +268,7 @@ export const watchCommands = {
   readWatch,
   listFindings,
   readFinding,
+  findFindings,
   changeFinding,
 } satisfies CommandTable;
 

@@ -21,17 +21,20 @@ interface StoredState {
   readonly origins: Readonly<Record<string, SinkPlace>>;
 }
 
-/** A place that cannot be read is not "nothing was sent": that would send everything again unasked. Throws with the fix. */
-export function readSinkState(disk: Disk, path: string): SinkState {
+/** A place that cannot be read is not "nothing was sent": that would send everything again unasked. Throws with the fix; `removed` says what follows without it. */
+export function readSinkState(
+  disk: Disk,
+  path: string,
+  removed = "everything is sent again (receivers see the same origin and index twice)",
+): SinkState {
   const bytes = readWhole(disk, path);
   if (bytes === null) return { places: new Map(), paused: null };
   try {
     return checked(JSON.parse(bytes.toString("utf8")));
   } catch (cause) {
-    throw new Error(
-      `${path} is not the place of a sink: put it back from a backup, or remove it and everything is sent again (receivers see the same origin and index twice)`,
-      { cause },
-    );
+    throw new Error(`${path} is not the place of a sink: put it back from a backup, or remove it and ${removed}`, {
+      cause,
+    });
   }
 }
 

@@ -7,7 +7,8 @@ import { type SinkFile, sinkSchema } from "./sink-schema.ts";
 import type { SinkSettings, SinkTarget } from "./sink-settings.ts";
 
 const sinkKind: SettingsKind<SinkFile, SinkSettings> = {
-  what: "sink",
+  key: "sink",
+  noun: "sink",
   option: "--exports",
   schema: sinkSchema,
   nameOf: ({ sink }) => sink,

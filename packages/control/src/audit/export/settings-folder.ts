@@ -14,8 +14,8 @@ const fileBytesMax = 65_536;
 export class SettingsFault extends Error {
   readonly findings: readonly Finding[];
 
-  constructor(what: string, folder: string, findings: readonly Finding[]) {
-    super(`the ${what}s in ${folder} are not whole:\n${findings.map(formatFinding).join("\n")}`);
+  constructor(noun: string, folder: string, findings: readonly Finding[]) {
+    super(`the ${noun}s in ${folder} are not whole:\n${findings.map(formatFinding).join("\n")}`);
     this.name = "SettingsFault";
     this.findings = findings;
   }
@@ -33,8 +33,10 @@ export interface Reading<T> {
 
 /** What the files of one folder are. */
 export interface SettingsKind<File, T> {
-  /** One word; the key of a file that names it. */
-  readonly what: string;
+  /** The key of a file that names it. */
+  readonly key: string;
+  /** What a person calls it. */
+  readonly noun: string;
   /** The option of `serve` that names the folder. */
   readonly option: string;
   readonly schema: z.ZodType<File>;
@@ -45,24 +47,22 @@ export interface SettingsKind<File, T> {
 /** Throws EstateFault when the folder cannot be read, SettingsFault when anything in it is wrong. */
 export function readSettingsFolder<File, T>(kind: SettingsKind<File, T>, folder: string, io: SettingsIo): readonly T[] {
   const { settings, findings } = readAll(kind, folder, io);
-  if (findings.length > 0) throw new SettingsFault(kind.what, folder, findings);
+  if (findings.length > 0) throw new SettingsFault(kind.noun, folder, findings);
   return settings;
 }
 
 function readAll<File, T>(kind: SettingsKind<File, T>, folder: string, io: SettingsIo): Reading<T> {
-  const { what, option } = kind;
+  const { key, noun, option } = kind;
   const files = diskEstateIo(folder, io.now);
   const listed = files.list(".");
   if (typeof listed === "string")
     return wrong(errorAt(fileSpot("."), `the folder is ${listed}`, `check the path of ${option}`));
   const names = listed.filter((name) => !name.startsWith("."));
   if (names.length > filesMax)
-    return wrong(errorAt(fileSpot("."), `more than ${filesMax} files`, `use fewer ${what}s`));
+    return wrong(errorAt(fileSpot("."), `more than ${filesMax} files`, `use fewer ${noun}s`));
   const read = names.map((name): Reading<T> => {
     if (!/^[a-z][a-z0-9-]*\.yaml$/.test(name))
-      return wrong(
-        errorAt(fileSpot(name), `not the file of a ${what}`, `name it <${what}>.yaml, or move it elsewhere`),
-      );
+      return wrong(errorAt(fileSpot(name), `not the file of a ${noun}`, `name it <${key}>.yaml, or move it elsewhere`));
     const bytes = files.read(name, fileBytesMax);
     if (typeof bytes === "string")
       return wrong(errorAt(fileSpot(name), `the file is ${bytes}`, "make it a readable file below 64 KiB"));
@@ -78,7 +78,7 @@ const wrong = (finding: Finding): Reading<never> => ({ settings: [], findings: [
 
 /** One file. */
 export function readSettings<File, T>(
-  { what, schema, nameOf, settings }: SettingsKind<File, T>,
+  { key, schema, nameOf, settings }: SettingsKind<File, T>,
   { name, text }: { readonly name: string; readonly text: string },
   io: SettingsIo,
 ): Reading<T> {
@@ -89,13 +89,13 @@ export function readSettings<File, T>(
   if (shaped.value === null) return { settings: [], findings: shaped.findings };
   const findings: Finding[] = [];
   const one = settings(shaped.value, new ReceiverReader(tree, io, findings));
-  if (`${nameOf(shaped.value)}.yaml` !== name) findings.push(otherName(tree, what, name));
+  if (`${nameOf(shaped.value)}.yaml` !== name) findings.push(otherName(tree, key, name));
   return findings.length > 0 ? { settings: [], findings } : { settings: [one], findings };
 }
 
-const otherName = (tree: MapTree, what: string, name: string): Finding =>
+const otherName = (tree: MapTree, key: string, name: string): Finding =>
   errorAt(
-    spotOf(tree, [what]),
+    spotOf(tree, [key]),
     "the name is not that of the file",
     `write ${name.replace(/\.yaml$/, "")}, or rename the file`,
   );

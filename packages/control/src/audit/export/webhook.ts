@@ -19,18 +19,7 @@ export function webhookReceiver({ path, sink, key }: WebhookOptions): HttpReceiv
     gzip: false,
     request(batch, nowMs) {
       const body = `{"type":"sallyport.audit.records","timestamp":${JSON.stringify(new Date(nowMs).toISOString())},"data":{"sink":${JSON.stringify(sink)},"events":[${batch.map(({ json }) => json).join(",")}]}}`;
-      const id = messageId(batch, sink);
-      const timestamp = String(Math.trunc(nowMs / 1_000));
-      return {
-        path,
-        headers: {
-          "content-type": "application/json",
-          "webhook-id": id,
-          "webhook-timestamp": timestamp,
-          "webhook-signature": signature({ id, timestamp, body, key }),
-        },
-        body,
-      };
+      return { path, headers: signedHeaders({ id: messageId(batch, sink), body, key, nowMs }), body };
     },
     judge: judgeWebhook,
   };
@@ -40,6 +29,22 @@ export function webhookReceiver({ path, sink, key }: WebhookOptions): HttpReceiv
 function messageId(batch: readonly EncodedRecord[], sink: string): string {
   const names = batch.map(({ record }) => `${record.origin}:${record.index}`).join("\n");
   return `exp_${hash("sha256", `${sink}\n${names}`, "hex").slice(0, 32)}`;
+}
+
+/** The header fields of a signed JSON message (Standard Webhooks, "Webhook headers"). */
+export function signedHeaders(of: {
+  readonly id: string;
+  readonly body: string;
+  readonly key: Uint8Array;
+  readonly nowMs: number;
+}): Readonly<Record<string, string>> {
+  const timestamp = String(Math.trunc(of.nowMs / 1_000));
+  return {
+    "content-type": "application/json",
+    "webhook-id": of.id,
+    "webhook-timestamp": timestamp,
+    "webhook-signature": signature({ ...of, timestamp }),
+  };
 }
 
 export function signature(of: {

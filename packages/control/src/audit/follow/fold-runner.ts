@@ -49,7 +49,7 @@ export class FoldRunner {
     let behind = 0;
     let behindSince: number | null = null;
     let fault = this.#startFault;
-    for (const origin of this.#ports.watch.origins) {
+    for (const origin of this.#wanted()) {
       const state = this.#states.get(origin.origin);
       behind += Math.max(0, origin.size - (state?.next ?? 0));
       if (state?.behindSince != null) behindSince = Math.min(behindSince ?? state.behindSince, state.behindSince);
@@ -70,7 +70,8 @@ export class FoldRunner {
     await this.#begin();
     while (!signal.aborted) {
       if ((this.#fold.restarts ?? 0) !== this.#restarts) await this.#begin();
-      const { version, origins } = this.#ports.watch;
+      const { version } = this.#ports.watch;
+      const origins = this.#wanted();
       let isMoving = false;
       for (const origin of origins) {
         if (signal.aborted) return;
@@ -80,6 +81,10 @@ export class FoldRunner {
       }
       if (!isMoving && (this.#fold.restarts ?? 0) === this.#restarts) await this.#rest(version);
     }
+  }
+
+  #wanted(): readonly HeldOrigin[] {
+    return this.#ports.watch.origins.filter((origin) => this.#fold.wants?.(origin) ?? true);
   }
 
   /** The places, asked until the fold answers. */

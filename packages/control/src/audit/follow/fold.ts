@@ -12,6 +12,8 @@ export interface FoldBatch {
 export interface Fold {
   /** One word: names it in status, metrics and questions. */
   readonly id: string;
+  /** Whether it takes records of an origin, which never changes; absent: of every one. */
+  wants?(origin: HeldOrigin): boolean;
   /** How often its places went back; when it has grown they are asked for again. Absent: they never do. */
   readonly restarts?: number;
   /** Per origin, the index of the first record that was not taken. Asked at the start, and when `restarts` has grown; what is not named begins at 0. */

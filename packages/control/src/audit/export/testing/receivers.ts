@@ -182,7 +182,8 @@ export function webhookInbox(key: Uint8Array, now: () => number) {
         given.length === wanted.length &&
         timingSafeEqual(Buffer.from(given), Buffer.from(wanted));
       if (!isEqual || Math.abs(Number(timestamp) * 1_000 - now()) > 300_000) return { status: 401, body: "" };
-      if (!ids.has(String(id))) events.push(...(JSON.parse(body) as { data: { events: unknown[] } }).data.events);
+      const { data } = JSON.parse(body) as { readonly data: { readonly events?: readonly unknown[] } };
+      if (!ids.has(String(id))) events.push(...(data.events ?? []));
       ids.add(String(id));
       return { status: 204 };
     },
