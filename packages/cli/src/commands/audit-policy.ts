@@ -8,8 +8,8 @@ export interface PolicyReport {
   readonly met: boolean;
   /** Leaves of the largest checkpoint that meets it; 0 when none does. */
   readonly leaves: number;
-  /** Witnesses that cosigned it, by their name in the policy. */
-  readonly cosigned: readonly string[];
+  /** Witnesses that cosigned it, by their name in the policy, and when: milliseconds since the epoch. */
+  readonly cosigned: readonly { readonly name: string; readonly at: number }[];
   /** Why not; null when it is met. */
   readonly why: string | null;
 }
@@ -37,11 +37,11 @@ export async function readPolicy(path: string, directory: string): Promise<ReadP
   return {
     notes,
     report: (verifierKey) => {
-      const verdict = judgeLog(policy, notes, verifierKey);
+      const verdict = judgeLog(policy, notes, { verifierKey, now: Date.now() });
       if (verdict?.kind === "ok")
-        return { met: true, leaves: verdict.checkpoint.size, cosigned: [...verdict.cosigned.keys()], why: null };
+        return { met: true, leaves: verdict.checkpoint.size, cosigned: datesOf(verdict.cosigned), why: null };
       const why = verdict === null ? "it has no checkpoint" : refusals[verdict.why];
-      return { met: false, leaves: 0, cosigned: [...(verdict?.cosigned.keys() ?? [])], why };
+      return { met: false, leaves: 0, cosigned: datesOf(verdict?.cosigned ?? new Map()), why };
     },
   };
 }
@@ -59,9 +59,15 @@ export async function parsedPolicy(path: string): Promise<TlogPolicy> {
   );
 }
 
+const datesOf = (cosigned: ReadonlyMap<string, number>): PolicyReport["cosigned"] =>
+  [...cosigned].map(([name, seconds]) => ({ name, at: seconds * 1_000 }));
+
 /** For people. `leaves`: of the log's newest origin. */
 export function policyLine(report: PolicyReport, leaves: number): string {
-  const names = report.cosigned.length === 0 ? "nobody" : report.cosigned.join(", ");
+  const names =
+    report.cosigned.length === 0
+      ? "nobody"
+      : report.cosigned.map(({ name, at }) => `${name} (${new Date(at).toISOString()})`).join(", ");
   return report.met
     ? `policy     met at ${report.leaves} of ${leaves} leaves, cosigned by ${names}`
     : `policy     not met: ${report.why}; cosigned by ${names}`;

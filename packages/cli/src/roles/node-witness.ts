@@ -71,6 +71,7 @@ export function openNodeWitness(options: NodeWitnessOptions): NodeWitness {
     log: new OwnLog(log, disk, join(dataDirectory, "log")),
     witnesses: () => [controlAsWitness(channel, (named) => estate.keep(named) && take(named)), ...outsiders.asked()],
     monotonic: () => systemClock.monotonic(),
+    now: () => systemClock.now(),
     random: systemRandom,
     found,
     fault: (who, why) => logger.warn({ witness: who, err: why }, "a checkpoint was not cosigned yet"),

@@ -46,7 +46,10 @@ export class Quorum {
             witnesses.map(({ key }) => key),
             asked,
           );
-    const verdict = policy === null ? null : judgeLog(policy, cosignedNotes(disk, directory), log.verifierKey);
+    const verdict =
+      policy === null
+        ? null
+        : judgeLog(policy, cosignedNotes(disk, directory), { verifierKey: log.verifierKey, now: now() });
     const leaves = verdict?.kind === "ok" && verdict.checkpoint.origin === log.origin ? verdict.checkpoint.size : 0;
     const { behindSince } = this.#standing;
     const isBehind = asked > 0 && (size === null ? behindSince !== null : leaves < size);

@@ -88,6 +88,7 @@ export function openWitnessing(options: WitnessingOptions): Witnessing {
     log: new OwnLog(log, disk, directory),
     witnesses: () => [...outsiders.asked(), ...gateways.asked()],
     monotonic: () => clock.monotonic(),
+    now: () => clock.now(),
     random,
     found,
     fault: (who, why) => fault(new Error(`${who === "" ? "witnesses" : who}: control's log was not cosigned: ${why}`)),

@@ -33,6 +33,8 @@ export interface CosigningOptions {
   readonly witnesses: () => readonly AskedWitness[];
   /** Milliseconds, monotonic. */
   readonly monotonic: () => number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
   readonly random: Random;
   readonly found: (finding: LogFinding) => Promise<void>;
   /** What could not be done, for operators; said once until the witness answers again. */
@@ -52,6 +54,9 @@ export const witnessesMax = 16;
 const backoffMs = { first: 5_000, max: 300_000 };
 /** A log that does not grow is cosigned again so often, so that its newest cosignature stays young. */
 const freshMs = 3_600_000;
+
+/** A cosignature dated further from now is not of now: an old one shown again, or of a clock that nobody can rely on. */
+export const clocksApartMsMax = 86_400_000;
 
 interface Asking {
   readonly cosigned: Map<string, number>;
@@ -194,6 +199,9 @@ export class Cosigning {
   async #keep({ key, asking, tree }: Asked, lines: string): Promise<void> {
     const own = cosignatureLines(noteCrypto, { note: tree.note, lines, witness: key });
     if (own === null) throw new Error("its answer is no cosignature by its key");
+    const apart = timesOf(tree.note + own, key).find((ms) => Math.abs(ms - this.#options.now()) > clocksApartMsMax);
+    if (apart !== undefined)
+      throw new Error(`its cosignature is dated ${dateText(apart)}: shown again, or one of the two clocks is wrong`);
     const gathered = this.#gathered.get(tree.origin);
     // A witness that answers late has cosigned a checkpoint that others may not have: it is kept on its own.
     const isNewest = gathered?.tree.size === tree.size;
@@ -259,5 +267,13 @@ interface Asked {
   readonly known: number;
 }
 
+/** Of the witness's lines under a note: milliseconds since the epoch. */
+function timesOf(note: string, key: WitnessKey): readonly number[] {
+  const verdict = verifyCosignatures(noteCrypto, note, [key]);
+  return verdict.kind === "ok" ? verdict.cosigned.map(({ time }) => time * 1_000) : [];
+}
+
+/** A witness may name any second; few of them are dates. */
+const dateText = (ms: number) => (ms < 8_640_000_000_000_000 ? new Date(ms).toISOString() : "beyond any calendar");
 const isDue = (asking: Asking, now: number) => !asking.busy && asking.dueMs <= now;
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : "unknown");

@@ -42,7 +42,7 @@ test("a witness of another implementation cosigns our log as it grows, across ti
     [5_000, 0],
   ] as const) {
     await grow(log, leaves, from);
-    const { cosigning, faults } = cosign(log, directory, [witness]);
+    const { cosigning, faults } = cosign(log, directory, [witness], Date.now);
     await cosigning.round();
     assert.deepEqual(faults, []);
     assert.equal(cosigning.standings()[0]?.cosigned.get(log.origin), log.size());
@@ -52,7 +52,12 @@ test("a witness of another implementation cosigns our log as it grows, across ti
   const note = readFileSync(join(directory, String(new Date().getUTCFullYear()), "cosigned"), "utf8").slice(0, -1);
   const verdict = verifyCosignatures(noteCrypto, note, [parseWitnessKey(sha256, key) ?? assert.fail("no key")]);
   assert.ok(verdict.kind === "ok" && verdict.cosigned.length === 1);
-  const { cosigning, faults } = cosign(log, directory, [openHttpWitness(dialer, { url, key, allowPrivate: false })]);
+  const { cosigning, faults } = cosign(
+    log,
+    directory,
+    [openHttpWitness(dialer, { url, key, allowPrivate: false })],
+    Date.now,
+  );
   await grow(log, 1, 9_000);
   await cosigning.round();
   assert.match(

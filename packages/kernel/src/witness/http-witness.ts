@@ -16,7 +16,8 @@ export interface OutsideWitness {
   readonly allowPrivate: boolean;
 }
 
-const timeoutMs = 10_000;
+/** From a request to the last byte of its answer. */
+const answerTimeoutMs = 10_000;
 const connectTimeoutMs = 5_000;
 /** A cosigned checkpoint with 64 post-quantum lines. */
 const answerBytesMax = 524_288;
@@ -33,7 +34,11 @@ export function refuseWitness({ url, key }: Pick<OutsideWitness, "url" | "key">)
 }
 
 /** Throws TypeError for what `refuseWitness` refuses. Close it when it is not asked any more. */
-export function openHttpWitness(dialer: Dialer, outside: OutsideWitness): AskedWitness & { close(): Promise<void> } {
+export function openHttpWitness(
+  dialer: Dialer,
+  outside: OutsideWitness,
+  timeoutMs = answerTimeoutMs,
+): AskedWitness & { close(): Promise<void> } {
   const key = parseWitnessKey(sha256, outside.key);
   const refusal = refuseWitness(outside);
   if (key === null || refusal !== null) throw new TypeError(refusal ?? "not a witness");

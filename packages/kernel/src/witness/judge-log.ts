@@ -10,7 +10,11 @@ import { type Disk, readWhole } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
 import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
 import { yearFolders } from "../log/origin.ts";
+import { clocksApartMsMax } from "./cosigning.ts";
 import { cosignedFile } from "./own-log.ts";
+
+/** More than any policy names: whatever meets it is worth more than whatever does not. */
+const cosignersMax = 1_024;
 
 /** Cosigned checkpoints of the newest year of a log directory, and the published one. */
 export function cosignedNotes(disk: Disk, directory: string): readonly string[] {
@@ -38,21 +42,27 @@ export function quorumPolicy(witnessKeys: readonly string[], threshold: number):
 }
 
 /**
- * The verdict of the largest checkpoint that meets the policy, else that of the last one; null when there is none. A `log` line of the policy
- * speaks for every year of its log. Throws LogFault `log-key` for a malformed key.
+ * The verdict of the largest checkpoint that meets the policy, else that of the one most witnesses cosigned; null when there is none. A `log` line of the policy
+ * speaks for every year of its log. `now`: milliseconds since the epoch; a cosignature dated more than a day later does not count. Throws LogFault `log-key` for a malformed key.
  */
-export function judgeLog(policy: TlogPolicy, notes: readonly string[], verifierKey: string): PolicyVerdict | null {
+export function judgeLog(
+  policy: TlogPolicy,
+  notes: readonly string[],
+  { verifierKey, now }: { readonly verifierKey: string; readonly now: number },
+): PolicyVerdict | null {
   const key = parseVerifierKey(sha256, verifierKey);
   if (key === null)
     throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
+  const latest = Math.floor((now + clocksApartMsMax) / 1000);
   const verdicts = notes.map((note) => {
     const origin = note.slice(0, note.indexOf("\n"));
     const isKnown =
       policy.logs.length === 0 ||
       policy.logs.some((log) => sameBytes(log.key.publicKey, key.publicKey) && sameLog(log.key.name, origin));
     const verifiers = isKnown && sameLog(key.name, origin) ? [verifierFor(origin, key.publicKey)] : [];
-    return judgeByPolicy(noteCrypto, { ...policy, logs: [] }, note, verifiers);
+    return judgeByPolicy(noteCrypto, { ...policy, logs: [] }, note, { logs: verifiers, latest });
   });
-  const sizeOf = (verdict: PolicyVerdict) => (verdict.kind === "ok" ? verdict.checkpoint.size : -1);
-  return verdicts.toSorted((a, b) => sizeOf(a) - sizeOf(b)).at(-1) ?? null;
+  const worth = (verdict: PolicyVerdict) =>
+    verdict.kind === "ok" ? verdict.checkpoint.size : verdict.cosigned.size - cosignersMax;
+  return verdicts.toSorted((a, b) => worth(a) - worth(b)).at(-1) ?? null;
 }

@@ -84,7 +84,13 @@ export interface TestCosigning {
   wait(ms: number): void;
 }
 
-export function cosign(log: OpenedLog, directory: string, witnesses: readonly AskedWitness[]): TestCosigning {
+/** `now`: the clock of the log's process; that of `openTestWitness` by default. */
+export function cosign(
+  log: OpenedLog,
+  directory: string,
+  witnesses: readonly AskedWitness[],
+  now = () => 1_800_000_000_000,
+): TestCosigning {
   const found: LogFinding[] = [];
   const faults: string[] = [];
   const own = new OwnLog(log, realDisk(), directory);
@@ -93,6 +99,7 @@ export function cosign(log: OpenedLog, directory: string, witnesses: readonly As
     log: own,
     witnesses: () => witnesses,
     monotonic: () => ahead,
+    now,
     random: { bytes: (length) => new Uint8Array(length).fill(255) },
     found: async (finding) => void found.push(finding),
     fault: (witness, why) => void faults.push(`${witness}: ${why}`),

@@ -130,7 +130,7 @@ function prove(
   trust: ReceiptTrust,
 ): ProvenLeaf | ReceiptRefusal {
   const { index, hashes, checkpoint: note } = part.proof;
-  const verdict = judgeByPolicy(crypto, quorumOf(trust), note, verifiersOf(crypto, trust, note));
+  const verdict = judgeByPolicy(crypto, quorumOf(trust), note, { logs: verifiersOf(crypto, trust, note) });
   if (verdict.kind === "refused") return verdict.why;
   const { origin, size, root } = verdict.checkpoint;
   // A log signs for itself alone: what names another node, environment or tenant is not its to say.

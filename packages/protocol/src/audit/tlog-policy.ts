@@ -164,15 +164,20 @@ export type PolicyVerdict =
       readonly cosigned: ReadonlyMap<string, number>;
     };
 
-/**
- * Is the checkpoint signed by a known log under its own origin and cosigned as the policy asks? `logs`: keys known from elsewhere, for a
- * policy that names none; they are not added to those it names.
- */
+/** What the reader knows beside the policy. */
+export interface KnownBeside {
+  /** Keys of logs, for a policy that names none; they are not added to those it names. */
+  readonly logs?: readonly NoteVerifier[];
+  /** POSIX seconds. A cosignature dated later does not count: nobody can have made it yet, or its witness has no clock (tlog-cosignature). */
+  readonly latest?: number;
+}
+
+/** Is the checkpoint signed by a known log under its own origin and cosigned as the policy asks? */
 export function judgeByPolicy(
   crypto: NoteCrypto,
   policy: TlogPolicy,
   note: string,
-  logs: readonly NoteVerifier[] = [],
+  { logs = [], latest = Number.MAX_SAFE_INTEGER }: KnownBeside = {},
 ): PolicyVerdict {
   const none: ReadonlyMap<string, number> = new Map();
   const keys = policy.logs.length > 0 ? policy.logs.map(({ key }) => key) : logs;
@@ -184,7 +189,8 @@ export function judgeByPolicy(
   const names = new Map([...policy.witnesses].map(([name, { key }]) => [key, name]));
   const verdict = verifyCosignatures(crypto, note, [...names.keys()]);
   if (verdict.kind === "refused") return { kind: "refused", why: verdict.why, cosigned: none };
-  const cosigned = new Map(verdict.cosigned.map(({ witness, time }) => [names.get(witness) ?? "", time]));
+  const dated = verdict.cosigned.filter(({ time }) => time <= latest);
+  const cosigned = new Map(dated.map(({ witness, time }) => [names.get(witness) ?? "", time]));
   return meetsQuorum(policy, new Set(cosigned.keys()))
     ? { kind: "ok", checkpoint: log.checkpoint, cosigned }
     : { kind: "refused", why: "no-quorum", cosigned };

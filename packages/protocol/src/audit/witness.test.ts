@@ -302,7 +302,7 @@ test("a checkpoint is judged by its log's key, its own origin, and the quorum", 
   const unsigned = vectors.cosigned.replace(`${line(vectors.cosigned, logKey.name)}\n`, "");
   assert.deepEqual(judgeByPolicy(crypto, policy, unsigned), { kind: "refused", why: "unsigned", cosigned: none });
   const logless = policyOf(base.slice(base.indexOf("\n") + 1));
-  assert.equal(judgeByPolicy(crypto, logless, vectors.cosigned, [logKey]).kind, "ok");
+  assert.equal(judgeByPolicy(crypto, logless, vectors.cosigned, { logs: [logKey] }).kind, "ok");
   assert.deepEqual(judgeByPolicy(crypto, logless, vectors.cosigned), {
     kind: "refused",
     why: "unsigned",

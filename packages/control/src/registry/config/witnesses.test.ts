@@ -63,6 +63,7 @@ test("what cannot be a witness is refused at its line, and takes no other witnes
     ["https://witness.notary.example/", "ftp://witness.notary.example/", /^5: neither http nor https$/],
     ["https://witness.notary.example/", "https://witness.notary.example/?a=b", /^5: a URL with a query or fragment$/],
     ["https://witness.notary.example/", "http://127.0.0.1:9", /^5: the URL leads to a private or loopback address$/],
+    ["https://witness.notary.example/", "https://me:pass@witness.notary.example/", /^5: /],
     ["    notary:", "    control:", /^4: `control` is a word of policies$/],
     ["      url: https://witness.notary", "      pin: x\n      url: https://witness.notary", /^5: unknown key `pin`$/],
   ];

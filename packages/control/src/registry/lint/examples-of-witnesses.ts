@@ -30,6 +30,11 @@ export const witnessExamples: RuleExamples = {
     good: twoOfThree,
     waive: "while the second witness is being set up, with the day it will be there.",
   },
+  "witness-quorum-split": {
+    bad: estate("1", outside("notary"), outside("auditor"), outside("partner")),
+    good: twoOfThree,
+    waive: "never for long: a log that is shown to two readers in two ways is what witnesses are for.",
+  },
   "witness-insecure-url": {
     bad: estate("2", outside("notary", "http"), outside("auditor"), outside("partner")),
     good: twoOfThree,

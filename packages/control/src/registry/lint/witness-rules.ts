@@ -47,6 +47,25 @@ export const witnessRules: readonly Rule[] = [
     },
   },
   {
+    id: "witness-quorum-split",
+    severity: "warning",
+    title: "Half of the witnesses are enough",
+    why: "Two histories of one log can each find a quorum, although every witness is honest: each half has seen only one of them.",
+    fix: "ask for more than half of the witnesses: 2 of 3, or 3 of 4 where one of them may be dishonest",
+    waivable: true,
+    check: (lint) => {
+      const { witnesses } = lint.estate;
+      if (
+        witnesses === undefined ||
+        witnesses.outside.length === 0 ||
+        2 * askedOf(witnesses) > witnesses.outside.length
+      )
+        return [];
+      const message = `${askedOf(witnesses)} of ${witnesses.outside.length} are no majority`;
+      return [{ at: place(lint, "quorum"), message }];
+    },
+  },
+  {
     id: "witness-insecure-url",
     severity: "warning",
     title: "A witness is asked without TLS",
