@@ -7,7 +7,7 @@ import type { Ended } from "./processes.ts";
 import type { Telling } from "./telling.ts";
 
 /** What follows the log is about a second behind it; a busy machine may take longer. */
-const catchUpMsMax = 30_000;
+const catchUpMsMax = 60_000;
 const lookAgainMs = 250;
 
 interface Finding {

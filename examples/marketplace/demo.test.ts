@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const demo = join(dirname(fileURLToPath(import.meta.url)), "demo.ts");
-const timeoutMs = 150_000;
+const timeoutMs = 300_000;
 const roots = () => readdirSync(tmpdir()).filter((name) => name.startsWith("sallyport-marketplace-"));
 
 interface Summary {
