@@ -150,7 +150,8 @@ class ControlAssembly {
     await this.#takeUp(inForce);
     await admin.parts.exports.recordSettings();
     await admin.parts.alerts.recordSettings();
-    await this.#order(admin.parts);
+    // A start does not wait for what is derived from the log: it is behind by nature, and says so.
+    void this.#order(admin.parts).catch(this.#fault);
     const witness = await this.#openWitness();
     const addresses = {
       ...{ identity: identityUrl, channel: channel.url, admin: admin.url },

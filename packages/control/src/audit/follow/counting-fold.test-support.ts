@@ -6,11 +6,14 @@ import type { FoldMaker } from "./fold.ts";
 interface CountingOptions {
   readonly refuse?: string;
   readonly file: string;
+  /** A service of control it needs before it can begin. */
+  readonly asks?: string;
 }
 
 export const makeFold: FoldMaker = async (id, options, host) => {
   // The test that orders it says these.
-  const { refuse, file } = options as CountingOptions;
+  const { refuse, file, asks } = options as CountingOptions;
+  if (asks !== undefined) await host.call(asks, id);
   if (refuse !== undefined) throw new Error(refuse);
   const path = join(host.dataDirectory, file);
   const kept = (): [string, number][] => {

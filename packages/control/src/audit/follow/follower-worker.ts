@@ -64,8 +64,11 @@ class FollowerThread {
   }
 
   async #outputOf(request: Exclude<FollowerRequest, { t: "served" | "unserved" }>): Promise<unknown> {
-    if (request.t === "standing") return this.#standing();
-    if (request.t === "ask") return this.#ask(request.fold, request.question);
+    if (request.t === "standing" || request.t === "ask") {
+      // Whoever asks while folds are being made is answered by them.
+      await this.#ordering;
+      return request.t === "standing" ? this.#standing() : this.#ask(request.fold, request.question);
+    }
     const orders = request.t === "orders" ? request.orders : [];
     this.#ordering = this.#ordering.then(() => this.#carryOut(orders));
     await this.#ordering;

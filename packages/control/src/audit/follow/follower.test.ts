@@ -92,3 +92,13 @@ test("a fold that is no longer ordered ends, and one whose options changed begin
   await taken("first", log.size());
   await assert.rejects(follower.ask("broken", "how many"), /there is no broken here/);
 });
+
+test("whoever asks while folds are being made is answered by them", async () => {
+  const ordered = follower.order([counting("first", { file: "other.json" }), counting("late", { asks: "greet" })]);
+  const answers = await Promise.allSettled([follower.ask("late", "how many"), follower.standing()]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    ["fulfilled", "fulfilled"],
+  );
+  await ordered;
+});
