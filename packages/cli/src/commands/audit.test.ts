@@ -138,6 +138,80 @@ test(
   },
 );
 
+test(
+  "audit verify of a part says yes to that part alone, and names what it did not look at, in words and in JSON",
+  bounded,
+  async () => {
+    const verify = ["audit", "verify", log, "--key", keyFile];
+    const [range, json, kept, since, none, beyond] = await Promise.all([
+      runBinary([...verify, "--from", "10", "--to", "19"]),
+      runBinary([...verify, "--from", "10", "--to", "19", "--json"]),
+      runBinary([...verify, "--from-checkpoint", older]),
+      runBinary([...verify, "--since", "2026-01-01", "--until", "2100-01-01"]),
+      runBinary([...verify, "--until", "2020-01-01", "--json"]),
+      runBinary([...verify, "--from", "1000"]),
+    ]);
+    assert.deepEqual([range.exit, kept.exit, since.exit], [0, 0, 0], range.out + kept.out + since.out);
+    assert.match(range.out, /^ {2}part {8}leaves 10 to 19 of the \d+ that are signed/m);
+    assert.match(range.out, /^unchecked {2}sallyport\.local\S+: leaves 0 to 9 and leaves 20 to \d+ of \d+/m);
+    assert.match(range.out, /^unchecked {2}whether whoever has the key cut its end off/m);
+    assert.match(range.out, /^yes, of the part that was asked for: 10 leaves .* of nothing else$/m);
+    assert.doesNotMatch(range.out, /whole, unchanged and complete/);
+    const report = JSON.parse(json.out);
+    assert.deepEqual([report.ok, report.isPart, report.leaves], [true, true, 10]);
+    assert.deepEqual(report.origins[0].checked, { from: 10, to: 20 });
+    assert.ok(report.notChecked.length >= 4);
+    assert.match(kept.out, /^unchecked {2}\S+: leaves 0 to \d+ of \d+; of those only the hashes/m);
+    assert.doesNotMatch(kept.out, /whether whoever has the key/);
+    assert.equal(json.err, "");
+    assert.deepEqual([none.exit, beyond.exit], [1, 1]);
+    assert.match(JSON.parse(none.out).nothingChecked, /nothing was checked/);
+    assert.match(
+      beyond.out,
+      /^no: no signed leaf lies in that range, so nothing was checked: \S+ has \d+ signed leaves/m,
+    );
+  },
+);
+
+test(
+  "audit verify takes several logs, each under its own key, and one bad one makes the whole a no",
+  bounded,
+  async () => {
+    const directory = join(folder, "second");
+    const identity = { tenant: "main", environment: "production", region: "eu", node: "gw-2" } as const;
+    const second = await openLog({
+      directory,
+      identity: { ...identity, role: "gateway", version: "0.1.0" },
+      checkpointIntervalMs: 0,
+    });
+    const note = await second.checkpoint();
+    const keys = join(folder, "all.vkeys");
+    writeFileSync(keys, `${readFileSync(keyFile, "utf8")}${second.verifierKey}\n`);
+    const all = join(folder, "all.checkpoints");
+    writeFileSync(all, `${readFileSync(older, "utf8")}\n${note}\n`);
+    await second.close();
+    const spoiled = copy((year) => flip(firstSegment(year), 200));
+    const both = ["audit", "verify", log, directory];
+    const [good, json, bad, missing] = await Promise.all([
+      runBinary([...both, "--key", keys, "--older", all]),
+      runBinary([...both, "--json"]),
+      runBinary(["audit", "verify", spoiled, directory, "--key", keys]),
+      runBinary([...both, "--key", keyFile, readFileSync(keyFile, "utf8").trim()]),
+    ]);
+    assert.equal(good.exit, 0, good.out);
+    assert.equal(good.out.match(/^yes: \d+ leaves are whole/gm)?.length, 2);
+    assert.match(good.out, /kept elsewhere; 1 in them are of other logs/);
+    assert.match(good.out, /^yes: all 2 logs/m);
+    const { ok, logs } = JSON.parse(json.out);
+    assert.deepEqual([ok, logs.map((one: { directory: string }) => one.directory)], [true, [log, directory]]);
+    assert.equal(bad.exit, 1);
+    assert.ok(bad.out.endsWith(`no: 1 of 2 logs: ${spoiled}\n`), bad.out);
+    assert.match(bad.out, /^yes: \d+ leaves are whole/m);
+    assert.equal(missing.exit, 2);
+    assert.match(missing.err, /none of the 2 keys is of it/);
+  },
+);
+
 test("audit verify is exit 2 where there is no log, no key or no such file", bounded, async () => {
   const [none, key, file] = await Promise.all([
     runBinary(["audit", "verify", join(folder, "none")]),

@@ -2,13 +2,12 @@
 // Trusts nothing but the verifier key. Specified in docs/formats/leaf.md.
 import { join } from "node:path";
 import { printHex, sameBytes } from "@sallyport/protocol/audit/base64.ts";
-import { verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
 import { peekLeaf, refuseLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { hashBytes, leafHasher } from "@sallyport/protocol/audit/merkle.ts";
 import { TileBuilder, tileWidthMax } from "@sallyport/protocol/audit/tiles.ts";
 import { saysUnknown } from "./completeness.ts";
 import { readWhole, readWholeInto } from "./disk.ts";
-import { noteCrypto, sha256 } from "./log-crypto.ts";
+import { sha256 } from "./log-crypto.ts";
 import { type EntrySpan, isOwner, segmentHeaderBytes } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import {
@@ -34,6 +33,7 @@ import {
   problemsMax,
   type SignedRoot,
 } from "./verify-report.ts";
+import { readSigned } from "./verify-signed.ts";
 
 /** A segment that was read and is being judged. */
 interface OpenSegment {
@@ -91,6 +91,7 @@ export class OriginVerifier {
       checkpoint: this.#published,
       problems: this.#problems,
       firstLeaf: this.#firstLeaf,
+      ...(this.#rules.isBare ? { bare: true as const } : {}),
     };
   }
 
@@ -100,25 +101,10 @@ export class OriginVerifier {
     this.#problems.push({ kind, origin: this.#rules.origin, file, index, offset, message });
   }
 
-  #readCheckpoint(name: string): SignedRoot | null {
-    const { disk, directory, origin, key } = this.#rules;
-    const file = join(directory, name);
-    const bytes = readWhole(disk, file);
-    if (bytes === null && name === "head" && this.#rules.isBare) return null;
-    if (bytes === null) {
-      this.#problem("checkpoint", `${name} is missing: nothing says how long this log was`, { file });
-      return null;
-    }
-    const verdict = verifyCheckpoint(noteCrypto, bytes.toString("utf8"), { origin, keys: [key] });
-    if (verdict.kind === "ok") return { ...verdict.checkpoint, from: file };
-    const why = {
-      malformed: "is not a checkpoint",
-      unsigned: "is not signed by the given key",
-      "bad-signature": "carries a wrong signature of the given key",
-      "foreign-origin": "belongs to another origin",
-    }[verdict.why];
-    this.#problem("checkpoint", `${name} ${why}`, { file });
-    return null;
+  #readCheckpoint(name: "head" | "checkpoint"): SignedRoot | null {
+    const read = readSigned(this.#rules, name);
+    if (read.kind === "wrong") this.#problem("checkpoint", read.message, { file: read.file });
+    return read.kind === "signed" ? read.root : null;
   }
 
   #walk(): void {

@@ -62,7 +62,7 @@ export interface OriginRules {
 
 export interface OriginReport {
   readonly origin: string;
-  /** Leaves in the write-ahead log. */
+  /** Leaves that were judged: those in the write-ahead log, or those of the part that was asked for. */
   readonly leaves: number;
   /** Size of the published checkpoint; null when it is not believed. */
   readonly size: number | null;
@@ -74,4 +74,10 @@ export interface OriginReport {
   readonly firstLeaf: string | null;
   /** Retention removed its records: nothing but the checkpoint was judged. */
   readonly removed?: true;
+  /** Only these leaves were judged, `to` exclusive; absent: all. */
+  readonly checked?: { readonly from: number; readonly to: number };
+  /** No leaf of it was asked for: nothing but the checkpoint's signature was judged. */
+  readonly unread?: true;
+  /** A copy without derived files. */
+  readonly bare?: true;
 }

@@ -1,27 +1,24 @@
 // Promises the answer to "is this log whole, unchanged and complete?", offline, over a copied directory. Trusts only the verifier key and the
 // checkpoints it is given. Specified in docs/formats/leaf.md; what each answer means: docs/audit.md "Verifying".
 import { createHash } from "node:crypto";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { printHex } from "@sallyport/protocol/audit/base64.ts";
-import {
-  parseCheckpointBody,
-  printCheckpointBody,
-  splitCheckpoints,
-  verifyCheckpoint,
-} from "@sallyport/protocol/audit/checkpoint.ts";
-import { type NoteVerifier, parseNote, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
+import { type NoteVerifier, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { Completeness, type CrossingCounts } from "./completeness.ts";
 import { type Disk, readWhole } from "./disk.ts";
 import { LogFault } from "./fault.ts";
-import { noteCrypto, sha256, verifierFor } from "./log-crypto.ts";
-import { originOfYear, yearFolders, yearOfOrigin } from "./origin.ts";
+import { sha256, verifierFor } from "./log-crypto.ts";
+import { originOfYear, yearFolders } from "./origin.ts";
 import { realDisk } from "./real-disk.ts";
-import { logFolders, readVerifierKey, verifierKeyFile } from "./seam.ts";
+import { logFolders, readVerifierKey } from "./seam.ts";
 import { TallyCheck, type TallyCounts } from "./tally-check.ts";
 import { Crew, type CrewOptions } from "./verify-crew.ts";
-import { OriginVerifier } from "./verify-origin.ts";
-import { checkRemoved, isRemoved, removedOrigin } from "./verify-removed.ts";
-import { type LogProblem, type OriginReport, problemsMax, type SignedRoot } from "./verify-report.ts";
+import { type Link, missingOrigins, newestKept, problemOf, sortKept } from "./verify-kept.ts";
+import { knownFrom, type PlannedOrigin, planOf, verifyPlanned } from "./verify-plan.ts";
+import { checkRemoved, removedOrigin } from "./verify-removed.ts";
+import { type LogProblem, type OriginReport, type OriginRules, problemsMax, type SignedRoot } from "./verify-report.ts";
+import { notChecked, refuseEmpty, type VerifyScope } from "./verify-scope.ts";
 
 export interface VerifyOptions {
   /** C2SP verifier key (Ed25519) of any one of the directory's origins: the years differ only in the name. */
@@ -30,15 +27,20 @@ export interface VerifyOptions {
   readonly olderCheckpoints?: readonly string[];
   /** A copy of a running log: open intents and leaves beyond the last checkpoint are expected. */
   readonly live?: boolean;
-  /** Called with the number of leaves checked so far, every 65,536. */
-  readonly onProgress?: (leaves: number) => void;
+  /** Called with the number of leaves checked so far, every 65,536, and how many there will be, as far as the checkpoints say. */
+  readonly onProgress?: (leaves: number, total: number) => void;
+  /** Only these leaves; absent: all. */
+  readonly scope?: VerifyScope;
   readonly disk?: Disk;
   /** Threads that judge; without effect on a given disk, which they could not read. */
   readonly crew?: CrewOptions;
 }
 
 export interface VerifyReport {
+  /** Nothing is wrong with what was checked; what was not, `notChecked` says. */
   readonly ok: boolean;
+  /** Not all of the log was asked for. */
+  readonly isPart: boolean;
   readonly leaves: number;
   readonly origins: readonly OriginReport[];
   readonly counts: CrossingCounts;
@@ -50,6 +52,8 @@ export interface VerifyReport {
   readonly problems: readonly LogProblem[];
   /** The first problem that names a file, and where it can the leaf and the byte. */
   readonly firstBad: LogProblem | null;
+  /** What this answer does not speak of. */
+  readonly notChecked: readonly string[];
 }
 
 /** Checks every byte of a log directory. Never changes it. Throws LogFault `log-key` for a malformed key and `not-found` for a directory without a log. */
@@ -68,74 +72,86 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
   if (given === null)
     throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
   const chain = chainOf(disk, directory, given);
+  const { scope } = options;
+  const base = scope?.checkpoint === undefined ? null : newestKept(scope.checkpoint, chain);
   const kept = sortKept(options.olderCheckpoints ?? [], chain);
-  // What began in a year that is removed may end in one that is here.
-  const lastRemoved = chain.findLast(({ directory: folder }) => isRemoved(disk, folder));
-  const knownFrom = lastRemoved === undefined ? 0 : Date.UTC(yearOfOrigin(lastRemoved.origin) + 1, 0, 1);
-  const completeness = new Completeness({ isFromBeginning: lastRemoved === undefined });
-  const tallies = new TallyCheck(knownFrom);
+  const roots = base === null ? kept.roots : [...kept.roots, base];
   const problems: LogProblem[] = [...kept.problems];
-  const origins: OriginReport[] = [];
-  let leaves = 0;
-  for (const link of chain) {
-    const removed = removedOrigin(disk, link, kept.roots);
-    if (removed !== null) {
-      problems.push(
-        ...removed.problems,
-        ...checkRemoved(removed, { before: origins.at(-1) ?? null, isNewest: link === chain.at(-1) }),
-      );
-      origins.push(removed);
-      continue;
-    }
-    const report = new OriginVerifier({
-      disk,
-      ...link,
-      isBare: isBareCopy(disk, link.directory),
-      kept: kept.roots.filter((root) => root.origin === link.origin),
-      completeness,
-      tallies,
-      crew,
-      // Every origin but the last has ended.
-      live: options.live === true && link === chain.at(-1),
-      onLeaves: (count) => {
-        leaves += count;
-        options.onProgress?.(leaves);
-      },
-    }).verify();
-    problems.push(...report.problems, ...checkChain(report, origins.at(-1) ?? null));
-    origins.push(report);
-  }
-  problems.push(...missingOrigins(kept.roots, origins), ...openIntents(completeness, origins, options.live === true));
-  tallies.end(options.live === true);
+  if (scope?.checkpoint !== undefined && base === null)
+    problems.push(
+      problemOf("checkpoint", given.name, "no checkpoint to go on from is one this key signed for this log"),
+    );
+  const plan = chain.map((link) => planOf(disk, link, { scope, base, isNewest: link === chain.at(-1) }));
+  const firstRead = plan.find(({ part }) => part === "whole" || part === "range");
+  const isFromBeginning = firstRead === plan[0] && firstRead?.part !== "range";
+  const completeness = new Completeness({ isFromBeginning });
+  const tallies = new TallyCheck(isFromBeginning ? 0 : knownFrom(disk, firstRead));
+  const judged = verifyOrigins(plan, { disk, crew, roots, completeness, tallies, options });
+  const { origins } = judged;
+  problems.push(...judged.problems);
+  const isPart = plan.some(({ part }) => part === "range" || part === "none");
+  problems.push(...missingOrigins(roots, origins));
+  if (!isPart) problems.push(...openIntents(completeness, origins, options.live === true));
+  tallies.end(options.live === true || isPart);
+  if (scope !== undefined && problems.length === 0) refuseEmpty(scope, origins);
   const found = problems.slice(0, problemsMax);
   return {
     ok: found.length === 0,
-    leaves,
+    isPart,
+    leaves: judged.leaves,
     origins,
     counts: completeness.counts,
     tallies: tallies.counts,
     open: completeness.open(),
     problems: found,
     firstBad: firstPlace(found),
+    notChecked: notChecked(origins, { isPart, live: options.live === true }),
   };
+}
+
+interface ChainRules extends Pick<OriginRules, "disk" | "crew" | "completeness" | "tallies"> {
+  readonly roots: readonly SignedRoot[];
+  readonly options: VerifyOptions;
+}
+
+/** Each origin as planned, oldest first, and whether it goes on from the one before. */
+function verifyOrigins(plan: readonly PlannedOrigin[], { roots, options, ...shared }: ChainRules) {
+  const total = plan.reduce((sum, { from, to }) => sum + to - from, 0);
+  const origins: OriginReport[] = [];
+  const problems: LogProblem[] = [];
+  let leaves = 0;
+  for (const planned of plan) {
+    const { link, isBare } = planned;
+    const isNewest = planned === plan.at(-1);
+    const before = origins.at(-1) ?? null;
+    const removed = removedOrigin(shared.disk, link, roots);
+    const report =
+      removed ??
+      verifyPlanned(
+        {
+          ...shared,
+          ...link,
+          isBare,
+          kept: roots.filter((root) => root.origin === link.origin),
+          // Every origin but the last has ended.
+          live: options.live === true && isNewest,
+          onLeaves: (count) => {
+            leaves += count;
+            options.onProgress?.(leaves, total);
+          },
+        },
+        planned,
+      );
+    const chain = removed === null ? checkChain(report, before) : checkRemoved(removed, { before, isNewest });
+    problems.push(...report.problems, ...chain);
+    origins.push(report);
+  }
+  return { origins, problems, leaves };
 }
 
 /** The problem that says best where to look. */
 function firstPlace(found: readonly LogProblem[]): LogProblem | null {
   return found.find(({ offset }) => offset !== null) ?? found.find(({ file }) => file !== null) ?? found[0] ?? null;
-}
-
-/** Has a copied log (its public key lies beside it, not its private one) this origin's segments and checkpoint alone? Then nothing derived is due. */
-function isBareCopy(disk: Disk, directory: string): boolean {
-  const beside = disk.list(dirname(directory));
-  const isCopy = beside.includes(verifierKeyFile) && !beside.includes("log.key");
-  return isCopy && !disk.list(directory).includes("tile");
-}
-
-interface Link {
-  readonly directory: string;
-  readonly origin: string;
-  readonly key: NoteVerifier;
 }
 
 /** Every origin of a directory, oldest first: the logs before a restore, each under its own key, then this one's years. */
@@ -154,48 +170,6 @@ function chainOf(disk: Disk, directory: string, given: NoteVerifier): readonly L
       return { directory: join(folder, String(year)), origin, key: verifierFor(origin, key.publicKey) };
     });
   });
-}
-
-const problemOf = (kind: LogProblem["kind"], origin: string, message: string): LogProblem => ({
-  kind,
-  origin,
-  file: null,
-  index: null,
-  offset: null,
-  message,
-});
-
-/** Checkpoints kept elsewhere: those of this log that its key signed. One that is signed by nobody we know proves nothing and is named. */
-function sortKept(texts: readonly string[], chain: readonly Link[]): { roots: SignedRoot[]; problems: LogProblem[] } {
-  const roots: SignedRoot[] = [];
-  const problems: LogProblem[] = [];
-  for (const note of texts.flatMap(splitCheckpoints)) {
-    const origin = parseCheckpointBody(parseNote(note)?.text ?? "")?.origin ?? "";
-    const year = Number(origin.slice(origin.lastIndexOf("/") + 1));
-    // Also a year whose folder is gone: that is what such a checkpoint shows.
-    const sibling = chain.find((link) => originOfYear(link.origin, year) === origin);
-    const keys = sibling === undefined ? [] : [verifierFor(origin, sibling.key.publicKey)];
-    const verdict = verifyCheckpoint(noteCrypto, note, { origin, keys });
-    if (verdict.kind === "ok") roots.push({ ...verdict.checkpoint, from: "a checkpoint kept elsewhere" });
-    else
-      problems.push(
-        problemOf(
-          "checkpoint",
-          origin,
-          `a checkpoint kept elsewhere is not one this key signed for this log (${verdict.why})`,
-        ),
-      );
-  }
-  return { roots, problems };
-}
-
-function missingOrigins(roots: readonly SignedRoot[], origins: readonly OriginReport[]): LogProblem[] {
-  const missing = new Set(
-    roots.map((root) => root.origin).filter((origin) => !origins.some((report) => report.origin === origin)),
-  );
-  return [...missing].map((origin) =>
-    problemOf("missing-origin", origin, "a checkpoint kept elsewhere is of this origin, but its folder is not here"),
-  );
 }
 
 function openIntents(completeness: Completeness, origins: readonly OriginReport[], live: boolean): LogProblem[] {

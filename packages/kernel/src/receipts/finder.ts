@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { tallyWindowMs, windowOfId } from "@sallyport/protocol/audit/tally.ts";
 import type { Disk } from "../log/disk.ts";
+import { lastBefore, timeOfSegment } from "../log/leaf-times.ts";
 import { yearFolders } from "../log/origin.ts";
-import { entryHeaderBytes, frameHeaderBytes, segmentHeaderBytes } from "../log/segment.ts";
+import { segmentHeaderBytes } from "../log/segment.ts";
 import { GrowingIndex } from "../log/segment-index.ts";
 import { recordsInSegment } from "../log/segment-lookup.ts";
 import { headOf, listSegments, type SegmentFile, scanFrames } from "../log/segments.ts";
@@ -20,7 +21,6 @@ export const segmentsMax = 4_096;
 const grownMax = 4;
 /** Years of the log that are looked at. */
 const yearsMax = 16;
-const leafHeadBytes = 512;
 /** Times of first leaves that are remembered. */
 const beginningsMax = 65_536;
 
@@ -89,33 +89,23 @@ export class ReceiptFinder {
     });
   }
 
-  /** Place of the last segment that began at or before a time; the first where none did. */
+  /** Place of the last segment that began before a time; the first where none did. */
   #lastBefore(segments: readonly PlacedSegment[], at: number): number {
-    let from = 0;
-    for (let to = segments.length - 1; from < to; ) {
-      const middle = Math.ceil((from + to) / 2);
-      const segment = segments[middle]?.segment;
-      if (segment !== undefined && this.#beginning(segment) <= at) from = middle;
-      else to = middle - 1;
-    }
-    return from;
+    return lastBefore(segments.length, at, (place) => {
+      const segment = segments[place]?.segment;
+      return segment === undefined ? null : this.#beginning(segment);
+    });
   }
 
   /** When the first leaf of a segment was made; never, while it has none. */
-  #beginning({ path }: SegmentFile): number {
-    const known = this.#beginnings.get(path);
+  #beginning(segment: SegmentFile): number {
+    const known = this.#beginnings.get(segment.path);
     if (known !== undefined) return known;
-    const file = this.#disk.open(path, "read");
-    try {
-      const bytes = file.read(segmentHeaderBytes + frameHeaderBytes + entryHeaderBytes, leafHeadBytes);
-      const at = /,"at":([0-9]{1,15}),/.exec(bytes.toString("latin1"))?.[1];
-      if (at === undefined) return Number.POSITIVE_INFINITY;
-      if (this.#beginnings.size >= beginningsMax) this.#beginnings.clear();
-      this.#beginnings.set(path, Number(at));
-      return Number(at);
-    } finally {
-      file.close();
-    }
+    const at = timeOfSegment(this.#disk, segment);
+    if (at === null) return Number.POSITIVE_INFINITY;
+    if (this.#beginnings.size >= beginningsMax) this.#beginnings.clear();
+    this.#beginnings.set(segment.path, at);
+    return at;
   }
 
   /** The index of a segment that has no file of it yet, continued from where it was left. */
