@@ -61,6 +61,7 @@ const crossing = "gw-1-01KAMZZZZZ0000000000000000";
 const idOf = {
   "/keys/:id": kid,
   "/crossings/": crossing,
+  "/payloads/": crossing,
   "/users/": `usr_${"u".repeat(22)}`,
   "/sessions/": `ses_${"s".repeat(22)}`,
   "/findings/": "fnd-01KAMZZZZZ0000000000000000",
@@ -84,6 +85,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/audit/index/rebuild") return "{}";
   if (path.endsWith("/release")) return JSON.stringify({ reason: "the case is over" });
   if (path === "/v1/holds") return JSON.stringify({ id: "case-1", owner: "legal", reason: "a case" });
+  if (path === "/v1/erasures") return JSON.stringify({ subject: "c-1017", reason: "asked to" });
+  if (path.includes("/payload")) return JSON.stringify({ reason: "complaint 88" });
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
@@ -164,7 +167,8 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
       ...["estate.plan", "observe.read", "crossing.explain"],
       // A sink's place is a file of this control node, which no transaction of the store covers.
       ...["export.test", "export.pause", "export.resume", "export.replay"],
-      ...["record.search", "record.follow", "index.rebuild", "edge.read", "token.inspect", "finding.backtest"],
+      ...["payload.read", "record.search", "record.follow", "index.rebuild", "edge.read", "token.inspect"],
+      "finding.backtest",
       "alert.test",
     ],
   );

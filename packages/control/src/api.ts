@@ -11,6 +11,7 @@ import { recordRoutes } from "./audit/search/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
 import { trustRoutes } from "./identity/trust/routes.ts";
+import { payloadRoutes } from "./payloads/routes.ts";
 import { alertRoutes } from "./watch/alerts/routes.ts";
 import { findingRoutes } from "./watch/finding-routes.ts";
 
@@ -264,6 +265,7 @@ export const adminRoutes: readonly AdminRoute[] = [
   },
   ...clientRoutes,
   ...keepingRoutes,
+  ...payloadRoutes,
   ...peopleRoutes,
   ...recordRoutes,
   ...edgeRoutes,

@@ -17,6 +17,7 @@ import { encryptionCommands, encryptionMigrations } from "./identity/tokens/encr
 import { handleCommands, handleMigrations } from "./identity/tokens/handles.ts";
 import { tokensCommands } from "./identity/tokens/store.ts";
 import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
+import { payloadCommands, payloadMigrations } from "./payloads/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
 import { watchCommands, watchMigrations } from "./watch/store.ts";
@@ -41,6 +42,7 @@ export const commands = together(
   outboxCommands,
   auditCommands,
   keepingCommands,
+  payloadCommands,
   backupCommands,
   clientsCommands,
   enrolmentCommands,
@@ -71,6 +73,7 @@ export const migrations: readonly Migration[] = [
   ...encryptionMigrations,
   ...auditMigrations,
   ...keepingMigrations,
+  ...payloadMigrations,
   ...backupMigrations,
   ...witnessMigrations,
   ...watchMigrations,

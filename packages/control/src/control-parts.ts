@@ -17,6 +17,7 @@ import type { ChannelService } from "./gateways/channel-service.ts";
 import type { Hub } from "./gateways/hub.ts";
 import type { Publisher } from "./gateways/publisher.ts";
 import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
+import type { PayloadKeyring } from "./payloads/payload-keys.ts";
 import type { OperatorConfig } from "./registry/config/estate.ts";
 import type { Alerts } from "./watch/alerts/alerts.ts";
 
@@ -47,6 +48,7 @@ export interface ControlParts {
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
   readonly pseudonyms: Pseudonyms;
+  readonly payloadKeys: PayloadKeyring;
   /** Where copies of the log go. */
   readonly exports: Exports;
   /** Who is told of findings. */

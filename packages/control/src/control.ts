@@ -286,7 +286,8 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, dataDirectory, clock, random, checkpointCopy } = this.#options;
-    const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, mover, node } = this.#foundations;
+    const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, payloadKeys, mover, node } =
+      this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     const { sinks = [] } = this.#options;
     const alerts = new Alerts({ alerts: this.#options.alerts ?? [], follower, adminLog });
@@ -301,6 +302,7 @@ class ControlAssembly {
       log,
       follower,
       pseudonyms,
+      payloadKeys,
       mover,
       ...{ exports, alerts, tails: this.#tails },
       node,

@@ -27,6 +27,7 @@ import { openMover } from "./audit/keeping/open-mover.ts";
 import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
 import { Pseudonyms } from "./audit/pseudonyms.ts";
 import type { ControlCommands } from "./commands.ts";
+import { PayloadKeyring } from "./payloads/payload-keys.ts";
 import { Authorities } from "./pki/authorities.ts";
 import { type ControlSecrets, openControlSecrets } from "./secrets/control-secrets.ts";
 import { version } from "./version.ts";
@@ -60,6 +61,7 @@ export interface Foundations {
   readonly secrets: ControlSecrets;
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
+  readonly payloadKeys: PayloadKeyring;
   readonly log: OpenedLog;
   /** What is derived from records; runs nothing until it is ordered. */
   readonly follower: Follower;
@@ -115,6 +117,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       mover: openMover(options, store),
       authorities: new Authorities(secrets, { clock, random }),
       pseudonyms,
+      payloadKeys: new PayloadKeyring({ store, keyring: secrets.keyring, clock, random }),
       nextId: () => `${node}-${eventIds(clock.now(), random.bytes(idSeedBytes))()}`,
       snapshotSigner: async (group) => signerFromPem(await pemSecret(secrets, tenant, `snapshot-${group}`)),
       close: async () => {

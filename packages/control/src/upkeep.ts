@@ -13,6 +13,7 @@ import type { Operators } from "./identity/operators-at-work.ts";
 import type { InForce } from "./in-force.ts";
 
 export interface UpkeepParts {
+  readonly tenant: string;
   readonly inForce: InForce;
   readonly service: ChannelService;
   readonly adminLog: AdminLog;
@@ -35,7 +36,7 @@ const purgeRoundsMax = 20;
 
 /** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
-  const { inForce, service, adminLog, operators, witnessing, hub, mover, store, clock, fault } = parts;
+  const { tenant, inForce, service, adminLog, operators, witnessing, hub, mover, store, clock, fault } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
   const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
     await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
@@ -60,6 +61,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgePeople", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeOAuth", null)) > 0; round += 1);
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeHandles", null)) > 0; round += 1);
+      for (let round = 0; round < purgeRoundsMax && (await store.run("endPayloadKeys", { tenant })) > 0; round += 1);
       for (const { node } of hub.connected()) await store.run("touchNode", { node });
       if (clock.now() < hopDueMs) return;
       hopDueMs = clock.now() + hopRenewalMs;

@@ -12,6 +12,7 @@ import type { RateState } from "./limit/gcra.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
 import type { Incoming } from "./listen/incoming.ts";
 import type { StageTimes } from "./observe/stage-times.ts";
+import type { Keeping } from "./payloads/keep.ts";
 import type { RepeatedSection } from "./receive/repeated-section.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "./snapshot/estate.ts";
 
@@ -92,6 +93,8 @@ export interface Exchange {
   alsoDenied: readonly Deny[];
   /** record */
   intentRecorded: boolean;
+  /** record: what its payloads are kept under; null: not asked yet, or nothing is to be kept. */
+  keeping: Keeping | null;
   /** exchange */
   hopToken: string | null;
   /** forward */
@@ -163,6 +166,7 @@ export function beginExchange(start: ExchangeStart): Exchange {
     wouldDeny: null,
     alsoDenied: noDenials,
     intentRecorded: false,
+    keeping: null,
     hopToken: null,
     upstream: null,
     traceparent: null,

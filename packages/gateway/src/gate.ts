@@ -11,6 +11,7 @@ import type { IdentifyPorts } from "./identify/identify.ts";
 import type { RateLimiter } from "./limit/gcra.ts";
 import type { Metrics } from "./observe/metrics.ts";
 import type { Tracing } from "./observe/tracing.ts";
+import type { PayloadKeys } from "./payloads/payload-keys.ts";
 import type { CrossingObserver, GatewayIdentity, Logger } from "./ports.ts";
 import type { Recorder } from "./record/recorder.ts";
 
@@ -32,6 +33,7 @@ export interface Gate {
   readonly recorder: Recorder;
   /** Null: this gateway gives no receipts. */
   readonly receipts: ReceiptSource | null;
+  readonly payloadKeys: PayloadKeys;
   readonly metrics: Metrics;
   readonly observers: readonly CrossingObserver[];
   /** Null without tracing. */

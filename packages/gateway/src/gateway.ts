@@ -31,6 +31,7 @@ import { StageTimes } from "./observe/stage-times.ts";
 import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
 import { createTracing, type Tracing } from "./observe/tracing.ts";
 import { sayInForce, unenforcedIn } from "./observe/unenforced.ts";
+import { PayloadKeys } from "./payloads/payload-keys.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
@@ -249,7 +250,7 @@ class RunningGateway implements Gateway {
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
-    const { clock, random, logger } = this.#options;
+    const { clock, random, logger, feed } = this.#options;
     const outside = openOutside(clock, (message) => this.#follower.send(message));
     const parts = { ring: this.#ring, revocations: this.#revocations, crypto, outside };
     const identify = openIdentify(this.#options, parts);
@@ -264,6 +265,7 @@ class RunningGateway implements Gateway {
       signals: createSignals(this.#options),
       recorder: this.#recorder,
       receipts: this.#options.receipts ?? null,
+      payloadKeys: new PayloadKeys({ ask: (request) => feed.payloadKey(request), clock, random }),
       metrics: createMetrics({
         inFlight: () => this.#crossings.count,
         snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,

@@ -8,6 +8,7 @@ import {
   exchangeUnavailable,
   forwardDenials,
   internalBug,
+  payloadUnavailable,
   recordUnavailable,
 } from "./testing/denials-behind.ts";
 import {
@@ -37,6 +38,7 @@ const shared = {
   ...authorizeDenials,
   ...inspectDenials,
   "record-unavailable": recordUnavailable,
+  "payload-unavailable": payloadUnavailable,
   ...forwardDenials,
   "client-aborted": clientAborted,
 } satisfies Partial<Record<ProblemCode, DenialCase | readonly DenialCase[]>>;

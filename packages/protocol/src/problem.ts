@@ -105,6 +105,11 @@ export const problems = {
   "schema-mismatch": caller(422, "The body does not match the schema of this operation"),
   // record
   "record-unavailable": caller(503, "The crossing could not be recorded, so it did not pass", true),
+  "payload-unavailable": caller(
+    503,
+    "What has to be kept of this crossing cannot be kept now, so it did not pass",
+    true,
+  ),
   // exchange, forward
   "exchange-unavailable": caller(503, "No token for the next hop could be made", true),
   "upstream-refused-address": caller(502, "The provider's address is not one that may be dialled"),

@@ -9,6 +9,7 @@ import { terminalOf, writeNew } from "./audit-files.ts";
 import { archiveCommands } from "./audit-held.ts";
 import { auditHoldCommands } from "./audit-hold.ts";
 import { originsOf } from "./audit-logs.ts";
+import { auditPayloadCommands } from "./audit-payload.ts";
 import { receiptCommands } from "./audit-receipts.ts";
 import { searchCommands } from "./audit-search.ts";
 import { tailCommand } from "./audit-tail.ts";
@@ -31,6 +32,7 @@ export function auditCommands(program: Command, connect: Connect): void {
   edgesCommand(group, connect);
   auditArchiveCommands(group);
   auditHoldCommands(group, connect);
+  auditPayloadCommands(group, connect);
   archiveCommands(group, connect);
   witnessCommands(group, connect);
 }

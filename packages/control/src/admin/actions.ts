@@ -20,6 +20,7 @@ import type { TokenActions } from "../identity/tokens/token-actions.ts";
 import type { TrustActions } from "../identity/trust/trust-actions.ts";
 import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
+import type { PayloadActions } from "../payloads/payload-actions.ts";
 import type { TrustChange } from "../registry/trust-words.ts";
 import type { AlertTest } from "../watch/alerts/alert-fold.ts";
 import type { AlertReport } from "../watch/alerts/alerts.ts";
@@ -208,7 +209,8 @@ export interface AdminActions
     FindingActions,
     RecordActions,
     EdgeActions,
-    KeepingActions {
+    KeepingActions,
+    PayloadActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */

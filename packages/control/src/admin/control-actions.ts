@@ -14,6 +14,7 @@ import { anyTokenEndMs } from "../identity/revoke.ts";
 import { createTokenActions } from "../identity/tokens/token-actions.ts";
 import { createTrustActions } from "../identity/trust/trust-actions.ts";
 import { readObserved } from "../observe/observed-report.ts";
+import { createPayloadActions } from "../payloads/payload-actions.ts";
 import type { LoadedEstate } from "../registry/config/estate.ts";
 import { memoryEstateIo } from "../registry/config/estate-io.ts";
 import { loadEstateFrom } from "../registry/config/load.ts";
@@ -41,6 +42,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...createTokenActions(parts),
     ...createTrustActions(parts),
     ...createKeepingActions(parts),
+    ...createPayloadActions(parts),
     ...createFindingActions(parts),
     status: async () => controlStatus(parts, await integrations(parts)),
     applyEstate: (actor, files) => applyFiles(parts, actor, files),

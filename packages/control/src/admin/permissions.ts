@@ -35,6 +35,8 @@ export const neededPermissions: Readonly<Record<string, Permission>> = {
     ...["user.list", "user.add", "user.disable", "user.enable", "user.reset", "user.link"],
     ...["user.consents", "user.consent-withdraw", "session.list", "session.undelivered", "session.end"],
     ...["token.inspect", "token.issue"],
+    // What was carried is about people, and not what was recorded of it.
+    ...["payload.read", "payload.erase", "payload.unlock"],
   ]),
 };
 

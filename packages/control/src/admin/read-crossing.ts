@@ -1,8 +1,10 @@
 // Promises the full reason of a crossing to an operator, wherever its record lies. Trusts api.ts, which has recorded the look-up before this is asked,
 // the node's answer for the leaf, which can be proven against its log, and the seal for the reference. DESIGN §12 (Log).
 import { hash } from "node:crypto";
+import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { payloadsLast } from "@sallyport/protocol/audit/payload.ts";
 import { batchContext, findInReference, referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import { findArchived } from "../audit/archive/find-archived.ts";
 import type { ControlParts } from "../control-parts.ts";
@@ -35,10 +37,11 @@ async function readArchived(
   parts: ControlParts,
   { id, node }: { readonly id: string; readonly node: string },
 ): Promise<CrossingReport | null> {
-  const found = await findArchived(parts.archive.directory, node, id);
+  const textOf = ({ leaf }: FoundRecord) => Buffer.from(leaf).toString("latin1");
+  const found = payloadsLast(await findArchived(parts.archive.directory, node, id), textOf);
   const [first] = found;
   if (first === undefined) return null;
-  const leaves = found.map(({ leaf }) => Buffer.from(leaf).toString("latin1"));
+  const leaves = found.map(textOf);
   const reference = first.reference === null ? null : Buffer.from(first.reference).toString("base64url");
   return { id, node, leaves, decision: openDecision(parts, leaves, reference), archived: true };
 }

@@ -113,6 +113,8 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       params: [context.now],
     };
     yield* endRestoredCredentials(context.now);
+    // Of whoever was erased after the backup they would open payloads again: an operator says when they may.
+    yield { sql: "UPDATE payload_key SET locked = 1", params: [] };
     const joinTokens = yield { sql: "DELETE FROM registry_join_token RETURNING secret_hash", params: [] };
     for (const name of renewedSecrets) yield { sql: "DELETE FROM secret_sealed WHERE name = ?", params: [name] };
     yield { sql: "DELETE FROM secret_sealed WHERE name LIKE 'snapshot-%'", params: [] };

@@ -6,13 +6,24 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type ArchiveAnswer, parseShipmentPath, shipmentBytesMax } from "@sallyport/protocol/channel/archive.ts";
-import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type {
+  DownMessage,
+  PayloadKeyAnswer,
+  PayloadKeyRequest,
+  UpMessage,
+} from "@sallyport/protocol/channel/messages.ts";
 import type { Shipment } from "../audit/archive/judge-records.ts";
 import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import { boundSources, type SourcePlaces } from "../source-places.ts";
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
-import { parseJoinRequest, parseRenewRequest, parseSentCheckpoint, parseUpMessage } from "./parse-up.ts";
+import {
+  parseJoinRequest,
+  parsePayloadKeyRequest,
+  parseRenewRequest,
+  parseSentCheckpoint,
+  parseUpMessage,
+} from "./parse-up.ts";
 import { decodeUtf8, readBody } from "./read-body.ts";
 import { type ChannelWitness, serveWitness, witnessPath } from "./witness-routes.ts";
 
@@ -35,6 +46,8 @@ export interface ChannelPorts {
   handle(address: NodeAddress, digest: string): Promise<string | null>;
   /** A key that tokens of the node's environment are encrypted to, sealed to the node, by its thumbprint; null: there is none. */
   tokenKey(address: NodeAddress, kid: string): Promise<string | null>;
+  /** The key of a data subject of the node's environment; null: there is none to give. */
+  payloadKey(address: NodeAddress, request: PayloadKeyRequest): Promise<PayloadKeyAnswer | null>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
   readonly witness: ChannelWitness;
   /** Resolves when a refusal is on record (or counted); `address`: the network it came from. */
@@ -180,6 +193,7 @@ export class ChannelListener {
     if (handle !== undefined) return json(response, { token: await this.#ports.handle(address, handle) });
     const key = /^GET \/channel\/v1\/token-keys\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
     if (key !== undefined) return json(response, { sealed: await this.#ports.tokenKey(address, key) });
+    if (route === "POST /channel/v1/payload-keys") return this.#payloadKey(address, request, response);
     if (path.startsWith(witnessPath)) return serveWitness(this.#ports.witness, address, { request, response, route });
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
@@ -243,6 +257,16 @@ export class ChannelListener {
     else if (message.t === "state") this.#hub.reported(address.node, message, this.#ports.now());
     await this.#ports.receive(address, message);
     response.writeHead(204).end();
+  }
+
+  async #payloadKey(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await bodyText(request, response, joinBodyBytesMax);
+    if (text === null) return;
+    const wanted = parsePayloadKeyRequest(text);
+    if (wanted === null) return refuse(response, 400, "bad-message", "Not a request of docs/formats/join.md");
+    const key = await this.#ports.payloadKey(address, wanted);
+    if (key === null) refuse(response, 503, "payload-keys-full", "There are as many payload keys as are kept");
+    else json(response, key);
   }
 
   async #archive(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -24,6 +24,7 @@ import type { Witnessing } from "../audit/witnessing.ts";
 import type { ControlCommands } from "../commands.ts";
 import type { EnvironmentIdentity } from "../identity/environment-identity.ts";
 import type { IssuanceRecorder } from "../identity/issuance-record.ts";
+import type { PayloadKeyring } from "../payloads/payload-keys.ts";
 import { type Authorities, namesOf } from "../pki/authorities.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import type { RegisteredNode } from "../registry/gateway-commands.ts";
@@ -44,6 +45,7 @@ export interface ChannelServiceOptions {
   readonly store: Pick<Store<ControlCommands>, "run">;
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
+  readonly payloadKeys: Pick<PayloadKeyring, "publicKey">;
   /** What leaves for a node is on record first. */
   readonly adminLog: Pick<AdminLog, "record">;
   /** Refusals of strangers and of nodes that are none any more: the first few of each network are leaves, the rest is counted. */
@@ -99,6 +101,7 @@ export class ChannelService {
       handle: async ({ environment }, digest) =>
         (await this.#options.identity(environment)?.forms.handles.open(digest)) ?? null,
       tokenKey: (address, kid) => this.#tokenKey(address, kid),
+      payloadKey: (address, request) => this.#options.payloadKeys.publicKey(address, request),
       receive: (address, message) => this.receive(address, message),
       witness: this.#options.witnessing,
       refused: async (code, address) => void (await refusals.refused({ client: null, code, address })),

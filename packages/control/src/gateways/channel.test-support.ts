@@ -189,6 +189,11 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
       opening: async () => [],
       handle: async () => null,
       tokenKey: async () => null,
+      payloadKey: async (address, { subject, days }) => ({
+        key: `${address.node} ${subject}`,
+        endsAt: days,
+        freshMs: 1,
+      }),
       sequences: () => ({ keySeq: 0, revocationSeq: 0 }),
       blob: async (address, id) => {
         const own = address.group === production.group ? blobOfProduction : blobOfStaging;

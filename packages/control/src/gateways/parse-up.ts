@@ -2,7 +2,13 @@
 // Trusts nothing. Shapes: packages/protocol/src/channel/messages.ts; specified in docs/formats/join.md.
 
 import { evidenceCharactersMax, logFindingCodes } from "@sallyport/kernel/witness/finding.ts";
-import { observedExamplesMax, observedGroupsMax, type UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import {
+  observedExamplesMax,
+  observedGroupsMax,
+  type PayloadKeyRequest,
+  payloadDaysMax,
+  type UpMessage,
+} from "@sallyport/protocol/channel/messages.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import { z } from "zod";
 import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
@@ -158,6 +164,19 @@ export function parseJoinRequest(text: string): JoinRequest | null {
 /** The renewal request, or null. */
 export function parseRenewRequest(text: string): RenewRequest | null {
   return parseWith(renewRequest, text);
+}
+
+const payloadKeyRequest = z.strictObject({
+  subject: z
+    .string()
+    .max(64)
+    .regex(/^[0-9]{4}[a-z0-9.-]{0,12}:[A-Za-z0-9_-]{21}[AQgw]$/),
+  days: z.int().min(1).max(payloadDaysMax),
+});
+
+/** What a node asks a payload key for, or null. */
+export function parsePayloadKeyRequest(text: string): PayloadKeyRequest | null {
+  return parseWith(payloadKeyRequest, text);
 }
 
 /** What a node presents to the archive, or null. */

@@ -132,6 +132,7 @@ function needsOf(
     "token-algorithms": systems.some(({ legacyTokens }) => legacyTokens !== undefined),
     "token-encryption": systems.some(({ tokens }) => tokens === "encrypted"),
     "step-up": [...systems, ...integrations].some((one) => one.operations.some(({ stepUp }) => stepUp !== undefined)),
+    payloads: systems.some(({ operations }) => operations.some(({ payload }) => payload !== undefined)),
     // A `forbid` that first asks whether a signal is there would forbid nothing where it is never made.
     signals: slices.some(({ reads }) => signalNames.some((name) => reads.context.includes(name))),
   };

@@ -1,7 +1,7 @@
 // Promises every message of the channel in order, reconnecting for ever from the numbers the gateway holds; gaps are the follower's to see.
 // Trusts the transport, which has proven control by its pinned key. Specified in docs/formats/join.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { DownMessage, PayloadKeyAnswer, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 
 /** The way to control's channel listener: mTLS with the node's current certificate and control's pinned key. */
 export interface ChannelTransport {
@@ -49,6 +49,8 @@ export function createChannelFeed(options: FeedOptions): SnapshotFeed {
     blob: (id) => options.transport.get(`/channel/v1/blobs/${id}`),
     handle: async (digest) => textOf(await options.transport.get(`/channel/v1/handles/${digest}`), "token"),
     tokenKey: async (kid) => textOf(await options.transport.get(`/channel/v1/token-keys/${kid}`), "sealed"),
+    payloadKey: async (request) =>
+      payloadKeyOf(await options.transport.post("/channel/v1/payload-keys", JSON.stringify(request))),
     open(on) {
       const connection = new Connection(options, on);
       return {
@@ -65,6 +67,16 @@ function textOf(body: Uint8Array, name: "token" | "sealed"): string | null {
   const members = new Map<string, unknown>(typeof value === "object" && value !== null ? Object.entries(value) : []);
   const text = members.get(name);
   if (text === null || typeof text === "string") return text;
+  throw new Error("the answer is none of docs/formats/join.md");
+}
+
+/** Throws as `textOf` does. */
+function payloadKeyOf(body: Uint8Array): PayloadKeyAnswer {
+  const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  const { key, endsAt, freshMs }: Partial<Record<keyof PayloadKeyAnswer, unknown>> =
+    typeof value === "object" && value !== null ? value : {};
+  if (typeof key === "string" && Number.isSafeInteger(endsAt) && Number.isSafeInteger(freshMs))
+    return { key, endsAt: Number(endsAt), freshMs: Number(freshMs) };
   throw new Error("the answer is none of docs/formats/join.md");
 }
 

@@ -107,6 +107,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "body-malformed": true,
   "schema-mismatch": true,
   "record-unavailable": false,
+  "payload-unavailable": false,
   "exchange-unavailable": false,
   "upstream-refused-address": false,
   "upstream-unreachable": false,

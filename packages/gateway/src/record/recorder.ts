@@ -1,11 +1,20 @@
 // Promises that nothing passes unrecorded: every method resolves only when its leaf is durable and rejects when it cannot be, so that its caller
 // can let nothing go. Trusts the log handle for durability and the log keys for pseudonyms and sealing; puts nothing personal and no text a
 // caller chose into a leaf. Byte-exact in docs/formats/leaf.md.
+import { hash } from "node:crypto";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
-import type { DecisionFields, Leaf, OutcomeFields, Pseudonym, TallyFields } from "@sallyport/protocol/audit/leaf.ts";
+import type {
+  DecisionFields,
+  Leaf,
+  OutcomeFields,
+  PayloadFields,
+  Pseudonym,
+  TallyFields,
+  UnkeptFields,
+} from "@sallyport/protocol/audit/leaf.ts";
 import { printLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type LeafMold, moldLeaf, outcomePrinter } from "@sallyport/protocol/audit/leaf-mold.ts";
 import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
@@ -44,12 +53,13 @@ export interface RecorderPorts {
 /** Pseudonyms kept of each domain, so that a busy caller costs one HMAC and not one per crossing. */
 const pseudonymsMax = 2_500;
 
-type Domain = "caller" | "subject" | "token" | "address" | "prefix" | "path";
+type Domain = "caller" | "subject" | "data-subject" | "token" | "address" | "prefix" | "path";
 type Pseudonyms = Readonly<Record<Domain, Map<string, Pseudonym>>>;
 
 const noPseudonyms = (): Pseudonyms => ({
   caller: new Map(),
   subject: new Map(),
+  "data-subject": new Map(),
   token: new Map(),
   address: new Map(),
   prefix: new Map(),
@@ -138,6 +148,22 @@ export class Recorder {
     });
   }
 
+  /** What the crossing carried, kept as `sealed`, which this leaf names. */
+  payload(
+    { id }: Pick<Exchange, "id">,
+    fields: Omit<PayloadFields, "content" | "bytes">,
+    sealed: Uint8Array,
+  ): Promise<unknown> {
+    const { direction, dataSubject, key, endsAt } = fields;
+    const named = { content: hash("sha256", sealed, "hex"), bytes: sealed.length };
+    return this.#append({ t: "payload", ...this.#head(id), direction, dataSubject, key, ...named, endsAt }, sealed);
+  }
+
+  /** What the crossing carried was to be kept and is not. */
+  unkept({ id }: Pick<Exchange, "id">, fields: Omit<UnkeptFields, "id">): Promise<unknown> {
+    return this.#append({ t: "unkept", ...this.#head(id), ...fields });
+  }
+
   /** null: the denial of a stranger gets a leaf of its own; else it is counted, under the id given back. */
   countStranger(exchange: Exchange, code: Deny["code"]): string | null {
     const counted = this.#windows.count(exchange.source.prefix, code, exchange);
@@ -180,9 +206,9 @@ export class Recorder {
     });
   }
 
-  #append(leaf: Leaf): Promise<unknown> {
+  #append(leaf: Leaf, reference?: Uint8Array): Promise<unknown> {
     if (this.#keys === null) return noLogKeys();
-    return this.#ports.log.append(printLeafText(leaf));
+    return this.#ports.log.append(printLeafText(leaf), reference);
   }
 
   /** An allowed crossing under enforcement, from what it has in common with others; null: it has to be printed by itself. */

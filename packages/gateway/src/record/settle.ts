@@ -8,6 +8,7 @@ import type { AnswerEnd, UpstreamAnswer } from "../forward/upstream-answer.ts";
 import type { Gate } from "../gate.ts";
 import { tooLarge } from "../inspect/content.ts";
 import { keepWouldDeny, modeOf } from "../observe/decide-pass.ts";
+import { keepAnswer, keepRequest } from "../payloads/keep.ts";
 import type { CompiledOperation } from "../snapshot/estate.ts";
 import type { Ended } from "./recorder.ts";
 
@@ -18,6 +19,8 @@ export const progressMs = 5 * 60_000;
 /** Before an effect: its intent, durable. */
 export async function recordIntent(exchange: Exchange, gate: Gate): Promise<Deny | null> {
   try {
+    const refusal = await keepRequest(exchange, gate);
+    if (refusal !== null) return refusal;
     await gate.recorder.intent(exchange);
   } catch (cause) {
     return unrecorded(cause);
@@ -48,6 +51,8 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
   exchange.bytesOut = body?.length ?? 0;
   const ended = endedOf(exchange, upstream, null);
   try {
+    const refusal = await keepAnswer(exchange, gate, body);
+    if (refusal !== null) return refusal;
     await (exchange.intentRecorded ? gate.recorder.outcome(exchange, ended) : gate.recorder.crossing(exchange, ended));
   } catch (cause) {
     return unrecorded(cause, upstream.status);
@@ -88,6 +93,11 @@ async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Ga
       upstream.cancel(refusal);
       return refusal;
     }
+  }
+  const refusal = await keepAnswer(exchange, gate, "not-whole").catch((cause) => unrecorded(cause, upstream.status));
+  if (refusal !== null) {
+    upstream.cancel(refusal);
+    return refusal;
   }
   exchange.response.writeHead(upstream.status, ownHeaders(exchange, gate, upstream.contentLength), upstream.lines);
   const end = await flow(exchange, upstream, gate);

@@ -33,6 +33,25 @@ export const recordUnavailable: DenialCase = {
   allowed: post,
 };
 
+const keepThing = (bench: Bench) =>
+  bench.orders.send(`${bench.url}/keeper/v1/things/t-1`, { method: "POST", headers: json, body: "{}" });
+
+/** Control gives no key: what has to be kept cannot be, so an effect is not forwarded. */
+export const payloadUnavailable: DenialCase = {
+  what: "an effect whose payload has to be kept, while control gives no key for it",
+  status: 503,
+  stage: "record",
+  outcome: "system-error",
+  prepare(bench) {
+    bench.bed.feed.withholdsPayloadKeys = true;
+  },
+  refused: keepThing,
+  mend(bench) {
+    bench.bed.feed.withholdsPayloadKeys = false;
+  },
+  allowed: keepThing,
+};
+
 const afterVerdict = { verdict: "allow", outcome: "system-error" } as const;
 
 /** The provider answers like this, once. */

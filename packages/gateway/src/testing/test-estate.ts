@@ -1,11 +1,14 @@
 // Promises a signed snapshot of a small estate in memory and a feed that pushes it, for tests, benchmarks and demos of a single gateway.
 // Trusts its caller to describe a sound estate: control's compiler is not asked. Formats: docs/formats/snapshot.md, join.md.
-import { createHash, generateKeyPairSync } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { createRecipientKeyPair } from "@sallyport/kernel/seal/recipient.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type {
   DownMessage,
   LegacyRingKey,
+  PayloadKeyAnswer,
+  PayloadKeyRequest,
   Revocation,
   RevocationKind,
   SnapshotFeed,
@@ -237,6 +240,9 @@ export class TestFeed implements SnapshotFeed {
   readonly handles = new Map<string, string>();
   /** Private halves (base64url) by thumbprint, as a test gateway "opens" them. */
   readonly tokenKeys = new Map<string, string>();
+  /** Pairs that payloads are sealed to, by data subject. */
+  readonly payloadKeys = new Map<string, ReturnType<typeof createRecipientKeyPair>>();
+  withholdsPayloadKeys = false;
   /** Digests and key names that were asked for, in order. */
   readonly asked: string[] = [];
   /** What an answer about a handle waits for. */
@@ -273,6 +279,24 @@ export class TestFeed implements SnapshotFeed {
     this.asked.push(kid);
     if (this.silent) throw new Error("control is gone");
     return this.tokenKeys.get(kid) ?? null;
+  }
+
+  async payloadKey({ subject, days }: PayloadKeyRequest): Promise<PayloadKeyAnswer> {
+    this.asked.push(`${days} ${subject}`);
+    await this.answering;
+    if (this.silent || this.withholdsPayloadKeys) throw new Error("control has no key to give");
+    const { publicKey } = this.payloadKeys.get(subject) ?? this.#makePayloadKey(subject);
+    return {
+      key: Buffer.from(publicKey).toString("base64url"),
+      endsAt: this.#now() + days * 86_400_000,
+      freshMs: 60_000,
+    };
+  }
+
+  #makePayloadKey(subject: string): ReturnType<typeof createRecipientKeyPair> {
+    const pair = createRecipientKeyPair({ bytes: (length) => randomBytes(length) });
+    this.payloadKeys.set(subject, pair);
+    return pair;
   }
 
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> } {

@@ -63,6 +63,26 @@ export function benchEstate(url: string): TestEstate {
   return {
     systems: [
       ...base.systems,
+      {
+        id: "keeper",
+        url,
+        operations: [
+          {
+            name: "thing.keep",
+            method: "POST",
+            path: "/v1/things/{id}",
+            body: { content: "json", contentType: "application/json" },
+            changes: {
+              payload: {
+                subject: { from: "path", name: "id", type: "string" },
+                days: 1,
+                bytesMax: 1_024,
+                request: [{}],
+              },
+            },
+          },
+        ],
+      },
       { id: "away", url: deadUrl, operations: [read] },
       {
         id: "metadata",
@@ -79,6 +99,7 @@ export function benchEstate(url: string): TestEstate {
         operations: [{ name: "invoice.read" }],
         state: "suspended",
       },
+      { id: "orders-to-keeper", from: "orders", to: "keeper", operations: [{ name: "thing.keep" }] },
       { id: "orders-to-away", from: "orders", to: "away", operations: [{ name: read.name }] },
       { id: "orders-to-metadata", from: "orders", to: "metadata", operations: [{ name: read.name }] },
     ],
@@ -184,7 +205,7 @@ export async function judgeDenial(bench: Bench, code: ProblemCode, one: DenialCa
   assert.equal(allowed.headers["sallyport-verdict"], undefined);
   assert.equal(bench.upstream.seen.length, reached + 1, "the nearest allow reaches the provider once");
   const leaves = await bench.bed.leaves(allowed.id);
-  const first = leaves[0];
+  const first = leaves.find(({ t }) => t !== "payload");
   assert.ok(first?.t === "crossing" || first?.t === "intent");
   assert.deepEqual([first.verdict, first.code], ["allow", null]);
 }

@@ -20,7 +20,7 @@ const nodeBytes = 1 + 2 * hashBytes;
 
 /** The hash a leaf names for the sealed reference stored with it. */
 export function namedReference(text: string): string | undefined {
-  return /"(?:inputs|facts)":"([0-9a-f]{64})"/.exec(text)?.[1];
+  return /"(?:inputs|facts|content)":"([0-9a-f]{64})"/.exec(text)?.[1];
 }
 
 export class ChunkJudge {

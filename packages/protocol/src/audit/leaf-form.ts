@@ -2,7 +2,7 @@
 // Specified in docs/formats/leaf.md "Forms" and "Members, in order".
 import { problems } from "../problem.ts";
 import { grantWords } from "../token/grant-type.ts";
-import type { Leaf } from "./leaf.ts";
+import { type Leaf, unkeptReasons } from "./leaf.ts";
 
 /** One member of a leaf: its name and the pattern of its printed JSON value. */
 export interface Member {
@@ -41,6 +41,7 @@ const reason = text("[a-z][a-z0-9_-]{0,63}");
 export const numberForm = "(?:0|[1-9][0-9]{0,14})";
 const number = numberForm;
 const status = "(?:0|[1-9][0-9]{2})";
+const direction = oneOf(["request", "response"]);
 const proof = oneOf(["mtls", "dpop", "bearer"]);
 const verdict = oneOf(["allow", "deny"]);
 const stages = [
@@ -57,7 +58,7 @@ const stages = [
   "forward",
 ];
 
-const uniqueMembers: ReadonlySet<string> = new Set(["id", "inputs", "facts", "token", "previous"]);
+const uniqueMembers: ReadonlySet<string> = new Set(["id", "inputs", "facts", "token", "previous", "key", "content"]);
 
 /** Turns `{ name: pattern }` into members; the order of the keys is the order in the leaf. */
 const members = (forms: Readonly<Record<string, string>>): readonly Member[] =>
@@ -159,6 +160,14 @@ export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
       closed: oneOf(["time", "stop"]),
     }),
   ],
+  payload: [
+    ...placeWithId,
+    ...members({ direction }),
+    // Hardly two leaves have the same one.
+    { name: "dataSubject", value: pseudonym, unique: true },
+    ...members({ key: text("[0-9a-f]{16}"), content: hash, bytes: number, endsAt: number }),
+  ],
+  unkept: [...placeWithId, ...members({ direction, reason: oneOf(unkeptReasons), bytes: number })],
   origin: [
     ...place,
     ...members({ origin, previous: orNull(hash), previousOrigin: orNull(origin), previousSize: number }),

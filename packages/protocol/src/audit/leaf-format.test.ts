@@ -57,6 +57,18 @@ const leaves: Record<Leaf["t"], Leaf> = {
     unread: 1,
     closed: "time",
   },
+  payload: {
+    t: "payload",
+    id,
+    ...place,
+    direction: "request",
+    dataSubject: pseudonym,
+    key: "0123456789abcdef",
+    content: hash,
+    bytes: 412,
+    endsAt: 1_803_168_000_000,
+  },
+  unkept: { t: "unkept", id, ...place, direction: "response", reason: "not-json", bytes: 210 },
   origin: {
     t: "origin",
     ...place,

@@ -110,6 +110,35 @@ export interface TallyFields {
   readonly closed: "time" | "stop";
 }
 
+/** What was read from, or of, the provider. */
+export type PayloadDirection = "request" | "response";
+
+/** A payload that was kept: its ciphertext is the reference of this leaf. */
+export interface PayloadFields {
+  readonly direction: PayloadDirection;
+  /** Whom it is about; also names the year of its key. */
+  readonly dataSubject: Pseudonym;
+  /** Id of the public key it is sealed to, which is this data subject's alone. */
+  readonly key: string;
+  /** SHA-256 (hex) of the ciphertext. */
+  readonly content: string;
+  /** Of the ciphertext. */
+  readonly bytes: number;
+  /** Milliseconds since the epoch: when its key is destroyed. */
+  readonly endsAt: number;
+}
+
+/** Why a payload that was to be kept was not. */
+export const unkeptReasons = ["no-subject", "unenforced", "empty", "not-json", "not-whole", "too-large"] as const;
+export type UnkeptReason = (typeof unkeptReasons)[number];
+
+export interface UnkeptFields {
+  readonly direction: PayloadDirection;
+  readonly reason: UnkeptReason;
+  /** Of the content that was not kept, as far as it was read. */
+  readonly bytes: number;
+}
+
 export type Leaf =
   /** One whole crossing. */
   | (LeafCommon & { readonly t: "crossing" } & DecisionFields & OutcomeFields)
@@ -128,6 +157,10 @@ export type Leaf =
     })
   /** What the listeners of a gateway saw in windows that are closed. */
   | (LeafCommon & { readonly t: "tally"; readonly id: string } & TallyFields)
+  /** A payload of a crossing, kept before it has an effect or an answer. */
+  | (LeafCommon & { readonly t: "payload"; readonly id: string } & PayloadFields)
+  /** A payload that was to be kept and was not. */
+  | (LeafCommon & { readonly t: "unkept"; readonly id: string } & UnkeptFields)
   /** First leaf of an origin: the previous origin's last checkpoint body hash, or null for the very first. */
   | (LeafCommon & {
       readonly t: "origin";

@@ -183,6 +183,24 @@ export type UpMessage =
     };
 
 /** What a gateway asks of whoever feeds it: the channel in every role; a test-bed feeds it in process. */
+/** POST /channel/v1/payload-keys: a gateway asks for the public key of a data subject. */
+export interface PayloadKeyRequest {
+  readonly subject: Pseudonym;
+  /** For payloads that are kept so many days. */
+  readonly days: number;
+}
+
+export interface PayloadKeyAnswer {
+  /** X25519 public key, raw, base64url. */
+  readonly key: string;
+  /** Milliseconds since the epoch: when its private half is destroyed at the latest. */
+  readonly endsAt: number;
+  /** How long it may be used before control is asked again. */
+  readonly freshMs: number;
+}
+
+export const payloadDaysMax = 3_650;
+
 export interface SnapshotFeed {
   /** Blob bytes by sha-256 hex; rejects when control does not know it or the group may not have it. */
   blob(id: string): Promise<Uint8Array>;
@@ -190,6 +208,8 @@ export interface SnapshotFeed {
   handle(digest: string): Promise<string | null>;
   /** A key that tokens are encrypted to, by its thumbprint, sealed to this node (base64url); null: control has none. Rejects as `handle` does. */
   tokenKey(kid: string): Promise<string | null>;
+  /** The key that payloads about a data subject are sealed to. Rejects as `handle` does, and where control has none to give. */
+  payloadKey(request: PayloadKeyRequest): Promise<PayloadKeyAnswer>;
   /** Calls `on` for every message in order until closed; reconnects by itself. */
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> };
 }

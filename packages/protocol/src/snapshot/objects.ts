@@ -41,6 +41,34 @@ export interface DatedException {
 /** What a denial does. Where an object says nothing, what stands around it decides (integration, system, estate), and in the end `enforce`. */
 export type ModeObject = { readonly mode: "enforce" } | ({ readonly mode: "observe" } & DatedException);
 
+/** Of a member: it is dropped. */
+export const droppedNode = -1;
+
+/** What is kept of one place of a JSON value; texts, numbers, booleans and null are kept as they are. */
+export interface ProjectionNode {
+  /** Place of each member that is declared by name, or `droppedNode`. */
+  readonly members?: Readonly<Record<string, number>>;
+  /** Place of every other member; absent: dropped. */
+  readonly rest?: number;
+  /** Place of the items of an array; absent: dropped. */
+  readonly items?: number;
+}
+
+/** Places of a JSON value by index; the first is the whole value. */
+export type Projection = readonly ProjectionNode[];
+
+/** What of each crossing is kept, sealed for the data subject it is about. */
+export interface PayloadRule {
+  readonly subject: AttributeSource;
+  /** Until the key of the payload is destroyed, and up to one more. */
+  readonly days: number;
+  /** Of one payload, after dropping. */
+  readonly bytesMax: number;
+  /** Absent: it is not kept. */
+  readonly request?: Projection;
+  readonly response?: Projection;
+}
+
 export interface OperationObject {
   /** `invoice.create`; the full name is `<system>:<name>`. */
   readonly name: string;
@@ -62,6 +90,8 @@ export interface OperationObject {
   readonly businessErrors: readonly number[];
   /** Staleness the operation bears: `bound` by classification, or until the snapshot's expiry. */
   readonly offline: "bound" | "until-expiry";
+  /** Absent: nothing of its crossings is kept but their records. */
+  readonly payload?: PayloadRule;
   /** What is asked of the user's log-in; absent: nothing, and a caller may act for itself. */
   readonly stepUp?: StepUp;
   /** Compiled policy slice (PolicySlice of kernel/policy as JSON); absent when the slice could not be compiled: then `broken` says why. */
@@ -166,6 +196,7 @@ export const snapshotNeeds = [
   "token-handles",
   "token-encryption",
   "token-algorithms",
+  "payloads",
 ] as const;
 
 /** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */

@@ -5,6 +5,7 @@ import { setImmediate as breathe } from "node:timers/promises";
 import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
+import type { LeafType } from "@sallyport/protocol/audit/leaf-form.ts";
 import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { archivedLogs } from "./archived-logs.ts";
 
@@ -16,6 +17,9 @@ const readMax = 2_048;
 /** Records gone through at most. */
 const lookedAtMax = 4_000_000;
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** Leaves of a crossing behind which more of it may come. */
+const goesOn: ReadonlySet<LeafType> = new Set(["intent", "progress", "payload", "unkept"]);
 
 /** Milliseconds since the epoch at which the ULID at the end of an event id was made; null when there is none. */
 export function timeOfEvent(id: string): number | null {
@@ -62,7 +66,7 @@ async function findIn(held: HeldRecords, { origin, size }: HeldOrigin, looking: 
       const text = Buffer.from(record.leaf).toString("latin1");
       const head = peekLeaf(text);
       if (head?.id === id) found.push(record);
-      if (head?.id === id && head.t !== "intent" && head.t !== "progress") return true;
+      if (head?.id === id && !goesOn.has(head.t)) return true;
       if (found.length === 0 && atOf(text) > time + laterMs) return true;
     }
     next += records.length;

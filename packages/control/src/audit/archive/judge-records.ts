@@ -35,6 +35,8 @@ const gatewayWrites: Readonly<Record<LeafType, boolean>> = {
   outcome: true,
   denials: true,
   tally: true,
+  payload: true,
+  unkept: true,
   admin: false,
   issuance: false,
 };

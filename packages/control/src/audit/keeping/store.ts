@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
-import type { Command, CommandTable, Row } from "@sallyport/kernel/store/port.ts";
+import type { Command, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { decideHeld, type HoldScope, type LegalHold, placeOfOrigin } from "./decide-hold.ts";
 
 export const keepingMigrations: readonly Migration[] = [
@@ -110,11 +110,15 @@ const selectHolds = (tenant: string) => ({
   params: [tenant, holdsMax],
 });
 
-/** Also those that were released, oldest first. */
+/** Also those that were released, oldest first; for a command that must obey them. */
+export function* readHolds(tenant: string): Generator<Statement, readonly LegalHold[], readonly Row[]> {
+  return (yield selectHolds(tenant)).map(holdOf);
+}
+
 const listHolds: Command<{ readonly tenant: string }, readonly LegalHold[]> = {
   audit: null,
   *body({ tenant }) {
-    return (yield selectHolds(tenant)).map(holdOf);
+    return yield* readHolds(tenant);
   },
 };
 
@@ -137,7 +141,7 @@ const beginRemoval: Command<
 > = {
   audit: "log.remove",
   *body({ tenant, origin, leaves, retainedUntil }, context) {
-    const by = decideHeld((yield selectHolds(tenant)).map(holdOf), placeOfOrigin(origin));
+    const by = decideHeld(yield* readHolds(tenant), placeOfOrigin(origin));
     if (by !== null) return { kind: "held", by: by.id };
     const made = yield {
       sql: "INSERT INTO keeping_removal (origin, leaves, began_at, finished_at) VALUES (?, ?, ?, NULL) ON CONFLICT (origin) DO NOTHING RETURNING origin",

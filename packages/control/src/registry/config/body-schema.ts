@@ -5,14 +5,16 @@ import { createRequire } from "node:module";
 import { shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
 import type { DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import type { Ajv2020 } from "ajv/dist/2020.js";
+import { dataClasses } from "./data-classes.ts";
 import { patternTextMax, refusePattern } from "./linear-pattern.ts";
 import { isPlainSchema } from "./plain-schema.ts";
-import { dataClasses } from "./system-schema.ts";
 
 export interface BodySchema {
   /** Without `x-data-class`, members in ascending order: equal schemas give equal bytes. */
   readonly schema: unknown;
   readonly classes: readonly DataClass[];
+  /** As it was given, with `x-data-class`. */
+  readonly labelled: unknown;
 }
 
 export interface SchemaRefusal {
@@ -81,7 +83,7 @@ export function readBodySchema(schema: unknown): BodySchema | SchemaRefusal {
   if (typeof stripped !== "object" || stripped === null)
     return { path: [], message: "not a JSON Schema", fix: "write a map" };
   const refused = isPlainSchema(stripped, formats) ? null : refuseUncompilable(stripped);
-  return refused ?? { schema: stripped, classes: [...classes].sort() };
+  return refused ?? { schema: stripped, classes: [...classes].sort(), labelled: schema };
 }
 
 const draft = "https://json-schema.org/draft/2020-12/schema";

@@ -10,6 +10,7 @@ import type {
   DatedException,
   GrantedOperation,
   ModeObject,
+  PayloadRule,
   RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
@@ -38,6 +39,7 @@ export interface OperationConfig {
   readonly timeoutMs: number;
   readonly businessErrors: readonly number[];
   readonly offline: "bound" | "until-expiry";
+  readonly payload?: PayloadRule;
   readonly stepUp?: StepUp;
 }
 

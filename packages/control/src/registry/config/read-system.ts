@@ -1,15 +1,16 @@
 // Promises one system file, as one environment sees it, as a SystemConfig or the errors that keep it from being served.
 // Trusts the types (system-schema.ts) and attachments.ts. Specified in docs/configuration.md "systems/<id>.yaml".
-import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
-import type { AttributeSource, Classification, DataClass } from "@sallyport/protocol/snapshot/objects.ts";
+import type { Classification, DataClass } from "@sallyport/protocol/snapshot/objects.ts";
 import { readSchemaFile } from "./attachments.ts";
 import { type BodySchema, readBodySchema } from "./body-schema.ts";
 import type { OperationConfig, SystemConfig } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
 import { needsPrivateWord } from "./private-hosts.ts";
+import { readAttributes } from "./read-attributes.ts";
 import { readIdentity } from "./read-identity.ts";
 import { readMode, readPassthrough } from "./read-mode.ts";
+import { readPayload } from "./read-payload.ts";
 import { shape } from "./shape.ts";
 import { stepUpOf } from "./step-up-schema.ts";
 import { type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
@@ -129,19 +130,23 @@ function refuseOpenUpstream(reader: Reader, source: SystemSource): void {
 function readOperation(reader: Reader, name: string, source: OperationSource): OperationConfig {
   const at = ["operations", name];
   const body = readBody(reader, at, source);
-  const classification = readClassification(reader, at, { source, schemaClasses: body.classes });
+  const carried = { path: source.match.path, takesJson: body.body?.content === "json" };
+  const payload = readPayload(reader, [...at, "payload"], source.payload, { ...carried, labelled: body.labelled });
+  const schemaClasses = [...body.classes, ...payload.classes];
+  const classification = readClassification(reader, at, { source, schemaClasses });
   return {
     name,
     method: source.match.method,
     path: source.match.path,
     classification,
     authorize: source.authorize,
-    attributes: readAttributes(reader, at, { source, takesJson: body.body?.content === "json" }),
+    attributes: readAttributes(reader, [...at, "attributes"], source.attributes, carried),
     ...(body.body === undefined ? {} : { body: body.body }),
     bodyBytesMax: body.bytesMax,
     timeoutMs: source.timeout,
     businessErrors: [...new Set(source.outcome?.["business-error"] ?? [])].sort((a, b) => a - b),
     offline: source.offline,
+    ...(payload.rule === undefined ? {} : { payload: payload.rule }),
     ...stepUpOf(source),
   };
 }
@@ -150,6 +155,8 @@ interface BodyReading {
   readonly body: OperationConfig["body"];
   readonly bytesMax: number;
   readonly classes: readonly DataClass[];
+  /** The schema with its labels; undefined: there is none. */
+  readonly labelled?: unknown;
 }
 
 const bodyBytesMaxDefault = 1024 * 1024;
@@ -179,8 +186,7 @@ function readBody(reader: Reader, at: readonly string[], source: OperationSource
   }
   const isFile = typeof schema === "string";
   const known = isFile ? knownSchemas(reader).get(schema) : undefined;
-  if (known !== undefined)
-    return { body: { content, contentType, schema: known.schema }, bytesMax: size, classes: known.classes };
+  if (known !== undefined) return { ...known, body: { content, contentType, schema: known.schema }, bytesMax: size };
   const attached = isFile ? readSchemaFile(reader.io, spot, schema) : { value: schema, findings: [] };
   reader.findings.push(...attached.findings);
   if (attached.findings.length > 0) return none;
@@ -192,7 +198,7 @@ function readBody(reader: Reader, at: readonly string[], source: OperationSource
     return none;
   }
   if (isFile) knownSchemas(reader).set(schema, read);
-  return { body: { content, contentType, schema: read.schema }, bytesMax: size, classes: read.classes };
+  return { ...read, body: { content, contentType, schema: read.schema }, bytesMax: size };
 }
 
 /** Schemas in order by the name of their file, for each load: many operations and every environment may name the same one. */
@@ -235,46 +241,6 @@ function readClassification(
     );
   }
   return said;
-}
-
-function readAttributes(
-  reader: Reader,
-  at: readonly string[],
-  from: { readonly source: OperationSource; readonly takesJson: boolean },
-): Readonly<Record<string, AttributeSource>> {
-  const parameters = [...from.source.match.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-  const result: Record<string, AttributeSource> = {};
-  for (const [name, attribute] of Object.entries(from.source.attributes).sort(([a], [b]) => compareText(a, b))) {
-    const spot = spotOf(reader.tree, [...at, "attributes", name]);
-    const { from: place, name: sourceName } = attribute.from;
-    if (place === "path" && !parameters.includes(sourceName)) {
-      const known =
-        parameters.length === 0
-          ? "the path has no parameters"
-          : `use one of ${parameters.map((known) => `\`path:${known}\``).join(", ")}`;
-      reader.findings.push(errorAt(spot, "no such parameter in the path of `match`", known));
-    }
-    if (place === "header" && !reachesProvider(sourceName.toLowerCase())) {
-      reader.findings.push(
-        errorAt(
-          spot,
-          "an attribute from a header that never reaches the provider as the caller sent it",
-          "take it from a header of the application's own",
-        ),
-      );
-    }
-    if (place === "body" && !from.takesJson) {
-      reader.findings.push(
-        errorAt(
-          spot,
-          "an attribute from the body of an operation that takes no JSON",
-          "declare `body`, or take the attribute from elsewhere",
-        ),
-      );
-    }
-    result[name] = { from: place, name: sourceName, type: attribute.type };
-  }
-  return result;
 }
 
 /** Two operations whose paths differ only in the names of parameters cannot be told apart. */

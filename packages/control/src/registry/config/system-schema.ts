@@ -2,8 +2,10 @@
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
 import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
+import { dataClasses } from "./data-classes.ts";
 import { identity } from "./identity-schema.ts";
 import { modeKeys, passthrough } from "./mode-schema.ts";
+import { payload } from "./payload-schema.ts";
 import { stepUpKeys } from "./step-up-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
 import {
@@ -23,16 +25,6 @@ import {
   upstreamUrl,
 } from "./words.ts";
 
-export const dataClasses = [
-  "public",
-  "internal",
-  "confidential",
-  "restricted",
-  "pii",
-  "secret",
-  "payment",
-  "health",
-] as const;
 export const classifications = ["public", "internal", "confidential", "restricted"] as const;
 
 export const timeout = () => duration({ minMs: 10, maxMs: 300_000, says: "`10ms` to `5m`" });
@@ -110,6 +102,7 @@ const operationDetails = z.strictObject({
     .describe(
       "How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires.",
     ),
+  payload: payload().optional(),
   ...stepUpKeys,
 });
 

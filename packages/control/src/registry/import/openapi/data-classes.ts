@@ -1,6 +1,6 @@
 // Promises the data classes (`x-data-class`) that an operation's parameters and answers are marked with, besides those of its body's own schema.
 // Trusts references.ts; walks each place once. Specified in docs/configuration.md "Data classes".
-import { dataClasses } from "../../config/system-schema.ts";
+import { dataClasses } from "../../config/data-classes.ts";
 import type { MapTree, Tree } from "../../config/yaml-tree.ts";
 import type { Reporter } from "../import-report.ts";
 import { scalarText } from "../tree-members.ts";
