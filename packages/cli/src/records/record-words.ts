@@ -19,6 +19,7 @@ export function recordRow(hit: RecordHit, names: Names): readonly string[] {
       [text("action"), text("object")].filter(Boolean).join(" ") ||
       text("audience") ||
       text("integration") ||
+      text("direction") ||
       "-",
     resultOf(text, leaf),
     text("id") || `#${hit.index}`,
@@ -28,7 +29,8 @@ export function recordRow(hit: RecordHit, names: Names): readonly string[] {
 type Text = (name: string) => string;
 
 function whoOf(text: Text): string {
-  const who = text("caller") || text("client") || text("actor") || text("prefix") || text("address");
+  const who =
+    text("caller") || text("client") || text("actor") || text("prefix") || text("address") || text("dataSubject");
   const subject = text("subject");
   return [who || "-", ...(subject === "" ? [] : [`for ${subject}`])].join(" ");
 }
@@ -37,7 +39,7 @@ function resultOf(text: Text, leaf: Readonly<Record<string, unknown>>): string {
   const outcome = text("outcome") || text("verdict") || "-";
   const status = typeof leaf["status"] === "number" && leaf["status"] > 0 ? String(leaf["status"]) : "";
   const count = typeof leaf["count"] === "number" ? `×${leaf["count"]}` : "";
-  return [outcome, status, text("code"), count].filter(Boolean).join(" ");
+  return [outcome, status, text("code"), text("reason"), count].filter(Boolean).join(" ");
 }
 
 /** The leaf's members, over those of the intent it belongs to. */

@@ -43,6 +43,17 @@ test("what is read under an id is the record of that id", async () => {
   assert.equal(report.leaves.length, 2);
 });
 
+test("what a crossing carried stands behind what was decided of it, wherever the log has it: its own reference is what is opened", async () => {
+  const { reference, inputs } = sealBatch([{ v: 1, id: sampleId(1), path: "/private" }]);
+  const unkept = printLeaf({
+    ...{ t: "unkept", id: sampleId(1), at: 1, tenant: "main", environment: "production", region: "eu", node: "gw-1" },
+    ...{ direction: "request", reason: "empty", bytes: 0 },
+  });
+  const report = await readCrossing(partsOf([unkept, sampleLeaf("crossing", 1, inputs)], reference), sampleId(1));
+  assert.match(report.leaves[0] ?? "", /"t":"crossing"/);
+  assert.deepEqual(report.decision, { v: 1, id: sampleId(1), path: "/private" });
+});
+
 test("attack: a node answers a look-up with another crossing, with one more, with none, or with what is no leaf", async () => {
   const answers = [
     [sampleLeaf("crossing", 2)],

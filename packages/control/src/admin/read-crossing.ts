@@ -72,7 +72,8 @@ async function readFromNode(
       `gateway ${node} answered with another record than ${id}: do not trust what it says`,
       `check its log: sallyport audit verify <data>/log; cut it off: sallyport gateway revoke ${node}`,
     );
-  return { id, node, leaves: answer.leaves, decision: openDecision(parts, answer.leaves, answer.reference) };
+  const leaves = payloadsLast(answer.leaves, (leaf) => leaf);
+  return { id, node, leaves, decision: openDecision(parts, leaves, answer.reference) };
 }
 
 /** Control's own records: issuances, refusals, acts of operators. */

@@ -42,6 +42,7 @@ const nodeRoutes = [
   ["GET", `/channel/v1/blobs/${blobOfProduction}`],
   ["GET", `/channel/v1/handles/${"A".repeat(43)}`],
   ["GET", `/channel/v1/token-keys/${"A".repeat(43)}`],
+  ["POST", "/channel/v1/payload-keys"],
   ["GET", "/anything"],
 ] as const;
 
@@ -62,6 +63,35 @@ test("a stranger without a certificate gets nothing but the join route", bounded
   await refusedEverywhere(undefined);
   assert.deepEqual(channel.received, []);
 });
+
+test(
+  "attack: a node asks for a payload key of what is no data subject, for no time or for ever, or says more than is asked",
+  bounded,
+  async () => {
+    const { certificate } = channel.addNode("gw-payloads");
+    const subject = "2026:abcdefghijklmnopqrstuQ";
+    const wanted = (body: unknown) =>
+      ask(channel, "/channel/v1/payload-keys", { method: "POST", client: certificate, body: JSON.stringify(body) });
+    const given = await wanted({ subject, days: 90 });
+    assert.equal(given.status, 200);
+    assert.deepEqual(JSON.parse(given.body), { key: `gw-payloads ${subject}`, endsAt: 90, freshMs: 1 });
+    for (const body of [
+      {},
+      [],
+      { subject },
+      { subject: "ada@example.org", days: 90 },
+      { subject: `${subject}A`, days: 90 },
+      { subject, days: 0 },
+      { subject, days: 3_651 },
+      { subject, days: 1.5 },
+      { subject, days: 90, environment: "staging" },
+    ]) {
+      const refused = await wanted(body);
+      assert.equal(refused.status, 400, JSON.stringify(body));
+      assert.equal(codeOf(refused), "bad-message");
+    }
+  },
+);
 
 test("attack: a certificate of another authority, with the thumbprint registered, is no node", bounded, async () => {
   const foreign = testCertificate(testAuthority(), { uri: "sallyport://main/production/production-eu/gw-foreign" });

@@ -17,12 +17,16 @@ const purpose = "payload-key";
 const dayMs = 86_400_000;
 /** How long a gateway may use a key before it asks again: so long it may seal to one that was destroyed. */
 const freshMsMax = 60_000;
+/** Keys of one environment that end on one day. */
+const keysMaxDefault = 1_000_000;
 
 export interface PayloadKeyPorts {
   readonly store: Pick<Store<PayloadCommands>, "run">;
   readonly keyring: Pick<Keyring, "seal" | "open">;
   readonly clock: Clock;
   readonly random: Random;
+  /** For tests: keys of one environment that end on one day. */
+  readonly keysMax?: number;
 }
 
 export class PayloadKeyring {
@@ -49,14 +53,14 @@ export class PayloadKeyring {
   }
 
   async #made(of: DataSubject, endsAt: number): Promise<Uint8Array | null> {
-    const { store, keyring, random } = this.#ports;
+    const { store, keyring, random, keysMax = keysMaxDefault } = this.#ports;
     const { publicKey, privateKey } = createRecipientKeyPair(random);
     const kid = recipientId(publicKey);
     const raw = privateKey.use((bytes) => Uint8Array.from(bytes));
     const sealed = await keyring.seal(purpose, contextOf(of, kid), raw);
     raw.fill(0);
     privateKey.wipe();
-    return (await store.run("addPayloadKey", { ...of, kid, publicKey, endsAt, sealed })) ? publicKey : null;
+    return (await store.run("addPayloadKey", { ...of, kid, publicKey, endsAt, sealed, keysMax })) ? publicKey : null;
   }
 
   /** What opens payloads sealed to this key, or why nothing does any more. */

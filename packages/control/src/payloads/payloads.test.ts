@@ -169,6 +169,21 @@ forEachDialect((_dialect, open) => {
     assert.equal(new Set([ada, ...others].map(({ key }) => key)).size, 5);
   });
 
+  test("attack: a gateway asks for one data subject after the other: there is an end to it, until the day is over, and no other environment is in it", async () => {
+    const { store, directory, at } = await setup();
+    const clock = { now: () => at.ms, monotonic: () => at.ms };
+    const { keyring } = await openControlSecrets({ store, kekFile: join(directory, "kek.key"), clock, random });
+    const keys = new PayloadKeyring({ store, keyring, clock, random, keysMax: 3 });
+    const ask = (n: number, of = environment) =>
+      keys.publicKey({ tenant, environment: of }, { subject: `2026:${String(n).padStart(21, "0")}A`, days: 1 });
+    for (let n = 0; n < 3; n++) assert.ok((await ask(n)) !== null);
+    assert.equal(await ask(3), null);
+    assert.ok((await ask(0)) !== null, "who has a key goes on");
+    assert.ok((await ask(3, "staging")) !== null);
+    at.ms += dayMs;
+    assert.ok((await ask(3)) !== null);
+  });
+
   test("an operator reads what was kept, in both directions; of what was never kept, and of another node, there is no word", async () => {
     const bed = await setup();
     const key = await keyFor(bed, "ada");

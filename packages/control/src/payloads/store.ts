@@ -25,8 +25,6 @@ export const payloadMigrations: readonly Migration[] = [
   },
 ];
 
-/** Keys of one environment that end on one day. */
-export const payloadKeysMax = 1_000_000;
 /** Keys destroyed in one transaction by the clock. */
 const endedMax = 1_000;
 /** Keys of one data subject: three years of days, ten times over. */
@@ -65,16 +63,18 @@ const findPayloadKey: Command<DataSubject & { readonly endsAt: number }, PublicP
 export interface AddPayloadKey extends DataSubject, PublicPayloadKey {
   readonly endsAt: number;
   readonly sealed: Uint8Array;
+  /** Keys of one environment that end on one day. */
+  readonly keysMax: number;
 }
 
 /** False: there are as many as are kept. Two of one data subject and day may stand side by side: two nodes were asked at once. */
 const addPayloadKey: Command<AddPayloadKey, boolean> = {
   audit: { bookkeeping: "the payload leaf of a gateway names the key" },
-  *body({ tenant, environment, subject, kid, publicKey, endsAt, sealed }, { now }) {
+  *body({ tenant, environment, subject, kid, publicKey, endsAt, sealed, keysMax }, { now }) {
     const counted = yield {
       sql: `INSERT INTO payload_key_count (tenant, environment, ends_at, made) VALUES (?, ?, ?, 1)
         ON CONFLICT (tenant, environment, ends_at) DO UPDATE SET made = payload_key_count.made + 1 WHERE payload_key_count.made < ? RETURNING made`,
-      params: [tenant, environment, endsAt, payloadKeysMax],
+      params: [tenant, environment, endsAt, keysMax],
     };
     if (counted.length === 0) return false;
     yield {

@@ -6,7 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
-import type { DownMessage, LogKeys, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type {
+  DownMessage,
+  LogKeys,
+  PayloadKeyRequest,
+  SnapshotFeed,
+  UpMessage,
+} from "@sallyport/protocol/channel/messages.ts";
 import { logKeyContext, openLogKeyCache } from "../join/log-key-cache.ts";
 import { type NodeIdentity, newNodeKeys, spkiText } from "../join/node-identity.ts";
 import { until } from "../testing/start-test-gateway.ts";
@@ -36,7 +42,12 @@ function channelOver(control: TestFeed, held: () => { keySeq: number; revocation
     async get(path) {
       return control.blob(path.slice(path.lastIndexOf("/") + 1));
     },
-    async post(_path, body) {
+    async post(path, body) {
+      if (path === "/channel/v1/payload-keys") {
+        // As the feed prints it.
+        const wanted = JSON.parse(String(body)) as PayloadKeyRequest;
+        return Buffer.from(JSON.stringify(await control.payloadKey(wanted)));
+      }
       // What the feed prints is one UpMessage; the sender's own type says so.
       await up?.(JSON.parse(String(body)) as UpMessage);
       return new Uint8Array();
@@ -106,6 +117,23 @@ describe("a question about a crossing", () => {
         "nothing is opened here",
       );
     }
+  });
+
+  test("is answered with what was decided first and what was carried last; the payload itself is not sent", async () => {
+    const kept = await bench.orders.send(`${bench.url}/keeper/v1/things/t-9`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    assert.equal(kept.status, 200, kept.text);
+    const reply = await ask(bench, "q-kept", kept.id);
+    const leaves = reply.leaves.map((leaf) => JSON.parse(leaf));
+    assert.deepEqual(
+      leaves.map(({ t }) => t),
+      ["intent", "outcome", "payload"],
+    );
+    const reference = Buffer.from(reply.reference ?? "", "base64url");
+    assert.equal(createHash("sha256").update(reference).digest("hex"), leaves[0].inputs);
   });
 
   test("is answered for a denial as well", async () => {

@@ -13,10 +13,13 @@ import type { PayloadKey } from "./payload-keys.ts";
 /** What payloads of one crossing are kept under; a word: nothing is, and why. */
 export type Keeping = { readonly subject: Pseudonym; readonly key: PayloadKey } | UnkeptReason;
 
-/** Of an effect, or of an answer too long to hold: its key, and its request under it, durable. Rejects as the recorder does. */
-export async function keepRequest(exchange: Exchange, gate: Gate): Promise<Deny | null> {
+/** Of an effect, or of an answer too long to hold: its key, and its request under it, durable. Null: nothing is to be kept. Rejects as the recorder does. */
+export function keepRequest(exchange: Exchange, gate: Gate): Promise<Deny | null> | null {
   const rule = exchange.operation?.object.payload;
-  if (rule === undefined) return null;
+  return rule === undefined ? null : keepWanted(exchange, gate, rule);
+}
+
+async function keepWanted(exchange: Exchange, gate: Gate, rule: PayloadRule): Promise<Deny | null> {
   const keeping = await keepingOf(exchange, rule, gate);
   if (isDeny(keeping)) return keeping;
   if (rule.request !== undefined)
@@ -24,18 +27,25 @@ export async function keepRequest(exchange: Exchange, gate: Gate): Promise<Deny 
   return null;
 }
 
-/** `bytes`: null where there are none; `"not-whole"`: it is passed on as it comes. Rejects as the recorder does. */
-export async function keepAnswer(
+/** An answer: null where it has no content, `"not-whole"` where it is passed on as it comes. */
+export type Answered = Uint8Array | null | "not-whole";
+
+/** The answer, durable before it is released. Null: it is not to be kept. Rejects as the recorder does. */
+export function keepAnswer(exchange: Exchange, gate: Gate, answered: Answered): Promise<Deny | null> | null {
+  const rule = exchange.operation?.object.payload;
+  return rule?.response === undefined ? null : keepAnswered(exchange, gate, { rule, answered });
+}
+
+async function keepAnswered(
   exchange: Exchange,
   gate: Gate,
-  bytes: Uint8Array | null | "not-whole",
+  { rule, answered }: { readonly rule: PayloadRule; readonly answered: Answered },
 ): Promise<Deny | null> {
-  const rule = exchange.operation?.object.payload;
-  if (rule?.response === undefined) return null;
   const keeping = await keepingOf(exchange, rule, gate);
   if (isDeny(keeping)) return keeping;
-  if (bytes === "not-whole") await gate.recorder.unkept(exchange, { direction: "response", reason: bytes, bytes: 0 });
-  else await keep(exchange, gate, { direction: "response", projection: rule.response, bytes });
+  const direction = "response";
+  if (answered === "not-whole") await gate.recorder.unkept(exchange, { direction, reason: answered, bytes: 0 });
+  else await keep(exchange, gate, { direction, projection: rule.response ?? [{}], bytes: answered });
   return null;
 }
 

@@ -19,7 +19,8 @@ export const progressMs = 5 * 60_000;
 /** Before an effect: its intent, durable. */
 export async function recordIntent(exchange: Exchange, gate: Gate): Promise<Deny | null> {
   try {
-    const refusal = await keepRequest(exchange, gate);
+    const keeping = keepRequest(exchange, gate);
+    const refusal = keeping === null ? null : await keeping;
     if (refusal !== null) return refusal;
     await gate.recorder.intent(exchange);
   } catch (cause) {
@@ -51,7 +52,8 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
   exchange.bytesOut = body?.length ?? 0;
   const ended = endedOf(exchange, upstream, null);
   try {
-    const refusal = await keepAnswer(exchange, gate, body);
+    const keeping = keepAnswer(exchange, gate, body);
+    const refusal = keeping === null ? null : await keeping;
     if (refusal !== null) return refusal;
     await (exchange.intentRecorded ? gate.recorder.outcome(exchange, ended) : gate.recorder.crossing(exchange, ended));
   } catch (cause) {
@@ -94,8 +96,8 @@ async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Ga
       return refusal;
     }
   }
-  const refusal = await keepAnswer(exchange, gate, "not-whole").catch((cause) => unrecorded(cause, upstream.status));
-  if (refusal !== null) {
+  const refusal = await keepAnswer(exchange, gate, "not-whole")?.catch((cause) => unrecorded(cause, upstream.status));
+  if (refusal) {
     upstream.cancel(refusal);
     return refusal;
   }

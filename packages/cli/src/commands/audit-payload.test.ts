@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { exitCode } from "../exit.ts";
+import { runAgainst } from "../program.test-support.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-payload-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const id = "gw-1-01KAMZZZZZ0000000000000000";
+const at = Date.UTC(2026, 10, 30);
+const route = `POST /v1/payloads/${id}`;
+
+test("audit payload sends the reason, shows what was kept, and says of each part what became of it", async () => {
+  const payloads = [
+    { direction: "request", state: "kept", content: '{"a":1}', endsAt: at },
+    { direction: "response", state: "unkept", reason: "not-json" },
+  ];
+  const ran = await runAgainst({ [route]: { id, payloads } }, ["audit", "payload", id, "--reason", "complaint 88"]);
+  assert.deepEqual(ran.asked, [{ route, body: { reason: "complaint 88" } }]);
+  assert.equal(ran.exit, exitCode.yes);
+  assert.equal(
+    ran.out.join(""),
+    'request, until 2026-11-30:\n  {"a":1}\nresponse: not kept, it is not JSON that has one reading\n',
+  );
+  for (const [part, said] of [
+    [{ state: "erased", at }, "its data subject was erased on 2026-11-30"],
+    [{ state: "expired", at }, "its time was over on 2026-11-30"],
+    [{ state: "locked" }, "audit unlock-payloads"],
+    [{ state: "gone" }, "there is no key for it here"],
+    [{ state: "damaged" }, "not what the record names"],
+  ] as const) {
+    const answer = { [route]: { id, payloads: [{ direction: "request", ...part }] } };
+    const none = await runAgainst(answer, ["audit", "payload", id, "--reason", "x"]);
+    assert.equal(none.exit, exitCode.no, part.state);
+    assert.ok(none.out.join("\n").includes(said), part.state);
+  }
+});
+
+test("audit erase takes one way of saying who, a file too, and says under which names it is on record", async () => {
+  const erased = { "POST /v1/erasures": { keys: 2, subjects: [{ environment: "production", subject: "2026:x" }] } };
+  const erase = ["audit", "erase", "--reason", "asked to"];
+  const ran = await runAgainst(erased, [...erase, "--subject", "c-1"]);
+  assert.deepEqual(ran.asked[0]?.body, { subject: "c-1", reason: "asked to" });
+  assert.match(ran.out.join(""), /destroyed 2 keys.*\nrecorded under 2026:x in production/);
+  const file = join(folder, "subject.txt");
+  writeFileSync(file, "c-2 \n");
+  const fromFile = await runAgainst(erased, [...erase, "--subject-file", file]);
+  assert.deepEqual(fromFile.asked[0]?.body, { subject: "c-2 ", reason: "asked to" });
+  const named = await runAgainst(erased, [...erase, "--pseudonym", "2026:x", "--environment", "staging"]);
+  assert.deepEqual(named.asked[0]?.body, { pseudonym: "2026:x", reason: "asked to", environment: "staging" });
+  for (const wrong of [
+    [],
+    ["--subject", "a", "--pseudonym", "b"],
+    ["--subject", "a", "--environment", "staging"],
+    ["--subject-file", join(folder, "none")],
+  ]) {
+    const refused = await runAgainst(erased, [...erase, ...wrong]);
+    assert.equal(refused.exit, exitCode.badUse, wrong.join(" "));
+    assert.deepEqual(refused.asked, []);
+  }
+});
+
+test("audit unlock-payloads sends why", async () => {
+  const ran = await runAgainst({ "POST /v1/payload-keys/unlock": { keys: 3 } }, [
+    "audit",
+    "unlock-payloads",
+    "--reason",
+    "made again",
+  ]);
+  assert.deepEqual(ran.asked[0]?.body, { reason: "made again" });
+  assert.match(ran.out.join("\n"), /3 payload keys/);
+});
