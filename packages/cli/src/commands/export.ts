@@ -212,13 +212,13 @@ async function readCheckpoints({ checkpoint = [], key }: VerifyFlags): Promise<r
   );
 }
 
-/** Leaf hashes of a log directory, read a stretch at a time. */
+/** Leaf hashes of a log directory. */
 async function logLookup(directory: string): Promise<LogLookup> {
   const { leafHashes } = await import("@sallyport/control/audit/export/log-hashes.ts");
   const hashes = await leafHashes(directory);
   if (hashes.size === 0)
     throw new CommandEnd(exitCode.badUse, `${directory} holds no log`, "name the folder that holds a folder per year");
-  return (origin, index) => hashes.get(origin)?.at(index) ?? null;
+  return (origin) => hashes.get(origin) ?? null;
 }
 
 function verifyWords(report: CopyReport): readonly string[] {
@@ -226,6 +226,7 @@ function verifyWords(report: CopyReport): readonly string[] {
     `origin     ${one.origin}`,
     `  events      ${one.events}, from ${one.first} to ${one.last}; ${one.duplicates} came again, ${one.leftOut} left out by the sink's filter`,
     `  checkpoint  ${checkpointWords[one.checkpoint]}`,
+    ...(one.log === "none" ? [] : [`  log         ${logWords[one.log]}`]),
   ]);
   const problems = report.problems.map(({ kind, origin, from, to, line, message }) => {
     const range = from === null ? "" : from === to ? ` ${from}` : ` ${from} to ${to}`;
@@ -238,9 +239,16 @@ function verifyWords(report: CopyReport): readonly string[] {
       : [
           `note: the fields of ${report.notCompared} events were made by another version and not compared; their leaves were`,
         ];
-  const end = report.ok ? "yes: nothing shows a change or a gap" : `no: ${report.problemCount} problems`;
+  const end = report.ok
+    ? "yes: nothing shows a change or a gap"
+    : `no: ${report.problemCount} ${report.problemCount === 1 ? "problem" : "problems"}`;
   return [...lines, ...problems, ...(more > 0 ? [`… and ${more} more`] : []), ...compared, end];
 }
+
+const logWords = {
+  compared: "every leaf was held against it",
+  other: "not in the directory that was given: not compared",
+} as const;
 
 const checkpointWords: Readonly<Record<CopyReport["origins"][number]["checkpoint"], string>> = {
   whole: "all leaves up to it are here and give its root",

@@ -22,6 +22,7 @@ const signed = (): SignedSize => {
   for (const { leafHash } of records) frontier.push(Buffer.from(leafHash, "hex"));
   return { origin: sampleOrigin, size: records.length, root: frontier.root() };
 };
+const logOf = (held: string) => (origin: string) => (origin === held ? records.map(({ leafHash }) => leafHash) : null);
 function verify(copy: readonly string[], more: Partial<Parameters<CopyVerifier["report"]>[0]> = {}): CopyReport {
   const verifier = new CopyVerifier();
   for (const line of copy) verifier.take(line);
@@ -123,8 +124,22 @@ test("attack: a leaf and its hash changed together are held against the log, and
   );
   assert.equal(verify(copy).ok, true, "nothing outside was given to hold it against");
   assert.equal(verify(copy, { checkpoints: [signed()] }).origins[0]?.checkpoint, "differs");
-  const log = (_origin: string, index: number) => records[index]?.leafHash ?? null;
-  assert.deepEqual(problems(verify(copy, { log })), [["differs", 2, 2]]);
+  assert.deepEqual(problems(verify(copy, { log: logOf(sampleOrigin) })), [["differs", 2, 2]]);
+});
+
+test("a copy has events of many logs: the one that was given is compared, the others are not, and that is said", () => {
+  const report = verify(lines("leaf"), { log: logOf("sallyport.local/main/sallyport/control-1/control/2026") });
+  assert.deepEqual([report.ok, report.origins[0]?.log], [true, "other"]);
+  assert.equal(verify(lines("leaf"), { log: logOf(sampleOrigin) }).origins[0]?.log, "compared");
+});
+
+test("attack: the last events are deleted, and no later one misses them; a checkpoint or the log does", () => {
+  const copy = lines("leaf").slice(0, -3);
+  assert.equal(verify(copy).ok, true, "nothing outside was given to hold it against");
+  const end = [["missing", records.length - 3, records.length - 1]];
+  assert.deepEqual(problems(verify(copy, { checkpoints: [signed()] })), end);
+  assert.deepEqual(problems(verify(copy, { log: logOf(sampleOrigin) })), end);
+  assert.deepEqual(problems(verify(copy, { checkpoints: [signed()], log: logOf(sampleOrigin) })), end);
 });
 
 test("names that a sink may say, and fields that a receiver adds, are no change", () => {

@@ -41,6 +41,8 @@ export interface CopiedOrigin {
   readonly leftOut: number;
   /** `whole`: all leaves up to the checkpoint are here and give its root. `part`: not all are, so the root cannot be computed. */
   readonly checkpoint: "whole" | "part" | "differs" | "none";
+  /** `other`: the log that was given is another one, so this one was not held against it. */
+  readonly log: "compared" | "other" | "none";
 }
 
 export interface CopyReport {
@@ -58,8 +60,8 @@ interface KeptEvent {
   readonly previous: number | null;
 }
 
-/** Leaf hash of a record of the log itself, or null where it holds none. */
-export type LogLookup = (origin: string, index: number) => string | null;
+/** Leaf hashes of the log itself, in order, as far as it is signed; null where it is another log than this origin's. */
+export type LogLookup = (origin: string) => readonly string[] | null;
 
 export class CopyVerifier {
   readonly #kept = new Map<string, Map<number, KeptEvent>>();
@@ -151,20 +153,20 @@ export class CopyVerifier {
     const indexes = [...events.keys()].sort((a, b) => a - b);
     const [first = 0] = indexes;
     const last = indexes.at(-1) ?? 0;
+    const held = log?.(origin) ?? null;
     let leftOut = 0;
     for (const [at, index] of indexes.entries()) {
       const before = indexes[at - 1];
       const event = events.get(index);
       if (event === undefined) continue;
-      if (log !== null && log(origin, index) !== event.leafHash)
+      if (held !== null && held[index] !== event.leafHash)
         this.#say({ kind: "differs", message: "the log holds another leaf here, or none" }, { origin, index });
       leftOut += this.#gap(origin, { before, index, previous: event.previous });
     }
-    const checkpoint = this.#judgeCheckpoint(
-      origin,
-      events,
-      checkpoints.filter((one) => one.origin === origin),
-    );
+    const signed = checkpoints.filter((one) => one.origin === origin);
+    const checkpoint = this.#judgeCheckpoint(origin, events, signed);
+    // A filter that left out others may have left out these.
+    if (leftOut === 0) this.#end(origin, last, Math.max(held?.length ?? 0, ...signed.map(({ size }) => size)));
     return {
       origin,
       events: events.size,
@@ -173,7 +175,15 @@ export class CopyVerifier {
       last,
       leftOut,
       checkpoint,
+      log: log === null ? "none" : held === null ? "other" : "compared",
     };
+  }
+
+  /** What was signed behind the last event is missing too: no later event is there to say so. */
+  #end(origin: string, last: number, size: number): void {
+    if (last + 1 >= size) return;
+    const message = `${size} leaves were signed, and none behind ${last} is in this copy; if the sink was not that far yet, check a newer copy`;
+    this.#missing(origin, { from: last + 1, to: size - 1, message });
   }
 
   /** Records between two events that the later one does not account for are missing; those that it does were left out by a filter. */
