@@ -8,6 +8,7 @@ import { type Receiver, startReceiver, webhookInbox } from "@sallyport/control/a
 import type { AlertReport } from "@sallyport/control/watch/alerts/alerts.ts";
 import { type MailServer, startMailServer } from "@sallyport/control/watch/alerts/testing/mail-server.ts";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
+import type { RuleReport } from "@sallyport/control/watch/finding-actions.ts";
 import { createAdminClient, readOperatorKey } from "./admin-client.ts";
 import { Installation, isReady, type Served, until } from "./installation.test-support.ts";
 import { listening } from "./listening-send.test-support.ts";
@@ -82,6 +83,11 @@ before(async () => {
   );
   control = await startControl();
   installation.trustRoots();
+  await until("rules to be tried", async () =>
+    (await installation.operator().call<readonly RuleReport[]>("GET", "/v1/rules")).every(
+      ({ gate }) => gate?.tells === true,
+    ),
+  );
 }, bounded);
 after(async () => {
   await installation.close();

@@ -6,10 +6,12 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { adminRoutes } from "@sallyport/control/api.ts";
 import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
+import type { RuleReport } from "@sallyport/control/watch/finding-actions.ts";
 import { joinOnce } from "@sallyport/gateway/join/join.ts";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { Bench, integration } from "./control-bench.test-support.ts";
+import { until } from "./installation.test-support.ts";
 import { openChannelTransport } from "./roles/channel-transport.ts";
 import { systemClock } from "./roles/system-ports.ts";
 
@@ -101,6 +103,9 @@ forEachDialect((_dialect, open) => {
       await did("integration.retire", `/v1/integrations/${integration}/retire`, {});
       await did("hold.place", "/v1/holds", { id: "case-1", owner: "legal", fromYear: 2026 });
       await did("hold.release", "/v1/holds/case-1/release", {});
+      await tried();
+      await did("rule.hold", "/v1/rules/replay/hold", {});
+      await did("rule.tell", "/v1/rules/replay/tell", {});
       await did("restore.confirm", "/v1/restore/confirm", {});
       const { token } = await done("gateway.token", () =>
         bench.call<{ token: string }>("POST", "/v1/groups/production-default/join-tokens", {}),
@@ -119,6 +124,13 @@ forEachDialect((_dialect, open) => {
       assert.deepEqual(bench.faults, [], "every record keeps to its row of docs/audit-actions.md");
     },
   );
+
+  /** Rules are tried by themselves within seconds of a start. */
+  async function tried(): Promise<void> {
+    await until("rules to be tried", async () =>
+      (await bench.call<readonly RuleReport[]>("GET", "/v1/rules")).every(({ gate }) => gate !== null),
+    );
+  }
 
   /** Joins, and opens the channel once, as a gateway does. */
   async function joined(token: string): Promise<string> {

@@ -102,7 +102,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.endsWith("/replay")) return JSON.stringify({ fromIndex: 0, reason: "new index" });
   if (path.includes("/exports/")) return JSON.stringify({ reason: "maintenance" });
   if (path === "/v1/backtests") return JSON.stringify({ rule: "replay", sinceMs: 1 });
-  if (path.includes("/findings/")) return JSON.stringify({ reason: "looked" });
+  if (path.includes("/findings/") || path.includes("/rules/")) return JSON.stringify({ reason: "looked" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });

@@ -20,6 +20,7 @@ import { trustCommands, trustMigrations } from "./identity/trust/store.ts";
 import { payloadCommands, payloadMigrations } from "./payloads/store.ts";
 import { registryCommands, registryMigrations } from "./registry/store.ts";
 import { secretCommands, secretMigrations } from "./secrets/store.ts";
+import { gateCommands, gateMigrations } from "./watch/gate-store.ts";
 import { watchCommands, watchMigrations } from "./watch/store.ts";
 
 type Together<Tables> = (Tables extends unknown ? (table: Tables) => void : never) extends (table: infer All) => void
@@ -58,6 +59,7 @@ export const commands = together(
   encryptionCommands,
   witnessCommands,
   watchCommands,
+  gateCommands,
 );
 
 export const migrations: readonly Migration[] = [
@@ -77,6 +79,7 @@ export const migrations: readonly Migration[] = [
   ...backupMigrations,
   ...witnessMigrations,
   ...watchMigrations,
+  ...gateMigrations,
 ];
 
 export type ControlCommands = typeof commands;

@@ -31,6 +31,7 @@ import { writeRoots } from "./pki/roots.ts";
 import type { LoadedEstate } from "./registry/config/estate.ts";
 import { startUpkeep } from "./upkeep.ts";
 import { Alerts } from "./watch/alerts/alerts.ts";
+import { RuleTrials } from "./watch/rule-trials.ts";
 
 export interface Control {
   readonly addresses: {
@@ -168,7 +169,14 @@ class ControlAssembly {
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {
     const { inForce, service, adminLog, operators, parts, addresses, operatorKey } = has;
     const shared = { ...this.#options, ...this.#foundations, hub: this.#hub, inForce, fault: this.#fault };
-    const stopUpkeep = startUpkeep({ ...shared, service, adminLog, operators, witnessing: this.#witnessing });
+    const stopUpkeep = startUpkeep({
+      ...shared,
+      service,
+      adminLog,
+      operators,
+      witnessing: this.#witnessing,
+      trials: new RuleTrials(shared),
+    });
     const metrics = createControlMetrics({ ...shared, refusedConnections: () => this.#refusedConnections });
     return {
       addresses,

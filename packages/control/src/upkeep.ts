@@ -11,6 +11,7 @@ import type { Hub } from "./gateways/hub.ts";
 import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import type { Operators } from "./identity/operators-at-work.ts";
 import type { InForce } from "./in-force.ts";
+import type { RuleTrials } from "./watch/rule-trials.ts";
 
 export interface UpkeepParts {
   readonly tenant: string;
@@ -18,6 +19,7 @@ export interface UpkeepParts {
   readonly service: ChannelService;
   readonly adminLog: AdminLog;
   readonly operators: Operators;
+  readonly trials: Pick<RuleTrials, "tick">;
   readonly witnessing: Pick<Witnessing, "tick">;
   readonly hub: Hub;
   /** Null where no archive store is configured. */
@@ -36,7 +38,7 @@ const purgeRoundsMax = 20;
 
 /** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
-  const { tenant, inForce, service, adminLog, operators, witnessing, hub, mover, store, clock, fault } = parts;
+  const { tenant, inForce, service, adminLog, operators, trials, witnessing, hub, mover, store, clock, fault } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
   const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
     await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
@@ -52,6 +54,8 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => adminLog.drain()),
     // On its own: a slow place elsewhere holds up nothing here.
     ...(mover === null ? [] : [repeat(housekeepingMs, fault, () => mover.tick())]),
+    // On its own: a backtest takes its time.
+    repeat(tickMs, fault, () => trials.tick()),
     repeat(witnessMs, fault, () => witnessing.tick()),
     repeat(housekeepingMs, fault, async () => {
       await inForce.flush();

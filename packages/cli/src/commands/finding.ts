@@ -4,6 +4,7 @@
 import type { AlertReport } from "@sallyport/control/watch/alerts/alerts.ts";
 import type { BacktestReport } from "@sallyport/control/watch/backtest.ts";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
+import type { RuleReport } from "@sallyport/control/watch/finding-actions.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
@@ -13,7 +14,7 @@ import { alertFaults } from "./alert.ts";
 const timeOf = (at: number) => new Date(at).toISOString();
 const subjectOf = ({ subject }: Pick<Finding, "subject">) => `${subject.kind} ${subject.name}`;
 
-/** `sallyport finding list|show|ack|resolve|backtest`. */
+/** `sallyport finding list|show|ack|resolve|backtest|rules|tell|hold`. */
 export function findingCommands(program: Command, connect: Connect): void {
   const group = program.command("finding").description("what the rules over the audit log noticed");
   listCommand(group, connect);
@@ -33,7 +34,46 @@ export function findingCommands(program: Command, connect: Connect): void {
         });
         terminal.result(changed, () => [`${changed.id} is ${changed.state}`]);
       });
+  ruleCommands(group, connect);
   backtestCommand(group, connect);
+}
+
+function ruleCommands(group: Command, connect: Connect): void {
+  group
+    .command("rules")
+    .description("the rules, and whether people are told of what each finds; exit 1 when one waits for a word")
+    .action(async (_options: unknown, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const rules = await client.call<readonly RuleReport[]>("GET", "/v1/rules");
+      terminal.result(rules, () =>
+        terminal.table([["RULE", "VERSION", "SEVERITY", "TELLS", "WHY"], ...rules.map(ruleRow)]),
+      );
+      if (rules.some(({ gate }) => gate?.tells !== true && gate?.change == null)) throw new CommandEnd(exitCode.no, "");
+    });
+  for (const [name, says] of [
+    ["tell", "let notifiers hear of what a rule finds from now on, whatever its backtest says"],
+    ["hold", "let nobody hear of what a rule finds from now on; it goes on finding"],
+  ] as const)
+    group
+      .command(`${name} <rule>`)
+      .description(says)
+      .requiredOption("--reason <text>", "why; it is recorded")
+      .action(async (rule: string, { reason }: { readonly reason: string }, command: Command) => {
+        const { client, terminal } = await connect(command);
+        const changed = await client.call<RuleReport>("POST", `/v1/rules/${encodeURIComponent(rule)}/${name}`, {
+          reason,
+        });
+        terminal.result(changed, () => [`${changed.id} ${name === "tell" ? "tells" : "tells nobody"}`]);
+      });
+}
+
+function ruleRow({ id, version, severity, gate }: RuleReport): readonly string[] {
+  const tried =
+    gate === null
+      ? "not tried yet"
+      : `tried ${timeOf(gate.testedAt)}: ${gate.findings} findings of ${gate.records} records${gate.whole ? "" : ", not the whole time"}`;
+  const why = gate?.change == null ? tried : `${gate.change.actor} at ${timeOf(gate.change.at)}: ${gate.change.reason}`;
+  return [id, String(version), severity, gate?.tells === true ? "yes" : "no", why];
 }
 
 function listCommand(group: Command, connect: Connect): void {

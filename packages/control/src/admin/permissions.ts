@@ -19,7 +19,7 @@ const permissionsOf: Readonly<Record<OperatorRole, readonly Permission[]>> = {
 export const neededPermissions: Readonly<Record<string, Permission>> = {
   ...needs("read-audit", [
     ...["record.search", "record.follow", "edge.read", "crossing.read"],
-    ...["finding.list", "finding.show", "finding.backtest", "alert.list"],
+    ...["finding.list", "finding.show", "finding.backtest", "alert.list", "rule.list"],
     ...["checkpoint.list", "archive.list", "log-finding.list", "witness.list", "hold.list", "retention.read"],
   ]),
   ...needs("read-state", [
@@ -31,7 +31,15 @@ export const neededPermissions: Readonly<Record<string, Permission>> = {
     ...["gateway.token", "gateway.revoke", "key.rotate", "key.kill", "revocation.create"],
     ...["export.test", "export.pause", "export.resume", "export.replay", "alert.test"],
     ...["client.secret.add", "client.secret.end", "client.key.add", "client.key.code", "client.key.end"],
-    ...["hold.place", "hold.release", "index.rebuild", "finding.acknowledge", "finding.resolve"],
+    ...[
+      "hold.place",
+      "hold.release",
+      "index.rebuild",
+      "finding.acknowledge",
+      "finding.resolve",
+      "rule.tell",
+      "rule.hold",
+    ],
     ...["user.list", "user.add", "user.disable", "user.enable", "user.reset", "user.link"],
     ...["user.consents", "user.consent-withdraw", "session.list", "session.undelivered", "session.end"],
     ...["token.inspect", "token.issue"],

@@ -9,6 +9,7 @@ import type { ControlParts } from "../control-parts.ts";
 import { undeliveredWarnings } from "../identity/people/undelivered-warnings.ts";
 import { readEnvironments } from "../registry/estate-state.ts";
 import { version } from "../version.ts";
+import { ruleWarnings } from "../watch/finding-actions.ts";
 import type {
   ArchivedStatus,
   ControlStatus,
@@ -109,6 +110,7 @@ async function controlWarnings(parts: ControlParts, following: FollowerStanding)
     ...witnessWarnings(witnessing, clock.now()),
     ...followerWarnings(following, clock.now()),
     ...(await alerts.warnings()),
+    ...(await ruleWarnings(parts)),
     ...archiveWarnings(mover?.standing() ?? null, clock.now()),
     ...undeliveredWarnings(await peopleActions(parts).undelivered()),
   ];

@@ -4,10 +4,12 @@ import { type Actor, AdminFault } from "../admin/actions.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import type { BacktestQuestion, BacktestReport } from "./backtest.ts";
+import type { RuleGate } from "./decide-gate.ts";
+import type { Rule } from "./detector.ts";
 import type { Finding } from "./finding.ts";
 import { findingsFold } from "./findings-fold.ts";
 import { ruleWords } from "./rule-words.ts";
-import { rules } from "./rules.ts";
+import { ruleById, rules } from "./rules.ts";
 
 export interface FindingActions {
   /** Up to 1,000: what is not resolved first, then the newest. */
@@ -19,8 +21,20 @@ export interface FindingActions {
     actor: Actor,
     change: { readonly id: string; readonly to: "acknowledged" | "resolved"; readonly reason: string },
   ): Promise<Finding>;
+  /** Every rule, with whether it tells and since which backtest. */
+  rules(): Promise<readonly RuleReport[]>;
+  /** Rejects with AdminFault `not-found` for a rule there is not, `conflict` when it was not tried yet. */
+  setRule(
+    actor: Actor,
+    word: { readonly rule: string; readonly tells: boolean; readonly reason: string },
+  ): Promise<RuleReport>;
   /** Rejects with AdminFault `not-found` for a rule there is not, `unavailable` when the records cannot be read now. */
   backtest(question: BacktestQuestion): Promise<BacktestReport>;
+}
+
+export interface RuleReport extends Pick<Rule, "id" | "version" | "severity" | "describe"> {
+  /** Null: it was not tried yet, and tells nobody. */
+  readonly gate: RuleGate | null;
 }
 
 type Parts = Pick<ControlParts, "tenant" | "store" | "follower">;
@@ -43,6 +57,13 @@ export function createFindingActions(parts: Parts): FindingActions {
         );
       return readFinding(parts, id);
     },
+    rules: () => listRules(parts),
+    setRule: async (actor, word) => {
+      const { id, version } = ruleNamed(word.rule);
+      if ((await store.run("setRule", { tenant, version, actor, ...word })) === "not-tried")
+        throw new AdminFault("conflict", `the rule ${id} was not tried over the past yet`, "try again in ten seconds");
+      return (await listRules(parts)).find((one) => one.id === id) ?? Promise.reject(new Error("a rule is listed"));
+    },
     backtest: (question) => runBacktest(parts, question),
   };
 }
@@ -53,10 +74,32 @@ async function readFinding({ tenant, store }: Parts, id: string): Promise<Findin
   throw new AdminFault("not-found", `there is no finding ${id}`, "sallyport finding list shows them");
 }
 
+function ruleNamed(id: string): Rule {
+  const rule = ruleById(id);
+  if (rule !== undefined) return rule;
+  const known = rules.map((one) => one.id);
+  throw new AdminFault("not-found", `there is no rule ${id}`, suggest(id, known));
+}
+
+async function listRules({ store }: Parts): Promise<readonly RuleReport[]> {
+  const gates = await store.run("listRuleGates", null);
+  return rules.map(({ id, version, severity, describe }) => ({
+    ...{ id, version, severity, describe },
+    gate: gates.find((gate) => gate.rule === id && gate.version === version) ?? null,
+  }));
+}
+
+/** Sentences for `sallyport status`: rules that nobody hears of, because of what they would have said and not by an operator's word. */
+export async function ruleWarnings(parts: Parts): Promise<readonly string[]> {
+  return (await listRules(parts)).flatMap(({ id, gate }) => {
+    if (gate === null || gate.tells || gate.change !== null) return [];
+    const why = gate.whole ? `it would have made ${gate.findings} findings in a week` : "its trial took too long";
+    return [`the rule ${id} tells nobody: ${why}. sallyport finding tell ${id}, once you have looked`];
+  });
+}
+
 async function runBacktest({ follower }: Parts, question: BacktestQuestion): Promise<BacktestReport> {
-  const known = rules.map(({ id }) => id);
-  if (!known.includes(question.rule))
-    throw new AdminFault("not-found", `there is no rule ${question.rule}`, suggest(question.rule, known));
+  ruleNamed(question.rule);
   try {
     // The fold answers this question with nothing else.
     return (await follower.ask(findingsFold, question)) as BacktestReport;

@@ -8,6 +8,9 @@ const question = z.strictObject({ rule: word, sinceMs: z.int().min(0) });
 const setTo = (to: "acknowledged" | "resolved") => async (call: AdminCall) =>
   call.actions.setFinding(call.actor, { id: call.id, to, ...(await call.body(why)) });
 
+const setRule = (tells: boolean) => async (call: AdminCall) =>
+  call.actions.setRule(call.actor, { rule: call.id, tells, ...(await call.body(why)) });
+
 export const findingRoutes: readonly AdminRoute[] = [
   {
     method: "GET",
@@ -41,6 +44,30 @@ export const findingRoutes: readonly AdminRoute[] = [
     action: "finding.resolve",
     audit: "outbox",
     handle: setTo("resolved"),
+  },
+  {
+    method: "GET",
+    path: "/v1/rules",
+    action: "rule.list",
+    audit: "appended",
+    object: () => "rule",
+    handle: ({ actions }) => actions.rules(),
+  },
+  {
+    method: "POST",
+    path: "/v1/rules/:id/tell",
+    id: ids.word,
+    action: "rule.tell",
+    audit: "outbox",
+    handle: setRule(true),
+  },
+  {
+    method: "POST",
+    path: "/v1/rules/:id/hold",
+    id: ids.word,
+    action: "rule.hold",
+    audit: "outbox",
+    handle: setRule(false),
   },
   {
     method: "POST",

@@ -20,6 +20,8 @@ export interface Finding {
   readonly evidence: readonly Evidence[];
   readonly facts: Readonly<Record<string, string | number>>;
   readonly state: FindingState;
+  /** Notifiers hear of it; false: its rule was on trial, or held, when it was raised. */
+  readonly tells: boolean;
   /** Who changed the state last, when and why; null while it is open. */
   readonly change: { readonly actor: string; readonly at: number; readonly reason: string } | null;
 }

@@ -6,6 +6,7 @@ import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import type { Signal, Subject } from "./detector.ts";
 import { evidenceMax, type Finding, type FindingState, openPerRuleMax, sameFindingMs } from "./finding.ts";
+import { ruleTells } from "./gate-store.ts";
 
 export const watchMigrations: readonly Migration[] = [
   {
@@ -57,11 +58,13 @@ const takeSignals: Command<Taken, readonly string[]> = {
       applied.set(origin, Number(row?.["applied"] ?? 0));
     }
     const raised: string[] = [];
+    const telling = new Map<string, boolean>();
+    for (const { rule, version } of signals) if (!telling.has(rule)) telling.set(rule, yield* ruleTells(rule, version));
     for (const signal of signals) {
       const trigger = signal.evidence.at(-1);
       assert.ok(trigger !== undefined, "a signal of a rule has its record");
       if (trigger.index < (applied.get(trigger.origin) ?? 0)) continue;
-      const id = yield* raise(signal, context);
+      const id = yield* raise(signal, context, telling.get(signal.rule) ?? false);
       if (id !== null) raised.push(id);
     }
     for (const { origin, next } of places)
@@ -89,8 +92,11 @@ const raiseFinding: Command<Signal, string | null> = {
   },
 };
 
-/** The id of a new finding; null when it was counted with one that is there. `yield*` it inside a command whose `audit` names `finding.raise`. */
-export function* raise(signal: Signal, context: CommandContext): Act<string | null> {
+/**
+ * The id of a new finding; null when it was counted with one that is there. `yield*` it inside a command whose `audit` names `finding.raise`.
+ * `tells`: notifiers hear of it; what is no rule over records has nothing to be tried over.
+ */
+export function* raise(signal: Signal, context: CommandContext, tells = true): Act<string | null> {
   assert.ok(signal.count >= 1 && JSON.stringify(signal.facts).length <= factsLengthMax, "a signal is bounded");
   const same = yield* sameFinding(signal, signal.subject);
   if (same !== null) {
@@ -101,11 +107,11 @@ export function* raise(signal: Signal, context: CommandContext): Act<string | nu
     sql: "SELECT count(*) AS n FROM watch_finding WHERE tenant = ? AND environment = ? AND rule = ? AND state <> 'resolved'",
     params: [signal.tenant, signal.environment, signal.rule],
   };
-  if (Number(open?.["n"]) < openPerRuleMax) return yield* insert(signal, signal.subject, context);
+  if (Number(open?.["n"]) < openPerRuleMax) return yield* insert(signal, signal.subject, { context, tells });
   // A flood of subjects must not hide one behind thousands, or fill the store.
   const others: Subject = { kind: "others", name: "others" };
   const rest = yield* sameFinding(signal, others);
-  if (rest === null) return yield* insert(signal, others, context);
+  if (rest === null) return yield* insert(signal, others, { context, tells });
   yield counted(rest, signal);
   return null;
 }
@@ -138,20 +144,27 @@ function counted({ id, evidence }: Same, signal: Signal): Statement {
   };
 }
 
-function* insert(signal: Signal, subject: Subject, context: CommandContext): Act<string> {
+function* insert(
+  signal: Signal,
+  subject: Subject,
+  { context, tells }: { readonly context: CommandContext; readonly tells: boolean },
+): Act<string> {
   const { tenant, environment, rule, version, severity, firstAt, lastAt, count, evidence, facts } = signal;
   const id = `fnd-${context.nextId()}`;
   yield {
     sql: `INSERT INTO watch_finding (id, tenant, environment, rule, version, severity, subject_kind, subject, first_at, last_at, count, evidence, facts,
-      state, changed_by, changed_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', NULL, NULL, NULL)`,
+      state, changed_by, changed_at, reason, tells) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', NULL, NULL, NULL, ?)`,
     params: [
       ...[id, tenant, environment, rule, version, severity, subject.kind, subject.name, firstAt, lastAt, count],
-      ...[JSON.stringify(evidence.slice(0, evidenceMax)), JSON.stringify(facts)],
+      ...[JSON.stringify(evidence.slice(0, evidenceMax)), JSON.stringify(facts), tells ? 1 : 0],
     ],
   };
   yield actStatement(context, {
     ...{ tenant, environment, actor: "built-in", action: "finding.raise", object: `finding/${rule}/${id}` },
-    facts: { version, severity, kind: subject.kind, subject: subject.name, firstAt, lastAt, count },
+    facts: {
+      ...{ version, severity, kind: subject.kind, subject: subject.name, firstAt, lastAt, count },
+      tells: tells ? "yes" : "no",
+    },
   });
   return id;
 }
@@ -193,6 +206,7 @@ export function findingOf(row: Row): Finding {
     evidence: JSON.parse(String(row["evidence"])) as Finding["evidence"],
     facts: JSON.parse(String(row["facts"])) as Finding["facts"],
     state: String(row["state"]) as FindingState,
+    tells: Number(row["tells"]) === 1,
     change:
       typeof changedBy === "string"
         ? { actor: changedBy, at: Number(row["changed_at"]), reason: String(row["reason"]) }

@@ -153,12 +153,13 @@ test("with one message a minute, one finding is told by itself and many are told
   assert.deepEqual(told(), [[1], [2, 3]]);
 });
 
-test("only what passes its filter is told: environment, rule, severity", async () => {
+test("only what passes its filter is told: environment, rule, severity; nothing of a rule on trial", async () => {
   findings = [
     newFinding(1, { severity: "medium" }),
     newFinding(2, { environment: "staging" }),
     newFinding(3, { rule: "replay" }),
     newFinding(4),
+    newFinding(5, { tells: false }),
   ];
   for (const [filter, expected] of [
     [{ ...everything, severity: "high" }, [[2], [3], [4]]],
@@ -169,7 +170,7 @@ test("only what passes its filter is told: environment, rule, severity", async (
     rmSync(join(folder, "place.json"), { force: true });
     const fold = newFold({ filter });
     await fold.places();
-    await fold.take(batch(0, 1, 2, 3, 4));
+    await fold.take(batch(0, 1, 2, 3, 4, 5));
     assert.deepEqual(told(), expected);
   }
 });

@@ -137,7 +137,7 @@ export class AlertFold implements Fold {
     const byId = new Map(findings.map((finding) => [finding.id, finding]));
     return raised.flatMap(({ index, id }) => {
       const finding = byId.get(id);
-      return finding === undefined || !wants(this.#options.filter, finding) ? [] : [{ index, finding }];
+      return finding?.tells !== true || !wants(this.#options.filter, finding) ? [] : [{ index, finding }];
     });
   }
 

@@ -16,7 +16,7 @@ export function newFinding(n: number, more: Partial<Finding> = {}): Finding {
     ...{ id: findingId(n), environment: "production", rule: "token-audience", version: 1, severity: "high" },
     ...{ subject: { kind: "caller", name: `2026:${String(n).padStart(21, "0")}Q` }, firstAt: startAt },
     ...{ lastAt: startAt + 1_000, count: 1, evidence: [], facts: { code: "token-audience" }, state: "open" },
-    change: null,
+    ...{ tells: true, change: null },
     ...more,
   };
 }
