@@ -1,7 +1,9 @@
-// A second verifier of Sallyport's audit log, written from docs/formats/leaf.md and the C2SP texts it names alone, with Go's standard library.
+// A second verifier of Sallyport's audit log, written from docs/formats/leaf.md, docs/formats/receipt.md and the C2SP texts they name alone, with
+// Go's standard library.
 // It reads a closed log that begins with its first origin (no `before/`), in memory, and answers in one line of JSON.
 //
 //	go run . <log directory> <verifier key>
+//	go run . receipt <file> <crossing id, or - for any> <verifier key>...
 package main
 
 import (
@@ -41,8 +43,12 @@ type report struct {
 var yearFolder = regexp.MustCompile(`^[0-9]{4}$`)
 
 func main() {
+	if len(os.Args) > 4 && os.Args[1] == "receipt" {
+		checkReceipt(os.Args[2], os.Args[3], os.Args[4:])
+		return
+	}
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: verifier <log directory> <verifier key>")
+		fmt.Fprintln(os.Stderr, "usage: verifier <log directory> <verifier key> | receipt <file> <crossing id or -> <verifier key>...")
 		os.Exit(2)
 	}
 	given, err := readKey(os.Args[2])
@@ -58,6 +64,32 @@ func main() {
 	line, _ := json.Marshal(said)
 	fmt.Println(string(line))
 	if !said.OK {
+		os.Exit(1)
+	}
+}
+
+func checkReceipt(file, crossing string, texts []string) {
+	var keys []key
+	for _, text := range texts {
+		read, err := readKey(text)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		keys = append(keys, read)
+	}
+	receipt, err := os.ReadFile(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	if crossing == "-" {
+		crossing = ""
+	}
+	said := verifyReceipt(string(receipt), crossing, keys)
+	line, _ := json.Marshal(said)
+	fmt.Println(string(line))
+	if said.Kind != "ok" {
 		os.Exit(1)
 	}
 }

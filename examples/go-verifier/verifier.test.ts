@@ -11,6 +11,7 @@ import { loadLogKey, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
 import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
+import { makeReceipt } from "@sallyport/kernel/receipts/make-receipt.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
@@ -270,6 +271,51 @@ describe("a verifier in Go, from the page alone", () => {
     const other = printVerifierKey(sha256, origin, new Uint8Array(32).fill(9));
     assert.ok(inGo(whole, other).problems.some(({ kind }) => kind === "checkpoint"));
     assert.ok(!verifyLogDirectory(whole, { verifierKey: other }).ok);
+  });
+});
+
+interface Vectors {
+  readonly keys: readonly string[];
+  readonly cases: readonly {
+    readonly name: string;
+    readonly receipt: string;
+    readonly crossing: string | null;
+    readonly usePolicy: boolean;
+    readonly verdict: object;
+  }[];
+}
+
+/** What the program says of a receipt; `-` asks for no crossing in particular. */
+function receiptInGo(file: string, crossing: string | null, keys: readonly string[]): object {
+  const { stdout, stderr } = spawnSync(verifier, ["receipt", file, crossing ?? "-", ...keys], { encoding: "utf8" });
+  assert.equal(stderr, "");
+  return JSON.parse(stdout);
+}
+
+describe("receipts, by keys alone", () => {
+  const { keys, cases }: Vectors = JSON.parse(
+    readFileSync(join(import.meta.dirname, "../../vectors/receipt.json"), "utf8"),
+  );
+  for (const [i, { name, receipt, crossing, usePolicy, verdict }] of cases.entries()) {
+    if (usePolicy) continue;
+    test(`it says of a receipt what the vectors say: ${name}`, () => {
+      const file = join(home, `receipt-${i}`);
+      writeFileSync(file, receipt);
+      assert.deepEqual(receiptInGo(file, crossing, keys), verdict);
+    });
+  }
+
+  test("it takes a receipt that the kernel made of a real log", () => {
+    const file = join(home, "receipt");
+    writeFileSync(file, makeReceipt(whole, sampleId(1)) ?? "");
+    assert.deepEqual(
+      { ...receiptInGo(file, sampleId(1), [key]), indexes: [] },
+      {
+        kind: "ok",
+        crossing: sampleId(1),
+        indexes: [],
+      },
+    );
   });
 });
 
