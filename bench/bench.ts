@@ -8,7 +8,7 @@ const benches: Readonly<Record<string, string>> = {
   gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
   cost: "processor time per request of the gateway, also beside another checkout; no floors",
   audit: "durable appends and offline verification of the audit log",
-  index:
+  search:
     "the search index and edge figures over the records: indexing, catching up, and searches over a million records",
   export: "records encoded for a SIEM, and through a sink into a file and a Splunk receiver on loopback; no floors",
   estate: "loading, checking and compiling 300 integrations over 40 systems",

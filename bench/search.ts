@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { EdgesFold } from "@sallyport/control/audit/edges/edges-fold.ts";
+import { PostgresIndex } from "@sallyport/control/audit/search/postgres-index.ts";
 import {
   idOf,
   originOf,
@@ -19,9 +20,14 @@ import { runSearch } from "@sallyport/control/audit/search/run-search.ts";
 import { SearchIndex } from "@sallyport/control/audit/search/search-index.ts";
 import type { Filter } from "@sallyport/control/audit/search/search-question.ts";
 import { SqliteIndex } from "@sallyport/control/audit/search/sqlite-index.ts";
+import { startPostgres } from "../tools/postgres.ts";
 
 const { values } = parseArgs({
-  options: { records: { type: "string", default: "1048576" }, seed: { type: "string", default: "1" } },
+  options: {
+    records: { type: "string", default: "1048576" },
+    seed: { type: "string", default: "1" },
+    postgres: { type: "boolean", default: false },
+  },
 });
 const batch = 2_048;
 const records = Math.ceil(Number(values.records) / batch) * batch;
@@ -31,8 +37,12 @@ const stalledRecords = 600 * 20_000;
 const directory = mkdtempSync(join(tmpdir(), "bench-index-"));
 const random = seeded(Number(values.seed));
 const now = () => startMs + 86_400_000;
-const place = { directory: join(directory, "search"), owner: "bench", now, bytesMax: 1e12, keepMs: 1e12 };
-const store = new SqliteIndex(place);
+const bounds = { now, bytesMax: 1e12, keepMs: 1e12 };
+const server = values.postgres ? await startPostgres() : null;
+const store =
+  server === null
+    ? new SqliteIndex({ directory: join(directory, "search"), owner: "bench", ...bounds })
+    : new PostgresIndex({ url: server.url, schema: "bench_search", ...bounds });
 const index = await SearchIndex.open(store, now);
 const edges = new EdgesFold({ directory: join(directory, "edges"), owner: "bench", now });
 
@@ -50,6 +60,13 @@ async function timed(on: Spent, work: () => unknown): Promise<void> {
   on.ms += performance.now() - began;
   const used = process.cpuUsage(cpu);
   on.cpuMs += (used.user + used.system) / 1_000;
+}
+
+/** Of an index in files; what PostgreSQL adds to the blocks is not asked for. */
+async function storedBytes(): Promise<number> {
+  if (!(store instanceof SqliteIndex)) return Number.NaN;
+  store.files.turn();
+  return store.files.sealed.reduce((sum, file) => sum + file.bytes, 0);
 }
 
 const quantile = (sorted: readonly number[], share: number) =>
@@ -99,23 +116,24 @@ try {
     ])),
     ...(await searches("a caller that never was", () => [{ field: "caller", values: [pseudonymOf("nobody")] }])),
   ].sort((a, b) => a - b);
-  store.files.turn();
-  const bytes = store.files.sealed.reduce((sum, file) => sum + file.bytes, 0);
+  const bytes = await storedBytes();
   const figures = {
     bench: "search",
+    store: server === null ? "sqlite" : "postgres",
     records,
     indexed_per_s: perS,
     indexed_per_cpu_s: Math.round((records / indexing.cpuMs) * 1_000),
     edges_per_cpu_s: Math.round((records / counting.cpuMs) * 1_000),
     index_and_edges_per_cpu_s: Math.round(both * 1_000),
     catch_up_10_min_cpu_s: both * 1_000 > 20_000 ? Math.round(stalledRecords / (both * 1_000 - 20_000)) : null,
-    bytes_per_record: Number((bytes / records).toFixed(1)),
+    bytes_per_record: Number.isNaN(bytes) ? null : Number((bytes / records).toFixed(1)),
     query_p50_ms: Number(quantile(all, 0.5).toFixed(1)),
     query_p99_ms: Number(quantile(all, 0.99).toFixed(1)),
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);
 } finally {
   await index.close();
+  await server?.stop();
   await edges.close();
   rmSync(directory, { recursive: true, force: true });
 }

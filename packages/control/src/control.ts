@@ -9,7 +9,7 @@ import { applyLoaded, createActions } from "./admin/control-actions.ts";
 import { createAdminApi } from "./admin/serve-api.ts";
 import { AdminLog } from "./audit/admin-log.ts";
 import { Exports } from "./audit/export/exports.ts";
-import { ownOrders } from "./audit/follow/orders.ts";
+import { indexPlaceOf, ownOrders } from "./audit/follow/orders.ts";
 import { Tails } from "./audit/search/tail.ts";
 import { WitnessListener } from "./audit/witness-listener.ts";
 import { openWitnessing, type Witnessing } from "./audit/witnessing.ts";
@@ -163,7 +163,8 @@ class ControlAssembly {
 
   /** What follows the log. */
   async #order({ exports, alerts }: Pick<ControlParts, "exports" | "alerts">): Promise<void> {
-    await this.#foundations.follower.order([...ownOrders, ...exports.orders(), ...alerts.orders()]);
+    const own = ownOrders(indexPlaceOf(this.#options));
+    await this.#foundations.follower.order([...own, ...exports.orders(), ...alerts.orders()]);
   }
 
   #running(has: OpenedAdmin & Working & Pick<Control, "addresses">): Control {

@@ -1,11 +1,16 @@
 // What an index promises wherever it lies, once per kind of store.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
+import { testServer } from "@sallyport/kernel/store/for-each-dialect.ts";
+import { makePool } from "@sallyport/kernel/store/postgres-open.ts";
+import { parsePostgresUrl } from "@sallyport/kernel/store/postgres-url.ts";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import type { IndexStore } from "./index-store.ts";
+import { PostgresIndex } from "./postgres-index.ts";
 import {
   crossing,
   idOf,
@@ -345,4 +350,127 @@ describe("sqlite", () => {
     const options = { directory, owner: "control-1", now: ports.now, bytesMax: 1e12, keepMs: 1e12 };
     return { open: async () => new SqliteIndex(options) };
   });
+});
+
+describe("postgres", () => {
+  let server: Awaited<ReturnType<typeof testServer>> | null = null;
+  const schemas: string[] = [];
+  before(async () => {
+    server = await testServer();
+  });
+  after(async () => {
+    const url = server?.url ?? "";
+    for (const schema of schemas) await dropSchema(url, schema);
+    await server?.stop();
+  });
+  const freshPlace = () => {
+    const url = server?.url ?? assert.fail("the server has started");
+    const schema = `test_${randomBytes(8).toString("hex")}_search`;
+    schemas.push(schema);
+    const options = { url, schema, now: ports.now, bytesMax: 1e12, keepMs: 1e12 };
+    return { ...options, open: async () => new PostgresIndex(options) };
+  };
+  contract(freshPlace);
+
+  test("two control nodes write one index: what each holds is found at both, and what both hold is there once", async () => {
+    const place = freshPlace();
+    const [a, b] = [await SearchFold.open(await place.open(), ports), await SearchFold.open(await place.open(), ports)];
+    const batch = (node: string, from: number, to: number) => ({
+      origin: originOf(node),
+      records: recordsOf(
+        Array.from({ length: to - from }, (_, n) => crossing(from + n, { node })),
+        from,
+      ),
+    });
+    await Promise.all([
+      ...Array.from({ length: 6 }, (_, n) => n).map(async (n) => {
+        await a.take(batch("gw-1", n * 500, n * 500 + 500));
+      }),
+      ...Array.from({ length: 6 }, (_, n) => n).map(async (n) => {
+        await b.take(batch("gw-2", n * 500, n * 500 + 500));
+      }),
+    ]);
+    // An archive that moved: both have it.
+    await Promise.all([a.take(batch("gw-3", 0, 700)), b.take(batch("gw-3", 0, 400))]);
+    await b.take(batch("gw-3", 300, 900));
+    for (const node of [a, b]) {
+      const answer = await node.answer({ ask: "search", search: { ...everything, limit: 10_000 } });
+      assert.ok(answer.kind === "page");
+      assert.equal(answer.page.hits.length, 6_900);
+      assert.equal(new Set(keys(answer.page.hits)).size, 6_900);
+      assert.deepEqual(
+        [...(await node.places()).values()].sort((x, y) => x - y),
+        [900, 3_000, 3_000],
+      );
+    }
+    // One rebuilds: the other notices that it has to begin anew.
+    const before = b.restarts;
+    await a.answer({ ask: "rebuild" });
+    await assert.rejects(b.take(batch("gw-2", 3_000, 3_100)), /is at record 0/);
+    assert.notEqual(b.restarts, before);
+    assert.deepEqual([...(await b.places())], []);
+    await b.take(batch("gw-2", 0, 100));
+    const answer = await a.answer({ ask: "search", search: everything });
+    assert.ok(answer.kind === "page" && answer.page.hits.length === 100);
+    await a.close();
+    await b.close();
+  });
+
+  test("the index can be dropped under the running control plane: it is made anew, and asked for from the beginning", async () => {
+    const place = freshPlace();
+    const fold = await SearchFold.open(await place.open(), ports);
+    const records = recordsOf(Array.from({ length: 2_500 }, (_, n) => crossing(n)));
+    await fold.take({ origin: originOf("gw-1"), records: records.slice(0, 2_048) });
+    await dropSchema(place.url, place.schema);
+    const before = fold.restarts;
+    await assert.rejects(fold.take({ origin: originOf("gw-1"), records: records.slice(2_048) }), /made again/);
+    await assert.rejects(fold.take({ origin: originOf("gw-1"), records: records.slice(2_048) }), /is at record 0/);
+    assert.notEqual(fold.restarts, before);
+    assert.deepEqual([...(await fold.places())], []);
+    await fold.take({ origin: originOf("gw-1"), records: records.slice(0, 2_048) });
+    await fold.take({ origin: originOf("gw-1"), records: records.slice(2_048) });
+    const answer = await fold.answer({ ask: "search", search: { ...everything, limit: 3_000 } });
+    assert.ok(answer.kind === "page" && answer.page.hits.length === 2_500);
+    await fold.close();
+  });
+
+  test("a database that is away keeps nothing from starting, and says so to whoever asks", async () => {
+    const options = { url: "postgres://nobody:x@127.0.0.1:1/none", schema: "gone_search", now: ports.now };
+    const fold = SearchFold.later(new PostgresIndex({ ...options, bytesMax: 1, keepMs: 1 }), ports);
+    await assert.rejects(fold.places(), /PostgreSQL at 127\.0\.0\.1:1\/none/);
+    await assert.rejects(fold.answer({ ask: "search", search: everything }), /PostgreSQL at/);
+    await fold.close();
+  });
+
+  test("index attack: bytes turned in the database are noticed by the search that meets them, which begins anew", async () => {
+    const place = freshPlace();
+    const fold = await SearchFold.open(await place.open(), ports);
+    await fold.take({
+      origin: originOf("gw-1"),
+      records: recordsOf(Array.from({ length: 2_048 }, (_, n) => crossing(n))),
+    });
+    await withPool(place, (query) =>
+      query("UPDATE part SET bytes = set_byte(bytes, 40, (get_byte(bytes, 40) + 1) % 256) WHERE part = 16 + 7"),
+    );
+    const answer = await fold.answer({ ask: "search", search: everything });
+    assert.equal(answer.kind, "damaged");
+    assert.deepEqual([...(await fold.places())], []);
+    await fold.close();
+  });
+
+  async function withPool(
+    { url, schema }: { readonly url: string; readonly schema: string },
+    work: (query: (sql: string) => Promise<unknown>) => Promise<unknown>,
+  ): Promise<void> {
+    const limits = { connectionsMax: 1, connectTimeoutMs: 5_000, statementTimeoutMs: 30_000, lockTimeoutMs: 10_000 };
+    const pool = makePool(parsePostgresUrl(url), schema, limits);
+    try {
+      await work((sql) => pool.query(sql));
+    } finally {
+      await pool.end();
+    }
+  }
+
+  const dropSchema = (url: string, schema: string) =>
+    withPool({ url, schema }, (query) => query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`));
 });

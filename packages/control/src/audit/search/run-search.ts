@@ -66,7 +66,8 @@ export async function runSearch(index: SearchIndex, search: Search, ports: Searc
 }
 
 /** The store could not be asked: that says nothing about what it holds. */
-export const isUnreachable = (error: unknown): boolean => error instanceof StoreFault;
+export const isUnreachable = (error: unknown): boolean =>
+  error instanceof StoreFault && error.code !== "store-corrupt" && error.code !== "bad-statement";
 
 /** Candidates kept beyond what a page still needs: some may turn out not to match. */
 const spareCandidates = 1_024;

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Fold, FoldBatch, FoldHost } from "../follow/fold.ts";
 import type { IndexStore } from "./index-store.ts";
+import { PostgresIndex } from "./postgres-index.ts";
 import { runFollow } from "./run-follow.ts";
 import { IndexUnreadable, runSearch, type SearchPorts, SearchTooWide } from "./run-search.ts";
 import { SearchIndex } from "./search-index.ts";
@@ -15,16 +16,22 @@ const indexBytesMax = 16 * 1024 * 1024 * 1024;
 /** What is older is found in the log itself. */
 const indexKeepMs = 400 * 86_400_000;
 
-export async function makeFold(_id: string, _options: unknown, host: FoldHost): Promise<SearchFold> {
-  // Named after this control plane, so that another one's index copied here is not taken for ours.
-  const owner = readFileSync(join(host.dataDirectory, "node-id"), "utf8").trim();
-  const index = { directory: join(host.dataDirectory, "search"), owner, now: host.now };
-  const store = new SqliteIndex({ ...index, bytesMax: indexBytesMax, keepMs: indexKeepMs });
-  return SearchFold.open(store, {
+/** Where the index lies: null is files of this node, else a schema in the PostgreSQL of the control store, shared by its nodes. */
+export type IndexPlaceOptions = { readonly url: string; readonly schema: string } | null;
+
+export async function makeFold(_id: string, options: unknown, host: FoldHost): Promise<SearchFold> {
+  // Ordered by control itself (follow/orders.ts).
+  const place = options as IndexPlaceOptions;
+  const bounds = { now: host.now, bytesMax: indexBytesMax, keepMs: indexKeepMs };
+  const ports = {
     now: host.now,
     monotonic: () => performance.now(),
-    turn: () => new Promise((resolve) => setImmediate(resolve)),
-  });
+    turn: () => new Promise<void>((resolve) => setImmediate(resolve)),
+  };
+  if (place !== null) return SearchFold.later(new PostgresIndex({ ...place, ...bounds }), ports);
+  // Named after this control plane, so that another one's index copied here is not taken for ours.
+  const owner = readFileSync(join(host.dataDirectory, "node-id"), "utf8").trim();
+  return SearchFold.open(new SqliteIndex({ directory: join(host.dataDirectory, "search"), owner, ...bounds }), ports);
 }
 
 export type SearchQuestion =
@@ -54,11 +61,17 @@ export class SearchFold implements Fold {
     return new SearchFold(await SearchIndex.open(store, ports.now), ports);
   }
 
+  /** Opens the index when it is first asked: a database that is away keeps no control plane from starting. */
+  static later(store: IndexStore, ports: SearchPorts & { readonly now: () => number }): SearchFold {
+    return new SearchFold(SearchIndex.later(store, ports.now), ports);
+  }
+
   get restarts(): number {
     return this.#index.restarts;
   }
 
   async places(): Promise<ReadonlyMap<string, number>> {
+    await this.#index.refresh();
     return this.#index.places();
   }
 

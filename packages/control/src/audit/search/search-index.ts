@@ -26,7 +26,8 @@ export class SearchIndex {
   readonly store: IndexStore;
   readonly #now: () => number;
   readonly hashes = new TermHashes();
-  #version = 0;
+  /** Null: nothing was loaded yet. */
+  #version: number | null = null;
   #origins = new Map<string, FiledOrigin>();
   #places: OriginPlace[] = [];
   #waiting: Indexed[] = [];
@@ -43,9 +44,14 @@ export class SearchIndex {
   }
 
   static async open(store: IndexStore, now: () => number): Promise<SearchIndex> {
-    const index = new SearchIndex(store, now);
+    const index = SearchIndex.later(store, now);
     await index.#load();
     return index;
+  }
+
+  /** Loads when it is first used, and tries again where that failed. */
+  static later(store: IndexStore, now: () => number): SearchIndex {
+    return new SearchIndex(store, now);
   }
 
   async #load(): Promise<void> {
@@ -72,7 +78,7 @@ export class SearchIndex {
   /** Takes up what others wrote since. */
   refresh(): Promise<void> {
     return this.#alone(async () => {
-      if (await this.store.changedSince(this.#version)) await this.#load();
+      if (this.#version === null || (await this.store.changedSince(this.#version))) await this.#load();
     });
   }
 
@@ -118,23 +124,26 @@ export class SearchIndex {
 
   /** False: somebody else wrote since this was loaded. */
   async #take(origin: HeldOrigin, records: readonly FoundRecord[]): Promise<boolean> {
+    const version = this.#version;
+    if (version === null) return false;
     const filed = this.#filed(origin);
     const fresh = records.filter(({ index }) => index >= filed.next);
     const [first] = fresh;
     const last = fresh.at(-1);
     if (first === undefined || last === undefined) return true;
     if (first.index !== filed.next) {
-      if (await this.store.changedSince(this.#version)) return false;
+      if (await this.store.changedSince(version)) return false;
       this.#restarts += 1;
+      this.#version = null;
       throw new Error(`the index is at record ${filed.next} of ${origin.origin}, not at ${first.index}`);
     }
     try {
       const change = this.#intents.begin();
       const indexed = fresh.map((record) => this.#index(record, filed.no));
-      return await this.#commit({ ...filed, next: last.index + 1 }, indexed, change.end());
+      return await this.#commit(version, { ...filed, next: last.index + 1 }, { indexed, intents: change.end() });
     } catch (error) {
-      // Nothing was committed: what memory says must be what the store says.
-      await this.#load();
+      // Nothing was committed, or nobody knows: what memory says must be what the store says, as soon as it can be asked.
+      this.#version = null;
       throw error;
     }
   }
@@ -162,16 +171,20 @@ export class SearchIndex {
     };
   }
 
-  async #commit(origin: FiledOrigin, indexed: readonly Indexed[], intents: OpenIntentChange): Promise<boolean> {
+  async #commit(
+    version: number,
+    origin: FiledOrigin,
+    { indexed, intents }: { readonly indexed: readonly Indexed[]; readonly intents: OpenIntentChange },
+  ): Promise<boolean> {
     const all = [...this.#waiting, ...indexed];
     const isBlock = all.length >= blockRecordsMin;
-    const written = await this.store.commit(this.#version, {
+    const written = await this.store.commit(version, {
       ...{ origin, intents },
       block: isBlock ? this.#blockOf(all) : null,
       waiting: isBlock ? [] : indexed.map(({ row }) => row),
     });
     if (!written) return false;
-    this.#version += 1;
+    this.#version = version + 1;
     this.#waiting = isBlock ? [] : all;
     if (isBlock) this.#inBlocks += all.length;
     this.#origins.set(origin.origin, origin);
