@@ -284,6 +284,7 @@ test("attack: records of another node, of control's kinds, out of form, or with 
     ),
     "an act of an operator": entryOf(sampleLeaf("admin", 3)),
     "not a leaf": entryOf(Buffer.from(crossing.replace('"v":1', '"v": 1'))),
+    "a leaf with a member more": entryOf(Buffer.from(crossing.replace(/\}$/, ',"note":"x"}'))),
     "a second origin leaf": entryOf(first?.leaf),
     "another reference": entryOf(rest[0]?.leaf, Buffer.from("forged inputs")),
   };
