@@ -172,9 +172,10 @@ test(
     }
     const before = seen.length;
     const taken = await call("billing:invoice.create", "amount:=12", "--receipt", effect);
+    const nowhere = await call("billing:invoice.create", "amount:=12", "--receipt", join(data(), "none", "a.receipt"));
     assert.deepEqual(
-      [taken.exit, seen.length - before],
-      [2, 0],
+      [taken.exit, nowhere.exit, seen.length - before],
+      [2, 2, 0],
       "nothing is called for a receipt that cannot be saved",
     );
   },

@@ -52,7 +52,10 @@ export async function runCall(order: CallOrder): Promise<CommandEnd | null> {
     for (let i = 0; i < order.repeat; i += 1) answers.push(keptAnswer(await client.call(request), i));
     const end = report(order, { provided, from, request, answers });
     const crossing = answers[0]?.headers["sallyport-crossing"] ?? null;
-    if (order.receipt !== undefined) await saveReceipt(client, crossing, order.receipt);
+    if (order.receipt !== undefined) {
+      await saveReceipt(client, crossing, order.receipt);
+      order.terminal.line(`receipt saved: ${order.receipt}`);
+    }
     return end;
   } finally {
     await client.close();

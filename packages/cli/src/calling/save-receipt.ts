@@ -1,6 +1,7 @@
 // Promises the receipt of a call in a file: as the gateway gives it, and only when it is of that crossing. Trusts the gateway for when a checkpoint
 // covers it. Specified in docs/receipts.md; whose log signed it, the holder checks with `audit check-proof`.
 import { existsSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseReceipt } from "@sallyport/protocol/audit/receipt.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -14,6 +15,8 @@ const waitMsMax = 5_000;
 export function refuseTaken(file: string): void {
   if (existsSync(file))
     throw new CommandEnd(exitCode.badUse, `${file} is there already`, "name a file that does not exist");
+  if (!existsSync(dirname(file)))
+    throw new CommandEnd(exitCode.badUse, `${file} cannot be written`, "name a new file in a folder that exists");
 }
 
 /** Fetches the receipt of a crossing, waiting for its checkpoint, and writes it. Throws CommandEnd where there is none. */

@@ -55,7 +55,7 @@ export async function parsedPolicy(path: string): Promise<TlogPolicy> {
   throw new CommandEnd(
     exitCode.badUse,
     `${path}:${parsed.line}: not a policy: ${parsed.why}`,
-    "see docs/formats/witness.md; sallyport audit witnesses prints the witness lines",
+    "sallyport audit witnesses prints the witness lines; docs/witnesses.md has a whole policy, which ends in a quorum",
   );
 }
 

@@ -72,7 +72,8 @@ const refusals: Readonly<Record<ProofRefusal | ReceiptRefusal, string>> = {
   "mixed-leaves": "the leaves in it are not the decision and the end of one crossing",
   "not-ended": "it says how the crossing was decided and not how it ended",
   "other-crossing": "it is of another crossing than the one asked for",
-  "no-quorum": "too few of the policy's witnesses have cosigned the checkpoint in it",
+  "no-quorum":
+    "too few of the policy's witnesses have cosigned the checkpoint in it; they need some seconds, so fetch or prove it again",
 };
 
 interface CheckFlags {
@@ -108,7 +109,7 @@ async function checkWhole(text: string, flags: CheckFlags, command: Command): Pr
   const trust = await trustOf(flags);
   const verdict = verifyReceipt(noteCrypto, text, { trust, crossing: flags.crossing ?? null });
   if (verdict.kind === "refused") return refuse(verdict.why, command);
-  terminalOf(command).result({ valid: true, ...verdict }, () => receiptWords(verdict));
+  terminalOf(command).result({ valid: true, ...verdict }, () => receiptWords(verdict, flags));
 }
 
 async function trustOf({ key, policy }: CheckFlags): Promise<ReceiptTrust> {
@@ -120,7 +121,7 @@ async function trustOf({ key, policy }: CheckFlags): Promise<ReceiptTrust> {
   return { keys: read === null ? [] : [read], policy: policy === undefined ? null : await parsedPolicy(policy) };
 }
 
-function receiptWords(verdict: Extract<ReceiptVerdict, { readonly kind: "ok" }>): readonly string[] {
+function receiptWords(verdict: Extract<ReceiptVerdict, { readonly kind: "ok" }>, flags: CheckFlags): readonly string[] {
   const { crossing, decided, ended, proven } = verdict;
   const code = decided.code === null ? "" : ` (${decided.code})`;
   return [
@@ -128,13 +129,14 @@ function receiptWords(verdict: Extract<ReceiptVerdict, { readonly kind: "ok" }>)
     `  decided   ${new Date(decided.at).toISOString()} ${decided.verdict}${code}: ${decided.operation ?? "no operation"}`,
     `  ended     ${new Date(ended.at).toISOString()} ${ended.outcome}, status ${ended.status}`,
     ...proven.flatMap(({ origin, index, size, leaf, cosigned }) => [
-      `  leaf ${index} of the ${size} that ${origin} signed, ${cosignedWords(cosigned)}`,
+      `  leaf ${index} of the ${size} that ${origin} signed, ${cosignedWords(cosigned, flags)}`,
       `  ${leaf}`,
     ]),
   ];
 }
 
-function cosignedWords(cosigned: Readonly<Record<string, number>>): string {
+function cosignedWords(cosigned: Readonly<Record<string, number>>, { policy }: CheckFlags): string {
+  if (policy === undefined) return "by its key alone: no --policy names witnesses";
   const names = Object.keys(cosigned);
   return names.length === 0 ? "cosigned by nobody that was asked for" : `cosigned by ${names.join(", ")}`;
 }

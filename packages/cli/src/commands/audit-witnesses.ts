@@ -38,7 +38,8 @@ export function witnessCommands(group: Command, connect: Connect): void {
 
 /** With them the whole is a policy (C2SP tlog-policy): the quorum of the estate. */
 function outsideLines({ outside = [], quorum }: WitnessReport): readonly string[] {
-  if (outside.length === 0 || quorum === undefined) return [];
+  if (outside.length === 0 || quorum === undefined)
+    return ["# a policy ends in whose word is enough, which is yours to say, for example:", "# quorum control"];
   return [
     ...outside.map(({ name, key, url }) => `witness ${name} ${key} ${url}`),
     `group outside ${quorum.asked} ${outside.map(({ name }) => name).join(" ")}`,

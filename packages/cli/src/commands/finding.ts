@@ -123,10 +123,26 @@ function linesOf(finding: Finding & { readonly describe: string }): readonly str
     `times   ${finding.count}, from ${timeOf(finding.firstAt)} to ${timeOf(finding.lastAt)}`,
     ...Object.entries(finding.facts).map(([name, value]) => `${name.padEnd(7)} ${value}`),
     ...(change === null ? [] : [`by      ${change.actor} at ${timeOf(change.at)}: ${change.reason}`]),
+    ...searchLine(finding),
     "records",
     ...finding.evidence.map(({ origin, index }) => `  ${origin} ${index}`),
   ];
 }
+
+/** The records by their names, which is more than their places. */
+function searchLine({ subject, firstAt }: Finding): readonly string[] {
+  const option = searchOptions[subject.kind];
+  return option === undefined
+    ? []
+    : [`see     sallyport audit search ${option} ${subject.name} --since ${timeOf(firstAt)}`];
+}
+
+const searchOptions: Readonly<Partial<Record<Finding["subject"]["kind"], string>>> = {
+  caller: "--caller",
+  client: "--client",
+  token: "--jti",
+  address: "--address",
+};
 
 function backtestCommand(group: Command, connect: Connect): void {
   group

@@ -150,7 +150,7 @@ function startFault(error: unknown): unknown {
     return new CommandEnd(
       exitCode.badUse,
       `port ${String(error.port)} is in use by another process`,
-      "stop that one, or choose another address with the matching --…-listen option",
+      "stop that one, choose another address with the matching --…-listen option, or start dev again, which takes free ports",
     );
   }
   if (error.code === "join-unreachable") return new CommandEnd(exitCode.unreachable, error.message);

@@ -103,7 +103,9 @@ function rowOf(
 }
 
 function clockText(skewMs: number): string {
-  const text = `${skewMs >= 0 ? "+" : ""}${(skewMs / 1_000).toFixed(1)} s`;
+  // A clock that is right to the tenth has no sign.
+  const tenths = Math.round(skewMs / 100);
+  const text = `${tenths > 0 ? "+" : ""}${tenths === 0 ? "0.0" : (tenths / 10).toFixed(1)} s`;
   return Math.abs(skewMs) > skewMsMax ? `${text} OFF` : text;
 }
 
