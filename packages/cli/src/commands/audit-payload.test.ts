@@ -3,6 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { Log } from "@sallyport/kernel/log/log.ts";
+import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
+import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { exitCode } from "../exit.ts";
 import { runAgainst } from "../program.test-support.ts";
 
@@ -58,6 +61,45 @@ test("audit erase takes one way of saying who, a file too, and says under which 
     ["--subject-file", join(folder, "none")],
   ]) {
     const refused = await runAgainst(erased, [...erase, ...wrong]);
+    assert.equal(refused.exit, exitCode.badUse, wrong.join(" "));
+    assert.deepEqual(refused.asked, []);
+  }
+});
+
+test("audit erase --from-log tells a restored control plane once more of everybody whom the log of the lost one has erased, each once", async () => {
+  const place = { tenant: "main", environment: "sallyport", region: "eu", node: "control" } as const;
+  const directory = join(folder, "log");
+  const log = Log.open({
+    ...{ disk: realDisk(), directory, now: () => at, lowSpaceBytes: 0, reserveBytes: 0 },
+    identity: { ...place, role: "control", version: "0.1.0" },
+  });
+  const act = (n: number, action: string, object: string, environment: string) => ({
+    leaf: printLeaf({
+      ...{ t: "admin", id: `01KAMZZZZZ000000000000000${n}`, at, ...place, environment, action, object, facts: null },
+      actor: "2026:abcdefghijklmnopqrstuQ",
+    }),
+  });
+  const [ada, bob] = ["2026:adaaaaaaaaaaaaaaaaaaaA", "2025:bob_-aaaaaaaaaaaaaaaaA"];
+  log.append([
+    act(1, "payload.erase", `data-subject/${ada}`, "production"),
+    act(2, "payload.expire", "payload-key/2026", "production"),
+    act(3, "payload.erase", `data-subject/${bob}`, "staging"),
+    act(4, "payload.erase", `data-subject/${ada}`, "production"),
+  ]);
+  log.close();
+  const erased = { "POST /v1/erasures": { keys: 1, subjects: [] } };
+  const again = ["audit", "erase", "--reason", "restored", "--from-log"];
+  const ran = await runAgainst(erased, [...again, directory]);
+  assert.deepEqual(
+    ran.asked.map(({ body }) => body),
+    [
+      { pseudonym: ada, environment: "production", reason: "restored" },
+      { pseudonym: bob, environment: "staging", reason: "restored" },
+    ],
+  );
+  assert.match(ran.out.join(""), /destroyed 2 keys/);
+  for (const wrong of [[join(folder, "no-log")], [folder], [directory, "--subject", "c-1"]]) {
+    const refused = await runAgainst(erased, [...again, ...wrong]);
     assert.equal(refused.exit, exitCode.badUse, wrong.join(" "));
     assert.deepEqual(refused.asked, []);
   }

@@ -6,6 +6,7 @@ import type { PayloadPart, PayloadReport } from "@sallyport/control/payloads/rea
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
+import { readFile } from "./audit-files.ts";
 
 const examples = {
   payload: '\nExample:\n  sallyport audit payload gw-1-01KAMZZZZZ0000000000000000 --reason "complaint 88"\n',
@@ -14,6 +15,7 @@ Examples:
   sallyport audit erase --subject c-1017 --reason "request of 2026-11-30"
   sallyport audit erase --subject-file - --reason "request of 2026-11-30" < subject.txt
   sallyport audit erase --pseudonym 2026:abcdefghijklmnopqrstuQ --reason "erased before the restore"
+  sallyport audit erase --from-log /mnt/lost/control/log --reason "after the restore of 2026-11-30"
 `,
   unlock: '\nExample:\n  sallyport audit unlock-payloads --reason "all erasures since the backup were made again"\n',
 };
@@ -51,6 +53,7 @@ interface EraseFlags {
   readonly subjectFile?: string;
   readonly pseudonym?: string;
   readonly environment?: string;
+  readonly fromLog?: string;
   readonly reason: string;
 }
 
@@ -62,12 +65,18 @@ function eraseCommand(group: Command, connect: Connect): void {
     .option("--subject-file <file>", "the same from a file, or - for standard input: then no other process sees it")
     .option("--pseudonym <pseudonym>", "one data subject as a payload record names it")
     .option("--environment <environment>", "of the pseudonym; default: production")
+    .option("--from-log <directory>", "everybody whom this log of a control plane says was erased, once more")
     .requiredOption("--reason <text>", "why; it is recorded")
     .addHelpText("after", examples.erase)
     .action(async (flags: EraseFlags, command: Command) => {
-      const order = orderOf(flags);
+      const orders = flags.fromLog === undefined ? [orderOf(flags)] : await ordersOf(flags, flags.fromLog);
       const { client, terminal } = await connect(command);
-      const erased = await client.call<ErasureReport>("POST", "/v1/erasures", order);
+      const erased = { keys: 0, subjects: [] as ErasureReport["subjects"][number][] };
+      for (const order of orders) {
+        const { keys, subjects } = await client.call<ErasureReport>("POST", "/v1/erasures", order);
+        erased.keys += keys;
+        erased.subjects.push(...subjects);
+      }
       terminal.result(erased, () => [
         `destroyed ${erased.keys} keys: what was sealed to them can be read by nobody any more`,
         ...erased.subjects.map(({ environment, subject }) => `recorded under ${subject} in ${environment}`),
@@ -75,25 +84,41 @@ function eraseCommand(group: Command, connect: Connect): void {
     });
 }
 
-function orderOf({ subject, subjectFile, pseudonym, environment, reason }: EraseFlags): object {
-  const given = [subject, subjectFile, pseudonym].filter((one) => one !== undefined);
-  if (given.length !== 1 || (environment !== undefined && pseudonym === undefined))
+/** Erasures that a log has on record, each data subject once. Reads up to the newest checkpoint; whether the log is whole, `audit verify` says. */
+async function ordersOf(
+  { subject, subjectFile, pseudonym, environment, reason }: EraseFlags,
+  directory: string,
+): Promise<readonly object[]> {
+  if ([subject, subjectFile, pseudonym, environment].some((one) => one !== undefined)) throw unclear();
+  const { erasuresIn } = await import("../records/erasures-in.ts");
+  const erased = await erasuresIn(directory);
+  if (erased === null)
     throw new CommandEnd(
       exitCode.badUse,
-      "who is to be erased is not clear",
-      "give one of --subject, --subject-file and --pseudonym; --environment belongs to --pseudonym",
+      `${directory} holds no log`,
+      "name the log of the control plane that was lost",
     );
+  return erased.map((one) => ({ ...one, reason }));
+}
+
+const unclear = () =>
+  new CommandEnd(
+    exitCode.badUse,
+    "who is to be erased is not clear",
+    "give one of --subject, --subject-file, --pseudonym and --from-log; --environment belongs to --pseudonym",
+  );
+
+function orderOf({ subject, subjectFile, pseudonym, environment, reason }: EraseFlags): object {
+  const given = [subject, subjectFile, pseudonym].filter((one) => one !== undefined);
+  if (given.length !== 1 || (environment !== undefined && pseudonym === undefined)) throw unclear();
   if (pseudonym !== undefined) return { pseudonym, reason, ...(environment === undefined ? {} : { environment }) };
   return { subject: subject ?? readSubject(subjectFile ?? ""), reason };
 }
 
 /** One value; the line end that editors add does not belong to it. */
 function readSubject(path: string): string {
-  try {
-    return readFileSync(path === "-" ? 0 : path, "utf8").replace(/\r?\n$/, "");
-  } catch {
-    throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
-  }
+  const text = path === "-" ? readFileSync(0, "utf8") : readFile(path).toString("utf8");
+  return text.replace(/\r?\n$/, "");
 }
 
 const day = (at: number): string => new Date(at).toISOString().slice(0, 10);
