@@ -1,8 +1,12 @@
 // Receipts over real sockets out of a real log: who gets one, who does not and learns nothing from that, and what a flood of askers costs.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { noteCrypto, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
+import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { verifyReceipt } from "@sallyport/protocol/audit/receipt.ts";
 import { receiptRate } from "./receipts/stages.ts";
@@ -248,6 +252,25 @@ test("a crossing that was only observed has no receipt: what enforcement would s
     assert.equal(answer.code, "receipt-unknown");
   } finally {
     await observed.close();
+  }
+});
+
+test("the askings are counted like every request: the closed log is whole and nothing of it is missing", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-receipts-"));
+  try {
+    const counted = await openBench({ directory });
+    const { orders, portal, log } = counted;
+    const { id } = await orders.send(counted.invoice);
+    await log.checkpoint();
+    for (const who of [orders, portal, orders])
+      await who.send(`${counted.url}${pathOf(id)}`, { token: who.token("billing") });
+    await call(`${counted.url}${pathOf(id)}`);
+    await counted.close();
+    const report = verifyLogDirectory(join(directory, "log"), { verifierKey: log.verifierKey });
+    assert.deepEqual([report.problems, report.tallies.seen, report.tallies.crashes], [[], report.counts.crossings, 0]);
+    assert.ok(report.counts.crossings >= 5);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 });
 
