@@ -4,30 +4,26 @@ import { test } from "node:test";
 import { leafHash } from "@sallyport/protocol/audit/merkle.ts";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { tileWidthMax } from "@sallyport/protocol/audit/tiles.ts";
-import { crossingLeaf, intentLeaf, outcomeLeaf } from "../receipts/timed-leaves.test-support.ts";
+import {
+  crossingLeaf,
+  gatewayIdentity as identity,
+  intentLeaf,
+  logKey as key,
+  newYear,
+  november,
+  otherLogKey as otherKey,
+  outcomeLeaf,
+} from "../receipts/timed-leaves.test-support.ts";
 import { crc32c } from "./crc32c.ts";
 import { LogFault } from "./fault.ts";
 import { Log, type LogOptions } from "./log.ts";
-import { importLogKey, sha256 } from "./log-crypto.ts";
+import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { readFrame, segmentHeaderBytes } from "./segment.ts";
 import { scanFrames } from "./segments.ts";
 import { type VerifyOptions, verifyLogDirectory } from "./verify.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
 const minute = 60_000;
-const newYear = Date.UTC(2027, 0, 1);
-const keyOf = (hex: string) => importLogKey(Buffer.from(`302e020100300506032b657004220420${hex}`, "hex"));
-const key = keyOf("d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842");
-const otherKey = keyOf("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
 const origin = "sallyport.local/main/production/gw-1/gateway/2026";
 const vkey = printVerifierKey(sha256, origin, key.publicKey);
 const kinds = ({ problems }: { readonly problems: readonly { readonly kind: string }[] }) =>

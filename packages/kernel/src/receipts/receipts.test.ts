@@ -10,27 +10,24 @@ import { type ReceiptVerdict, verifyReceipt } from "@sallyport/protocol/audit/re
 import { parsePolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
 import { LogFault, type LogFaultCode } from "../log/fault.ts";
 import { Log, type LogOptions } from "../log/log.ts";
-import { importLogKey, noteCrypto, sha256 } from "../log/log-crypto.ts";
+import { noteCrypto, sha256 } from "../log/log-crypto.ts";
 import { openLog } from "../log/log-thread.ts";
 import { LossyDisk } from "../log/lossy-disk.ts";
 import { ReceiptFinder } from "./finder.ts";
 import { makeReceipt } from "./make-receipt.ts";
 import { openReceipts, waitingMax } from "./thread.ts";
-import { crossingId, crossingLeaf, intentLeaf, outcomeLeaf } from "./timed-leaves.test-support.ts";
+import {
+  crossingId,
+  crossingLeaf,
+  gatewayIdentity as identity,
+  intentLeaf,
+  logKey as key,
+  newYear,
+  november,
+  outcomeLeaf,
+  otherLogKey as witness,
+} from "./timed-leaves.test-support.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-const november = 1_795_305_600_000;
-const newYear = Date.UTC(2027, 0, 1);
-const keyOf = (hex: string) => importLogKey(Buffer.from(`302e020100300506032b657004220420${hex}`, "hex"));
-const key = keyOf("d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842");
-const witness = keyOf("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
 const vkey = printVerifierKey(sha256, "sallyport.local/main/production/gw-1/gateway/2026", key.publicKey);
 const faultWith = (code: LogFaultCode) => (error: unknown) => error instanceof LogFault && error.code === code;
 
