@@ -14,6 +14,8 @@ type counts struct {
 	to      int64 // where the last tally of this run ended; 0 before the first
 	tallies int
 	crashes int
+	early   bool // answers may go ahead of their records ("Buffered records")
+	mayMiss int  // runs that died then
 }
 
 type window struct{ crossings, intents, counted int64 }
@@ -64,6 +66,12 @@ func (c *counts) take(l leaf) []problem {
 		}
 	case "denials":
 		return c.add(at, 0, 0, l.number("count"))
+	case "buffered", "settled":
+		was := c.early
+		c.early = l.t == "buffered"
+		if was == c.early {
+			return []problem{{"missing", "promises to answer early, or ends that, twice in a row"}}
+		}
 	case "start":
 		c.endRun()
 	case "tally":
@@ -129,6 +137,10 @@ func (c *counts) tally(l leaf) []problem {
 
 // endRun: a run that closed its last window itself has none left here.
 func (c *counts) endRun() {
+	if c.early {
+		c.mayMiss++
+		c.early = false
+	}
 	if c.to != 0 || c.tallies > 0 && len(c.windows) > 0 {
 		c.crashes++
 	}

@@ -120,6 +120,8 @@ var leafForms = map[string][]member{
 	"progress/1": join(event, []member{{"bytesIn", number}, {"bytesOut", number}}),
 	"outcome/1":  join(event, outcome),
 	"denials/1":  join(event, []member{{"code", code}, {"prefix", pseudonym}, {"count", number}, {"windowMs", number}}),
+	"buffered/1": join(event, []member{{"upTo", number}}),
+	"settled/1":  join(event, []member{{"early", number}}),
 	"tally/1": join(event, []member{{"from", number}, {"to", number}, {"seen", number}, {"crossings", number}, {"intents", number},
 		{"counted", number}, {"refused", number}, {"unread", number}, {"closed", oneOf("time", "stop")}}),
 	"origin/1":   join(place, []member{{"origin", originForm}, {"previous", orNull(hash)}, {"previousOrigin", orNull(originForm)}, {"previousSize", number}}),

@@ -114,10 +114,13 @@ function makeLog(directory: string): string {
     },
     { leaf: leafOf(issuance) },
     { leaf: issuedBy("keycloak") },
+    { leaf: leafOf({ t: "buffered", id: sampleId(11), upTo: 1_024 }) },
+    { leaf: leafOf({ t: "settled", id: sampleId(12), early: 2 }) },
     { leaf: tally({ crossings: 601, intents: 1, counted: 4, refused: 2, seen: 608, closed: "stop" }) },
   ]);
   clock.now = nextYear;
   log.append([{ leaf: sampleLeaf("crossing", 5_000) }]);
+  log.append([{ leaf: leafOf({ t: "buffered", id: sampleId(13), upTo: 1_024 }) }]);
   log.append([{ leaf: tally({ crossings: 1, intents: 0, counted: 0, refused: 0, seen: 1, closed: "stop" }) }]);
   log.close();
   return printVerifierKey(sha256, origin, loadLogKey(realDisk(), directory).publicKey);
@@ -132,6 +135,7 @@ function issuedBy(issuer: string): Uint8Array {
 interface Said {
   readonly ok: boolean;
   readonly leaves: number;
+  readonly mayMiss: number;
   readonly origins: readonly { readonly origin: string; readonly size: number; readonly root: string }[];
   readonly problems: readonly { readonly kind: string; readonly message: string }[];
 }
@@ -175,6 +179,8 @@ describe("a verifier in Go, from the page alone", () => {
     assert.deepEqual(go.problems, []);
     assert.deepEqual(own.problems, []);
     assert.equal(go.leaves, own.leaves);
+    // The last promise to answer early was not ended.
+    assert.deepEqual([go.mayMiss, own.tallies.early.crashes], [1, 1]);
     assert.deepEqual(
       go.origins.map(({ origin, size, root }) => ({ origin, size, root })),
       own.origins.map(({ origin, size, root }) => ({

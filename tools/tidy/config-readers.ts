@@ -188,6 +188,7 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "operations.<name>.acr": stepUp,
   "operations.<name>.maxAge": stepUp,
   "operations.<name>.offline": obeyed(`${gateway}/authorize/staleness.ts`, "inputs.offline ==="),
+  "operations.<name>.record": obeyed(`${gateway}/record/early-answers.ts`, "record ==="),
   "uses[].to": obeyed(`${config}/read-integration.ts`, "textAt(entry, ["),
   "uses[].purpose": forPeople("the purpose of an integration"),
   "uses[].operations": obeyed(`${config}/read-integration.ts`, "source.operations"),

@@ -13,6 +13,7 @@ import type { Metrics } from "./observe/metrics.ts";
 import type { Tracing } from "./observe/tracing.ts";
 import type { PayloadKeys } from "./payloads/payload-keys.ts";
 import type { CrossingObserver, GatewayIdentity, Logger } from "./ports.ts";
+import type { EarlyAnswers } from "./record/early-answers.ts";
 import type { Recorder } from "./record/recorder.ts";
 
 /** What is known about the control plane's word at this moment. */
@@ -34,6 +35,7 @@ export interface Gate {
   /** Null: this gateway gives no receipts. */
   readonly receipts: ReceiptSource | null;
   readonly payloadKeys: PayloadKeys;
+  readonly early: EarlyAnswers;
   readonly metrics: Metrics;
   readonly observers: readonly CrossingObserver[];
   /** Null without tracing. */

@@ -35,6 +35,7 @@ import { PayloadKeys } from "./payloads/payload-keys.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
 import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
+import { openEarlyAnswers } from "./record/early-answers.ts";
 import { Recorder } from "./record/recorder.ts";
 import { finishDenied } from "./record/settle.ts";
 import { Tallies } from "./record/tallies.ts";
@@ -104,7 +105,7 @@ class RunningGateway implements Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { clock, random, log } = options;
+    const { clock, random, log, traces } = options;
     const crypto = createTokenCrypto();
     const snapshotKey = crypto.importKey({ kty: "OKP", crv: "Ed25519", x: options.snapshotKey.x });
     if (snapshotKey === null)
@@ -122,7 +123,7 @@ class RunningGateway implements Gateway {
     this.#tallies = new Tallies({
       clock,
       flushDenials: (before) => this.#recorder.flushDenials(before),
-      append: (fields) => this.#recorder.tally(fields),
+      append: (fields) => this.#recorder.own({ t: "tally", ...fields }),
     });
     this.#newId = createCrossingIds(options.node, { now: () => this.#tallies.idMs() }, random);
     const { tallies, newId } = { tallies: this.#tallies, newId: this.#newId };
@@ -136,7 +137,6 @@ class RunningGateway implements Gateway {
     this.#listeners = options.listeners.map(
       (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
     );
-    const { traces } = options;
     this.#tracing = traces === undefined ? null : createTracing({ identity: options, random, traces });
     this.#timed = options.serverTiming === true || traces !== undefined || (options.observers ?? []).length > 0;
     this.#follower = this.#createFollower(crypto);
@@ -235,7 +235,7 @@ class RunningGateway implements Gateway {
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     // Cut crossings still record their outcome; the log outlives us.
     await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
-    await this.#follower.close();
+    await Promise.all([this.#follower.close(), this.#gate.early.stop()]);
     this.#sweepTables(true);
     if (this.#sweep !== null) await this.#tallies.stop();
     await this.#tracing?.close();
@@ -252,8 +252,7 @@ class RunningGateway implements Gateway {
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
     const { clock, random, logger, feed } = this.#options;
     const outside = openOutside(clock, (message) => this.#follower.send(message));
-    const parts = { ring: this.#ring, revocations: this.#revocations, crypto, outside };
-    const identify = openIdentify(this.#options, parts);
+    const identify = openIdentify(this.#options, { ring: this.#ring, revocations: this.#revocations, crypto, outside });
     return {
       identity: this.#options,
       clock,
@@ -266,6 +265,7 @@ class RunningGateway implements Gateway {
       recorder: this.#recorder,
       receipts: this.#options.receipts ?? null,
       payloadKeys: new PayloadKeys({ ask: (request) => feed.payloadKey(request), clock, random }),
+      early: openEarlyAnswers(this.#recorder, logger),
       metrics: createMetrics({
         inFlight: () => this.#crossings.count,
         snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,
@@ -277,6 +277,7 @@ class RunningGateway implements Gateway {
         brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
         unenforcedObjects: () => unenforcedIn(this.#lease?.estate ?? null, clock.now()).length,
         countedLeavesLost: () => this.#recorder.lost,
+        earlyAnswersLost: () => this.#gate.early.lost,
         tokenCache: () => tokenCacheStats(identify.cache, outside.cache),
         tracesLost: () => this.#tracing?.lost ?? 0,
       }),

@@ -5,6 +5,7 @@ import type { ReceiptRefusal, ReceiptTrust, ReceiptVerdict } from "@sallyport/pr
 import type { Command } from "commander";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { readFile, readKey, terminalOf, writeNew } from "./audit-files.ts";
+import { archivedLogOf } from "./audit-held.ts";
 import { parsedPolicy } from "./audit-policy.ts";
 
 const examples = {
@@ -27,17 +28,25 @@ export function receiptCommands(group: Command): void {
   checkProofCommand(group);
 }
 
+interface ProveFlags {
+  readonly log: string;
+  readonly out: string;
+  readonly archive?: string;
+}
+
 function proveCommand(group: Command): void {
   group
     .command("prove <leaf>")
     .description("make the receipt of a crossing by its id, or prove one leaf by its index in the newest origin")
     .requiredOption("--log <directory>", "log directory, for example .sallyport/gateway/log")
     .requiredOption("--out <file>", "where to write it; never overwritten")
+    .option("--archive <node>", "the archived log of this node; --log is then control's data directory")
     .addHelpText("after", examples.prove)
-    .action(async (leaf: string, flags: { readonly log: string; readonly out: string }, command: Command) => {
+    .action(async (leaf: string, flags: ProveFlags, command: Command) => {
+      const directory = flags.archive === undefined ? flags.log : await archivedLogOf(flags.log, flags.archive);
       const isIndex = /^\d{1,15}$/.test(leaf);
       const { makeReceipt } = await import("@sallyport/kernel/receipts/make-receipt.ts");
-      const receipt = isIndex ? null : makeReceipt(flags.log, leaf);
+      const receipt = isIndex ? null : makeReceipt(directory, leaf);
       const terminal = terminalOf(command);
       if (receipt !== null) {
         writeNew(flags.out, receipt);
@@ -45,7 +54,7 @@ function proveCommand(group: Command): void {
         return;
       }
       const { prove } = await import("@sallyport/kernel/log/prove.ts");
-      const proven = prove(flags.log, isIndex ? { index: Number(leaf) } : { id: leaf });
+      const proven = prove(directory, isIndex ? { index: Number(leaf) } : { id: leaf });
       writeNew(flags.out, proven.proof);
       writeNew(`${flags.out}.leaf`, proven.leaf);
       const { origin, index } = proven;

@@ -109,9 +109,8 @@ function verdictLine({ report, policy }: VerifiedLog): string {
 
 /** What the listeners counted, and where nobody did. */
 function tallyWords({ isPart, tallies: counts }: VerifyReport) {
-  const { tallies, seen, refused, unread, uncounted, crashes, crashWindows } = counts;
-  if (tallies === 0 && uncounted === 0) return [];
-  const time = (ms: number | null) => (ms === null ? "the end" : new Date(ms).toISOString());
+  const { tallies, seen, refused, unread, uncounted, crashes, crashWindows, early } = counts;
+  if (tallies === 0 && uncounted === 0) return earlyWords(early);
   const lines = [
     `seen       ${seen} at the listeners, in ${tallies} tallies; ${refused} refused for want of a record, ${unread} that never became a request${uncounted === 0 ? "" : `; ${uncounted} crossings ${isPart ? "that no tally among these leaves counts" : "nobody counted, from before there were tallies"}`}`,
     ...crashWindows.map(
@@ -120,6 +119,22 @@ function tallyWords({ isPart, tallies: counts }: VerifyReport) {
     ),
   ];
   if (crashes > crashWindows.length) lines.push(`crash      and ${crashes - crashWindows.length} more`);
+  return [...lines, ...earlyWords(early)];
+}
+
+const time = (ms: number | null) => (ms === null ? "the end" : new Date(ms).toISOString());
+
+/** Answers that went ahead of their records, and where their records may be missing. */
+function earlyWords({ promises, settled, crashes, mayMiss }: VerifyReport["tallies"]["early"]) {
+  if (promises === 0) return [];
+  const lines = [
+    `early      ${settled} crossings were answered before their records were durable, and are all here`,
+    ...mayMiss.map(
+      ({ from, until, upTo }) =>
+        `early      ${time(from)} to ${time(until)}: the gateway died; up to ${upTo} crossings may be missing`,
+    ),
+  ];
+  if (crashes > mayMiss.length) lines.push(`early      and ${crashes - mayMiss.length} more`);
   return lines;
 }
 

@@ -16,6 +16,7 @@ export interface Gauges {
   brokenObjects(): number;
   unenforcedObjects(): number;
   countedLeavesLost(): number;
+  earlyAnswersLost(): number;
   tracesLost(): number;
   tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
 }
@@ -161,4 +162,5 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("token_cache_entries", "Verified tokens held", () => gauges.tokenCache().size);
   gauge("traces_lost", "Crossings whose spans the collector did not take", gauges.tracesLost);
   gauge("log_counted_leaves_lost", "Counted denial leaves that could not be appended", gauges.countedLeavesLost);
+  gauge("log_early_answers_lost", "Answered crossings whose record could not be appended", gauges.earlyAnswersLost);
 }

@@ -7,11 +7,13 @@ import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { pseudonymize } from "@sallyport/kernel/seal/pseudonym.ts";
 import { createRecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type {
+  BufferedFields,
   DecisionFields,
   Leaf,
   OutcomeFields,
   PayloadFields,
   Pseudonym,
+  SettledFields,
   TallyFields,
   UnkeptFields,
 } from "@sallyport/protocol/audit/leaf.ts";
@@ -65,6 +67,12 @@ const noPseudonyms = (): Pseudonyms => ({
   prefix: new Map(),
   path: new Map(),
 });
+
+/** Leaves that are about no one crossing. */
+export type OwnFields =
+  | ({ readonly t: "tally" } & TallyFields)
+  | ({ readonly t: "buffered" } & BufferedFields)
+  | ({ readonly t: "settled" } & SettledFields);
 
 export class RecordFault extends Error {
   readonly code = "record-unavailable";
@@ -176,9 +184,9 @@ export class Recorder {
     this.#ports.tallies.told(exchange.window, "refused");
   }
 
-  /** What the listeners saw (tallies.ts); needs no log keys. */
-  tally(fields: TallyFields): Promise<unknown> {
-    return this.#ports.log.append(printLeafText({ t: "tally", ...this.#head(this.#ports.newId()), ...fields }));
+  /** What the gateway says of itself (tallies.ts, early-answers.ts); needs no log keys. */
+  own(fields: OwnFields): Promise<unknown> {
+    return this.#ports.log.append(printLeafText({ ...this.#head(this.#ports.newId()), ...fields }));
   }
 
   /** Appends the counted denials of crossings that were seen in windows before this one. */

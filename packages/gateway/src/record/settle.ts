@@ -55,7 +55,11 @@ async function settleWhole(exchange: Exchange, upstream: UpstreamAnswer, gate: G
     const keeping = keepAnswer(exchange, gate, body);
     const refusal = keeping === null ? null : await keeping;
     if (refusal !== null) return refusal;
-    await (exchange.intentRecorded ? gate.recorder.outcome(exchange, ended) : gate.recorder.crossing(exchange, ended));
+    const record = exchange.intentRecorded
+      ? gate.recorder.outcome(exchange, ended)
+      : gate.recorder.crossing(exchange, ended);
+    if (mayGoEarly(exchange, gate)) gate.early.follow(record);
+    else await record;
   } catch (cause) {
     return unrecorded(cause, upstream.status);
   }
@@ -86,6 +90,12 @@ export async function settleOwn(
   exchange.response.writeHead(200, [...own, ...ownHeaders(exchange, gate, body.length)]);
   exchange.response.end(body);
   return null;
+}
+
+/** Only what enforcement let through, and what no intent stands for: its outcome is owed. */
+function mayGoEarly(exchange: Exchange, { early }: Gate): boolean {
+  const { operation, intentRecorded, wouldDeny } = exchange;
+  return operation !== null && !intentRecorded && wouldDeny === null && early.isAllowed(operation.object);
 }
 
 async function settleLong(exchange: Exchange, upstream: UpstreamAnswer, gate: Gate): Promise<Deny | null> {

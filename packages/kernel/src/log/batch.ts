@@ -23,7 +23,7 @@ export interface LogEntry {
 }
 
 /** Records that end or explain what is already in the log; they may use the reserve. */
-const administrative: ReadonlySet<Leaf["t"]> = new Set(["admin", "outcome", "tally", "start", "origin"]);
+const administrative: ReadonlySet<Leaf["t"]> = new Set(["admin", "outcome", "tally", "settled", "start", "origin"]);
 /** How a leaf of the operators' environment says so: its members have one order, and no value can hold a quote, so nothing else reads like it. */
 const operatorsPlace = ',"environment":"sallyport","region":"';
 /** Only the log itself writes these. */

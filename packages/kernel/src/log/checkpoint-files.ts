@@ -10,6 +10,8 @@ import { originOfYear } from "./origin.ts";
 import { type LogSteps, replaceSteps } from "./steps.ts";
 
 export const checkpointCopiesMax = 1_024;
+/** In a year's folder: cosigned checkpoints, notes one after the other, the oldest first. */
+export const cosignedFile = "cosigned";
 
 /** A checkpoint of ours that lies in a file. */
 export interface KeptCheckpoint extends Checkpoint {

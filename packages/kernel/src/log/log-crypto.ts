@@ -56,6 +56,11 @@ function logKey(privateKey: KeyObject): LogKey {
   return { publicKey, sign: (message) => new Uint8Array(sign(null, message, privateKey)) };
 }
 
+/** The one text of a key in a file. */
+export function printLogKey(privateKey: KeyObject): Buffer {
+  return Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" }));
+}
+
 /** From PKCS#8 bytes (DER). */
 export function importLogKey(pkcs8: Uint8Array): LogKey {
   return logKey(createPrivateKey({ key: Buffer.from(pkcs8), format: "der", type: "pkcs8" }));
@@ -73,7 +78,7 @@ export function loadLogKey(disk: Disk, directory: string): LogKey {
   }
   if (pem === null) {
     const { privateKey } = generateKeyPairSync("ed25519");
-    replaceDurably(disk, path, Buffer.from(privateKey.export({ format: "pem", type: "pkcs8" })));
+    replaceDurably(disk, path, printLogKey(privateKey));
     return logKey(privateKey);
   }
   try {

@@ -24,7 +24,9 @@ export type LeafChoice = { readonly id: string } | { readonly index: number; rea
 
 /**
  * Makes the receipt of a leaf in the published tree of its origin. Reads only; the log may be running.
- * Throws LogFault `not-found` when there is no such leaf or no checkpoint covers it yet, `log-corrupt` when the tiles do not give the signed root.
+ * An archived log, which has no tiles, is read
+ * from its beginning instead. Throws LogFault `not-found` when there is no such leaf or no checkpoint covers it yet, `log-corrupt` when its files do not
+ * give the signed root.
  */
 export function prove(directory: string, choice: LeafChoice, disk: Disk = realDisk()): LogReceipt {
   for (const year of yearFolders(disk.list(directory)).reverse()) {

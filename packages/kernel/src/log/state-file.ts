@@ -1,6 +1,6 @@
 // Promises what a start continues from: a staged size, its root, and the intents without an outcome at that size. Trusts its checksum only as far as
 // the tiles give the same root; when in doubt the write-ahead log is read from its beginning. Specified in docs/formats/leaf.md "State".
-import { printHex } from "@sallyport/protocol/audit/base64.ts";
+import { printHex, sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { crc32c } from "./crc32c.ts";
 
 export interface LogState {
@@ -23,4 +23,22 @@ export function parseState(text: string): LogState | null {
   // The checksum says that printState wrote it.
   const value = JSON.parse(json) as { size: number; root: string; open: string[] };
   return { size: value.size, root: new Uint8Array(Buffer.from(value.root, "hex")), open: value.open };
+}
+
+/** What verification knows when it comes to the state. */
+export interface KnownEnd {
+  readonly published: Pick<LogState, "size" | "root"> | null;
+  /** The log is closed and whole: its state is that of its last checkpoint. */
+  readonly isDue: boolean;
+  /** Intents without an outcome at that size; null when they are not known. */
+  readonly open: readonly string[] | null;
+}
+
+/** Could the log have written this state? */
+export function stateAgrees(state: LogState | null, { published, isDue, open }: KnownEnd): boolean {
+  if (state === null) return false;
+  if (published === null) return true;
+  if (state.size !== published.size) return !isDue;
+  if (!sameBytes(state.root, published.root)) return false;
+  return open === null || [...state.open].sort().join() === [...open].sort().join();
 }

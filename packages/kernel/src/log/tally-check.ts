@@ -1,7 +1,9 @@
 // Promises to hold what a gateway's listeners counted against the leaves that are there: what is missing is found as what is changed is.
 // Trusts the order of the leaves it is given. Rules: docs/formats/leaf.md "Tallies".
+
 import { type LeafHead, parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type TallyLeaf, tallyWindowMs, windowOfId } from "@sallyport/protocol/audit/tally.ts";
+import { EarlyCheck, type EarlyCounts, type EarlyLeaf } from "./early-check.ts";
 
 /** The last windows of a run that ended without saying so. */
 export interface CrashWindow {
@@ -23,6 +25,7 @@ export interface TallyCounts {
   crashes: number;
   /** The first 100 of them. */
   readonly crashWindows: CrashWindow[];
+  readonly early: EarlyCounts;
 }
 
 interface Window {
@@ -37,16 +40,19 @@ const crashWindowsMax = 100;
 
 const emptyWindow = (): Window => ({ crossings: 0, intents: 0, counted: 0 });
 
+const noCounts = () => ({
+  tallies: 0,
+  seen: 0,
+  refused: 0,
+  unread: 0,
+  uncounted: 0,
+  crashes: 0,
+  crashWindows: [],
+});
+
 export class TallyCheck {
-  readonly counts: TallyCounts = {
-    tallies: 0,
-    seen: 0,
-    refused: 0,
-    unread: 0,
-    uncounted: 0,
-    crashes: 0,
-    crashWindows: [],
-  };
+  readonly #early: EarlyCheck;
+  readonly counts: TallyCounts;
   #windows = new Map<number, Window>();
   #last: { readonly number: number; readonly window: Window } | null = null;
   /** Where the last tally of this run ended; null before the first. */
@@ -57,6 +63,8 @@ export class TallyCheck {
   /** `knownFrom`: milliseconds; only windows that begin later are judged. */
   constructor(knownFrom = 0) {
     this.#known = knownFrom;
+    this.#early = new EarlyCheck({ isFromBeginning: knownFrom === 0 });
+    this.counts = { ...noCounts(), early: this.#early.counts };
   }
 
   /** Takes one crossing of a window. A text says what is wrong. */
@@ -133,15 +141,23 @@ export class TallyCheck {
     return sum;
   }
 
+  /** Takes a promise to answer early, or its end. A text says what is wrong. */
+  takeEarly(leaf: EarlyLeaf): string | null {
+    return this.#early.take(leaf);
+  }
+
   /** A process began at `at`: the run before it is over. */
   start(at: number): void {
+    this.#early.crashed(at);
     this.#crashed(at);
     this.#endRun();
   }
 
   /** The log ends here. `live`: it goes on elsewhere, and so do its open windows. */
   end(live: boolean): void {
-    if (!live) this.#crashed(null);
+    if (live) return;
+    this.#early.crashed(null);
+    this.#crashed(null);
   }
 
   #crashed(until: number | null): void {
@@ -196,10 +212,13 @@ export function countLeaf(check: TallyCheck, head: LeafHead, text: string): read
       return window === null ? [] : one(check.take(window, "intents"));
     case "denials":
     case "tally":
+    case "buffered":
+    case "settled":
     case "start": {
       const leaf = parseLeaf(Buffer.from(text, "latin1"));
       if (leaf.t === "denials") return window === null ? [] : one(check.takeCounted(window, leaf.count));
       if (leaf.t === "tally") return check.tally(leaf);
+      if (leaf.t === "buffered" || leaf.t === "settled") return one(check.takeEarly(leaf));
       check.start(leaf.at);
       return [];
     }

@@ -109,6 +109,8 @@ export const isOfCrossing: ReadonlySet<number> = new Set(
 export const isOfTally: ReadonlySet<number> = new Set([
   leafTypes.indexOf("tally") | leafKind.hasId,
   leafTypes.indexOf("denials") | leafKind.hasId,
+  leafTypes.indexOf("buffered") | leafKind.hasId,
+  leafTypes.indexOf("settled") | leafKind.hasId,
   leafTypes.indexOf("start"),
 ]);
 

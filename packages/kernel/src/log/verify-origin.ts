@@ -18,12 +18,13 @@ import {
   type SegmentFile,
   scanFrames,
 } from "./segments.ts";
-import { parseState } from "./state-file.ts";
+import { parseState, stateAgrees } from "./state-file.ts";
 import { countLeaf } from "./tally-check.ts";
 import { namedReference } from "./verify-chunk.ts";
 import { type Chunk, groupKnown, leafKind, type SegmentWork } from "./verify-columns.ts";
 import { takeCrossings } from "./verify-crossings.ts";
 import { DerivedComparison } from "./verify-derived.ts";
+import { checkYearFiles } from "./verify-files.ts";
 import { placeOf, placeOfBadFrame } from "./verify-place.ts";
 import {
   type LogProblem,
@@ -33,7 +34,7 @@ import {
   problemsMax,
   type SignedRoot,
 } from "./verify-report.ts";
-import { readSigned } from "./verify-signed.ts";
+import { readCosigned, readSigned } from "./verify-signed.ts";
 
 /** A segment that was read and is being judged. */
 interface OpenSegment {
@@ -74,13 +75,20 @@ export class OriginVerifier {
     const head = this.#readCheckpoint("head");
     this.#published = this.#readCheckpoint("checkpoint");
     this.#derived.published = this.#published?.size ?? 0;
-    this.#signed = [head, this.#published, ...this.#rules.kept].filter((root) => root !== null);
+    if (head !== null && this.#published !== null && head.size < this.#published.size)
+      this.#problem("checkpoint", "head is older than the published checkpoint: one of the two was put back", {
+        file: head.from,
+      });
+    this.#signed = [head, this.#published, ...this.#readCosigned(), ...this.#rules.kept].filter(
+      (root) => root !== null,
+    );
     this.#signed.sort((a, b) => a.size - b.size);
     this.#meetRoots();
     this.#walk();
     this.#reportUnmet();
     this.#checkState();
     this.#judgeDifferences();
+    this.#checkFiles();
     this.#rules.onLeaves(this.#tiles.size - this.#reported);
     const { size = null, root } = this.#published ?? {};
     return {
@@ -107,6 +115,14 @@ export class OriginVerifier {
     return read.kind === "signed" ? read.root : null;
   }
 
+  /** What witnesses cosigned is signed by the log too, whoever else signed it. */
+  #readCosigned(): readonly SignedRoot[] {
+    return readCosigned(this.#rules).flatMap((read) => {
+      if (read.kind === "wrong") this.#problem("checkpoint", read.message, { file: read.file });
+      return read.kind === "signed" ? [read.root] : [];
+    });
+  }
+
   #walk(): void {
     const { disk, directory } = this.#rules;
     const segments = listSegments(disk, directory);
@@ -120,7 +136,8 @@ export class OriginVerifier {
       }
       const open: OpenSegment = ahead ?? this.#open(segments, i);
       ahead = null;
-      const index = open.isLast ? null : readWhole(disk, segment.indexPath);
+      // That of the last segment of a running log may be being written.
+      const index = open.isLast && this.#rules.live ? null : readWhole(disk, segment.indexPath);
       this.#growing = index === null ? null : new GrowingIndex();
       const end = this.#judge(open, () => {
         if (i + 1 < segments.length) ahead ??= this.#open(segments, i + 1);
@@ -342,16 +359,20 @@ export class OriginVerifier {
     );
   }
 
+  #checkFiles(): void {
+    const size = this.#stopped || !this.#rootsHeld ? null : (this.#published?.size ?? null);
+    for (const { kind, message, file, offset } of checkYearFiles(this.#rules, size))
+      this.#problem(kind, message, { ...(file === null ? {} : { file }), ...(offset === null ? {} : { offset }) });
+  }
+
   #checkState(): void {
     const file = join(this.#rules.directory, "state");
     const bytes = readWhole(this.#rules.disk, file);
     if (bytes === null) return;
-    const state = parseState(bytes.toString("utf8"));
-    const stale =
-      state === null || (state.size === this.#published?.size && !sameBytes(state.root, this.#published.root));
-    if (stale)
-      this.#problem("derived", "the state file is damaged; remove it and the next start reads the whole log instead", {
-        file,
-      });
+    const isDue = !this.#rules.live && !this.#stopped;
+    const open = isDue && this.#tiles.size === this.#published?.size ? this.#rules.completeness.open() : null;
+    if (stateAgrees(parseState(bytes.toString("utf8")), { published: this.#published, isDue, open })) return;
+    const message = "the state file is damaged; remove it and the next start reads the whole log instead";
+    this.#problem("derived", message, { file });
   }
 }

@@ -19,7 +19,9 @@ export type ProblemKind =
   | "chain"
   | "crossing"
   | "missing"
-  | "missing-origin";
+  | "missing-origin"
+  | "unexpected"
+  | "key";
 
 /** One thing that is wrong, where it is, and what it means. */
 export interface LogProblem {

@@ -1,7 +1,8 @@
 // Promises a checkpoint of an origin's folder only when the given key signed it; else what is wrong with it. Trusts the key alone.
 // Specified in docs/formats/leaf.md "Checkpoints".
 import { join } from "node:path";
-import { verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
+import { splitCheckpoints, verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
+import { cosignedFile } from "./checkpoint-files.ts";
 import { readWhole } from "./disk.ts";
 import { noteCrypto } from "./log-crypto.ts";
 import type { OriginRules, SignedRoot } from "./verify-report.ts";
@@ -21,7 +22,22 @@ export function readSigned(
   const bytes = readWhole(disk, file);
   if (bytes === null && name === "head" && isBare) return { kind: "none" };
   if (bytes === null) return { kind: "wrong", file, message: `${name} is missing: nothing says how long this log was` };
-  const verdict = verifyCheckpoint(noteCrypto, bytes.toString("utf8"), { origin, keys: [key] });
+  return judged({ directory, origin, key }, name, bytes.toString("utf8"));
+}
+
+/** Every note that witnesses cosigned. */
+export function readCosigned(rules: Pick<OriginRules, "disk" | "directory" | "origin" | "key">): readonly ReadSigned[] {
+  const text = readWhole(rules.disk, join(rules.directory, cosignedFile))?.toString("utf8") ?? "";
+  return splitCheckpoints(text).map((note) => judged(rules, cosignedFile, note));
+}
+
+function judged(
+  { directory, origin, key }: Pick<OriginRules, "directory" | "origin" | "key">,
+  name: string,
+  note: string,
+): ReadSigned {
+  const file = join(directory, name);
+  const verdict = verifyCheckpoint(noteCrypto, note, { origin, keys: [key] });
   if (verdict.kind === "ok") return { kind: "signed", root: { ...verdict.checkpoint, from: file } };
   const why = {
     malformed: "is not a checkpoint",

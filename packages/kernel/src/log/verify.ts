@@ -14,6 +14,7 @@ import { realDisk } from "./real-disk.ts";
 import { logFolders, readVerifierKey } from "./seam.ts";
 import { TallyCheck, type TallyCounts } from "./tally-check.ts";
 import { Crew, type CrewOptions } from "./verify-crew.ts";
+import { checkLogFiles } from "./verify-files.ts";
 import { type Link, missingOrigins, newestKept, problemOf, sortKept } from "./verify-kept.ts";
 import { knownFrom, type PlannedOrigin, planOf, verifyPlanned } from "./verify-plan.ts";
 import { checkRemoved, removedOrigin } from "./verify-removed.ts";
@@ -89,6 +90,9 @@ function verifyWith(crew: Crew, directory: string, options: VerifyOptions): Veri
   const judged = verifyOrigins(plan, { disk, crew, roots, completeness, tallies, options });
   const { origins } = judged;
   problems.push(...judged.problems);
+  problems.push(
+    ...besideYears(disk, directory, { given, live: options.live === true, origin: chain.at(-1)?.origin ?? "" }),
+  );
   const isPart = plan.some(({ part }) => part === "range" || part === "none");
   problems.push(...missingOrigins(roots, origins));
   if (!isPart) problems.push(...openIntents(completeness, origins, options.live === true));
@@ -169,6 +173,19 @@ function chainOf(disk: Disk, directory: string, given: NoteVerifier): readonly L
       const origin = originOfYear(key.name, year);
       return { directory: join(folder, String(year)), origin, key: verifierFor(origin, key.publicKey) };
     });
+  });
+}
+
+/** What lies beside the years of this log and of those before it. */
+function besideYears(
+  disk: Disk,
+  directory: string,
+  { given, live, origin }: { readonly given: NoteVerifier; readonly live: boolean; readonly origin: string },
+): LogProblem[] {
+  return logFolders(disk, directory).flatMap((folder) => {
+    const key = folder === directory ? given : readVerifierKey(disk, folder);
+    const found = key === null ? [] : checkLogFiles({ disk, directory: folder, live }, key);
+    return found.map((problem) => ({ ...problem, origin, index: null }));
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Checkpoint, parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { leafHash } from "@sallyport/protocol/audit/merkle.ts";
 import { parseNote } from "@sallyport/protocol/audit/note.ts";
-import { inclusionProof, verifyInclusion } from "@sallyport/protocol/audit/proof.ts";
+import { type HashReader, inclusionProof, verifyInclusion } from "@sallyport/protocol/audit/proof.ts";
 import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
 import type { TlogProof } from "@sallyport/protocol/audit/tlog-proof.ts";
 import { readTileFile } from "../log/derived.ts";
@@ -12,6 +12,7 @@ import type { Disk } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
 import { sha256 } from "../log/log-crypto.ts";
 import type { FoundRecord } from "../log/port.ts";
+import { walkedHashes } from "../log/walked-hashes.ts";
 import { notesOfOrigin } from "../witness/judge-log.ts";
 
 /** A published checkpoint of an origin. */
@@ -42,7 +43,7 @@ export interface LeafToProve {
 
 /**
  * The proof of a leaf under the first of the checkpoints that covers it; null when none does yet.
- * Throws LogFault `log-corrupt` when the tiles do not lead to its root.
+ * An archived log, which has no tiles, is read from its beginning. Throws LogFault `log-corrupt` when its files do not lead to the signed root.
  */
 export function proveLeaf(
   { disk, folder, record }: LeafToProve,
@@ -51,10 +52,14 @@ export function proveLeaf(
   const { index, leaf } = record;
   const checkpoint = checkpoints.find(({ size }) => size > index);
   if (checkpoint === undefined) return null;
-  const { size, root, note } = checkpoint;
+  const { origin, size, root, note } = checkpoint;
   try {
-    const read = tileHashReader(sha256, size, (tile) => readTileFile(disk, folder, tile));
-    const hashes = inclusionProof({ sha256, read }, index, size);
+    const proofBy = (read: HashReader) => inclusionProof({ sha256, read }, index, size);
+    // An archived log has no tiles.
+    const read = disk.list(folder).includes("tile")
+      ? tileHashReader(sha256, size, (tile) => readTileFile(disk, folder, tile))
+      : walkedHashes({ disk, directory: folder, origin }, size, proofBy);
+    const hashes = proofBy(read);
     if (verifyInclusion(sha256, { leafHash: leafHash(sha256, leaf), index, size, root, proof: hashes }))
       return { index, hashes, checkpoint: note };
   } catch (error) {
@@ -62,6 +67,6 @@ export function proveLeaf(
   }
   throw new LogFault(
     "log-corrupt",
-    `the tiles under ${folder} do not lead from leaf ${index} to the signed root; run \`sallyport audit verify ${join(folder, "..")}\``,
+    `what lies under ${folder} does not lead from leaf ${index} to the signed root; run \`sallyport audit verify ${join(folder, "..")}\``,
   );
 }

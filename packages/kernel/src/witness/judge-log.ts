@@ -6,12 +6,12 @@ import { sameLog, splitCheckpoints } from "@sallyport/protocol/audit/checkpoint.
 import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { judgeByPolicy, type PolicyVerdict, type TlogPolicy } from "@sallyport/protocol/audit/tlog-policy.ts";
+import { cosignedFile } from "../log/checkpoint-files.ts";
 import { type Disk, readWhole } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
 import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
 import { yearFolders } from "../log/origin.ts";
 import { clocksApartMsMax } from "./cosigning.ts";
-import { cosignedFile } from "./own-log.ts";
 
 /** More than any policy names: whatever meets it is worth more than whatever does not. */
 const cosignersMax = 1_024;

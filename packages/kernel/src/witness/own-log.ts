@@ -10,6 +10,7 @@ import {
 import { type NoteVerifier, parseNote, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { consistencyProof, rangeHash, type TreeSource } from "@sallyport/protocol/audit/proof.ts";
 import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
+import { cosignedFile } from "../log/checkpoint-files.ts";
 import { readTileFile } from "../log/derived.ts";
 import { type Disk, readWhole, replaceDurably } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
@@ -24,8 +25,6 @@ export interface PublishedTree extends Checkpoint {
   readonly folder: string;
 }
 
-/** Cosigned checkpoints: notes one after the other, the oldest first. */
-export const cosignedFile = "cosigned";
 /** One stays until a newer one has every line it has. */
 export const cosignedNotesMax = 16;
 

@@ -168,6 +168,8 @@ export const leafMembers: Readonly<Record<LeafType, readonly Member[]>> = {
     ...members({ key: text("[0-9a-f]{16}"), content: hash, bytes: number, endsAt: number }),
   ],
   unkept: [...placeWithId, ...members({ direction, reason: oneOf(unkeptReasons), bytes: number })],
+  buffered: [...placeWithId, ...members({ upTo: number })],
+  settled: [...placeWithId, ...members({ early: number })],
   origin: [
     ...place,
     ...members({ origin, previous: orNull(hash), previousOrigin: orNull(origin), previousSize: number }),

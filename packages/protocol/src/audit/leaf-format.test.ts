@@ -69,6 +69,8 @@ const leaves: Record<Leaf["t"], Leaf> = {
     endsAt: 1_803_168_000_000,
   },
   unkept: { t: "unkept", id, ...place, direction: "response", reason: "not-json", bytes: 210 },
+  buffered: { t: "buffered", id, ...place, upTo: 1_024 },
+  settled: { t: "settled", id, ...place, early: 12 },
   origin: {
     t: "origin",
     ...place,

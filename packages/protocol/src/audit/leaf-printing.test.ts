@@ -81,6 +81,8 @@ const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   from: count,
   to: count,
   seen: count,
+  upTo: count,
+  early: count,
   crossings: count,
   intents: count,
   counted: count,

@@ -139,6 +139,18 @@ export interface UnkeptFields {
   readonly bytes: number;
 }
 
+/** What a gateway promises before it answers reads of some operations ahead of their records. */
+export interface BufferedFields {
+  /** At most so many crossings are answered whose records are not durable yet. */
+  readonly upTo: number;
+}
+
+/** Ends that promise: every crossing answered early has its record. */
+export interface SettledFields {
+  /** Crossings that were answered ahead of their records. */
+  readonly early: number;
+}
+
 export type Leaf =
   /** One whole crossing. */
   | (LeafCommon & { readonly t: "crossing" } & DecisionFields & OutcomeFields)
@@ -161,6 +173,9 @@ export type Leaf =
   | (LeafCommon & { readonly t: "payload"; readonly id: string } & PayloadFields)
   /** A payload that was to be kept and was not. */
   | (LeafCommon & { readonly t: "unkept"; readonly id: string } & UnkeptFields)
+  /** From here on crossings may be answered before they are durable. */
+  | (LeafCommon & { readonly t: "buffered"; readonly id: string } & BufferedFields)
+  | (LeafCommon & { readonly t: "settled"; readonly id: string } & SettledFields)
   /** First leaf of an origin: the previous origin's last checkpoint body hash, or null for the very first. */
   | (LeafCommon & {
       readonly t: "origin";

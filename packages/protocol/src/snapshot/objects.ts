@@ -92,6 +92,8 @@ export interface OperationObject {
   readonly offline: "bound" | "until-expiry";
   /** Absent: nothing of its crossings is kept but their records. */
   readonly payload?: PayloadRule;
+  /** Its whole answers may go out before their records are durable: only of a read, and never where it is restricted. Absent: durable. */
+  readonly record?: "buffered";
   /** What is asked of the user's log-in; absent: nothing, and a caller may act for itself. */
   readonly stepUp?: StepUp;
   /** Compiled policy slice (PolicySlice of kernel/policy as JSON); absent when the slice could not be compiled: then `broken` says why. */

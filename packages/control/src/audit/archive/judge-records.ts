@@ -37,6 +37,8 @@ const gatewayWrites: Readonly<Record<LeafType, boolean>> = {
   tally: true,
   payload: true,
   unkept: true,
+  buffered: true,
+  settled: true,
   admin: false,
   issuance: false,
 };

@@ -89,6 +89,10 @@ function partOf(leaf: Leaf, nameOf: NameOf): OcsfPart {
         `${leaf.seen} requests: ${leaf.crossings} crossings and ${leaf.intents} intents recorded, ${leaf.counted} denials counted, ${leaf.refused} not recorded`,
         {},
       );
+    case "buffered":
+      return lifecycle(99, "Records buffered", `up to ${leaf.upTo} crossings may be answered before their records`, {});
+    case "settled":
+      return lifecycle(99, "Records settled", `${leaf.early} crossings were answered early, all are recorded`, {});
     default:
       return otherRecord(leaf);
   }

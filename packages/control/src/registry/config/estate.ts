@@ -40,6 +40,7 @@ export interface OperationConfig {
   readonly businessErrors: readonly number[];
   readonly offline: "bound" | "until-expiry";
   readonly payload?: PayloadRule;
+  readonly record?: "buffered";
   readonly stepUp?: StepUp;
 }
 

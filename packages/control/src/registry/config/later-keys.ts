@@ -16,7 +16,6 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
   ["concurrency", "use `limits` with a rate"],
   ["breaker", "remove it"],
   ["response", "remove it; answers are not inspected yet"],
-  ["record", "remove it; every crossing is recorded durably"],
   ["stepUp", "remove it; do not grant operations that need step-up"],
   ["scope", "remove it; the scope is `<system>:<operation>`"],
   ["audience", "remove it; the audience follows from the issuer and the system"],

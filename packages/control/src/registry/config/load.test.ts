@@ -289,6 +289,28 @@ const goldens: readonly Golden[] = [
     broken: all,
   },
   {
+    says: "answers before their records, of an effect",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.read: GET /v1/invoices/{id}\n  invoice.create:\n    match: POST /v1/invoices\n    record: buffered\n",
+    },
+    findings: [
+      "systems/billing.yaml:7:13 error $.operations['invoice.create'].record: the operation is an effect (POST): its record must be durable before the answer. Fix: remove `record: buffered`",
+    ],
+    broken: all,
+  },
+  {
+    says: "answers before their records, of what is restricted",
+    files: {
+      "systems/billing.yaml":
+        "system: billing\nurl: http://b\noperations:\n  invoice.create: POST /v1/invoices\n  invoice.read:\n    match: GET /v1/invoices/{id}\n    classification: restricted\n    record: buffered\n",
+    },
+    findings: [
+      "systems/billing.yaml:8:13 error $.operations['invoice.read'].record: the operation is restricted: its record must be durable before the answer. Fix: remove `record: buffered`",
+    ],
+    broken: all,
+  },
+  {
     says: "an attribute from a path parameter that is not there",
     files: {
       "systems/billing.yaml":

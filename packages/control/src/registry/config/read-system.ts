@@ -134,6 +134,7 @@ function readOperation(reader: Reader, name: string, source: OperationSource): O
   const payload = readPayload(reader, [...at, "payload"], source.payload, { ...carried, labelled: body.labelled });
   const schemaClasses = [...body.classes, ...payload.classes];
   const classification = readClassification(reader, at, { source, schemaClasses });
+  checkRecord(reader, at, { source, classification });
   return {
     name,
     method: source.match.method,
@@ -147,8 +148,27 @@ function readOperation(reader: Reader, name: string, source: OperationSource): O
     businessErrors: [...new Set(source.outcome?.["business-error"] ?? [])].sort((a, b) => a - b),
     offline: source.offline,
     ...(payload.rule === undefined ? {} : { payload: payload.rule }),
+    ...(source.record === "buffered" ? { record: source.record } : {}),
     ...stepUpOf(source),
   };
+}
+
+/** Whether something happened, and who read what is restricted, must never be unknown: no answer goes ahead of such a record. */
+function checkRecord(
+  { tree, findings }: Reader,
+  at: readonly string[],
+  { source, classification }: { readonly source: OperationSource; readonly classification: Classification },
+): void {
+  if (source.record !== "buffered") return;
+  const { method } = source.match;
+  const what = !["GET", "HEAD", "OPTIONS"].includes(method)
+    ? `an effect (${method})`
+    : classification === "restricted"
+      ? "restricted"
+      : null;
+  if (what === null) return;
+  const message = `the operation is ${what}: its record must be durable before the answer`;
+  findings.push(errorAt(spotOf(tree, [...at, "record"]), message, "remove `record: buffered`"));
 }
 
 interface BodyReading {

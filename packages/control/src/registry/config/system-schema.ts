@@ -103,6 +103,12 @@ const operationDetails = z.strictObject({
       "How long it is served without a word from the control plane: the bound of its classification, or until the snapshot expires.",
     ),
   payload: payload().optional(),
+  record: z
+    .enum(["durable", "buffered"])
+    .prefault("durable")
+    .describe(
+      "When an answer may go out: once its record is durable, or, for reads whose latency counts, before; at most 1,024 records of a gateway are lost then when it dies, and its log says so.",
+    ),
   ...stepUpKeys,
 });
 

@@ -164,6 +164,8 @@ export const everyLeaf: readonly Leaf[] = [
     ...{ t: "tally", id, ...place, from: at - 60_000, to: at, seen: 9, crossings: 6, intents: 1, counted: 2 },
     ...{ refused: 0, unread: 3, closed: "time" },
   },
+  { t: "buffered", id, ...place, upTo: 1_024 },
+  { t: "settled", id, ...place, early: 12 },
 ];
 
 /** As a sink gets them: in order, each after the one before. */
