@@ -67,3 +67,8 @@ test("what a record says beyond its row is named: a word, a kind of object, a fa
   for (const action of ["key.melt", "constructor", "__proto__"])
     assert.deepEqual(undeclared({ ...kept, action }), [`action ${action}`]);
 });
+
+test("every kind of object that an apply writes may stand in its record", () => {
+  for (const kind of ["environment", "system", "integration", "trust", "issuer", "policy", "witnesses"])
+    assert.deepEqual(undeclared({ action: "estate.apply", object: `${kind}/one`, facts: {} }), [], kind);
+});

@@ -48,7 +48,7 @@ export const auditActions = {
   "encryption-key.add": outbox("encryption-key", ""),
   "encryption-key.release": appended("encryption-key", "node"),
   "estate.apply": outbox(
-    "system integration policy issuer trust approval estate environment",
+    "system integration policy issuer trust approval estate environment witnesses",
     "step hash managedBy rule epoch released held objects",
   ),
   "estate.approval": outbox("approval", "rule"),
