@@ -52,6 +52,8 @@ export interface ProjectionNode {
   readonly rest?: number;
   /** Place of the items of an array; absent: dropped. */
   readonly items?: number;
+  /** `false`: only an object, a list or null is declared here, so a text, a number or a truth value is dropped. */
+  readonly scalar?: false;
 }
 
 /** Places of a JSON value by index; the first is the whole value. */

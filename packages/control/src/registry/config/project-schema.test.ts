@@ -40,13 +40,13 @@ test("declared fields are kept as they are, labelled ones go with everything bel
   assert.deepEqual(kept(schema, value), {
     id: "in-1",
     amount: 1.5,
-    lines: [{ sku: "a" }, "b", null],
+    lines: [{ sku: "a" }, null],
     customer: { name: "Ada" },
   });
   assert.deepEqual(kept(schema, value, ["secret", "payment", "pii"]), {
     id: "in-1",
     amount: 1.5,
-    lines: [{ sku: "a" }, "b", null],
+    lines: [{ sku: "a" }, null],
     customer: {},
   });
 });
@@ -56,6 +56,38 @@ test("attack: an object or a list where the schema says text is a way in for fie
   assert.deepEqual(kept(schema, { note: { card: "canary" } }), { note: {} });
   assert.deepEqual(kept(schema, { note: ["canary", { card: "canary" }] }), { note: [] });
   assert.deepEqual(kept(schema, [{ note: "canary" }]), []);
+});
+
+test("attack: a text where the schema says object or list carries labelled fields past their labels: nothing of it is kept", () => {
+  const card = { type: "object", properties: { holder: text, number: secret } };
+  const said = "holder=Ada;number=canary";
+  const ways: readonly object[] = [
+    { type: "object", properties: { card } },
+    { properties: { card: { properties: card.properties } } },
+    { properties: { card: { allOf: [card] } } },
+    { properties: { card: { type: ["object", "null"], properties: card.properties } } },
+    { properties: { card: { type: "array", items: card } } },
+    { additionalProperties: card },
+    { $defs: { card }, properties: { card: { $ref: "#/$defs/card" } } },
+  ];
+  for (const schema of ways)
+    for (const value of [said, [said], [[said]], 4111111111111111, true])
+      assert.doesNotMatch(
+        JSON.stringify([kept(schema, { card: value }), kept(schema, value)]),
+        /canary|4111|true/,
+        JSON.stringify([schema, value]),
+      );
+  assert.equal(kept({ type: "object", properties: { card } }, said), null);
+  assert.deepEqual(kept({ properties: { card } }, { card: null }), { card: null });
+});
+
+test("a text is kept where the schema declares one beside an object or a list", () => {
+  for (const card of [
+    { type: ["string", "object"], properties: { holder: text } },
+    { oneOf: [text, { type: "object", properties: { holder: text } }] },
+    { description: "whatever it is" },
+  ])
+    assert.deepEqual(kept({ properties: { card } }, { card: "a" }), { card: "a" }, JSON.stringify(card));
 });
 
 test("a label counts wherever the schema has it: behind a reference, in a branch, under a pattern, in a condition, beside a plain declaration", () => {

@@ -58,7 +58,11 @@ class Projecter {
     }
     const index = this.nodes.push({}) - 1;
     this.#known.set(key, index);
-    this.nodes[index] = { ...this.#members(all), ...this.#items(all) };
+    this.nodes[index] = {
+      ...this.#members(all),
+      ...this.#items(all),
+      ...(declaresScalar(all) ? {} : { scalar: false as const }),
+    };
     return index;
   }
 
@@ -142,6 +146,20 @@ class Projecter {
     this.#numbers.set(schema, known);
     return known;
   }
+}
+
+const scalarTypes: ReadonlySet<unknown> = new Set(["string", "number", "integer", "boolean"]);
+/** Each says what is inside an object or a list. */
+const structureWords = [
+  ...["properties", "patternProperties", "additionalProperties", "required"],
+  ...["items", "prefixItems", "contains"],
+];
+
+/** May a text, a number or a truth value stand here? Where schemas speak of an object or a list, only if one names such a type too: their labels would not reach it. */
+function declaresScalar(all: readonly Schema[]): boolean {
+  const types = all.flatMap(({ type }) => (Array.isArray(type) ? type : type === undefined ? [] : [type]));
+  if (types.some((type) => scalarTypes.has(type))) return true;
+  return types.length === 0 && !all.some((one) => structureWords.some((word) => Object.hasOwn(one, word)));
 }
 
 function isClosedByPatterns(schema: Schema): boolean {
