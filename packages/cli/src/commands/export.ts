@@ -4,7 +4,7 @@ import { createReadStream, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { ExportStanding, ExportTest } from "@sallyport/control/audit/export/export-fold.ts";
 import type { ExportReport } from "@sallyport/control/audit/export/exports.ts";
-import type { CopyReport, LogLookup, SignedSize } from "@sallyport/control/audit/export/verify-export.ts";
+import type { CopyReport, LogHashes, SignedSize } from "@sallyport/control/audit/export/verify-export.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -135,7 +135,7 @@ function verifyCommand(group: Command): void {
     .action(async (files: readonly string[], flags: VerifyFlags, command: Command) => {
       const { CopyVerifier } = await import("@sallyport/control/audit/export/verify-export.ts");
       const checkpoints = await readCheckpoints(flags);
-      const log = flags.log === undefined ? null : await logLookup(flags.log);
+      const log = flags.log === undefined ? null : await hashesOf(flags.log);
       const verifier = new CopyVerifier();
       for (const file of files) for await (const line of linesOf(file)) verifier.take(line);
       const report = verifier.report({ checkpoints, log });
@@ -213,12 +213,12 @@ async function readCheckpoints({ checkpoint = [], key }: VerifyFlags): Promise<r
 }
 
 /** Leaf hashes of a log directory. */
-async function logLookup(directory: string): Promise<LogLookup> {
+async function hashesOf(directory: string): Promise<LogHashes> {
   const { leafHashes } = await import("@sallyport/control/audit/export/log-hashes.ts");
   const hashes = await leafHashes(directory);
   if (hashes.size === 0)
     throw new CommandEnd(exitCode.badUse, `${directory} holds no log`, "name the folder that holds a folder per year");
-  return (origin) => hashes.get(origin) ?? null;
+  return hashes;
 }
 
 function verifyWords(report: CopyReport): readonly string[] {

@@ -22,7 +22,9 @@ const signed = (): SignedSize => {
   for (const { leafHash } of records) frontier.push(Buffer.from(leafHash, "hex"));
   return { origin: sampleOrigin, size: records.length, root: frontier.root() };
 };
-const logOf = (held: string) => (origin: string) => (origin === held ? records.map(({ leafHash }) => leafHash) : null);
+const controlOrigin = "sallyport.local/main/sallyport/control-1/control/2026";
+const logOf = (...held: readonly string[]) =>
+  new Map(held.map((origin) => [origin, records.map(({ leafHash }) => leafHash)]));
 function verify(copy: readonly string[], more: Partial<Parameters<CopyVerifier["report"]>[0]> = {}): CopyReport {
   const verifier = new CopyVerifier();
   for (const line of copy) verifier.take(line);
@@ -128,9 +130,12 @@ test("attack: a leaf and its hash changed together are held against the log, and
 });
 
 test("a copy has events of many logs: the one that was given is compared, the others are not, and that is said", () => {
-  const report = verify(lines("leaf"), { log: logOf("sallyport.local/main/sallyport/control-1/control/2026") });
-  assert.deepEqual([report.ok, report.origins[0]?.log], [true, "other"]);
-  assert.equal(verify(lines("leaf"), { log: logOf(sampleOrigin) }).origins[0]?.log, "compared");
+  const ofControl = lines(
+    "leaf",
+    records.map((record) => ({ ...record, origin: controlOrigin })),
+  );
+  const report = verify([...ofControl, ...lines("leaf")], { log: logOf(sampleOrigin) });
+  assert.deepEqual([report.ok, report.origins.map(({ log }) => log)], [true, ["compared", "other"]]);
 });
 
 test("attack: the last events are deleted, and no later one misses them; a checkpoint or the log does", () => {
@@ -140,6 +145,39 @@ test("attack: the last events are deleted, and no later one misses them; a check
   assert.deepEqual(problems(verify(copy, { checkpoints: [signed()] })), end);
   assert.deepEqual(problems(verify(copy, { log: logOf(sampleOrigin) })), end);
   assert.deepEqual(problems(verify(copy, { checkpoints: [signed()], log: logOf(sampleOrigin) })), end);
+});
+
+test("attack: every event of a log is deleted, so that no event is left to miss another; a checkpoint or the log does", () => {
+  const others = lines(
+    "leaf",
+    records.map((record) => ({ ...record, origin: controlOrigin })),
+  );
+  const all = [["missing", 0, records.length - 1]];
+  for (const copy of [[], others]) {
+    assert.equal(verify(copy).ok, true, "nothing outside was given to hold it against");
+    assert.deepEqual(problems(verify(copy, { checkpoints: [signed(), { ...signed(), size: 2 }] })), all);
+    assert.deepEqual(problems(verify(copy, { log: logOf(sampleOrigin) })), all);
+    assert.deepEqual(problems(verify(copy, { checkpoints: [signed()], log: logOf(sampleOrigin) })), all);
+  }
+});
+
+test("attack: all of a year is deleted from the copy; a sink that began in a later one never had it", () => {
+  const later = sampleOrigin.replace(/\d{4}$/, (year) => String(Number(year) + 1));
+  const earlier = sampleOrigin.replace(/\d{4}$/, (year) => String(Number(year) - 1));
+  const report = verify(lines("leaf"), { log: logOf(earlier, sampleOrigin, later) });
+  assert.deepEqual(
+    report.problems.map(({ kind, origin, to }) => [kind, origin, to]),
+    [["missing", later, records.length - 1]],
+  );
+  assert.equal(verify(lines("leaf"), { log: logOf(earlier, sampleOrigin) }).ok, true);
+  const filtered = records
+    .filter((_record, at) => at !== 1)
+    .map((record, at, all) => ({ ...record, previous: all[at - 1]?.index ?? null }));
+  assert.equal(
+    verify(lines("leaf", filtered), { log: logOf(sampleOrigin, later) }).ok,
+    true,
+    "a filter may leave out a year",
+  );
 });
 
 test("names that a sink may say, and fields that a receiver adds, are no change", () => {

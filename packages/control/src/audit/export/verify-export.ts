@@ -60,8 +60,8 @@ interface KeptEvent {
   readonly previous: number | null;
 }
 
-/** Leaf hashes of the log itself, in order, as far as it is signed; null where it is another log than this origin's. */
-export type LogLookup = (origin: string) => readonly string[] | null;
+/** Leaf hashes of the log itself, in order, as far as it is signed, by origin. */
+export type LogHashes = ReadonlyMap<string, readonly string[]>;
 
 export class CopyVerifier {
   readonly #kept = new Map<string, Map<number, KeptEvent>>();
@@ -85,11 +85,12 @@ export class CopyVerifier {
     log,
   }: {
     readonly checkpoints: readonly SignedSize[];
-    readonly log: LogLookup | null;
+    readonly log: LogHashes | null;
   }): CopyReport {
     const origins = [...this.#kept]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([origin, events]) => this.#judge(origin, events, { checkpoints, log }));
+    this.#wholeOrigins(origins, checkpoints, log);
     return {
       ok: this.#problemCount === 0,
       origins,
@@ -153,7 +154,7 @@ export class CopyVerifier {
     const indexes = [...events.keys()].sort((a, b) => a - b);
     const [first = 0] = indexes;
     const last = indexes.at(-1) ?? 0;
-    const held = log?.(origin) ?? null;
+    const held = log?.get(origin) ?? null;
     let leftOut = 0;
     for (const [at, index] of indexes.entries()) {
       const before = indexes[at - 1];
@@ -177,6 +178,20 @@ export class CopyVerifier {
       checkpoint,
       log: log === null ? "none" : held === null ? "other" : "compared",
     };
+  }
+
+  /** An origin of which no event is here at all has none that would miss the others: what was given to hold the copy against does. */
+  #wholeOrigins(found: readonly CopiedOrigin[], checkpoints: readonly SignedSize[], log: LogHashes | null): void {
+    const due = new Map<string, number>();
+    for (const { origin, size } of [...checkpoints, ...dueOfLog(found, log)])
+      if (!this.#kept.has(origin)) due.set(origin, Math.max(size, due.get(origin) ?? 0));
+    for (const [origin, size] of due)
+      if (size > 0)
+        this.#missing(origin, {
+          from: 0,
+          to: size - 1,
+          message: `${size} leaves were signed, and none is in this copy; if its sink was never to have them, leave this log out`,
+        });
   }
 
   /** What was signed behind the last event is missing too: no later event is there to say so. */
@@ -270,6 +285,15 @@ export class CopyVerifier {
     this.#problemCount += 1;
     if (this.#problems.length < problemsMax) this.#problems.push(problem);
   }
+}
+
+/** Years of the log that the copy must have: those behind the first it has, or all where it has none. A sink may have begun late, and a filter left out a year. */
+function dueOfLog(found: readonly CopiedOrigin[], log: LogHashes | null): readonly Omit<SignedSize, "root">[] {
+  const years = [...(log ?? [])].map(([origin, { length }]) => ({ origin, size: length }));
+  const own = found.filter(({ origin }) => years.some((year) => year.origin === origin));
+  if (own.some(({ leftOut }) => leftOut > 0)) return [];
+  const first = years.findIndex(({ origin }) => own.some((one) => one.origin === origin));
+  return years.slice(Math.max(0, first));
 }
 
 function ocsfVersionOf(fields: Readonly<Record<string, unknown>>): (typeof ocsfVersions)[number] {
