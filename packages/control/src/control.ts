@@ -178,7 +178,11 @@ class ControlAssembly {
       witnessing: this.#witnessing,
       trials: new RuleTrials(shared),
     });
-    const metrics = createControlMetrics({ ...shared, refusedConnections: () => this.#refusedConnections });
+    const metrics = createControlMetrics({
+      ...shared,
+      exports: parts.exports,
+      refusedConnections: () => this.#refusedConnections,
+    });
     return {
       addresses,
       operatorKey,
@@ -307,12 +311,7 @@ class ControlAssembly {
       hub: this.#hub,
       publisher: inForce.publisher,
       ...{ service, witnessing: this.#witnessing },
-      opener,
-      log,
-      follower,
-      pseudonyms,
-      payloadKeys,
-      mover,
+      ...{ opener, log, follower, pseudonyms, payloadKeys, mover },
       ...{ exports, alerts, tails: this.#tails },
       node,
       checkpointCopy: checkpointCopy !== null,

@@ -1,6 +1,7 @@
 // Promises one picture of the installation: what is served and what is not, who obeys which snapshot, what is due, where the log stands.
 // Trusts the parts of control; nodes' own words only for what they say of themselves. Specified in docs/cli/status.md.
 
+import { expiringWarnings } from "../audit/export/expiring.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import { followerWarnings } from "../audit/follow/follower-warnings.ts";
 import { archiveWarnings } from "../audit/keeping/archive-warnings.ts";
@@ -103,7 +104,7 @@ export async function controlStatus(
 
 /** A sentence for each thing that somebody should look at. */
 async function controlWarnings(parts: ControlParts, following: FollowerStanding): Promise<readonly string[]> {
-  const { tenant, store, clock, mover, witnessing, alerts } = parts;
+  const { tenant, store, clock, mover, witnessing, alerts, exports } = parts;
   return [
     ...(await restoreWarnings(store, tenant)),
     ...(await historyWarnings(parts)),
@@ -112,6 +113,7 @@ async function controlWarnings(parts: ControlParts, following: FollowerStanding)
     ...(await alerts.warnings()),
     ...(await ruleWarnings(parts)),
     ...archiveWarnings(mover?.standing() ?? null, clock.now()),
+    ...expiringWarnings(await exports.expiring(mover?.kept ?? null, clock.now())),
     ...undeliveredWarnings(await peopleActions(parts).undelivered()),
   ];
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
 
 test("docs/metrics.md has every metric of control, and no other of its name", () => {
-  const declared = [...read("metrics.ts").matchAll(/(gauge|each)\(\s*"([a-z_]+)"/g)].map(
+  const declared = [...read("metrics.ts").matchAll(/(?:(gauge|each)\(\s*"|name: "sallyport_control_)([a-z_]+)"/g)].map(
     ([, kind, name]) => `sallyport_control_${kind === "each" ? "fold_" : ""}${name}`,
   );
   const documented = [...read("../../../../docs/metrics.md").matchAll(/^\| `(sallyport_control_[a-z_]+)`/gm)].map(

@@ -1,12 +1,16 @@
 // Promises the control plane's state as Prometheus metrics, without a label a stranger could choose. Trusts the parts it reads.
 // Specified in docs/control.md "Metrics".
+import type { Clock } from "@sallyport/kernel/ports.ts";
 import { Gauge, Registry } from "prom-client";
+import type { Exports } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { Foundations } from "../foundations.ts";
 import type { Hub } from "../gateways/hub.ts";
 import type { InForce } from "../in-force.ts";
 
-export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower" | "archive"> {
+export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower" | "archive" | "mover"> {
+  readonly exports: Pick<Exports, "expiring">;
+  readonly clock: Pick<Clock, "now">;
   readonly hub: Hub;
   readonly inForce: InForce;
   readonly refusedConnections: () => number;
@@ -17,6 +21,9 @@ export function createControlMetrics({
   log,
   follower,
   archive,
+  mover,
+  exports,
+  clock,
   hub,
   inForce,
   refusedConnections,
@@ -68,6 +75,17 @@ export function createControlMetrics({
     async () => (await store.run("outboxBacklog", null)).ageMs / 1000,
   );
   addFollowing(registry, follower);
+  new Gauge({
+    name: "sallyport_control_export_expiring_records",
+    help: "Records that retention lets go within 30 days and this sink was not sent",
+    labelNames: ["sink"],
+    registers: [registry],
+    async collect() {
+      this.reset();
+      const expiring = await exports.expiring(mover?.kept ?? null, clock.now());
+      for (const { sink, records } of expiring) this.inc({ sink }, records);
+    },
+  });
   return { text: () => registry.metrics() };
 }
 

@@ -5,6 +5,8 @@ import { suggest } from "../../registry/config/nearest.ts";
 import type { AdminLog } from "../admin-log.ts";
 import type { Follower } from "../follow/follower.ts";
 import type { FoldOrder, FollowerStanding } from "../follow/follower-messages.ts";
+import type { KeptLog } from "../keeping/sweep.ts";
+import { type ExpiringRecords, expiringRecords } from "./expiring.ts";
 import type { ExportQuestion, ExportStanding, ExportTest } from "./export-fold.ts";
 import type { ExportOrderOptions } from "./make-export-fold.ts";
 import { type ShownSink, type SinkSettings, shownSink } from "./sink-settings.ts";
@@ -70,6 +72,12 @@ export class Exports {
         return { ...shownSink(settings), behind, behindSince, fault: standing?.fault ?? fault, standing };
       }),
     );
+  }
+
+  /** What retention is about to take that a sink was never sent. */
+  async expiring(kept: readonly KeptLog[] | null, now: number): Promise<readonly ExpiringRecords[]> {
+    if (this.#options.sinks.length === 0 || (kept ?? []).length === 0) return [];
+    return expiringRecords(await this.list(), kept, now);
   }
 
   async test(name: string): Promise<ExportTest> {
