@@ -52,8 +52,7 @@ export function searchCommands(group: Command, connect: Connect): void {
       terminal.result(printedPages(pages, cursor), () =>
         flags.csv ? csvOf(pages) : [...tableOf(pages, terminal), ...notesOf(pages, cursor)],
       );
-      if (pages.every(({ hits }) => hits.length === 0))
-        throw new CommandEnd(exitCode.no, "no record matches", "sallyport status says whether the index is behind");
+      if (pages.every(({ hits }) => hits.length === 0)) throw nothingFound(pages);
     });
   group
     .command("index")
@@ -67,6 +66,18 @@ export function searchCommands(group: Command, connect: Connect): void {
       const done = await client.call("POST", "/v1/audit/index/rebuild", {});
       terminal.result(done, () => ["the search index is being made again; sallyport status says how far it is"]);
     });
+}
+
+/** No answer of records looks final while some are not there. */
+function nothingFound(pages: readonly RecordsPage[]): CommandEnd {
+  const unheld = pages.at(-1)?.unheld ?? [];
+  return unheld.length === 0
+    ? new CommandEnd(exitCode.no, "no record matches", "sallyport status says whether the index is behind")
+    : new CommandEnd(
+        exitCode.no,
+        `no record matches, of those that control holds; not all are there: ${unheld.map(({ node }) => node).join(", ")}`,
+        "sallyport status says what is the matter with them; ask again when their logs are here",
+      );
 }
 
 function limitOf(text: string): number {
@@ -95,6 +106,7 @@ function printedPages(pages: readonly RecordsPage[], next: string | null): objec
     next,
     searchedTo: last?.searchedTo ?? 0,
     behind: last?.behind ?? 0,
+    unheld: last?.unheld ?? [],
   };
 }
 
@@ -121,5 +133,7 @@ function notesOf(pages: readonly RecordsPage[], next: string | null): readonly s
           `more match, older than ${new Date(last.searchedTo).toISOString()}: --until ${new Date(last.searchedTo).toISOString()}, or a larger --limit`,
         ]),
     ...(last.behind === 0 ? [] : [`note: the index is ${last.behind} records behind the log`]),
+    // Of a control plane from before this was said, nothing is known.
+    ...(last.unheld ?? []).map(({ node, why }) => `note: not all records of ${node} are here: ${why}`),
   ];
 }

@@ -73,13 +73,15 @@ export interface LogStatus {
   readonly waiting: number;
   readonly waitingMs: number;
   /** The newest checkpoint of every node's log that control keeps. */
-  readonly kept: readonly {
-    readonly origin: string;
-    readonly node: string;
-    readonly at: number;
-    readonly leaves: number;
-    readonly archived: ArchivedStatus;
-  }[];
+  readonly kept: readonly KeptLog[];
+}
+
+export interface KeptLog {
+  readonly origin: string;
+  readonly node: string;
+  readonly at: number;
+  readonly leaves: number;
+  readonly archived: ArchivedStatus;
 }
 
 /** How far a node's log is archived. */

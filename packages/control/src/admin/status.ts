@@ -16,6 +16,7 @@ import type {
   ControlStatus,
   GatewayStatus,
   IntegrationStatus,
+  KeptLog,
   LogStatus,
   ServedCounts,
 } from "./actions.ts";
@@ -134,9 +135,9 @@ async function historyWarnings({ store }: ControlParts): Promise<readonly string
   return [...refused.map(checkpointWarning), ...findings.map(logFindingWarning)];
 }
 
-async function logStatus({ store, log, archive, checkpointCopy, witnessing }: ControlParts): Promise<LogStatus> {
+async function logStatus(parts: ControlParts): Promise<LogStatus> {
+  const { store, log, checkpointCopy, witnessing } = parts;
   const waiting = await store.run("outboxBacklog", null);
-  const sizes = await archive.sizes();
   return {
     origin: log.origin,
     leaves: log.size(),
@@ -145,19 +146,19 @@ async function logStatus({ store, log, archive, checkpointCopy, witnessing }: Co
     quorum: witnessing.quorum(),
     waiting: waiting.count,
     waitingMs: waiting.ageMs,
-    kept: (await store.run("listCheckpoints", null)).map((kept) => {
-      const { origin, node, note, at } = kept;
-      // Judged before it was kept: the second line is the size (c2sp.org/tlog-checkpoint).
-      const leaves = Number(note.split("\n")[1]);
-      return {
-        origin,
-        node,
-        at,
-        leaves,
-        archived: archivedStatus(archive, { ...kept, leaves }, sizes.get(origin) ?? 0),
-      };
-    }),
+    kept: await keptLogs(parts),
   };
+}
+
+/** The newest checkpoint of every node's log that control keeps, and how much of the log it holds. */
+export async function keptLogs({ store, archive }: ControlParts): Promise<readonly KeptLog[]> {
+  const sizes = await archive.sizes();
+  return (await store.run("listCheckpoints", null)).map((kept) => {
+    const { origin, node, note, at } = kept;
+    // Judged before it was kept: the second line is the size (c2sp.org/tlog-checkpoint).
+    const leaves = Number(note.split("\n")[1]);
+    return { origin, node, at, leaves, archived: archivedStatus(archive, { ...kept, leaves }, sizes.get(origin) ?? 0) };
+  });
 }
 
 function archivedStatus(

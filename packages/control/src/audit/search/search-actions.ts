@@ -8,6 +8,7 @@ import type { Oddity, SearchField } from "./record-terms.ts";
 import { isNamed, parseCursor, printCursor, type RecordsRequest, type Where } from "./records-request.ts";
 import type { SearchAnswer, SearchQuestion } from "./search-fold.ts";
 import type { Filter, Hit } from "./search-question.ts";
+import { type Unheld, unheldNodes } from "./unheld.ts";
 
 /** One record that was found. */
 export interface RecordHit {
@@ -36,6 +37,8 @@ export interface RecordsPage {
   readonly bounded: boolean;
   /** Records that are in the log and not in the index yet. */
   readonly behind: number;
+  /** Nodes whose newest records are not here, so that they are not in the answer either. */
+  readonly unheld: readonly Unheld[];
 }
 
 const eventForm = /^(?:[a-z][a-z0-9-]{0,126}-)?([0-7][0-9A-HJKMNP-TV-Z]{25})$/;
@@ -56,7 +59,7 @@ export async function searchRecords(parts: ControlParts, request: RecordsRequest
     hits: hits.map(printHit),
     names: await namesOf(parts, hits, said),
     next: next === null ? null : printCursor(request, next),
-    ...{ searchedTo, bounded, behind: await behind(parts) },
+    ...{ searchedTo, bounded, behind: await behind(parts), unheld: await unheldNodes(parts) },
   };
 }
 
