@@ -84,18 +84,25 @@ async function tellReceipt({ market, story }: Telling, log: string, key: string)
       out,
     ]);
     expect.equal("exit code of audit prove", proved.code, 0);
-    const check = ["--json", "audit", "check-proof", out, "--key", key];
-    const held = await market.processes.run("audit check-proof", check);
+    const check = ["--json", "audit", "check-proof", "--key", key];
+    const held = await market.processes.run("audit check-proof", [...check, out]);
     expect.equal("exit code of audit check-proof", held.code, 0);
     const changed = `${out}.changed`;
     writeFileSync(
       changed,
-      readFileSync(`${out}.leaf`, "latin1").replace('"verdict":"deny"', '"verdict":"allow"'),
-      "latin1",
+      withLeaf(readFileSync(out, "utf8"), (leaf) => leaf.replace('"verdict":"deny"', '"verdict":"allow"')),
     );
-    const refused = await market.processes.run("audit check-proof", [...check, "--leaf", changed]);
+    const refused = await market.processes.run("audit check-proof", [...check, changed]);
     expect.equal("exit code for the leaf that says allow", refused.code, 1);
     return id;
+  });
+}
+
+/** The receipt with another leaf in it (docs/formats/receipt.md "What it holds"). */
+function withLeaf(receipt: string, change: (leaf: string) => string): string {
+  return receipt.replace(/^extra (.+)$/m, (_line, leaf: string) => {
+    const changed = change(Buffer.from(leaf, "base64").toString("latin1"));
+    return `extra ${Buffer.from(changed, "latin1").toString("base64")}`;
   });
 }
 
@@ -162,7 +169,7 @@ async function cutAndSignAnew(directory: string): Promise<void> {
   const [originPrefix = "", tenant = "", environment = "", node = ""] = line.split("/");
   const bytes = readFileSync(path);
   truncateSync(path, frameEndBefore(bytes, bytes.length * keptPart));
-  for (const name of ["head", "checkpoint", "state", "tile"])
+  for (const name of ["head", "checkpoint", "cosigned", "state", "tile"])
     rmSync(join(origin, name), { recursive: true, force: true });
   for (const name of readdirSync(join(origin, "wal"))) if (name.endsWith(".idx")) rmSync(join(origin, "wal", name));
   const identity = { tenant, environment, region: "eu", node, role: "gateway", version: "0.1.0" } as const;

@@ -13,6 +13,7 @@ const lookAgainMs = 250;
 interface Finding {
   readonly id: string;
   readonly rule: string;
+  readonly subjectName: string | null;
 }
 
 interface Witnesses {
@@ -96,7 +97,7 @@ async function tellFindings(telling: Telling): Promise<void> {
       expect.equal("exit code of finding ack", looked.code, 0);
       const after = await operate(telling, ["finding", "show", replay]);
       expect.ok("it is acknowledged", after.stdout.includes('"acknowledged"'), after.stdout);
-      return findings.map(({ rule }) => rule).join(", ");
+      return findings.map(({ rule, subjectName }) => `${rule} by ${subjectName ?? "somebody unproven"}`).join(", ");
     },
   );
 }

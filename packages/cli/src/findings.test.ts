@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
+import type { NamedFinding } from "@sallyport/control/watch/finding-actions.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createAdminClient, readOperatorKey } from "./admin-client.ts";
 import { Bench } from "./control-bench.test-support.ts";
@@ -18,10 +19,10 @@ forEachDialect((dialect, open) => {
   });
   after(() => bench.stop());
 
-  async function findingsOf(rule: string): Promise<Finding> {
+  async function findingsOf(rule: string): Promise<NamedFinding> {
     const deadline = performance.now() + 30_000;
     while (performance.now() < deadline) {
-      const all = await bench.call<readonly Finding[]>("GET", "/v1/findings");
+      const all = await bench.call<readonly NamedFinding[]>("GET", "/v1/findings");
       const found = all.find((one) => one.rule === rule);
       if (found !== undefined) return found;
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -45,6 +46,8 @@ forEachDialect((dialect, open) => {
         [finding.environment, finding.severity, finding.state, finding.count, finding.facts],
         ["sallyport", "medium", "open", 1, { code: "dpop-replayed" }],
       );
+      // Nobody had proven anything: the subject is the environment, by its own name.
+      assert.deepEqual([finding.subject.kind, finding.subjectName], ["environment", null]);
       const [evidence] = finding.evidence;
       assert.match(evidence?.origin ?? "", /\/control\/\d{4}$/);
       const shown = await bench.call<Finding & { describe: string }>("GET", `/v1/findings/${finding.id}`);

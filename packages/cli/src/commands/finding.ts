@@ -4,7 +4,7 @@
 import type { AlertReport } from "@sallyport/control/watch/alerts/alerts.ts";
 import type { BacktestReport } from "@sallyport/control/watch/backtest.ts";
 import type { Finding } from "@sallyport/control/watch/finding.ts";
-import type { RuleReport } from "@sallyport/control/watch/finding-actions.ts";
+import type { NamedFinding, RuleReport } from "@sallyport/control/watch/finding-actions.ts";
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { parseDuration } from "../duration.ts";
@@ -12,7 +12,11 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import { alertFaults } from "./alert.ts";
 
 const timeOf = (at: number) => new Date(at).toISOString();
-const subjectOf = ({ subject }: Pick<Finding, "subject">) => `${subject.kind} ${subject.name}`;
+const subjectOf = ({
+  subject,
+  subjectName = null,
+}: Pick<Finding, "subject"> & Partial<Pick<NamedFinding, "subjectName">>) =>
+  `${subject.kind} ${subjectName === null ? subject.name : `${subjectName} (${subject.name})`}`;
 
 /** `sallyport finding list|show|ack|resolve|backtest|rules|tell|hold`. */
 export function findingCommands(program: Command, connect: Connect): void {
@@ -83,7 +87,7 @@ function listCommand(group: Command, connect: Connect): void {
     .option("--all", "the resolved ones too")
     .action(async (options: { all?: boolean }, command: Command) => {
       const { client, terminal } = await connect(command);
-      const all = await client.call<readonly Finding[]>("GET", "/v1/findings");
+      const all = await client.call<readonly NamedFinding[]>("GET", "/v1/findings");
       const rows = options.all === true ? all : all.filter(({ state }) => state !== "resolved");
       terminal.result(rows, () =>
         rows.length === 0
@@ -109,12 +113,12 @@ function showCommand(group: Command, connect: Connect): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       const { client, terminal } = await connect(command);
       const path = `/v1/findings/${encodeURIComponent(id)}`;
-      const finding = await client.call<Finding & { readonly describe: string }>("GET", path);
+      const finding = await client.call<NamedFinding & { readonly describe: string }>("GET", path);
       terminal.result(finding, () => linesOf(finding));
     });
 }
 
-function linesOf(finding: Finding & { readonly describe: string }): readonly string[] {
+function linesOf(finding: NamedFinding & { readonly describe: string }): readonly string[] {
   const { change } = finding;
   return [
     `${finding.id}  ${finding.severity}  ${finding.rule} (version ${finding.version})  ${finding.state}`,

@@ -149,8 +149,21 @@ const declareOperators: Command<
   },
 };
 
+/** Ids of the operators that estates declare. */
+const listDeclaredOperators: Command<{ readonly tenant: string }, readonly string[]> = {
+  audit: null,
+  *body({ tenant }) {
+    const rows = yield {
+      sql: "SELECT DISTINCT id FROM identity_declared_operator WHERE tenant = ? ORDER BY id LIMIT ?",
+      params: [tenant, operatorsMax],
+    };
+    return rows.map((row) => String(row["id"]));
+  },
+};
+
 export const operatorCommands = {
   readOperators,
+  listDeclaredOperators,
   addOperator,
   removeOperatorKey,
   declareOperators,

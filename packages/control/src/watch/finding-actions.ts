@@ -1,6 +1,7 @@
 // Promises what an operator does with findings: see them, say that somebody looks, say that it is over; and what a rule would have found.
 // Trusts api.ts, which has proven the operator. Specified in docs/findings.md, docs/admin-api.md.
 import { type Actor, AdminFault } from "../admin/actions.ts";
+import { nameTable } from "../audit/search/names.ts";
 import type { ControlParts } from "../control-parts.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import type { BacktestQuestion, BacktestReport } from "./backtest.ts";
@@ -13,9 +14,9 @@ import { ruleById, rules } from "./rules.ts";
 
 export interface FindingActions {
   /** Up to 1,000: what is not resolved first, then the newest. */
-  findings(): Promise<readonly Finding[]>;
+  findings(): Promise<readonly NamedFinding[]>;
   /** Rejects with AdminFault `not-found`. */
-  finding(id: string): Promise<Finding & { readonly describe: string }>;
+  finding(id: string): Promise<NamedFinding & { readonly describe: string }>;
   /** Rejects with AdminFault `not-found`, or `conflict` when it is resolved. */
   setFinding(
     actor: Actor,
@@ -39,12 +40,19 @@ export interface RuleReport extends Pick<Rule, "id" | "version" | "severity" | "
 
 type Parts = Pick<ControlParts, "tenant" | "store" | "follower">;
 
-export function createFindingActions(parts: Parts): FindingActions {
+/** A finding as operators see it. */
+export interface NamedFinding extends Finding {
+  /** The declared name that the subject's pseudonym stands for; null: there is none, or it is a gateway, a log or an environment by its name. */
+  readonly subjectName: string | null;
+}
+
+export function createFindingActions(parts: ControlParts): FindingActions {
   const { tenant, store } = parts;
   return {
-    findings: () => store.run("listFindings", { tenant }),
+    findings: async () => withNames(parts, await store.run("listFindings", { tenant })),
     finding: async (id) => {
-      const finding = await readFinding(parts, id);
+      const [finding] = await withNames(parts, [await readFinding(parts, id)]);
+      if (finding === undefined) throw new Error("one finding has one name");
       return { ...finding, describe: ruleWords(finding.rule)?.describe ?? "" };
     },
     setFinding: async (actor, { id, to, reason }) => {
@@ -67,6 +75,24 @@ export function createFindingActions(parts: Parts): FindingActions {
     backtest: (question) => runBacktest(parts, question),
   };
 }
+
+async function withNames(parts: ControlParts, findings: readonly Finding[]): Promise<readonly NamedFinding[]> {
+  const tables = new Map<string, ReadonlyMap<string, string>>();
+  const named: NamedFinding[] = [];
+  for (const finding of findings) {
+    const { environment, subject } = finding;
+    const year = subject.name.slice(0, 4);
+    const key = `${environment} ${year}`;
+    // A subject that is no pseudonym stands in no table.
+    const table =
+      tables.get(key) ?? (/^\d{4}[^/]*:/.test(subject.name) ? await nameTable(parts, environment, year) : noNames);
+    tables.set(key, table);
+    named.push({ ...finding, subjectName: table.get(subject.name) ?? null });
+  }
+  return named;
+}
+
+const noNames: ReadonlyMap<string, string> = new Map();
 
 async function readFinding({ tenant, store }: Parts, id: string): Promise<Finding> {
   const finding = await store.run("readFinding", { tenant, id });

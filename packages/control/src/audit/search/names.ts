@@ -146,12 +146,13 @@ export async function nameTable(
 }
 
 async function actorsOf({ tenant, store, identities }: ControlParts): Promise<readonly string[]> {
-  const operators = await store.run("readOperators", { tenant });
+  const operators = (await store.run("readOperators", { tenant })).map(({ id }) => id);
+  const declared = await store.run("listDeclaredOperators", { tenant });
   const nodes = await store.run("listNodes", { tenant });
   const objects = await store.run("listObjects", { tenant, environment: null, kind: null });
   return [
     "built-in",
-    ...new Set(operators.map(({ id }) => `operator:${id}`)),
+    ...new Set([...operators, ...declared].map((id) => `operator:${id}`)),
     ...nodes.map(({ node }) => `gateway:${node}`),
     ...new Set(objects.map(({ managedBy }) => managedBy)),
     ...[...identities.values()].flatMap((identity) =>
