@@ -59,7 +59,7 @@ export async function findReceipt(exchange: Exchange, gate: Gate): Promise<Deny 
   // Another node's crossing is in another node's log.
   if (gate.receipts === null || !receiptOf?.startsWith(`${gate.identity.node}-`)) return noReceipt;
   try {
-    const found = await gate.receipts.find(receiptOf);
+    const found = await gate.receipts.find(receiptOf, principal.caller);
     if (exchange.aborted) return deny("forward", "client-aborted");
     const decided = decideReceipt(found, principal, (...one) => gate.recorder.isPseudonymOf(...one));
     if (typeof decided !== "string") return decided;

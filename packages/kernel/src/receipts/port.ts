@@ -10,7 +10,10 @@ export interface FoundCrossing {
 }
 
 export interface ReceiptSource {
-  /** Never blocks its caller's thread. Rejects with LogFault `log-full` when too many wait, `log-corrupt` when the log cannot prove what it holds. */
-  find(crossing: string): Promise<FoundCrossing>;
+  /**
+   * Never blocks its caller's thread; askers take turns, however many questions one of them has waiting.
+   * Rejects with LogFault `log-full` when too many wait, `log-corrupt` when the log cannot prove what it holds.
+   */
+  find(crossing: string, asker: string): Promise<FoundCrossing>;
   close(): Promise<void>;
 }

@@ -15,7 +15,7 @@ import { openLog } from "../log/log-thread.ts";
 import { LossyDisk } from "../log/lossy-disk.ts";
 import { ReceiptFinder } from "./finder.ts";
 import { makeReceipt } from "./make-receipt.ts";
-import { openReceipts, waitingMax } from "./thread.ts";
+import { openReceipts, waitingMax, waitingOfAskerMax } from "./thread.ts";
 import {
   crossingId,
   crossingLeaf,
@@ -229,17 +229,45 @@ test("the thread answers beside a log that is written, refuses more than may wai
     const now = Date.now();
     await log.append(crossingLeaf(now));
     await log.checkpoint();
-    const { receipt } = await receipts.find(crossingId(now));
+    const { receipt } = await receipts.find(crossingId(now), "orders");
     const trust = { keys: [parseVerifierKey(sha256, log.verifierKey) ?? assert.fail()], policy: null };
     const verdict = verifyReceipt(noteCrypto, receipt ?? "", { trust, crossing: crossingId(now) });
     assert.equal(verdict.kind, "ok");
-    const flood = Array.from({ length: waitingMax + 10 }, () => receipts.find(crossingId(now)));
+    // One of them is with the thread and waits no more.
+    const flood = Array.from({ length: waitingMax + 11 }, (_, at) => receipts.find(crossingId(now), `asker-${at % 3}`));
     const ends = await Promise.allSettled(flood);
-    assert.equal(ends.filter(({ status }) => status === "fulfilled").length, waitingMax);
+    assert.equal(ends.filter(({ status }) => status === "fulfilled").length, waitingMax + 1);
     await assert.rejects(flood.at(-1) ?? assert.fail(), faultWith("log-full"));
-    const waiting = receipts.find(crossingId(now));
+    const waiting = receipts.find(crossingId(now), "orders");
     await Promise.all([assert.rejects(waiting, faultWith("log-closed")), receipts.close()]);
-    await assert.rejects(receipts.find(crossingId(now)), faultWith("log-closed"));
+    await assert.rejects(receipts.find(crossingId(now), "orders"), faultWith("log-closed"));
+  } finally {
+    await receipts.close();
+    await log.close();
+  }
+});
+
+test("attack: one asker's flood of long questions takes neither the places nor the turns of others", async () => {
+  const directory = join(root, "turns");
+  const log = await openLog({ directory, identity, checkpointIntervalMs: 0, reserveBytes: 0 });
+  const receipts = openReceipts(directory);
+  try {
+    const now = Date.now();
+    await log.append(crossingLeaf(now));
+    await log.checkpoint();
+    const answered: string[] = [];
+    const ask = (asker: string) =>
+      receipts.find(crossingId(now), asker).then(
+        () => answered.push(asker),
+        () => answered.push(`${asker} refused`),
+      );
+    const all = Array.from({ length: waitingOfAskerMax + 20 }, () => ask("flooder"));
+    all.push(ask("billing"), ask("orders"), ask("billing"));
+    await Promise.all(all);
+    const served = answered.filter((asker) => asker !== "flooder refused");
+    assert.equal(answered.length - served.length, 19);
+    // Its first question was with the thread before the others came, its second stood first in turn.
+    assert.deepEqual(served.slice(0, 6), ["flooder", "flooder", "billing", "orders", "flooder", "billing"]);
   } finally {
     await receipts.close();
     await log.close();

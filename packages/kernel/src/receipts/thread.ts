@@ -1,12 +1,14 @@
 // Promises receipts without a read of the disk on the thread that asks, nor on the one that appends: a thread of their own, started when the first is
-// wanted, with a bounded queue. Trusts the thread (worker.ts). Port: port.ts.
+// wanted, with bounded queues that take turns: whose questions are long to answer holds up its own. Trusts the thread (worker.ts). Port: port.ts.
 import { Worker } from "node:worker_threads";
 import { LogFault } from "../log/fault.ts";
 import type { ReceiptAnswer, ReceiptRequest } from "./messages.ts";
 import type { FoundCrossing, ReceiptSource } from "./port.ts";
 
-/** Questions that wait for the thread; beyond it they are refused. */
+/** Questions that are not answered yet; beyond it they are refused. */
 export const waitingMax = 256;
+/** The same of one asker. */
+export const waitingOfAskerMax = 100;
 
 /** Makes receipts of the log in `directory`, which this or another process writes. */
 export function openReceipts(directory: string): ReceiptSource {
@@ -14,6 +16,7 @@ export function openReceipts(directory: string): ReceiptSource {
 }
 
 interface Waiting {
+  readonly crossing: string;
   readonly resolve: (found: FoundCrossing) => void;
   readonly reject: (fault: LogFault) => void;
 }
@@ -21,7 +24,10 @@ interface Waiting {
 class ReceiptThread implements ReceiptSource {
   readonly #directory: string;
   #worker: Worker | null = null;
-  readonly #waiting = new Map<number, Waiting>();
+  /** By asker; who has been answered last stands last. */
+  readonly #waiting = new Map<string, Waiting[]>();
+  /** The one question that the thread has. */
+  #asked: (Waiting & { readonly ticket: number }) | null = null;
   #ticket = 0;
   #closed = false;
 
@@ -29,15 +35,18 @@ class ReceiptThread implements ReceiptSource {
     this.#directory = directory;
   }
 
-  find(crossing: string): Promise<FoundCrossing> {
+  find(crossing: string, asker: string): Promise<FoundCrossing> {
     if (this.#closed) return Promise.reject(new LogFault("log-closed", "receipts are closed"));
-    if (this.#waiting.size >= waitingMax)
+    const own = this.#waiting.get(asker) ?? [];
+    const all = [...this.#waiting.values()].reduce((sum, { length }) => sum + length, 0);
+    if (all >= waitingMax)
       return Promise.reject(new LogFault("log-full", `more than ${waitingMax} questions for receipts wait`));
-    const ticket = ++this.#ticket;
+    if (own.length >= waitingOfAskerMax)
+      return Promise.reject(new LogFault("log-full", `more than ${waitingOfAskerMax} of one asker wait`));
+    this.#waiting.set(asker, own);
     return new Promise((resolve, reject) => {
-      this.#waiting.set(ticket, { resolve, reject });
-      const request: ReceiptRequest = { ticket, crossing };
-      this.#started().postMessage(request);
+      own.push({ crossing, resolve, reject });
+      this.#next();
     });
   }
 
@@ -64,11 +73,27 @@ class ReceiptThread implements ReceiptSource {
     return worker;
   }
 
+  /** The thread gets one question at a time: of who has waited longest for a turn. */
+  #next(): void {
+    if (this.#asked !== null) return;
+    const [turn] = this.#waiting;
+    const [asker, [first, ...others]] = turn ?? ["", []];
+    this.#waiting.delete(asker);
+    if (first === undefined) return;
+    if (others.length > 0) this.#waiting.set(asker, others);
+    const ticket = ++this.#ticket;
+    this.#asked = { ticket, ...first };
+    const request: ReceiptRequest = { ticket, crossing: first.crossing };
+    this.#started().postMessage(request);
+  }
+
   #take(answer: ReceiptAnswer): void {
-    const waiting = this.#waiting.get(answer.ticket);
-    this.#waiting.delete(answer.ticket);
-    if ("found" in answer) waiting?.resolve(answer.found);
-    else waiting?.reject(new LogFault(answer.fault.code, answer.fault.internal));
+    const asked = this.#asked;
+    if (asked?.ticket !== answer.ticket) return;
+    this.#asked = null;
+    if ("found" in answer) asked.resolve(answer.found);
+    else asked.reject(new LogFault(answer.fault.code, answer.fault.internal));
+    this.#next();
   }
 
   #died(worker: Worker, why: string): void {
@@ -77,7 +102,9 @@ class ReceiptThread implements ReceiptSource {
 
   #end(fault: LogFault): void {
     this.#worker = null;
-    for (const { reject } of this.#waiting.values()) reject(fault);
+    this.#asked?.reject(fault);
+    this.#asked = null;
+    for (const { reject } of [...this.#waiting.values()].flat()) reject(fault);
     this.#waiting.clear();
   }
 }
