@@ -237,6 +237,19 @@ forEachDialect((_dialect, open) => {
     assert.equal((await erase(bed, "nobody we know")).keys, 0);
   });
 
+  test("attack: a gateway has more keys made for one person than anybody keeps, so that an erasure leaves some: it leaves none", async () => {
+    const bed = await setup();
+    const of = { ...production, subject: await bed.pseudonym("c-1") };
+    const kids = Array.from({ length: 10_050 }, (_, n) => `k-${String(n).padStart(6, "0")}`);
+    const made = { ...of, publicKey: new Uint8Array(32), sealed: new Uint8Array(40).fill(7), keysMax: 20_000 };
+    for (const half of [kids.slice(0, 5_000), kids.slice(5_000)])
+      await Promise.all(half.map((kid) => bed.store.run("addPayloadKey", { ...made, kid, endsAt: bed.at.ms + 1 })));
+    const { keys } = await erase(bed, "c-1");
+    assert.equal(keys, kids.length);
+    for (const kid of kids.slice(-1))
+      assert.equal((await bed.store.run("readPayloadKey", { ...of, kid })).kind, "gone", kid);
+  });
+
   test("a person is found under the pseudonyms of every year that keys are under, and by one pseudonym alone", async () => {
     const bed = await setup();
     const former = await bed.pseudonym("ada");

@@ -27,8 +27,6 @@ export const payloadMigrations: readonly Migration[] = [
 
 /** Keys destroyed in one transaction by the clock. */
 const endedMax = 1_000;
-/** Keys of one data subject: three years of days, ten times over. */
-const subjectKeysMax = 10_000;
 
 export interface PayloadPlace {
   readonly tenant: string;
@@ -145,27 +143,27 @@ const erasePayloads: Command<ErasePayloads, ErasureOutcome> = {
   audit: "payload.erase",
   *body({ tenant, subjects, reason, actor }, context) {
     const holds = yield* readHolds(tenant);
-    const found: { readonly of: Omit<DataSubject, "tenant">; readonly kids: readonly string[] }[] = [];
+    const found: { readonly of: Omit<DataSubject, "tenant">; readonly sizes: ReadonlySet<number> }[] = [];
     for (const of of subjects) {
       const rows = yield {
-        sql: "SELECT kid, made_year FROM payload_key WHERE tenant = ? AND environment = ? AND subject = ? LIMIT ?",
-        params: [tenant, of.environment, of.subject, subjectKeysMax],
+        sql: "SELECT DISTINCT made_year, length(sealed) AS bytes FROM payload_key WHERE tenant = ? AND environment = ? AND subject = ?",
+        params: [tenant, of.environment, of.subject],
       };
       const by = heldOf(holds, rows, { tenant, environment: of.environment });
       if (by !== null) return { kind: "held", by };
-      found.push({ of, kids: rows.map((row) => String(row["kid"])) });
+      found.push({ of, sizes: new Set(rows.map((row) => Number(row["bytes"]))) });
     }
     let keys = 0;
-    for (const { of, kids } of found) {
+    for (const { of, sizes } of found) {
       const place = { tenant, environment: of.environment };
-      for (const kid of kids) yield* destroy(place, kid);
+      const destroyed = yield* destroyAll({ ...place, subject: of.subject }, sizes);
       yield {
         sql: `INSERT INTO payload_erasure (tenant, environment, subject, erased_at) VALUES (?, ?, ?, ?)
           ON CONFLICT (tenant, environment, subject) DO UPDATE SET erased_at = excluded.erased_at`,
         params: [tenant, of.environment, of.subject, context.now],
       };
-      yield* record(context, { ...place, actor }, { subject: of.subject, keys: kids.length, reason });
-      keys += kids.length;
+      yield* record(context, { ...place, actor }, { subject: of.subject, keys: destroyed, reason });
+      keys += destroyed;
     }
     return { kind: "erased", keys };
   },
@@ -177,6 +175,24 @@ function heldOf(holds: readonly LegalHold[], rows: readonly Row[], place: Payloa
     if (by !== null) return by;
   }
   return null;
+}
+
+/** Every key of a data subject, however many a gateway had made; how many. As `destroy` does it. */
+function* destroyAll(
+  { tenant, environment, subject }: DataSubject,
+  sizes: ReadonlySet<number>,
+): Generator<Statement, number, readonly Row[]> {
+  const params = [tenant, environment, subject];
+  for (const bytes of sizes)
+    yield {
+      sql: "UPDATE payload_key SET sealed = ? WHERE tenant = ? AND environment = ? AND subject = ? AND length(sealed) = ?",
+      params: [new Uint8Array(bytes), ...params, bytes],
+    };
+  const gone = yield {
+    sql: "DELETE FROM payload_key WHERE tenant = ? AND environment = ? AND subject = ? RETURNING kid",
+    params,
+  };
+  return gone.length;
 }
 
 /** Overwritten in its place first: what a deletion leaves in the file of a database would be the key. */
