@@ -1,6 +1,7 @@
 // Promises the answer to "is this log what was signed?", offline, of all of it or of the part that is asked for, of one log or of many; and never a yes
 // that speaks of more than was looked at. Trusts the keys, checkpoints and policy on the command line, and nothing in the directories.
 // Specified in docs/audit.md "Verifying" and docs/cli/audit.md.
+import { sep } from "node:path";
 import { LogFault } from "@sallyport/kernel/log/fault.ts";
 import type { VerifyScope } from "@sallyport/kernel/log/verify-scope.ts";
 import type { Command } from "commander";
@@ -89,8 +90,24 @@ async function directoriesOf(given: readonly string[], { archive }: VerifyFlags)
   if (data === undefined || second !== undefined)
     throw new CommandEnd(exitCode.badUse, "--archive looks into one data directory of control", "name that one alone");
   const found: string[] = [];
-  for (const node of archive) found.push(await archivedLogOf(data, node));
+  for (const node of archive) {
+    const directory = await archivedLogOf(data, node);
+    await assertOfFolder(directory);
+    found.push(directory);
+  }
   return found;
+}
+
+/** A folder is named by the node whose log it holds: that of another, whole as it may be, answers for nobody here. */
+async function assertOfFolder(directory: string): Promise<void> {
+  const place = directory.split(sep).slice(-3).join("/");
+  const { origin = "" } = (await originsOf(directory)).at(-1) ?? {};
+  if (origin.split("/").slice(1, 4).join("/") === place) return;
+  throw new CommandEnd(
+    exitCode.no,
+    `no: ${directory} does not hold the log of ${place} but ${origin}`,
+    "somebody moved it there: ask the node itself, or a copy of the archive",
+  );
 }
 
 /** The part that is asked for; undefined: all of it. */
@@ -192,7 +209,12 @@ function jsonOf(logs: readonly (VerifiedLog | UnjudgedLog)[], ok: boolean): obje
 
 function overall(logs: readonly (VerifiedLog | UnjudgedLog)[], ok: boolean): string {
   const bad = logs.filter((log) => !("report" in log && isYes(log))).map(({ directory }) => directory);
+  const origins = new Set(logs.flatMap((log) => ("report" in log ? (log.report.origins.at(-1)?.origin ?? "") : [])));
+  const held =
+    origins.size === logs.length
+      ? `${logs.length} logs`
+      : `${logs.length} directories, which hold ${origins.size === 1 ? "one log" : `${origins.size} logs`}`;
   return ok
-    ? `yes: all ${logs.length} logs, each as far as it says above`
+    ? `yes: all ${held}, each as far as it says above`
     : `no: ${bad.length} of ${logs.length} logs: ${bad.join(", ")}`;
 }

@@ -212,6 +212,25 @@ test(
   },
 );
 
+test(
+  "attack: the log of one node stands in for another's: the archive's folder names it, and of directories it counts the logs",
+  bounded,
+  async () => {
+    const archived = join(folder, "control", "archive", "main", "production");
+    for (const node of ["gw-1", "gw-2"]) cpSync(log, join(archived, node), { recursive: true });
+    const twice = copy();
+    const verify = ["audit", "verify", join(folder, "control"), "--key", keyFile, "--archive"];
+    const [own, other, both] = await Promise.all([
+      runBinary([...verify, "gw-1"]),
+      runBinary([...verify, "gw-2"]),
+      runBinary(["audit", "verify", log, twice, "--key", keyFile]),
+    ]);
+    assert.deepEqual([own.exit, other.exit, both.exit], [0, 1, 0], own.err + other.out);
+    assert.match(other.err, /gw-2 does not hold the log of main\/production\/gw-2 but \S+\/gw-1\/gateway\/\d{4}/);
+    assert.match(both.out, /^yes: all 2 directories, which hold one log, each/m);
+  },
+);
+
 test("audit verify is exit 2 where there is no log, no key or no such file", bounded, async () => {
   const [none, key, file] = await Promise.all([
     runBinary(["audit", "verify", join(folder, "none")]),
