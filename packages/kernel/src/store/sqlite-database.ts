@@ -48,6 +48,8 @@ function prepareWriter(writer: DatabaseSync, options: OpenSqlite): void {
   const [check] = writer.prepare("PRAGMA quick_check(1)").all();
   if (check?.quick_check !== "ok") throw corrupt(options.path, String(check?.quick_check));
   writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
+  // Pages that are divided or joined leave copies of rows behind, which nobody could overwrite when a row is to be gone for good.
+  writer.exec("PRAGMA secure_delete = ON");
   const mode = writer.prepare("PRAGMA journal_mode").get()?.journal_mode;
   if (mode !== "wal")
     throw new StoreFault(
