@@ -129,7 +129,13 @@ describe("group commit", () => {
 
   test("acknowledged means synced: WAL with synchronous=FULL, foreign keys on, five seconds of patience", () => {
     const pragma = (name: string) => Object.values(connections.writer.prepare(`PRAGMA ${name}`).get() ?? {})[0];
-    assert.deepEqual(["journal_mode", "synchronous", "foreign_keys", "busy_timeout"].map(pragma), ["wal", 2, 1, 5_000]);
+    assert.deepEqual(["journal_mode", "synchronous", "foreign_keys", "busy_timeout", "secure_delete"].map(pragma), [
+      "wal",
+      2,
+      1,
+      5_000,
+      1,
+    ]);
   });
 });
 

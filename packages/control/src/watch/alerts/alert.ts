@@ -25,7 +25,7 @@ export interface Alert {
   readonly severity: Severity;
   /** How many findings it stands for. */
   readonly total: number;
-  /** The first ones, at most `namedMax`. */
+  /** The severest ones, at most `namedMax`; of equal severity the first. */
   readonly findings: readonly AlertFinding[];
 }
 
@@ -40,7 +40,11 @@ export function alertOf(notifier: string, findings: readonly Finding[]): Alert {
     id: `alr_${hash("sha256", `${notifier}\n${ids}`, "hex").slice(0, 32)}`,
     ...{ kind: "findings", notifier, total: findings.length },
     severity: highest(findings),
-    findings: findings.slice(0, namedMax).map(told),
+    // Whoever can raise small ones at will must not push the one that matters out of the message.
+    findings: findings
+      .toSorted((a, b) => rankOf(b) - rankOf(a))
+      .slice(0, namedMax)
+      .map(told),
   };
 }
 
@@ -56,8 +60,10 @@ function told(finding: Finding): AlertFinding {
   return { ...{ id, environment, rule, severity, count, subject, firstAt, lastAt, facts }, describe };
 }
 
+const rankOf = ({ severity }: Pick<Finding, "severity">): number => severities.indexOf(severity);
+
 function highest(findings: readonly Finding[]): Severity {
-  const most = Math.max(0, ...findings.map(({ severity }) => severities.indexOf(severity)));
+  const most = Math.max(0, ...findings.map(rankOf));
   return severities[most] ?? "informational";
 }
 

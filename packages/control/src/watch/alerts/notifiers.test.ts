@@ -9,7 +9,7 @@ import { type Alert, alertOf, testAlert } from "./alert.ts";
 import { type AlertLine, logNotifier } from "./log-notifier.ts";
 import type { Notifier } from "./notifier.ts";
 import { type SmtpTarget, smtpNotifier } from "./smtp-notifier.ts";
-import { newFinding, startAt } from "./testing/findings.ts";
+import { findingId, newFinding, startAt } from "./testing/findings.ts";
 import { type MailServer, type MailServerOptions, startMailServer } from "./testing/mail-server.ts";
 import { webhookNotifier } from "./webhook-notifier.ts";
 
@@ -282,4 +282,14 @@ test("a message names the first twenty and says how many more there are", async 
   assert.match(mail?.text ?? "", /^Subject: sallyport: 300 findings, the highest high\r$/m);
   assert.equal(mail?.text.match(/finding show/g)?.length, 20);
   assert.match(mail?.text ?? "", /and 280 more: sallyport finding list/);
+});
+
+test("attack: a flood of small findings buries the one that matters: the severest are named, of equal ones the first", () => {
+  const small = Array.from({ length: 60 }, (_, n) => newFinding(n, { severity: n === 7 ? "medium" : "low" }));
+  const { severity, total, findings } = alertOf("mail", [...small, newFinding(60, { severity: "critical" })]);
+  assert.deepEqual([severity, total, findings.length], ["critical", 61, 20]);
+  assert.deepEqual(
+    findings.slice(0, 4).map(({ id }) => id),
+    [60, 7, 0, 1].map(findingId),
+  );
 });
