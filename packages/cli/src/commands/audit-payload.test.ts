@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { LogFault } from "@sallyport/kernel/log/fault.ts";
 import { Log } from "@sallyport/kernel/log/log.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
@@ -102,6 +103,38 @@ test("audit erase --from-log tells a restored control plane once more of everybo
     const refused = await runAgainst(erased, [...again, ...wrong]);
     assert.equal(refused.exit, exitCode.badUse, wrong.join(" "));
     assert.deepEqual(refused.asked, []);
+  }
+});
+
+test("attack: a year of the lost log is taken out of reading, so that who was erased in it comes back: nobody is told, and the place is named", async () => {
+  const directory = join(folder, "two-years");
+  const clock = { now: Date.UTC(2026, 11, 31) };
+  const place = { tenant: "main", environment: "sallyport", region: "eu", node: "control" } as const;
+  const log = Log.open({
+    ...{ disk: realDisk(), directory, now: () => clock.now, lowSpaceBytes: 0, reserveBytes: 0 },
+    identity: { ...place, role: "control", version: "0.1.0" },
+  });
+  for (const [n, subject] of ["2026:adaaaaaaaaaaaaaaaaaaaA", "2025:bob_-aaaaaaaaaaaaaaaaA"].entries()) {
+    const leaf = printLeaf({
+      ...{ t: "admin", id: `01KAMZZZZZ000000000000000${n}`, at: clock.now, ...place, environment: "production" },
+      ...{ action: "payload.erase", object: `data-subject/${subject}`, facts: null },
+      actor: "2026:abcdefghijklmnopqrstuQ",
+    });
+    log.append([{ leaf }]);
+    clock.now = Date.UTC(2027, 0, 2);
+  }
+  log.close();
+  const erased = { "POST /v1/erasures": { keys: 1, subjects: [] } };
+  const again = ["audit", "erase", "--reason", "restored", "--from-log", directory];
+  assert.equal((await runAgainst(erased, again)).asked.length, 2);
+  const checkpoint = join(directory, "2026", "checkpoint");
+  const note = readFileSync(checkpoint, "utf8");
+  for (const spoil of [() => writeFileSync(checkpoint, note.replace(/\n\d+\n/, "\n9\n")), () => rmSync(checkpoint)]) {
+    spoil();
+    await assert.rejects(
+      runAgainst(erased, again),
+      (error: unknown) => error instanceof LogFault && error.message.includes("two-years"),
+    );
   }
 });
 
