@@ -7,7 +7,7 @@ import { LogFault } from "@sallyport/kernel/log/fault.ts";
 import { Log } from "@sallyport/kernel/log/log.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import { exitCode } from "../exit.ts";
+import { CommandEnd, exitCode } from "../exit.ts";
 import { runAgainst } from "../program.test-support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-payload-"));
@@ -106,24 +106,49 @@ test("audit erase --from-log tells a restored control plane once more of everybo
   }
 });
 
-test("attack: a year of the lost log is taken out of reading, so that who was erased in it comes back: nobody is told, and the place is named", async () => {
-  const directory = join(folder, "two-years");
-  const clock = { now: Date.UTC(2026, 11, 31) };
+/** A control plane's log in which a person was erased at each of these times. */
+function lostLog(name: string, times: readonly number[]): string {
+  const directory = join(folder, name);
+  const clock = { now: times[0] ?? at };
   const place = { tenant: "main", environment: "sallyport", region: "eu", node: "control" } as const;
   const log = Log.open({
     ...{ disk: realDisk(), directory, now: () => clock.now, lowSpaceBytes: 0, reserveBytes: 0 },
     identity: { ...place, role: "control", version: "0.1.0" },
   });
-  for (const [n, subject] of ["2026:adaaaaaaaaaaaaaaaaaaaA", "2025:bob_-aaaaaaaaaaaaaaaaA"].entries()) {
+  for (const [n, time] of times.entries()) {
+    clock.now = time;
     const leaf = printLeaf({
-      ...{ t: "admin", id: `01KAMZZZZZ000000000000000${n}`, at: clock.now, ...place, environment: "production" },
-      ...{ action: "payload.erase", object: `data-subject/${subject}`, facts: null },
+      ...{ t: "admin", id: `01KAMZZZZZ000000000000000${n}`, at: time, ...place, environment: "production" },
+      ...{ action: "payload.erase", object: `data-subject/2026:${n}daaaaaaaaaaaaaaaaaaaA`, facts: null },
       actor: "2026:abcdefghijklmnopqrstuQ",
     });
     log.append([{ leaf }]);
-    clock.now = Date.UTC(2027, 0, 2);
   }
   log.close();
+  return directory;
+}
+
+test("attack: a legal hold on one data subject keeps everybody behind it in a lost log from being erased again", async () => {
+  const directory = lostLog("held", [Date.UTC(2026, 10, 30), Date.UTC(2026, 10, 30)]);
+  let held = 1;
+  const answers = {
+    get "POST /v1/erasures"() {
+      if (held-- > 0) return new CommandEnd(exitCode.no, "the legal hold case-7 covers it", "ask legal");
+      return { keys: 3, subjects: [{ environment: "production", subject: "2025:x" }] };
+    },
+  };
+  const ran = await runAgainst(answers, ["audit", "erase", "--reason", "restored", "--from-log", directory]);
+  assert.equal(ran.asked.length, 2);
+  assert.match(ran.out.join(""), /destroyed 3 keys/);
+  assert.equal(ran.exit, exitCode.no);
+  assert.match(
+    ran.end?.message ?? "",
+    /^1 of 2 data subjects were not erased; the first: the legal hold case-7 covers it$/,
+  );
+});
+
+test("attack: a year of the lost log is taken out of reading, so that who was erased in it comes back: nobody is told, and the place is named", async () => {
+  const directory = lostLog("two-years", [Date.UTC(2026, 11, 31), Date.UTC(2027, 0, 2)]);
   const erased = { "POST /v1/erasures": { keys: 1, subjects: [] } };
   const again = ["audit", "erase", "--reason", "restored", "--from-log", directory];
   assert.equal((await runAgainst(erased, again)).asked.length, 2);

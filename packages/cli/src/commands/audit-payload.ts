@@ -72,15 +72,25 @@ function eraseCommand(group: Command, connect: Connect): void {
       const orders = flags.fromLog === undefined ? [orderOf(flags)] : await ordersOf(flags, flags.fromLog);
       const { client, terminal } = await connect(command);
       const erased = { keys: 0, subjects: [] as ErasureReport["subjects"][number][] };
-      for (const order of orders) {
-        const { keys, subjects } = await client.call<ErasureReport>("POST", "/v1/erasures", order);
-        erased.keys += keys;
-        erased.subjects.push(...subjects);
-      }
+      const refused: CommandEnd[] = [];
+      for (const order of orders)
+        try {
+          const { keys, subjects } = await client.call<ErasureReport>("POST", "/v1/erasures", order);
+          erased.keys += keys;
+          erased.subjects.push(...subjects);
+        } catch (error) {
+          // Whom a hold covers must not keep everybody behind from being erased.
+          if (orders.length === 1 || !(error instanceof CommandEnd) || error.exit !== exitCode.no) throw error;
+          refused.push(error);
+        }
       terminal.result(erased, () => [
         `destroyed ${erased.keys} keys: what was sealed to them can be read by nobody any more`,
         ...erased.subjects.map(({ environment, subject }) => `recorded under ${subject} in ${environment}`),
       ]);
+      const [first] = refused;
+      if (first === undefined) return;
+      const left = `${refused.length} of ${orders.length} data subjects were not erased; the first: ${first.message}`;
+      throw new CommandEnd(exitCode.no, left, first.fix);
     });
 }
 

@@ -18,7 +18,7 @@ import { postgresFault } from "./postgres-fault.ts";
 import { checkServer, makePool } from "./postgres-open.ts";
 import { parsePostgresUrl } from "./postgres-url.ts";
 import { parseRows, type RowEvent, type TableHead } from "./rows.ts";
-import { sqliteFault } from "./sqlite-database.ts";
+import { sqliteFault, writerPragmas } from "./sqlite-database.ts";
 import { bindValues } from "./value.ts";
 
 export interface ImportOptions {
@@ -117,7 +117,7 @@ export async function importSqlite(path: string, options: ImportOptions): Promis
   prepareDatabaseFile(path, systemDirectoryPorts);
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true, allowExtension: false });
   try {
-    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; BEGIN IMMEDIATE");
+    database.exec(`${writerPragmas} BEGIN IMMEDIATE`);
     database.exec(schemaVersionTable("sqlite"));
     const record = database.prepare(
       "INSERT INTO schema_version (capability, version, name, checksum, applied_at) VALUES (?, ?, ?, ?, ?)",

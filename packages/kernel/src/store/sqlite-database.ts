@@ -6,6 +6,9 @@ import { assertSteps, decideMigrations, type Migration, type PendingSteps, schem
 
 export const busyTimeoutMs = 5_000;
 const pageBytes = 4_096;
+/** `secure_delete`: pages that are divided or joined leave copies of rows behind, which nobody could overwrite when a row is to be gone for good. */
+export const writerPragmas =
+  "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;";
 
 export interface Connections {
   readonly writer: DatabaseSync;
@@ -47,9 +50,7 @@ export function openSqlite(options: OpenSqlite): Connections {
 function prepareWriter(writer: DatabaseSync, options: OpenSqlite): void {
   const [check] = writer.prepare("PRAGMA quick_check(1)").all();
   if (check?.quick_check !== "ok") throw corrupt(options.path, String(check?.quick_check));
-  writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;");
-  // Pages that are divided or joined leave copies of rows behind, which nobody could overwrite when a row is to be gone for good.
-  writer.exec("PRAGMA secure_delete = ON");
+  writer.exec(writerPragmas);
   const mode = writer.prepare("PRAGMA journal_mode").get()?.journal_mode;
   if (mode !== "wal")
     throw new StoreFault(
