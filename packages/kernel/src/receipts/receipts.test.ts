@@ -221,14 +221,31 @@ test("what is no id, and what the log does not hold, is not found", () => {
 const root = mkdtempSync(join(tmpdir(), "sallyport-receipts-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 
-test("the thread answers beside a log that is written, refuses more than may wait, and answers nobody once closed", async () => {
-  const directory = join(root, "log");
+/** A log with one crossing of `now`, and the thread that reads it. */
+async function withThread(
+  name: string,
+  run: (bed: {
+    readonly log: Awaited<ReturnType<typeof openLog>>;
+    readonly receipts: ReturnType<typeof openReceipts>;
+    readonly now: number;
+  }) => Promise<void>,
+): Promise<void> {
+  const directory = join(root, name);
   const log = await openLog({ directory, identity, checkpointIntervalMs: 0, reserveBytes: 0 });
   const receipts = openReceipts(directory);
   try {
     const now = Date.now();
     await log.append(crossingLeaf(now));
     await log.checkpoint();
+    await run({ log, receipts, now });
+  } finally {
+    await receipts.close();
+    await log.close();
+  }
+}
+
+test("the thread answers beside a log that is written, refuses more than may wait, and answers nobody once closed", async () => {
+  await withThread("log", async ({ log, receipts, now }) => {
     const { receipt } = await receipts.find(crossingId(now), "orders");
     const trust = { keys: [parseVerifierKey(sha256, log.verifierKey) ?? assert.fail()], policy: null };
     const verdict = verifyReceipt(noteCrypto, receipt ?? "", { trust, crossing: crossingId(now) });
@@ -241,20 +258,11 @@ test("the thread answers beside a log that is written, refuses more than may wai
     const waiting = receipts.find(crossingId(now), "orders");
     await Promise.all([assert.rejects(waiting, faultWith("log-closed")), receipts.close()]);
     await assert.rejects(receipts.find(crossingId(now), "orders"), faultWith("log-closed"));
-  } finally {
-    await receipts.close();
-    await log.close();
-  }
+  });
 });
 
 test("attack: one asker's flood of long questions takes neither the places nor the turns of others", async () => {
-  const directory = join(root, "turns");
-  const log = await openLog({ directory, identity, checkpointIntervalMs: 0, reserveBytes: 0 });
-  const receipts = openReceipts(directory);
-  try {
-    const now = Date.now();
-    await log.append(crossingLeaf(now));
-    await log.checkpoint();
+  await withThread("turns", async ({ receipts, now }) => {
     const answered: string[] = [];
     const ask = (asker: string) =>
       receipts.find(crossingId(now), asker).then(
@@ -268,8 +276,5 @@ test("attack: one asker's flood of long questions takes neither the places nor t
     assert.equal(answered.length - served.length, 19);
     // Its first question was with the thread before the others came, its second stood first in turn.
     assert.deepEqual(served.slice(0, 6), ["flooder", "flooder", "billing", "orders", "flooder", "billing"]);
-  } finally {
-    await receipts.close();
-    await log.close();
-  }
+  });
 });
