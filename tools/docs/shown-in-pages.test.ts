@@ -134,7 +134,7 @@ function commandLines({ text }: Block): readonly string[] {
         one
           .replace(/^\$ /, "")
           .replace(/\s+#(?= ).*$/, "")
-          .replace(/ [|<>] .*$/, "")
+          .replace(/ (?:\|\|?|&&|[<>]) .*$/, "")
           .trim(),
       )
       // `sallyport dev: up in …` is what a command says.

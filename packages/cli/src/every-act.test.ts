@@ -103,6 +103,8 @@ forEachDialect((_dialect, open) => {
       await did("integration.retire", `/v1/integrations/${integration}/retire`, {});
       await did("hold.place", "/v1/holds", { id: "case-1", owner: "legal", fromYear: 2026 });
       await did("hold.release", "/v1/holds/case-1/release", {});
+      await did("payload.erase", "/v1/erasures", { subject: "customer-4711" });
+      await did("payload.unlock", "/v1/payload-keys/unlock", {});
       await tried();
       await did("rule.hold", "/v1/rules/replay/hold", {});
       await did("rule.tell", "/v1/rules/replay/tell", {});

@@ -212,7 +212,11 @@ test("attack: a token, private key or operator key that others can read is refus
 });
 
 test("no secret is taken from the command line: what names a credential is a file or a variable, never the thing itself", async () => {
-  const verifierKeys = ["audit verify --key <key>", "audit check-proof --key <key>", "serve --witness-key <vkey...>"];
+  const verifierKeys = [
+    "audit verify --key <key...>",
+    "audit check-proof --key <key>",
+    "serve --witness-key <vkey...>",
+  ];
   for (const { words, command } of [{ words: "", command: createProgram() }, ...leaves]) {
     for (const { flags } of command.options) {
       if (!/key|token|secret|password|credential|store|operator|pin/.test(flags)) continue;

@@ -133,7 +133,7 @@ const cases: readonly {
     argv: ["status"],
     answers: { "GET /v1/status": status },
     exit: 0,
-    says: /ready[\s\S]*production: 2 systems, 3 operations, integrations: 1 active[\s\S]*gw-1 .*connected {2}2 h +1\.4 .*0\.4 s .*\+0\.0 s .*90211 leaves[\s\S]*warning: no witness/,
+    says: /ready[\s\S]*production: 2 systems, 3 operations, integrations: 1 active[\s\S]*gw-1 .*connected {2}2 h +1\.4 .*0\.4 s .* 0\.0 s .*90211 leaves[\s\S]*warning: no witness/,
   },
   { argv: ["status"], answers: { "GET /v1/status": { ...status, ready: false } }, exit: 1, says: /not ready/ },
   {

@@ -85,7 +85,7 @@ const keepWitnessed: Command<
     const kept = yield last === null
       ? {
           sql: `INSERT INTO witness_tree (origin, origin_hash, size, root, log_key, note, at) VALUES (?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (origin) DO NOTHING RETURNING origin`,
+            ON CONFLICT DO NOTHING RETURNING origin`,
           params: [origin, hash, size, root, logKey, note, now],
         }
       : {

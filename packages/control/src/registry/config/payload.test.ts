@@ -28,7 +28,7 @@ test("a payload rule reaches the estate with what each direction keeps, and what
   const operation = loaded.environments[0]?.systems
     .find(({ id }) => id === "billing")
     ?.operations.find(({ name }) => name === "invoice.keep");
-  const projection = [{ members: { customerId: 1, pin: -1 } }, {}];
+  const projection = [{ members: { customerId: 1, pin: -1 }, scalar: false }, {}];
   assert.deepEqual(operation?.payload, {
     subject: { from: "body", name: "$.customerId", type: "string" },
     days: 90,
