@@ -140,10 +140,16 @@ test(
     const [node = ""] = /^(.*)-[0-9A-Z]{26}$/.exec(crossing)?.slice(1) ?? [];
     for (const where of [["--archive", node], []]) {
       const place = installation.data("control");
-      const verified = await runBinary(["audit", "verify", where.length > 0 ? place : join(place, "log"), ...where]);
+      const verified = await runBinary([
+        "audit",
+        "verify",
+        where.length > 0 ? place : join(place, "log"),
+        "--live",
+        ...where,
+      ]);
       assert.equal(verified.exit, 0, verified.out + verified.err);
     }
-    const own = await runBinary(["audit", "verify", join(installation.data("gateway"), "log")]);
+    const own = await runBinary(["audit", "verify", join(installation.data("gateway"), "log"), "--live"]);
     assert.equal(own.exit, 0, own.out);
   },
 );
