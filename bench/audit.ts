@@ -1,9 +1,12 @@
 // Promises the audit log's figures as one JSON line: durable appends per second through the thread, offline verification, batch latency.
 // Trusts the disk it runs on: a medium that lies about fdatasync makes the first figure worthless. Records are 400 bytes.
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { sampleIdentity } from "@sallyport/kernel/log/sample-leaves.ts";
 import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 
@@ -23,15 +26,6 @@ const rounds = 5;
 const saturating = 8_192;
 /** Two leaves for each of 128 requests under way. */
 const realistic = 256;
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-
 /** A crossing of exactly 400 bytes is shorter than real ones, which name policies and hashes; an `admin` leaf is brought to that length by its object. */
 function record(n: number): Uint8Array {
   const leaf = (object: string) =>
@@ -83,7 +77,7 @@ export async function benchAudit(parent: string = tmpdir()): Promise<AuditFigure
   const directory = mkdtempSync(join(parent, "sallyport-bench-audit-"));
   const records = Array.from({ length: 50_000 }, (_, n) => record(n));
   try {
-    const log = await openLog({ directory: join(directory, "log"), identity });
+    const log = await openLog({ directory: join(directory, "log"), identity: sampleIdentity });
     const appended: number[] = [];
     const waited: number[] = [];
     for (let round = 0; round < rounds; round++) {

@@ -5,7 +5,10 @@ import { execFile } from "node:child_process";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { buildSnapshot } from "@sallyport/gateway/testing/test-estate.ts";
+import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { median, percentile } from "./figures.ts";
+import { featureEstate, methodOf, rungs } from "./gateway/features.ts";
 import { haproxyVersion } from "./gateway/haproxy.ts";
 import type { Measured, Round } from "./gateway/measure.ts";
 import { measureRounds } from "./gateway/measure.ts";
@@ -98,6 +101,7 @@ const tenAnswers: WindowResult = { answers: 10, elapsedMs: 10, p50Ms: 1, p99Ms: 
 function measureWith(counts: { reached: number; leaves: number; errors?: number }) {
   let looks = 0;
   const answering = (answers: Record<string, () => unknown>): RunningProcess => ({
+    pid: -1,
     ask: async <T>({ ask }: { ask: string }) => answers[ask]?.() as T, // the names below are the names measure.ts asks
     stop: async () => {},
   });
@@ -181,4 +185,21 @@ test("medians and percentiles are those of the sorted values", () => {
   assert.equal(percentile([5, 1, 4, 2, 3], 0.99), 5);
   assert.equal(percentile([5, 1, 4, 2, 3], 0.5), 3);
   assert.equal(percentile([], 0.5), 0);
+});
+
+test("each rung of the controls is the one before it and something more, and a snapshot can be made of it", () => {
+  const at = { version: 1, issuedAt: 0, expiresAt: 1, signer: generateSigner("EdDSA").signer };
+  const said = [...rungs.keys()].map((rung) => {
+    const estate = featureEstate("http://127.0.0.1:9", rung);
+    assert.ok(buildSnapshot(estate, at).blobs.size > 0);
+    return { method: methodOf(rung), text: JSON.stringify(estate) };
+  });
+  assert.equal(new Set(said.map(({ text }) => text)).size, rungs.length);
+  const reads = said.filter(({ method }) => method === "GET");
+  assert.equal(
+    reads.length,
+    rungs.findIndex(({ method }) => method === "POST"),
+  );
+  assert.match(reads.at(-1)?.text ?? "", /"limits".*"concurrency".*"quotas"/);
+  assert.match(said.at(-1)?.text ?? "", /"schema".*"idempotency".*|"idempotency".*"schema"/);
 });

@@ -6,14 +6,22 @@ import { join } from "node:path";
 
 const benches: Readonly<Record<string, string>> = {
   gateway: "what the gateway costs beside a bare node:http + undici proxy on the same core; --quick ends within 45 s",
+  features:
+    "what each control of the gateway costs, switched on one after another (also: gateway --features); no floors",
+  workers: "throughput and processor time per request of the gateway with 1, 2 or more worker threads; no floors",
   cost: "processor time per request of the gateway, also beside another checkout; no floors",
   audit: "durable appends and offline verification of the audit log",
   search:
     "the search index and edge figures over the records: indexing, catching up, and searches over a million records",
+  follow:
+    "what following the log costs control per record, index, edges and findings together, also beside another checkout; no floors",
   export: "records encoded for a SIEM, and through a sink into a file and a Splunk receiver on loopback; no floors",
   estate: "loading, checking and compiling 300 integrations over 40 systems",
+  policy:
+    "what an answer costs that no memory has, by closures and by the evaluator; and what is paid once for a set; no floors",
   token: "the token endpoint beside a stock oidc-provider with its memory adapter",
   revocation: "from an order to revoke to the first refused request, beside 200 subscribers; --quick ends within 45 s",
+  streams: "from a revocation until each of a thousand WebSockets has its Close, and how long anything else waited",
   start: "from the start of a gateway's process to its first answer, without the control plane",
   memory: "role all when nobody calls, and the growth of a gateway over a million crossings",
 };
@@ -33,7 +41,8 @@ if (name === undefined || name === "--help" || name === "-h") {
   process.stdout.write(usage);
   process.exit(name === undefined ? 2 : 0);
 }
-const file = Object.hasOwn(benches, name) ? join(import.meta.dirname, `${name}.ts`) : "";
+const program = name === "gateway" && rest.includes("--features") ? "features" : name;
+const file = Object.hasOwn(benches, name) ? join(import.meta.dirname, `${program}.ts`) : "";
 if (!existsSync(file)) {
   process.stderr.write(`There is no bench "${name}". ${usage}`);
   process.exit(2);

@@ -17,6 +17,7 @@ const usage = `usage: npm run bench -- gateway [--quick] [--rounds n] [--window-
                                 [--data dir] [--estate n] [--enforce] [--profile dir]
 
   --quick        short windows: ends within 45 s (default: about four minutes)
+  --features     in place of that: what each control costs, switched on one after another (--features --help)
   --data dir     where the gateway keeps its log; on a real disk (default: a new folder in the system's temporary directory)
   --estate n     the gateway serves n systems and integrations more than the three it is asked for; routing must not notice
   --enforce      exit 1 when a ratio is below its floor: ${floors.map(([name, floor]) => `${name} ${floor}`).join(", ")}

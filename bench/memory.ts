@@ -1,14 +1,10 @@
 // `npm run bench -- memory`: promises what `serve` in role all holds in memory when nobody calls, and how much a gateway's memory grows over a
 // million crossings. Trusts the operating system's count of resident pages. Specified in RESULTS.md.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Installation } from "sallyport/installation.test-support.ts";
-import { median, rounded } from "./figures.ts";
-import { startProcess } from "./gateway/process.ts";
-import type { Usage, WindowResult } from "./gateway/roles.ts";
-import { createVariants } from "./gateway/variants.ts";
+import { rounded } from "./figures.ts";
+import { measureGrowth, withCrossedGateway } from "./gateway/growth.ts";
 import { describeMachine } from "./machine.ts";
 
 const usage = `usage: npm run bench -- memory [--quick] [--crossings n] [--enforce]
@@ -49,51 +45,9 @@ async function measureIdle(): Promise<number> {
   }
 }
 
-/**
- * Resident memory in the second tenth of the crossings and in the last one, the median of what was read there every two seconds: the young
- * generation of the runtime swells and shrinks by tens of megabytes, so that single readings compare two moments of it.
- */
-async function measureGrowth(crossings: number): Promise<{ earlyMb: number; lateMb: number; crossings: number }> {
-  const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-memory-"));
-  const [upstream, load, gateway] = ["upstream.ts", "load.ts", "measured-gateway.ts"].map((file) =>
-    startProcess(file, { core: null }),
-  );
-  if (upstream === undefined || load === undefined || gateway === undefined)
-    throw new Error("three programs were started");
-  try {
-    const port = await upstream.ask<number>({ ask: "port" });
-    const issuer = await load.ask<object>({ ask: "issuer" });
-    const at = await gateway.ask<number>({ ask: "start", upstream: port, directory, issuer });
-    const target = createVariants({ bare: { plain: 0, verifying: 0 }, gateway: at }).find(
-      ({ name }) => name === "gateway_get",
-    )?.target;
-    const durationMs = Math.min(2_000, crossings / 100);
-    let done = 0;
-    const readings: { readonly share: number; readonly mb: number }[] = [];
-    while (done < crossings) {
-      const window = { target, connections: 64, durationMs };
-      await load.ask({ ask: "prepare", ...window });
-      const result = await load.ask<WindowResult>({ ask: "run", ...window });
-      if (result.errors > 0) throw new Error(result.firstError ?? "a crossing failed");
-      done += result.answers;
-      const { residentBytes } = await gateway.ask<Usage>({ ask: "usage" });
-      readings.push({ share: done / crossings, mb: residentBytes / megabyte });
-    }
-    // On a fast machine one window may leap over the second tenth: then its end is what stands for it.
-    const within = (from: number, to: number) => {
-      const after = readings.filter(({ share }) => share >= from);
-      return median(after.filter(({ share }, n) => n === 0 || share < to).map(({ mb }) => mb));
-    };
-    return { earlyMb: within(0.1, 0.2), lateMb: within(0.9, Number.POSITIVE_INFINITY), crossings: done };
-  } finally {
-    await Promise.all([upstream, load, gateway].map((one) => one.stop()));
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
-
 async function bench(crossings: number): Promise<boolean> {
   const idleMb = await measureIdle();
-  const grown = await measureGrowth(crossings);
+  const grown = await withCrossedGateway(null, (crossed) => measureGrowth(crossed, crossings));
   const growth = grown.lateMb / grown.earlyMb - 1;
   const figures = {
     machine: describeMachine(),

@@ -4,11 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readTileFile } from "@sallyport/kernel/log/derived.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import { noteCrypto, sha256 } from "@sallyport/kernel/log/log-crypto.ts";
-import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { checkProof, prove } from "@sallyport/kernel/log/prove.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
-import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
 import { seededRandom } from "@sallyport/kernel/log/seeded-random.ts";
 import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
 import { type Checkpoint, verifyCheckpoint } from "@sallyport/protocol/audit/checkpoint.ts";
@@ -22,15 +23,6 @@ const burstMax = 64;
 /** Records proved after each checkpoint. */
 const proofsPerCheckpoint = 8;
 const failuresMax = 20;
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-
 export interface HammerReport {
   readonly soak: "hammer";
   readonly seed: number;
@@ -131,7 +123,12 @@ export async function runHammer({ seed, minutes, rounds }: SoakOptions): Promise
   const directory = mkdtempSync(join(tmpdir(), "sallyport-hammer-"));
   try {
     const path = join(directory, "log");
-    const log = await openLog({ directory: path, identity, checkpointIntervalMs: 20, segmentBytesMax: 1_048_576 });
+    const log = await openLog({
+      directory: path,
+      identity: sampleIdentity,
+      checkpointIntervalMs: 20,
+      segmentBytesMax: 1_048_576,
+    });
     const hammer = new Hammer(log, path, seededRandom(seed));
     const writing = Array.from({ length: writers }, () => hammer.write());
     await hammer.read(rounds ?? Number.POSITIVE_INFINITY, performance.now() + minutes * 60_000);

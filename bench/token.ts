@@ -11,6 +11,7 @@ import { Installation } from "sallyport/installation.test-support.ts";
 import { median, rounded } from "./figures.ts";
 import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
 import { describeMachine } from "./machine.ts";
+import { threadTimes, usPerPiece } from "./threads.ts";
 import type { TokenResult, TokenWindow } from "./token/load.ts";
 
 const usage = `usage: npm run bench -- token [--quick] [--enforce]
@@ -22,6 +23,7 @@ const floor = 0.8;
 const connections = 32;
 
 interface Side {
+  readonly pid: number;
   readonly issuer: string;
   readonly ca: string;
 }
@@ -31,7 +33,12 @@ async function startStock(pinned: boolean, client: Readonly<Record<string, strin
   const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const signer = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
   const port = await stock.ask<number>({ ask: "start", tls, client, signer });
-  return { stock, side: { issuer: `https://127.0.0.1:${port}`, ca: tls.cert } };
+  return { stock, side: { pid: stock.pid, issuer: `https://127.0.0.1:${port}`, ca: tls.cert } };
+}
+
+interface Row extends TokenResult {
+  /** Microseconds of processor time for each token, by kind of thread. What is signed before a window's clock starts is not theirs. */
+  readonly cpuUs: Readonly<Record<string, number>>;
 }
 
 async function measure(
@@ -39,27 +46,37 @@ async function measure(
   sides: Readonly<Record<"ours" | "stock", Side>>,
   on: { key: object; quick: boolean },
 ) {
-  const rows: Record<"ours" | "stock", TokenResult[]> = { ours: [], stock: [] };
+  const rows: Record<"ours" | "stock", Row[]> = { ours: [], stock: [] };
   const [rounds, warmUps, durationMs] = on.quick ? [5, 2, 1_000] : [7, 4, 4_000];
   for (let n = -warmUps; n < rounds; n++) {
     for (const name of n % 2 === 0 ? (["ours", "stock"] as const) : (["stock", "ours"] as const)) {
-      const window: Omit<TokenWindow, "key"> = { ...sides[name], durationMs, connections };
+      const { pid, ...side } = sides[name];
+      const window: Omit<TokenWindow, "key"> = { ...side, durationMs, connections };
+      const before = threadTimes(pid);
       const result = await load.ask<TokenResult>({ ask: "run", ...window, key: on.key });
-      if (n >= 0) rows[name].push(result);
+      const cpuUs = usPerPiece(before, threadTimes(pid), result.answers);
+      if (n >= 0) rows[name].push({ ...result, cpuUs });
     }
   }
   return rows;
 }
 
+/** The median of each kind of thread. */
+function cpuOf(all: readonly Row[]): Record<string, number> {
+  const names = Object.keys(all[0]?.cpuUs ?? {});
+  return Object.fromEntries(names.map((name) => [name, rounded(median(all.map(({ cpuUs }) => cpuUs[name] ?? 0)), 0)]));
+}
+
 const perS = (one: TokenResult): number => (one.answers * 1000) / one.elapsedMs;
 
-function report(rows: Readonly<Record<"ours" | "stock", readonly TokenResult[]>>): number {
+function report(rows: Readonly<Record<"ours" | "stock", readonly Row[]>>): number {
   const ratios = rows.ours.map((one, n) => perS(one) / perS(rows.stock[n] ?? one));
   const ratio = rounded(median(ratios), 3);
-  const figuresOf = (all: readonly TokenResult[]) => ({
+  const figuresOf = (all: readonly Row[]) => ({
     per_s: rounded(median(all.map(perS)), 0),
     p50_ms: rounded(median(all.map((one) => one.p50Ms)), 2),
     p99_ms: rounded(median(all.map((one) => one.p99Ms)), 2),
+    cpu_us: cpuOf(all),
   });
   const figures = {
     machine: describeMachine(),
@@ -90,6 +107,7 @@ async function bench(quick: boolean): Promise<number> {
     const { stock, side } = await startStock(pinned, jwk as Record<string, string>);
     started.push(stock);
     const ours = {
+      pid: control.pid,
       issuer: `https://127.0.0.1:${installation.ports.identity}/main/production`,
       ca: readFileSync(join(installation.data("control"), "ca", "control.pem"), "utf8"),
     };

@@ -14,7 +14,7 @@ import { publicJwks } from "@sallyport/sdk/node-crypto.ts";
 // Each example is started as its reader starts it, behind one real gateway; its own answers are the judge.
 const frameworks = ["express", "fastify", "hono", "nest"] as const;
 type Framework = (typeof frameworks)[number];
-const startMsMax = 30_000;
+const startMsMax = 60_000;
 
 interface Service {
   readonly origin: string;

@@ -9,6 +9,9 @@ import { delimiter, join } from "node:path";
 const programs = {
   nginx: { packages: ["nginx-light"] },
   haproxy: { packages: ["haproxy"] },
+  caddy: { packages: ["caddy"] },
+  // Limits that gateways share. Each test starts its own, with redis-cli beside it.
+  "redis-server": { packages: ["redis-server", "redis-tools"], needs: "/usr/bin/redis-cli" },
   // Receives audit records as syslog over TLS.
   rsyslogd: { packages: ["rsyslog", "rsyslog-gnutls"], needs: "/var/lib/dpkg/info/rsyslog-gnutls.list" },
   "systemd-analyze": { packages: ["systemd"] },

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { problems } from "../packages/protocol/src/problem.ts";
 import { badComments, bannedCode, bannedImports, machinePaths, weakenedTls } from "./tidy/bans.ts";
 import {
+  decisionNumbers,
   looseVersions,
   type PipelineRow,
   pipelineInReadme,
@@ -58,6 +59,7 @@ test("each problem code has its page, and each page its code", () => none(proble
 test("each problem code is named by a test", () =>
   none(untestedCodes(files, Object.keys(problems), ratchet.codesWithoutTest)));
 test("each runtime dependency has a decision", () => none(undecidedDependencies(files)));
+test("each decision has a number of its own", () => none(decisionNumbers(files)));
 test("each dependency is pinned to one version", () => none(looseVersions(files)));
 
 const pipeline = join(root, "packages/gateway/src/pipeline.ts");

@@ -1,5 +1,6 @@
 // Promises the estate the gateway serves under the bench: policies that read attributes, two rate limits per integration, a body schema.
 // Trusts the test-bed to compile it. Shapes: packages/gateway/src/testing/test-estate.ts.
+import { defaultResilience } from "@sallyport/control/registry/config/read-resilience.ts";
 import type { TestEstate } from "@sallyport/gateway/testing/test-estate.ts";
 import { bearerClient, dpopClient } from "./roles.ts";
 
@@ -37,6 +38,8 @@ function provider(id: string, url: string): TestEstate["systems"][number] {
         cedar: `forbid(principal, action == Action::"${id}:invoice.create", resource) when { resource.amount > 100000 };`,
       },
     ],
+    // As control compiles it where nothing is said.
+    changes: { upstream: { url, allowPrivate: true, resilience: defaultResilience(1) } },
   };
 }
 

@@ -2,16 +2,15 @@
 // else done. Trusts the installed `haproxy` (2.5 or newer). What it is compared with is specified in RESULTS.md.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createPublicKey } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
+import { threadTimes } from "../threads.ts";
 import type { RunningProcess } from "./process.ts";
 import type { Usage } from "./roles.ts";
 
 const openMs = 10_000;
 const endMs = 3_000;
-/** USER_HZ of every Linux that Node runs on. */
-const ticksPerMs = 100 / 1000;
 
 /** The version that is installed; null without one. */
 export function haproxyVersion(): string | null {
@@ -66,6 +65,7 @@ export async function startHaproxy(options: HaproxyOptions): Promise<{ process: 
   });
   await untilOpen(port, child, () => said);
   const process: RunningProcess = {
+    pid: child.pid ?? -1,
     // The one question the bench asks it.
     ask: async <T>() => usageOf(child.pid ?? 0) as T,
     stop: () => end(child),
@@ -99,11 +99,9 @@ async function untilOpen(port: number, child: ChildProcess, said: () => string):
 function usageOf(pid: number): Usage {
   let user = 0;
   let system = 0;
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    user += Number(fields[11]) / ticksPerMs;
-    system += Number(fields[12]) / ticksPerMs;
+  for (const { userMs, systemMs } of threadTimes(pid).values()) {
+    user += userMs;
+    system += systemMs;
   }
   return { cpuMs: user + system, systemMs: system, residentBytes: 0, leaves: 0 };
 }

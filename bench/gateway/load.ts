@@ -60,6 +60,14 @@ async function learnNonce(port: number): Promise<string> {
 }
 
 async function prepare({ target, durationMs }: Window): Promise<Buffer[]> {
+  if (target.keys === true) {
+    const count = Math.ceil(durationMs * (fastestPerMs.get("keys") ?? firstGuessPerSecond / 1000) * reserve);
+    const bearer = `authorization: Bearer ${token(bearerClient, false)}\r\n`;
+    return Array.from({ length: count }, (_, n) => {
+      const key = randomBytes(12).toString("base64url");
+      return requestBytes(target, pathOf(target, n), `${bearer}idempotency-key: "${key}"\r\n`);
+    });
+  }
   if (target.credential === "cached-bearer") {
     const credentials = `authorization: Bearer ${token(bearerClient, false)}\r\n`;
     return Array.from({ length: invoices }, (_, n) => requestBytes(target, pathOf(target, n), credentials));
@@ -104,7 +112,7 @@ class Run {
   async measure(window: Window): Promise<WindowResult> {
     const connections: RawConnection[] = [];
     const starts: (() => void)[] = [];
-    for (let i = 0; i < window.connections; i++) starts.push(await this.#connect(window.target.port, connections));
+    for (let i = 0; i < window.connections; i++) starts.push(await this.#connect(window.target, connections));
     const startedAt = performance.now();
     this.#deadline = startedAt + window.durationMs;
     this.#open = starts.length;
@@ -117,7 +125,7 @@ class Run {
     return { answers: this.#times.length, elapsedMs, p50Ms, p99Ms, errors: this.#errors, firstError: this.#firstError };
   }
 
-  async #connect(port: number, connections: RawConnection[]): Promise<() => void> {
+  async #connect({ port, expected }: Target, connections: RawConnection[]): Promise<() => void> {
     let sentAt = 0;
     const next = (): void => {
       const now = performance.now();
@@ -127,6 +135,7 @@ class Run {
       else connection.send(request);
     };
     const connection = await RawConnection.open(port, {
+      expected: expected === undefined ? undefined : Buffer.from(expected),
       answered: () => {
         this.#lastAnswerAt = performance.now();
         this.#times.push(this.#lastAnswerAt - sentAt);
@@ -160,16 +169,18 @@ let requests: Buffer[] = [];
 answerQuestions(
   {
     issuer: () => ({ kid: tokenKey.kid, jwk: { ...tokenKey.jwk } }),
+    /** For clients that need to be let in to do harm. */
+    bearer: () => token(bearerClient, false),
     async prepare(window: Window) {
       requests = await prepare(window);
     },
     async run(window: Window): Promise<WindowResult> {
-      const { credential } = window.target;
-      const result = await new Run(requests, credential !== "cached-bearer").measure(window);
+      const { credential, keys } = window.target;
+      const signed = keys === true ? "keys" : credential;
+      const result = await new Run(requests, signed !== "cached-bearer").measure(window);
       const perMs = result.answers / Math.max(1, result.elapsedMs);
       // Only windows long enough to mean something may size the next.
-      if (credential !== "cached-bearer")
-        fastestPerMs.set(credential, Math.max(perMs, fastestPerMs.get(credential) ?? 1));
+      if (signed !== "cached-bearer") fastestPerMs.set(signed, Math.max(perMs, fastestPerMs.get(signed) ?? 1));
       requests = [];
       return result;
     },

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 export type Question = { readonly ask: string } & Readonly<Record<string, unknown>>;
 
 export interface RunningProcess {
+  readonly pid: number;
   /** Resolves with the answer; rejects when the process fails on it or ends. */
   ask<T>(question: Question): Promise<T>;
   stop(): Promise<void>;
@@ -48,7 +49,7 @@ export function startProcess(
     if (reply.fault === undefined) one?.resolve(reply.answer);
     else one?.reject(new Error(`${file}: ${reply.fault}`));
   });
-  return { ask: asker(child, waiting, file), stop: () => stop(child, ended) };
+  return { pid: child.pid ?? -1, ask: asker(child, waiting, file), stop: () => stop(child, ended) };
 }
 
 function asker(

@@ -1,5 +1,6 @@
 // Promises the words the processes of this bench use with one another, in one place. Trusts nothing; holds no code but constants.
-// Who says what: bare-proxy.ts and measured-gateway.ts are measured, load.ts measures, upstream.ts stands behind both. Format: JSON.
+// Who says what: bare-proxy.ts and measured-gateway.ts are measured, load.ts measures, upstream.ts stands behind both, hostile-clients.ts holds on.
+// Format: JSON.
 
 /** What a caller of a variant proves, and what it asks for. */
 export type Credential = "cached-bearer" | "fresh-bearer" | "fresh-dpop";
@@ -8,6 +9,10 @@ export interface Target {
   readonly port: number;
   readonly method: "GET" | "POST";
   readonly credential: Credential;
+  /** Each request has an idempotency key of its own; absent: none has one. */
+  readonly keys?: true;
+  /** Content of a good answer; absent: the upstream's. */
+  readonly expected?: string;
 }
 
 export interface Window {
@@ -35,6 +40,17 @@ export interface Usage {
   readonly residentBytes: number;
   /** Durable leaves; 0 where nothing is recorded. */
   readonly leaves: number;
+}
+
+export const hostileKinds = ["slow-head", "slow-body", "slow-read", "huge-head"] as const;
+export type HostileKind = (typeof hostileKinds)[number];
+
+/** What became of the connections of one kind of hostile client. */
+export interface HostileEnds {
+  readonly opened: number;
+  /** Status of the answer, or `closed` without one, or `held` when the clients were told to stop; how often. */
+  readonly ends: Readonly<Record<string, number>>;
+  readonly longestMs: number;
 }
 
 export interface BarePorts {

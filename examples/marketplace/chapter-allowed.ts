@@ -44,7 +44,7 @@ async function placeOrder({ market, story, planted, portal }: Telling): Promise<
   const { billing, payments, orders } = market.services.production;
   const [invoiced, charged] = [billing.reached(), payments.reached()];
   const customer = {
-    name: planted.crossing("a customer's name", "Zora Quill "),
+    name: planted.crossing("a customer's name", "Zora O'Quill "),
     email: `${planted.crossing("a customer's e-mail address")}@example.org`,
   };
   const order = { customer, taxId: planted.crossing("a tax number", "DE"), remark: planted.crossing("text in a body") };

@@ -82,11 +82,7 @@ async function tellObserved({ market, story }: Telling, warehouse: Service, key:
       expect.equal("identity sent for nobody", warehouse.last()?.headers["sallyport-identity"], undefined);
       const { leaves } = await market.operator.crossing(reply.id);
       const decided = leaves.find((leaf) => "verdict" in leaf) ?? {};
-      expect.equal(
-        "record",
-        [decided["mode"], decided["verdict"], decided["code"]],
-        [mode, "deny", "credentials-malformed"],
-      );
+      expect.equal("record", [decided["mode"], decided["verdict"], decided["code"]], [mode, "deny", "api-key-unknown"]);
       return "passes with its own key; recorded as a denial";
     });
   };

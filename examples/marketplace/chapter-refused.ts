@@ -45,6 +45,16 @@ async function grantsAndSchemas({ market, story, planted, orders, analytics }: T
     caption: "an invoice with a member that its schema does not know",
     send: () => orders.send("/billing/v1/invoices", { method: "POST", body: JSON.stringify(body), headers: json }),
   });
+  const statement = { ...body, customer: { name: planted.value("a statement for a name", "x' or 1=1 -- ") } };
+  await story.denied({
+    counter,
+    status: 400,
+    publicCode: "threat-found",
+    code: "threat-found",
+    stage: "inspect",
+    caption: "a customer whose name is a statement of SQL; Zora O'Quill was none",
+    send: () => orders.send("/billing/v1/invoices", { method: "POST", body: JSON.stringify(statement), headers: json }),
+  });
 }
 
 /** What the operator is told, and the caller was not: the command itself, as it would be typed. */

@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SignedManifest } from "@sallyport/protocol/snapshot/manifest.ts";
+import { freePorts } from "sallyport/port-lane.test-support.ts";
 import { call } from "./call.ts";
 import { copyRunning } from "./copy-running.ts";
 import { resignManifest } from "./insider.ts";
-import { freePorts } from "./processes.ts";
 import type { Telling } from "./telling.ts";
 
 const manifestPath = join("snapshot", "manifest.json");

@@ -3,7 +3,9 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tellAllowed } from "./chapter-allowed.ts";
+import { tellAnswers } from "./chapter-answers.ts";
 import { tellControlBack, tellControlKilled, tellStale } from "./chapter-away.ts";
+import { tellCourier } from "./chapter-courier.ts";
 import { tellForged } from "./chapter-forged.ts";
 import { tellJoined } from "./chapter-joined.ts";
 import { tellLog } from "./chapter-log.ts";
@@ -30,6 +32,8 @@ async function tell(telling: Telling): Promise<"told"> {
   await story.attempt(() => tellAllowed(telling));
   await story.attempt(() => tellPeople(telling));
   await story.attempt(() => tellRefused(telling));
+  await story.attempt(() => tellAnswers(telling));
+  await story.attempt(() => tellCourier(telling));
   let stolen = "";
   await story.attempt(async () => {
     stolen = await tellForged(telling);
@@ -103,7 +107,9 @@ async function main(args: readonly string[]): Promise<number> {
 function plantSecrets(market: Marketplace): Planted {
   const planted = new Planted();
   for (const environment of ["production", "staging"] as const) {
-    const { clients, analytics } = market.workloads[environment];
+    const { clients, analytics, courier } = market.workloads[environment];
+    const courierPem = courier.privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+    planted.privateKey(`the private key of the carrier in ${environment}`, courierPem);
     for (const [client, { pem }] of Object.entries(clients))
       planted.privateKey(`the private key of ${client} in ${environment}`, pem);
     planted.privateKey(`the private key of analytics in ${environment}`, analytics.key);

@@ -43,10 +43,15 @@ test("the documented estate loads without a finding", () => {
   for (const environment of estate.environments) {
     assert.deepEqual(environment.broken, []);
     // Customers, and so what is done for them, are in production alone.
-    const forCustomers = environment.name === "production" ? ["portal-to-billing"] : [];
+    const isProduction = environment.name === "production";
+    const forCustomers = isProduction ? ["portal-to-billing"] : [];
+    const forCarriers = isProduction ? ["courier-to-orders"] : [];
     assert.deepEqual(
       environment.integrations.map(({ id }) => id),
-      ["analytics-to-billing", "billing-to-payments", "orders-to-billing", ...forCustomers, "portal-to-orders"],
+      [
+        ...["analytics-to-billing", "billing-to-payments", ...forCarriers],
+        ...["orders-to-billing", ...forCustomers, "portal-to-orders"],
+      ],
     );
   }
 });

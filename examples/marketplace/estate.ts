@@ -23,6 +23,8 @@ export interface EstateValues {
   readonly upstreams: Readonly<Record<MarketplaceEnvironment, Readonly<Record<MarketplaceProvider, string>>>>;
   /** Public keys only: a private one would make the estate refuse to serve that system. */
   readonly jwks: Readonly<Record<MarketplaceEnvironment, Readonly<Record<MarketplaceClient, PublicJwks>>>>;
+  /** Public keys that the carrier signs requests with. */
+  readonly courier?: PublicJwks;
   /** PEM of the CA certificate each environment trusts. */
   readonly roots: Readonly<Record<MarketplaceEnvironment, string>>;
   /** Origin of the shop front in production; left out, that of estate/ stays. */
@@ -52,6 +54,9 @@ export function writeEstate(dir: string, values: EstateValues): readonly string[
         document.setIn(["environments", "production", "identity", "redirectUris"], [`${portal}/callback`]);
       }),
     );
+  if (values.courier !== undefined)
+    written.push(write(dir, "keys/production/courier.jwks.json", `${JSON.stringify(values.courier, null, 2)}\n`));
+  written.push(beginTrial(dir));
   for (const environment of marketplaceEnvironments) {
     written.push(write(dir, `trust/${environment}/marketplace-ca.pem`, values.roots[environment]));
     for (const [client, jwks] of Object.entries(values.jwks[environment])) {
@@ -62,6 +67,13 @@ export function writeEstate(dir: string, values: EstateValues): readonly string[
     written.push(write(dir, `keys/operators/${operator}.jwks.json`, `${JSON.stringify(jwks, null, 2)}\n`));
   }
   return written;
+}
+
+/** A policy on trial began when it was written down: in a run that is today. */
+function beginTrial(dir: string): string {
+  const file = "policies/carriers.cedar";
+  const text = readFileSync(join(dir, file), "utf8");
+  return write(dir, file, text.replace(/@shadow\("[^"]*"\)/, `@shadow("${new Date().toISOString().slice(0, 10)}")`));
 }
 
 function editSettings(document: Document, values: EstateValues): void {

@@ -4,11 +4,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { freePorts } from "sallyport/port-lane.test-support.ts";
 import { type SdkCaller, sdkCaller, type Target } from "./callers.ts";
 import { type MarketplaceClient, type MarketplaceEnvironment, writeEstate } from "./estate.ts";
 import { type Operator, openOperator } from "./operator.ts";
 import { type Portal, startPortal } from "./portal.ts";
-import { freePorts, type Processes, type Running } from "./processes.ts";
+import type { Processes, Running } from "./processes.ts";
 import { type Service, startBilling, startOrders, startPayments } from "./services.ts";
 import { createWorkloads, type Workloads } from "./workloads.ts";
 
@@ -235,6 +236,7 @@ function estateValues(urls: Urls, workloads: PerEnvironment<Workloads>, services
     },
     upstreams: { production: upstreams(services.production), staging: upstreams(services.staging) },
     jwks: { production: workloads.production.jwks, staging: workloads.staging.jwks },
+    courier: workloads.production.courier.jwks,
     roots: { production: workloads.production.root, staging: workloads.staging.root },
   };
 }

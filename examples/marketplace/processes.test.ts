@@ -1,19 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { freePorts, Processes } from "./processes.ts";
-
-test("ports that are said to be free can be opened, and no two are the same", async () => {
-  const ports = await freePorts(4);
-  assert.equal(new Set(ports).size, 4);
-  const [port] = ports;
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve));
-  server.close();
-});
+import { Processes } from "./processes.ts";
 
 test("a process that ends before it is ready is told apart from one that is slow, with what it printed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sallyport-processes-"));

@@ -1,13 +1,12 @@
 // Promises that every process of the demo is started with a bounded wait for its own word that it is ready, that all it printed is kept for the
 // search at the end, and that none is left behind: also after a failure or a signal. Trusts the binary's `ready` event.
 import { type ChildProcess, spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const binary = join(repository, "packages", "cli", "src", "main.ts");
-const readyMs = 20_000;
+const readyMs = 60_000;
 const stopMs = 8_000;
 /** Most characters of output kept per process; a process that prints more is a finding of its own. */
 export const outputCharsMax = 16 * 1024 * 1024;
@@ -67,7 +66,7 @@ export class Processes {
     return { name, child, collected, gone, stop, kill: () => end(child, gone, "SIGKILL") };
   }
 
-  /** Starts `sallyport serve …`; rejects, with what it printed, when it ends or is not ready within 20 s. */
+  /** Starts `sallyport serve …`; rejects, with what it printed, when it ends or is not ready within a minute. */
   async serve(name: string, args: readonly string[]): Promise<Running> {
     const { child, collected, stop, kill } = this.begin(name, args);
     return new Promise((resolve, reject) => {
@@ -165,23 +164,4 @@ async function end(child: ChildProcess, gone: Promise<void>, signal: "SIGTERM" |
   const timer = setTimeout(() => child.kill("SIGKILL"), stopMs);
   await gone;
   clearTimeout(timer);
-}
-
-/** Ports of 127.0.0.1 that were free a moment ago. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve(server));
-      });
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-  return ports;
 }

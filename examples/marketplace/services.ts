@@ -19,6 +19,10 @@ export interface Service {
   reached(): number;
   /** Requests that were turned away because they did not come through a gateway. */
   turnedAway(): number;
+  /** The next request, or so many, end with their connections, unanswered, before any of their business is done. */
+  dropNext(times?: number): void;
+  /** Requests that ended so. */
+  dropped(): number;
   /** What the last request said about itself: caller of the hop token, and the headers the service was sent. */
   last(): Seen | null;
   /** Every request that reached the business logic, as it came; at most 1 MiB. */
@@ -42,6 +46,8 @@ export type CrossTo = (path: string, body: object) => Promise<Reply>;
 interface Handled {
   readonly status: number;
   readonly body: object;
+  /** In place of the body: an event stream that begins with it and does not end by itself. */
+  readonly stays?: true;
 }
 
 interface Incoming {
@@ -80,11 +86,15 @@ export function startBilling(options: ServiceOptions, collect: CrossTo): Promise
       const invoice = invoices.get(id);
       return invoice?.shop === name ? { status: 200, body: { id, ...invoice } } : { status: 404, body: {} };
     }
-    if (kind === "reports") return { status: 200, body: { region: name, revenueCents: 17_690 } };
+    if (kind === "reports") return { status: 200, body: { region: name, revenueCents: 17_690, best: bestCustomer } };
+    if (kind === "events") return { status: 200, body: { invoice: "inv-1001", state: "paid" }, stays: true };
     if (kind === "ledger") return { status: 200, body: { entries: invoices.size } };
     return { status: 200, body: { percent: name } };
   });
 }
+
+/** In every report, and nothing that a nightly job should read. */
+export const bestCustomer = { name: "Ottilie Overspender", cents: 12_500 };
 
 /** Orders; each new one is invoiced by `invoice`, a crossing of its own. */
 export function startOrders(options: ServiceOptions, invoice: CrossTo): Promise<Service> {
@@ -145,6 +155,8 @@ const unknownCaller = { caller: "", subject: null, act: null, operation: null };
 class Counts {
   reached = 0;
   turnedAway = 0;
+  dropped = 0;
+  dropsNext = 0;
   last: Seen | null = null;
 
   saw = "";
@@ -160,6 +172,12 @@ function startVerifying(name: string, options: ServiceOptions, business: Busines
   const counts = new Counts();
   let verify: ReturnType<typeof createRequestVerifier> | null = null;
   const serve: RequestListener = (request, response) => {
+    if (counts.dropsNext > 0) {
+      counts.dropsNext -= 1;
+      counts.dropped += 1;
+      request.socket.destroy();
+      return;
+    }
     void handle(request, response, async (incoming) => {
       const issuer = options.issuer();
       verify ??= createRequestVerifier({ issuer, audience: `${issuer}/systems/${name}` });
@@ -188,6 +206,10 @@ async function handle(request: IncomingMessage, response: ServerResponse, serve:
     handled = { status: 500, body: { fault: error instanceof Error ? error.name : "unknown" } };
   }
   const text = JSON.stringify(handled.body);
+  if (handled.stays) {
+    response.writeHead(handled.status, { "content-type": "text/event-stream" }).write(`data: ${text}\n\n`);
+    return;
+  }
   response.writeHead(handled.status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
   response.end(text);
 }
@@ -222,6 +244,10 @@ async function open(
     origin,
     reached: () => counts.reached,
     turnedAway: () => counts.turnedAway,
+    dropNext: (times = 1) => {
+      counts.dropsNext = times;
+    },
+    dropped: () => counts.dropped,
     last: () => counts.last,
     saw: () => counts.saw,
     close: () =>

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
 import type { CertificateNames } from "@sallyport/kernel/x509/names.ts";
 import { type ClientKey, generateClientKey, publicJwks } from "@sallyport/sdk/node-crypto.ts";
+import type { CourierKey } from "./courier.ts";
 import { analyticsUri, type MarketplaceClient, type MarketplaceEnvironment, type PublicJwks } from "./estate.ts";
 
 const lifetimeMs = 24 * 3_600_000;
@@ -25,6 +26,7 @@ export interface Workloads {
   readonly payments: KeyedCertificate;
   readonly portal: KeyedCertificate;
   readonly jwks: Readonly<Record<MarketplaceClient, PublicJwks>>;
+  readonly courier: CourierKey & { readonly jwks: PublicJwks };
 }
 
 /** Makes the credentials of one environment; `directory` gets the two files that curl reads. */
@@ -52,7 +54,14 @@ export function createWorkloads(environment: MarketplaceEnvironment, directory: 
     payments: certify(ca, { dns: ["localhost"], ip: ["127.0.0.1"] }, "server"),
     portal: certify(ca, { dns: ["localhost"], ip: ["127.0.0.1"] }, "server"),
     jwks: { portal: jwksOf("portal"), orders: jwksOf("orders"), billing: jwksOf("billing") },
+    courier: createCourier(environment),
   };
+}
+
+function createCourier(environment: MarketplaceEnvironment): Workloads["courier"] {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const id = `courier-${environment}`;
+  return { id, privateKey, jwks: { keys: [{ ...publicKey.export({ format: "jwk" }), kid: id }] } };
 }
 
 function certify(ca: LocalCa, names: CertificateNames, usage: "client" | "server"): KeyedCertificate {

@@ -14,7 +14,8 @@ import { sallyportFetch } from "@sallyport/sdk/sallyport-fetch.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import pg from "pg";
 import { parse } from "yaml";
-import { freePorts, until } from "../../packages/cli/src/installation.test-support.ts";
+import { until } from "../../packages/cli/src/installation.test-support.ts";
+import { freePorts } from "../../packages/cli/src/port-lane.test-support.ts";
 import { inheritedEnvironment } from "../../packages/cli/src/program.test-support.ts";
 import { testServer } from "../../packages/kernel/src/store/for-each-dialect.ts";
 

@@ -7,12 +7,13 @@ import { after, before, test } from "node:test";
 import { generateClientKey, publicJwks } from "@sallyport/sdk/node-crypto.ts";
 import { Browser, codeOf } from "../../examples/marketplace/browser.ts";
 import { createWorkloads } from "../../examples/marketplace/workloads.ts";
-import { freePorts, Installation, isReady } from "../../packages/cli/src/installation.test-support.ts";
+import { Installation, isReady } from "../../packages/cli/src/installation.test-support.ts";
+import { freePorts } from "../../packages/cli/src/port-lane.test-support.ts";
 import { readBlocks } from "./doc-blocks.ts";
 
 const root = dirname(dirname(import.meta.dirname));
 const page = readFileSync(join(root, "docs/identity/browser-apps.md"), "utf8");
-const startMsMax = 30_000;
+const startMsMax = 60_000;
 const people = "    people: { signIn: [password] }\n";
 
 let installation: Installation;

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { freePorts } from "../../packages/cli/src/installation.test-support.ts";
+import { freePorts } from "../../packages/cli/src/port-lane.test-support.ts";
 import { packAll } from "../pack.ts";
 import { Reader, readBlocks } from "./doc-blocks.ts";
 import { type LocalRegistry, startLocalRegistry } from "./local-registry.ts";

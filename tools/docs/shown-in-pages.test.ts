@@ -58,6 +58,9 @@ const estate: Readonly<Record<string, string>> = {
   "systems/orders.yaml":
     "system: orders\nurl: https://orders.acme.example\nidentity: { client: orders, keys: [orders.jwks.json] }\noperations:\n  order.list: GET /v1/orders\n  order.create: POST /v1/orders\n",
   "systems/portal.yaml": "system: portal\nidentity: { client: portal, keys: [portal.jwks.json] }\n",
+  "systems/acme-partner.yaml":
+    "system: acme-partner\nidentity: { signatures: { keys: [acme-partner.signing.jwks.json] } }\n",
+  "systems/vendor.yaml": "system: vendor\nidentity: { apiKeys: {} }\n",
   ...Object.fromEntries(
     ["deployer", "analytics", "partner"].map((id) => [
       `systems/${id}.yaml`,
@@ -82,7 +85,7 @@ function referred(files: Readonly<Record<string, string>>): Readonly<Record<stri
   const made: Record<string, string> = {};
   for (const [file, text] of Object.entries(files)) {
     const folder = file.startsWith("issuers/") ? "issuers" : "systems";
-    for (const [name] of text.matchAll(/[\w-]+\.jwks\.json/g)) made[`${folder}/${name}`] = jwksOf[folder];
+    for (const [name] of text.matchAll(/[\w.-]+\.jwks\.json/g)) made[`${folder}/${name}`] = jwksOf[folder];
     for (const [name] of text.matchAll(/[\w-]+\.pem/g)) made[`${folder}/${name}`] = leaf.pem;
   }
   return made;

@@ -4,8 +4,9 @@ import { dirname } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { referenceRows } from "../../packages/control/src/registry/config/reference.ts";
-import { configReaders, leafKeys, unreadKeys } from "./config-readers.ts";
+import { configReaders } from "./config-readers.ts";
 import { listFiles } from "./source-text.ts";
+import { leafKeys, unreadKeys } from "./unread-keys.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 

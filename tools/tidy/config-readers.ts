@@ -1,19 +1,11 @@
 // Promises that every key of the configuration has somebody who obeys it: the place in the product that reads its value at last, or the reason why
 // it is there for people only. Trusts the generated reference for the list of keys. Specified in DESIGN §12 (config accepted but not enforced is a hole).
-import { mask, type SourceFile, type Violation } from "./source-text.ts";
+import { botReaders } from "./bot-readers.ts";
 
-/** Where a value has its effect: a file, and code in it that reads the value (strings and comments do not count as code). */
-export interface Obeyed {
-  readonly by: string;
-  readonly reads: string;
-}
-
-/** Nobody obeys it, because it says something to people. */
-export interface ForPeople {
-  readonly forPeople: string;
-}
-
-export type Reader = Obeyed | ForPeople;
+import { nextHopReaders } from "./next-hop-readers.ts";
+import { resilienceReaders } from "./resilience-readers.ts";
+import { threatReaders } from "./threat-readers.ts";
+import type { ForPeople, Obeyed, Reader } from "./unread-keys.ts";
 
 const config = "packages/control/src/registry/config";
 const gateway = "packages/gateway/src";
@@ -25,15 +17,16 @@ const forPeople = (reason: string): ForPeople => ({ forPeople: reason });
 
 const staleness = obeyed(`${gateway}/authorize/staleness.ts`, "inputs.boundsMs[inputs.classification]");
 const linked = obeyed(`${config}/link.ts`, "config[end]");
-const certificate = obeyed(
-  `${gateway}/identify/certificate.ts`,
-  "judgePeer({ peer, identity: declared.identity, trust",
-);
+const certificate = obeyed(`${gateway}/identify/certificate.ts`, "judgePeer({ peer, identity: declared.identity");
 const clients = "packages/control/src/identity/clients";
 const fetchJwks = "packages/control/src/identity/trust/fetch-jwks.ts";
 const dialOnce = "packages/control/src/identity/dial-once.ts";
 const keySource = obeyed("packages/control/src/identity/trust/key-sources.ts", "name === named");
 const tlsName = obeyed(`${clients}/tls-client.ts`, "judgePeer({ peer: peer.peer, identity, trust");
+const askingProxy = obeyed(
+  `${gateway}/authorizer/asking-proxy.ts`,
+  "decideCertificate(authorizer.certificate, reading",
+);
 const lives = {
   machine: obeyed(`${identity}/decide-issuance.ts`, "client.lives.machineSeconds"),
   user: obeyed(`${identity}/oauth/grant-facts.ts`, "client.lives.userSeconds"),
@@ -43,6 +36,9 @@ const lives = {
 const mode = obeyed(`${gateway}/snapshot/estate.ts`, "said?.mode ===");
 const until = obeyed(`${gateway}/observe/decide-pass.ts`, "untilMs > judgedAtMs(exchange)");
 const unenforced = forPeople("why enforcement is left out; that it is written is checked");
+const outcomeSign = obeyed(`${gateway}/inspect/answer.ts`, "selectsSome(read, value, holds)");
+const answerSchema = obeyed(`${gateway}/inspect/answer.ts`, "schemas.check(schema, reading.value)");
+const parameterSchema = obeyed(`${gateway}/inspect/parameters.ts`, "schemas.check(rule.schema, value)");
 const stepUp = obeyed(`${gateway}/snapshot/estate.ts`, "stricterStepUp(object.stepUp, source.stepUp)");
 const sited = obeyed(`${config}/load.ts`, "sited.names.includes(rules.name)");
 
@@ -97,9 +93,24 @@ const estateReaders: Readonly<Record<string, Reader>> = {
   "teams.<name>.name": forPeople("the name of a team"),
   "teams.<name>.contact": forPeople("where a team is reached"),
   "listeners.<name>.serves": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "serves ==="),
-  "listeners.<name>.url": obeyed(`${gateway}/gateway.ts`, "listener.use(estate.roots, estate.object.listeners)"),
-  "listeners.<name>.environments": obeyed(`${config}/load.ts`, "environments.includes(environment.name)"),
+  "listeners.<name>.url": obeyed(`${gateway}/gateway.ts`, "listener.use(estate)"),
+  "listeners.<name>.environments": obeyed(
+    `${config}/read-listener.ts`,
+    "environments.includes(where.environment.name)",
+  ),
+  "listeners.<name>.authorizer.proxy": obeyed(`${gateway}/authorizer/asking-proxy.ts`, "proxy ==="),
+  "listeners.<name>.authorizer.trustedProxies": obeyed(`${gateway}/authorizer/asking-proxy.ts`, "networksOf(named)"),
+  "listeners.<name>.authorizer.certificate.trust": askingProxy,
+  "listeners.<name>.authorizer.certificate.uri": askingProxy,
+  "listeners.<name>.authorizer.certificate.dns": askingProxy,
+  "listeners.<name>.authorizer.certificate.x5t": askingProxy,
+  "listeners.<name>.proxyProtocol.trustedProxies": obeyed(
+    `${gateway}/listen/listener.ts`,
+    "networksOf(declared.trustedProxies)",
+  ),
   "listeners.<name>.region": obeyed("packages/control/src/snapshot/compile-snapshot.ts", "region === input.region"),
+  ...botReaders,
+  "listeners.<name>.http2": obeyed(`${gateway}/listen/listener.ts`, "http2 !== false"),
   "witnesses.quorum": obeyed("packages/control/src/audit/quorum.ts", "witnesses.length === 0 || quorum ==="),
   "witnesses.outside.<name>.url": obeyed("packages/kernel/src/witness/http-witness.ts", "new URL(outside.url)"),
   "witnesses.outside.<name>.key": obeyed("packages/kernel/src/witness/http-witness.ts", "outside.key"),
@@ -128,10 +139,12 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   zone: obeyed(`${gateway}/authorize/decision-inputs.ts`, "caller.object.zone"),
   url: obeyed(`${gateway}/snapshot/estate.ts`, "host: url.hostname"),
   allowPrivate: obeyed(`${gateway}/forward/upstream-pools.ts`, "declared?.allowPrivate"),
-  "tls.ca": obeyed(`${gateway}/forward/upstream-pools.ts`, "ca: declared.ca"),
+  "tls.ca": obeyed(`${gateway}/forward/upstream-pools.ts`, "ca === undefined ? {} : { ca }"),
+  "tls.certificate": obeyed(`${gateway}/forward/shown-certificate.ts`, "cert: chain"),
   "public.host": obeyed(`${gateway}/route/router.ts`, "system.public.host"),
   "public.path": obeyed(`${gateway}/route/router.ts`, "segmentsOf(system.public.path)"),
-  "public.strip": obeyed(`${gateway}/forward/stage.ts`, "system.public.strip"),
+  ...resilienceReaders,
+  "public.strip": obeyed(`${gateway}/forward/upstream-path.ts`, "system.public.strip"),
   "identity.client": obeyed(`${gateway}/identify/identify.ts`, "estate.systemOfClient.get("),
   "identity.public": obeyed("packages/control/src/identity/private-key-jwt.ts", "client.isPublic"),
   "identity.grants": obeyed("packages/control/src/identity/provider.ts", "client.grantTypes.filter"),
@@ -158,6 +171,12 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "identity.tls.selfSigned": obeyed(`${clients}/tls-client.ts`, "authentication.x5t.includes(peer.peer.x5t)"),
   "identity.secrets.reason": forPeople("why a secret is accepted; that it is written is checked"),
   "identity.secrets.until": obeyed(`${clients}/secret.ts`, "way.untilMs <= now"),
+  ...nextHopReaders,
+  signed: obeyed(`${gateway}/forward/sign-request.ts`, "upstream?.signed !== true"),
+  "identity.apiKeys.header": obeyed(`${gateway}/identify/api-key.ts`, "of headers"),
+  "identity.signatures.keys": obeyed(`${gateway}/snapshot/signature-owners.ts`, "importSignatureKey(one)"),
+  "identity.signatures.covers": obeyed(`${gateway}/identify/signature.ts`, "rule.covers"),
+  "identity.signatures.nonce": obeyed(`${gateway}/identify/signature.ts`, "owner.rule.nonce ==="),
   "identity.certificate.trust": obeyed(`${gateway}/identify/certificate.ts`, "bundles.get(declared.identity.trust)"),
   "identity.certificate.uri": certificate,
   "identity.certificate.dns": certificate,
@@ -168,26 +187,97 @@ const systemReaders: Readonly<Record<string, Reader>> = {
   "tokens.until": obeyed("packages/control/src/identity/directory.ts", "now < legacy.untilMs"),
   attributes: obeyed(`${gateway}/authorize/decision-inputs.ts`, "caller.object.attributes"),
   "operations.<name>.match": obeyed(`${gateway}/route/router.ts`, "segmentsOf(operation.path)"),
+  openapi: obeyed(
+    "packages/control/src/registry/openapi/describe-system.ts",
+    "readDescription(io, named.value.at, file)",
+  ),
+  "operations.<name>.operationId": obeyed("packages/control/src/registry/openapi/describe-system.ts", "one.id === id"),
+  "operations.<name>.parameters.<name>.required": parameterSchema,
+  "operations.<name>.parameters.<name>.schema": parameterSchema,
+  "operations.<name>.parameters.<name>.list": obeyed(`${gateway}/inspect/parameters.ts`, "field.list ==="),
+  "operations.<name>.lookups.<name>.operation": obeyed(`${gateway}/authorize/look-up.ts`, "=== rule.operation"),
+  "operations.<name>.lookups.<name>.with": obeyed(`${gateway}/authorize/look-up.ts`, "resolveAttributes(rule.with"),
+  "operations.<name>.lookups.<name>.timeout": obeyed(`${gateway}/authorize/look-up.ts`, "timeoutMs: rule.timeoutMs"),
+  "operations.<name>.lookups.<name>.keep": obeyed(`${gateway}/authorize/lookups.ts`, "{ keepMs, missMs }: LookupRule"),
+  "operations.<name>.lookups.<name>.keepMissing": obeyed(
+    `${gateway}/authorize/lookups.ts`,
+    "{ keepMs, missMs }: LookupRule",
+  ),
+  "operations.<name>.undeclaredQuery": obeyed(`${gateway}/inspect/parameters.ts`, "rule.undeclaredQuery ==="),
+  "operations.<name>.protocol": obeyed(`${gateway}/forward/stage.ts`, "operation.object.grpc !== undefined"),
   "operations.<name>.description": forPeople("what the operation does"),
   "operations.<name>.data": obeyed(`${config}/read-system.ts`, "...from.source.data"),
   "operations.<name>.classification": obeyed(`${gateway}/authorize/stage.ts`, "operation.object.classification"),
   "operations.<name>.authorize": obeyed("packages/kernel/src/policy/compile-slice.ts", "input.authorize ==="),
   "operations.<name>.attributes.<name>.from": obeyed(`${gateway}/authorize/attributes.ts`, "source.from ==="),
   "operations.<name>.attributes.<name>.type": obeyed(`${gateway}/authorize/attributes.ts`, "source.type ==="),
-  "operations.<name>.body.schema": obeyed(`${gateway}/inspect/stage.ts`, "schemas.check(schema"),
+  "operations.<name>.body.schema": obeyed(`${gateway}/inspect/judge-body.ts`, "schemas.check(body.schema"),
+  "operations.<name>.body.as": obeyed(`${gateway}/inspect/judge-body.ts`, "on.body.content ==="),
+  "operations.<name>.body.encoding": obeyed(`${gateway}/inspect/content.ts`, "declared.encoding ==="),
+  "operations.<name>.body.reason": forPeople("why content passes unread; that it is there is a rule of lint"),
+  "operations.<name>.body.parts.<name>.type": obeyed(`${gateway}/inspect/multipart.ts`, "rule.types.includes(said)"),
+  "operations.<name>.body.parts.<name>.size": obeyed(
+    `${gateway}/inspect/multipart.ts`,
+    "content.length > rule.bytesMax",
+  ),
+  "operations.<name>.body.parts.<name>.required": obeyed(`${gateway}/inspect/multipart.ts`, "rule.required && count"),
+  "operations.<name>.body.parts.<name>.most": obeyed(`${gateway}/inspect/multipart.ts`, "count > rule.most"),
   "operations.<name>.body.contentType": obeyed(`${gateway}/inspect/content.ts`, "declared.contentType"),
   "operations.<name>.body.size": obeyed(`${gateway}/inspect/content.ts`, "> inputs.bodyBytesMax"),
-  "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "timeoutMs: bounds.timeoutMs"),
+  "operations.<name>.timeout": obeyed(`${gateway}/forward/stage.ts`, "Math.min(bounds.timeoutMs"),
+  ...threatReaders,
+  "operations.<name>.unseenBody": obeyed(`${gateway}/authorizer/unseen.ts`, "unseenBody === true"),
+  "operations.<name>.opa.url": obeyed(`${gateway}/forward/upstream-pools.ts`, "new URL(url)"),
+  "operations.<name>.opa.path": obeyed(`${gateway}/authorize/outside-decision.ts`, "rule.path"),
+  "operations.<name>.opa.timeout": obeyed(
+    `${gateway}/authorize/outside-decision.ts`,
+    "timeoutMs: rule.timeoutMs, bytesMax",
+  ),
+  "operations.<name>.opa.allowPrivate": obeyed(
+    `${gateway}/forward/upstream-pools.ts`,
+    "JSON.stringify([url, allowPrivate])",
+  ),
+  "operations.<name>.fallback.status": obeyed(`${gateway}/forward/fallback.ts`, "answer.onHead(status"),
+  "operations.<name>.fallback.body": obeyed(`${gateway}/forward/fallback.ts`, "Buffer.from(body,"),
+  "operations.<name>.fallback.contentType": obeyed(`${gateway}/forward/fallback.ts`, "contentType]"),
+  "operations.<name>.fallback.stale": obeyed(`${gateway}/forward/find-stand-in.ts`, "ageMsMax: staleMs"),
   "operations.<name>.outcome.business-error": obeyed(`${gateway}/record/settle.ts`, "businessErrors.includes(status)"),
+  "operations.<name>.outcome.business-error-in[].path": outcomeSign,
+  "operations.<name>.outcome.business-error-in[].is": obeyed(`${gateway}/inspect/answer.ts`, "expected === one"),
+  "operations.<name>.outcome.grpc": obeyed(`${gateway}/grpc/answer.ts`, "grpc?.businessErrors.includes(status)"),
   "operations.<name>.payload.keep": obeyed(`${gateway}/payloads/keep.ts`, "rule.request !== undefined"),
-  "operations.<name>.payload.subject": obeyed(`${gateway}/payloads/keep.ts`, "dataSubjectOf(exchange, rule.subject)"),
+  "operations.<name>.payload.subject": obeyed(`${gateway}/payloads/keep.ts`, "namedValueOf(exchange, rule.subject)"),
   "operations.<name>.payload.days": obeyed("packages/control/src/payloads/payload-keys.ts", "(days + 1) * dayMs"),
   "operations.<name>.payload.drop": obeyed(`${config}/project-schema.ts`, "this.#dropped.has(one"),
   "operations.<name>.payload.responseSchema": obeyed(`${gateway}/payloads/keep.ts`, "projection: rule.response"),
+  "operations.<name>.response.schema": answerSchema,
+  "operations.<name>.response.statuses": answerSchema,
+  "operations.<name>.response.contentType": obeyed(`${gateway}/inspect/answer.ts`, "isType(only, rule.contentType)"),
+  "operations.<name>.response.long": obeyed(`${gateway}/inspect/answer-inspection.ts`, "rule.long ==="),
+  "operations.<name>.response.mismatch": obeyed(`${gateway}/inspect/answer.ts`, "inspection.rule.mismatch !=="),
+  "operations.<name>.response.size": obeyed(`${gateway}/inspect/answer-inspection.ts`, "inspection.rule.bytesMax"),
+  "operations.<name>.response.redact": obeyed(`${gateway}/inspect/response-filter.ts`, "...rule.redact"),
+  "operations.<name>.response.undeclared": obeyed(`${gateway}/inspect/response-filter.ts`, "rule.undeclared ==="),
   "operations.<name>.payload.size": obeyed(`${gateway}/payloads/keep.ts`, "kept.length > bytesMax"),
+  "operations.<name>.idempotency.key": obeyed(`${gateway}/idempotency/decide-asked.ts`, "idempotency.key ==="),
+  "operations.<name>.idempotency.ttl": obeyed(`${gateway}/idempotency/stage.ts`, "ttlMs: rule.ttlMs"),
+  "operations.<name>.idempotency.provider": obeyed(`${gateway}/idempotency/stage.ts`, "rule.provider ==="),
+  "operations.<name>.precondition": obeyed(
+    `${gateway}/idempotency/decide-asked.ts`,
+    "decidePrecondition(headers, precondition)",
+  ),
+  "operations.<name>.serialize": obeyed(`${gateway}/idempotency/stage.ts`, "namedValueOf(exchange, serialize)"),
   "operations.<name>.acr": stepUp,
   "operations.<name>.maxAge": stepUp,
   "operations.<name>.offline": obeyed(`${gateway}/authorize/staleness.ts`, "inputs.offline ==="),
+  "operations.<name>.websocket.idle": obeyed(`${gateway}/websocket/relay.ts`, "performance.now() + rule.idleMs"),
+  "operations.<name>.websocket.message": obeyed(
+    `${gateway}/websocket/frame-reader.ts`,
+    "> this.#rules.messageBytesMax",
+  ),
+  "operations.<name>.websocket.origins": obeyed(`${gateway}/websocket/handshake.ts`, "rule.origins.includes(origin)"),
+  "operations.<name>.websocket.protocols": obeyed(`${gateway}/websocket/handshake.ts`, "rule.protocols.includes(one)"),
+  "operations.<name>.websocket.total": obeyed(`${gateway}/websocket/relay.ts`, "> rule.bytesMax"),
   "operations.<name>.record": obeyed(`${gateway}/record/early-answers.ts`, "record ==="),
   "uses[].to": obeyed(`${config}/read-integration.ts`, "textAt(entry, ["),
   "uses[].purpose": forPeople("the purpose of an integration"),
@@ -208,14 +298,26 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   owner: obeyed(`${gateway}/bind/decide.ts`, "integration.owner"),
   purpose: forPeople("why data crosses, for reviewers and auditors"),
   review: obeyed(`${config}/read-integration.ts`, "config.reviewMs <= now"),
-  expires: obeyed(`${gateway}/bind/decide.ts`, "inputs.nowMs >= integration.expiresAtMs"),
+  expires: obeyed(`${gateway}/bind/decide.ts`, "nowMs >= expiresAtMs"),
   onExpiry: obeyed("packages/control/src/snapshot/compile-objects.ts", "integration.onExpiry ==="),
   "proof.accept": obeyed(`${gateway}/authorize/decide.ts`, "integration.proof.includes(principal.proof.kind)"),
   "proof.reason": forPeople("why a weaker proof is accepted; that it is written is checked"),
   "proof.until": obeyed("packages/control/src/snapshot/compile-objects.ts", "(bearerUntilMs ?? 0) > now"),
-  "limits[].per": obeyed(`${gateway}/snapshot/estate.ts`, "limit.rule.per ==="),
+  "limits[].per": obeyed(`${gateway}/limit/compile-limits.ts`, "per ==="),
+  "limits[].concurrency": obeyed(`${gateway}/limit/stage.ts`, "inFlightOf.take(one.nameFor(principal), one.rule.max)"),
+  "limits[].quota": obeyed(`${gateway}/limit/quota-commands.ts`, "Math.min(wanted, left"),
+  "limits[].timeZone": obeyed(`${gateway}/limit/quotas.ts`, "calendarOf(timeZone)"),
+  priority: obeyed(`${config}/read-integration.ts`, "bounds?.priority ?? source.priority"),
+  "operations.<name>.priority": obeyed(`${gateway}/forward/fair-room.ts`, "rankOf[priority]"),
+  "limits[].across": obeyed(`${gateway}/limit/compile-limits.ts`, "across !== undefined"),
+  "limits[].onLoss": obeyed(`${gateway}/limit/take-shared.ts`, "across?.onLoss ==="),
+  "limits[].operations": obeyed(`${gateway}/limit/compile-limits.ts`, "rule.operations?.includes(operation)"),
   "limits[].rate": obeyed(`${gateway}/limit/gcra.ts`, "/ rule.rate"),
   "limits[].burst": obeyed(`${gateway}/limit/gcra.ts`, "rule.burst - 1"),
+  "cors.origins": obeyed(`${gateway}/cors/pages.ts`, "origins.has(origin)"),
+  "cors.allowHeaders": obeyed(`${gateway}/cors/preflight.ts`, "pages.allowHeaders"),
+  "cors.exposeHeaders": obeyed(`${gateway}/cors/pages.ts`, "pages.exposeHeaders"),
+  "cors.maxAge": obeyed(`${gateway}/cors/preflight.ts`, "pages.maxAgeSeconds"),
   "exchange[].subject": obeyed(exchange, "rule.subject === from"),
   "exchange[].as": obeyed(exchange, "rule.as ==="),
   "exchange[].operations": obeyed(exchange, "rule.operations.filter("),
@@ -224,6 +326,8 @@ const integrationReaders: Readonly<Record<string, Reader>> = {
   "exchange[].binding": obeyed(exchange, "rule.binding ==="),
   "operations.<name>.body": obeyed(`${gateway}/snapshot/estate.ts`, "source.bodyBytesMax ??"),
   "operations.<name>.timeout": obeyed(`${gateway}/snapshot/estate.ts`, "source.timeoutMs ??"),
+  "operations.<name>.redact": obeyed(`${gateway}/snapshot/estate.ts`, "redact: source.redact"),
+  data: obeyed(`${gateway}/inspect/response-filter.ts`, "data.includes(one)"),
   "operations.<name>.acr": stepUp,
   "operations.<name>.maxAge": stepUp,
   environments: sited,
@@ -258,6 +362,11 @@ const issuerReaders: Readonly<Record<string, Reader>> = {
   "gateways[].audiences": obeyed(presented, "Object.hasOwn(rule.audiences, one)"),
   "gateways[].carries": obeyed(presented, "Object.hasOwn(carries, word)"),
   "gateways[].acr": obeyed(presented, "Object.hasOwn(rule.acr, said)"),
+  "introspection.url": obeyed("packages/control/src/identity/trust/ask-issuer.ts", "ports.post(issuer.place"),
+  "introspection.client": obeyed("packages/control/src/identity/trust/ask-issuer.ts", "iss: client, sub: client"),
+  "introspection.providers": obeyed("packages/gateway/src/snapshot/outside-issuers.ts", "introspection?.providers"),
+  "introspection.keep": obeyed("packages/gateway/src/identify/introspection.ts", "issuer.introspection?.keepMs"),
+  "introspection.perSecond": obeyed("packages/control/src/identity/trust/question-rate.ts", "* this.#perSecond"),
   environments: obeyed(`${config}/load.ts`, "includes(rules.name)"),
   ...waiverReaders,
 };
@@ -280,41 +389,3 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
   },
   "issuers/<id>.yaml": issuerReaders,
 };
-
-/** The keys that hold a value: those below which no other key stands. */
-export function leafKeys(rows: readonly { readonly file: string; readonly key: string }[]): readonly string[] {
-  const isAbove = (key: string, other: string): boolean => other.startsWith(`${key}.`) || other.startsWith(`${key}[`);
-  return rows
-    .filter(({ file, key }) => !rows.some((other) => other.file === file && isAbove(key, other.key)))
-    .map(({ file, key }) => `${file} ${key}`);
-}
-
-/** Keys without a reader, readers without a key, and readers that do not read (any more). */
-export function unreadKeys(
-  keys: readonly string[],
-  readers: typeof configReaders,
-  files: readonly SourceFile[],
-): readonly Violation[] {
-  const listed = new Map<string, Reader>(
-    Object.entries(readers).flatMap(([file, own]) =>
-      Object.entries(own).map(([key, reader]) => [`${file} ${key}`, reader] as const),
-    ),
-  );
-  const at = { path: "tools/tidy/config-readers.ts", line: 1 };
-  const code = new Map(files.map((file) => [file.path, file] as const));
-  return [
-    ...keys
-      .filter((key) => !listed.has(key))
-      .map((key) => ({
-        ...at,
-        message: `${key} is accepted; name who obeys it, or refuse it in registry/config/later-keys.ts`,
-      })),
-    ...[...listed].flatMap(([key, reader]): Violation[] => {
-      if (!keys.includes(key)) return [{ ...at, message: `${key} is not a key of the configuration: remove the row` }];
-      if ("forPeople" in reader) return [];
-      const source = code.get(reader.by);
-      const reads = source !== undefined && mask(source.text).code.includes(reader.reads);
-      return reads ? [] : [{ ...at, message: `${key}: ${reader.by} does not contain \`${reader.reads}\`` }];
-    }),
-  ];
-}

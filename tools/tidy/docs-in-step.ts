@@ -23,6 +23,7 @@ export function problemPages(
   const faces: readonly string[] = publicFaces;
   const missing = [...Object.keys(problems), ...faces].filter((code) => !pages.has(code));
   return [
+    ...faces.flatMap((face) => unlisted(pages, face)),
     ...missing.map((code) => ({
       path: `docs/problems/${code}.md`,
       line: 1,
@@ -43,6 +44,15 @@ export function problemPages(
       return pageDisagrees(file, name, problem);
     }),
   ];
+}
+
+/** Who reads the page of a face looks for the code behind it: each page that says callers see the face is linked there. */
+function unlisted(pages: ReadonlyMap<string, SourceFile>, face: string): readonly Violation[] {
+  const page = pages.get(face);
+  if (page === undefined) return [];
+  return [...pages]
+    .filter(([name, { text }]) => text.includes(`Callers see: [\`${face}\`]`) && !page.text.includes(`(${name}.md)`))
+    .map(([name]) => ({ path: page.path, line: 1, message: `the page does not link ${name}.md, which it stands for` }));
 }
 
 function pageDisagrees(file: SourceFile, name: string, problem: Problem): readonly Violation[] {
@@ -108,6 +118,21 @@ export function undecidedDependencies(files: readonly SourceFile[]): readonly Vi
         message: `${name} has no page in docs/decisions: add one with the line "Dependency: \`${name}\`"`,
       })),
   );
+}
+
+/** Each decision has a number of its own, which is the first word of its heading too: `[0007](decisions/0007-…)` names one page. */
+export function decisionNumbers(files: readonly SourceFile[]): readonly Violation[] {
+  const pages = files.filter(({ path }) => /^docs\/decisions\/\d.*\.md$/.test(path));
+  const numberOf = ({ path }: SourceFile) => path.slice("docs/decisions/".length, "docs/decisions/0000".length);
+  return pages.flatMap((page, n) => {
+    const number = numberOf(page);
+    const other = pages.slice(0, n).find((one) => numberOf(one) === number);
+    const faults = [
+      ...(other === undefined ? [] : [`has the number of ${other.path}: give it the next free one`]),
+      ...(page.text.startsWith(`# ${number} `) ? [] : [`its heading does not begin with "# ${number} "`]),
+    ];
+    return faults.map((message) => ({ path: page.path, line: 1, message }));
+  });
 }
 
 export function looseVersions(files: readonly SourceFile[]): readonly Violation[] {

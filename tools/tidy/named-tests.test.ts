@@ -16,6 +16,10 @@ test("each rule of docs/rules.md names tests, and each named test exists in the 
   assert.equal(new Set(named.map(({ file, title }) => `${file} ${title}`)).size, named.length, "each is named once");
 });
 
+test("each class of docs/gateway-attacks.md names tests, and each named test exists in the named file", () => {
+  assert.deepEqual(unprovenRules("docs/gateway-attacks.md", listFiles(root), 36), []);
+});
+
 test("a renamed test, a removed file, a rule without a test and a missing rule are found", () => {
   const source = { path: "a.test.ts", text: 'test("it holds", () => {});\ntest(\n  "it \\"quotes\\"", () => {});' };
   const judge = (lines: string, rules = 1) =>

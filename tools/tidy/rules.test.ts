@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { badComments, bannedCode, bannedImports, machinePaths, weakenedTls } from "./bans.ts";
 import {
+  decisionNumbers,
   looseVersions,
   pipelineInReadme,
   pipelineMarkdown,
@@ -290,6 +291,13 @@ describe("documents in step", () => {
     caught(problemPages(pages.slice(1), problems), /has no page/);
     caught(problemPages(pages.slice(0, 1), problems), /unauthenticated has no page/);
     caught(problemPages([...pages, file("docs/problems/gone.md", "")], problems), /remove the page/);
+    const hidden = file(
+      "docs/problems/no-route.md",
+      `${page}\nCallers see: [\`unauthenticated\`](unauthenticated.md)\n`,
+    );
+    const face = (text: string) => file("docs/problems/unauthenticated.md", text);
+    caught(problemPages([hidden, face("")], problems), /does not link no-route\.md/);
+    clean(problemPages([hidden, face("- [`no-route`](no-route.md)")], problems));
     caught(
       problemPages([file("docs/problems/no-route.md", page.replace("404", "403")), ...pages.slice(1)], problems),
       /Status: 404/,
@@ -313,6 +321,15 @@ describe("documents in step", () => {
     clean(undecidedDependencies([manifest, file("docs/decisions/0001-pg.md", "Dependency: `pg`\n")]));
     clean(looseVersions([manifest]));
     caught(looseVersions([file("package.json", '{"devDependencies":{"a":"^1.0.0"}}')]), /pin one/);
+  });
+
+  test("decisions are numbered once, and say their number", () => {
+    const page = (name: string, text: string) => file(`docs/decisions/${name}.md`, text);
+    clean(
+      decisionNumbers([page("0001-a", "# 0001 A\n"), page("0002-b", "# 0002 B\n"), page("README", "# Decisions\n")]),
+    );
+    caught(decisionNumbers([page("0001-a", "# 0001 A\n"), page("0001-b", "# 0001 B\n")]), /number of docs/);
+    caught(decisionNumbers([page("0001-a", "# 0002 A\n")]), /heading/);
   });
 
   test("the README's table is the pipeline's", () => {

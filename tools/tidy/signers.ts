@@ -29,9 +29,19 @@ export const pens: readonly Pen[] = [
     hands: ["packages/control/src/identity/mint.ts"],
   },
   {
+    names: ["signNextHopAssertion"],
+    from: `${token}/next-hop-assertion.ts`,
+    hands: ["packages/control/src/identity/mint.ts"],
+  },
+  {
     names: ["signHopToken"],
     from: `${token}/hop-token.ts`,
     hands: ["packages/gateway/src/exchange/hop-tokens.ts"],
+  },
+  {
+    names: ["signMessage"],
+    from: "@sallyport/protocol/signature/sign-message.ts",
+    hands: ["packages/gateway/src/forward/sign-request.ts"],
   },
   {
     names: ["signHopKey"],
@@ -49,10 +59,14 @@ export const pens: readonly Pen[] = [
     hands: ["packages/control/src/identity/tokens/introspection.ts"],
   },
   {
-    // A client's assertion about itself is signed with the client's own key: the SDK's, and the operator's in the CLI.
+    // A client's assertion about itself is signed with the client's own key: the SDK's, the operator's in the CLI, and control's as a client outside.
     names: ["signCompactJws", "jwsSigningInput"],
     from: `${token}/jws.ts`,
-    hands: ["packages/sdk/src/signer.ts", "packages/cli/src/admin-client.ts"],
+    hands: [
+      "packages/sdk/src/signer.ts",
+      "packages/cli/src/admin-client.ts",
+      "packages/control/src/identity/trust/ask-issuer.ts",
+    ],
   },
   {
     // A second reading of tokens would be a second verifier. These read assertions (RFC 7523) and signed requests (RFC 9101), by the same strict parser.

@@ -1,7 +1,7 @@
 // Promises an operator's calls to the admin API: a short token bound to a fresh key, one proof per request, the pinned listener only.
 // Trusts the operator key file (0600). RFC 7523, RFC 9449; specified in docs/identity.md "Operators" and docs/cli.md.
 import { randomBytes } from "node:crypto";
-import { type OperatorKey, parseKeyFile } from "@sallyport/control/identity/operators.ts";
+import { type OperatorKey, parseKeyFile } from "@sallyport/control/identity/operator-key.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { createTokenCrypto, generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";

@@ -34,12 +34,13 @@ async function cross(count: number): Promise<void> {
 
 /** The node's newest log, once all that it signed is archived; at least `leaves` of it. */
 async function archived(leaves: number) {
-  const find = async () => (await status()).log.kept.find((kept) => kept.node === node);
+  // The answer that said so: by the next one the gateway may have written more.
+  let found: ControlStatus["log"]["kept"][number] | undefined;
   await until("the log is archived", async () => {
-    const kept = await find();
-    return kept !== undefined && kept.archived.behind === 0 && kept.archived.leaves >= leaves;
+    found = (await status()).log.kept.find((kept) => kept.node === node);
+    return found !== undefined && found.archived.behind === 0 && found.archived.leaves >= leaves;
   });
-  return (await find()) ?? assert.fail("kept");
+  return found ?? assert.fail("kept");
 }
 
 test(
@@ -69,7 +70,10 @@ test(
     assert.equal(list.exit, 0, list.err);
     assert.match(list.out, /control-[0-9a-f]+\/control\/\d{4} +own /);
     assert.match(list.out, new RegExp(`^${origin} +archive +[0-9]+ `, "m"));
-    assert.match((await runBinary(["status", ...key()])).out, new RegExp(`log ${origin}: .*, archived$`, "m"));
+    // A gateway writes and signs a record every minute by itself, which is behind for a moment.
+    await until("status says archived", async () =>
+      new RegExp(`log ${origin}: .*, archived$`, "m").test((await runBinary(["status", ...key()])).out),
+    );
   },
 );
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { FoldRunner } from "@sallyport/control/audit/follow/fold-runner.ts";
 import { OriginWatch } from "@sallyport/control/audit/follow/origin-watch.ts";
 import { pause } from "@sallyport/control/audit/follow/pause.ts";
+import { SharedBatches } from "@sallyport/control/audit/follow/shared-batches.ts";
 import type { RecordsPage } from "@sallyport/control/audit/search/search-actions.ts";
 import { type SearchAnswer, SearchFold } from "@sallyport/control/audit/search/search-fold.ts";
 import { SqliteIndex } from "@sallyport/control/audit/search/sqlite-index.ts";
@@ -79,7 +80,7 @@ async function gatewayRecords(installation: Installation, token: string) {
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   const clock = { now: Date.now, monotonic: () => performance.now(), turn };
   const fold = await SearchFold.open(new SqliteIndex(options), clock);
-  const runner = new FoldRunner(fold, { records, watch, now: Date.now, pause });
+  const runner = new FoldRunner(fold, { batches: new SharedBatches(records), watch, now: Date.now, pause, turn });
   try {
     let answer: SearchAnswer | null = null;
     await until("the gateway's records are indexed", async () => {

@@ -2,13 +2,11 @@
 // again when the index was made anew. Processes of their own on real sockets.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createPrivateKey } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { RecordHit } from "@sallyport/control/audit/search/search-actions.ts";
-import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { Installation, type Served, served, until } from "./installation.test-support.ts";
 import { inheritedEnvironment, runBinary } from "./program.test-support.ts";
 
@@ -31,14 +29,20 @@ let auditorKey: string;
 const told: string[] = [];
 
 /** Another operator, who may read what was recorded: a key of their own, declared in the estate. */
-function declareAuditor(): void {
-  const { pem, signer } = generateSigner("ES256");
-  const first = JSON.parse(readFileSync(installation.operatorKey, "utf8")) as object;
-  const jwk = createPrivateKey(pem).export({ format: "jwk" });
-  writeFileSync(auditorKey, JSON.stringify({ ...first, operator: "ada", kid: signer.kid, jwk }), { mode: 0o600 });
+async function declareAuditor(): Promise<void> {
+  const made = await runBinary([
+    "operator",
+    "key",
+    "ada",
+    "--private",
+    auditorKey,
+    "--operator",
+    installation.operatorKey,
+  ]);
+  assert.equal(made.exit, 0, made.err);
   const estate = installation.files()["sallyport.yaml"];
   installation.writeEstate({
-    "ada.jwks.json": JSON.stringify({ keys: [signer.jwk] }),
+    "ada.jwks.json": made.out,
     "sallyport.yaml": `${estate}operators:\n  ada: { keys: [ada.jwks.json], roles: [auditor] }\n`,
   });
 }
@@ -77,7 +81,7 @@ before(async () => {
   auditorKey = join(installation.root, "ada.key.json");
   control = await installation.startControl();
   installation.trustRoots();
-  declareAuditor();
+  await declareAuditor();
   const applied = await runBinary(["apply", installation.estate, "--operator", installation.operatorKey]);
   assert.equal(applied.exit, 0, applied.err);
   await installation.startGateway();

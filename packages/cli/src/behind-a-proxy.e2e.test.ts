@@ -1,4 +1,4 @@
-// A gateway behind nginx (which ends TLS) and behind HAProxy (which passes TCP on): the files are those of docs/behind-a-proxy.md.
+// A gateway behind nginx (which ends TLS) and behind HAProxy (which passes TCP on, with and without a word about where from): the files are those of docs/behind-a-proxy.md.
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -13,7 +13,8 @@ import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import { issue, newCa, nginxConf, replaced, startProxy } from "./behind-a-proxy.test-support.ts";
 import { createSender } from "./calling/sender.ts";
-import { freePorts, Installation, isReady } from "./installation.test-support.ts";
+import { Installation, isReady } from "./installation.test-support.ts";
+import { freePorts } from "./port-lane.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 120_000 };
@@ -22,7 +23,7 @@ const children: ChildProcess[] = [];
 const prover = generateClientKey().signer;
 let installation: Installation;
 let workloads: LocalCa;
-let ports: Readonly<Record<"inner" | "nginx" | "wrong" | "haproxy", number>>;
+let ports: Readonly<Record<"inner" | "nginx" | "wrong" | "haproxy" | "told" | "telling", number>>;
 let tokens: TokenClient;
 let sender: ReturnType<typeof createSender>;
 
@@ -62,12 +63,17 @@ async function startHaproxy(): Promise<void> {
     // The forwarder's own address, so that the record tells it from the caller's.
     "127.0.0.1:8443 check": `127.0.0.1:${ports.inner} source 127.0.0.3`,
   });
-  writeFileSync(file, text);
+  // The line of the page, with a checksum for the gateway to hold against, and each option that brings an extension.
+  const told = /^ {2}server gw1 (.*send-proxy-v2)$/m.exec(page)?.[1] ?? "";
+  const server = replaced(told, { "127.0.0.1:8443 check": `127.0.0.1:${ports.told} source 127.0.0.3` });
+  const options = "proxy-v2-options crc32c,unique-id";
+  const listen = `listen telling\n  bind 127.0.0.1:${ports.telling}\n  unique-id-format %[uuid()]\n  server gw1 ${server} ${options}\n`;
+  writeFileSync(file, `${text}\n${listen}`);
   children.push(await startProxy("haproxy", ["-db", "-f", file], ports.haproxy));
 }
 
 const estateFiles = () => ({
-  "sallyport.yaml": `estate: tiny\nlisteners:\n  public:\n    url: https://localhost:${ports.nginx}\n  inner:\n    url: https://127.0.0.1:${ports.haproxy}\n`,
+  "sallyport.yaml": `estate: tiny\nlisteners:\n  public:\n    url: https://localhost:${ports.nginx}\n  inner:\n    url: https://127.0.0.1:${ports.haproxy}\n  told:\n    url: https://127.0.0.1:${ports.telling}\n    proxyProtocol: { trustedProxies: [127.0.0.3] }\n`,
   "systems/orders.yaml":
     "system: orders\nidentity:\n  client: orders\n  keys: [orders.jwks.json]\n  certificate: { trust: workloads, uri: spiffe://acme/orders }\n",
   "systems/ledger.yaml":
@@ -79,11 +85,18 @@ const estateFiles = () => ({
 before(async () => {
   installation = await Installation.open();
   workloads = newCa("workloads");
-  const [inner = 0, nginx = 0, wrong = 0, haproxy = 0] = await freePorts(4);
-  ports = { inner, nginx, wrong, haproxy };
+  const [inner = 0, nginx = 0, wrong = 0, haproxy = 0, told = 0, telling = 0] = await freePorts(6);
+  ports = { inner, nginx, wrong, haproxy, told, telling };
   installation.writeEstate(estateFiles());
   const { gateway } = installation.ports;
-  const listen = ["--listen", `public=127.0.0.1:${gateway}`, `inner=127.0.0.1:${inner}`, "--grace", "0s"];
+  const listen = [
+    "--listen",
+    `public=127.0.0.1:${gateway}`,
+    `inner=127.0.0.1:${inner}`,
+    `told=127.0.0.1:${told}`,
+    "--grace",
+    "0s",
+  ];
   await installation
     .serve("all", [...installation.controlArguments(), "--data", installation.data("control"), ...listen])
     .line(isReady);
@@ -166,7 +179,10 @@ async function nonceOf(port: number): Promise<string> {
 function present(port: number, pair: { cert: string; key: string }, more: RequestOptions = {}): Promise<Answer> {
   const ca = ["control/ca/production.pem"].map((name) => readFileSync(join(installation.data("control"), name)));
   return new Promise((resolve, reject) => {
-    const front = port === ports.haproxy ? {} : { ca: [...ca, readFileSync(join(installation.root, "nginx/api.pem"))] };
+    const front =
+      port === ports.haproxy || port === ports.telling
+        ? {}
+        : { ca: [...ca, readFileSync(join(installation.root, "nginx/api.pem"))] };
     request({ host: "127.0.0.1", port, path, ca, ...pair, agent: false, ...front, ...more }, (response) => {
       let text = "";
       response.on("data", (chunk) => {
@@ -272,6 +288,21 @@ test(
     assert.equal(answer.status, 200, JSON.stringify(read));
     assert.deepEqual([read.decision.principal?.proof.kind, read.decision.address], ["mtls", "127.0.0.3"]);
     assert.equal((await prove({ port: ports.haproxy })).status, 200);
+  },
+);
+
+test(
+  "through HAProxy with send-proxy-v2 a client certificate arrives, from the caller's own address; and past HAProxy nobody is served",
+  bounded,
+  async () => {
+    const pair = issue(workloads, { uri: "spiffe://acme/orders" }, "client");
+    const answer = await present(ports.telling, pair, { localAddress: "127.0.0.9" });
+    const { read } = await why(answer);
+    assert.equal(answer.status, 200, JSON.stringify(read));
+    assert.deepEqual([read.decision.principal?.proof.kind, read.decision.address], ["mtls", "127.0.0.9"]);
+    assert.equal((await prove({ port: ports.telling })).status, 200);
+    await assert.rejects(present(ports.told, pair, { localAddress: "127.0.0.9" }));
+    await assert.rejects(present(ports.told, pair, { localAddress: "127.0.0.3" }), "without the header");
   },
 );
 

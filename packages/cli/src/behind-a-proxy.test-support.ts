@@ -35,7 +35,7 @@ export function issue(ca: LocalCa, names: CertificateNames, usage: "client" | "s
 export function replaced(block: string, changes: Readonly<Record<string, string>>): string {
   let text = block;
   for (const [from, to] of Object.entries(changes)) {
-    assert.ok(text.includes(from), `docs/behind-a-proxy.md has ${from}`);
+    assert.ok(text.includes(from), `the block has ${from}`);
     text = text.replaceAll(from, to);
   }
   return text;
@@ -60,7 +60,7 @@ const answers = (port: number): Promise<boolean> =>
 
 /** Resolves when it answers on `port`; the caller ends the process. */
 export async function startProxy(
-  program: "nginx" | "haproxy",
+  program: "nginx" | "haproxy" | "caddy",
   args: readonly string[],
   port: number,
 ): Promise<ChildProcess> {

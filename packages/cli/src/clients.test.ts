@@ -21,7 +21,7 @@ import { CommandEnd, exitCode } from "./exit.ts";
 import { runBinary } from "./program.test-support.ts";
 import { systemRandom } from "./roles/system-ports.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const sound = soundEstate();
 const holder = testKey();
 const hour = 3_600_000;

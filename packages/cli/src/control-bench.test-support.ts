@@ -7,7 +7,7 @@ import { after } from "node:test";
 import { type Control, startControl } from "@sallyport/control/control.ts";
 import type { OpenDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { openAdminClient } from "./admin-connection.ts";
-import { freePorts } from "./installation.test-support.ts";
+import { freePorts } from "./port-lane.test-support.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 export type Files = Readonly<Record<string, string>>;

@@ -17,7 +17,7 @@ import { CommandEnd } from "./exit.ts";
 import { openChannelTransport } from "./roles/channel-transport.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
-const bounded = { timeout: 30_000 };
+const bounded = { timeout: 120_000 };
 const sound = soundEstate();
 const twoEnvironments: Files = {
   ...sound,
@@ -235,7 +235,7 @@ forEachDialect((dialect, open) => {
       // What follows can only be promoted once the node has said that it knows it.
       const keySeq = Math.max(...lines.map((line) => JSON.parse(line)).map(({ t, seq }) => (t === "keys" ? seq : 0)));
       await node.post("/channel/v1/up", JSON.stringify({ t: "ack", keySeq, revocationSeq: 0, epoch: 0, version: 0 }));
-      const deadline = performance.now() + 10_000;
+      const deadline = performance.now() + 60_000;
       while (!(await control.readiness()).ready) {
         assert.ok(performance.now() < deadline, "the acknowledged key is used");
         await new Promise((resolve) => setTimeout(resolve, 20));

@@ -15,7 +15,7 @@ import { until } from "./installation.test-support.ts";
 import { openChannelTransport } from "./roles/channel-transport.ts";
 import { systemClock } from "./roles/system-ports.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const reason = "ticket 4711";
 const environment = "production";
 const estate = {
@@ -27,6 +27,14 @@ environments:
       signIn: [password, corp]
       providers:
         corp: { issuer: "https://login.corp.example", client: us, name: Corp }
+`,
+  "systems/vendor.yaml": "system: vendor\nidentity: { apiKeys: {} }\n",
+  "integrations/vendor-to-billing.yaml": `integration: vendor-to-billing
+from: vendor
+to: billing
+purpose: An appliance reads invoices
+proof: { accept: [api-key], reason: The appliance sends one fixed header, until: 2099-03-01 }
+operations: [invoice.read]
 `,
   "systems/shop.yaml": `system: shop
 identity:
@@ -65,6 +73,11 @@ forEachDialect((_dialect, open) => {
 
   async function actOnClients(): Promise<void> {
     const { id } = await did<{ id: string }>("client.secret.add", "/v1/clients/shop/secrets", {});
+    const lifetimeMs = 3_600_000;
+    const made = await did<{ id: string }>("api-key.add", "/v1/systems/vendor/api-keys", {
+      ...{ integrations: ["vendor-to-billing"], lifetimeMs },
+    });
+    await did("api-key.end", `/v1/api-keys/${made.id}/end`, {});
     await did("client.secret.end", "/v1/clients/shop/secrets/end", { secret: id });
     await did("client.key.code", "/v1/clients/orders/enrolment-codes", {});
     const key = await did<{ kid: string }>("client.key.add", "/v1/clients/orders/keys", { jwk: publicJwk() });

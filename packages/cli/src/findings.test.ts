@@ -9,7 +9,7 @@ import { createAdminClient, readOperatorKey } from "./admin-client.ts";
 import { Bench } from "./control-bench.test-support.ts";
 import { listening } from "./listening-send.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 
 forEachDialect((dialect, open) => {
   let bench: Bench;
@@ -20,7 +20,7 @@ forEachDialect((dialect, open) => {
   after(() => bench.stop());
 
   async function findingsOf(rule: string): Promise<NamedFinding> {
-    const deadline = performance.now() + 30_000;
+    const deadline = performance.now() + 60_000;
     while (performance.now() < deadline) {
       const all = await bench.call<readonly NamedFinding[]>("GET", "/v1/findings");
       const found = all.find((one) => one.rule === rule);

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { generateClientKey, publicJwks } from "@sallyport/sdk/node-crypto.ts";
 import { type Ended, runBinary } from "./program.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const root = mkdtempSync(join(tmpdir(), "sallyport-first-hour-"));
 const taken = createServer().unref();
 let takenPort = 0;
@@ -327,7 +327,7 @@ function oldNode(): Promise<Ended> {
     "--version",
   ];
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, argv, { timeout: 20_000 }, (_error, out, err) =>
+    const child = execFile(process.execPath, argv, { timeout: 120_000 }, (_error, out, err) =>
       resolve({ exit: child.exitCode ?? -1, out, err }),
     );
   });

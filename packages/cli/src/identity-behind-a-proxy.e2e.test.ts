@@ -10,7 +10,8 @@ import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import { issue, newCa, nginxConf, replaced, startProxy } from "./behind-a-proxy.test-support.ts";
 import { createSender } from "./calling/sender.ts";
-import { freePorts, Installation, isReady } from "./installation.test-support.ts";
+import { Installation, isReady } from "./installation.test-support.ts";
+import { freePorts } from "./port-lane.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 120_000 };

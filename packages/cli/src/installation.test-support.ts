@@ -1,10 +1,8 @@
 // Promises a whole installation for tests and soaks: a tiny estate, real processes on loopback with data directories of their own, an upstream
 // that counts, callers and an operator; every wait is bounded and nothing is left running. Trusts the binary's JSON lines.
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
@@ -14,10 +12,11 @@ import { type SallyportFetch, sallyportFetch } from "@sallyport/sdk/sallyport-fe
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { openAdminClient } from "./admin-connection.ts";
+import { freePorts } from "./port-lane.test-support.ts";
 import { inheritedEnvironment } from "./program.test-support.ts";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
-const waitMsMax = 30_000;
+const waitMsMax = 60_000;
 const outputCharactersMax = 4 * 1024 * 1024;
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -62,7 +61,7 @@ operations:
 `;
 }
 
-/** Polls until `check` is true; rejects after 30 s, saying what was waited for. */
+/** Polls until `check` is true; rejects after a minute, saying what was waited for. */
 export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + waitMsMax;
   while (!(await check())) {
@@ -157,6 +156,22 @@ export class Installation {
     const control = this.serve("control", [...this.controlArguments(), "--data", this.data("control")]);
     await control.line(isReady);
     return control;
+  }
+
+  /** The record of what was issued under this grant id; the index follows the log. */
+  async issuanceOf(grant: string): Promise<Readonly<Record<string, unknown>>> {
+    let leaf: Readonly<Record<string, unknown>> | undefined;
+    await until("the record of an issuance", async () => {
+      const where = { grant: [grant] };
+      const { hits } = await this.operator().call<{ hits: readonly { readonly leaf: string }[] }>(
+        "POST",
+        "/v1/audit/records",
+        { where },
+      );
+      leaf = hits.map((one) => JSON.parse(one.leaf)).find(({ t }) => t === "issuance");
+      return leaf !== undefined;
+    });
+    return leaf ?? {};
   }
 
   /** Joins on the first start, and resolves when it is ready. */
@@ -303,29 +318,4 @@ function parseFields(line: string): Fields | null {
   } catch {
     return null;
   }
-}
-
-const portsFrom = 20_000;
-const portsTo = 32_000;
-
-/**
- * Ports of 127.0.0.1 that were free a moment ago, below those that systems hand out by themselves: in the moment between, no outgoing connection
- * and no listener on port 0 of another test can take one.
- */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const ports: number[] = [];
-  for (let port = randomInt(portsFrom, portsTo), tries = 0; ports.length < count; port++, tries++) {
-    if (tries > portsTo - portsFrom) throw new Error(`no free port from ${portsFrom} to ${portsTo}`);
-    if (port >= portsTo) port = portsFrom;
-    if (await isFree(port)) ports.push(port);
-  }
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createTcpServer();
-  return new Promise((resolve) => {
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
 }

@@ -6,7 +6,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { Bench, type Files } from "./control-bench.test-support.ts";
 import { until } from "./installation.test-support.ts";
 
-const bounded = { timeout: 30_000 };
+const bounded = { timeout: 120_000 };
 const sound = soundEstate();
 const signedBy = (algorithm: string): Files => ({
   ...sound,

@@ -7,7 +7,7 @@ import { generateClientKey } from "@sallyport/sdk/node-crypto.ts";
 import { Installation, isReady, type Served, tinyIntegration, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 let installation: Installation;
 let control: Served;
 let gateway: Served;

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { Command, CommanderError, Help, type Option } from "commander";
 import type { Connect } from "./admin-client.ts";
 import { alertCommands } from "./commands/alert.ts";
+import { apiKeyCommands } from "./commands/api-key.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { callCommand } from "./commands/call.ts";
@@ -24,6 +25,7 @@ import { integrationCommands } from "./commands/integration.ts";
 import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
 import { keyCommands } from "./commands/keys.ts";
 import { observeCommand } from "./commands/observe.ts";
+import { operatorCommands } from "./commands/operator.ts";
 import { policyCommands } from "./commands/policy.ts";
 import { proxyCommand } from "./commands/proxy.ts";
 import { restoreCommand } from "./commands/restore.ts";
@@ -49,9 +51,13 @@ interface GlobalOptions {
 const connect: Connect = async (command) => {
   const options = command.optsWithGlobals<GlobalOptions>();
   const { openAdminClient } = await import("./admin-connection.ts");
-  const path = options.operator || process.env["SALLYPORT_OPERATOR"] || defaultOperatorKey();
-  return { client: openAdminClient(path), terminal: createTerminal(options.json === true) };
+  return { client: openAdminClient(operatorKeyOf(command)), terminal: createTerminal(options.json === true) };
 };
+
+function operatorKeyOf(command: Command): string {
+  const { operator } = command.optsWithGlobals<GlobalOptions>();
+  return operator || process.env["SALLYPORT_OPERATOR"] || defaultOperatorKey();
+}
 
 /** Where the first start leaves the key: role all keeps control's state in a folder of its own, role control in --data itself. */
 function defaultOperatorKey(): string {
@@ -100,10 +106,12 @@ export function createProgram(): Command {
   keyCommands(program, connect);
   revokeCommands(program, connect);
   tokenCommands(program, connect);
+  apiKeyCommands(program, connect);
   clientCommands(program, connect);
   clientKeyCommands(program);
+  operatorCommands(program, operatorKeyOf);
   userCommands(program, connect);
-  policyCommands(program);
+  policyCommands(program, connect);
   auditCommands(program, connect);
   exportCommands(program, connect);
   backupCommands(program);

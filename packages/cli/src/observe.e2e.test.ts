@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { Installation, type Served, tinyGrant, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 const end = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
 const words = `mode: observe\nuntil: ${end}\nreason: forty live flows\npassthrough: { until: ${end}, reason: not all declared }\n`;
 

@@ -96,8 +96,9 @@ test(
     assert.deepEqual(filesWith("canary"), []);
     const printed = JSON.stringify([control.lines, gateway.lines]);
     assert.equal(printed.includes("canary"), false);
-    const looked = await audit("search", "--action", "payload.read", "--json");
-    assert.match(looked.out, /payload\.read/);
+    await until("the reading is in the index", async () =>
+      (await audit("search", "--action", "payload.read", "--json")).out.includes("payload.read"),
+    );
     const why = await runBinary(["why", crossing, ...key()]);
     assert.match(why.out, /invoice\.create/, why.err);
   },

@@ -15,7 +15,7 @@ import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts"
 import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { openAdminClient } from "./admin-connection.ts";
-import { freePorts } from "./installation.test-support.ts";
+import { freePorts } from "./port-lane.test-support.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 const data = mkdtempSync(join(tmpdir(), "sallyport-people-"));

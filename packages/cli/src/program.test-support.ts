@@ -3,9 +3,11 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import type { AdminClient, Connect } from "./admin-client.ts";
+import { alertCommands } from "./commands/alert.ts";
 import { auditCommands } from "./commands/audit.ts";
 import { clientCommands } from "./commands/client.ts";
 import { estateCommands } from "./commands/estate.ts";
+import { findingCommands } from "./commands/finding.ts";
 import { gatewayCommands } from "./commands/gateway.ts";
 import { integrationCommands } from "./commands/integration.ts";
 import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
@@ -31,13 +33,13 @@ export function inheritedEnvironment(): Readonly<Record<string, string>> {
   return Object.fromEntries(kept.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-/** One run of the binary in a process of its own; ended after 50 s. */
+/** One run of the binary in a process of its own; ended after 100 s. */
 export function runBinary(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [main, ...argv],
-      { env: { ...inheritedEnvironment(), ...env }, timeout: 50_000 },
+      { env: { ...inheritedEnvironment(), ...env }, timeout: 100_000 },
       // -1: ended by a signal.
       (_error, out, err) => resolve({ exit: child.exitCode ?? -1, out, err }),
     );
@@ -85,6 +87,8 @@ export async function runAgainst(answers: Answers, argv: readonly string[], json
     clientCommands,
     tokenCommands,
     auditCommands,
+    findingCommands,
+    alertCommands,
   ])
     add(program, connect);
   try {

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { showProgress } from "./progress.ts";
 
-function watched(isTTY: boolean, json = false) {
+function watched(isTTY: boolean, { json = false, columns = 80 } = {}) {
   const written: string[] = [];
   const clock = { now: 0 };
-  const output = { isTTY, columns: 80, write: (text: string) => written.push(text) };
+  const output = { isTTY, columns, write: (text: string) => written.push(text) };
   return { written, clock, progress: showProgress("leaves", { json, output, now: () => clock.now }) };
 }
 
@@ -24,6 +24,13 @@ test("on a terminal a bar redraws itself in place, at most ten times a second, a
   assert.equal(written.length, 11);
 });
 
+test("on a narrow terminal the bar is cut to its line: one that wraps could not be drawn over", () => {
+  const { written, clock, progress } = watched(true, { columns: 40 });
+  clock.now = 100;
+  progress.update(50_000, 200_000);
+  assert.equal((written[0] ?? "").replace(/\r|\u001b\[K/g, "").length, 39);
+});
+
 test("elsewhere a plain line comes every ten seconds, without control characters, and none from a short run", () => {
   const { written, clock, progress } = watched(false);
   for (clock.now = 0; clock.now < 9_999; clock.now += 100) progress.update(clock.now, 100_000);
@@ -39,7 +46,7 @@ test("elsewhere a plain line comes every ten seconds, without control characters
 
 test("beside --json there is nothing, terminal or not; more than was expected is said without a share", () => {
   for (const isTTY of [true, false]) {
-    const { written, clock, progress } = watched(isTTY, true);
+    const { written, clock, progress } = watched(isTTY, { json: true });
     clock.now = 60_000;
     progress.update(5, 10);
     progress.end();

@@ -14,7 +14,7 @@ import { Installation, isReady, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 let installation: Installation;
 const folders: string[] = [];
 

@@ -8,7 +8,7 @@ import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/i
 import { denialOf, type SallyportFault, sallyportFetch, tokenClient } from "@sallyport/sdk";
 import { Installation } from "./installation.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const hourMs = 3_600_000;
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const uri = "spiffe://acme.example/production/orders";

@@ -18,7 +18,7 @@ forEachDialect((dialect, open) => {
   });
   after(() => bench.stop());
 
-  test(`control on ${dialect} finds its records, also over a restart and a rebuild`, { timeout: 90_000 }, async () => {
+  test(`control on ${dialect} finds its records, also over a restart and a rebuild`, { timeout: 120_000 }, async () => {
     const where = { action: ["estate.apply"], object: ["system/billing"] };
     const found = async () => {
       const { hits } = await bench.call<RecordsPage>("POST", "/v1/audit/records", { where });

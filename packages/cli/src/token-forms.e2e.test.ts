@@ -10,7 +10,7 @@ for (const [form, isOfForm] of [
   ["encrypted", looksNested],
 ] as const)
   test(`tokens: ${form}: a caller crosses, an operator sees what the token says, a revocation ends it`, {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const installation = await Installation.open();
     try {
@@ -45,7 +45,7 @@ for (const [form, isOfForm] of [
   });
 
 test("tokens signed with RSA for one audience: made, held by a real gateway, used and taken back by a change of the file", {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const installation = await Installation.open();
   try {

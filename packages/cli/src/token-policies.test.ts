@@ -15,7 +15,7 @@ import { Bench, type Files } from "./control-bench.test-support.ts";
 import { CommandEnd } from "./exit.ts";
 import { type CrossingReport, crossingWords, readReport } from "./why/crossing-words.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const client = testKey();
 const holder = testKey();
 const jkt = holder.kid;

@@ -9,7 +9,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { Bench, type Files } from "./control-bench.test-support.ts";
 import { CommandEnd } from "./exit.ts";
 
-const bounded = { timeout: 30_000 };
+const bounded = { timeout: 120_000 };
 const sound = soundEstate();
 const jwk = { ...generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({ format: "jwk" }), kid: "k" };
 const exchange = (more: string) =>

@@ -64,6 +64,7 @@ const idOf = {
   "/payloads/": crossing,
   "/users/": `usr_${"u".repeat(22)}`,
   "/sessions/": `ses_${"s".repeat(22)}`,
+  "/v1/api-keys/": "3f9a01c2d4",
   "/findings/": "fnd-01KAMZZZZZ0000000000000000",
 };
 
@@ -90,6 +91,13 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/observed") return JSON.stringify({ sinceMs: 1 });
   if (path === "/v1/revocations")
     return JSON.stringify({ environment: "production", kind: "jti", value: "x", reason: "leaked" });
+  if (path.endsWith("/api-keys"))
+    return JSON.stringify({
+      environment: "production",
+      integrations: ["a-to-b"],
+      lifetimeMs: 60_000,
+      reason: "legacy",
+    });
   if (path.endsWith("/clients/:id/keys")) return JSON.stringify({ jwk: { kty: "EC" }, reason: "new host" });
   if (path.endsWith("/keys/end")) return JSON.stringify({ kid, reason: "host gone" });
   if (path.endsWith("/secrets/end")) return JSON.stringify({ secret: "3f9a01c2d4", reason: "host gone" });
@@ -99,6 +107,8 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path === "/v1/tokens/inspect") return JSON.stringify({ token: "a.b.c" });
   if (path === "/v1/tokens/issue")
     return JSON.stringify({ client: "orders", to: "billing", jkt: kid, reason: "ticket 4711" });
+  if (path.includes("/alerts/")) return JSON.stringify({ reason: "mended" });
+  if (path === "/v1/policy/replay") return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.endsWith("/replay")) return JSON.stringify({ fromIndex: 0, reason: "new index" });
   if (path.includes("/exports/")) return JSON.stringify({ reason: "maintenance" });
   if (path === "/v1/backtests") return JSON.stringify({ rule: "replay", sinceMs: 1 });
@@ -169,7 +179,7 @@ test("whatever changes state is a POST under the outbox; what is appended calls 
       ...["export.test", "export.pause", "export.resume", "export.replay"],
       ...["payload.read", "record.search", "record.follow", "index.rebuild", "edge.read", "token.inspect"],
       "finding.backtest",
-      "alert.test",
+      ...["alert.test", "alert.replay", "policy.replay"],
     ],
   );
 });

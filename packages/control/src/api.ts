@@ -8,10 +8,12 @@ import { edgeRoutes } from "./audit/edges/edge-actions.ts";
 import { exportRoutes } from "./audit/export/routes.ts";
 import { keepingRoutes } from "./audit/keeping/routes.ts";
 import { recordRoutes } from "./audit/search/routes.ts";
+import { apiKeyRoutes } from "./identity/api-keys/routes.ts";
 import { clientRoutes } from "./identity/clients/routes.ts";
 import { tokenRoutes } from "./identity/tokens/routes.ts";
 import { trustRoutes } from "./identity/trust/routes.ts";
 import { payloadRoutes } from "./payloads/routes.ts";
+import { replayRoutes } from "./replay/routes.ts";
 import { alertRoutes } from "./watch/alerts/routes.ts";
 import { findingRoutes } from "./watch/finding-routes.ts";
 
@@ -35,7 +37,7 @@ const question = z.strictObject({
     .enum(["client_credentials", "authorization_code", "refresh_token", "device_code", "jwt-bearer"])
     .optional(),
   address: z.union([z.ipv4(), z.ipv6()]).optional(),
-  proof: z.enum(["dpop", "mtls", "bearer"]).optional(),
+  proof: z.enum(["dpop", "mtls", "signature", "bearer", "api-key"]).optional(),
   scopes: z.array(z.string().max(300)).max(256).optional(),
   user: z
     .strictObject({ acr: z.enum(["password", "mfa", "phishing-resistant"]), authAgeSeconds: z.int().min(0) })
@@ -263,6 +265,7 @@ export const adminRoutes: readonly AdminRoute[] = [
     object: () => "witness",
     handle: ({ actions }) => actions.witnesses(),
   },
+  ...apiKeyRoutes,
   ...clientRoutes,
   ...keepingRoutes,
   ...payloadRoutes,
@@ -273,4 +276,5 @@ export const adminRoutes: readonly AdminRoute[] = [
   ...trustRoutes,
   ...findingRoutes,
   ...alertRoutes,
+  ...replayRoutes(files.shape.files),
 ];

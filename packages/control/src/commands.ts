@@ -7,6 +7,7 @@ import { keepingCommands, keepingMigrations } from "./audit/keeping/store.ts";
 import { auditCommands, auditMigrations } from "./audit/store.ts";
 import { witnessCommands, witnessMigrations } from "./audit/witness-store.ts";
 import { backupCommands, backupMigrations } from "./backup/store.ts";
+import { apiKeyCommands, apiKeyMigrations } from "./identity/api-keys/store.ts";
 import { enrolmentCommands } from "./identity/clients/enrolment-commands.ts";
 import { clientsCommands, clientsMigrations } from "./identity/clients/store.ts";
 import { exchangeCommands, exchangeMigrations } from "./identity/exchange/revoked.ts";
@@ -60,6 +61,7 @@ export const commands = together(
   witnessCommands,
   watchCommands,
   gateCommands,
+  apiKeyCommands,
 );
 
 export const migrations: readonly Migration[] = [
@@ -80,6 +82,7 @@ export const migrations: readonly Migration[] = [
   ...witnessMigrations,
   ...watchMigrations,
   ...gateMigrations,
+  ...apiKeyMigrations,
 ];
 
 export type ControlCommands = typeof commands;

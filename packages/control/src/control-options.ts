@@ -1,17 +1,20 @@
 // Promises what a control plane is started with. Trusts whoever starts it. Described in docs/control.md and docs/cli/serve.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
+import type { TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import type { SinkSettings } from "./audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "./audit/keeping/store-file.ts";
-import type { TrustedProxies } from "./identity/trusted-proxies.ts";
 import type { Place } from "./listener-place.ts";
+import type { LoadedEstate } from "./registry/config/estate.ts";
 import type { AlertSettings } from "./watch/alerts/alert-settings.ts";
 
 export interface ControlOptions {
   readonly tenant: string;
   readonly region: string;
   readonly dataDirectory: string;
+  /** Of files sent by operators: as this control serves them; absent: as they stand. */
+  readonly sentAs?: (loaded: LoadedEstate) => LoadedEstate;
   readonly storeUrl: string | null;
   /** Schema in that PostgreSQL database; absent: `sallyport`. */
   readonly storeSchema?: string;

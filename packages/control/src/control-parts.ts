@@ -18,7 +18,7 @@ import type { Hub } from "./gateways/hub.ts";
 import type { Publisher } from "./gateways/publisher.ts";
 import type { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import type { PayloadKeyring } from "./payloads/payload-keys.ts";
-import type { OperatorConfig } from "./registry/config/estate.ts";
+import type { LoadedEstate, OperatorConfig } from "./registry/config/estate.ts";
 import type { Alerts } from "./watch/alerts/alerts.ts";
 
 export interface ControlReadiness {
@@ -30,6 +30,8 @@ export interface ControlReadiness {
 export interface ControlParts {
   readonly tenant: string;
   readonly dataDirectory: string;
+  /** Of files sent by operators: as this control serves them, where that is not as they stand (`sallyport dev`). */
+  readonly sentAs?: (loaded: LoadedEstate) => LoadedEstate;
   readonly archive: Archive;
   readonly clock: Clock;
   readonly random: Random;

@@ -307,6 +307,7 @@ class ControlAssembly {
     const exports = new Exports({ sinks, follower, adminLog, order: () => this.#order({ exports, alerts }) });
     return {
       ...{ tenant, dataDirectory, archive, clock, random, store },
+      ...(this.#options.sentAs === undefined ? {} : { sentAs: this.#options.sentAs }),
       compiler: this.#compiler,
       hub: this.#hub,
       publisher: inForce.publisher,

@@ -2,7 +2,8 @@
 // Trusts the data directory. Specified in docs/control.md.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { settlingDisk } from "@sallyport/kernel/log/settling-disk.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
@@ -59,6 +60,8 @@ export interface Foundations {
   readonly node: string;
   readonly store: Store<ControlCommands>;
   readonly secrets: ControlSecrets;
+  /** What the data-plane stores of an environment hash and seal under: made at its first use, and then the same for ever. */
+  readonly dataKey: (environment: string) => Promise<Uint8Array>;
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
   readonly payloadKeys: PayloadKeyring;
@@ -111,6 +114,7 @@ export async function openFoundations(options: FoundationOptions): Promise<Found
       store,
       archive,
       secrets,
+      dataKey: (environment) => secrets.secret(tenant, `data-plane-${environment}`, () => random.bytes(32)),
       log,
       follower,
       opener,

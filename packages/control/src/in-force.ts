@@ -11,11 +11,13 @@ import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { Foundations } from "./foundations.ts";
 import type { Hub } from "./gateways/hub.ts";
 import { Publisher } from "./gateways/publisher.ts";
+import type { StoredApiKey } from "./identity/api-keys/store.ts";
 import { EnvironmentIdentity } from "./identity/environment-identity.ts";
 import { issuerUrl } from "./identity/issuer.ts";
 import { createProviderFetch } from "./identity/people/outside/guarded-fetch.ts";
 import type { Passwords } from "./identity/people/password.ts";
 import { createSendLogout } from "./identity/people/send-logout.ts";
+import { createPostForm } from "./identity/trust/ask-issuer.ts";
 import { createFetchJwks } from "./identity/trust/fetch-jwks.ts";
 import { defaultTokens } from "./registry/config/tokens-schema.ts";
 import { type EnvironmentInForce, readEnvironments, withdrawn } from "./registry/estate-state.ts";
@@ -57,6 +59,7 @@ export class InForce {
   #engine: PolicyEngine | null = null;
   readonly #fetchJwks = createFetchJwks(createDialer());
   readonly #sendLogout = createSendLogout(createDialer());
+  readonly #postForm = createPostForm(createDialer());
   readonly #fetchProvider = createProviderFetch(createDialer());
   #environments: ReadonlyMap<string, EnvironmentInForce> = new Map();
   #running: Promise<boolean> = Promise.resolve(true);
@@ -64,6 +67,7 @@ export class InForce {
   #dueMs = Number.POSITIVE_INFINITY;
   #epoch = 1;
   #restoredAt: number | undefined;
+  #apiKeys: readonly StoredApiKey[] = [];
 
   constructor(options: InForceOptions) {
     this.#options = options;
@@ -76,6 +80,7 @@ export class InForce {
       signer: (group): Promise<TokenSigner> => foundations.snapshotSigner(group.id),
       issuer: (environment) => issuerUrl(identityUrl, tenant, environment),
       issuerKeys: (environment, issuer) => this.identities.get(environment)?.trusted.publishedKeys(issuer) ?? [],
+      apiKeys: (environment) => this.#apiKeys.filter((one) => one.environment === environment),
       restoredAt: () => this.#restoredAt,
       sequences: (environment) => this.identities.get(environment)?.sequences() ?? { keySeq: 0, revocationSeq: 0 },
       published: (group, signed) =>
@@ -163,6 +168,7 @@ export class InForce {
     const groups = await foundations.store.run("listGroups", { tenant });
     const [restore] = await foundations.store.run("listRestores", null);
     this.#restoredAt = restore?.restoredAt;
+    this.#apiKeys = await foundations.store.run("readApiKeys", { tenant });
     const environments = new Map(await readEnvironments(foundations.store, tenant));
     for (const { environment } of groups) {
       if (!environments.has(environment)) environments.set(environment, withdrawn(environment));
@@ -202,9 +208,13 @@ export class InForce {
       issuerKeysChanged: () => void this.changed(),
       sendLogout: this.#sendLogout,
       fetchProvider: this.#fetchProvider,
+      postForm: this.#postForm,
       compiler: this.#options.compiler,
       engine: () => {
-        this.#engine ??= createPolicyEngine({ memoEntriesMax: tokenAnswersMax });
+        this.#engine ??= createPolicyEngine({
+          memoEntriesMax: tokenAnswersMax,
+          warn: (message) => this.#options.fault(new Error(message)),
+        });
         return this.#engine;
       },
       tenant,

@@ -52,6 +52,7 @@ describe("the pipeline", () => {
         "limit",
         "authorize",
         "inspect",
+        "idempotency",
         "record",
         "exchange",
         "forward",
@@ -314,7 +315,9 @@ describe("admission", () => {
     admission.countBadCredential("c");
     admission.countBadCredential("c");
     assert.equal(admission.enter("c")?.code, "too-many-from-source");
-    clock.shift += limits.windowMs;
+    clock.shift += limits.badCredentialsPauseMs - 1;
+    assert.equal(admission.enter("c")?.facts["retryAfterS"], "1");
+    clock.shift += 1;
     assert.equal(admission.enter("c"), null);
     assert.equal(admission.inFlight, 3);
   });

@@ -1,14 +1,17 @@
 // The end of a gateway under callers that never pause: nothing that was accepted fails.
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { Crossings } from "./listen/crossings.ts";
 import { type CountingUpstream, startCountingUpstream } from "./testing/counting-upstream.ts";
 import { marketplace } from "./testing/marketplace-estate.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
 import { startTestGateway, until } from "./testing/start-test-gateway.ts";
-import { TestCaller } from "./testing/test-caller.ts";
+import { call, TestCaller } from "./testing/test-caller.ts";
+import { newTestCa, tlsListener } from "./testing/test-certificates.ts";
 
 let upstream: CountingUpstream;
 before(async () => {
@@ -73,7 +76,7 @@ describe("drain", () => {
       };
       const workers = [worker(), worker(), worker(), worker()];
       let isDrained = false;
-      const draining = bed.gateway.drain(400).then(() => {
+      const draining = bed.gateway.drain(2_000).then(() => {
         isDrained = true;
       });
       isDraining = true;
@@ -128,6 +131,31 @@ describe("drain", () => {
       await bed.close();
     }
   });
+});
+
+test("attack: a handshake that is finished behind the end does not hold the end up, however long its caller stays", async () => {
+  const workloads = newTestCa("workloads");
+  const bed = await startTestGateway({
+    estate: marketplace(upstream.url),
+    openLog: openTestLog,
+    listeners: [tlsListener(workloads)],
+  });
+  const { port = 0 } = bed.addresses[0] ?? {};
+  const waiting = connect(port, "127.0.0.1");
+  await once(waiting, "connect");
+  // Served behind it, so the one that waits has been accepted.
+  const tls = { ca: workloads.certificatePem };
+  assert.equal((await call(`https://localhost:${port}/`, { tls })).status, 401);
+  let isClosed = false;
+  const closing = bed.close().then(() => {
+    isClosed = true;
+  });
+  await assert.rejects(call(`https://localhost:${port}/`, { tls }), { code: "ECONNREFUSED" });
+  const late = connectTls({ socket: waiting, servername: "localhost", ...tls });
+  late.on("error", () => {});
+  await until(() => isClosed, "the end, with its caller still there");
+  await closing;
+  late.destroy();
 });
 
 describe("quiet", () => {

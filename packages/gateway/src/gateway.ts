@@ -3,48 +3,61 @@
 import { networkInterfaces } from "node:os";
 import { ownAddresses } from "@sallyport/kernel/dial/own-addresses.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
+import { TurnEnd } from "@sallyport/kernel/turn-end.ts";
 import type { RefusedSnapshot } from "@sallyport/protocol/snapshot/manifest.ts";
 import type { TokenSigner, VerifyKey } from "@sallyport/protocol/token/crypto.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
-import { Admission, defaultAdmissionLimits } from "./admit/admission.ts";
+import type { Admitting } from "./admit/admission.ts";
+import type { DoorKeeping } from "./admit/door.ts";
+import { openAdmit } from "./admit/open-admit.ts";
+import { Lookups } from "./authorize/lookups.ts";
 import { createSignals } from "./authorize/signals.ts";
 import { bufferedRandom } from "./buffered-random.ts";
 import { answerMessage } from "./channel/answer-message.ts";
 import { HopKey } from "./exchange/hop-key.ts";
-import { createHopTokens } from "./exchange/hop-tokens.ts";
+import { openTokens } from "./exchange/open-tokens.ts";
 import { beginExchange, type EstateLease, type Exchange, type ExchangeStart } from "./exchange.ts";
 import { UpstreamPools } from "./forward/upstream-pools.ts";
 import type { Gate } from "./gate.ts";
+import { needsDataPlane } from "./idempotency/needs-data-plane.ts";
+import { type Idempotency, openIdempotency } from "./idempotency/open-idempotency.ts";
 import { openIdentify } from "./identify/open-identify.ts";
 import { openOutside } from "./identify/outside.ts";
 import { tokenCacheStats } from "./identify/token-cache.ts";
-import { allocateRateTable, openRateTable, rateTableSlots } from "./limit/gcra.ts";
+import { closeLimits, type Limits, needsSharedLimits, openLimits } from "./limit/open-limits.ts";
 import { defaultListenBounds } from "./listen/bounds.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
 import type { ListenerHandler } from "./listen/connection.ts";
 import { Crossings } from "./listen/crossings.ts";
 import type { Incoming } from "./listen/incoming.ts";
 import { Listener } from "./listen/listener.ts";
+import { gaugesOf } from "./observe/gauges.ts";
 import { createMetrics } from "./observe/metrics.ts";
 import { ObservedTable } from "./observe/observed-table.ts";
 import { StageTimes } from "./observe/stage-times.ts";
-import { decideReadiness, type GatewayStatus, type Readiness } from "./observe/status.ts";
+import { decideReadiness, type GatewayStatus, type Readiness, statusOf } from "./observe/status.ts";
 import { createTracing, type Tracing } from "./observe/tracing.ts";
-import { sayInForce, unenforcedIn } from "./observe/unenforced.ts";
+import { sayInForce } from "./observe/unenforced.ts";
 import { PayloadKeys } from "./payloads/payload-keys.ts";
 import { runPipeline } from "./pipeline.ts";
 import { GatewayFault, type GatewayOptions, type ListenerAddress } from "./ports.ts";
-import { type CrossingIds, createCrossingIds } from "./record/crossing-id.ts";
+import type { CrossingIds } from "./record/crossing-id.ts";
 import { openEarlyAnswers } from "./record/early-answers.ts";
-import { Recorder } from "./record/recorder.ts";
+import { openRecord } from "./record/open-record.ts";
+import type { Recorder } from "./record/recorder.ts";
 import { finishDenied } from "./record/settle.ts";
-import { Tallies } from "./record/tallies.ts";
+import type { Tallies } from "./record/tallies.ts";
 import { compileEstate } from "./snapshot/estate.ts";
 import { SnapshotFollower } from "./snapshot/follower.ts";
 import { openLastKnownGood } from "./snapshot/last-known-good.ts";
+import { Leases } from "./snapshot/leases.ts";
 import { Revocations } from "./snapshot/revocations.ts";
-import { openStateDirectory } from "./snapshot/state-directory.ts";
+import { openStateDirectory, ownFiles } from "./snapshot/state-directory.ts";
 import { TokenRing } from "./snapshot/token-ring.ts";
+import { askAgain } from "./streams/ask-again.ts";
+import { LiveStreams } from "./streams/live-streams.ts";
+import { refreshHere } from "./streams/refresh.ts";
+import type { AsWorker } from "./workers/as-worker.ts";
 
 const sweepMs = 1_000;
 /** Longest wait for crossings that were cut to record their end. */
@@ -70,7 +83,7 @@ export interface Gateway {
 }
 
 /** Makes a gateway; nothing runs before `start`. */
-export function createGateway(options: GatewayOptions): Gateway {
+export function createGateway(options: GatewayOptions): Gateway & { readonly asWorker: AsWorker } {
   return new RunningGateway({ ...options, random: bufferedRandom(options.random) });
 }
 
@@ -82,10 +95,9 @@ class RunningGateway implements Gateway {
   readonly #tallies: Tallies;
   readonly #newId: CrossingIds;
   readonly #pools: UpstreamPools;
-  readonly #admission: Admission;
+  readonly #admission: Admitting;
   readonly #follower: SnapshotFollower;
   readonly #listeners: Listener[];
-  readonly #limiter: ReturnType<typeof openRateTable>;
   readonly #gate: Gate;
   readonly #tracing: Tracing | null;
   readonly #observed: ObservedTable;
@@ -96,8 +108,10 @@ class RunningGateway implements Gateway {
   #ownAddresses: ReadonlySet<string> = new Set();
   readonly #addresses: ListenerAddress[] = [];
   readonly #crossings = new Crossings();
-  #lease: EstateLease | null = null;
-  readonly #retired = new Set<EstateLease>();
+  readonly #leases = new Leases();
+  readonly #idempotency: Idempotency;
+  readonly #limits: Limits;
+  readonly #door: DoorKeeping;
   #refused: RefusedSnapshot | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #draining = false;
@@ -105,7 +119,7 @@ class RunningGateway implements Gateway {
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    const { clock, random, log, traces } = options;
+    const { clock, random, traces } = options;
     const crypto = createTokenCrypto();
     const snapshotKey = crypto.importKey({ kty: "OKP", crv: "Ed25519", x: options.snapshotKey.x });
     if (snapshotKey === null)
@@ -120,20 +134,13 @@ class RunningGateway implements Gateway {
     });
     if (options.hopCertificate) this.#hopKey.take(options.hopCertificate);
     this.#ring = new TokenRing(crypto);
-    this.#tallies = new Tallies({
-      clock,
-      flushDenials: (before) => this.#recorder.flushDenials(before),
-      append: (fields) => this.#recorder.own({ t: "tally", ...fields }),
-    });
-    this.#newId = createCrossingIds(options.node, { now: () => this.#tallies.idMs() }, random);
-    const { tallies, newId } = { tallies: this.#tallies, newId: this.#newId };
-    this.#recorder = new Recorder({ identity: options, log, clock, random, newId, tallies });
-    if (options.logKeys !== null) this.#recorder.useKeys(options.logKeys);
-    const directory = openStateDirectory(options.stateDirectory);
+    ({ tallies: this.#tallies, newId: this.#newId, recorder: this.#recorder } = openRecord(options));
+    this.#idempotency = openIdempotency(options);
+    ({ admission: this.#admission, door: this.#door } = openAdmit(options));
+    this.#limits = openLimits(options, this.#idempotency.dataPlane);
+    const directory = ownFiles(openStateDirectory(options.stateDirectory), options.worker?.number);
     this.#observed = new ObservedTable({ clock, directory, recorder: this.#recorder, logger: options.logger });
-    this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses);
-    this.#admission = new Admission({ ...defaultAdmissionLimits, ...options.admission }, clock);
-    this.#limiter = openRateTable(allocateRateTable(options.tables?.rateSlots ?? rateTableSlots), random.bytes(32));
+    this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses, options);
     this.#listeners = options.listeners.map(
       (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
     );
@@ -159,8 +166,7 @@ class RunningGateway implements Gateway {
       await this.close();
       throw cause;
     }
-    this.#sweep = setInterval(() => this.#sweepTables(), sweepMs);
-    this.#sweep.unref();
+    this.#sweep = setInterval(() => this.#sweepTables(), sweepMs).unref();
     return this.#addresses;
   }
 
@@ -173,54 +179,37 @@ class RunningGateway implements Gateway {
   }
 
   status(): GatewayStatus {
-    const { tenant, environment, region, group, node, clock, log } = this.#options;
-    const estate = this.#lease?.estate ?? null;
-    const stalenessMs = this.#follower.stalenessMs();
-    return {
-      node,
-      tenant,
-      environment,
-      region,
-      group,
+    return statusOf(this.#options, {
       listeners: this.#addresses.map((at, i) => ({ ...at, url: this.#listeners[i]?.bound.url ?? at.url })),
-      snapshot:
-        estate === null
-          ? null
-          : {
-              epoch: estate.manifest.epoch,
-              version: estate.manifest.version,
-              ageMs: clock.now() - estate.manifest.issuedAt,
-              expiresInMs: estate.manifest.expiresAt - clock.now(),
-              policySet: estate.object.policySet,
-            },
-      stalenessMs: Number.isFinite(stalenessMs) ? stalenessMs : null,
-      ...this.held(),
-      broken: estate?.broken ?? [],
-      unenforced: unenforcedIn(estate, clock.now()),
-      waiting: this.#follower.waiting(),
-      refused: this.#refused === null ? null : { refusal: this.#refused.refusal, why: this.#refused.why },
-      logOrigin: log.origin,
-      logLeaves: log.size(),
+      estate: this.#leases.current?.estate ?? null,
+      follower: this.#follower,
+      refused: this.#refused,
+      held: this.held(),
       inFlight: this.#crossings.count,
       draining: this.#draining,
-    };
+      dataPlane: this.#idempotency.dataPlane.status(),
+      sharedLimits: this.#limits.shared.status(),
+    });
   }
 
   readiness(): Readiness {
-    return decideReadiness({
-      status: this.status(),
-      hasLogKeys: this.#recorder.ready,
-      hasHopKey: this.#hopSigner() !== null,
-    });
+    const keys = { hasLogKeys: this.#recorder.ready, hasHopKey: this.#hopSigner() !== null };
+    return decideReadiness({ status: this.status(), ...keys });
   }
 
   metricsText(): Promise<string> {
     return this.#gate.metrics.text();
   }
 
+  get asWorker(): AsWorker {
+    const parts = { observed: this.#observed, recorder: this.#recorder, tallies: this.#tallies };
+    return { ...parts, refresh: (asked) => refreshHere(asked, this.#gate) };
+  }
+
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     await this.#crossings.announced(graceMs);
+    this.#gate.streams.goAway();
     await this.#crossings.lastOf(this.#listeners);
   }
 
@@ -232,69 +221,80 @@ class RunningGateway implements Gateway {
   async #close(): Promise<void> {
     this.#draining = true;
     if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#gate.streams.close();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
     // Cut crossings still record their outcome; the log outlives us.
     await this.#crossings.quiet({ forMs: 0, atMostMs: lastWaitMs });
     await Promise.all([this.#follower.close(), this.#gate.early.stop()]);
     this.#sweepTables(true);
-    if (this.#sweep !== null) await this.#tallies.stop();
+    if (this.#sweep !== null && this.#options.worker === undefined) await this.#tallies.stop();
     await this.#tracing?.close();
-    this.#retire();
+    this.#leases.retire();
     await this.#pools.closed();
+    await closeLimits(this.#limits);
+    await this.#idempotency.dataPlane.close();
   }
 
   #sweepTables(all = false): void {
     this.#recorder.sweep(all);
-    this.#tallies.sweep();
+    if (this.#options.worker === undefined) this.#tallies.sweep();
     this.#observed.sweep(all);
+    if (!all) this.#pools.checkHealth(this.#options.clock.monotonic());
+    if (!all) this.#idempotency.dataPlane.sweep();
+    if (!all) this.#limits.quotas.sweep();
   }
 
   #createGate(crypto: ReturnType<typeof createTokenCrypto>): Gate {
-    const { clock, random, logger, feed } = this.#options;
+    const { clock, random, logger, feed, worker } = this.#options;
     const outside = openOutside(clock, (message) => this.#follower.send(message));
-    const identify = openIdentify(this.#options, { ring: this.#ring, revocations: this.#revocations, crypto, outside });
+    const tokens = openTokens(this.#options);
+    const parts = { ring: this.#ring, revocations: this.#revocations, crypto, outside, turnEnd: new TurnEnd() };
     return {
       identity: this.#options,
       clock,
       random,
       logger,
       admission: this.#admission,
-      identify,
-      limiter: this.#limiter,
+      identify: openIdentify(this.#options, parts),
+      ...this.#limits,
       signals: createSignals(this.#options),
+      lookups: new Lookups(),
       recorder: this.#recorder,
       receipts: this.#options.receipts ?? null,
       payloadKeys: new PayloadKeys({ ask: (request) => feed.payloadKey(request), clock, random }),
-      early: openEarlyAnswers(this.#recorder, logger),
-      metrics: createMetrics({
-        inFlight: () => this.#crossings.count,
-        snapshotVersion: () => this.#lease?.estate.manifest.version ?? 0,
-        snapshotAgeSeconds: () =>
-          this.#lease === null ? 0 : (clock.now() - this.#lease.estate.manifest.issuedAt) / 1000,
-        stalenessSeconds: () => this.#follower.stalenessMs() / 1000,
-        waitingSeconds: () => (this.#follower.waiting()?.waitingMs ?? 0) / 1000,
-        logLeaves: () => this.#options.log.size(),
-        brokenObjects: () => this.#lease?.estate.broken.length ?? 0,
-        unenforcedObjects: () => unenforcedIn(this.#lease?.estate ?? null, clock.now()).length,
-        countedLeavesLost: () => this.#recorder.lost,
-        earlyAnswersLost: () => this.#gate.early.lost,
-        tokenCache: () => tokenCacheStats(identify.cache, outside.cache),
-        tracesLost: () => this.#tracing?.lost ?? 0,
+      ...this.#idempotency,
+      early: openEarlyAnswers(this.#recorder, { logger, isAlone: worker === undefined }),
+      streams: new LiveStreams({
+        clock,
+        stalenessMs: () => this.#follower.stalenessMs(),
+        ask: (exchange) => askAgain(exchange, this.#gate),
       }),
+      refreshElsewhere: worker?.refreshElsewhere ?? null,
+      metrics: createMetrics(
+        gaugesOf({
+          ...{ clock, log: this.#options.log, crossings: this.#crossings, recorder: this.#recorder },
+          ...{ pools: this.#pools, follower: this.#follower, tracing: this.#tracing, limits: this.#limits, ...tokens },
+          policySets: () => this.#options.policy.standing(),
+          shipping: () => this.#options.shipping?.() ?? null,
+          lease: () => this.#leases.current,
+          early: () => this.#gate.early,
+          tokenCache: () => tokenCacheStats(this.#gate.identify.cache, outside.cache),
+        }),
+      ),
       tracing: this.#tracing,
       observers: [this.#observed, ...(this.#options.observers ?? []), ...(this.#tracing ? [this.#tracing] : [])],
       serverTiming: this.#options.serverTiming === true,
       freshness: this.#follower,
       hopSigner: () => this.#hopSigner(),
-      hopTokens: createHopTokens({ clock, random }),
-      takeLease: () => this.#takeLease(),
-      giveBack: (lease) => this.#giveBack(lease),
+      ...tokens,
+      takeLease: () => this.#leases.take(),
+      giveBack: (lease) => this.#leases.giveBack(lease),
       draining: () => this.#draining,
     };
   }
 
   #createFollower(crypto: ReturnType<typeof createTokenCrypto>): SnapshotFollower {
-    const { clock, random, logger, feed, stateDirectory, policy } = this.#options;
+    const { clock, random, logger, feed, stateDirectory, policy, worker } = this.#options;
     return new SnapshotFollower({
       identity: this.#options,
       snapshotKey: this.#snapshotKey,
@@ -303,10 +303,14 @@ class RunningGateway implements Gateway {
       random,
       logger,
       feed,
-      disk: openLastKnownGood(openStateDirectory(stateDirectory)),
+      disk: worker?.kept ?? openLastKnownGood(openStateDirectory(stateDirectory)),
       ring: this.#ring,
       revocations: this.#revocations,
-      swap: (manifest, blob) => this.#swap(compileEstate({ manifest, blob, policy, limiter: this.#limiter })),
+      swap: (manifest, blob) => this.#swap(compileEstate({ manifest, blob, policy, limiter: this.#limits.limiter })),
+      revoked: (entries) => {
+        for (const one of [this.#gate.nextHops, this.#gate.streams]) one.revoked(entries);
+      },
+      ringChanged: () => this.#gate.streams.changed(),
       refused: (refusal) => {
         this.#refused = refusal;
         this.#gate.metrics.refusedSnapshot(refusal.refusal);
@@ -317,6 +321,7 @@ class RunningGateway implements Gateway {
         answerMessage(message, send, {
           options: this.#options,
           recorder: this.#recorder,
+          dataPlane: this.#idempotency.dataPlane,
           hopKey: this.#hopKey,
           observed: this.#observed,
         }),
@@ -325,38 +330,22 @@ class RunningGateway implements Gateway {
 
   /** Crossings under way keep the snapshot they began under; it goes with the last of them. */
   #swap(estate: EstateLease["estate"]): void {
-    const lease: EstateLease = { estate, pools: this.#pools.lease(estate), users: 0 };
-    this.#retire();
-    this.#lease = lease;
+    this.#leases.begin({ estate, pools: this.#pools.lease(estate), users: 0 });
     this.#refused = null;
-    for (const listener of this.#listeners) listener.use(estate.roots, estate.object.listeners);
+    this.#limits.shared.want(needsSharedLimits(estate));
+    if (needsDataPlane(estate)) this.#idempotency.dataPlane.prepare();
+    for (const listener of this.#listeners) listener.use(estate);
+    for (const one of [this.#gate.nextHops, this.#gate.streams]) one.changed();
     sayInForce(this.#options.logger, estate, this.#options.clock.now());
   }
 
-  #retire(): void {
-    const old = this.#lease;
-    this.#lease = null;
-    if (old === null) return;
-    if (old.users === 0) old.pools.release();
-    else this.#retired.add(old);
-  }
-
-  #takeLease(): EstateLease | null {
-    if (this.#lease !== null) this.#lease.users++;
-    return this.#lease;
-  }
-
-  #giveBack(lease: EstateLease): void {
-    lease.users--;
-    if (lease.users === 0 && this.#retired.delete(lease)) lease.pools.release();
-  }
-
   #hopSigner(): TokenSigner | null {
-    return this.#hopKey.current(this.#lease?.estate.object.issuer);
+    return this.#hopKey.current(this.#leases.current?.estate.object.issuer);
   }
 
   #handler(): ListenerHandler {
     return {
+      door: this.#door,
       begin: (incoming, response, on) => this.#begin(incoming, response, on),
       serve: (exchange) => void runPipeline(exchange, this.#gate),
       refuse: (exchange, verdict: Deny) =>
@@ -391,10 +380,19 @@ class RunningGateway implements Gateway {
   #closed(exchange: Exchange): void {
     if (!exchange.response.writableFinished && !exchange.ended) {
       exchange.aborted = true;
-      exchange.upstream?.cancel({ kind: "deny", stage: "forward", code: "client-aborted", facts: {}, policies: [] });
+      if (exchange.upstream !== null && exchange.claim?.isForRepeats === true) {
+        // Its caller may come back for the answer: the effect goes on to its own end.
+        exchange.claim.whenOver(() => this.#left(exchange));
+        return;
+      }
+      exchange.forwarding?.cancel({ kind: "deny", stage: "forward", code: "client-aborted", facts: {}, policies: [] });
     }
-    if (exchange.admitted) this.#admission.leave(exchange.source.prefix);
-    if (exchange.lease !== null) this.#giveBack(exchange.lease);
+    this.#left(exchange);
+  }
+
+  #left(exchange: Exchange): void {
+    this.#admission.end(exchange);
+    if (exchange.lease !== null) this.#leases.giveBack(exchange.lease);
     this.#crossings.end();
   }
 }

@@ -163,24 +163,4 @@ describe("TLS itself", () => {
       }),
     );
   });
-
-  test("only http/1.1 is agreed on, also when h2 is offered", async () => {
-    const protocol = await new Promise((resolve, reject) => {
-      const socket = tlsConnect(
-        {
-          host: "127.0.0.1",
-          port: bed.addresses[0]?.port ?? 0,
-          ca,
-          ALPNProtocols: ["h2", "http/1.1"],
-          servername: "localhost",
-        },
-        () => {
-          resolve(socket.alpnProtocol);
-          socket.destroy();
-        },
-      );
-      socket.on("error", reject);
-    });
-    assert.equal(protocol, "http/1.1");
-  });
 });

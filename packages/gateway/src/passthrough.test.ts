@@ -103,7 +103,7 @@ describe("a system that lets pass what it does not declare", () => {
     test(`spelling attack: ${method} ${path} is not taken for undeclared`, async () => {
       const reached = bench.upstream.seen.length;
       const raw = `${method} ${path} HTTP/1.1\r\nHost: ${new URL(bench.url).host}\r\nContent-Length: 0\r\n\r\n`;
-      const answer = await sendRaw(bench.url, raw, 40);
+      const answer = await sendRaw(bench.url, raw, { quietMs: 40 });
       assert.deepEqual(answer.statuses, [401], answer.text);
       assert.equal(bench.upstream.seen.length, reached);
     });
@@ -133,7 +133,7 @@ describe("a system that lets pass what it does not declare", () => {
     const reached = bench.upstream.seen.length;
     const { host } = new URL(bench.url);
     for (const path of ["//v1", "/x//y", "/x/../v1", "/x/", "/x;y", "/x%2fy", "/x\\y", "/x%00", "/x%252e%252e/y"]) {
-      const answer = await sendRaw(bench.url, `GET /billing${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 40);
+      const answer = await sendRaw(bench.url, `GET /billing${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`, { quietMs: 40 });
       assert.deepEqual(problemsOf(answer), ["400 ambiguous-path"], path);
     }
     assert.equal(bench.upstream.seen.length, reached);

@@ -3,21 +3,32 @@
 import { type Deny, deny, type StageName } from "@sallyport/protocol/verdict.ts";
 import { admit } from "./admit/stage.ts";
 import { authorize } from "./authorize/stage.ts";
+import {
+  answerService,
+  authorizeService,
+  bindService,
+  limitService,
+  settleService,
+} from "./authorizer/evaluation-stages.ts";
+import { refuseUnseen, settleQuestion } from "./authorizer/stages.ts";
 import { bind } from "./bind/stage.ts";
 import { exchangeToken } from "./exchange/stage.ts";
 import type { Exchange } from "./exchange.ts";
-import { forward } from "./forward/stage.ts";
 import type { Gate } from "./gate.ts";
+import { keepOnce } from "./idempotency/stage.ts";
 import { identifyCaller } from "./identify/stage.ts";
-import { inspectRequest } from "./inspect/stage.ts";
+import { forwardAndInspect } from "./inspect/answer.ts";
+import { inspectHead, inspectRequest } from "./inspect/stage.ts";
 import { limit } from "./limit/stage.ts";
 import { decidePass, decidingStages, keepWouldDeny } from "./observe/decide-pass.ts";
 import { authorizeReceipts, findReceipt, limitReceipts, settleReceipt } from "./receipts/stages.ts";
 import { receive } from "./receive/stage.ts";
 import { finishDenied, recordIntent, settle } from "./record/settle.ts";
+import { settleReplay } from "./record/settle-replay.ts";
 import { route } from "./route/stage.ts";
+import { authorizeRefresh, findOwnStream, limitRefreshes, settleRefresh } from "./streams/stages.ts";
 
-type Kind = "api" | "receipt";
+type Kind = "api" | "receipt" | "authz" | "stream" | "question" | "replay";
 type Step = (exchange: Exchange, gate: Gate) => Deny | null | Promise<Deny | null>;
 
 interface Row {
@@ -32,12 +43,23 @@ interface Row {
   readonly canRun?: (exchange: Exchange) => boolean;
 }
 
-const all: readonly Kind[] = ["api", "receipt"];
+const all: readonly Kind[] = ["api", "receipt", "authz", "stream", "question", "replay"];
 const api: readonly Kind[] = ["api"];
+/** A proxy asks whether a request may pass, which it will send on itself. */
+const authz: readonly Kind[] = ["authz"];
+/** A service asks about a caller of one of its own operations. */
+const question: readonly Kind[] = ["question"];
+/** As far as an answer is released for, be it a new one or one of before. */
+const granted: readonly Kind[] = ["api", "authz", "replay"];
+const passing: readonly Kind[] = ["api", "authz"];
 /** Asking for the record of an earlier crossing, which no integration grants. */
 const receipt: readonly Kind[] = ["receipt"];
+/** Another token for a stream that goes on. */
+const stream: readonly Kind[] = ["stream"];
 const onlyEffects: Step = (exchange, gate) =>
-  exchange.operation?.object.effect === false ? null : recordIntent(exchange, gate);
+  exchange.operation?.object.effect === false && exchange.request?.upgrade === null
+    ? null
+    : recordIntent(exchange, gate);
 
 const pipeline: readonly Row[] = [
   {
@@ -61,42 +83,65 @@ const pipeline: readonly Row[] = [
   },
   {
     stage: "bind",
-    kinds: api,
+    kinds: granted,
     run: bind,
     canRun: (exchange) => exchange.caller !== null,
     promise: "one active integration grants this operation to this caller, or it ends here with the fix",
   },
   {
+    stage: "bind",
+    timed: "unseen",
+    kinds: authz,
+    run: refuseUnseen,
+    promise: "an operation with rules about content or answers is refused: nobody would keep them",
+  },
+  {
     stage: "limit",
-    kinds: api,
+    kinds: granted,
     run: limit,
     canRun: (exchange) => exchange.grant !== null,
     promise: "every rate limit of the integration, exact under concurrency",
   },
   {
     stage: "authorize",
-    kinds: api,
+    kinds: granted,
     run: authorize,
     canRun: (exchange) => exchange.grant !== null,
     promise: "proof, freshness, scope, attributes and Cedar all say yes; any error is a no",
   },
   {
     stage: "inspect",
-    kinds: api,
+    // Of a question nobody sends the content: what cannot be judged without it was refused above.
+    kinds: ["api", "replay"],
     run: inspectRequest,
     canRun: (exchange) => exchange.operation?.undeclared === false,
     promise: "declared content type, size and JSON Schema; the bytes checked are the bytes sent",
   },
   {
+    stage: "inspect",
+    timed: "parameters",
+    kinds: authz,
+    run: inspectHead,
+    promise: "parameters that are declared match their schema: of a request that is told, its head is known",
+  },
+  {
+    stage: "idempotency",
+    kinds: ["api", "replay"],
+    run: keepOnce,
+    canRun: (exchange) => exchange.operation?.undeclared === false,
+    promise:
+      "one effect per key of a principal: a repeat gets the first answer, one writer at a time where that is declared",
+  },
+  {
     stage: "record",
     timed: "intent",
-    kinds: api,
+    kinds: passing,
     run: onlyEffects,
     promise: "the intent of an effect is durable before it is forwarded; cannot record, cannot pass",
   },
   {
     stage: "exchange",
-    kinds: api,
+    kinds: passing,
     run: exchangeToken,
     // Its token says that we authorised the crossing: of one that would be denied we say nothing.
     canRun: () => false,
@@ -106,10 +151,37 @@ const pipeline: readonly Row[] = [
   {
     stage: "forward",
     kinds: api,
-    run: forward,
-    promise: "one attempt to a checked address within its deadline; fields judged both ways",
+    run: forwardAndInspect,
+    promise: "checked addresses alone, within one deadline; tried again only where nothing can happen twice",
   },
   { stage: "record", kinds: api, run: settle, promise: "exactly one outcome, durable before the answer ends" },
+  {
+    stage: "record",
+    kinds: authz,
+    run: settleQuestion,
+    promise: "the yes is durable before it goes out, with the outcome `unobserved`",
+  },
+  { stage: "bind", kinds: question, run: bindService, promise: "services ask at one place, in one form" },
+  { stage: "limit", kinds: question, run: limitService, promise: "so many questions a second for each asking system" },
+  { stage: "authorize", kinds: question, run: authorizeService, promise: "a bound proof and a fresh snapshot" },
+  {
+    stage: "inspect",
+    kinds: question,
+    run: answerService,
+    promise: "a bounded strict question about the service's own operations, decided as a crossing would be",
+  },
+  {
+    stage: "record",
+    kinds: question,
+    run: settleService,
+    promise: "question and decision are durable before the answer",
+  },
+  {
+    stage: "record",
+    kinds: ["replay"],
+    run: settleReplay,
+    promise: "the release of an earlier answer is durable before it leaves; the provider is not asked",
+  },
   { stage: "limit", kinds: receipt, run: limitReceipts, promise: "so many receipts a second for each calling system" },
   {
     stage: "authorize",
@@ -124,6 +196,25 @@ const pipeline: readonly Row[] = [
     promise: "the receipt goes to the principal that made the crossing; to all others there is none",
   },
   { stage: "record", kinds: receipt, run: settleReceipt, promise: "the asking is durable before the receipt leaves" },
+  { stage: "limit", kinds: stream, run: limitRefreshes, promise: "so many refreshes a second for each calling system" },
+  {
+    stage: "bind",
+    kinds: stream,
+    run: findOwnStream,
+    promise: "the stream is of the same client, user, issuer and key; to all others there is none",
+  },
+  {
+    stage: "authorize",
+    kinds: stream,
+    run: authorizeRefresh,
+    promise: "a bound proof, and the verdict that a new request would get with this token",
+  },
+  {
+    stage: "record",
+    kinds: stream,
+    run: settleRefresh,
+    promise: "the asking is durable before the stream stands on the new token",
+  },
 ];
 
 /** The table as README shows it: the way of what integrations grant. */
@@ -147,6 +238,11 @@ const stepsOf = (chosen: readonly Row[], run: readonly Step[] = chosen.map((row)
 const steps = stepsOf(rows);
 /** The rows that all kinds have come first, so a request may turn out to be of this kind on the way. */
 const receiptSteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("receipt")));
+const streamSteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("stream")));
+const questionSteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("question")));
+const authzSteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("authz")));
+/** Likewise: that there is an answer already is known once `idempotency` has run. */
+const replaySteps = stepsOf(pipeline.filter(({ kinds }) => kinds.includes("replay")));
 /** After a denial that passed: each stage as far as it can. */
 const stepsBehindDenial = stepsOf(
   rows,
@@ -155,8 +251,11 @@ const stepsBehindDenial = stepsOf(
   ),
 );
 
-function stepsFor({ receiptOf, wouldDeny }: Exchange): Steps {
+function stepsFor({ receiptOf, streamOf, asked, claim, wouldDeny }: Exchange): Steps {
+  if (asked !== null) return asked === "services" ? questionSteps : authzSteps;
   if (receiptOf !== null) return receiptSteps;
+  if (streamOf !== null) return streamSteps;
+  if (claim !== null && claim.replay !== null) return replaySteps;
   return wouldDeny === null ? steps : stepsBehindDenial;
 }
 

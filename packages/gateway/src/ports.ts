@@ -1,5 +1,6 @@
 // Promises everything a gateway is given from outside, in one place: nothing in this package reaches for a clock, a socket or a key by itself.
 // Trusts whoever wires it (the cli, a test-bed). Each member says what it must do.
+
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
@@ -8,9 +9,17 @@ import type { ReceiptSource } from "@sallyport/kernel/receipts/port.ts";
 import type { LogKeys, SnapshotFeed, WitnessQuestion, WitnessReply } from "@sallyport/protocol/channel/messages.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
+import type { DoorLimits } from "./admit/door.ts";
+import type { ShippingStanding } from "./archive/shipper.ts";
 import type { GeoFile } from "./authorize/geo-file.ts";
 import type { Exchange } from "./exchange.ts";
+import type { UpstreamKeys } from "./forward/upstream-keys.ts";
+import type { DataStorePort } from "./idempotency/data-plane.ts";
+import type { LimitsStorePort } from "./limit/limits-store.ts";
 import type { Ended } from "./record/recorder.ts";
+import type { LastKnownGood } from "./snapshot/last-known-good.ts";
+import type { RefreshElsewhere } from "./streams/refresh.ts";
+import type { NodeMemory } from "./workers/node-memory.ts";
 
 /** The part of pino that is used. Messages are ours; fields never hold caller-chosen text. */
 export interface Logger {
@@ -36,6 +45,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Absent: plain HTTP (behind a TLS terminator, or on loopback). */
   readonly tls?: { readonly cert: string; readonly key: string; readonly minVersion?: "TLSv1.3" | "TLSv1.2" };
+  /** Shared with the other worker threads of the node: nobody but whoever started them has looked whether it is free. */
+  readonly reusePort?: boolean;
   /** Origin callers use (scheme, host, port), for DPoP `htu` when the snapshot names none; default: what was bound. */
   readonly url?: string;
 }
@@ -56,6 +67,8 @@ export interface OpenLogKeys {
   /** Control's X25519 public key, raw 32 bytes. */
   readonly referenceRecipient: Uint8Array;
   readonly referenceKeyId: string;
+  /** What the data-plane store hashes and seals under, 32 bytes; absent: control sent none. */
+  readonly dataKey?: Uint8Array;
 }
 
 /** The snapshot signing key of the group, pinned at joining. */
@@ -80,8 +93,12 @@ export interface ListenBounds {
 export interface TableSizes {
   /** Proof ids per nonce step (identify/replay-set.ts). */
   readonly replaySlots: number;
+  /** Message signatures per step of their replay set. */
+  readonly signatureSlots: number;
   /** Things counted at once (limit/gcra.ts). */
   readonly rateSlots: number;
+  /** Idempotency keys of one calling system (idempotency/key-counts.ts). */
+  readonly keysPerCaller: number;
 }
 
 /** Told of every crossing when it has ended; must not throw and must not keep the exchange. */
@@ -108,6 +125,12 @@ export interface GatewayOptions extends GatewayIdentity {
   readonly log: LogHandle;
   /** Receipts out of `log`; absent: none are given. The gateway does not close it. */
   readonly receipts?: ReceiptSource;
+  /** What of `log` control does not hold; absent: nothing ships it. */
+  readonly shipping?: () => ShippingStanding | null;
+  /** The data-plane store, opened when an operation first needs it; absent: such operations are denied. */
+  readonly dataStore?: DataStorePort;
+  /** Where limits `across: gateways` are counted, connected when a snapshot first has one; absent: what they say of a loss holds. */
+  readonly limitsStore?: LimitsStorePort;
   readonly feed: SnapshotFeed;
   readonly snapshotKey: SnapshotKey;
   /** Cached log keys, or null until the channel brings them: nothing passes without. */
@@ -126,18 +149,34 @@ export interface GatewayOptions extends GatewayIdentity {
   answerWitness?(question: WitnessQuestion): Promise<WitnessReply>;
   readonly listeners: readonly ListenerOptions[];
   readonly dialer: Dialer;
+  /** Private keys of certificates that systems declare for us; absent: none. */
+  readonly upstreamKeys?: UpstreamKeys | null;
   readonly policy: PolicyEngine;
   /** Where addresses are; null or absent: nobody knows. */
   readonly geo?: GeoFile | null;
   readonly logger: Logger;
   readonly bounds?: Partial<ListenBounds>;
   readonly admission?: Partial<AdmissionLimits>;
+  readonly door?: Partial<DoorLimits>;
   readonly tables?: Partial<TableSizes>;
   readonly observers?: readonly CrossingObserver[];
   /** Off when absent. */
   readonly traces?: TraceOptions;
+  /** This gateway is one of several worker threads of a node (docs/workers.md); absent: the only one. */
+  readonly worker?: WorkerParts;
   /** Answers to known callers carry `Server-Timing`. */
   readonly serverTiming?: boolean;
+}
+
+/** What a gateway that is one of several worker threads of its node has in common with the others. */
+export interface WorkerParts {
+  /** From 0. */
+  readonly number: number;
+  readonly of: number;
+  readonly memory: NodeMemory;
+  /** Reads what the node keeps of snapshots, keys and revocations; what it writes, one thread writes for all. */
+  readonly kept: LastKnownGood;
+  readonly refreshElsewhere: RefreshElsewhere;
 }
 
 /** The world failed in a way an operator can mend. `message` is internal, `public` may be shown to anyone. */

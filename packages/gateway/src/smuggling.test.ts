@@ -73,7 +73,7 @@ async function sendCounted(
   quietMs = 40,
 ): Promise<{ readonly answer: RawAnswer; readonly reached: number }> {
   heads = [];
-  const answer = await sendRaw(url, bytes, quietMs);
+  const answer = await sendRaw(url, bytes, { quietMs });
   return { answer, reached: heads.length };
 }
 

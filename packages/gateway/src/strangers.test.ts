@@ -52,6 +52,7 @@ test("a stranger's ninth denial of a window, which is only counted, keeps the co
   const { statuses, closed } = await sendRaw(
     bench.url,
     Array.from({ length: 12 }, () => request),
+    { until: 12 },
   );
   assert.deepEqual(
     statuses,

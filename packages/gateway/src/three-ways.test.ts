@@ -10,10 +10,13 @@ import {
   internalBug,
   payloadUnavailable,
   recordUnavailable,
+  responseDenials,
 } from "./testing/denials-behind.ts";
+import { apiKeyBench, apiKeyDenials } from "./testing/denials-of-api-keys.ts";
 import {
   authorizeDenials,
   bindDenials,
+  concurrencyLimited,
   inspectDenials,
   limitTableFull,
   rateLimited,
@@ -26,6 +29,10 @@ import {
   tlsBench,
   tokenDenials,
 } from "./testing/denials-of-identity.ts";
+import { nextHopBench, nextHopDenials } from "./testing/denials-of-next-hops.ts";
+import { quotaDenials } from "./testing/denials-of-quotas.ts";
+import { ownRepeatDenials, repeatBench, repeatDenials } from "./testing/denials-of-repeats.ts";
+import { signatureBench, signatureDenials } from "./testing/denials-of-signatures.ts";
 import { type Bench, type BenchOptions, type DenialCase, judgeDenial, openBench } from "./testing/three-ways.ts";
 
 /** Codes judged on one gateway that nothing changes for good. */
@@ -40,6 +47,7 @@ const shared = {
   "record-unavailable": recordUnavailable,
   "payload-unavailable": payloadUnavailable,
   ...forwardDenials,
+  ...responseDenials,
   "client-aborted": clientAborted,
 } satisfies Partial<Record<ProblemCode, DenialCase | readonly DenialCase[]>>;
 
@@ -47,13 +55,34 @@ const shared = {
 const own = {
   ...admitDenials,
   "replay-table-full": replayTableFull,
+  "concurrency-limited": concurrencyLimited,
+  ...quotaDenials,
   "limit-table-full": limitTableFull,
   "stale-snapshot": staleSnapshot,
   "exchange-unavailable": exchangeUnavailable(),
   internal: internalBug(),
+  ...ownRepeatDenials,
 } satisfies Partial<Record<ProblemCode, OwnBench>>;
 
-const registered = { ...shared, ...certificateDenials, ...own };
+/** Codes judged where they can be: said by a Close and an outcome alone, or only to proxies that ask. */
+const elsewhere = {
+  "websocket-malformed": "websocket.test.ts",
+  shed: "overload.test.ts",
+  "not-in-authorizer-mode": "authorizer.test.ts",
+  "proxy-not-trusted": "authorizer.test.ts",
+  "proxy-request": "authorizer.test.ts",
+} satisfies Partial<Record<ProblemCode, string>>;
+
+const registered = {
+  ...shared,
+  ...certificateDenials,
+  ...signatureDenials,
+  ...apiKeyDenials,
+  ...repeatDenials,
+  ...nextHopDenials,
+  ...own,
+  ...elsewhere,
+};
 
 test("each code of problem.ts has a case here, so a new one cannot come without", () => {
   assert.deepEqual(Object.keys(registered).sort(), Object.keys(problems).sort());
@@ -73,8 +102,12 @@ function judged(cases: Partial<Record<string, DenialCase | readonly DenialCase[]
   }
 }
 
-describe("on one gateway", () => judged(shared, { changes: { bounds: { headersTimeoutMs: 200 } } }));
+describe("on one gateway", () => judged(shared, { changes: { bounds: { headersTimeoutMs: 1_500 } } }));
 describe("over TLS, by certificate", () => judged(certificateDenials, tlsBench));
+describe("with API keys", () => judged(apiKeyDenials, apiKeyBench));
+describe("with signatures", () => judged(signatureDenials, signatureBench));
+describe("with keys for repeats", () => judged(repeatDenials, repeatBench));
+describe("with tokens for providers", () => judged(nextHopDenials, nextHopBench));
 describe("on a gateway of its own", { concurrency: true }, () => {
   for (const [code, { bench, case: one }] of Object.entries<OwnBench>(own))
     describe(code, () => judged({ [code]: one }, bench));

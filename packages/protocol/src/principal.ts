@@ -1,6 +1,9 @@
 // Promises one frozen description of who was proven and how. Trusts only `identify`, which makes it. Words: RFC 9068, RFC 8693, RFC 9449, RFC 8705.
 
-export type ProofKind = "mtls" | "dpop" | "bearer";
+export type ProofKind = "mtls" | "dpop" | "bearer" | "signature" | "api-key";
+
+/** Is a copy of what was presented worth nothing to whoever has it? */
+export const isBound = (kind: ProofKind): boolean => kind !== "bearer" && kind !== "api-key";
 
 export interface Proof {
   readonly kind: ProofKind;
@@ -8,6 +11,8 @@ export interface Proof {
   readonly jkt?: string;
   /** RFC 8705 SHA-256 thumbprint of the client certificate (base64url), when a certificate was presented. */
   readonly x5t?: string;
+  /** `keyid` of the message signature (RFC 9421), when `kind` is `signature`; name of the key, when it is `api-key`. */
+  readonly keyid?: string;
 }
 
 export interface Actor {
@@ -30,6 +35,8 @@ export interface Principal {
   readonly proof: Proof;
   /** Granted scopes of the token; `null` when there was no token or it carried no scope (the grant alone decides). */
   readonly scopes: readonly string[] | null;
+  /** Ids of the only integrations it may use; absent: all of its system. */
+  readonly integrations?: readonly string[];
   /** `jti` of the token, when there was one. */
   readonly tokenId?: string;
   /** Milliseconds since the epoch at which this proof ends (token `exp` or certificate notAfter). */

@@ -10,6 +10,7 @@ export type StageName =
   | "limit"
   | "authorize"
   | "inspect"
+  | "idempotency"
   | "record"
   | "exchange"
   | "forward";

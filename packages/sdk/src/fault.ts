@@ -15,6 +15,10 @@ export const faultFixes = {
   "redirect-not-followed": 'Leave `redirect` out, or use "manual" and decide yourself.',
   "body-not-replayable":
     "The gateway wanted the request once more and a stream can be sent only once. Send it again: the next one carries what was missing. Or pass bytes instead of a stream.",
+  "idempotency-key-reused":
+    "Take a new key for each effect, and keep it with its request: method, path, query, content type and content have to stay as they were.",
+  "decision-unusable":
+    "Give `decide` a fetch whose `gateway` is the listener with `authorizer: { proxy: services }`; without an answer nothing is allowed.",
 } as const;
 
 export type FaultCode = keyof typeof faultFixes;

@@ -1,7 +1,7 @@
 // Promises a web framework two small edges: a connect-style middleware and a guard for fetch handlers. What is not verified never gets to a
 // handler, and a handler that runs without the guard gets an error instead of a caller. Trusts the verifiers. Specified in docs/sdk.md.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { problemDocument, problems, publicCode } from "@sallyport/protocol/problem.ts";
+import { documentOf, faceOf, identifyProblems, type ProblemType } from "@sallyport/protocol/problem-face.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { freshId } from "./dpop-proofs.ts";
 import type { ServicePrincipal } from "./service-principal.ts";
@@ -27,7 +27,9 @@ export interface Refusal {
 
 /** Makes the answer to a refused request (RFC 9457). `nonce` is that of the verifier, where it has one. */
 export function refusalOf(deny: Deny, correlationId: string, nonce?: string): Refusal {
-  const { status } = problems[deny.code];
+  const known: Readonly<Record<string, ProblemType>> = identifyProblems;
+  const problem = known[deny.code] ?? identifyProblems["credentials-missing"];
+  const { status } = problem;
   const challenge =
     nonce === undefined
       ? 'Sallyport realm="gateway"'
@@ -37,11 +39,11 @@ export function refusalOf(deny: Deny, correlationId: string, nonce?: string): Re
     headers: {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
-      "sallyport-verdict": `deny; by=service; code=${publicCode(deny.code)}`,
+      "sallyport-verdict": `deny; by=service; code=${faceOf(deny.code, problem)}`,
       ...(status === 401 ? { "www-authenticate": challenge } : {}),
       ...(nonce === undefined ? {} : { "dpop-nonce": nonce }),
     },
-    body: JSON.stringify(problemDocument(deny.code, correlationId)),
+    body: JSON.stringify(documentOf(deny.code, problem, { correlationId })),
   };
 }
 

@@ -12,6 +12,7 @@ const here = import.meta.dirname;
 interface Vectors {
   readonly keys: readonly string[];
   readonly policy: string;
+  readonly now: number;
   readonly cases: readonly {
     readonly name: string;
     readonly receipt: string;
@@ -23,18 +24,27 @@ interface Vectors {
   }[];
 }
 
-const { keys, policy, cases }: Vectors = JSON.parse(readFileSync(join(here, "../../../vectors/receipt.json"), "utf8"));
+const { keys, policy, now, cases }: Vectors = JSON.parse(
+  readFileSync(join(here, "../../../vectors/receipt.json"), "utf8"),
+);
 
 for (const { name, receipt, crossing, usePolicy, verdict } of cases) {
   test(`the SDK says ${verdict.kind === "ok" ? "yes" : verdict.why} to: ${name}`, () => {
     const found = verifyReceipt(receipt, {
       ...(usePolicy ? { policy } : { keys }),
+      now: now * 1_000,
       ...(crossing === null ? {} : { crossing }),
     });
     if (verdict.kind === "refused") assert.deepEqual(found, verdict);
     else assert.deepEqual([found.kind, found.kind === "ok" && found.crossing], ["ok", verdict.crossing]);
   });
 }
+
+test("without a time of its own it goes by the machine's clock: a cosignature of the next century does not count yet", () => {
+  const { receipt = "" } = cases.find(({ name }) => name.endsWith("of a distant future")) ?? {};
+  assert.deepEqual(verifyReceipt(receipt, { policy }), { kind: "refused", why: "no-quorum" });
+  assert.equal(verifyReceipt(receipt, { policy, now: 4_102_444_800_000 - 600_000 }).kind, "ok");
+});
 
 test("it says what the crossing was", () => {
   const found = verifyReceipt(cases[0]?.receipt ?? "", { keys });
@@ -50,15 +60,15 @@ test("it says what the crossing was", () => {
 test("a key or a policy that is none, and no log named at all, are mistakes of the program and thrown", () => {
   const { receipt = "" } = cases[0] ?? {};
   const [key = ""] = keys;
-  for (const options of [
-    {},
-    { keys: [] },
-    { policy: "quorum none\n" },
-    { policy: "log\n" },
-    { keys: ["a+b+c"] },
-    { keys: [key.replace("+A", "+B")] },
-  ])
-    assert.throws(() => verifyReceipt(receipt, options), TypeError, JSON.stringify(options));
+  for (const [options, message] of [
+    [{}, /^Name whose logs to believe/],
+    [{ keys: [] }, /^Name whose logs to believe/],
+    [{ policy: "quorum none\n" }, /^Name whose logs to believe/],
+    [{ policy: "log\n" }, /^Not a tlog-policy, line 1/],
+    [{ keys: ["a+b+c"] }, /^Not the verifier key of a log.*: a\+b\+c$/],
+    [{ keys: [key.replace("+A", "+B")] }, /^Not the verifier key of a log/],
+  ] as const)
+    assert.throws(() => verifyReceipt(receipt, options), { name: "TypeError", message }, JSON.stringify(options));
   assert.equal(verifyReceipt(receipt, { keys: [key], policy: "quorum none\n" }).kind, "ok");
 });
 

@@ -20,6 +20,8 @@ export interface VerifyReceiptOptions {
   readonly policy?: string;
   /** Id of the crossing it has to be of; without it, look at `crossing` of the verdict. */
   readonly crossing?: string;
+  /** Milliseconds since the epoch; default: this machine's clock. Cosignatures dated more than ten minutes later do not count. */
+  readonly now?: number;
 }
 
 const crypto: NoteCrypto = {
@@ -40,7 +42,11 @@ export function verifyReceipt(receipt: string, options: VerifyReceiptOptions): R
   const policy = options.policy === undefined ? null : policyOf(options.policy);
   if (keys.length === 0 && (policy === null || policy.logs.length === 0))
     throw new TypeError("Name whose logs to believe: `keys`, or a `policy` with a log line.");
-  return verifyByTrust(crypto, receipt, { trust: { keys, policy }, crossing: options.crossing ?? null });
+  return verifyByTrust(crypto, receipt, {
+    trust: { keys, policy },
+    crossing: options.crossing ?? null,
+    now: options.now ?? Date.now(),
+  });
 }
 
 function keyOf(text: string): NoteVerifier {

@@ -142,7 +142,8 @@ async function makeReplayable({ init: { body } }: Sending, refused: Response): P
   });
 }
 
-function isOneTime(body: unknown): boolean {
+/** A stream, which has been read once it was sent. */
+export function isOneTime(body: unknown): boolean {
   if (body instanceof ReadableStream) return true;
   const isPlain =
     body === null ||

@@ -1,5 +1,6 @@
 // Promises the whole public surface of @sallyport/sdk, by name: what stands here changes only with the version, every other file may change.
 // Trusts nothing. Specified in docs/sdk.md, which a test keeps equal to this list.
+export { type Decision, type DecisionQuestion, decide } from "./decide.ts";
 export {
   correlationIdOf,
   type Denial,
@@ -20,7 +21,9 @@ export {
   sallyportGuard,
   sallyportMiddleware,
 } from "./guard.ts";
+export { type IdempotentFetchOptions, idempotentFetch } from "./idempotent-fetch.ts";
 export { type ClientKey, generateClientKey, type PublicJwks, publicJwks } from "./node-crypto.ts";
+export { type RefreshStreamOptions, refreshStream } from "./refresh-stream.ts";
 export { type SallyportFetch, type SallyportFetchOptions, sallyportFetch } from "./sallyport-fetch.ts";
 export type { ServicePrincipal } from "./service-principal.ts";
 export { type KeySource, type RemoteKey, type Signer, signerFrom } from "./signer.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { OperationConfig, SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+import type { SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+import type { OperationConfig } from "@sallyport/control/registry/config/operation-config.ts";
 import { CommandEnd } from "../exit.ts";
 import { buildRequest } from "./build-request.ts";
 
@@ -44,6 +45,12 @@ test("arguments fill the path first, then the JSON body; := is JSON and == is th
 test("where the operation takes no body the rest is the query, and a name may repeat", () => {
   const { target, body } = built(["id=7", "tag=a", "tag=b c"], read);
   assert.deepEqual([target, body], ["/billing/v1/invoices/7?tag=a&tag=b+c", null]);
+});
+
+test("members of a form are written as a form, and a name may repeat", () => {
+  const form = { ...operation, body: { content: "form", contentType: "application/x-www-form-urlencoded" } } as const;
+  const { target, body } = built(["id=7", "note=a&b=c d", "tag=x", "tag=y"], form);
+  assert.deepEqual([target, body], ["/billing/v1/invoices/7/payments", "note=a%26b%3Dc%20d&tag=x&tag=y"]);
 });
 
 test("attack: a value cannot leave its path segment", () => {

@@ -1,6 +1,7 @@
 // Promises the one request that the arguments of `call` mean for an operation: path parameters first, then the query or the JSON body.
 // Trusts the operation's declaration for method, path and body. Pure. Specified in docs/cli/call.md "Arguments".
-import type { OperationConfig, SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+import type { SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+import type { OperationConfig } from "@sallyport/control/registry/config/operation-config.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 
 export interface BuiltRequest {
@@ -105,7 +106,9 @@ function bodyOf(
     return whole;
   }
   if (operation.body === undefined) return null;
-  if (operation.body.content === "opaque") {
+  if (operation.body.content === "form" && parts.length > 0)
+    return parts.map(({ name, value }) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join("&");
+  if (operation.body.content !== "json") {
     if (parts.length === 0) return null;
     throw new CommandEnd(
       exitCode.badUse,

@@ -32,7 +32,8 @@ const timeoutMs = 60_000;
 export interface CallClientOptions {
   readonly way: Way;
   readonly client: string;
-  readonly key: TokenSigner;
+  /** Its signing key, or the API key that is presented in place of a token. */
+  readonly key: TokenSigner | string;
   /** The provider. */
   readonly system: string;
   readonly scope?: string;
@@ -86,6 +87,7 @@ function proven(
   identity: Sender,
   gateway: Sender,
 ): SallyportFetch {
+  if (typeof key === "string") return keyed(way, gateway, key);
   const tokens = new TokenClient({ issuer: way.issuer, clientId: client, key, fetch: identity.send });
   return sallyportFetch({
     client: tokens,
@@ -94,6 +96,17 @@ function proven(
     fetch: gateway.send,
     ...(scope === undefined ? {} : { scope }),
   });
+}
+
+function keyed({ gateway: origin }: Way, gateway: Sender, key: string): SallyportFetch {
+  return async (target, init = {}) => {
+    const headers = new Headers(init.headers);
+    headers.set("authorization", `ApiKey ${key}`);
+    // Never anywhere else than the gateway, whatever the target says.
+    const url = new URL(target instanceof Request ? target.url : target, origin);
+    if (url.origin !== origin) throw new TypeError(`${url.origin} is not the gateway`);
+    return gateway.send(url, { ...init, headers });
+  };
 }
 
 async function readBody(response: Response): Promise<{ readonly body: Uint8Array; readonly cut: boolean }> {

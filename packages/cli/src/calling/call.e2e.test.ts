@@ -20,7 +20,7 @@ import { verifyReceipt } from "@sallyport/sdk/receipt.ts";
 import { Installation, isReady } from "../installation.test-support.ts";
 import { type Ended, runBinary } from "../program.test-support.ts";
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 const main = fileURLToPath(new URL("../main.ts", import.meta.url));
 let installation: Installation;
 let upstream: Server;

@@ -1,8 +1,9 @@
 // Promises which operation, system and client a command line means, with the nearest name where it means none. Pure.
 // Trusts the loaded estate. Specified in docs/cli/call.md.
 import { existsSync } from "node:fs";
-import type { EnvironmentConfig, OperationConfig, SystemConfig } from "@sallyport/control/registry/config/estate.ts";
+import type { EnvironmentConfig, SystemConfig } from "@sallyport/control/registry/config/estate.ts";
 import { suggest } from "@sallyport/control/registry/config/nearest.ts";
+import type { OperationConfig } from "@sallyport/control/registry/config/operation-config.ts";
 import { loadDirectory } from "../commands/check.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { clientKeyPath } from "./way.ts";
@@ -103,6 +104,14 @@ function systemOrClient(environment: EnvironmentConfig, name: string): SystemCon
     environment.systems.find(({ clients }) => clients.some(({ id }) => id === name)) ??
     findSystem(environment, name)
   );
+}
+
+/** Whose API key is presented: the key says it to the gateway, `--as` to whoever reads the answer. */
+export function findHolder(environment: EnvironmentConfig, as: string | undefined): CallingClient {
+  if (as === undefined)
+    throw new CommandEnd(exitCode.badUse, "an API key does not say here whose it is", "name its system with --as");
+  const system = systemOrClient(environment, as);
+  return { system, client: system.clients[0]?.id ?? system.id };
 }
 
 function clientOf(system: SystemConfig): CallingClient {

@@ -5,7 +5,14 @@ import { CommandEnd, exitCode } from "../exit.ts";
 import type { Terminal } from "../terminal.ts";
 import { type BuiltRequest, buildRequest } from "./build-request.ts";
 import { type CallAnswer, createCallClient } from "./call-once.ts";
-import { type CallingClient, findClient, findOperation, loadEnvironment, type Provided } from "./find-operation.ts";
+import {
+  type CallingClient,
+  findClient,
+  findHolder,
+  findOperation,
+  loadEnvironment,
+  type Provided,
+} from "./find-operation.ts";
 import { refuseTaken, saveReceipt } from "./save-receipt.ts";
 import { quantile } from "./timings.ts";
 import type { Way } from "./way.ts";
@@ -24,6 +31,8 @@ export interface CallOrder {
   readonly curl: boolean;
   /** File for the receipt of the first call. */
   readonly receipt: string | undefined;
+  /** Presented in place of a token; null: a token is fetched. */
+  readonly apiKey: string | null;
   key(client: string): TokenSigner;
   readonly terminal: Terminal;
 }
@@ -32,18 +41,21 @@ export interface CallOrder {
 export async function runCall(order: CallOrder): Promise<CommandEnd | null> {
   const environment = await loadEnvironment(order.way.configDirectory, order.way.environment);
   const provided = findOperation(environment, order.operation);
-  const from = findClient(environment, order.as, {
-    provider: provided.system.id,
-    dataDirectory: order.way.dataDirectory,
-    key: order.keyFile,
-  });
+  const from =
+    order.apiKey === null
+      ? findClient(environment, order.as, {
+          provider: provided.system.id,
+          dataDirectory: order.way.dataDirectory,
+          key: order.keyFile,
+        })
+      : findHolder(environment, order.as);
   const request = buildRequest(provided, order);
   if (order.curl) return printCurl(order, from, request);
   if (order.receipt !== undefined) refuseTaken(order.receipt);
   const client = createCallClient({
     way: order.way,
     client: from.client,
-    key: order.key(from.client),
+    key: order.apiKey ?? order.key(from.client),
     system: provided.system.id,
     ...(order.scope === undefined ? {} : { scope: order.scope }),
   });
@@ -99,11 +111,12 @@ function report(order: CallOrder, called: Called): CommandEnd | null {
     },
     () => words(order, called, shown),
   );
-  return endOf(shown, denial);
+  return callEnd(shown);
 }
 
 interface Denial {
-  readonly by: "gateway" | "provider";
+  /** `stranger`: nothing in the answer is a gateway's, so something before it answered. */
+  readonly by: "gateway" | "provider" | "stranger";
   readonly code: string | null;
   readonly detail: string | null;
   readonly id: string | null;
@@ -113,14 +126,25 @@ function denialOf(answer: CallAnswer): Denial | null {
   if (answer.status < 400) return null;
   const verdict = /^deny; by=gateway; code=([a-z-]+)/.exec(answer.headers["sallyport-verdict"] ?? "");
   const id = answer.headers["sallyport-crossing"] ?? null;
-  if (verdict === null) return { by: "provider", code: null, detail: null, id };
+  if (verdict === null) return { by: id === null ? "stranger" : "provider", code: null, detail: null, id };
   const problem = bodyValue(answer);
   const detail = isObject(problem) && typeof problem["detail"] === "string" ? problem["detail"] : null;
   return { by: "gateway", code: verdict[1] ?? null, detail, id };
 }
 
+/** How the command ends for an answer; null: well. */
+export function callEnd(answer: CallAnswer): CommandEnd | null {
+  return endOf(answer, denialOf(answer));
+}
+
 function endOf({ status }: CallAnswer, denial: Denial | null): CommandEnd | null {
   if (denial === null) return null;
+  if (denial.by === "stranger")
+    return new CommandEnd(
+      exitCode.no,
+      `something before the gateway answered ${status}: the answer has no Sallyport-Crossing`,
+      "look into the log of the proxy in front, which could not ask or reach the gateway, or has nothing under this path",
+    );
   if (denial.by === "provider")
     return new CommandEnd(
       exitCode.no,

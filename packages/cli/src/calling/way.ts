@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
+import { apiKeyIdOf } from "@sallyport/protocol/token/api-key.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { signerFromPem } from "@sallyport/sdk/node-crypto.ts";
 import type { Command } from "commander";
@@ -116,6 +117,24 @@ function readPem(path: string): string {
     throw new CommandEnd(exitCode.badUse, `${path} cannot be read`, "check the path and its permissions");
   }
   throw new CommandEnd(exitCode.badUse, `${path} holds no certificate`, "name a PEM file with the root certificates");
+}
+
+/** The API key in a file that only its owner reads. */
+export function readApiKey(path: string): string {
+  let bytes: Uint8Array | null;
+  try {
+    bytes = readPrivateFile(path, keyBytesMax);
+  } catch (error) {
+    const words = error instanceof Error ? error.message : `${path} cannot be read`;
+    throw new CommandEnd(exitCode.badUse, words, `chmod 600 ${path}; if others may have read it, end the key`);
+  }
+  const text = bytes === null ? "" : new TextDecoder().decode(bytes).trim();
+  if (apiKeyIdOf(text) !== null) return text;
+  throw new CommandEnd(
+    exitCode.badUse,
+    bytes === null ? `there is no file ${path}` : `${path} holds no API key, or one that lost a character`,
+    "make one: sallyport api-key add",
+  );
 }
 
 /** The signer behind a client's private key file. Throws CommandEnd that names the file and the fix. */

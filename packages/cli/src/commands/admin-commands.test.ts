@@ -167,6 +167,17 @@ const cases: readonly {
   },
   {
     argv: ["status"],
+    answers: {
+      "GET /v1/status": {
+        ...status,
+        gateways: [{ ...gateway, report: { ...gateway.report, faults: ["the data-plane store cannot be used: no"] } }],
+      },
+    },
+    exit: 1,
+    says: /\n {2}gw-1: the data-plane store cannot be used: no\n/,
+  },
+  {
+    argv: ["status"],
     answers: { "GET /v1/status": { ...status, gateways: [{ ...gateway, state: "revoked", connected: false }] } },
     exit: 0,
     says: /revoked/,
@@ -279,6 +290,20 @@ const cases: readonly {
     },
     exit: 1,
     says: /would be changed\n\+ production: a may\n- production: b may\n~ was production: c may\n~ now production: d may\n$/,
+  },
+  {
+    argv: ["plan", directory],
+    answers: {
+      "POST /v1/estate/plan": {
+        ...report,
+        changed: ["production/system/billing"],
+        schemas: [
+          { environment: "production", operation: "billing:invoice.create", part: "body", says: ["one", "two"] },
+        ],
+      },
+    },
+    exit: 1,
+    says: /changed\n~ production: billing:invoice.create, body: one\n~ production: billing:invoice.create, body: two\n$/,
   },
   {
     argv: ["issuer", "list"],

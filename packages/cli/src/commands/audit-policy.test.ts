@@ -15,7 +15,7 @@ import {
 } from "@sallyport/kernel/witness/witnessed-log.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-policy-"));
 const log = join(folder, "log");
 const year = String(new Date().getUTCFullYear());

@@ -116,7 +116,7 @@ async function checkWhole(text: string, flags: CheckFlags, command: Command): Pr
   const { verifyReceipt } = await import("@sallyport/protocol/audit/receipt.ts");
   const { noteCrypto } = await import("@sallyport/kernel/log/log-crypto.ts");
   const trust = await trustOf(flags);
-  const verdict = verifyReceipt(noteCrypto, text, { trust, crossing: flags.crossing ?? null });
+  const verdict = verifyReceipt(noteCrypto, text, { trust, crossing: flags.crossing ?? null, now: Date.now() });
   if (verdict.kind === "refused") return refuse(verdict.why, command);
   terminalOf(command).result({ valid: true, ...verdict }, () => receiptWords(verdict, flags));
 }

@@ -71,6 +71,8 @@ export function searchCommands(group: Command, connect: Connect): void {
 /** No answer of records looks final while some are not there. */
 function nothingFound(pages: readonly RecordsPage[]): CommandEnd {
   const unheld = pages.at(-1)?.unheld ?? [];
+  const [unknown] = unknownWords(pages);
+  if (unknown !== undefined && unheld.length === 0) return new CommandEnd(exitCode.no, "no record matches", unknown);
   return unheld.length === 0
     ? new CommandEnd(exitCode.no, "no record matches", "sallyport status says whether the index is behind")
     : new CommandEnd(
@@ -78,6 +80,23 @@ function nothingFound(pages: readonly RecordsPage[]): CommandEnd {
         `no record matches, of those that control holds; not all are there: ${unheld.map(({ node }) => node).join(", ")}`,
         "sallyport status says what is the matter with them; ask again when their logs are here",
       );
+}
+
+const nouns = {
+  caller: "system",
+  system: "system",
+  client: "client",
+  integration: "integration",
+  environment: "environment",
+};
+
+/** A sentence for each name that nothing declared bears. */
+function unknownWords(pages: readonly RecordsPage[]): readonly string[] {
+  // Of a control plane from before this was said, nothing is known.
+  return (pages.at(-1)?.unknown ?? []).map(({ field, value, nearest }) => {
+    const meant = nearest === null ? "" : `; did you mean \`${nearest}\`?`;
+    return `--${field} ${value}: no ${nouns[field]} is called so now${meant}`;
+  });
 }
 
 function limitOf(text: string): number {
@@ -107,6 +126,7 @@ function printedPages(pages: readonly RecordsPage[], next: string | null): objec
     searchedTo: last?.searchedTo ?? 0,
     behind: last?.behind ?? 0,
     unheld: last?.unheld ?? [],
+    unknown: last?.unknown ?? [],
   };
 }
 
@@ -133,6 +153,10 @@ function notesOf(pages: readonly RecordsPage[], next: string | null): readonly s
           `more match, older than ${new Date(last.searchedTo).toISOString()}: --until ${new Date(last.searchedTo).toISOString()}, or a larger --limit`,
         ]),
     ...(last.behind === 0 ? [] : [`note: the index is ${last.behind} records behind the log`]),
+    // Nothing found: the end of the command says the first of them.
+    ...unknownWords(pages)
+      .slice(pages.every(({ hits }) => hits.length === 0) && (last.unheld ?? []).length === 0 ? 1 : 0)
+      .map((words) => `note: ${words}`),
     // Of a control plane from before this was said, nothing is known.
     ...(last.unheld ?? []).map(({ node, why }) => `note: not all records of ${node} are here: ${why}`),
   ];

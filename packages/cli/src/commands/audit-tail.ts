@@ -48,6 +48,7 @@ async function tail(flags: Flags, command: Command, connect: Connect): Promise<v
     for (const hit of hits.toReversed()) printer.early(hit, names);
   };
   if (!flags.follow) return newest();
+  interruptedBetweenLines();
   let pauseMs = 0;
   for (let first = true; ; first = false) {
     if (pauseMs > 0) await delay(pauseMs);
@@ -67,6 +68,11 @@ async function tail(flags: Flags, command: Command, connect: Connect): Promise<v
     if (end.kind === "broken") note(end.why);
     pauseMs = printer.lines > before ? 0 : Math.min(pauseMsMax, Math.max(pauseMsMin, pauseMs * 2));
   }
+}
+
+/** An interruption comes between two turns, so never after a record was printed and before its place was kept; the process ends by the signal as before. */
+function interruptedBetweenLines(): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.kill(process.pid, signal));
 }
 
 /** Control that is away later is waited for; control that never was there, and any refusal, ends the command. */

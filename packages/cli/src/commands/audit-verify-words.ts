@@ -78,6 +78,7 @@ export function verifyWords(log: VerifiedLog): readonly string[] {
     ...report.problems.map(problemLine),
     ...leftOut(log).map((text) => `unchecked  ${text}`),
     verdictLine(log),
+    ...liveWords(report),
   ];
 }
 
@@ -107,12 +108,31 @@ function verdictLine({ report, policy }: VerifiedLog): string {
   return `yes, of the part that was asked for: ${report.leaves} leaves are the signed ones, in their places; of nothing else`;
 }
 
+/** Where all that is wrong is what a log that is being written looks like between two checkpoints. */
+function liveWords({ problems }: VerifyReport): readonly string[] {
+  const isOfRunning = problems.length > 0 && problems.every(({ whileRunning }) => whileRunning === true);
+  return isOfRunning
+    ? [
+        "fix: a log that is being written looks so too. If its process runs, ask again with --live; if it has ended, it did not end in order",
+      ]
+    : [];
+}
+
 /** What the listeners counted, and where nobody did. */
 function tallyWords({ isPart, tallies: counts }: VerifyReport) {
   const { tallies, seen, refused, unread, uncounted, crashes, crashWindows, early } = counts;
   if (tallies === 0 && uncounted === 0) return earlyWords(early);
   const lines = [
-    `seen       ${seen} at the listeners, in ${tallies} tallies; ${refused} refused for want of a record, ${unread} that never became a request${uncounted === 0 ? "" : `; ${uncounted} crossings ${isPart ? "that no tally among these leaves counts" : "nobody counted, from before there were tallies"}`}`,
+    ...(tallies === 0
+      ? []
+      : [
+          `counted    ${seen} crossings where requests arrive, apart from the log, in ${tallies} tallies (one for each ten seconds with traffic): ${refused} refused for want of a record, every other one held against its leaf; besides, ${unread} that never became a request`,
+        ]),
+    ...(uncounted === 0
+      ? []
+      : [
+          `counted    nobody counted ${uncounted} of the crossings, ${isPart ? "whose tallies are not among these leaves" : "which are from before there were tallies"}`,
+        ]),
     ...crashWindows.map(
       ({ from, until, leaves }) =>
         `crash      ${time(from)} to ${time(until)}: ${leaves} crossings found, how many there were is not known`,

@@ -10,11 +10,18 @@ import { CommandEnd, exitCode } from "../exit.ts";
 export function witnessCommands(group: Command, connect: Connect): void {
   group
     .command("findings")
-    .description("what contradicts what was cosigned of a log: rollback, fork, split view; exit 1 when there is any")
+    .description(
+      "evidence that a log contradicts what was signed of it: rollback, fork, split view; exit 1 when there is any",
+    )
     .action(async (_flags: object, command: Command) => {
       const { client, terminal } = await connect(command);
       const found = await client.call<readonly LogFindingRow[]>("GET", "/v1/log-findings");
-      terminal.result(found, () => (found.length === 0 ? ["none"] : found.flatMap(findingLines)));
+      terminal.result(found, () => [
+        ...(found.length === 0 ? ["no log contradicts what was signed of it"] : found.flatMap(findingLines)),
+        found.length === 0
+          ? "what rules noticed in the records: sallyport finding list"
+          : "this is the evidence, which stays; who looks at it, and what rules noticed in the records: sallyport finding list",
+      ]);
       if (found.length > 0) throw new CommandEnd(exitCode.no, "");
     });
   group

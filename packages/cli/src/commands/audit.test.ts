@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { openLog } from "@sallyport/kernel/log/log-thread.ts";
-import { sampleId, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
 import { runBinary } from "../program.test-support.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 const folder = mkdtempSync(join(tmpdir(), "sallyport-audit-"));
 const log = join(folder, "log");
 const keyFile = join(folder, "gateway.vkey");
@@ -16,15 +16,7 @@ const crossing = sampleId(3);
 let folders = 0;
 
 before(async () => {
-  const identity = {
-    tenant: "main",
-    environment: "production",
-    region: "eu",
-    node: "gw-1",
-    role: "gateway",
-    version: "0.1.0",
-  } as const;
-  const opened = await openLog({ directory: log, identity, checkpointIntervalMs: 0 });
+  const opened = await openLog({ directory: log, identity: sampleIdentity, checkpointIntervalMs: 0 });
   for (let n = 0; n < 20; n++) {
     await opened.append(sampleLeaf("intent", n));
     await opened.append(sampleLeaf("outcome", n));
@@ -106,15 +98,7 @@ test(
   bounded,
   async () => {
     const forged = join(folder, "forged");
-    const identity = {
-      tenant: "main",
-      environment: "production",
-      region: "eu",
-      node: "gw-1",
-      role: "gateway",
-      version: "0.1.0",
-    } as const;
-    const opened = await openLog({ directory: forged, identity, checkpointIntervalMs: 0 });
+    const opened = await openLog({ directory: forged, identity: sampleIdentity, checkpointIntervalMs: 0 });
     for (let n = 0; n < 30; n++) await opened.append(sampleLeaf("crossing", n));
     await opened.close();
     // The thief has the log's key too and signs the forged history with it.
@@ -123,7 +107,7 @@ test(
     for (const name of readdirSync(resigned))
       if (/^\d{4}$/.test(name)) rmSync(join(resigned, name), { recursive: true });
     copyFileSync(join(log, "log.key"), join(resigned, "log.key"));
-    const again = await openLog({ directory: resigned, identity, checkpointIntervalMs: 0 });
+    const again = await openLog({ directory: resigned, identity: sampleIdentity, checkpointIntervalMs: 0 });
     for (let n = 0; n < 30; n++) await again.append(sampleLeaf("crossing", n));
     await again.close();
     const [own, key, signed, kept] = await Promise.all([
@@ -178,10 +162,9 @@ test(
   bounded,
   async () => {
     const directory = join(folder, "second");
-    const identity = { tenant: "main", environment: "production", region: "eu", node: "gw-2" } as const;
     const second = await openLog({
       directory,
-      identity: { ...identity, role: "gateway", version: "0.1.0" },
+      identity: { ...sampleIdentity, node: "gw-2" },
       checkpointIntervalMs: 0,
     });
     const note = await second.checkpoint();
@@ -228,6 +211,34 @@ test(
     assert.deepEqual([own.exit, other.exit, both.exit], [0, 1, 0], own.err + other.out);
     assert.match(other.err, /gw-2 does not hold the log of main\/production\/gw-2 but \S+\/gw-1\/gateway\/\d{4}/);
     assert.match(both.out, /^yes: all 2 directories, which hold one log, each/m);
+  },
+);
+
+test(
+  "audit verify of a running log says no, and that --live exists; where more is wrong it does not",
+  bounded,
+  async () => {
+    const directory = join(folder, "running");
+    const opened = await openLog({ directory, identity: sampleIdentity, checkpointIntervalMs: 0 });
+    await opened.append(sampleLeaf("crossing", 1));
+    await opened.checkpoint();
+    await opened.append(sampleLeaf("intent", 2));
+    const [closed, live] = await Promise.all([
+      runBinary(["audit", "verify", directory]),
+      runBinary(["audit", "verify", directory, "--live"]),
+    ]);
+    assert.deepEqual([closed.exit, live.exit], [1, 0], closed.out + live.out);
+    assert.match(closed.out, /^no: .*beyond the published checkpoint/m);
+    assert.match(closed.out, /^fix: .*ask again with --live/m);
+    assert.doesNotMatch(live.out, /^fix: /m);
+    const spoiled = join(folder, "running-spoiled");
+    cpSync(directory, spoiled, { recursive: true });
+    await opened.close();
+    const [year = ""] = readdirSync(spoiled).filter((name) => /^\d{4}$/.test(name));
+    flip(firstSegment(join(spoiled, year)), 200);
+    const wrong = await runBinary(["audit", "verify", spoiled]);
+    assert.equal(wrong.exit, 1);
+    assert.doesNotMatch(wrong.out, /^fix: /m);
   },
 );
 

@@ -1,8 +1,9 @@
 // Promises one call of an operation by its name, as a declared client would make it, with the answer and where the time went.
 // Trusts the estate for method and path and the SDK for token and proof. Specified in docs/cli/call.md.
 import { readFileSync, statSync } from "node:fs";
+import { printKeyField } from "@sallyport/protocol/idempotency-key.ts";
 import type { Command } from "commander";
-import { findWay, readClientKey, type WayOptions, wayOptions } from "../calling/way.ts";
+import { findWay, readApiKey, readClientKey, type WayOptions, wayOptions } from "../calling/way.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
 
@@ -10,10 +11,12 @@ interface CallOptions extends WayOptions {
   readonly as?: string;
   readonly scope?: string;
   readonly header?: readonly string[];
+  readonly idempotencyKey?: string;
   readonly repeat?: string;
   readonly verbose?: boolean;
   readonly curl?: boolean;
   readonly receipt?: string;
+  readonly apiKey?: string;
 }
 
 const examples = `
@@ -41,7 +44,12 @@ export function callCommand(program: Command): void {
     .option("--as <system>", "the calling system, or its client; default: the only one that could");
   wayOptions(command)
     .option("--scope <scope>", "ask for a token with this scope only; default: what the grants allow")
+    .option("--api-key <file>", "present the API key in this file (0600) in place of a token; with --as")
     .option("--header <header...>", "more request headers, as 'Name: value'")
+    .option(
+      "--idempotency-key <key>",
+      "send it as Idempotency-Key: the same call with the same key is no second effect",
+    )
     .option("--repeat <n>", "call n times over the same connections and show p50 and p99")
     .option("--receipt <file>", "save the receipt of the (first) call: proof of what was decided and how it ended")
     .option("--verbose", "show every header of the answer and every step of the first call")
@@ -57,7 +65,7 @@ export function callCommand(program: Command): void {
         operation,
         words: rest,
         body,
-        headers: options.header ?? [],
+        headers: [...(options.header ?? []), ...keyHeader(options.idempotencyKey)],
         as: options.as,
         scope: options.scope,
         keyFile: options.key,
@@ -65,11 +73,17 @@ export function callCommand(program: Command): void {
         verbose: options.verbose === true,
         curl: options.curl === true,
         receipt: options.receipt,
+        apiKey: options.apiKey === undefined ? null : readApiKey(options.apiKey),
         key: (client) => readClientKey(way, client, options.key),
         terminal,
       });
       if (end !== null) throw end;
     });
+}
+
+/** As the structured field wants it, in quotes. */
+function keyHeader(key: string | undefined): readonly string[] {
+  return key === undefined ? [] : [`Idempotency-Key: ${printKeyField(key)}`];
 }
 
 function parseRepeat(text: string | undefined): number {

@@ -28,6 +28,13 @@ interface PlanReport extends ApplyReport {
     readonly before: string | null;
     readonly after: string | null;
   }[];
+  /** Absent: from a control of before. */
+  readonly schemas?: readonly {
+    readonly environment: string;
+    readonly operation: string;
+    readonly part: string;
+    readonly says: readonly string[];
+  }[];
 }
 
 /** `sallyport plan` and `sallyport apply`. */
@@ -47,7 +54,7 @@ Example:
       const files = await readEstateFiles(directory);
       const { client, terminal } = await connect(command);
       const report = await client.call<PlanReport>("POST", "/v1/estate/plan", { files });
-      terminal.result(report, () => [...words(report, "would be"), ...trustLines(report)]);
+      terminal.result(report, () => [...words(report, "would be"), ...trustLines(report), ...schemaLines(report)]);
       if (changes(report) > 0 || hasErrors(report)) throw new CommandEnd(exitCode.no, "");
     });
   program
@@ -97,6 +104,12 @@ function trustLines({ trust = [] }: PlanReport): readonly string[] {
       ...(after === null ? [] : [`${now} ${environment}: ${after}`]),
     ];
   });
+}
+
+function schemaLines({ schemas = [] }: PlanReport): readonly string[] {
+  return schemas.flatMap(({ environment, operation, part, says }) =>
+    says.map((one) => `~ ${environment}: ${operation}, ${part}: ${one}`),
+  );
 }
 
 function words(report: ApplyReport, verb: string): readonly string[] {

@@ -83,7 +83,7 @@ function ruleRow({ id, version, severity, gate }: RuleReport): readonly string[]
 function listCommand(group: Command, connect: Connect): void {
   group
     .command("list")
-    .description("findings that are not resolved, the newest first; exit 1 when there are any")
+    .description("findings that are not resolved, of rules and about logs, the newest first; exit 1 when there are any")
     .option("--all", "the resolved ones too")
     .action(async (options: { all?: boolean }, command: Command) => {
       const { client, terminal } = await connect(command);
@@ -91,20 +91,28 @@ function listCommand(group: Command, connect: Connect): void {
       const rows = options.all === true ? all : all.filter(({ state }) => state !== "resolved");
       terminal.result(rows, () =>
         rows.length === 0
-          ? ["nothing was noticed"]
-          : terminal.table([
-              ["ID", "SEVERITY", "RULE", "STATE", "TIMES", "LAST", "ENVIRONMENT", "SUBJECT"],
-              ...rows.map((row) => [
-                ...[row.id, row.severity, row.rule, row.state, String(row.count)],
-                ...[timeOf(row.lastAt), row.environment, subjectOf(row)],
-              ]),
-            ]),
+          ? ["nothing is open: neither of a rule over the records nor about a log"]
+          : terminal
+              .table([
+                ["ID", "SEVERITY", "RULE", "STATE", "TIMES", "LAST", "ENVIRONMENT", "SUBJECT"],
+                ...rows.map((row) => [
+                  ...[row.id, row.severity, row.rule, row.state, String(row.count)],
+                  ...[timeOf(row.lastAt), row.environment, subjectOf(row)],
+                ]),
+              ])
+              .concat(evidenceWords(rows)),
       );
       const alerts = await client.call<readonly AlertReport[]>("GET", "/v1/alerts");
-      for (const fault of alertFaults(alerts)) terminal.line(fault);
+      for (const fault of await alertFaults(alerts)) terminal.line(fault);
       if (rows.some(({ state }) => state !== "resolved")) throw new CommandEnd(exitCode.no, "");
     });
 }
+
+/** Findings about logs have evidence that is no record. */
+const isOfLogs = ({ rule }: Pick<Finding, "rule">): boolean => /^(?:log|witness)-/.test(rule);
+
+const evidenceWords = (rows: readonly Finding[]): string[] =>
+  rows.some(isOfLogs) ? ["both checkpoints of each log- and witness- finding: sallyport audit findings"] : [];
 
 function showCommand(group: Command, connect: Connect): void {
   group
@@ -134,7 +142,8 @@ function linesOf(finding: NamedFinding & { readonly describe: string }): readonl
 }
 
 /** The records by their names, which is more than their places. */
-function searchLine({ subject, firstAt }: Finding): readonly string[] {
+function searchLine({ subject, firstAt, rule }: Finding): readonly string[] {
+  if (isOfLogs({ rule })) return ["see     sallyport audit findings, for both checkpoints"];
   const option = searchOptions[subject.kind];
   return option === undefined
     ? []

@@ -23,6 +23,7 @@ const row: ObservedRow = {
 };
 
 const report = (groups: readonly ObservedRow[]): ObservedReport => ({
+  shadows: [],
   sinceMs: 1_795_305_600_000,
   nodes: [],
   systems: [

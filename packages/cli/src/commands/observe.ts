@@ -29,7 +29,14 @@ export function observeCommand(program: Command, connect: Connect): void {
       const isAsked = (one: { readonly system: string; readonly environment: string }) =>
         (options.system === undefined || options.system === one.system) &&
         (options.environment === undefined || options.environment === one.environment);
-      const report = { ...whole, systems: whole.systems.filter(isAsked), groups: whole.groups.filter(isAsked) };
+      const report = {
+        ...whole,
+        systems: whole.systems.filter(isAsked),
+        groups: whole.groups.filter(isAsked),
+        shadows: whole.shadows.filter(({ environment, operation }) =>
+          isAsked({ environment, system: operation.slice(0, operation.indexOf(":")) }),
+        ),
+      };
       terminal.result(report, () => observedWords(report, terminal.table));
       // Groups of what is no system any more are nothing to enforce.
       if (report.systems.some(({ ready }) => !ready)) throw new CommandEnd(exitCode.no, "");
@@ -48,7 +55,8 @@ export function observedWords(report: ObservedReport, table: Table): readonly st
     if (uncounted > 0)
       lines.push(`gateway ${node}: no room to count ${uncounted} crossings; their records are in its log`);
   }
-  if (report.systems.length === 0) return [...lines, "nothing is observed, and nothing passes undeclared"];
+  if (report.systems.length === 0)
+    return [...lines, "nothing is observed, and nothing passes undeclared", ...shadowWords(report)];
   const rows = report.systems.map((one) => [
     many ? `${one.system} (${one.environment})` : one.system,
     until(one.observeUntilMs),
@@ -59,7 +67,27 @@ export function observedWords(report: ObservedReport, table: Table): readonly st
     one.why,
   ]);
   const heading = ["system", "observe until", "passthrough until", "allowed", "would deny", "ready to enforce", ""];
-  return [...lines, "", ...table([heading, ...rows]), ...byFix(report.groups), ...afterwards(report)];
+  return [
+    ...lines,
+    "",
+    ...table([heading, ...rows]),
+    ...byFix(report.groups),
+    ...afterwards(report),
+    ...shadowWords(report),
+  ];
+}
+
+const changes = { allow: "would gain access", deny: "would lose access", error: "would be denied: the policy fails" };
+
+/** Whose access policies in shadow would change. */
+function shadowWords({ shadows }: ObservedReport): readonly string[] {
+  if (shadows.length === 0) return [];
+  const rows = shadows.map(({ policy, would, operation, caller, count, firstMs, lastMs, examples }) =>
+    oneLine(
+      `${count} × ${operation} by ${caller}: ${changes[would]} by ${policy}; ${at(firstMs)} to ${at(lastMs)}; why ${examples[0] ?? "?"}`,
+    ),
+  );
+  return ["", "policies in shadow:", ...rows];
 }
 
 /** Counts go on: without this a reader who mended everything would wait for a yes until the old ones are out of sight. */

@@ -69,6 +69,7 @@ async function runTests(directory: string, only: string | undefined): Promise<Te
   const { decideCase, gatewayEstate } = await import("../policy-tests/run-cases.ts");
   const { createSliceCompiler } = await import("@sallyport/kernel/policy/compile-slice.ts");
   const { createPolicyEngine } = await import("@sallyport/kernel/policy/policy-engine.ts");
+  const { isEnforced } = await import("@sallyport/kernel/policy/policy-text.ts");
   const now = Date.now();
   const compiler = createSliceCompiler();
   const tools = { compiler, engine: createPolicyEngine({ memoEntriesMax: 0 }), now };
@@ -88,7 +89,12 @@ async function runTests(directory: string, only: string | undefined): Promise<Te
   });
   if (judged.length === 0)
     throw new CommandEnd(exitCode.badUse, `no case is for the environment ${only}`, "name another one");
-  const policies = environments.flatMap((one) => compiler.parse(one.policies).policies.map(({ id }) => id));
+  const policies = environments.flatMap((one) =>
+    compiler
+      .parse(one.policies)
+      .policies.filter(isEnforced)
+      .map(({ id }) => id),
+  );
   return { judged, coverage: coverageOf(judged, { environments, policies }) };
 }
 

@@ -1,9 +1,11 @@
 // Promises to show what an estate's grants compile to: the permits nobody wrote, as Cedar text. Offline.
 // Trusts the loader and the generator that `serve` uses. Specified in docs/policy.md.
 import type { Command } from "commander";
+import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { createTerminal } from "../terminal.ts";
 import { loadDirectory } from "./check.ts";
+import { policyReplayCommand } from "./policy-replay.ts";
 import { policyTestCommand } from "./policy-test.ts";
 
 interface GeneratedPermit {
@@ -20,8 +22,8 @@ Example:
   sallyport policy generated estate --operation billing:invoice.create
 `;
 
-/** `sallyport policy generated <directory>`. */
-export function policyCommands(program: Command): void {
+/** `sallyport policy`. */
+export function policyCommands(program: Command, connect: Connect): void {
   const group = program.command("policy").description("what authorises a crossing besides the files you write");
   group
     .command("generated <directory>")
@@ -47,6 +49,7 @@ export function policyCommands(program: Command): void {
           "sallyport check <directory> says what is declared",
         );
     });
+  policyReplayCommand(group, connect);
   policyTestCommand(group);
 }
 
@@ -82,7 +85,7 @@ async function createTokenPermits(): Promise<(environment: Environments[number])
   return ({ name, systems, integrations }) =>
     tokenActions.flatMap((operation) =>
       systems.flatMap(({ id: to }) =>
-        tokenGrants(integrations, operation, to).map((grant) => ({
+        tokenGrants({ systems, integrations }, operation, to).map((grant) => ({
           environment: name,
           operation,
           id: generatedPermitId(grant.integration),

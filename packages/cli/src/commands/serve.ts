@@ -4,19 +4,22 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { SinkSettings } from "@sallyport/control/audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
-import type { ForwardingField, TrustedProxies } from "@sallyport/control/identity/trusted-proxies.ts";
 import type { AlertSettings } from "@sallyport/control/watch/alerts/alert-settings.ts";
 import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
+import type { TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
 import { type Command, Option } from "commander";
 import { assertNotDevData } from "../dev/dev-data.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { outliveReader } from "../terminal.ts";
+import { addBoundOptions, type RawBoundOptions, readBounds, type SourceBounds } from "./bound-options.ts";
 import { assertEstateDirectory } from "./estate-directory.ts";
+import { type FirstOptions, readNamedFirst } from "./read-named-first.ts";
 import { addReceiverOptions, type RawReceiverOptions, readReceivers } from "./receiver-options.ts";
 import { addTraceOptions, parseTraceOptions, type RawTraceOptions, type TraceSettings } from "./trace-options.ts";
 import { addWitnessOptions, type RawWitnessOptions, readWitnesses, witnessListenOf } from "./witness-options.ts";
+import { addWorkerOption, type RawWorkerOptions, readWorkers } from "./worker-options.ts";
 
 /** A listening address as given on the command line. */
 export interface Address {
@@ -44,6 +47,11 @@ export interface ServeOptions {
   readonly channelUrl: string | null;
   readonly adminUrl: string | null;
   readonly storeUrl: string | null;
+  /** PostgreSQL of the data-plane store; null: SQLite beside the gateway's state. */
+  readonly dataStoreUrl: string | null;
+  /** Redis in which gateways count together; null: none. */
+  readonly limitsStoreUrl: string | null;
+  readonly bounds: SourceBounds;
   readonly checkpointCopy: string | null;
   /** Where control keeps logs for years; null: only here. */
   readonly archiveStore: ArchiveStoreConfig | null;
@@ -64,8 +72,12 @@ export interface ServeOptions {
   /** Null: no traces are sent. */
   readonly traces: TraceSettings | null;
   readonly serverTiming: boolean;
+  /** Folder of the private keys of certificates that gateways show to providers; null: none. */
+  readonly upstreamKeys: string | null;
   /** Where addresses are; null: nobody knows. */
   readonly geo: GeoFile | null;
+  /** Threads of the gateway; 1: none of its own. */
+  readonly workers: number;
 }
 
 const credentialBytesMax = 64 * 1024;
@@ -111,17 +123,15 @@ export function serveCommand(program: Command): void {
     .option("--grace <duration>", "how long requests are still accepted after SIGTERM", "10s")
     .option("--quiet", "no banner and no lines below a warning; the `ready` line of --json stays", false);
   addTraceOptions(serve);
-  addReceiverOptions(addPlaceOptions(addWitnessOptions(serve)))
+  addWorkerOption(addReceiverOptions(addBoundOptions(addPlaceOptions(addWitnessOptions(serve)))))
     .addHelpText("after", examples)
     .action(async (raw: RawOptions, command: Command) => {
       // Before a credential is read or a directory made: a start with the wrong estate must leave nothing behind.
       if (raw.config !== undefined) assertEstateDirectory(raw.config);
       const { parseDuration } = await import("../duration.ts");
-      const geo = await openGeo(raw);
-      const identityProxies = await readProxies(raw);
-      const archiveStore = await readArchiveStore(raw);
+      const named = await readNamedFirst(raw);
       const { sinks, alerts } = await readReceivers(raw);
-      const more = { archiveStore, geo, identityProxies, sinks, alerts, witnesses: await readWitnesses(raw) };
+      const more = { ...named, sinks, alerts, witnesses: await readWitnesses(raw) };
       const options = { ...parseServeOptions(raw, parseDuration), ...more };
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
@@ -135,8 +145,20 @@ export function serveCommand(program: Command): void {
 function addPlaceOptions(serve: Command): Command {
   return serve
     .option(
+      "--data-store <variable>",
+      "environment variable that holds the PostgreSQL URL of the data-plane store, which the gateways of an environment and region share (docs/idempotency.md); default: SQLite under --data",
+    )
+    .option(
+      "--limits-store <variable>",
+      "environment variable that holds the Redis URL where gateways count limits `across: gateways` together (docs/limits.md); default: none",
+    )
+    .option(
       "--identity-proxies <network...>",
       "proxies before the identity listener (addresses or CIDRs) whose word counts for where a request came from; default: none",
+    )
+    .option(
+      "--upstream-keys <directory>",
+      "folder of private keys (PEM, *.key or *.pem, readable by you alone) of certificates that systems declare under `tls.certificate`; read again when it changes",
     )
     .addOption(
       new Option("--identity-proxy-header <field>", "the one field these proxies write")
@@ -152,7 +174,9 @@ Examples:
   sallyport serve --role gateway --join-file token     a gateway, on another host
 `;
 
-interface RawOptions extends RawTraceOptions, RawWitnessOptions, RawReceiverOptions {
+type RawGroups = RawTraceOptions & RawWitnessOptions & RawReceiverOptions & RawBoundOptions & RawWorkerOptions;
+
+interface RawOptions extends RawGroups, FirstOptions {
   readonly role: ServeOptions["role"];
   readonly config?: string;
   readonly watch: boolean;
@@ -165,14 +189,12 @@ interface RawOptions extends RawTraceOptions, RawWitnessOptions, RawReceiverOpti
   readonly channelListen: string;
   readonly adminListen: string;
   readonly identityUrl?: string;
-  readonly identityProxies?: readonly string[];
-  readonly identityProxyHeader: ForwardingField;
   readonly channelUrl?: string;
   readonly adminUrl?: string;
   readonly store?: string;
+  readonly dataStore?: string;
+  readonly limitsStore?: string;
   readonly checkpointCopy?: string;
-  readonly archiveStore?: string;
-  readonly geoFile?: string;
   readonly grace: string;
   readonly statusListen: string;
   readonly group?: string;
@@ -181,47 +203,10 @@ interface RawOptions extends RawTraceOptions, RawWitnessOptions, RawReceiverOpti
   readonly quiet: boolean;
 }
 
-/** Like a credential, before anything is made. */
-async function openGeo({ role, geoFile }: RawOptions): Promise<GeoFile | null> {
-  if (geoFile === undefined) return null;
-  if (role === "control")
-    throw new CommandEnd(exitCode.badUse, "--geo-file is for gateways", "give it to the gateways, or use --role all");
-  const { readGeoFile } = await import("../roles/geo.ts");
-  return readGeoFile(geoFile);
-}
-
-/** Before anything is made, and only where there is an identity listener: a gateway loads no code of the control plane. */
-async function readProxies(raw: RawOptions): Promise<TrustedProxies | null> {
-  if (raw.identityProxies === undefined) return null;
-  if (raw.role === "gateway")
-    throw new CommandEnd(
-      exitCode.badUse,
-      "--identity-proxies is for the identity listener, which this role has not",
-      "give it to control, or use --role all",
-    );
-  const { ProxyNetworkFault, trustedProxies } = await import("@sallyport/control/identity/trusted-proxies.ts");
-  try {
-    return trustedProxies(raw.identityProxies, raw.identityProxyHeader);
-  } catch (error) {
-    if (!(error instanceof ProxyNetworkFault)) throw error;
-    throw new CommandEnd(exitCode.badUse, `--identity-proxies: ${error.message}`, error.fix);
-  }
-}
-
-/** Before anything is made, and only where there is a control plane. */
-async function readArchiveStore({ role, archiveStore }: RawOptions): Promise<ArchiveStoreConfig | null> {
-  if (archiveStore === undefined) return null;
-  if (role === "gateway")
-    throw new CommandEnd(
-      exitCode.badUse,
-      "--archive-store is for control, which archives the logs of its gateways",
-      "give it to control, or use --role all",
-    );
-  const { openStoreFile } = await import("../archive-store.ts");
-  return openStoreFile(archiveStore);
-}
-
-type ParsedAtOnce = Omit<ServeOptions, "alerts" | "archiveStore" | "geo" | "identityProxies" | "sinks" | "witnesses">;
+type ParsedAtOnce = Omit<
+  ServeOptions,
+  "alerts" | "archiveStore" | "geo" | "identityProxies" | "sinks" | "upstreamKeys" | "witnesses"
+>;
 
 function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => number): ParsedAtOnce {
   return {
@@ -241,7 +226,10 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     identityUrl: parseOrigin(raw.identityUrl, "--identity-url"),
     channelUrl: parseOrigin(raw.channelUrl, "--channel-url"),
     adminUrl: parseOrigin(raw.adminUrl, "--admin-url"),
-    storeUrl: raw.store === undefined ? null : readStoreUrl(raw.store),
+    storeUrl: raw.store === undefined ? null : readStoreUrl("--store", raw.store),
+    dataStoreUrl: readDataStoreUrl(raw),
+    limitsStoreUrl: readLimitsStoreUrl(raw),
+    bounds: readBounds(raw),
     checkpointCopy: raw.checkpointCopy === undefined ? null : resolve(raw.checkpointCopy),
     shutdownGraceMs: parseDuration(raw.grace),
     status: parseAddress(raw.statusListen),
@@ -250,6 +238,7 @@ function parseServeOptions(raw: RawOptions, parseDuration: (text: string) => num
     snapshotLifetimeMs: parseDuration(raw.snapshotLifetime),
     traces: parseTraceOptions(raw, (path) => readPrivateText(path)),
     serverTiming: raw.serverTiming,
+    workers: readWorkers(raw),
   };
 }
 
@@ -340,20 +329,40 @@ function readCredential(path: string): Uint8Array | null {
   }
 }
 
+function readDataStoreUrl({ role, dataStore }: RawOptions): string | null {
+  if (dataStore === undefined) return null;
+  if (role === "control")
+    throw new CommandEnd(exitCode.badUse, "--data-store is for gateways", "give it to the gateways, or use --role all");
+  return readStoreUrl("--data-store", dataStore);
+}
+
+function readLimitsStoreUrl({ role, limitsStore }: RawOptions): string | null {
+  if (limitsStore === undefined) return null;
+  if (role === "control")
+    throw new CommandEnd(
+      exitCode.badUse,
+      "--limits-store is for gateways",
+      "give it to the gateways, or use --role all",
+    );
+  return readStoreUrl("--limits-store", limitsStore);
+}
+
 /** The URL holds a password: a command line is visible to everybody on the machine, so only its variable is named there. */
-function readStoreUrl(variable: string): string {
+function readStoreUrl(option: "--store" | "--data-store" | "--limits-store", variable: string): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable))
     throw new CommandEnd(
       exitCode.badUse,
-      "--store takes the name of an environment variable, not a URL: a command line is no place for a password",
-      "put the URL into a variable and name it, for example --store SALLYPORT_STORE",
+      `${option} takes the name of an environment variable, not a URL: a command line is no place for a password`,
+      `put the URL into a variable and name it, for example ${option} SALLYPORT_STORE`,
     );
   const url = process.env[variable];
   if (url === undefined || url === "")
     throw new CommandEnd(
       exitCode.badUse,
       `the environment variable ${variable} is not set`,
-      "set it to postgres://user:password@host:5432/database",
+      option === "--limits-store"
+        ? "set it to rediss://user:password@host:6379"
+        : "set it to postgres://user:password@host:5432/database",
     );
   return url;
 }

@@ -39,9 +39,7 @@ export function whyCommand(program: Command, connect: Connect): void {
     .option("--environment <environment>", "environment of the question", "production")
     .addOption(
       new Option("--proof <proof>", "how the caller would prove itself; default: what its identity can give").choices([
-        "dpop",
-        "mtls",
-        "bearer",
+        ...proofs,
       ]),
     )
     .option("--scope <scope...>", "scopes of its token; default: a token without, which leaves it to the grant")
@@ -133,10 +131,17 @@ function parseQuestion(ids: readonly string[], options: WhyOptions, parseDuratio
     operation: op,
     attributes: Object.fromEntries(attributes),
     ...tokenPart(options),
-    ...(proof === "dpop" || proof === "mtls" || proof === "bearer" ? { proof } : {}),
+    ...provenBy(proof),
     ...(acr === "password" || acr === "mfa" || acr === "phishing-resistant" ? { user: { acr, authAgeSeconds } } : {}),
     ...(scope === undefined ? {} : { scopes: scope.flatMap((text) => text.split(" ")) }),
   };
+}
+
+const proofs = ["dpop", "mtls", "signature", "bearer", "api-key"] as const;
+
+function provenBy(proof: string | undefined): Pick<Question, "proof"> {
+  const known = proofs.find((one) => one === proof);
+  return known === undefined ? {} : { proof: known };
 }
 
 function tokenPart({ for: provider, grant, address }: WhyOptions): Partial<Question> {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
-import { clientWithoutKey, loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
+import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
+import { clientWithoutKey } from "@sallyport/control/registry/config/warn-no-identity.ts";
 import { starterEstate } from "../init/starter-estate.ts";
 import { withTestIdentities } from "./client-identities.ts";
 

@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { EnvironmentConfig, LoadedEstate, PublicJwk } from "@sallyport/control/registry/config/estate.ts";
-import { clientWithoutKey } from "@sallyport/control/registry/config/load.ts";
+import { clientWithoutKey } from "@sallyport/control/registry/config/warn-no-identity.ts";
 import { readPrivateFile, writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import { generateClientKey, publicJwks, signerFromPem } from "@sallyport/sdk/node-crypto.ts";
 import { systemRandom } from "../roles/system-ports.ts";

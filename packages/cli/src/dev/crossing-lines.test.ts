@@ -33,3 +33,11 @@ test("the nonce a client asks for first is no fault, and nobody is sent to mend 
   assert.match(line ?? "", /DENY dpop-nonce {2,}401/);
   assert.deepEqual(more, ["    no fault: the caller was told the nonce and asks again"]);
 });
+
+test("a provider that fails is not called a denial, and what stood in for it is not called a failure", () => {
+  const failed = { ...seen, stage: "forward", code: "upstream-open", found: "it was failing", outcome: "system-error" };
+  const [line, ...more] = crossingLines({ ...failed, status: 503 });
+  assert.match(line ?? "", /FAILED upstream-open {2,}503/);
+  assert.deepEqual(more.slice(0, 2), ["    it was failing", "    fix: send credentials"]);
+  assert.match(crossingLines({ ...failed, status: 200 })[0] ?? "", /FALLBACK upstream-open {2,}200/);
+});

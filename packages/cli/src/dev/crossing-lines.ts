@@ -3,7 +3,9 @@
 import type { Exchange } from "@sallyport/gateway/exchange.ts";
 import type { Ended } from "@sallyport/gateway/record/recorder.ts";
 import { problems } from "@sallyport/protocol/problem.ts";
+import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { oneLine } from "../terminal.ts";
+import { explainDenial } from "../why/explain-denial.ts";
 
 export interface SeenCrossing {
   readonly event: "crossing";
@@ -27,6 +29,8 @@ export interface SeenCrossing {
   readonly outcome: string;
   readonly status: number;
   readonly ms: number;
+  /** What was found wrong; null where the fix says it. */
+  readonly found?: string | null;
   /** How to mend a denial; null where there is nothing to say. */
   readonly fix: string | null;
 }
@@ -55,23 +59,26 @@ export function seenCrossing(exchange: Exchange, ended: Ended, endedMs: number):
     outcome: ended.outcome,
     status: ended.status,
     ms: Math.round((endedMs - exchange.startedMonotonicMs) * 100) / 100,
-    fix: deny === null ? null : fixOf(deny.code, deny.facts),
+    ...(deny === null ? { found: null, fix: null } : mendingOf(deny)),
   };
 }
 
-function fixOf(code: keyof typeof problems, facts: Readonly<Record<string, string>>): string {
+/** What was found and how to mend it, by the words of `why`. */
+function mendingOf({ code, stage, facts }: Deny): Pick<SeenCrossing, "found" | "fix"> {
   const { fix, detail, expected, sent, why, broken } = facts;
   const compared =
     expected === undefined ? [] : [`expected ${expected}${sent === undefined ? "" : `, was sent ${sent}`}`];
-  const said = [fix ?? detail ?? why ?? broken ?? problems[code].title, ...compared];
   // Part of a line, and some of it a caller may have written.
-  return oneLine(said.join("; "));
+  const said = (words: string) => oneLine([words, ...compared].join("; "));
+  if (fix !== undefined) return { found: null, fix: said(fix) };
+  const found = detail ?? why ?? broken ?? problems[code].title;
+  return { found: said(found), fix: oneLine(explainDenial({ code, stage, facts }).fix) };
 }
 
 /** For people: time, caller, operation, verdict, code, status, milliseconds; what to do on lines of its own. */
 export function crossingLines(seen: SeenCrossing): readonly string[] {
   const time = new Date(seen.at).toISOString().slice(11, 23);
-  const denied = seen.letPass ? `WOULD DENY ${seen.code}` : `DENY ${seen.code}`;
+  const denied = seen.letPass ? `WOULD DENY ${seen.code}` : `${refusedBy(seen)} ${seen.code}`;
   const allowed = seen.outcome === "success" ? "allow" : `allow ${seen.outcome}`;
   const verdict = seen.verdict === "allow" ? allowed : denied;
   const line = [
@@ -86,5 +93,12 @@ export function crossingLines(seen: SeenCrossing): readonly string[] {
   // How every client begins (RFC 9449 §8); a fix would send the reader after nothing.
   if (seen.code === "dpop-nonce" && !seen.letPass)
     return [line, "    no fault: the caller was told the nonce and asks again"];
-  return [line, `    fix: ${seen.fix ?? ""}`, `    why: sallyport why ${seen.id}`];
+  const found = seen.found == null ? [] : [`    ${seen.found}`];
+  return [line, ...found, `    fix: ${seen.fix ?? ""}`, `    why: sallyport why ${seen.id}`];
+}
+
+/** Who was let pass and met a provider that failed was not denied; with a status of success it got what `fallback` says. */
+function refusedBy({ stage, status }: SeenCrossing): string {
+  if (stage !== "forward") return "DENY";
+  return status < 400 ? "FALLBACK" : "FAILED";
 }

@@ -38,6 +38,7 @@ export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
   };
   let isUp = false;
   let isEnding = false;
+  let lastTold = "";
   const log = (level: "warn" | "error") => (fields: object, message: string) => {
     // What breaks because it is being ended is no news.
     if (isEnding) return;
@@ -48,7 +49,12 @@ export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
   return {
     // What a part does for itself is no news to who tries an estate; what it cannot do is.
     logger: { info: () => {}, warn: log("warn"), error: log("error") },
-    applied: (report) => sayApplied(report, isUp, say),
+    applied: (report) => {
+      // What was said stays true; each save of anything would say it again.
+      const told = JSON.stringify(report.findings);
+      sayApplied(report, { isUp, isTold: told === lastTold }, say);
+      lastTold = told;
+    },
     applyFailed: (error) => {
       const why = error instanceof Error ? error.message : String(error);
       say({ event: "apply-failed", why }, [`${clock()}  not applied: ${why}`, "    what was served before still is"]);
@@ -88,7 +94,7 @@ function findingLines({
   return [`  ${file}:${line}:${column}: ${severity}: ${message}`, `      fix: ${fix}`];
 }
 
-function sayApplied(report: ApplyReport, isUp: boolean, say: Say): void {
+function sayApplied(report: ApplyReport, on: { readonly isUp: boolean; readonly isTold: boolean }, say: Say): void {
   const { created, changed, removed, findings } = report;
   const changes = [
     ...created.map((name) => `+ ${name}`),
@@ -96,14 +102,14 @@ function sayApplied(report: ApplyReport, isUp: boolean, say: Say): void {
     ...removed.map((name) => `- ${name}`),
   ];
   // The banner says what the first one made.
-  if (!isUp) {
+  if (!on.isUp) {
     if (findings.length > 0) say({ event: "findings", findings }, findings.flatMap(findingLines));
     return;
   }
   const said = changes.length === 0 ? "saved: no changes" : `applied: ${changes.join(", ")}`;
   say({ event: "applied", created, changed, removed, findings }, [
     `${clock()}  ${said}`,
-    ...findings.flatMap(findingLines),
+    ...(on.isTold ? [] : findings.flatMap(findingLines)),
   ]);
 }
 
@@ -118,14 +124,19 @@ function sayUpstream({ system, origin }: Upstream, report: ProbeReport, say: Say
   ]);
 }
 
+/** Of a listener that a proxy asks, callers use another origin than the one that is bound. */
+function placeOf(url: string, address: string): string {
+  return new URL(url).host === address ? url : `${url}, asked at https://${address}`;
+}
+
 function sayReady(start: StartFacts, facts: DevFacts, say: Say): void {
   const { endpoints, addresses, standing } = start;
   const upMs = Math.round(Date.now() - facts.startedMs);
   const identities = facts.identities();
   const line = (name: string, value: string) => `  ${name.padEnd(12)} ${value}`;
   const lines = ["", `sallyport dev: up in ${(upMs / 1000).toFixed(2)} s, on loopback only, with test identities`];
-  for (const { listener, url } of endpoints.gateway)
-    lines.push(line(listener === "public" ? "gateway" : listener, url));
+  for (const { listener, url, address } of endpoints.gateway)
+    lines.push(line(listener === "public" ? "gateway" : listener, placeOf(url, address)));
   for (const [environment, issuer] of Object.entries(endpoints.issuers))
     lines.push(line("issuer", `${issuer}  (${environment})`));
   lines.push(line("data", start.dataDirectory), ...servedLines(start));

@@ -12,11 +12,12 @@ import { fileURLToPath } from "node:url";
 import { signerFromPem } from "@sallyport/sdk/node-crypto.ts";
 import { sallyportFetch } from "@sallyport/sdk/sallyport-fetch.ts";
 import { TokenClient } from "@sallyport/sdk/token-client.ts";
-import { type Fields, freePorts, type Served, served, until } from "../installation.test-support.ts";
+import { type Fields, type Served, served, until } from "../installation.test-support.ts";
+import { freePorts } from "../port-lane.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 import { readEndpoints } from "../roles/endpoints.ts";
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 const main = fileURLToPath(new URL("../main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "sallyport-dev-"));
 const estate = join(folder, "estate");
@@ -156,6 +157,10 @@ test(
     put("systems/orders.yaml", orders("invoice.read, invoice.create"));
     const applied = await dev.line(event("applied"));
     assert.deepEqual(applied["changed"], ["production/integration/orders-to-billing"]);
+    // What dev adds is no change of the estate's.
+    const operator = join(data, "control", "operator.key.json");
+    const plan = await runBinary(["plan", estate, "--operator", operator]);
+    assert.equal(plan.exit, 0, `${plan.out}${plan.err}`);
   },
 );
 

@@ -14,16 +14,22 @@ export function listenersOf(loaded: LoadedEstate): readonly string[] {
   return names.length === 0 ? ["public"] : names;
 }
 
+/** Callers call the proxy that asks there, wherever dev listens; services call the listener itself. */
+function isBefore({ authorizer }: EnvironmentConfig["listeners"][number]): boolean {
+  return authorizer !== undefined && authorizer.proxy !== "services";
+}
+
 /** Approval is nobody's on a laptop, and listeners are where they are opened. `urls`: listener -> origin. */
 export function asLocal(loaded: LoadedEstate, urls: ReadonlyMap<string, string>): LoadedEstate {
   const environments = loaded.estate.environments.map(
     (environment): EnvironmentConfig => ({
       ...environment,
       approval: "none",
-      listeners: environment.listeners.map((listener) => ({
+      // No balancer stands before them here.
+      listeners: environment.listeners.map(({ proxyProtocol: _, ...listener }) => ({
         ...listener,
         region: null,
-        url: urls.get(listener.name) ?? listener.url,
+        url: isBefore(listener) ? listener.url : (urls.get(listener.name) ?? listener.url),
       })),
     }),
   );

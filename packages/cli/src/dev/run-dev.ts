@@ -3,7 +3,8 @@
 
 import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
 import { sortFindings } from "@sallyport/control/registry/config/finding.ts";
-import { clientWithoutKey, loadEstate } from "@sallyport/control/registry/config/load.ts";
+import { loadEstate } from "@sallyport/control/registry/config/load.ts";
+import { clientWithoutKey } from "@sallyport/control/registry/config/warn-no-identity.ts";
 import { checkPolicies } from "@sallyport/control/snapshot/compile-policies.ts";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { assertEstateDirectory } from "../commands/estate-directory.ts";
@@ -62,13 +63,16 @@ export async function runDev(options: DevOptions): Promise<void> {
           isFirst = false;
         },
       },
-      load: () => {
-        if (isFirst) return estate.current();
-        assertEstateDirectory(directory);
-        const findings = estate.reload(loadEstate(directory, systemClock));
-        if (findings === null) return estate.current();
-        reporter.refused(findings);
-        return null;
+      taking: {
+        load: () => {
+          if (isFirst) return estate.current();
+          assertEstateDirectory(directory);
+          const findings = estate.reload(loadEstate(directory, systemClock));
+          if (findings === null) return estate.current();
+          reporter.refused(findings);
+          return null;
+        },
+        sentAs: (loaded) => estate.asServed(loaded).loaded,
       },
       observers: [{ crossing: (...seen) => reporter.crossing(seenCrossing(...seen)) }],
     });
@@ -94,9 +98,14 @@ class DevEstate {
   }
 
   current(): LoadedEstate {
-    const { loaded, identities } = withTestIdentities(asLocal(this.loaded, this.#urls), this.#dataDirectory);
+    const { loaded, identities } = this.asServed(this.loaded);
     this.identities = identities;
     return loaded;
+  }
+
+  /** An estate as dev serves it, so that `plan` finds no change where nothing was changed. */
+  asServed(loaded: LoadedEstate): ReturnType<typeof withTestIdentities> {
+    return withTestIdentities(asLocal(loaded, this.#urls), this.#dataDirectory);
   }
 
   /** Takes what was saved; what is wrong with it, when it has errors and is not taken. */
@@ -158,6 +167,9 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     channelUrl: null,
     adminUrl: null,
     storeUrl: null,
+    dataStoreUrl: null,
+    limitsStoreUrl: null,
+    bounds: {},
     checkpointCopy: null,
     archiveStore: null,
     witnesses: [],
@@ -168,7 +180,9 @@ function serveOptions({ directory, dataDirectory, host }: DevOptions, ports: Cho
     snapshotLifetimeMs,
     traces: null,
     serverTiming: true,
+    workers: 1,
     geo: null,
+    upstreamKeys: null,
   };
 }
 

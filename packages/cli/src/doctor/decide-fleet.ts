@@ -38,7 +38,8 @@ export const fleetParts: readonly FleetPart[] = [
   {
     what: "rate limits",
     sharedBy: "one node",
-    because: "counters are in memory: with n nodes a caller may reach n times the rate",
+    because:
+      "counters are in memory: with n nodes a caller may reach n times the rate, but for limits that say `across: gateways`",
   },
   { what: "hop key, node certificate", sharedBy: "one node", because: "made on the spot; control certifies them" },
 ];
@@ -117,7 +118,10 @@ function decideReported({ node, connected, report }: GatewayStatus): readonly Ch
           ),
         ]
       : [];
-  return [clock, ...waits];
+  const faults = (report.faults ?? []).map((fault, n) =>
+    warn(`fleet.${node}.fault-${n + 1}`, fault, "as it says, or the log of the node does"),
+  );
+  return [clock, ...waits, ...faults];
 }
 
 function decideVersions(active: readonly GatewayStatus[], control: string): CheckResult {
@@ -138,8 +142,8 @@ function decideRates(active: readonly GatewayStatus[]): readonly CheckResult[] {
       ? good(`fleet.${group}.rates`, "one node counts every rate")
       : warn(
           `fleet.${group}.rates`,
-          `${nodes} nodes count rates each for themselves: a caller may reach ${nodes} times a limit`,
-          `divide the limits by ${nodes}, or let the load balancer keep each caller on one node`,
+          `${nodes} nodes count rates each for themselves, but for those that say \`across: gateways\`: a caller may reach ${nodes} times a limit`,
+          `write \`across: gateways\` (serve --limits-store), divide the limits by ${nodes}, or let the load balancer keep each caller on one node`,
         ),
   );
 }

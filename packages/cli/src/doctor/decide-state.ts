@@ -113,11 +113,21 @@ export function decideNotice({ urgency, object, text, fix, file, line }: Notice)
   return warn(urgency === "standing" ? "guard" : "due", said, fix);
 }
 
+const troubleFixes: Readonly<Record<NonNullable<NonNullable<IssuerState["introspection"]>["trouble"]>, string>> = {
+  unreachable:
+    "see that control reaches `introspection.url`, that its certificate chains to `tls.ca` and that it answers within 3 s",
+  "client-refused":
+    "register `introspection.client` there with `private_key_jwt` and the keys of `<issuer>/introspection-jwks`, with leave to ask about tokens",
+  malformed: "see that `introspection.url` is the introspection endpoint: its answer is none of RFC 7662",
+};
+
 /** Control is asked, not the issuer: only control fetches its keys, and over its own way. */
 export function decideOutsideIssuer(issuer: IssuerState, now: number): CheckResult {
   const check = `issuer.${issuer.environment}.${issuer.issuer}`;
   const { isSound, says } = issuerWords(issuer, now);
   if (isSound) return good(check, says);
+  if (issuer.introspection !== null && issuer.introspection.trouble !== null)
+    return warn(check, says, troubleFixes[issuer.introspection.trouble]);
   const fix = "see that control reaches `jwksUri`, that its certificate chains to `tls.ca` and that it answers a JWKS";
   return issuer.keys === 0 ? fail(check, says, fix) : warn(check, says, fix);
 }

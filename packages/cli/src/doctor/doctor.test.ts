@@ -335,6 +335,7 @@ test("the fleet: who is away, behind, ahead in time or of another version, and h
   assert.equal(of({ snapshot: { epoch: 1, version: 3 } })["fleet.gw-1.snapshot"], "warn");
   assert.equal(of({ refusal: "1.4: unsigned" })["fleet.gw-1.snapshot"], "fail");
   assert.equal(of({ report: { ...report, skewMs: -2_001 } })["fleet.gw-1.clock"], "fail");
+  assert.equal(of({ report: { ...report, faults: ["no Redis"] } })["fleet.gw-1.fault-1"], "warn");
   assert.equal(of({ report: { ...report, version: "0.0.9" } })["fleet.version"], "warn");
   const two = of({}, { node: "gw-2" });
   assert.deepEqual([two["fleet.production-eu.rates"], two["fleet.checkpoints"]], ["warn", "warn"]);
@@ -348,7 +349,7 @@ test("keys of an outside issuer: fresh, stale but believed, too old, never fetch
   type State = Parameters<typeof decideOutsideIssuer>[0];
   const issuer: State = {
     ...{ environment: "production", issuer: "keycloak", url: "https://sso.example", gateways: true, failure: null },
-    ...{ from: "uri", keys: 2, fetchedAt: now - 60_000, believedUntil: now + 86_340_000 },
+    ...{ from: "uri", keys: 2, fetchedAt: now - 60_000, believedUntil: now + 86_340_000, introspection: null },
   };
   const of = (changes: Partial<State>) => decideOutsideIssuer({ ...issuer, ...changes }, now);
   assert.deepEqual([of({}).check, of({}).verdict], ["issuer.production.keycloak", "ok"]);
@@ -358,4 +359,16 @@ test("keys of an outside issuer: fresh, stale but believed, too old, never fetch
   assert.deepEqual([never.verdict, /tls-untrusted/.test(never.measured)], ["fail", true]);
   assert.equal(of({ keys: 0, fetchedAt: now - 90_000_000, believedUntil: now - 3_600_000 }).verdict, "fail");
   assert.equal(of({ from: "file", fetchedAt: null, believedUntil: null }).verdict, "ok");
+  // One that is asked about its tokens needs no keys, and may be sound in the one and not in the other.
+  const asked = { from: "file", keys: 0, fetchedAt: null, believedUntil: null } as const;
+  const good = of({ ...asked, introspection: { answeredAt: now - 4_000, trouble: null } });
+  assert.deepEqual([good.verdict, good.measured], ["ok", "asked about opaque tokens, last answered 4 s ago"]);
+  for (const trouble of ["unreachable", "client-refused", "malformed"] as const) {
+    const found = of({ introspection: { answeredAt: null, trouble } });
+    assert.equal(found.verdict, "warn");
+    assert.match(
+      found.measured,
+      new RegExp(`^2 keys, fetched .*not answered yet; the last question was not answered: ${trouble}$`),
+    );
+  }
 });

@@ -367,7 +367,7 @@ test("a table that names what does not exist, or reads otherwise than it looks, 
   }
 });
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 
 test(
   "policy test: 0 and coverage for the tables of the marketplace, 1 with the reasons when one is wrong, 2 when there is none",

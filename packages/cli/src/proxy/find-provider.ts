@@ -24,6 +24,24 @@ export function createFindProvider(
   };
 }
 
+export type AskProvider = (path: string) => Promise<Provider | null>;
+
+/** An estate is read again for a path that is nobody's, once in this time at most. */
+export const rereadMsMin = 1_000;
+
+/** A system that was added since the proxy began is found by its first request. Where the estate cannot be read now, what was known stays. */
+export function relearning(first: FindProvider, read: () => Promise<FindProvider>, nowMs: () => number): AskProvider {
+  let find = first;
+  let readAtMs = nowMs();
+  return async (path) => {
+    const found = find(path);
+    if (found !== null || nowMs() - readAtMs < rereadMsMin) return found;
+    readAtMs = nowMs();
+    find = await read().catch(() => find);
+    return find(path);
+  };
+}
+
 /** Without an estate: every path belongs to the one provider that was named. */
 export function onlyProvider(id: string): FindProvider {
   return () => ({ id, host: null });

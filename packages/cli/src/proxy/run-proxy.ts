@@ -8,7 +8,7 @@ import type { Way } from "../calling/way.ts";
 import type { ProxyEvent } from "../commands/proxy.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { hashSecret } from "./decide-inbound.ts";
-import { createFindProvider, type FindProvider, onlyProvider } from "./find-provider.ts";
+import { type AskProvider, createFindProvider, onlyProvider, relearning } from "./find-provider.ts";
 import { Forwarder } from "./forward-proven.ts";
 import { openSigningProxy, type ProxyAddress, type SigningProxy } from "./signing-proxy.ts";
 
@@ -59,10 +59,10 @@ export async function runProxy(order: ProxyOrder): Promise<void> {
   order.log({ event: "stopped" });
 }
 
-async function settle(order: ProxyOrder): Promise<{ readonly client: string; readonly provider: FindProvider }> {
+async function settle(order: ProxyOrder): Promise<{ readonly client: string; readonly provider: AskProvider }> {
   const { way, as, only } = order;
   if (way.configDirectory === null && as !== undefined && only !== null)
-    return { client: as, provider: onlyProvider(only) };
+    return { client: as, provider: async (path) => onlyProvider(only)(path) };
   const environment = await loadEnvironment(way.configDirectory, way.environment);
   if (only !== null) findSystem(environment, only);
   const found = findClient(environment, as, {
@@ -70,12 +70,15 @@ async function settle(order: ProxyOrder): Promise<{ readonly client: string; rea
     dataDirectory: way.dataDirectory,
     key: order.keyFile,
   });
-  return { client: found.client, provider: createFindProvider(environment.systems, only) };
+  const read = async () =>
+    createFindProvider((await loadEnvironment(way.configDirectory, way.environment)).systems, only);
+  const first = createFindProvider(environment.systems, only);
+  return { client: found.client, provider: relearning(first, read, () => performance.now()) };
 }
 
 async function open(
   order: ProxyOrder,
-  on: { readonly provider: FindProvider; readonly forwarder: Forwarder },
+  on: { readonly provider: AskProvider; readonly forwarder: Forwarder },
 ): Promise<SigningProxy> {
   try {
     return await openSigningProxy({

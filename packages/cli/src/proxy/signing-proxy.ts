@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { printable } from "../terminal.ts";
 import { decideInbound, type InboundRules, type Refusal } from "./decide-inbound.ts";
-import type { FindProvider } from "./find-provider.ts";
+import type { AskProvider } from "./find-provider.ts";
 import type { Forwarder } from "./forward-proven.ts";
 
 export type ProxyAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -23,7 +23,7 @@ export interface SigningProxyOptions {
   readonly address: ProxyAddress;
   readonly allowedOrigins: ReadonlySet<string>;
   readonly secretHash: Uint8Array | null;
-  readonly provider: FindProvider;
+  readonly provider: AskProvider;
   readonly forwarder: Forwarder;
   readonly log: (line: ProxyLine) => void;
 }
@@ -69,7 +69,7 @@ export async function openSigningProxy(options: SigningProxyOptions): Promise<Si
       const target = request.url ?? "";
       const refusal = decideInbound({ method: request.method ?? "", target, headers: request.headers }, rules);
       if (refusal !== null) return refuse(refusal);
-      const provider = options.provider(target.split("?", 1)[0] ?? "");
+      const provider = await options.provider(target.split("?", 1)[0] ?? "");
       if (provider === null) return refuse(nobody);
       const { status, crossing } = await options.forwarder.forward(request, response, provider);
       told(status, crossing, null);
@@ -100,7 +100,7 @@ const busy: Refusal = { status: 503, why: `more than ${runningMax} requests are 
 const nobody: Refusal = {
   status: 404,
   why: "no system is published under this path, or --only leaves it out",
-  fix: "sallyport show <system> says its public path",
+  fix: "sallyport show <system> says its public path; a system that was saved a moment ago is found a second later",
 };
 
 function refuseWith(response: ServerResponse, { status, why, fix }: Refusal): void {

@@ -29,7 +29,7 @@ export async function startAll(
     });
     return {
       addresses: { ...control.addresses, ...gateway.addresses },
-      details: control.details ?? {},
+      details: { ...control.details, ...gateway.details },
       endpoints: () => ({
         ...control.endpoints(),
         gateway: gateway.endpoints().gateway,

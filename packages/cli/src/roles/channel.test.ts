@@ -19,7 +19,7 @@ import type { Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 
-const bounded = { timeout: 20_000 };
+const bounded = { timeout: 120_000 };
 /** Shortest pauses, so that reconnecting takes no time. */
 const quick: Random = { bytes: (length) => new Uint8Array(length) };
 const keys = (seq: number): DownMessage => ({ t: "keys", seq, keys: [] });
@@ -219,6 +219,35 @@ test("messages up that wait for one another are bounded", async () => {
   for (let i = 0; i < 256; i++) void open.send(hopKey);
   await assert.rejects(open.send(hopKey), /waiting/);
   await open.close();
+});
+
+test("whoever waits for control is told whenever it answers again, and not while it does not", async () => {
+  const told: string[] = [];
+  const over = Promise.withResolvers<void>();
+  let attempts = 0;
+  const transport: ChannelTransport = {
+    stream: async () => {
+      attempts += 1;
+      told.push(`attempt ${attempts}`);
+      if (attempts === 4) over.resolve();
+      if (attempts % 2 === 1) throw new Error("away");
+      return { ended: Promise.resolve(new Error("ended")), close: () => {} };
+    },
+    get: () => Promise.reject(new Error("not asked")),
+    post: () => Promise.reject(new Error("not asked")),
+  };
+  const feed = createChannelFeed({
+    transport,
+    clock: { now: () => 0, monotonic: () => 0 },
+    random: quick,
+    held: () => ({ keySeq: 0, revocationSeq: 0 }),
+    connected: () => told.push("connected"),
+    fault: () => {},
+  });
+  const open = feed.open(() => {});
+  await over.promise;
+  await open.close();
+  assert.deepEqual(told.slice(0, 6), ["attempt 1", "attempt 2", "connected", "attempt 3", "attempt 4", "connected"]);
 });
 
 test("blobs of the gateway's group come over the channel, those of another group do not", bounded, async (t) => {

@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Control, startControl } from "@sallyport/control/control.ts";
-import { operatorKeyFile } from "@sallyport/control/identity/operators.ts";
+import { operatorKeyFile } from "@sallyport/control/identity/operator-key.ts";
 import { loadEstate } from "@sallyport/control/registry/config/load.ts";
 import { assertEstateDirectory } from "../commands/estate-directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
@@ -45,6 +45,7 @@ export async function startControlRole(
     random: systemRandom,
     logger,
     logEnded: hooks.logEnded,
+    ...(hooks.sentAs === undefined ? {} : { sentAs: hooks.sentAs }),
     snapshotLifetimeMs: options.snapshotLifetimeMs,
     heartbeatMs,
     rotateEveryMs,

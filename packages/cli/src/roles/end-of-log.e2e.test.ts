@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { Installation, isReady, tinyGrant } from "../installation.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 let installation: Installation;
 const data = () => installation.data("control");
 const broken = () => join(installation.root, "disk-broken");

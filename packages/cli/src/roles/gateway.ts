@@ -3,18 +3,21 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { join as joinPath } from "node:path";
+import type { Shipper, ShippingStanding } from "@sallyport/gateway/archive/shipper.ts";
 import { ShownCheckpoints } from "@sallyport/gateway/archive/shown-checkpoints.ts";
 import { type ChannelTransport, createChannelFeed } from "@sallyport/gateway/channel/feed.ts";
+import { openUpstreamKeys, type UpstreamKeys } from "@sallyport/gateway/forward/upstream-keys.ts";
 import { createGateway, type Gateway } from "@sallyport/gateway/gateway.ts";
-import { openHopKeyStore } from "@sallyport/gateway/join/hop-key-store.ts";
+import { type HopKeyStore, openHopKeyStore } from "@sallyport/gateway/join/hop-key-store.ts";
 import { type JoinPorts, joinOnce, renewNode } from "@sallyport/gateway/join/join.ts";
 import { fetchListenerTls } from "@sallyport/gateway/join/listener-certificate.ts";
 import { openLogKeyCache } from "@sallyport/gateway/join/log-key-cache.ts";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import type { GatewayOptions } from "@sallyport/gateway/ports.ts";
+import { createCrew } from "@sallyport/gateway/workers/crew.ts";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
-import type { LogHandle } from "@sallyport/kernel/log/port.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import type { ReceiptSource } from "@sallyport/kernel/receipts/port.ts";
 import { openReceipts } from "@sallyport/kernel/receipts/thread.ts";
@@ -22,7 +25,9 @@ import { preparePrivateDirectory } from "@sallyport/kernel/store/directory.ts";
 import type { ServeOptions } from "../commands/serve.ts";
 import { version } from "../version.ts";
 import { type AskingTransport, openChannelTransport } from "./channel-transport.ts";
+import { gatewayDataStore } from "./data-store.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
+import { limitsStoreOf } from "./limits-store.ts";
 import { openNodeLog, shareCheckpoints, shipNodeLog } from "./node-log.ts";
 import { shareState } from "./node-state.ts";
 import { type NodeWitness, openNodeWitness } from "./node-witness.ts";
@@ -40,6 +45,8 @@ export interface GatewayExtras {
   readonly controlUrl?: string;
   /** The log's disk failed: nothing can be recorded any more. */
   readonly logEnded?: (fault: Error) => void;
+  /** A worker thread ended by itself: the process is to end. */
+  readonly workerEnded?: (fault: Error) => void;
   readonly observers?: NonNullable<GatewayOptions["observers"]> | undefined;
 }
 
@@ -59,19 +66,26 @@ export async function startGateway(
   const traces = options.traces === null ? null : openTraceSender(dialer, options.traces);
   const receipts = openReceipts(joinPath(options.dataDirectory, "log"));
   let witness: NodeWitness | null = null;
+  let shipping: Shipper | null = null;
   try {
     witness = openNodeWitness({ ...options, identity, channel, log, dialer, logger });
-    const parts: GatewayParts = { options, identity, channel, log, receipts, witness, dialer, logger, traces, more };
+    const parts: GatewayParts = {
+      ...{ options, identity, channel, log, receipts, witness, dialer, logger, traces, more },
+      shipping: () => shipping?.standing() ?? null,
+      connected: () => shipping?.reachable(),
+    };
     const tls = options.tls ?? (await fetchListenerTls(options.dataDirectory, channel));
     const gateway = openGateway(parts, tls);
     const listening = await gateway.start();
     const shown = new ShownCheckpoints();
     const shipper = shipNodeLog({ ...options, identity, channel, shown, logger });
+    shipping = shipper;
     const { begin, close } = witness;
     const stopSharing = [shareCheckpoints({ log, channel, shown, logger }), shareState(gateway, channel), begin()];
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
+      ...(options.workers === 1 ? {} : { details: { workers: String(options.workers) } }),
       endpoints: () => endpointsOf(gateway),
       standing: async () => standingOf(gateway, identity.environment),
       readiness: () => gateway.readiness(),
@@ -126,8 +140,11 @@ interface GatewayParts {
   readonly options: ServeOptions;
   readonly identity: NodeIdentity;
   readonly channel: NodeChannel;
-  readonly log: LogHandle;
+  readonly log: OpenedLog;
   readonly receipts: ReceiptSource;
+  readonly shipping: () => ShippingStanding | null;
+  /** Told whenever control answers again. */
+  readonly connected: () => void;
   readonly witness: NodeWitness;
   readonly dialer: Dialer;
   readonly logger: RoleLogger;
@@ -136,11 +153,14 @@ interface GatewayParts {
 }
 
 function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly key: string }): Gateway {
-  const { options, identity, channel, log, receipts, witness, dialer, logger, traces, more } = parts;
+  const { options, identity, channel, log, receipts, shipping, witness, dialer, logger, traces, more } = parts;
   const logKeys = openLogKeyCache(options.dataDirectory, identity);
   const hop = openHopKeyStore(options.dataDirectory, () => systemClock.now());
   const listen = options.listen.size === 0 ? new Map([["public", { host: "127.0.0.1", port: 8443 }]]) : options.listen;
-  const gateway: Gateway = createGateway({
+  const gateway: Gateway = makerOf(
+    parts,
+    hop,
+  )({
     tenant: identity.tenant,
     environment: identity.environment,
     region: identity.region,
@@ -151,11 +171,16 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     random: systemRandom,
     log,
     receipts,
+    shipping,
+    dataStore: gatewayDataStore(options, identity),
+    ...limitsStoreOf(options),
+    ...options.bounds,
     feed: createChannelFeed({
       transport: channel,
       clock: systemClock,
       random: systemRandom,
       held: () => gateway.held(),
+      connected: parts.connected,
       fault: (error) =>
         logger.warn(
           { err: error instanceof Error ? error.message : String(error) },
@@ -170,15 +195,11 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
     hopCertificate: hop.certificate,
     keepHopCertificate: (certificate) => hop.keep(certificate),
     answerWitness: (question) => witness.answer(question),
-    listeners: [...listen].map(([name, { host, port }]) => ({
-      name,
-      host,
-      port,
-      tls: { cert: tls.cert, key: tls.key },
-    })),
+    listeners: [...listen].map(([name, at]) => ({ name, ...at, tls: { cert: tls.cert, key: tls.key } })),
     dialer,
-    policy: createPolicyEngine({ memoEntriesMax }),
+    policy: createPolicyEngine({ memoEntriesMax, warn: (message) => logger.warn({}, message) }),
     geo: options.geo,
+    upstreamKeys: openKeys(options.upstreamKeys, logger),
     logger,
     observers: more.observers ?? [],
     serverTiming: options.serverTiming,
@@ -188,6 +209,23 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
   });
   return gateway;
 }
+
+/** One thread is what it ever was: a gateway in this one. */
+function makerOf({ options, log, more }: GatewayParts, hop: HopKeyStore): (given: GatewayOptions) => Gateway {
+  if (options.workers === 1) return createGateway;
+  const { workers, upstreamKeys } = options;
+  const ended = more.workerEnded ?? (() => undefined);
+  return (given) => createCrew(given, { workers, log, hopPem: hop.pem, upstreamKeys, ended });
+}
+
+const openKeys = (directory: string | null, logger: RoleLogger): UpstreamKeys | null =>
+  directory === null
+    ? null
+    : openUpstreamKeys({
+        directory,
+        monotonic: () => performance.now(),
+        warn: (fields, text) => logger.warn(fields, text),
+      });
 
 function joinPorts(
   dataDirectory: string,

@@ -13,7 +13,7 @@ function loadedBy(code: string): readonly string[] {
   `;
   const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", recording], {
     encoding: "utf8",
-    timeout: 30_000,
+    timeout: 120_000,
     maxBuffer: 64 * 1024 * 1024,
   });
   const found = /^loaded (.*)$/m.exec(stdout)?.[1];

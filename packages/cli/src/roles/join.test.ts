@@ -11,7 +11,7 @@ import { printJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 
 test("a gateway joins, renews its key and gets a listener certificate from the real listener; a foreign control gets nothing", {
-  timeout: 20_000,
+  timeout: 120_000,
 }, async (t) => {
   const channel = await openTestChannel();
   const directory = mkdtempSync(join(tmpdir(), "sallyport-node-"));

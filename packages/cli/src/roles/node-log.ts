@@ -6,7 +6,8 @@ import type { ShownCheckpoints } from "@sallyport/gateway/archive/shown-checkpoi
 import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
-import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote } from "@sallyport/protocol/audit/note.ts";
 import { version } from "../version.ts";

@@ -2,17 +2,26 @@
 // lost is no news. Specified in docs/formats/join.md "State".
 import type { ChannelTransport } from "@sallyport/gateway/channel/feed.ts";
 import type { Gateway } from "@sallyport/gateway/gateway.ts";
-import type { UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { faultsOf } from "@sallyport/gateway/observe/status.ts";
+import { nodeFaultCharactersMax, nodeFaultsMax, type UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import { version } from "../version.ts";
 import { systemClock } from "./system-ports.ts";
 
 const reportMs = 2_000;
 
 /** Reports until told to stop; returns how. */
-export function shareState(gateway: Pick<Gateway, "status">, transport: Pick<ChannelTransport, "post">): () => void {
+export function shareState(
+  gateway: Pick<Gateway, "status">,
+  transport: Pick<ChannelTransport, "post">,
+  everyMs = reportMs,
+): () => void {
   let sending = false;
   const report = async () => {
-    const { stalenessMs, logOrigin, logLeaves, inFlight, waiting } = gateway.status();
+    const status = gateway.status();
+    const { stalenessMs, logOrigin, logLeaves, inFlight, waiting } = status;
+    const faults = faultsOf(status)
+      .slice(0, nodeFaultsMax)
+      .map((fault) => fault.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, nodeFaultCharactersMax));
     const message: Extract<UpMessage, { t: "state" }> = {
       t: "state",
       at: systemClock.now(),
@@ -22,6 +31,7 @@ export function shareState(gateway: Pick<Gateway, "status">, transport: Pick<Cha
       logLeaves,
       inFlight,
       waitingMs: Math.max(0, Math.round(waiting?.waitingMs ?? 0)),
+      ...(faults.length === 0 ? {} : { faults }),
     };
     await transport.post("/channel/v1/up", JSON.stringify(message));
   };
@@ -35,7 +45,7 @@ export function shareState(gateway: Pick<Gateway, "status">, transport: Pick<Cha
       .finally(() => {
         sending = false;
       });
-  }, reportMs);
+  }, everyMs);
   timer.unref();
   return () => clearInterval(timer);
 }

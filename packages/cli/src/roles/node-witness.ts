@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import type { NodeIdentity } from "@sallyport/gateway/join/node-identity.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import { sha256, verifierFor } from "@sallyport/kernel/log/log-crypto.ts";
-import type { OpenedLog } from "@sallyport/kernel/log/log-thread.ts";
 import { defaultOriginPrefix } from "@sallyport/kernel/log/origin.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { type AskedWitness, Cosigning } from "@sallyport/kernel/witness/cosigning.ts";

@@ -6,6 +6,8 @@ import type { LoadedEstate } from "@sallyport/control/registry/config/estate.ts"
 export interface RoleHooks {
   /** Reads the estate directory; absent: as it stands on disk. Null: what is in force stays. */
   load?(directory: string): LoadedEstate | null;
+  /** Files that an operator sends to plan or apply, as this process serves them; absent: as they stand. */
+  sentAs?(loaded: LoadedEstate): LoadedEstate;
   /** The log's disk failed: nothing can be recorded any more. */
   logEnded(fault: Error): void;
   /** After every apply that took, the first and those of changes. */

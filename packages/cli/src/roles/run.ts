@@ -5,8 +5,10 @@ import type { ServeOptions } from "../commands/serve.ts";
 import { measureDisk } from "../doctor/disk.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import { endOfLog } from "./end-of-log.ts";
+import { endOfWorker } from "./end-of-worker.ts";
 import { removeEndpoints, writeEndpoints } from "./endpoints.ts";
 import type { GatewayExtras } from "./gateway.ts";
+import { takeLibraryWords } from "./library-words.ts";
 import type { Reporter } from "./reporter.ts";
 import type { RoleHooks } from "./role-hooks.ts";
 import type { RoleLogger, RunningRole } from "./running-role.ts";
@@ -24,14 +26,14 @@ const syncProbes = 5;
 export interface RunOptions {
   readonly serve: ServeOptions;
   readonly reporter: Reporter;
-  /** As `dev` reads an estate; absent: as it stands. */
-  readonly load?: NonNullable<RoleHooks["load"]>;
+  /** As `dev` takes an estate; absent: as it stands. */
+  readonly taking?: Pick<RoleHooks, "load" | "sentAs">;
   /** Told of every crossing of the gateway of role all. */
   readonly observers?: GatewayExtras["observers"];
 }
 
 /** Runs until told to stop; resolves after a clean end. */
-export async function runRole({ serve: options, reporter, load, ...extras }: RunOptions): Promise<void> {
+export async function runRole({ serve: options, reporter, taking, ...extras }: RunOptions): Promise<void> {
   assertEnvironment(process.env);
   // Nothing this process makes is for others on the machine to read.
   process.umask(0o077);
@@ -39,10 +41,10 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
   // From the first moment: a signal during the start ends it right after, instead of being lost.
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.resolve(signal));
   const failing = Promise.withResolvers<CommandEnd>();
-  const logEnded = (fault: Error) => failing.resolve(endOfLog(options.dataDirectory, fault));
+  const { logEnded, workerEnded } = endsOf(options.dataDirectory, failing.resolve);
   let publish = () => {};
   const hooks: RoleHooks = {
-    ...(load === undefined ? {} : { load }),
+    ...taking,
     applied: (report, loaded) => {
       reporter.applied(report, loaded);
       publish();
@@ -50,7 +52,7 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
     applyFailed: (error) => reporter.applyFailed(error),
     logEnded,
   };
-  const role = await startRole(options, reporter.logger, { hooks, extras: { ...extras, logEnded } }).catch(
+  const role = await startRole(options, reporter.logger, { hooks, extras: { ...extras, logEnded, workerEnded } }).catch(
     (error: unknown) => {
       throw startFault(error);
     },
@@ -92,6 +94,14 @@ export async function runRole({ serve: options, reporter, load, ...extras }: Run
   reporter.stopped();
 }
 
+/** What ends the process from within. */
+function endsOf(dataDirectory: string, end: (end: CommandEnd) => void) {
+  return {
+    logEnded: (fault: Error) => end(endOfLog(dataDirectory, fault)),
+    workerEnded: (fault: Error) => end(endOfWorker(fault)),
+  };
+}
+
 /** Nothing can be recorded, so nothing passes: no grace for what is in flight, and no waiting for what cannot be closed any more. */
 async function endNow(role: RunningRole, end: CommandEnd): Promise<never> {
   setTimeout(() => process.exit(end.exit), endMsMax).unref();
@@ -117,30 +127,18 @@ interface RoleMore {
 }
 
 async function startRole(options: ServeOptions, logger: RoleLogger, more: RoleMore): Promise<RunningRole> {
+  takeLibraryWords(logger);
   switch (options.role) {
     case "all":
-      return (await withoutRuntimeNote(() => import("./all.ts"))).startAll(options, logger, more);
+      return (await import("./all.ts")).startAll(options, logger, more);
     case "control":
-      return (await withoutRuntimeNote(() => import("./control.ts"))).startControlRole(options, logger, more.hooks);
+      return (await import("./control.ts")).startControlRole(options, logger, more.hooks);
     case "gateway":
       return (await import("./gateway.ts")).startGateway(options, logger, more.extras);
     default: {
       const never: never = options.role;
       return never;
     }
-  }
-}
-
-/** oidc-provider notes at its import that this Node is no LTS release: the exact one is pinned and tested here, so it is no news to an operator. */
-async function withoutRuntimeNote<T>(load: () => Promise<T>): Promise<T> {
-  const { warn } = console;
-  console.warn = (...said: readonly unknown[]) => {
-    if (!String(said[0]).includes("oidc-provider WARNING: Unsupported runtime")) warn(...said);
-  };
-  try {
-    return await load();
-  } finally {
-    console.warn = warn;
   }
 }
 

@@ -10,7 +10,7 @@ import { Installation, isReady, type Served, tinyGrant, until } from "../install
 import { runBinary } from "../program.test-support.ts";
 import { readEndpoints } from "./endpoints.ts";
 
-const bounded = { timeout: 60_000 };
+const bounded = { timeout: 120_000 };
 let installation: Installation;
 let all: Served;
 const data = () => installation.data("control");

@@ -1,7 +1,7 @@
 // Rule 14: no variable switches off the verification of the other side; the binary itself refuses the start, in every role.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -9,7 +9,7 @@ import { after, test } from "node:test";
 const folder = mkdtempSync(join(tmpdir(), "sallyport-start-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const main = join(import.meta.dirname, "../main.ts");
-const bounded = { timeout: 20_000 };
+const bounded = { timeout: 120_000 };
 
 interface Ended {
   readonly exit: number | null;
@@ -26,7 +26,7 @@ function serve(
   const argv = [main, "serve", "--role", role, "--data", data, "--status-listen", "127.0.0.1:1", ...more];
   const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: verification };
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, argv, { env, stdio: ["ignore", "pipe", "pipe"], timeout: 15_000 });
+    const child = spawn(process.execPath, argv, { env, stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
     let said = "";
     child.stdout.on("data", (chunk) => {
       said += chunk;
@@ -64,6 +64,26 @@ test(
       ["control", file, /--geo-file is for gateways/],
     ] as const) {
       const { exit, said, data } = await serve(role, "1", ["--geo-file", path]);
+      assert.equal(exit, 2, said);
+      assert.match(said, says);
+      assert.equal(existsSync(data), false, role);
+    }
+  },
+);
+
+test(
+  "keys for providers that others can read refuse the start of a gateway, and a control plane takes none",
+  bounded,
+  async () => {
+    const keys = join(folder, "upstream-keys");
+    mkdirSync(keys);
+    writeFileSync(join(keys, "partner.key"), "hello", { mode: 0o644 });
+    for (const [role, path, says] of [
+      ["gateway", keys, /--upstream-keys .*cannot be used: .*partner\.key has mode 0644/s],
+      ["all", join(folder, "absent"), /cannot be used: ENOENT/],
+      ["control", keys, /--upstream-keys .*is for gateways/],
+    ] as const) {
+      const { exit, said, data } = await serve(role, "1", ["--upstream-keys", path]);
       assert.equal(exit, 2, said);
       assert.match(said, says);
       assert.equal(existsSync(data), false, role);

@@ -1,12 +1,14 @@
-// Promises liveness, readiness with detail, and metrics on an address of the node's own, away from every caller.
+// Promises liveness, readiness with detail (over gRPC without), and metrics on an address of the node's own, away from every caller.
 // Trusts whoever can reach that address with nothing but reading. Specified in docs/cli/serve.md "Status listener".
 
 import { statfs } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
-import { createServer } from "@sallyport/kernel/http-server.ts";
+import type { ServerHttp2Session } from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer, type Server } from "@sallyport/kernel/http-server.ts";
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Address } from "../commands/serve.ts";
 import { version } from "../version.ts";
+import { grpcHealthServer } from "./grpc-health.ts";
 
 export interface StatusSource {
   /** Where state lives, for the free space there. */
@@ -20,7 +22,7 @@ export interface StatusListener {
   close(): Promise<void>;
 }
 
-/** Serves `/livez`, `/readyz` (200 or 503 with the same JSON) and `/metrics` (Prometheus text). Rejects when the port is taken. */
+/** Serves `/livez`, `/readyz` (200 or 503 with the same JSON), `/metrics` (Prometheus text), and gRPC health. Rejects when the port is taken. */
 export async function openStatusListener(address: Address, source: StatusSource): Promise<StatusListener> {
   const ofProcess = processMetrics(source.dataDirectory);
   const metrics = async (): Promise<string> => (await source.metricsText()) + (await ofProcess.metrics());
@@ -40,6 +42,7 @@ export async function openStatusListener(address: Address, source: StatusSource)
     serve().catch(() => answer(500, "text/plain", "the status could not be read\n"));
   });
   server.maxConnections = 64;
+  const closeHealth = serveHealth(server, address.host, source);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(address.port, address.host, resolve);
@@ -51,7 +54,49 @@ export async function openStatusListener(address: Address, source: StatusSource)
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+        closeHealth();
       }),
+  };
+}
+
+const firstBytesMs = 5_000;
+
+/** Connections that begin as HTTP/2 does are for gRPC: a prober of gRPC brings neither TLS nor another port. Gives back what closes them. */
+function serveHealth(server: Server, host: string, source: Pick<StatusSource, "readiness">): () => void {
+  const health = grpcHealthServer({
+    isReady: async () => (await source.readiness()).ready,
+    isMeant: (authority) => isMeant(authority, host),
+  });
+  const open = new Set<ServerHttp2Session | Socket>();
+  health.on("session", (session) => {
+    open.add(session);
+    session.once("close", () => open.delete(session));
+  });
+  const plain = server.listeners("connection");
+  server.removeAllListeners("connection");
+  server.on("connection", (socket: Socket) => {
+    open.add(socket);
+    const silent = setTimeout(() => socket.destroy(), firstBytesMs);
+    socket.once("close", () => {
+      clearTimeout(silent);
+      open.delete(socket);
+    });
+    socket.on("error", () => socket.destroy());
+    socket.once("data", (first: Buffer) => {
+      clearTimeout(silent);
+      open.delete(socket);
+      socket.pause();
+      socket.unshift(first);
+      if (first.subarray(0, 3).toString("latin1") === "PRI") {
+        health.emit("connection", socket);
+        return;
+      }
+      for (const serve of plain) serve.call(server, socket);
+      socket.resume();
+    });
+  });
+  return () => {
+    for (const one of open) one.destroy();
   };
 }
 

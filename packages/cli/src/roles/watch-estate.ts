@@ -9,7 +9,7 @@ const quietMs = 200;
 const foldersMax = 256;
 
 /** What programs write beside an estate, their logs first: serving that logs into its own folder would hear itself for ever. */
-const besideEstate = /\.(log|out|err|pid|tmp|swp|bak|before|orig|md|js|mjs|cjs|ts)$|~$/;
+const besideEstate = /\.(log|out|err|pid|tmp|swp|bak|before|orig|md|js|mjs|cjs|ts|sh|txt|html|key|token)$|~$/;
 
 /** Can a change of this name at the top of an estate change the estate? */
 function isOfEstate(name: string): boolean {

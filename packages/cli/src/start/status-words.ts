@@ -13,7 +13,9 @@ export function isTroubled(status: ControlStatus): boolean {
     !status.ready ||
     status.groups.some((group) => group.broken.length > 0) ||
     status.inactive.length > 0 ||
-    status.gateways.some((gateway) => gateway.state === "active" && !gateway.connected)
+    status.gateways.some(
+      ({ state, connected, report }) => state === "active" && (!connected || (report?.faults ?? []).length > 0),
+    )
   );
 }
 
@@ -70,7 +72,10 @@ function gatewayLines(status: ControlStatus): readonly string[] {
   const refused = status.gateways.flatMap(({ node, refusal }) =>
     refusal === null ? [] : [`  ${node} refused a snapshot: ${refusal}`],
   );
-  return [...table, ...refused];
+  const faults = status.gateways.flatMap(({ node, connected, report }) =>
+    connected ? (report?.faults ?? []).map((fault) => `  ${node}: ${fault}`) : [],
+  );
+  return [...table, ...refused, ...faults];
 }
 
 function rowOf(
@@ -130,12 +135,16 @@ function quorumWords({ quorum, leaves }: ControlStatus["log"]): string {
 function archiveLines({ archive, now }: ControlStatus): readonly string[] {
   // A control plane of before this version does not say.
   if (archive === null || archive === undefined) return [];
-  const { place, health, whole, behind, fault } = archive;
+  const { place, health, whole, behind, fault, moved } = archive;
   const kept =
     health === null ? "" : health.keptBy === "place" ? ", kept by the place itself" : ", kept by Sallyport alone";
   const state = fault === null ? (health === null ? ", not opened yet" : kept) : `, FAILS: ${fault}`;
   return [
     `archive store ${place}: ${whole} of ${whole + behind.length} logs are wholly there${state}`,
+    // A control plane of before this version does not say.
+    ...(moved === undefined
+      ? []
+      : [`  since control began: ${moved.segments} segments, ${moved.bytes} bytes, ${moved.failures} failures`]),
     ...behind.map(
       ({ origin, leaves, since, fault: why }) =>
         `  ${origin}: ${leaves} leaves are not there yet, for ${ago(now - since)}${why === null ? "" : `: ${why}`}`,
@@ -156,8 +165,29 @@ export const keysOldMs = 1_200_000;
 
 export type IssuerState = ControlStatus["issuers"][number];
 
-/** How the keys of one outside issuer stand, in words, and whether that is as it should be. */
-export function issuerWords(issuer: IssuerState, now: number): { readonly isSound: boolean; readonly says: string } {
+interface IssuerWords {
+  readonly isSound: boolean;
+  readonly says: string;
+}
+
+/** How the keys of one outside issuer stand, and asking it about tokens, in words, and whether that is as it should be. */
+export function issuerWords(issuer: IssuerState, now: number): IssuerWords {
+  const { introspection, keys, from } = issuer;
+  // An older control says nothing of it.
+  if (introspection === null || introspection === undefined) return keyWords(issuer, now);
+  const asked = askedWords(introspection, now);
+  if (from === "file" && keys === 0) return asked;
+  const held = keyWords(issuer, now);
+  return { isSound: held.isSound && asked.isSound, says: `${held.says}; ${asked.says}` };
+}
+
+function askedWords({ answeredAt, trouble }: NonNullable<IssuerState["introspection"]>, now: number): IssuerWords {
+  const last = answeredAt === null ? "not answered yet" : `last answered ${ago(now - answeredAt)} ago`;
+  const why = trouble === null ? "" : `; the last question was not answered: ${trouble}`;
+  return { isSound: trouble === null, says: `asked about opaque tokens, ${last}${why}` };
+}
+
+function keyWords(issuer: IssuerState, now: number): IssuerWords {
   const { keys, from, fetchedAt, believedUntil, failure } = issuer;
   const count = `${keys} key${keys === 1 ? "" : "s"}`;
   if (from === "file") return { isSound: keys > 0, says: `${count} in a file` };

@@ -30,7 +30,7 @@ import {
   unpackDirectory,
 } from "./fixture.ts";
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 const root = mkdtempSync(join(tmpdir(), "sallyport-upgrade-"));
 const roots = getCACertificates("bundled");
 let server: Awaited<ReturnType<typeof testServer>>;

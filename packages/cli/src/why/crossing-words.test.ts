@@ -77,3 +77,34 @@ test("a refused exchange, whose record is a code and no more, is told with what 
   assert.match(refusedWith("exchange-scope"), /^fix {8}.*write carries/m);
   assert.doesNotMatch(refusedWith("constructor"), /^fix/m);
 });
+
+test("a crossing that was ended while it was under way says by what, beside what it was allowed as", () => {
+  const intent = { t: "intent", verdict: "allow", code: null, stage: null, operation: "billing:invoice.follow" };
+  const outcome = {
+    v: 2,
+    t: "outcome",
+    outcome: "denied",
+    status: 200,
+    totalUs: 1_000,
+    code: "token-revoked",
+    stage: "identify",
+  };
+  const leaves = [intent, outcome].map((leaf) => JSON.stringify(leaf));
+  const lines = crossingWords(readReport({ id: "gw-1", node: "gw", leaves, decision: null }));
+  assert.ok(lines.includes("outcome    denied, status 200, 1 ms, ended by token-revoked (identify)"), lines.join("\n"));
+  assert.ok(lines.includes("verdict    allow"), lines.join("\n"));
+});
+
+test("a crossing whose first attempt was overtaken: each attempt, where it went, how it ended, and which was sent beside the other", () => {
+  const leaf = JSON.stringify({ t: "crossing", verdict: "allow", outcome: "success", status: 200, totalUs: 61_000 });
+  const attempts = [
+    { endpoint: "http://two.internal", ended: "answered", ms: 11, hedge: true },
+    { endpoint: "http://one.internal", ended: "overtaken", ms: 61 },
+  ];
+  const words = crossingWords(readReport({ id: "gw-1", node: "gw", leaves: [leaf], decision: { attempts } }));
+  const said = words.filter((line) => line.startsWith("attempt    "));
+  assert.deepEqual(said, [
+    "attempt    http://two.internal answered after 11 ms, sent beside a slow one",
+    "attempt    http://one.internal overtaken after 61 ms",
+  ]);
+});

@@ -11,6 +11,15 @@ export interface CrossingReport {
   readonly decision: Readonly<Record<string, unknown>> | null;
   /** Control answered from what the node shipped. */
   readonly archived?: boolean;
+  /** Absent: none of the policies that decided is there now, or control is one of before. */
+  readonly decidedBy?: readonly DecidingPolicy[];
+}
+
+interface DecidingPolicy {
+  readonly id: string;
+  readonly place: string;
+  /** Null: the request had none. */
+  readonly read: Readonly<Record<string, unknown>>;
 }
 
 export type LeafFields = Readonly<Record<string, unknown>>;
@@ -21,6 +30,7 @@ export interface CrossingRead {
   readonly leaves: readonly LeafFields[];
   readonly decision: CrossingReport["decision"];
   readonly archived?: boolean;
+  readonly decidedBy?: CrossingReport["decidedBy"];
   /** Null: allowed, or the node kept no inputs. */
   readonly denial: DenialExplained | null;
 }
@@ -59,25 +69,46 @@ export function crossingWords(read: CrossingRead): readonly string[] {
     const all = decided[name];
     if (Array.isArray(all) && all.length > 0) lines.push(row(name, all.join(", ")));
   }
-  lines.push(...denialWords(read.denial));
+  lines.push(
+    ...denialWords(read.denial),
+    ...shadowWords(read.decision),
+    ...threatWords(read.decision),
+    ...(read.decidedBy ?? []).map(decidedWords),
+  );
   const fix = read.denial === null && decided["t"] === "issuance" ? issuanceFix(decided["code"]) : null;
   if (fix !== null) lines.push(row("fix", fix));
+  lines.push(...endedFix(read));
   for (const leaf of read.leaves) {
     if ("outcome" in leaf)
       lines.push(
         row(
           "outcome",
-          `${text(leaf["outcome"])}, status ${text(leaf["status"])}, ${Number(leaf["totalUs"]) / 1000} ms`,
+          `${text(leaf["outcome"])}, status ${text(leaf["status"])}, ${Number(leaf["totalUs"]) / 1000} ms${endedWords(leaf)}`,
         ),
       );
   }
+  lines.push(...attemptWords(read.decision));
   if (read.decision === null) return [...lines, "the node kept no decision inputs for this record"];
   return [...lines, "", ...flatten(read.decision, "")];
+}
+
+/** How to mend what ended a crossing that had been let pass: a provider that failed, a key that was ended. */
+function endedFix({ denial, leaves }: CrossingRead): readonly string[] {
+  const ended = leaves.find((leaf) => leaf["t"] === "outcome" && typeof leaf["code"] === "string");
+  if (denial !== null || ended === undefined) return [];
+  return [row("fix", explainDenial({ code: text(ended["code"]), stage: text(ended["stage"]), facts: {} }).fix)];
+}
+
+/** Why a crossing that was under way ended, where something ended it. */
+function endedWords(leaf: Readonly<Record<string, unknown>>): string {
+  if (leaf["t"] !== "outcome" || typeof leaf["code"] !== "string") return "";
+  return `, ended by ${leaf["code"]} (${text(leaf["stage"])})`;
 }
 
 function denialWords(denial: DenialExplained | null): readonly string[] {
   if (denial === null) return [];
   const rows = [
+    ["why", denial.facts["why"] ?? denial.facts["detail"] ?? null],
     ["expected", denial.expected],
     ["sent", denial.sent],
     ["nearest", denial.nearest],
@@ -88,7 +119,54 @@ function denialWords(denial: DenialExplained | null): readonly string[] {
   return rows.flatMap(([name, value]) => (value === null || value === "" ? [] : [row(name, value)]));
 }
 
-const row = (name: string, value: string): string => `${name.padEnd(11)}${oneLine(value)}`;
+const changes: Readonly<Record<string, string>> = {
+  allow: "would have allowed it",
+  deny: "would have denied it",
+  error: "would have denied it, because it fails",
+};
+
+/** What policies in shadow would have changed. */
+function shadowWords(decision: CrossingReport["decision"]): readonly string[] {
+  const { shadow } = decision ?? {};
+  if (!Array.isArray(shadow)) return [];
+  // Written by a gateway as ShadowVerdict (kernel/policy/port.ts).
+  return shadow.map(({ policy, would, why }: Readonly<Record<string, unknown>>) =>
+    row("shadow", `${text(policy)} ${changes[text(would)] ?? text(would)}${why === undefined ? "" : `: ${text(why)}`}`),
+  );
+}
+
+/** `attempt  http://… answered after 11 ms, sent beside a slow one`, where there was more than one. */
+function attemptWords(decision: CrossingReport["decision"]): readonly string[] {
+  const { attempts } = decision ?? {};
+  if (!Array.isArray(attempts)) return [];
+  // Written by a gateway as EndedAttempt (gateway forward/forwarded.ts).
+  return attempts.map(({ endpoint, ended, ms, hedge }: Readonly<Record<string, unknown>>) =>
+    row(
+      "attempt",
+      `${text(endpoint)} ${text(ended)} after ${text(ms)} ms${hedge === true ? ", sent beside a slow one" : ""}`,
+    ),
+  );
+}
+
+/** What rules about threats in shadow found. */
+function threatWords(decision: CrossingReport["decision"]): readonly string[] {
+  const { threats } = decision ?? {};
+  if (!Array.isArray(threats)) return [];
+  // Written by a gateway as FoundThreat (gateway/threats/judge.ts).
+  return threats.map(({ rule, at }: Readonly<Record<string, unknown>>) =>
+    row("threat", `${text(rule)} at ${text(at)}, in shadow`),
+  );
+}
+
+/** `policy  own (policies/rules.cedar:3) read resource.region "us"; principal.region absent` */
+function decidedWords({ id, place, read }: DecidingPolicy): string {
+  const values = Object.entries(read).map(
+    ([name, value]) => `${name} ${value === null ? "absent" : JSON.stringify(value)}`,
+  );
+  return row("policy", `${id} (${place}) read ${values.length === 0 ? "no attribute" : values.join("; ")}`);
+}
+
+const row = (name: string, value: string): string => `${name.padEnd(10)} ${oneLine(value)}`;
 
 /** `facts.expected  https://…` lines, in the order they were written. */
 function flatten(value: Readonly<Record<string, unknown>>, prefix: string): readonly string[] {

@@ -1,5 +1,6 @@
 // Promises an operator, for a denial, the way to mend it, from its code and the facts recorded with it. Pure.
 // Trusts the gateway's facts; what callers sent among them is shown, never followed. Specified in docs/cli/why.md.
+import { fixesOfRequests } from "./request-fixes.ts";
 
 export type Facts = Readonly<Record<string, string>>;
 
@@ -49,6 +50,7 @@ function sentOf({ code, facts }: Denial): string | null {
 const behindAProxy = "docs/behind-a-proxy.md";
 
 const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
+  ...fixesOfRequests,
   "dpop-url": urlFix,
   "dpop-method": ({ sent }) =>
     `the caller must prove the method it sends; if it sends ${sent}, something between changes it (${behindAProxy})`,
@@ -103,6 +105,20 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
       : `${policies ?? "a policy"} forbids it: change the policy at ${declaredAt}, or what the client asks for`,
   "policy-error": ({ why }) => `correct the policy, sallyport check names file and line: ${why ?? ""}`,
   "no-route": () => `call what is published; if the caller did, a proxy rewrote host or path (${behindAProxy})`,
+  "concurrency-limited": () => "have fewer crossings under way at once, or raise `concurrency` of the integration",
+  "quota-exhausted": ({ renewsAt }) =>
+    `wait until ${renewsAt ?? "the quota renews"} (Retry-After), or raise \`quota\` of the integration`,
+  "limit-unavailable": ({ why }) => `what the limits are counted in could not be asked: ${why ?? "see readyz"}`,
+  shed: ({ rule, bound }) =>
+    rule === "priority"
+      ? `more urgent crossings took the room of the provider (${bound ?? "inFlight"}): give it more, or raise \`priority\` of the integration`
+      : `this client had its share of the room of the provider (${bound ?? "inFlight"}) while others wanted some: give it more, or have fewer under way`,
+  "next-hop-refused": ({ why = "" }) =>
+    `no token that the provider is called with was given (${why}): its own record says more; docs/identity/next-hop.md has what is decided`,
+  "next-hop-unavailable": ({ why = "" }) =>
+    `the token that the provider is called with could not be got (${why}): see to control, or to the endpoint under nextHop.outside`,
+  "next-hop-rejected": ({ why = "" }) =>
+    `the provider does not take its token (${why}): compare the issuer, audience and key it expects with docs/identity/next-hop.md, and its clock`,
   "rate-limited": () => "call less often (Retry-After), or raise the limit of the integration",
 };
 
@@ -129,7 +145,11 @@ function originOf(url: string): string | null {
   return URL.canParse(url) ? new URL(url).origin : null;
 }
 
-function missingFix({ proxy }: Facts): string {
+function missingFix({ proxy, preflight }: Facts): string {
+  if (preflight === "answered")
+    return "nothing to mend: the browser got its yes, and sends the page's own request with its credentials next";
+  if (preflight !== undefined)
+    return "name the page's origin, exactly as it was sent, under `cors.origins` of the integration that grants the operation (docs/cors.md); if it is there, the path or the method is another than the operation's";
   if (proxy === undefined)
     return "the caller sends a token with its proof (sallyport call and sallyport proxy do), or shows its client certificate to the gateway itself";
   return `a proxy stands in front (it added ${proxy}): where it ends TLS the client's certificate ends too. Let it pass TCP through, or use DPoP and have it pass Authorization and DPoP on (${behindAProxy})`;

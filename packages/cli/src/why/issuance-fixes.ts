@@ -19,6 +19,18 @@ const fixes: Readonly<Record<string, string>> = {
     "the client proves with the key of the subject token; where it cannot, binding: rebind in the rule under exchange",
   "exchange-actor-token": "leave actor_token out: the actor is the client that asks",
   "exchange-audience": "leave audience out and name the provider with resource",
+  "next-hop-not-granted":
+    "the gateway asked for a provider's token that nothing grants any more: activate the integration, or name the operation in it; its next snapshot says the same",
+  "next-hop-ended":
+    "the day under nextHop.bearer of the provider has passed: write a later one, or have it verify DPoP",
+  "outside-invalid-client":
+    "register the keys of <issuer>/next-hop-jwks for the client under nextHop.outside at the provider's authorization server",
+  "outside-invalid-grant":
+    "the provider's authorization server does not take our subject_token: have it trust <issuer>/jwks and the issuer under nextHop.outside",
+  "outside-invalid-scope": "ask for less: scopes under nextHop.outside, or nextHopScope of the operation",
+  "outside-invalid-target": "name what the provider's authorization server knows: resource under nextHop.outside",
+  "outside-unauthorized-client":
+    "allow the grant under nextHop.outside to our client at the provider's authorization server",
   "subject-not-yours":
     "a client exchanges what was issued to it, or for its own system: any other token came from somewhere else",
   "refresh-reused":

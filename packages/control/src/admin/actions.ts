@@ -12,17 +12,22 @@ import type { KeepingActions } from "../audit/keeping/keeping-actions.ts";
 import type { StoreStanding } from "../audit/keeping/mover.ts";
 import type { QuorumStanding } from "../audit/quorum.ts";
 import type { RecordActions } from "../audit/search/record-actions.ts";
+import type { Reader } from "../audit/search/tail.ts";
 import type { LogFindingRow } from "../audit/witness-store.ts";
 import type { ConfirmReport } from "../backup/store.ts";
+import type { DecidingPolicy } from "../explain/decided-by.ts";
 import type { Explanation, Question } from "../explain/explanation.ts";
+import type { ApiKeyActions } from "../identity/api-keys/api-key-actions.ts";
 import type { ClientActions } from "../identity/clients/client-actions.ts";
 import type { TokenActions } from "../identity/tokens/token-actions.ts";
 import type { TrustActions } from "../identity/trust/trust-actions.ts";
 import type { IssuerKeysState } from "../identity/trust/trusted-issuers.ts";
 import type { ObservedReport } from "../observe/observed-report.ts";
 import type { PayloadActions } from "../payloads/payload-actions.ts";
+import type { SchemaChange } from "../registry/schema-words.ts";
 import type { TrustChange } from "../registry/trust-words.ts";
-import type { AlertTest } from "../watch/alerts/alert-fold.ts";
+import type { ReplayRequest } from "../replay/replay-actions.ts";
+import type { AlertReplay, AlertTest } from "../watch/alerts/alert-fold.ts";
 import type { AlertReport } from "../watch/alerts/alerts.ts";
 import type { FindingActions } from "../watch/finding-actions.ts";
 import type { Notice } from "./notices.ts";
@@ -144,6 +149,7 @@ export interface ApplyReport {
 /** `trust`: outside issuers, providers of log-ins and rules of exchange that differ, in sentences. */
 export interface PlanReport extends ApplyReport {
   readonly trust: readonly TrustChange[];
+  readonly schemas: readonly SchemaChange[];
 }
 
 export interface IntegrationStatus {
@@ -165,6 +171,8 @@ export interface CrossingReport {
   readonly decision: Readonly<Record<string, unknown>> | null;
   /** The node is gone or did not answer: this is what it shipped. */
   readonly archived?: true;
+  /** Where the policies that decided stand now, and what each read; absent: none of them is there. */
+  readonly decidedBy?: readonly DecidingPolicy[];
 }
 
 /** Who witnesses what. */
@@ -204,7 +212,8 @@ export interface KeyReport {
 }
 
 export interface AdminActions
-  extends ClientActions,
+  extends ApiKeyActions,
+    ClientActions,
     TokenActions,
     TrustActions,
     PeopleActions,
@@ -215,6 +224,8 @@ export interface AdminActions
     PayloadActions {
   /** What gateways let pass since then (milliseconds since the epoch) and would have denied. */
   observed(sinceMs: number): Promise<ObservedReport>;
+  /** Lines of docs/policy.md "Replay", as they come. Rejects with AdminFault `too-many` while others are under way. */
+  replayPolicies(request: ReplayRequest, reader: Pick<Reader, "permitted">): Promise<ReadableStream<Uint8Array>>;
   /** Whether a crossing would be allowed now. Rejects with AdminFault `bad-request` for a question about what is not there. */
   explain(question: Question): Promise<Explanation>;
   /** Where each sink stands. */
@@ -231,6 +242,7 @@ export interface AdminActions
   alerts(): Promise<readonly AlertReport[]>;
   /** Rejects with AdminFault `not-found` for one that is not set up, `unavailable` when it does not answer. */
   testAlert(name: string): Promise<AlertTest>;
+  replayAlert(name: string): Promise<AlertReplay>;
   /** The newest checkpoint kept of every origin of every node. */
   checkpoints(): Promise<readonly CheckpointReport[]>;
   archive(): Promise<ArchiveReport>;

@@ -9,7 +9,7 @@ import { linesType } from "./serve-api.ts";
 
 const authority = testAuthority("listeners");
 const tls = testCertificate(authority, { ip: ["127.0.0.1"] });
-const bounded = { timeout: 20_000 };
+const bounded = { timeout: 120_000 };
 const linesMax = 2_000;
 const line = Buffer.alloc(64 * 1024, "x");
 

@@ -4,9 +4,9 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { pause } from "../audit/follow/pause.ts";
 import type { OperatorIssuer } from "../identity/operators.ts";
+import { endListening, startListening } from "../listening.ts";
 import { boundSources } from "../source-places.ts";
 import { linesType } from "./serve-api.ts";
 import { unavailableFault } from "./unavailable.ts";
@@ -68,23 +68,16 @@ export class AdminListener {
     boundSources(this.#server, options.connectionRefused ?? (() => {}));
   }
 
-  async start(): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(this.#options.port, this.#options.host, resolve);
-    });
-    // A listening TCP server's address is never a string.
-    return (this.#server.address() as AddressInfo).port;
+  start(): Promise<number> {
+    return startListening(this.#server, this.#options);
   }
 
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     // Whoever follows has been told to go: their last lines leave first.
     const late = new AbortController();
-    await Promise.race([Promise.allSettled(this.#streams), pause(lastLinesMs, late.signal)]);
+    const last = Promise.race([Promise.allSettled(this.#streams), pause(lastLinesMs, late.signal)]);
+    await endListening(this.#server, last);
     late.abort();
-    this.#server.closeAllConnections();
-    await closed;
   }
 
   async #streaming(sent: Promise<void>): Promise<void> {

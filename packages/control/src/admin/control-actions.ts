@@ -9,6 +9,7 @@ import { edgeActions } from "../audit/edges/edge-actions.ts";
 import { createKeepingActions } from "../audit/keeping/keeping-actions.ts";
 import { recordActions } from "../audit/search/record-actions.ts";
 import type { ControlParts } from "../control-parts.ts";
+import { createApiKeyActions } from "../identity/api-keys/api-key-actions.ts";
 import { createClientActions } from "../identity/clients/client-actions.ts";
 import { anyTokenEndMs } from "../identity/revoke.ts";
 import { createTokenActions } from "../identity/tokens/token-actions.ts";
@@ -20,6 +21,7 @@ import { memoryEstateIo } from "../registry/config/estate-io.ts";
 import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
+import { createReplay } from "../replay/replay-actions.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { createFindingActions } from "../watch/finding-actions.ts";
 import {
@@ -33,11 +35,12 @@ import {
 import { decideRevocable } from "./decide-revocable.ts";
 import { explainInForce } from "./explain-in-force.ts";
 import { peopleActions } from "./people-actions.ts";
-import { readCrossing } from "./read-crossing.ts";
+import { explainedCrossing } from "./read-crossing.ts";
 import { controlStatus, gatewayStatus } from "./status.ts";
 
 export function createActions(parts: ControlParts): AdminActions {
   return {
+    ...createApiKeyActions(parts),
     ...createClientActions(parts),
     ...createTokenActions(parts),
     ...createTrustActions(parts),
@@ -72,6 +75,7 @@ export function createActions(parts: ControlParts): AdminActions {
     ...keyActions(parts),
     ...peopleActions(parts),
     ...recordActions(parts),
+    replayPolicies: createReplay(parts),
     ...edgeActions(parts),
     exports: () => parts.exports.list(),
     testExport: (name) => parts.exports.test(name),
@@ -80,11 +84,12 @@ export function createActions(parts: ControlParts): AdminActions {
     replayExport: (name, again) => parts.exports.replay(name, again),
     alerts: () => parts.alerts.list(),
     testAlert: (name) => parts.alerts.test(name),
+    replayAlert: (name) => parts.alerts.replay(name),
     checkpoints: () => parts.store.run("listCheckpoints", null),
     archive: () => listArchive(parts.dataDirectory),
     logFindings: () => parts.store.run("listLogFindings", null),
     witnesses: () => witnessReport(parts),
-    crossing: (_actor, id) => readCrossing(parts, id),
+    crossing: (_actor, id) => explainedCrossing(parts, id),
     observed: (sinceMs) => readObserved(parts, sinceMs),
     explain: (question) => explainInForce(parts, question),
   };
@@ -187,7 +192,8 @@ function identityOf(parts: ControlParts, environment: string) {
 }
 
 function loadFiles(parts: ControlParts, files: Readonly<Record<string, string>>): LoadedEstate {
-  return loadEstateFrom(memoryEstateIo(files, () => parts.clock.now()));
+  const loaded = loadEstateFrom(memoryEstateIo(files, () => parts.clock.now()));
+  return parts.sentAs === undefined ? loaded : parts.sentAs(loaded);
 }
 
 /** Everything found: the loader's and, where the estate compiles, the policies'. */

@@ -18,19 +18,20 @@ const permissionsOf: Readonly<Record<OperatorRole, readonly Permission[]>> = {
 /** Action of a route -> what it needs. A test holds the keys equal to the actions of ../api.ts. */
 export const neededPermissions: Readonly<Record<string, Permission>> = {
   ...needs("read-audit", [
-    ...["record.search", "record.follow", "edge.read", "crossing.read"],
+    ...["record.search", "record.follow", "edge.read", "crossing.read", "policy.replay"],
     ...["finding.list", "finding.show", "finding.backtest", "alert.list", "rule.list"],
     ...["checkpoint.list", "archive.list", "log-finding.list", "witness.list", "hold.list", "retention.read"],
   ]),
   ...needs("read-state", [
-    ...["status.read", "estate.plan", "integration.list", "gateway.list", "key.list", "client.list"],
+    ...["status.read", "estate.plan", "integration.list", "gateway.list", "key.list", "client.list", "api-key.list"],
     ...["observe.read", "crossing.explain", "export.list", "issuer.list", "issuer.show", "exchange.list"],
   ]),
   ...needs("administer", [
     ...["estate.apply", "integration.activate", "integration.suspend", "integration.retire", "restore.confirm"],
     ...["gateway.token", "gateway.revoke", "key.rotate", "key.kill", "revocation.create"],
-    ...["export.test", "export.pause", "export.resume", "export.replay", "alert.test"],
+    ...["export.test", "export.pause", "export.resume", "export.replay", "alert.test", "alert.replay"],
     ...["client.secret.add", "client.secret.end", "client.key.add", "client.key.code", "client.key.end"],
+    ...["api-key.add", "api-key.end"],
     ...[
       "hold.place",
       "hold.release",

@@ -8,6 +8,8 @@ import { payloadsLast } from "@sallyport/protocol/audit/payload.ts";
 import { batchContext, findInReference, referenceContext } from "@sallyport/protocol/audit/reference.ts";
 import { findArchived } from "../audit/archive/find-archived.ts";
 import type { ControlParts } from "../control-parts.ts";
+import { decidedBy } from "../explain/decided-by.ts";
+import type { PolicyFile } from "../registry/config/estate.ts";
 import { AdminFault, type CrossingReport } from "./actions.ts";
 
 const answerTimeoutMs = 3_000;
@@ -31,6 +33,19 @@ export async function readCrossing(parts: ControlParts, id: string): Promise<Cro
     if (archived === null) throw error;
     return archived;
   }
+}
+
+/** The same, with where the policies that decided stand and what each of them read. Throws as readCrossing does. */
+export async function explainedCrossing(parts: ControlParts, id: string): Promise<CrossingReport> {
+  const report = await readCrossing(parts, id);
+  const [leaf = "{}"] = report.leaves;
+  // A leaf is a JSON object by its format; readCrossing has found it in a log.
+  const { environment = null } = JSON.parse(leaf) as { readonly environment?: string };
+  const rows = await parts.store.run("listObjects", { tenant: parts.tenant, environment, kind: "policy" });
+  // Written by estate-rows from this shape; those of an environment are in ascending order of name.
+  const files = rows.map(({ json }) => JSON.parse(json) as PolicyFile).sort((a, b) => (a.file < b.file ? -1 : 1));
+  const decided = decidedBy(report.decision, { files, compiler: parts.compiler });
+  return decided.length === 0 ? report : { ...report, decidedBy: decided };
 }
 
 async function readArchived(

@@ -47,6 +47,8 @@ export const ids = {
   user: /^usr_[A-Za-z0-9_-]{22}$/,
   session: /^ses_[A-Za-z0-9_-]{22}$/,
   finding: /^fnd-[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
+  /** Of a secret or an API key that we made: the first part of it. */
+  secret: /^[0-9a-f]{10}$/,
   /** A crossing or event id of docs/formats/leaf.md. */
   event: /^(?:[a-z][a-z0-9-]{0,126}-)?[0-7][0-9A-HJKMNP-TV-Z]{25}$/,
 } as const;
@@ -56,6 +58,10 @@ const forms = {
   kid: ["the kid of a key", "a kid is 43 characters of base64url; the keys are in the issuer's jwks"],
   user: ["the id of a user", "it looks like usr_ and 22 characters; sallyport user list shows them"],
   session: ["the id of a session", "it looks like ses_ and 22 characters; sallyport session list shows them"],
+  secret: [
+    "the id of a key",
+    "it is ten hexadecimal digits, the first part of the key; sallyport api-key list shows them",
+  ],
   finding: ["the id of a finding", "it looks like fnd-01KAMZZZZZ0000000000000000; sallyport finding list shows them"],
   event: [
     "the id of a crossing or an event",
@@ -64,12 +70,23 @@ const forms = {
 } as const;
 /** What an id of this form is called, and where to find one. */
 export function formOf(form: RegExp): readonly string[] {
-  for (const name of ["kid", "user", "session", "finding", "event"] as const)
+  for (const name of ["kid", "user", "session", "secret", "finding", "event"] as const)
     if (ids[name] === form) return forms[name];
   return forms.word;
 }
 export const word = z.string().regex(ids.word);
 export const environment = word.default("production");
 export const reason = z.string().min(1).max(500);
+const dayMs = 86_400_000;
+/** How long what we make for a caller lives, and how long what it replaces lives beside it. */
+export const lifetimeMs = z
+  .int()
+  .min(60_000)
+  .max(400 * dayMs);
+export const overlapMs = z
+  .int()
+  .min(0)
+  .max(90 * dayMs)
+  .default(7 * dayMs);
 /** What a change of one environment says. */
 export const change = z.strictObject({ environment, reason });

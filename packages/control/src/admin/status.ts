@@ -90,8 +90,8 @@ export async function controlStatus(
     log: await logStatus(parts),
     following,
     archive: parts.mover?.standing() ?? null,
-    issuers: [...parts.identities.values()].flatMap(({ environment, trusted }) =>
-      trusted.states().map((state) => ({ environment, ...state })),
+    issuers: [...parts.identities.values()].flatMap(({ environment, trusted, introspections }) =>
+      trusted.states(introspections).map((state) => ({ environment, ...state })),
     ),
     notices: decideNotices({
       environments: inForce.map(({ config }) => config),

@@ -58,7 +58,11 @@ forEachDialect((_dialect, open) => {
     faults = [];
   });
 
-  const adminLog = (run: Pick<Store<ControlCommands>, "run">["run"] = store.run.bind(store), node = "control-1") =>
+  const adminLog = (
+    run: Pick<Store<ControlCommands>, "run">["run"] = store.run.bind(store),
+    node = "control-1",
+    pseudonymKey = async () => new Uint8Array(32).fill(7),
+  ) =>
     new AdminLog({
       tenant: "main",
       region: "default",
@@ -67,7 +71,7 @@ forEachDialect((_dialect, open) => {
       log,
       pseudonyms: new Pseudonyms(
         "main",
-        { findPseudonymKey: async () => null, pseudonymKey: async () => new Uint8Array(32).fill(7) },
+        { findPseudonymKey: async () => null, pseudonymKey },
         { now: () => now, monotonic: () => now },
       ),
       recipient: recipient.publicKey,
@@ -118,6 +122,21 @@ forEachDialect((_dialect, open) => {
     const opened = opener.open(referenceContext(leaf), record.reference);
     const facts = JSON.parse(Buffer.from(opened).toString());
     assert.deepEqual([facts.actor, facts.facts.reason], ["operator:ada", "incident"]);
+  });
+
+  test("records are in the order of the acts, although the first of an environment waits for its pseudonym key longer than the next", async () => {
+    await acts(3);
+    let asked = 0;
+    await adminLog(undefined, undefined, async () => {
+      asked += 1;
+      if (asked === 1) for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+      return new Uint8Array(32).fill(7);
+    }).drain();
+    const objects = log.records.map(({ leaf }) => {
+      const parsed = parseLeaf(leaf);
+      return parsed.t === "admin" ? parsed.object : parsed.t;
+    });
+    assert.deepEqual(objects, ["integration/integration-0", "integration/integration-1", "integration/integration-2"]);
   });
 
   test("a crash between append and mark: the next start marks what is there and appends nothing twice", async () => {

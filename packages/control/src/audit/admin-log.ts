@@ -27,6 +27,11 @@ export interface AdminLogOptions {
   readonly fault: (error: unknown) => void;
 }
 
+interface RecordedLeaf {
+  readonly bytes: Uint8Array;
+  readonly reference: Uint8Array;
+}
+
 const drainBatchMax = 500;
 /** Batches of one run; what is left waits for the next run, a second later. */
 const drainRoundsMax = 200;
@@ -82,7 +87,15 @@ export class AdminLog {
     readonly facts?: AuditRow["facts"];
   }): Promise<void> {
     const { nextId, clock, tenant } = this.#options;
-    await this.#append({ environment: "sallyport", id: nextId(), at: clock.now(), tenant, facts: {}, ...act });
+    const leaf = await this.#leafOf({
+      environment: "sallyport",
+      id: nextId(),
+      at: clock.now(),
+      tenant,
+      facts: {},
+      ...act,
+    });
+    await this.#options.log.append(leaf.bytes, leaf.reference);
   }
 
   /** Why administrative acts must wait, or null. */
@@ -111,19 +124,21 @@ export class AdminLog {
 
   async #appendRows(rows: readonly AuditRow[]): Promise<void> {
     const { log } = this.#options;
-    const appends: Promise<unknown>[] = [];
+    // Made one after another before the first is appended: the log holds them in the order of the acts, whichever waits for its pseudonym key.
+    const leaves: RecordedLeaf[] = [];
     for (const row of rows) {
       // A crash, or a failure, between append and mark leaves rows that are in the log already.
       if (!this.#clean && (await log.find(row.id)).length > 0) continue;
-      appends.push(this.#append(row));
+      leaves.push(await this.#leafOf(row));
     }
+    const appends = leaves.map(({ bytes, reference }) => log.append(bytes, reference));
     // All of them, before a failure is reported: one that is still under way could not be looked up.
     const failed = (await Promise.allSettled(appends)).find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;
   }
 
-  async #append(row: AuditRow): Promise<void> {
-    const { tenant, region, node, log, pseudonyms, fault } = this.#options;
+  async #leafOf(row: AuditRow): Promise<RecordedLeaf> {
+    const { tenant, region, node, pseudonyms, fault } = this.#options;
     // It is recorded all the same: a record is never lost over its words.
     const stray = undeclared(row);
     if (stray.length > 0)
@@ -146,7 +161,7 @@ export class AdminLog {
           : `object/${hash("sha256", row.object, "hex")}`,
       facts: hash("sha256", reference, "hex"),
     };
-    await log.append(printLeaf(leaf), reference);
+    return { bytes: printLeaf(leaf), reference };
   }
 
   #seal(row: AuditRow): Uint8Array {

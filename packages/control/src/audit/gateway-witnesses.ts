@@ -1,7 +1,8 @@
 // Promises the connected gateways as witnesses of control's log, asked over the channel, each under the witness key it named first.
 // Trusts the channel, which proves nodes. Specified in docs/formats/join.md "Witnesses".
+
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
-import type { OpenedLog } from "@sallyport/kernel/log/log-thread.ts";
 import { prove } from "@sallyport/kernel/log/prove.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { AskedWitness } from "@sallyport/kernel/witness/cosigning.ts";

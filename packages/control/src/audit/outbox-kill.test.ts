@@ -26,7 +26,9 @@ async function killAt(step: string, data: string): Promise<void> {
 function suspended(data: string): readonly string[] {
   const years = readdirSync(join(data, "log")).filter((name) => /^\d{4}$/.test(name));
   const segments = years.flatMap((year) =>
-    readdirSync(join(data, "log", year, "wal")).map((name) => join(data, "log", year, "wal", name)),
+    readdirSync(join(data, "log", year, "wal"))
+      .sort()
+      .map((name) => join(data, "log", year, "wal", name)),
   );
   const leaves = segments.flatMap((path) => readFileSync(path, "latin1").match(/\{"v":1,"t":"admin"[^{}]*\}/g) ?? []);
   return leaves.flatMap((text) => {
@@ -37,7 +39,7 @@ function suspended(data: string): readonly string[] {
 
 for (const step of killSteps)
   test(`attack: killed when the act is ${step}: after the next start its record is in the log, once, and the next act's behind it`, {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const data = join(folder, step);
     await killAt(step, data);

@@ -1,11 +1,11 @@
 // Promises C2SP tlog-witness to anybody over plain HTTP, for the logs the estate names and no other: bounded requests, bounded work at once, and no
 // cosignature before its state is durable. Trusts the witness behind it. Specified in docs/witnesses.md "A witness for others" and docs/formats/witness.md.
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { createServer } from "@sallyport/kernel/http-server.ts";
 import type { WitnessAnswer } from "@sallyport/kernel/witness/witness.ts";
 import { submissionCharactersMax } from "@sallyport/protocol/audit/witness-request.ts";
 import { decodeUtf8, readBody } from "../gateways/read-body.ts";
+import { endListening, startListening } from "../listening.ts";
 import { boundSources } from "../source-places.ts";
 
 export interface PublicWitness {
@@ -49,19 +49,12 @@ export class WitnessListener {
   }
 
   /** The port. Rejects when it is taken. */
-  async start(): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(this.#options.port, this.#options.host, resolve);
-    });
-    // A listening TCP server's address is never a string.
-    return (this.#server.address() as AddressInfo).port;
+  start(): Promise<number> {
+    return startListening(this.#server, this.#options);
   }
 
-  async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeAllConnections();
-    await closed;
+  close(): Promise<void> {
+    return endListening(this.#server);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import { verifierFor } from "@sallyport/kernel/log/log-crypto.ts";
-import type { OpenedLog } from "@sallyport/kernel/log/log-thread.ts";
 import { defaultOriginPrefix } from "@sallyport/kernel/log/origin.ts";
 import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";

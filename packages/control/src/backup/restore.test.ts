@@ -132,6 +132,13 @@ forEachDialect((_dialect, open) => {
     const shop = { ...place, client: "shop", ...{ actor: operator, reason: "test" } };
     await store.run("addClientSecret", { ...shop, id: "s1", digest: "d", notAfter: null, overlapMs: 0 });
     await store.run("addClientKey", { ...shop, kid: "k9", jwk: {}, notBefore: null, notAfter: null });
+    const made = { ...place, ...{ actor: operator, reason: "test" }, id: "0000000001", digest: "d", system: "vendor" };
+    await store.run("addApiKey", {
+      ...made,
+      integrations: ["vendor-to-billing"],
+      notAfter: monday + 9e9,
+      overlapMs: 0,
+    });
     const report = await fence("hold");
     assert.deepEqual(
       { ...report, integrations: 0 },
@@ -140,6 +147,12 @@ forEachDialect((_dialect, open) => {
     const rows = await store.run("readClientCredentials", place);
     const ended = [...rows.secrets, ...rows.keys].map(({ endedAt }) => endedAt !== null);
     assert.deepEqual(ended, [true, true], "a secret or key that was ended after the backup would live again");
+    const keys = await store.run("readApiKeys", { tenant });
+    assert.deepEqual(
+      keys.map(({ endedAt }) => endedAt !== null),
+      [true],
+      "as above",
+    );
     const unused = { secretHash: "b".repeat(64), node: "gw-2", spki: "s", sealKey: "k" };
     assert.equal(await store.run("useJoinToken", unused), null, "a join token nobody had used at the backup");
     assert.equal(await store.run("nodeByThumbprint", { thumbprint: "t" }), null);

@@ -4,6 +4,7 @@ import { strict as assert } from "node:assert";
 import type { Migration } from "@sallyport/kernel/store/migration.ts";
 import { actStatement } from "@sallyport/kernel/store/outbox.ts";
 import type { Command, CommandContext, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
+import { endRestoredApiKeys } from "../identity/api-keys/store.ts";
 import { endRestoredCredentials } from "../identity/clients/store.ts";
 import { appendRevocation, tokenEndMs } from "../identity/revoke.ts";
 import { cutOffMs } from "../registry/state-commands.ts";
@@ -113,6 +114,7 @@ const fenceRestore: Command<FenceRequest, FenceReport> = {
       params: [context.now],
     };
     yield* endRestoredCredentials(context.now);
+    yield* endRestoredApiKeys(context.now);
     // Of whoever was erased after the backup they would open payloads again: an operator says when they may.
     yield { sql: "UPDATE payload_key SET locked = 1", params: [] };
     const joinTokens = yield { sql: "DELETE FROM registry_join_token RETURNING secret_hash", params: [] };

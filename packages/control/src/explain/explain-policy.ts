@@ -4,8 +4,9 @@ import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { DecisionInputs, PolicyDecision, PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { SignalName, Signals } from "@sallyport/kernel/policy/signals.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
-import type { EnvironmentConfig, OperationConfig, PolicyFile, SystemConfig } from "../registry/config/estate.ts";
+import type { EnvironmentConfig, PolicyFile, SystemConfig } from "../registry/config/estate.ts";
 import { suggest } from "../registry/config/nearest.ts";
+import type { OperationConfig } from "../registry/config/operation-config.ts";
 import { compileOperationPolicy } from "../snapshot/compile-policies.ts";
 import { QuestionFault } from "./explanation.ts";
 
@@ -39,9 +40,16 @@ export function explainPolicy(on: PolicyCase, ports: PolicyPorts): PolicyAnswer 
   const inputs: DecisionInputs = {
     principal: on.principal,
     resource: { system: on.system.id, attributes: { ...placeholders(on.operation), ...attributes } },
-    context: { ...on.context, ...on.signals(loaded.signals) },
+    context: { ...on.context, ...on.signals([...loaded.signals, ...loaded.shadowSignals]) },
   };
-  return { kind: "decided", decision: loaded.decide(inputs), assumed: loaded.signals };
+  const decision = loaded.decide(inputs);
+  const guessed = (slice.shadow?.reads.resource ?? []).some((name) => !Object.hasOwn(attributes, name));
+  return { kind: "decided", decision: guessed ? withoutShadow(decision) : decision, assumed: loaded.signals };
+}
+
+/** Of an attribute that nobody named, policies in shadow would be told a placeholder. */
+function withoutShadow({ kind, policies, errors }: PolicyDecision): PolicyDecision {
+  return { kind, policies, errors };
 }
 
 /** Every declared attribute must be there for the request to fit; of those that no policy reads any value will do. */

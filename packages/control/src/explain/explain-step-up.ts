@@ -7,7 +7,8 @@ import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { IntegrationObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Acr, acrLevelOf, isAcrEnough, type StepUp, stricterStepUp } from "@sallyport/protocol/token/acr.ts";
 import type { StageName } from "@sallyport/protocol/verdict.ts";
-import type { OperationConfig, SystemConfig } from "../registry/config/estate.ts";
+import type { SystemConfig } from "../registry/config/estate.ts";
+import type { OperationConfig } from "../registry/config/operation-config.ts";
 import type { Fix, Question } from "./explanation.ts";
 
 const acrOf = (level: NonNullable<Question["user"]>["acr"]): Acr => `urn:sallyport:acr:${level}`;

@@ -2,11 +2,13 @@
 // its reason. Trusts the objects the snapshot is compiled from and the policy engine gateways run. Specified in docs/cli/why.md.
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import type { RateLimit } from "@sallyport/protocol/snapshot/limit-objects.ts";
 import type { IntegrationObject, ModeObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { StageName } from "@sallyport/protocol/verdict.ts";
 import { isTokenAction } from "../policy-tests/read-tests.ts";
-import type { EnvironmentConfig, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
+import type { EnvironmentConfig, SystemConfig } from "../registry/config/estate.ts";
 import { suggest } from "../registry/config/nearest.ts";
+import type { OperationConfig } from "../registry/config/operation-config.ts";
 import { compileIntegrations, type IntegrationStates } from "../snapshot/compile-objects.ts";
 import { explainPolicy, type PolicyPorts, placeOfPolicy } from "./explain-policy.ts";
 import { assumedSignals, refuseStepUp, stepUpWanted, stepUpWords, userContext } from "./explain-step-up.ts";
@@ -55,7 +57,7 @@ export function explain(question: Question, over: ExplainOver): Explanation {
   const bound = bindOf(asked);
   if ("code" in bound) return observedOr(asked, denied(question, steps, bound));
   pass("bind", `${bound.id} (${bound.declaredAt}) grants it and is ${bound.state}`);
-  pass("limit", limitsOf(bound), null);
+  pass("limit", limitsOf(bound, operation.name), null);
   const no = authorizeOf(asked, { bound, proof });
   if ("code" in no) return observedOr(asked, { ...denied(question, steps, no), integration: bound.id });
   pass("authorize", no.says);
@@ -156,20 +158,34 @@ function proofOf(asked: Asked): ProofKind | No {
   const able: ProofKind[] = [
     ...(caller.clients.length > 0 || outsideRules(asked).length > 0 ? (["dpop", "bearer"] as const) : []),
     ...(caller.certificates.length > 0 ? (["mtls"] as const) : []),
+    ...(caller.signatures === undefined ? [] : (["signature"] as const)),
+    ...(caller.apiKeys === undefined ? [] : (["api-key"] as const)),
   ];
   const wanted = question.proof ?? able[0];
   if (wanted !== undefined && able.includes(wanted)) return wanted;
   const { file, line } = caller.declaredAt;
-  const yaml =
-    wanted === "mtls"
-      ? "identity:\n  certificate: { trust: <bundle>, uri: <the certificate's URI name> }"
-      : `identity: { client: ${caller.id}, keys: [${caller.id}.jwks.json] }`;
+  const { code, yaml } = unableBy(wanted, caller.id);
   return {
-    code: wanted === "mtls" ? "certificate-unknown" : "client-unknown",
+    code,
     stage: "identify",
     says: `${caller.id} has no identity that could prove itself${wanted === undefined ? "" : ` with ${wanted}`}`,
     fix: { says: "declare how it proves itself", file, line, yaml },
   };
+}
+
+function unableBy(wanted: ProofKind | undefined, caller: string): Pick<No, "code"> & { readonly yaml: string } {
+  if (wanted === "mtls")
+    return {
+      code: "certificate-unknown",
+      yaml: "identity:\n  certificate: { trust: <bundle>, uri: <the certificate's URI name> }",
+    };
+  if (wanted === "signature")
+    return {
+      code: "signature-key-unknown",
+      yaml: `identity:\n  signatures: { keys: [${caller}.signing.jwks.json] }`,
+    };
+  if (wanted === "api-key") return { code: "api-key-unknown", yaml: "identity:\n  apiKeys: {}" };
+  return { code: "client-unknown", yaml: `identity: { client: ${caller}, keys: [${caller}.jwks.json] }` };
 }
 
 /** Rules by which a token of an outside issuer stands for the caller. */
@@ -232,10 +248,22 @@ function bindOf({ question, over, caller, provider, operation }: Asked): Integra
   };
 }
 
-function limitsOf({ limits }: IntegrationObject): string {
-  return limits
-    .map(({ per, rate, periodMs, burst }) => `${rate} per ${periodMs / 1000} s and ${per}, burst ${burst}`)
-    .join("; ");
+const acrossText = (across: RateLimit["across"]): string =>
+  across === undefined ? "" : `, across gateways (${across.onLoss} where that is lost)`;
+
+/** Those that count this operation. */
+function limitsOf({ limits, concurrency = [], quotas = [] }: IntegrationObject, operation: string): string {
+  const counts = ({ operations }: Pick<RateLimit, "operations">) => operations?.includes(operation) ?? true;
+  return [
+    ...limits
+      .filter(counts)
+      .map(
+        ({ per, rate, periodMs, burst, across }) =>
+          `${rate} per ${periodMs / 1000} s and ${per}, burst ${burst}${acrossText(across)}`,
+      ),
+    ...concurrency.filter(counts).map(({ per, max, across }) => `${max} at once per ${per}${acrossText(across)}`),
+    ...quotas.filter(counts).map(({ per, max, period, timeZone }) => `${max} a ${period} (${timeZone}) per ${per}`),
+  ].join("; ");
 }
 
 interface Yes {
@@ -285,6 +313,9 @@ function authorizeOf(asked: Asked, by: { readonly bound: IntegrationObject; read
   const verdict = policyVerdict(answer.decision, over.environment);
   const wanted = stepUpWanted(operation, bound);
   const more = [
+    ...(answer.decision.shadow ?? []).map(
+      ({ policy, would }) => `in shadow ${policy} would ${would === "error" ? "fail, a denial" : would}`,
+    ),
     ...(wanted === undefined ? [] : [`the user has ${stepUpWords(wanted)}`]),
     ...(answer.assumed.length === 0
       ? []

@@ -35,7 +35,7 @@ uses:
 from: orders
 to: ledger
 purpose: Book what was charged
-limits: [{ per: client, rate: 5/s }]
+limits: [{ per: client, concurrency: 3 }, { per: client, rate: 5/s }]
 operations:
   entry.create: {}
 `,
@@ -80,7 +80,9 @@ test("an override shows its line and the environment it is for, and only there",
 test("a grown integration shows what it inherits from the provider, and the burst its rate gives", () => {
   const grown = rows("orders-to-ledger");
   assert.deepEqual(grown["operations['entry.create'].timeout"], ["10s", "from systems/ledger.yaml"]);
-  assert.deepEqual(grown["limits[0].burst"], [5, "the rate"]);
+  assert.deepEqual(grown["limits[1].burst"], [5, "the rate"]);
+  assert.deepEqual(grown["limits[0].concurrency"]?.[0], 3);
+  assert.equal(grown["limits[0].burst"], undefined);
 });
 
 test("operations, teams, listeners and environments have names of their own", () => {

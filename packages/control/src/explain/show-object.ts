@@ -13,6 +13,7 @@ import { readYamlFile } from "../registry/config/source-files.ts";
 import { systemSchema } from "../registry/config/system-schema.ts";
 import { witnessesSchema } from "../registry/config/witnesses-schema.ts";
 import { type MapTree, treeAt, withoutKey } from "../registry/config/yaml-tree.ts";
+import { describeSystem } from "../registry/openapi/describe-system.ts";
 import { QuestionFault } from "./explanation.ts";
 import { type Derived, type Shown, shownObject } from "./shown.ts";
 
@@ -111,7 +112,8 @@ function system(files: Files, id: string): Found | null {
   const tree = siteTree(files, `systems/${id}.yaml`);
   if (tree === null) return null;
   const config = files.environment.systems.find((one) => one.id === id);
-  return { kind: "system", id, shown: shownObject(systemSchema, withoutKey(tree, "uses"), systemRules(config)) };
+  const { tree: whole } = describeSystem(files.io, withoutKey(tree, "uses"), true);
+  return { kind: "system", id, shown: shownObject(systemSchema, whole, systemRules(config)) };
 }
 
 function operation(files: Files, systemId: string, name: string): Found | null {
@@ -226,8 +228,8 @@ function integrationRules(config: IntegrationConfig | undefined, environment: En
     [key("owner"), { value: config.owner, says: `owner of ${config.from}` }],
     [key("audience"), { value: `<issuer>/systems/${config.to}`, says: "from `to`" }],
   ];
-  for (const [i, { burst }] of config.limits.entries())
-    rules.push([key("limits", i, "burst"), { value: burst, says: "the rate" }]);
+  for (const [n, { burst }] of config.limits.entries())
+    rules.push([key("limits", config.ratesAt?.[n] ?? n, "burst"), { value: burst, says: "the rate" }]);
   for (const granted of config.operations) {
     const offered = provider?.operations.find(({ name }) => name === granted.name);
     if (offered === undefined) continue;

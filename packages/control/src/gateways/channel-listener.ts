@@ -3,22 +3,27 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type ArchiveAnswer, parseShipmentPath, shipmentBytesMax } from "@sallyport/protocol/channel/archive.ts";
 import type {
   DownMessage,
+  IntrospectionQuestion,
+  IntrospectionReply,
   PayloadKeyAnswer,
   PayloadKeyRequest,
   UpMessage,
 } from "@sallyport/protocol/channel/messages.ts";
+import { type NextHopAnswer, type NextHopRequest, nextHopPath } from "@sallyport/protocol/channel/next-hop.ts";
 import type { Shipment } from "../audit/archive/judge-records.ts";
 import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
+import { endListening, startListening } from "../listening.ts";
 import { boundSources, type SourcePlaces } from "../source-places.ts";
 import type { Hub, NodeAddress, NodeLink } from "./hub.ts";
 import type { JoinAnswer, JoinRequest, ListenerCertificate, RenewRequest } from "./joining.ts";
 import {
+  parseIntrospectionQuestion,
   parseJoinRequest,
+  parseNextHopRequest,
   parsePayloadKeyRequest,
   parseRenewRequest,
   parseSentCheckpoint,
@@ -44,10 +49,13 @@ export interface ChannelPorts {
   blob(address: NodeAddress, id: string): Promise<Uint8Array | null>;
   /** The token behind a handle of the node's environment, by the handle's digest; null: there is none. */
   handle(address: NodeAddress, digest: string): Promise<string | null>;
+  /** What an issuer outside that the node's environment asks says about a token. */
+  introspect(address: NodeAddress, question: IntrospectionQuestion): Promise<IntrospectionReply>;
   /** A key that tokens of the node's environment are encrypted to, sealed to the node, by its thumbprint; null: there is none. */
   tokenKey(address: NodeAddress, kid: string): Promise<string | null>;
   /** The key of a data subject of the node's environment; null: there is none to give. */
   payloadKey(address: NodeAddress, request: PayloadKeyRequest): Promise<PayloadKeyAnswer | null>;
+  nextHopToken(address: NodeAddress, request: NextHopRequest): Promise<NextHopAnswer>;
   receive(address: NodeAddress, message: UpMessage): Promise<void>;
   readonly witness: ChannelWitness;
   /** Resolves when a refusal is on record (or counted); `address`: the network it came from. */
@@ -70,6 +78,8 @@ export interface ChannelListenerOptions {
 }
 
 const joinBodyBytesMax = 8 * 1024;
+/** A token, and names. */
+const nextHopBodyBytesMax = 16 * 1024;
 const upBodyBytesMax = 1024 * 1024;
 /** What may wait in one node's connection before it counts as too slow. */
 const linkBufferBytesMax = 8 * 1024 * 1024;
@@ -136,24 +146,14 @@ export class ChannelListener {
   }
 
   /** Resolves with the bound port; rejects when the address is in use. */
-  async start(): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(this.#options.port, this.#options.host, () => {
-        this.#server.off("error", reject);
-        this.#server.on("error", (error) => this.#ports.fault(error));
-        resolve();
-      });
-    });
-    // A listening TCP server's address is never a string.
-    return (this.#server.address() as AddressInfo).port;
+  start(): Promise<number> {
+    const { host, port } = this.#options;
+    return startListening(this.#server, { host, port, fault: (error) => this.#ports.fault(error) });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#hub.close();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeAllConnections();
-    await closed;
+    return endListening(this.#server);
   }
 
   #countStranger(socket: TLSSocket): void {
@@ -193,7 +193,9 @@ export class ChannelListener {
     if (handle !== undefined) return json(response, { token: await this.#ports.handle(address, handle) });
     const key = /^GET \/channel\/v1\/token-keys\/([A-Za-z0-9_-]{43})$/.exec(route)?.[1];
     if (key !== undefined) return json(response, { sealed: await this.#ports.tokenKey(address, key) });
+    if (route === `POST ${nextHopPath}`) return this.#nextHop(address, request, response);
     if (route === "POST /channel/v1/payload-keys") return this.#payloadKey(address, request, response);
+    if (route === "POST /channel/v1/introspections") return this.#introspect(address, request, response);
     if (path.startsWith(witnessPath)) return serveWitness(this.#ports.witness, address, { request, response, route });
     const blob = /^GET \/channel\/v1\/blobs\/([0-9a-f]{64})$/.exec(route)?.[1];
     if (blob === undefined) return refuse(response, 404, "no-route", "Nothing is served here");
@@ -267,6 +269,22 @@ export class ChannelListener {
     const key = await this.#ports.payloadKey(address, wanted);
     if (key === null) refuse(response, 503, "payload-keys-full", "There are as many payload keys as are kept");
     else json(response, key);
+  }
+
+  async #introspect(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await bodyText(request, response, joinBodyBytesMax);
+    if (text === null) return;
+    const question = parseIntrospectionQuestion(text);
+    if (question === null) return refuse(response, 400, "bad-message", "Not a request of docs/formats/join.md");
+    json(response, await this.#ports.introspect(address, question));
+  }
+
+  async #nextHop(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const text = await bodyText(request, response, nextHopBodyBytesMax);
+    if (text === null) return;
+    const wanted = parseNextHopRequest(text);
+    if (wanted === null) return refuse(response, 400, "bad-message", "Not a request of docs/formats/join.md");
+    json(response, await this.#ports.nextHopToken(address, wanted));
   }
 
   async #archive(address: NodeAddress, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -71,6 +71,7 @@ forEachDialect((_dialect, open) => {
       engine: () => assert.fail("no policy names a token action here"),
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),
       issuerKeysChanged: () => assert.fail("no issuer outside is trusted here"),
+      postForm: () => Promise.reject(new Error("no issuer outside is asked here")),
       fetchProvider: () => Promise.reject(new Error("nobody signs in here")),
       sendLogout: () => Promise.reject(new Error("nobody is told here")),
       tenant: "main",
@@ -110,6 +111,7 @@ forEachDialect((_dialect, open) => {
     };
     // Only what the attacked paths touch is there.
     service = new ChannelService({
+      dataKey: async () => new Uint8Array(32).fill(7),
       tenant: "main",
       hub: new Hub(),
       store,

@@ -10,6 +10,7 @@ import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import type { ArchiveAnswer } from "@sallyport/protocol/channel/archive.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { SealContext } from "@sallyport/protocol/seal/context.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText, signHopKey } from "@sallyport/protocol/token/hop-token.ts";
@@ -46,6 +47,8 @@ export interface ChannelServiceOptions {
   readonly authorities: Authorities;
   readonly pseudonyms: Pseudonyms;
   readonly payloadKeys: Pick<PayloadKeyring, "publicKey">;
+  /** What the data-plane stores of an environment hash and seal under, 32 bytes, made once. */
+  readonly dataKey: (environment: string) => Promise<Uint8Array>;
   /** What leaves for a node is on record first. */
   readonly adminLog: Pick<AdminLog, "record">;
   /** Refusals of strangers and of nodes that are none any more: the first few of each network are leaves, the rest is counted. */
@@ -69,6 +72,8 @@ const certificateGraceMs = 5 * 60_000;
 const seenMax = 20_000;
 /** Certificates of hop keys live a day and are sent again with every connection and every quarter of that. */
 export const hopCertificateMs = 24 * 3600_000;
+
+const nothingInForce = { kind: "unavailable", code: "nothing-in-force" } as const;
 
 /** Facts of a record are bounded. */
 const namesLengthMax = 1_000;
@@ -100,8 +105,12 @@ export class ChannelService {
       blob: (address, id) => store.run("readBlob", { tenant: address.tenant, group: address.group, id }),
       handle: async ({ environment }, digest) =>
         (await this.#options.identity(environment)?.forms.handles.open(digest)) ?? null,
+      introspect: async ({ environment }, question) =>
+        (await this.#options.identity(environment)?.introspections.ask(question)) ?? { trouble: "not-asked" },
       tokenKey: (address, kid) => this.#tokenKey(address, kid),
       payloadKey: (address, request) => this.#options.payloadKeys.publicKey(address, request),
+      nextHopToken: async (address, request) =>
+        (await this.#options.identity(address.environment)?.nextHops.give(address, request)) ?? nothingInForce,
       receive: (address, message) => this.receive(address, message),
       witness: this.#options.witnessing,
       refused: async (code, address) => void (await refusals.refused({ client: null, code, address })),
@@ -201,7 +210,7 @@ export class ChannelService {
 
   /** Empty where the record of it cannot be written: a node that has log keys goes on with those, one that has none waits. */
   async #logKeys(address: NodeAddress): Promise<DownMessage[]> {
-    const { pseudonyms, recipient, random, clock, fault } = this.#options;
+    const { pseudonyms, recipient, random, clock, fault, dataKey } = this.#options;
     const node = await this.#registered(address);
     const { epoch, key } = await pseudonyms.key(address.environment);
     const act = { action: "gateway.log-keys", object: `gateway/${address.node}`, facts: { epoch } } as const;
@@ -214,18 +223,17 @@ export class ChannelService {
     );
     if (!isRecorded) return [];
     const sealer = createRecipientSealer({ recipient: Buffer.from(node.sealKey, "base64url"), random, clock });
-    const context = {
-      tenant: address.tenant,
-      environment: address.environment,
-      node: address.node,
-      epoch,
-      purpose: "log-keys",
-    };
-    const sealed = sealer.seal(context, key);
+    const { tenant, environment } = address;
+    const place = { tenant, environment, node: address.node };
+    const seal = (context: SealContext, secret: Uint8Array) =>
+      Buffer.from(sealer.seal(context, secret)).toString("base64url");
+    const pseudonymKeySealed = seal({ ...place, epoch, purpose: "log-keys" }, key);
+    const dataKeySealed = seal({ ...place, purpose: "data-key" }, await dataKey(environment));
     sealer.forget();
     const keys = {
       epoch,
-      pseudonymKeySealed: Buffer.from(sealed).toString("base64url"),
+      pseudonymKeySealed,
+      dataKeySealed,
       referenceRecipient: Buffer.from(recipient.publicKey).toString("base64url"),
       referenceKeyId: recipient.id,
     };

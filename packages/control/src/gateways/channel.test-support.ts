@@ -189,6 +189,8 @@ export async function openTestChannel(options: TestChannelOptions = {}): Promise
       opening: async () => [],
       handle: async () => null,
       tokenKey: async () => null,
+      introspect: async () => ({ trouble: "not-asked" }),
+      nextHopToken: async () => ({ kind: "unavailable", code: "nothing-in-force" }),
       payloadKey: async (address, { subject, days }) => ({
         key: `${address.node} ${subject}`,
         endsAt: days,

@@ -91,7 +91,7 @@ test("an answer of another kind than was asked for is no answer", async () => {
   const observed = hub.askObserved("gw-1", 5, minute);
   const [question] = asked.sent;
   assert.ok(question?.t === "question");
-  assert.deepEqual(question, { t: "question", id: question.id, ask: "observed", sinceMs: 5 });
+  assert.deepEqual(question, { t: "question", id: question.id, ask: "observed", sinceMs: 5, shadows: true });
   hub.answer("gw-1", answerTo(question.id));
   const answer = { t: "observed", id: question.id, sinceMs: 5, uncounted: 0, groups: [] } as const;
   hub.answer("gw-1", answer);

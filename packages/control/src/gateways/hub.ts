@@ -31,7 +31,7 @@ export type WitnessAnswer = Extract<UpMessage, { t: "witnessed" }>;
 type Answer = CrossingAnswer | ObservedAnswer | WitnessAnswer;
 type Question =
   | { readonly ask: "crossing"; readonly crossing: string }
-  | { readonly ask: "observed"; readonly sinceMs: number }
+  | { readonly ask: "observed"; readonly sinceMs: number; readonly shadows: true }
   | ({ readonly ask: "witness" } & WitnessQuestion);
 
 const answers = { crossing: "answer", observed: "observed", witness: "witnessed" } as const;
@@ -177,7 +177,7 @@ export class Hub {
 
   /** Asks one node what it observed since then (milliseconds since the epoch); null as `ask`. */
   async askObserved(node: string, sinceMs: number, timeoutMs: number): Promise<ObservedAnswer | null> {
-    const answer = await this.#ask(node, { ask: "observed", sinceMs }, timeoutMs);
+    const answer = await this.#ask(node, { ask: "observed", sinceMs, shadows: true }, timeoutMs);
     return answer?.t === "observed" ? answer : null;
   }
 

@@ -50,3 +50,23 @@ test("stolen node attack: what it asks control to look for is the name of an iss
   assert.equal(asked("keycloak", { uri: "https://169.254.169.254/" }), null);
   assert.equal(asked("keycloak", { kid: "k" }), null);
 });
+
+test("stolen node attack: what it says of policies in shadow is ids, words of ours, pseudonyms and counts", () => {
+  const shadow = {
+    policy: "rules.cedar#1",
+    would: "deny",
+    operation: "billing:invoice.read",
+    caller: "2026:abcdefghijklmnopqrstuQ",
+    ...{ count: 1, firstMs: 1, lastMs: 2, examples: ["gw-1-01KAMZZZZZ0000000000000000"] },
+  };
+  const told = (shadows: readonly object[]) =>
+    parseUpMessage(
+      JSON.stringify({ t: "observed", id: "1", sinceMs: 1, uncounted: 0, groups: [], shadows, uncountedShadows: 0 }),
+    );
+  assert.ok(told([shadow]) !== null);
+  for (const member of ["policy", "would", "operation", "caller"])
+    for (const text of ["\u001b[2J", "a\nb", "x".repeat(300), "<script>", "", null])
+      assert.equal(told([{ ...shadow, [member]: text }]), null, `${member} ${text}`);
+  assert.equal(told([{ ...shadow, count: -1 }]), null);
+  assert.equal(told(Array.from({ length: 513 }, () => shadow)), null);
+});

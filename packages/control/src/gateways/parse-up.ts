@@ -3,13 +3,19 @@
 
 import { evidenceCharactersMax, logFindingCodes } from "@sallyport/kernel/witness/finding.ts";
 import {
+  type IntrospectionQuestion,
+  nodeFaultCharactersMax,
+  nodeFaultsMax,
   observedExamplesMax,
   observedGroupsMax,
+  observedShadowsMax,
   type PayloadKeyRequest,
   payloadDaysMax,
   type UpMessage,
 } from "@sallyport/protocol/channel/messages.ts";
+import { type NextHopRequest, nextHopTokenBytesMax } from "@sallyport/protocol/channel/next-hop.ts";
 import { decodeBase64url } from "@sallyport/protocol/token/base64url.ts";
+import { isOpaqueToken } from "@sallyport/protocol/token/opaque-token.ts";
 import { z } from "zod";
 import type { SentCheckpoint } from "../audit/judge-checkpoint.ts";
 import type { JoinRequest, RenewRequest } from "./joining.ts";
@@ -69,6 +75,20 @@ const observedGroup = z.strictObject({
   examples: z.array(event).max(observedExamplesMax),
 });
 
+const observedShadow = z.strictObject({
+  policy: z
+    .string()
+    .max(255)
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._:/@#-]*$/),
+  would: z.enum(["allow", "deny", "error"]),
+  operation: observedGroup.shape.operation,
+  caller: pseudonym.unwrap(),
+  count,
+  firstMs: count,
+  lastMs: count,
+  examples: z.array(event).max(observedExamplesMax),
+});
+
 const sentCheckpoint = {
   origin: z
     .string()
@@ -114,6 +134,15 @@ const upMessage = z.discriminatedUnion("t", [
     logLeaves: count,
     inFlight: count,
     waitingMs: count,
+    faults: z
+      .array(
+        z
+          .string()
+          .max(nodeFaultCharactersMax)
+          .regex(/^[\x20-\x7e]+$/),
+      )
+      .max(nodeFaultsMax)
+      .exactOptional(),
   }),
   z.strictObject({
     t: z.literal("answer"),
@@ -144,6 +173,8 @@ const upMessage = z.discriminatedUnion("t", [
     sinceMs: count,
     uncounted: count,
     groups: z.array(observedGroup).max(observedGroupsMax),
+    shadows: z.array(observedShadow).max(observedShadowsMax).optional(),
+    uncountedShadows: count.optional(),
   }),
 ]);
 
@@ -174,9 +205,44 @@ const payloadKeyRequest = z.strictObject({
   days: z.int().min(1).max(payloadDaysMax),
 });
 
+const introspectionQuestion = z.strictObject({
+  issuer: z
+    .string()
+    .max(127)
+    .regex(/^[a-z][a-z0-9-]*$/),
+  provider: z
+    .string()
+    .max(127)
+    .regex(/^[a-z][a-z0-9-]*$/),
+  token: z.string().refine(isOpaqueToken, "not a token to ask about"),
+  known: z.boolean(),
+});
+
+/** What a node asks about a token, or null. */
+export function parseIntrospectionQuestion(text: string): IntrospectionQuestion | null {
+  return parseWith(introspectionQuestion, text);
+}
+
 /** What a node asks a payload key for, or null. */
 export function parsePayloadKeyRequest(text: string): PayloadKeyRequest | null {
   return parseWith(payloadKeyRequest, text);
+}
+
+const nextHopName = (form: RegExp) => z.string().max(128).regex(form);
+const nextHopRequest = z.strictObject({
+  provider: nextHopName(/^[a-z][a-z0-9-]*$/),
+  operation: nextHopName(/^[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)*$/),
+  integration: nextHopName(/^[a-z][a-z0-9-]*$/),
+  token: z
+    .string()
+    .max(nextHopTokenBytesMax)
+    .regex(/^[A-Za-z0-9._~+/-]+=*$/)
+    .nullable(),
+});
+
+/** What a node asks a provider's token for, or null. */
+export function parseNextHopRequest(text: string): NextHopRequest | null {
+  return parseWith(nextHopRequest, text);
 }
 
 /** What a node presents to the archive, or null. */

@@ -8,6 +8,7 @@ import type { BrokenObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { ControlCommands } from "../commands.ts";
+import type { StoredApiKey } from "../identity/api-keys/store.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import type { Group } from "../registry/gateway-commands.ts";
 import { compileSnapshot } from "../snapshot/compile-snapshot.ts";
@@ -21,6 +22,8 @@ export interface PublisherPorts {
   readonly issuer: (environment: string) => string;
   /** Public keys that are believed now, of an issuer outside by id. */
   readonly issuerKeys: (environment: string, issuer: string) => readonly OutsideJwk[];
+  /** Of an environment, also what has ended. */
+  readonly apiKeys: (environment: string) => readonly StoredApiKey[];
   /** Milliseconds since the epoch at which control was restored last; undefined: never. */
   readonly restoredAt: () => number | undefined;
   readonly sequences: (environment: string) => { readonly keySeq: number; readonly revocationSeq: number };
@@ -95,6 +98,7 @@ export class Publisher {
         group: group.id,
         issuer: this.#ports.issuer(config.name),
         restoredAt: this.#ports.restoredAt(),
+        apiKeys: this.#ports.apiKeys(config.name),
         issuerKeys: (issuer) => this.#ports.issuerKeys(config.name, issuer),
         epoch: group.epoch,
         version: group.version + 1,

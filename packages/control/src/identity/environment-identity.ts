@@ -1,18 +1,11 @@
 // Promises everything one environment needs to issue tokens: ring, issuer, recorder, directory, hop keys and the numbers of its streams.
 // Trusts its parts. Specified in docs/identity.md and docs/formats/join.md.
 
-import type { LogHandle } from "@sallyport/kernel/log/port.ts";
-import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
-import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
-import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { Keyring, PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
-import type { Store } from "@sallyport/kernel/store/port.ts";
+import type { PurposeRing } from "@sallyport/kernel/seal/keyring.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { DownMessage } from "@sallyport/protocol/channel/messages.ts";
-import type { Pseudonyms } from "../audit/pseudonyms.ts";
-import type { ControlCommands } from "../commands.ts";
-import type { PeopleConfig, ProviderConfig, TokensConfig } from "../registry/config/estate.ts";
+import type { PeopleConfig, ProviderConfig } from "../registry/config/estate.ts";
 import type { EnvironmentInForce } from "../registry/estate-state.ts";
 import { createClientAuthentication } from "./clients/authentication.ts";
 import { ClientCredentials } from "./clients/credentials.ts";
@@ -20,21 +13,23 @@ import { type EnrolmentOptions, enrolmentRoute } from "./clients/enrolment.ts";
 import { PublishedKeys } from "./clients/published-keys.ts";
 import { createDevices, type Devices } from "./device/parts.ts";
 import { type Directory, directoryOf, type IdentityClient } from "./directory.ts";
+import { directoryInForce } from "./directory-in-force.ts";
 import { tokenExchange } from "./exchange/exchange-grant.ts";
 import { isRevokedIn } from "./exchange/revoked.ts";
+import type { SubjectPorts } from "./exchange/subject-token.ts";
 import { HopKeys } from "./hop-keys.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
+import type { EnvironmentIdentityOptions } from "./identity-options.ts";
 import { createIssuanceRecorder, type IssuanceRecorder } from "./issuance-record.ts";
 import { createIssuer, type IssuerOptions, issuerUrl, type RingView, signingAlgorithms } from "./issuer.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
+import { NextHops } from "./next-hop/parts.ts";
 import { createNonceBook } from "./nonce.ts";
 import type { AuthorizationDesk } from "./oauth/interaction.ts";
 import { createOAuth, type OAuth } from "./oauth/parts.ts";
-import type { ProviderFetch } from "./people/outside/guarded-fetch.ts";
-import type { Passwords } from "./people/password.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
-import { logoutPlaceOf, type SendLogout } from "./people/send-logout.ts";
+import { logoutPlaceOf } from "./people/send-logout.ts";
 import { tellClients } from "./people/tell-clients.ts";
 import { createIssuancePolicy, grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
@@ -49,47 +44,8 @@ import { type JudgePorts, judgeToken, type TokenState } from "./tokens/judge-tok
 import { tokenMetadata } from "./tokens/metadata.ts";
 import { revocation } from "./tokens/revocation.ts";
 import { jwtBearer } from "./trust/assertion-grant.ts";
-import type { FetchJwks } from "./trust/fetch-jwks.ts";
+import { Introspections } from "./trust/introspections.ts";
 import { createTrustedIssuers, type TrustedIssuers } from "./trust/trusted-issuers.ts";
-
-export interface EnvironmentIdentityOptions {
-  readonly tenant: string;
-  readonly environment: string;
-  readonly region: string;
-  readonly node: string;
-  readonly identityUrl: string;
-  readonly store: Pick<Store<ControlCommands>, "run">;
-  readonly keyring: Keyring;
-  readonly log: Pick<LogHandle, "append">;
-  readonly pseudonyms: Pseudonyms;
-  /** Control's own X25519 public key: what operators may read of a refusal is sealed to it. */
-  readonly recipient: Uint8Array;
-  readonly nonceSecret: Uint8Array;
-  /** 32 random bytes: forms and challenges of the pages are keyed with it. */
-  readonly pageSecret: Uint8Array;
-  /** One for all environments of the process. */
-  readonly passwords: Passwords;
-  readonly nextId: () => string;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** What the estate says now; the first keys are made by it. */
-  readonly tokens: () => TokensConfig;
-  readonly acknowledgedKeySeq: () => number;
-  readonly compiler: SliceCompiler;
-  /** One for all environments of the process. */
-  readonly engine: () => PolicyEngine;
-  /** The only way to the keys of issuers outside. */
-  readonly fetchJwks: FetchJwks;
-  /** Keys of issuers outside changed that gateways hold. */
-  readonly issuerKeysChanged: () => void;
-  /** The only way to clients that are told of ends. */
-  readonly sendLogout: SendLogout;
-  /** The only way to providers that people sign in through. */
-  readonly fetchProvider: ProviderFetch;
-  /** To every gateway of this environment. */
-  readonly push: (message: DownMessage) => void;
-  readonly fault: (error: unknown) => void;
-}
 
 const noClients: Directory = directoryOf({ systems: [], integrations: [], isActive: () => false });
 
@@ -103,8 +59,11 @@ export class EnvironmentIdentity {
   readonly #devices: Devices;
   readonly #options: EnvironmentIdentityOptions;
   readonly trusted: TrustedIssuers;
+  /** Issuers outside that are asked about tokens. */
+  readonly introspections: Introspections;
   readonly hopKeys = new HopKeys();
   readonly forms: TokenForms;
+  readonly nextHops: NextHops;
   readonly #credentials: ClientCredentials;
   /** Keys that clients publish. */
   readonly published: PublishedKeys;
@@ -140,7 +99,10 @@ export class EnvironmentIdentity {
     this.#devices = createDevices({ ...shared, secret: options.pageSecret, servesPeople: () => this.servesPeople });
     this.forms = new TokenForms(shared);
     this.trusted = createTrustedIssuers(this.issuer, options);
+    this.introspections = new Introspections({ ...options, seeds, post: options.postForm });
     const ports = this.#ports();
+    const now = { inForce: () => this.#inForce, view: () => this.#view() };
+    this.nextHops = new NextHops({ ...shared, ...ports, ...now, hopKeys: this.hopKeys, subjects: this.#subjects() });
     this.served = createIssuer({
       tenant,
       environment,
@@ -152,10 +114,10 @@ export class EnvironmentIdentity {
       endpoints: this.#endpoints(),
       metadata: () => this.#metadata(),
       roots: () => this.#roots,
-      routes: [...this.#pages(seeds), this.#enrolment(ports)],
-      grants: [...this.#oauth.grants, this.#devices.grant, this.#exchange()],
+      routes: [...this.#pages(seeds), this.#enrolment(ports), this.nextHops.route],
+      grants: [...this.#oauth.grants, this.#devices.grant, tokenExchange(this.#subjects())],
       openGrants: [jwtBearer({ trusted: this.trusted, isRevoked: (token) => this.#isRevoked(token) })],
-      documents: { "hop-jwks": () => this.hopKeys.jwks() },
+      documents: { "hop-jwks": () => this.hopKeys.jwks(), "introspection-jwks": () => this.introspections.jwks() },
       onFault: options.fault,
     });
   }
@@ -211,8 +173,8 @@ export class EnvironmentIdentity {
     };
   }
 
-  #exchange(): ReturnType<typeof tokenExchange> {
-    return tokenExchange({
+  #subjects(): SubjectPorts {
+    return {
       issuer: this.issuer,
       keys: () => this.#view().keys,
       legacy: legacyJudge(this.#judging()),
@@ -220,7 +182,7 @@ export class EnvironmentIdentity {
       crypto: createTokenCrypto(),
       read: this.forms.read,
       isRevoked: (token) => this.#isRevoked(token),
-    });
+    };
   }
 
   #isRevoked(token: Parameters<typeof isRevokedIn>[2]): Promise<boolean> {
@@ -310,6 +272,7 @@ export class EnvironmentIdentity {
     this.published.use(inForce.config.systems, trust);
     this.#renewDirectory();
     this.trusted.use(inForce.config.issuers, trust);
+    this.introspections.use(inForce.config.issuers, trust);
     await this.trusted.takeKept();
   }
 
@@ -364,15 +327,7 @@ export class EnvironmentIdentity {
   }
 
   #renewDirectory(): void {
-    if (this.#inForce === null) return;
-    const { config, states } = this.#inForce;
-    this.#directory = directoryOf({
-      ...config,
-      isActive: (id) => states.get(id) === "active",
-      rows: this.#credentials.keys(),
-      published: this.published.keys(this.#credentials.endedKeys()),
-      secrets: this.#credentials.secrets(),
-    });
+    if (this.#inForce !== null) this.#directory = directoryInForce(this.#inForce, this.#credentials, this.published);
   }
 
   /** What a token of this issuer is judged by. */

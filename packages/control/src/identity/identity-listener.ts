@@ -4,13 +4,13 @@ import { constants } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { noProxies, plainAddress, type TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import { boundSources } from "../source-places.ts";
 import { preflightFields } from "./browser-origins.ts";
 import { sendJson } from "./json-answer.ts";
 import type { TokenHandler } from "./provider.ts";
 import type { IssuerRoute } from "./seams.ts";
 import { addressOf, settleSource } from "./source-address.ts";
-import { noProxies, plainAddress, type TrustedProxies } from "./trusted-proxies.ts";
 
 export const headerBytesMax = 8 * 1024;
 export const bodyBytesMax = 16 * 1024;
@@ -148,7 +148,7 @@ function routesOf(issuers: readonly ServedIssuer[]): ReadonlyMap<string, Route> 
     const path = `/${issuer.tenant}/${issuer.environment}`;
     const document = (at: string, body: () => unknown): void => {
       const serve = async (_req: IncomingMessage, res: ServerResponse) =>
-        sendJson(res, 200, body(), { "Cache-Control": "public, max-age=60" });
+        sendJson(res, 200, await body(), { "Cache-Control": "public, max-age=60" });
       routes.set(`GET ${at}`, { method: "GET", query: false, serve });
     };
     document(`/.well-known/oauth-authorization-server${path}`, () => issuer.metadata());

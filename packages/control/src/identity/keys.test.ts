@@ -252,7 +252,7 @@ forEachDialect((dialect, open) => {
   });
 
   test("rotating three times and moving to EdDSA under parallel clients fails no request, and every token verifies with the published keys", {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async (context) => {
     let alg: SigningAlgorithm = "ES256";
     const estate = await startEstate(await open<Commands>({ commands }), undefined, () => alg);

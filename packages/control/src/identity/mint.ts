@@ -9,6 +9,11 @@ import type { AccessTokenSigner, TokenSigner } from "@sallyport/protocol/token/c
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import { signIdTokenClaims } from "@sallyport/protocol/token/id-token.ts";
 import { signLogoutTokenClaims } from "@sallyport/protocol/token/logout-token.ts";
+import {
+  type NextHopAssertionClaims,
+  nextHopAssertionSeconds,
+  signNextHopAssertion,
+} from "@sallyport/protocol/token/next-hop-assertion.ts";
 import { type Binding, machineLifetimeSecondsMax, userLifetimeSecondsMax } from "./decide-issuance.ts";
 import type { IssuanceRecorder } from "./issuance-record.ts";
 
@@ -293,4 +298,15 @@ export async function mintOperator(
     sealed: { operator: decision.operator, kid: decision.kid, jkt: decision.jkt, address: decision.address },
   });
   return { token, claims };
+}
+
+/**
+ * Signs what control shows the token endpoint of somebody else, about a caller or about itself: for that one place, a minute long, and worth nothing here. Its
+ * record is that of the token it is traded for.
+ */
+export function signAssertion(claims: NextHopAssertionClaims, signer: TokenSigner): string {
+  const lifeSeconds = claims.exp - claims.iat;
+  assert.ok(lifeSeconds >= 1 && lifeSeconds <= nextHopAssertionSeconds, "an assertion lives a minute at most");
+  assert.ok(!claims.aud.startsWith(`${claims.iss}/`), "no provider of this issuer is its audience");
+  return signNextHopAssertion(claims, signer);
 }

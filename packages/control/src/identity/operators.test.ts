@@ -15,14 +15,13 @@ import { clock, memoryKeyring, random, startEstate, testRecorder } from "./estat
 import { assertion, dpopProof, form, type TestKey, testKey } from "./issuer.test-support.ts";
 import { type KeyRing, openKeyRing } from "./keys.ts";
 import { createNonceBook } from "./nonce.ts";
+import { operatorKeyFile, parseKeyFile } from "./operator-key.ts";
 import {
   createFirstOperator,
   createOperatorIssuer,
   declaredOperators,
   type OperatorIssuer,
   operatorEnvironment,
-  operatorKeyFile,
-  parseKeyFile,
 } from "./operators.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IdentityCommands } from "./store.ts";

@@ -1,16 +1,14 @@
 // Promises that an operator is somebody who holds a registered key, for one request, at the admin listener and nowhere else.
 // Trusts the operators' own ring, which no data-plane verifier holds, and the operator rows. RFC 7523, RFC 9449, RFC 9068, docs/identity.md "Operators".
-import { createPrivateKey } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { readPrivateFile, writePrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
-import { generateSigner, signerFromJwk } from "@sallyport/kernel/token-crypto.ts";
 import { acceptAccessToken, readAccessToken } from "@sallyport/protocol/token/access-token.ts";
-import type { TokenCrypto, TokenKeys, TokenSigner } from "@sallyport/protocol/token/crypto.ts";
+import type { TokenCrypto, TokenKeys } from "@sallyport/protocol/token/crypto.ts";
 import { accessTokenHash, dpopAgeMsMax, dpopAheadMsMax, verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
-import { parseJsonObject, parseJsonText } from "@sallyport/protocol/token/json.ts";
+import { parseJsonText } from "@sallyport/protocol/token/json.ts";
 import { type PublicJwk, parsePublicJwk, thumbprint } from "@sallyport/protocol/token/jwk.ts";
 import { checkSignature, parseCompactJws } from "@sallyport/protocol/token/jws.ts";
 import { type OperatorRole, rolesInAll } from "../admin/permissions.ts";
@@ -21,6 +19,7 @@ import type { RingView } from "./issuer.ts";
 import { dpopAlgorithms } from "./metadata.ts";
 import { mintOperator } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
+import { freshKeyFile, keyFileBytesMax, operatorKeyFile, parseKeyFile } from "./operator-key.ts";
 import type { StoredOperator } from "./operator-store.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
 import { refuseGrant } from "./seams.ts";
@@ -29,8 +28,6 @@ import { answerOfRefusal, type PublicAnswer } from "./token-answer.ts";
 
 /** The operators' ring lives beside the environments' rings under a word no environment can have. */
 export const operatorEnvironment = "sallyport";
-export const operatorKeyFile = "operator.key.json";
-const keyFileBytesMax = 4096;
 const formBytesMax = 16 * 1024;
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -322,7 +319,12 @@ export async function createFirstOperator(
   const path = join(dir, operatorKeyFile);
   const left = readPrivateFile(path, keyFileBytesMax);
   const id = "admin";
-  if (left === null) writePrivateFile(path, freshKeyFile(id, ports), ports.random);
+  if (left === null)
+    writePrivateFile(
+      path,
+      freshKeyFile(id, { issuer: `${ports.adminUrl}/operators`, pin: ports.pin }).file,
+      ports.random,
+    );
   const { signer } = parseKeyFile(left ?? readPrivateFile(path, keyFileBytesMax) ?? new Uint8Array(), path);
   const added = await ports.store.run("addOperator", {
     tenant: ports.tenant,
@@ -337,40 +339,4 @@ export async function createFirstOperator(
   // Another control node was first: a key nobody registered must not lie around.
   if (left === null) rmSync(path, { force: true });
   return null;
-}
-
-function freshKeyFile(id: string, { adminUrl, pin }: FirstOperatorPorts): Uint8Array {
-  const { pem, signer } = generateSigner("ES256");
-  const jwk = createPrivateKey(pem).export({ format: "jwk" });
-  return Buffer.from(
-    `${JSON.stringify({ v: 1, operator: id, issuer: `${adminUrl}/operators`, pin, kid: signer.kid, jwk }, null, 2)}\n`,
-  );
-}
-
-export interface OperatorKey {
-  readonly operator: string;
-  /** `<admin url>/operators` */
-  readonly issuer: string;
-  /** SHA-256 of the admin listener's SubjectPublicKeyInfo, base64. */
-  readonly pin: string;
-  readonly signer: TokenSigner;
-}
-
-/** Reads an operator key file, for the CLI and for taking up one left by a crash. Throws TypeError naming the file when it is not one. */
-export function parseKeyFile(bytes: Uint8Array, path: string): OperatorKey {
-  const content = parseJsonObject(bytes);
-  const { v, operator, issuer, pin, jwk } = content ?? {};
-  if (
-    v !== 1 ||
-    typeof operator !== "string" ||
-    typeof issuer !== "string" ||
-    typeof pin !== "string" ||
-    typeof jwk !== "object" ||
-    jwk === null
-  ) {
-    throw new TypeError(
-      `${path} is not an operator key file of version 1; name the right one (role all keeps it at control/${operatorKeyFile} below --data, role control at ${operatorKeyFile})`,
-    );
-  }
-  return { operator, issuer, pin, signer: signerFromJwk({ ...jwk }) };
 }

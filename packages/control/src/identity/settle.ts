@@ -95,7 +95,7 @@ function knownOf({ state }: ProviderContext): Pick<RefusedFacts, "grantType" | "
   };
 }
 
-function factsOf(about: RefusedToken): NonNullable<RefusedFacts["token"]> {
+export function factsOf(about: RefusedToken): NonNullable<RefusedFacts["token"]> {
   const { decision, grantType, policies, errors, places, action, provider, context } = about;
   const { audience, binding, subject, grants = [], scopes: operations } = decision;
   const proof = binding.kind === "none" ? "bearer" : binding.kind;

@@ -3,7 +3,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { TLSSocket } from "node:tls";
-import { decideSource, plainAddress, type TrustedProxies } from "./trusted-proxies.ts";
+import { decideSource, plainAddress, type TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 
 /** What was found when a request came in; absent: nobody stands before this listener. */
 const known = new WeakMap<IncomingMessage, { readonly address: string; readonly isForwarded: boolean }>();

@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
 import { request } from "node:https";
 import { test } from "node:test";
-import { testCertificate } from "./certificates.test-support.ts";
-import { headerCountMax, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
-import { addressOf, certificateOf } from "./source-address.ts";
 import {
   decideSource,
   type ForwardingField,
@@ -13,7 +10,10 @@ import {
   plainAddress,
   type TrustedProxies,
   trustedProxies,
-} from "./trusted-proxies.ts";
+} from "@sallyport/kernel/trusted-proxies.ts";
+import { testCertificate } from "./certificates.test-support.ts";
+import { headerCountMax, listenIdentity, type ServedIssuer } from "./identity-listener.ts";
+import { addressOf, certificateOf } from "./source-address.ts";
 
 const networks = ["10.0.0.0/8", "192.0.2.7", "fd00:1::/64"];
 const proxies = trustedProxies(networks, "x-forwarded-for");

@@ -6,9 +6,13 @@ import { test } from "node:test";
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
 
 test("docs/metrics.md has every metric of control, and no other of its name", () => {
-  const declared = [...read("metrics.ts").matchAll(/(?:(gauge|each)\(\s*"|name: "sallyport_control_)([a-z_]+)"/g)].map(
-    ([, kind, name]) => `sallyport_control_${kind === "each" ? "fold_" : ""}${name}`,
-  );
+  const declared = [
+    ...read("metrics.ts").matchAll(/(?:(gauge|each|total|state)\(\s*"|name: "sallyport_control_)([a-z_]+)"/g),
+  ].map(([, kind, name]) => {
+    if (kind === "each") return `sallyport_control_fold_${name}`;
+    if (kind === "total") return `sallyport_control_archive_store_${name}_total`;
+    return kind === "state" ? `sallyport_control_archive_store_${name}` : `sallyport_control_${name}`;
+  });
   const documented = [...read("../../../../docs/metrics.md").matchAll(/^\| `(sallyport_control_[a-z_]+)`/gm)].map(
     ([, name]) => name,
   );

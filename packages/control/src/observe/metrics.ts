@@ -1,9 +1,10 @@
 // Promises the control plane's state as Prometheus metrics, without a label a stranger could choose. Trusts the parts it reads.
 // Specified in docs/control.md "Metrics".
 import type { Clock } from "@sallyport/kernel/ports.ts";
-import { Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import type { Exports } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
+import type { MovedTotals, StoreStanding } from "../audit/keeping/mover.ts";
 import type { Foundations } from "../foundations.ts";
 import type { Hub } from "../gateways/hub.ts";
 import type { InForce } from "../in-force.ts";
@@ -74,6 +75,7 @@ export function createControlMetrics({
     "Age of the oldest of them; over 5 s administrative acts are denied",
     async () => (await store.run("outboxBacklog", null)).ageMs / 1000,
   );
+  addStore(registry, mover, clock);
   addFollowing(registry, follower);
   new Gauge({
     name: "sallyport_control_export_expiring_records",
@@ -87,6 +89,39 @@ export function createControlMetrics({
     },
   });
   return { text: () => registry.metrics() };
+}
+
+/** The way of logs to the archive store; all 0 where none is configured. */
+function addStore(registry: Registry, mover: ControlMetricsSources["mover"], clock: Pick<Clock, "now">): void {
+  const registers = [registry];
+  const total = (name: string, help: string, read: (moved: MovedTotals) => number) =>
+    new Counter({
+      name: `sallyport_control_archive_store_${name}_total`,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(mover === null ? 0 : read(mover.moved));
+      },
+    });
+  const state = (name: string, help: string, read: (behind: StoreStanding["behind"]) => number) =>
+    new Gauge({
+      name: `sallyport_control_archive_store_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(mover === null ? 0 : read(mover.standing().behind));
+      },
+    });
+  total("segments", "Segments that were written to the archive store", ({ segments }) => segments);
+  total("bytes", "Bytes of them", ({ bytes }) => bytes);
+  total("failures", "Runs over a log, and openings of the store, that failed", ({ failures }) => failures);
+  state("behind_records", "Signed records that are not in the archive store yet", (behind) =>
+    behind.reduce((sum, { leaves }) => sum + Math.max(0, leaves), 0),
+  );
+  state("behind_seconds", "How long the oldest of them has been waiting", (behind) =>
+    behind.reduce((most, { since }) => Math.max(most, (clock.now() - since) / 1_000), 0),
+  );
 }
 
 /** How far each thing is that is derived from records; `fold` is a name of ours or of a sink somebody set up. */

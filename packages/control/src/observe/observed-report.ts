@@ -7,6 +7,7 @@ import { AdminFault, type CrossingReport } from "../admin/actions.ts";
 import { readCrossing } from "../admin/read-crossing.ts";
 import type { ControlParts } from "../control-parts.ts";
 import type { IntegrationConfig, SystemConfig } from "../registry/config/estate.ts";
+import { type ShadowRow, shadowRows } from "./shadow-report.ts";
 import { type DeclaredParts, type Fix, suggestFix } from "./suggest-fix.ts";
 
 const answerTimeoutMs = 3_000;
@@ -64,6 +65,8 @@ export interface ObservedReport {
   readonly systems: readonly ObservedSystem[];
   /** The most frequent first. */
   readonly groups: readonly ObservedRow[];
+  /** What policies in shadow would have changed; the most frequent first. */
+  readonly shadows: readonly ShadowRow[];
 }
 
 interface NodeGroup extends ObservedGroup {
@@ -93,13 +96,17 @@ export async function readObserved(parts: ControlParts, sinceMs: number): Promis
     node,
     environment,
     sinceMs: answer?.sinceMs ?? null,
-    uncounted: answer?.uncounted ?? 0,
+    uncounted: (answer?.uncounted ?? 0) + (answer?.uncountedShadows ?? 0),
   }));
   return {
     sinceMs,
     nodes,
     systems: systemsOf({ declared, merged, nodes, nowMs: parts.clock.now() }),
     groups: rowsOf(denied, { opened, declared }),
+    shadows: await shadowRows(
+      answers.map(({ environment, answer }) => ({ environment, shadows: answer?.shadows ?? [] })),
+      (id) => decisionOf(parts, id),
+    ),
   };
 }
 

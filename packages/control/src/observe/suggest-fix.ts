@@ -123,6 +123,10 @@ const wordsOf: Readonly<Record<string, (denied: Worded) => string>> = {
   "not-active": ({ where, facts }) => `${where} is ${facts["state"] ?? "not active"}: ${facts["fix"] ?? "activate it"}`,
   "rate-limited": ({ where, facts }) =>
     `raise \`limits\` of ${where}${isSaid(facts["limit"])}, or slow the caller down`,
+  "concurrency-limited": ({ where, facts }) =>
+    `raise \`concurrency\` of ${where}${isSaid(facts["limit"])}, or let the caller have fewer under way`,
+  "quota-exhausted": ({ where, facts }) =>
+    `raise \`quota\` of ${where}${isSaid(facts["limit"])}, or let the caller have fewer a period`,
   "proof-not-accepted": ({ where, facts }) =>
     `let the caller prove itself with ${facts["accepted"] ?? "dpop or mtls"}; until it can, \`proof: { accept: [${facts["accepted"] ?? "dpop, mtls"}, ${facts["proof"] ?? "bearer"}], reason: …, until: … }\` in ${where}`,
   "scope-missing": ({ system, operation }) =>
@@ -140,6 +144,8 @@ const wordsOf: Readonly<Record<string, (denied: Worded) => string>> = {
   "body-malformed": ({ facts }) => `the caller must send strict JSON${isSaid(facts["why"])}`,
   "schema-mismatch": ({ operation, facts }) =>
     `widen the schema of ${operation}, or mend what the caller sends, at ${facts["why"] ?? "the place its record names"}`,
+  "threat-found": ({ operation, facts }) =>
+    `except the rule ${facts["rule"] ?? ""} at ${facts["at"] ?? "its place"} in \`threats\` of ${operation}, with a reason, if that is no threat there`,
   "upstream-timeout": ({ operation, facts }) => `raise \`timeout\` of ${operation}${isSaid(facts["bound"])}`,
 };
 

@@ -33,7 +33,7 @@ const policyCase = z.strictObject({
   operation: z.string().regex(/^[a-z][a-z0-9-]*:[a-z][a-z0-9_.-]*$/),
   attributes: z.record(attributeName(), z.union([z.string().max(1_024), z.int(), z.boolean()])).prefault({}),
   scopes: z.array(z.string().max(256)).max(256).optional(),
-  proof: z.enum(["dpop", "mtls", "bearer"]).prefault("dpop"),
+  proof: z.enum(["dpop", "mtls", "signature", "bearer", "api-key"]).prefault("dpop"),
   issuer: id().optional(),
   subject: z.string().max(256).optional(),
   acr: z.string().max(256).optional(),

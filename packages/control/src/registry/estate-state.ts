@@ -7,6 +7,7 @@ import type { ApplyOutcome } from "./apply-commands.ts";
 import type { EnvironmentConfig, Estate, WitnessesConfig } from "./config/estate.ts";
 import type { ObjectState } from "./decide-state.ts";
 import { emptyEnvironment, environmentsOfRows, rowsOfEstate, witnessesOfRows } from "./estate-rows.ts";
+import { type SchemaChange, schemaChanges } from "./schema-words.ts";
 import type { RegisteredObject } from "./state-commands.ts";
 import { type TrustChange, trustChanges } from "./trust-words.ts";
 import { witnessChanges } from "./witness-words.ts";
@@ -55,7 +56,7 @@ export function applyEstate(store: Run, estate: Estate, actor: string): Promise<
   });
 }
 
-/** What `applyEstate` would write, without writing: names as `environment/kind/id`, and who would be believed or not any more. */
+/** What `applyEstate` would write, without writing: names as `environment/kind/id`, who would be believed or not any more, and what schemas would ask for. */
 export async function planEstate(
   store: Run,
   estate: Estate,
@@ -64,17 +65,20 @@ export async function planEstate(
   readonly changed: readonly string[];
   readonly removed: readonly string[];
   readonly trust: readonly TrustChange[];
+  readonly schemas: readonly SchemaChange[];
 }> {
   const objects = await store.run("listObjects", { tenant: estate.tenant, environment: null, kind: null });
   const ours = objects.filter((object) => object.managedBy === estate.managedBy);
   const held = new Map(ours.map((object) => [nameOf(object), object.hash]));
   const wanted = new Map(rowsOfEstate(estate).map((row) => [nameOf(row), hash("sha256", row.json, "hex")]));
+  const before = environmentsOfRows(ours.flatMap(rowOf));
   return {
     created: [...wanted.keys()].filter((name) => !held.has(name)),
     changed: [...wanted].filter(([name, digest]) => held.has(name) && held.get(name) !== digest).map(([name]) => name),
     removed: [...held.keys()].filter((name) => !wanted.has(name)),
+    schemas: schemaChanges(before, estate.environments),
     trust: [
-      ...trustChanges(environmentsOfRows(ours.flatMap(rowOf)), estate.environments),
+      ...trustChanges(before, estate.environments),
       ...witnessChanges(witnessesOfRows(ours.flatMap(rowOf)), estate.witnesses),
     ],
   };

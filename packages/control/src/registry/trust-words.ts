@@ -87,7 +87,26 @@ export function issuerWords(issuer: IssuerConfig): readonly TrustWord[] {
       ...Object.entries(rule.acr ?? {}).map(([word, level]) => `acr ${quoted(word)} is worth ${levelWord(level)}`),
     ]),
   }));
-  return [{ key: about, about, says: believedWords(issuer) }, ...mappings, ...presented];
+  const believed = { key: about, about, says: believedWords(issuer) };
+  return [believed, ...mappings, ...presented, ...askedWords(issuer)];
+}
+
+function askedWords({ id, introspection }: IssuerConfig): readonly TrustWord[] {
+  if (introspection === undefined) return [];
+  const about = `issuer/${id}`;
+  const { client, providers, keepMs, perSecond } = introspection;
+  return [
+    {
+      key: `${about} introspection`,
+      about,
+      says: sentence(`${id} is asked about opaque tokens that are presented for ${list(providers)}`, [
+        `at ${fetchedWords(introspection)}`,
+        `as its client ${quoted(client)}`,
+        `a yes is used again for ${keepMs / 1_000} s`,
+        `at most ${perSecond} questions a second`,
+      ]),
+    },
+  ];
 }
 
 function believedWords(issuer: IssuerConfig): string {

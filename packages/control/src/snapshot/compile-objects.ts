@@ -1,5 +1,6 @@
 // Promises the objects of one environment in the shapes a gateway and the token endpoint read. Trusts registry/config for what is whole.
 // Pure: the same environment, states and instant give the same objects. Shapes: protocol/snapshot/objects.ts.
+import type { BodyRule } from "@sallyport/protocol/snapshot/body-rule.ts";
 import type {
   IntegrationObject,
   OperationObject,
@@ -12,10 +13,13 @@ import {
   type IntegrationConfig,
   initialState,
   type LegacyTokens,
-  type OperationConfig,
   type PublicJwk,
   type SystemConfig,
 } from "../registry/config/estate.ts";
+import type { BodyConfig, OperationConfig } from "../registry/config/operation-config.ts";
+import { defaultResilience, placesOf } from "../registry/config/read-resilience.ts";
+import type { UpstreamConfig } from "../registry/config/upstream-config.ts";
+import { compileNextHop } from "./compile-next-hop.ts";
 
 export type IntegrationState = IntegrationObject["state"];
 
@@ -58,15 +62,30 @@ function compileSystem(
     ...(system.legacyTokens === undefined ? {} : { legacyTokens: legacyOf(system.legacyTokens) }),
     ...(upstream === undefined || (system.operations.length === 0 && system.passthrough === undefined)
       ? {}
-      : { upstream: { url: upstream.url, ...ca, allowPrivate: upstream.allowPrivate } }),
+      : { upstream: { ...compileUpstream(upstream, ca), ...compileNextHop(system, from.environment) } }),
     public: system.public,
     clients: system.clients.map((client) => client.id),
     certificates: system.certificates,
+    ...(system.signatures === undefined ? {} : { signatures: system.signatures }),
     attributes: system.attributes,
     operations: system.operations.map((operation) => compileOperation(system.id, operation, from.blobs)),
     ...(system.mode === undefined ? {} : { mode: system.mode }),
     ...(system.passthrough === undefined ? {} : { passthrough: system.passthrough }),
   };
+}
+
+function compileUpstream(
+  upstream: UpstreamConfig,
+  ca: { readonly ca?: string },
+): NonNullable<SystemObject["upstream"]> {
+  const { url, allowPrivate, resilience } = upstream;
+  const places = placesOf(upstream);
+  const more = {
+    ...(places.length > 1 ? { endpoints: places } : {}),
+    ...(upstream.signed ? { signed: upstream.signed } : {}),
+    ...(upstream.certificate === undefined ? {} : { certificate: upstream.certificate }),
+  };
+  return { url, ...ca, allowPrivate, ...more, resilience: resilience ?? defaultResilience(places.length) };
 }
 
 /** Why is for reviewers, not for gateways. */
@@ -75,15 +94,27 @@ function legacyOf({ algorithm, untilMs }: LegacyTokens): NonNullable<SystemObjec
 }
 
 function compileOperation(system: string, operation: OperationConfig, blobs: OperationBlobs): OperationObject {
-  const { body, ...rest } = operation;
+  const { body, response, parameters, nextHopScope: _ofControl, ...rest } = operation;
   const policy = blobs.policy(system, operation.name);
-  const schema = body?.schema === undefined ? {} : { schema: blobs.schema(body.schema) };
   return {
     ...rest,
     effect: !["GET", "HEAD", "OPTIONS"].includes(operation.method),
-    ...(body === undefined ? {} : { body: { content: body.content, contentType: body.contentType, ...schema } }),
+    ...(body === undefined ? {} : { body: compileBody(body, blobs) }),
+    ...(parameters === undefined ? {} : { parameters: { ...parameters, schema: blobs.schema(parameters.schema) } }),
+    ...(response === undefined
+      ? {}
+      : { response: { ...response, schemas: mapValues(response.schemas, blobs.schema) } }),
     ...(policy === undefined ? {} : { policy }),
   };
+}
+
+/** Why it passes unread is for reviewers, not for gateways. */
+function compileBody({ schema, reason: _why, ...body }: BodyConfig, blobs: OperationBlobs): BodyRule {
+  return { ...body, ...(schema === undefined ? {} : { schema: blobs.schema(schema) }) };
+}
+
+function mapValues<A, B>(values: Readonly<Record<string, A>>, to: (value: A) => B): Readonly<Record<string, B>> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, to(value)]));
 }
 
 function brokenSystem(entry: BrokenConfig, issuer: string): SystemObject | null {
@@ -157,7 +188,9 @@ export function compileIntegrations({ environment, states, now }: CompileIntegra
 function compileIntegration(integration: IntegrationConfig, decided: IntegrationState, now: number): IntegrationObject {
   const { expiresAtMs, bearerUntilMs } = integration;
   const ends = integration.onExpiry === "suspend" ? expiresAtMs : undefined;
-  const proof = integration.proof.filter((kind) => kind !== "bearer" || (bearerUntilMs ?? 0) > now);
+  const proof = integration.proof.filter(
+    (kind) => (kind !== "bearer" && kind !== "api-key") || (bearerUntilMs ?? 0) > now,
+  );
   const place = `${integration.declaredAt.file}:${integration.declaredAt.line}`;
   return {
     id: integration.id,
@@ -168,7 +201,11 @@ function compileIntegration(integration: IntegrationConfig, decided: Integration
     state: ends !== undefined && ends <= now && decided === "active" ? "expired" : decided,
     proof,
     limits: integration.limits,
+    ...(integration.concurrency === undefined ? {} : { concurrency: integration.concurrency }),
+    ...(integration.quotas === undefined ? {} : { quotas: integration.quotas }),
     operations: integration.operations,
+    ...(integration.data === undefined ? {} : { data: integration.data }),
+    ...(integration.cors === undefined ? {} : { cors: integration.cors }),
     ...(ends === undefined ? {} : { expiresAtMs: ends }),
     declaredAt: place,
     ...(integration.mode === undefined ? {} : { mode: integration.mode }),

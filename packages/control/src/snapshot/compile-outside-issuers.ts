@@ -16,15 +16,20 @@ export function compileOutsideIssuers(
   { issuers }: EnvironmentConfig,
   { issuerKeys, restoredAt }: OutsideInputs,
 ): OutsideIssuerObject[] {
-  return issuers.flatMap(({ id, url, kind, algorithms, companions, lifetimeSecondsMax, gateways, keys }) =>
-    gateways === undefined
-      ? []
-      : [
-          {
-            ...{ id, url, kind, algorithms, companions, lifetimeSecondsMax, rules: gateways },
-            ...(restoredAt === undefined ? {} : { notBeforeMs: restoredAt }),
-            keys: keys.from === "file" ? keys.keys : (issuerKeys?.(id) ?? []),
-          },
-        ],
+  return issuers.flatMap(
+    ({ id, url, kind, algorithms, companions, lifetimeSecondsMax, gateways, keys, introspection }) =>
+      gateways === undefined
+        ? []
+        : [
+            {
+              ...{ id, url, kind, algorithms, companions, lifetimeSecondsMax, rules: gateways },
+              // Whom it asks, and as whom, is control's alone.
+              ...(introspection === undefined
+                ? {}
+                : { introspection: { providers: introspection.providers, keepMs: introspection.keepMs } }),
+              ...(restoredAt === undefined ? {} : { notBeforeMs: restoredAt }),
+              keys: keys.from === "file" ? keys.keys : (issuerKeys?.(id) ?? []),
+            },
+          ],
   );
 }

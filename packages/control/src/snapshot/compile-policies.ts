@@ -2,16 +2,20 @@
 // Trusts the slice compiler of kernel/policy, which never gives a weaker slice than the files say. Specified in docs/policy.md.
 import { checkPolicyScopes } from "@sallyport/kernel/policy/applies.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { isEnforced, type ParsedPolicies, type ParsedPolicy, place } from "@sallyport/kernel/policy/policy-text.ts";
 import type { PolicySlice } from "@sallyport/kernel/policy/port.ts";
-import { tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
-import type { EnvironmentConfig, Estate, OperationConfig, SystemConfig } from "../registry/config/estate.ts";
-import { type Finding, sortFindings } from "../registry/config/finding.ts";
+import { isAboutToken, tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
+import type { EnvironmentConfig, Estate, SystemConfig } from "../registry/config/estate.ts";
+import { type Finding, sortFindings, warningAt } from "../registry/config/finding.ts";
+import type { OperationConfig } from "../registry/config/operation-config.ts";
 import { asFinding, compileTokenPolicies, operationsOf } from "./compile-token-policies.ts";
 
 export interface CompiledPolicies {
   /** Action -> slice, in ascending order of action. */
   readonly slices: ReadonlyMap<string, PolicySlice>;
   readonly findings: readonly Finding[];
+  /** Policies in shadow that cannot be judged: nothing is denied for them. */
+  readonly shadowFindings: readonly Finding[];
 }
 
 /**
@@ -20,14 +24,16 @@ export interface CompiledPolicies {
 export function compilePolicies(environment: EnvironmentConfig, compiler: SliceCompiler): CompiledPolicies {
   const slices = new Map<string, PolicySlice>();
   const findings: Finding[] = [];
+  const shadowFindings: Finding[] = [];
   for (const system of environment.systems) {
     for (const operation of system.operations) {
       const compiled = compileOperationPolicy(environment, { system, operation }, compiler);
       slices.set(compiled.slice.action, compiled.slice);
       findings.push(...compiled.findings.map(asFinding));
+      shadowFindings.push(...(compiled.shadowFindings ?? []).map(asShadowFinding));
     }
   }
-  return { slices, findings: sortFindings(findings) };
+  return { slices, findings: sortFindings(findings), shadowFindings };
 }
 
 /** The slice of one operation, as it stands in the snapshot. */
@@ -89,7 +95,8 @@ export function checkPolicies(estate: Estate, compiler: SliceCompiler): Finding[
   const systems = new Set<string>();
   const isOperation = operationsOf(estate.environments);
   for (const environment of estate.environments) {
-    findings.push(...compilePolicies(environment, compiler).findings);
+    const compiled = compilePolicies(environment, compiler);
+    findings.push(...compiled.findings, ...compiled.shadowFindings);
     findings.push(...(compileTokenPolicies(environment, isOperation, compiler)?.findings ?? []));
     for (const { object } of environment.broken)
       if (object.startsWith("system/")) systems.add(object.slice("system/".length));
@@ -106,7 +113,31 @@ export function checkPolicies(estate: Estate, compiler: SliceCompiler): Finding[
         if (brokenSystems.has(`system/${system}`)) actions.add(`${system}:${name}`);
       }
     }
-    findings.push(...checkPolicyScopes(compiler.parse(environment.policies), { actions, systems }).map(asFinding));
+    const parsed = compiler.parse(environment.policies);
+    const [enforced, inShadow] = [
+      parsed.policies.filter(isEnforced),
+      parsed.policies.filter((one) => !isEnforced(one)),
+    ];
+    const known = { actions, systems };
+    findings.push(...checkPolicyScopes({ ...parsed, policies: enforced }, known).map(asFinding));
+    findings.push(...checkPolicyScopes({ ...parsed, policies: inShadow }, known).map(asShadowFinding));
+    findings.push(...inShadow.filter(({ json }) => isAboutTokens(json)).map((policy) => unjudged(policy, parsed)));
   }
   return sortFindings(findings);
+}
+
+/** A warning: what is enforced is not touched by it. */
+function asShadowFinding({ file, line, column, why, fix }: Parameters<typeof asFinding>[0]): Finding {
+  return warningAt({ file, line, column, path: "$" }, { rule: "shadow-policy-invalid", message: why, fix });
+}
+
+/** Nothing would say what it did, and its author would take the silence for a yes. */
+function unjudged({ file, offset, id }: ParsedPolicy, { texts }: ParsedPolicies): Finding {
+  const why = `${id} names a token action, and policies about tokens are not judged in shadow in this version`;
+  const fix = "have it name operations alone, or remove `@shadow`";
+  return asShadowFinding({ file, ...place(texts.get(file) ?? "", offset), why, fix });
+}
+
+function isAboutTokens(policy: ParsedPolicy["json"]): boolean {
+  return tokenActions.some((action) => isAboutToken(policy, action));
 }

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
+import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import type {
   EstateObject,
   IntegrationObject,
@@ -52,6 +53,17 @@ function blob<T>(snapshot: CompiledSnapshot, name: string): T {
 }
 
 const inline = (files: Readonly<Record<string, string>>) => loadEstateFrom(memoryEstateIo(files, () => now)).estate;
+/** A certificate for clients. */
+function clientCertificate(): string {
+  const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
+  const life = { notBeforeMs: Date.UTC(2026, 0, 1), notAfterMs: Date.UTC(2030, 0, 1) };
+  const ca = createLocalCa({ tenant: "main", environment: "partner", random, ...life });
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const publicKeySpki = publicKey.export({ format: "der", type: "spki" });
+  return issueLeaf({ ca, publicKeySpki, names: { uri: "spiffe://acme/gateway" }, usage: "client", random, ...life })
+    .pem;
+}
+
 const two = {
   "systems/billing.yaml":
     "system: billing\nurl: http://billing.internal\noperations:\n  invoice.read: GET /v1/invoices/{id}\n",
@@ -136,6 +148,76 @@ test("a system whose tokens are signed with RSA is said in `needs`, with algorit
   assert.deepEqual(blob<SystemObject>(compiled, "system/billing").legacyTokens, { algorithm: "RS256", untilMs });
   const plain = compile(inline(two), "production");
   assert.equal(blob<EstateObject>(plain, "estate").needs, undefined);
+});
+
+test("a system that signs, or an integration that accepts it, is said in `needs`; the keys are in the system's object", () => {
+  const x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+  const signing = {
+    ...two,
+    "systems/orders.yaml": "system: orders\nidentity:\n  signatures: { keys: [k.json], nonce: gateway }\n",
+    "systems/k.json": `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"${x}","kid":"k1"}]}`,
+  };
+  const compiled = compile(inline(signing), "production");
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["message-signatures"]);
+  assert.deepEqual(blob<SystemObject>(compiled, "system/orders").signatures, {
+    keys: [{ keyid: "k1", alg: "ed25519", jwk: { kty: "OKP", crv: "Ed25519", x } }],
+    covers: [],
+    nonce: "gateway",
+  });
+  const accepting = `${two["integrations/orders-to-billing.yaml"]}proof: { accept: [signature] }\n`;
+  const accepts = compile(inline({ ...two, "integrations/orders-to-billing.yaml": accepting }), "production");
+  assert.deepEqual(blob<EstateObject>(accepts, "estate").needs, ["message-signatures"]);
+  assert.deepEqual(blob<IntegrationObject>(accepts, "integration/orders-to-billing").proof, ["signature"]);
+});
+
+test("what is said of a provider's failures is in `needs`, so that a gateway which would do something else refuses the snapshot; defaults ask for nothing", () => {
+  const system = (said: string) => `system: billing\n${said}\noperations:\n  invoice.read: GET /v1/invoices/{id}\n`;
+  const upstreamOf = (said: string) => {
+    const compiled = compile(inline({ ...two, "systems/billing.yaml": system(said) }), "production");
+    return {
+      needs: blob<EstateObject>(compiled, "estate").needs,
+      upstream: blob<SystemObject>(compiled, "system/billing").upstream,
+    };
+  };
+  const plain = upstreamOf("url: http://billing.internal");
+  assert.equal(plain.needs, undefined);
+  assert.deepEqual(plain.upstream?.resilience?.retries, { attempts: 2, budget: 0.2, least: 10 });
+  assert.deepEqual(upstreamOf("url: http://billing.internal\nretries: none").needs, ["resilience"]);
+  const several = upstreamOf("endpoints: [https://a.example, https://b.example]");
+  assert.deepEqual(several.needs, ["resilience"]);
+  assert.equal(several.upstream?.url, "https://a.example");
+  assert.deepEqual(
+    several.upstream?.endpoints?.map(({ url }) => url),
+    ["https://a.example", "https://b.example"],
+  );
+});
+
+test("a certificate that gateways show is in the upstream, and in `needs`: an older gateway would show none", () => {
+  const ours = clientCertificate();
+  const system = `system: billing\nurl: https://billing.internal\ntls: { certificate: ours.pem }\noperations:\n  invoice.read: GET /v1/invoices/{id}\n`;
+  const files = { ...two, "systems/billing.yaml": system, "systems/ours.pem": ours };
+  const compiled = compile(inline(files), "production");
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["upstream-certificates"]);
+  assert.equal(blob<SystemObject>(compiled, "system/billing").upstream?.certificate?.trim(), ours.trim());
+});
+
+test("a proxy that asks by gRPC is in `needs`, so that a gateway which cannot answer it refuses the snapshot", () => {
+  const needsOf = (proxy: string) => {
+    const listener = `  edge:\n    url: https://api.example\n    authorizer: { proxy: ${proxy}, trustedProxies: [10.0.0.1] }\n`;
+    const files = { ...two, "sallyport.yaml": `estate: tiny\nlisteners:\n${listener}` };
+    return blob<EstateObject>(compile(inline(files), "production"), "estate").needs;
+  };
+  assert.deepEqual(needsOf("envoy-grpc"), ["authorizer", "authorizer-grpc"]);
+  assert.deepEqual(needsOf("envoy"), ["authorizer"]);
+});
+
+test("rules about threats are in `needs`, so that a gateway which would let pass what is to be refused refuses the snapshot", () => {
+  const needsOf = (threats: string) => {
+    const files = { ...two, "systems/billing.yaml": `${two["systems/billing.yaml"]}${threats}` };
+    return blob<EstateObject>(compile(inline(files), "production"), "estate").needs;
+  };
+  assert.deepEqual(needsOf("\nthreats: { mode: shadow }\n"), ["threats"]);
+  assert.equal(needsOf(""), undefined);
 });
 
 test("policies that read a signal are said in `needs`, so that a gateway which makes none refuses the snapshot; others ask for nothing", () => {
@@ -335,4 +417,83 @@ test("an issuer whose access tokens may be presented travels to its environment 
     (name) => rotated.manifest.objects[name] !== production.manifest.objects[name],
   );
   assert.deepEqual(changed, ["issuer/partner"], "a change of keys changes one blob");
+});
+
+test("a listener that says `http2: false` says so in the snapshot, and one that does not says nothing", () => {
+  const listeners =
+    "listeners:\n  public:\n    url: https://api.example\n  old:\n    url: https://old.example\n    http2: false\n";
+  const estate = blob<EstateObject>(compile(inline({ ...two, "sallyport.yaml": listeners }), "production"), "estate");
+  assert.deepEqual(estate.listeners, {
+    old: { url: "https://old.example", trustedProxies: [], http2: false },
+    public: { url: "https://api.example", trustedProxies: [] },
+  });
+});
+
+test("a listener behind balancers says whose word it takes, and that older gateways cannot obey it", () => {
+  const listeners =
+    "listeners:\n  public:\n    url: https://api.example\n    proxyProtocol: { trustedProxies: [10.0.3.7] }\n  inner:\n    url: https://in.example\n";
+  const estate = blob<EstateObject>(compile(inline({ ...two, "sallyport.yaml": listeners }), "production"), "estate");
+  assert.deepEqual(estate.listeners, {
+    inner: { url: "https://in.example", trustedProxies: [] },
+    public: { url: "https://api.example", trustedProxies: ["10.0.3.7"], proxyProtocol: "v2" },
+  });
+  assert.deepEqual(estate.needs, ["proxy-protocol"]);
+});
+
+test("an integration for pages of browsers says so as it stands, and older gateways refuse it", () => {
+  const integration =
+    "integration: orders-to-billing\nfrom: orders\nto: billing\npurpose: Invoices\noperations: [invoice.read]\n";
+  const written = `${integration}cors: { origins: [https://shop.example], maxAge: 1h }\n`;
+  const file = (text: string) => ({
+    ...two,
+    "systems/orders.yaml": "system: orders\n",
+    "integrations/orders-to-billing.yaml": text,
+  });
+  const compiled = compile(inline(file(written)), "production");
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["cors"]);
+  assert.deepEqual(blob<IntegrationObject>(compiled, "integration/orders-to-billing").cors, {
+    origins: ["https://shop.example"],
+    allowHeaders: [],
+    exposeHeaders: [],
+    maxAgeSeconds: 3_600,
+  });
+  const without = compile(inline(file(integration)), "production");
+  assert.equal(blob<EstateObject>(without, "estate").needs, undefined);
+});
+
+test("a gRPC operation is said in `needs`, takes calls alone and names its statuses by number; what cannot be gRPC is refused by name", () => {
+  const system = (operation: string): Record<string, string> => ({
+    ...two,
+    "systems/billing.yaml": `system: billing\nurl: http://billing.internal\noperations:\n  invoice.read: GET /v1/invoices/{id}\n  invoice.get:\n${operation}`,
+  });
+  const good =
+    "    match: POST /billing.v1.Invoices/Get\n    protocol: grpc\n    outcome: { grpc: [NOT_FOUND, ABORTED] }\n";
+  const compiled = compile(inline(system(good)), "production");
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["grpc"]);
+  const { operations } = blob<SystemObject>(compiled, "system/billing");
+  const { grpc, body, effect, bodyBytesMax } = operations.find(({ name }) => name === "invoice.get") ?? {};
+  assert.deepEqual([grpc, effect, bodyBytesMax], [{ businessErrors: [5, 10] }, true, 4 * 1024 * 1024]);
+  assert.deepEqual(body, { content: "opaque", contentType: "application/grpc" });
+  assert.equal(blob<EstateObject>(compile(inline(two), "production"), "estate").needs, undefined);
+  const bad: readonly (readonly [string, RegExp])[] = [
+    ["    match: GET /billing.v1.Invoices/Get\n    protocol: grpc\n", /not matched like this/],
+    ["    match: POST /billing.v1.Invoices/{id}\n    protocol: grpc\n", /not matched like this/],
+    [`${good}    body: { contentType: application/grpc }\n`, /passed on unread/],
+    [good.replace("protocol: grpc", "protocol: http"), /no gRPC/],
+    [good.replace("grpc: [NOT_FOUND, ABORTED]", "business-error: [404]"), /ends with a status of gRPC/],
+  ];
+  for (const [operation, said] of bad) {
+    const { findings } = loadEstateFrom(memoryEstateIo(system(operation), () => now));
+    assert.match(findings.map(({ message }) => message).join(), said);
+  }
+});
+
+test("that an issuer is asked about opaque tokens travels without where and as whom, and an older gateway must refuse the snapshot", () => {
+  const text =
+    "issuer: sso\nurl: https://sso.example\npreset: access-token\ngateways:\n  - system: orders\n    party: web\n    speaksFor: user\n" +
+    "introspection:\n  url: https://sso.example/introspect\n  client: sallyport\n  providers: [billing]\n  keep: 10s\n";
+  const compiled = compile(inline({ ...two, "issuers/sso.yaml": text }), "production");
+  const { introspection } = blob<OutsideIssuerObject>(compiled, "issuer/sso");
+  assert.deepEqual(introspection, { providers: ["billing"], keepMs: 10_000 });
+  assert.deepEqual(blob<EstateObject>(compiled, "estate").needs, ["outside-tokens", "introspection"]);
 });

@@ -21,7 +21,7 @@ export function compileTokenPolicies(
   isOperation: (name: string) => boolean,
   compiler: SliceCompiler,
 ): TokenPolicies | null {
-  const { policies, systems, integrations } = environment;
+  const { policies, systems } = environment;
   if (policies.length === 0 || tokensAreUnrestricted(compiler.parse(policies))) return null;
   const callers = systems.map(({ id, attributes }) => ({ id, attributes }));
   const known = new Set(systems.map(({ id }) => id));
@@ -29,7 +29,7 @@ export function compileTokenPolicies(
   const findings: Finding[] = [];
   for (const provider of callers)
     for (const action of tokenActions) {
-      const grants = tokenGrants(integrations, action, provider.id).filter(({ from }) => known.has(from));
+      const grants = tokenGrants(environment, action, provider.id).filter(({ from }) => known.has(from));
       if (grants.length === 0) continue;
       const compiled = compiler.compileTokenSlice({ action, provider, callers, grants, isOperation, policies });
       slices.set(tokenSliceName(action, provider.id), compiled.slice);
@@ -38,14 +38,15 @@ export function compileTokenPolicies(
   return { slices, findings: sortFindings(findings) };
 }
 
-/** Integrations that tokens of this action may be for. */
+/** Integrations that tokens of this action may be for: exchanged ones are had by clients with a rule, and by gateways for a provider that wants its own. */
 export function tokenGrants(
-  integrations: EnvironmentConfig["integrations"],
+  { integrations, systems }: Pick<EnvironmentConfig, "integrations" | "systems">,
   action: TokenAction,
   provider: string,
 ): readonly Grant[] {
+  const hasOwn = systems.some(({ id, upstream }) => id === provider && upstream?.nextHop !== undefined);
   return integrations
-    .filter(({ to, exchange }) => to === provider && (action === "token:issue" || exchange !== undefined))
+    .filter(({ to, exchange }) => to === provider && (action === "token:issue" || hasOwn || exchange !== undefined))
     .map(({ id, from }) => ({ integration: id, from }));
 }
 

@@ -2,7 +2,7 @@
 // state across restarts: it is read again as of the last save, and what was counted since is not counted again. Trusts the follower for the records and
 // control for the store. Specified in docs/findings.md.
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import type { Fold, FoldBatch, FoldHost, FoldMaker } from "../audit/follow/fold.ts";
+import { type Fold, type FoldBatch, type FoldHost, type FoldMaker, leavesOf } from "../audit/follow/fold.ts";
 import { type BacktestQuestion, backtest } from "./backtest.ts";
 import type { RunningDetector, Signal } from "./detector.ts";
 import { rules } from "./rules.ts";
@@ -48,14 +48,21 @@ export class FindingsFold implements Fold {
     return new Map(this.#passed);
   }
 
-  async take({ origin: { origin }, records }: FoldBatch): Promise<void> {
+  async take(batch: FoldBatch): Promise<void> {
+    const { origin, records } = { origin: batch.origin.origin, records: batch.records };
     if (this.#pending.length > pendingMax)
       throw new Error(`${this.#pending.length} signals wait for the store, which does not take them`);
     // What comes again after a refusal of the store has passed the rules already.
     const passed = this.#passed.get(origin) ?? 0;
-    for (const { index, leaf } of records.filter((record) => record.index >= passed)) {
-      const record = { origin, index, leaf: parseLeaf(leaf) };
-      for (const detector of this.#detectors) this.#pending.push(...detector.step(record));
+    const leaves = leavesOf(batch);
+    for (const [n, { index, leaf }] of records.entries()) {
+      if (index < passed) continue;
+      // What is no leaf is said with the reason.
+      const record = { origin, index, leaf: leaves[n] ?? parseLeaf(leaf) };
+      for (const detector of this.#detectors) {
+        const signals = detector.step(record);
+        if (signals.length > 0) this.#pending.push(...signals);
+      }
       this.#passed.set(origin, index + 1);
       this.#unsaved += 1;
     }

@@ -32,9 +32,15 @@ forEachDialect((_dialect, open) => {
     store = await open<ControlCommands>({ commands, clock: { now: () => now, monotonic: () => 0 } });
   });
 
-  const trials = () =>
+  const trials = (onCommand: (name: string) => void = () => {}) =>
     new RuleTrials({
-      ...{ tenant: "main", store, clock: { now: () => now } },
+      ...{ tenant: "main", clock: { now: () => now } },
+      store: {
+        run: (name, args) => {
+          onCommand(name);
+          return store.run(name, args);
+        },
+      },
       follower: {
         ask: async (_fold, question) => {
           // as: only backtests are asked for.
@@ -81,6 +87,33 @@ forEachDialect((_dialect, open) => {
       rows.map(({ action, object, facts }) => [action, object, facts["tells"]]),
       rules.map(({ id }) => ["rule.try", `rule/${id}`, id === "scope-escalation" ? "no" : "yes"]),
     );
+  });
+
+  test("two nodes that try a rule at once: the first backtest counts, and neither it nor an operator's word is undone by the other", async () => {
+    const tried = { tenant: "main", rule: "replay", version: 1, sinceMs: 1, records: 9, findings: 0, whole: true };
+    assert.equal(await store.run("tryRule", { ...tried, tells: false }), true);
+    assert.equal(await word("replay", true), "changed");
+    assert.equal(await store.run("tryRule", { ...tried, tells: false, records: 10 }), false);
+    const [gate] = await store.run("listRuleGates", null);
+    assert.deepEqual([gate?.tells, gate?.records, gate?.change?.actor], [true, 9, "operator:ada"]);
+    const { rows } = await store.run("claimOutbox", { node: "control", limit: 100, leaseMs: 1_000 });
+    assert.equal(rows.filter(({ action }) => action === "rule.try").length, 1);
+    assert.equal(
+      await store.run("tryRule", { ...tried, version: 2, tells: false }),
+      true,
+      "another version is another trial",
+    );
+    assert.equal((await store.run("listRuleGates", null))[0]?.change, null);
+  });
+
+  test("once everything was tried, the store is not asked again", async () => {
+    const asked: string[] = [];
+    const watched = trials((command) => void asked.push(command));
+    await watched.tick();
+    const before = asked.length;
+    now += 60_000;
+    await watched.tick();
+    assert.deepEqual([before > 0, asked.length], [true, before]);
   });
 
   test("a trial that cannot be made is made ten seconds later; until then the rule tells nobody", async () => {

@@ -3,6 +3,8 @@
 // socket. Specified in docs/gateway.md (admit).
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { InFlight, type Place, type UnderWay } from "../limit/in-flight.ts";
+import { type Source, type SourceLengths, sourceKey } from "./source-prefix.ts";
 
 export interface AdmissionLimits {
   readonly inFlightMax: number;
@@ -11,9 +13,12 @@ export interface AdmissionLimits {
   readonly requestsPerPrefixMax: number;
   /** Failed identifications one prefix may have per window before it is turned away unheard. */
   readonly badCredentialsPerPrefixMax: number;
+  /** How long it is turned away then. */
+  readonly badCredentialsPauseMs: number;
   readonly windowMs: number;
   /** Prefixes remembered at once. The one that has been idle longest makes room; when all are busy the newcomer is refused. */
   readonly prefixesMax: number;
+  readonly prefixLengths: SourceLengths;
 }
 
 export const defaultAdmissionLimits: AdmissionLimits = {
@@ -21,24 +26,46 @@ export const defaultAdmissionLimits: AdmissionLimits = {
   inFlightPerPrefixMax: 4_000,
   requestsPerPrefixMax: 500_000,
   badCredentialsPerPrefixMax: 600,
+  badCredentialsPauseMs: 30_000,
   windowMs: 10_000,
   prefixesMax: 16_384,
+  prefixLengths: null,
 };
+
+/** What a crossing has taken here. */
+export interface Admitted {
+  readonly admitted: boolean;
+  readonly source: Source;
+  readonly places: readonly Place[];
+}
 
 interface PrefixState {
   windowStartMs: number;
   requests: number;
   badCredentials: number;
   inFlight: number;
+  /** Turned away until then; 0: it is not. */
+  refusedUntilMs: number;
 }
 
-export class Admission {
+/** Looked at for one that may be forgotten, before the longest idle is whatever it did. */
+const forgettableLooksMax = 32;
+
+/** What stages ask; counted in this thread alone, or over all of a node (workers/shared-admission.ts). */
+export interface Admitting
+  extends Pick<Admission, "inFlight" | "keyOf" | "enter" | "leave" | "end" | "countBadCredential"> {
+  /** What limits of concurrency count, after the caller is known. */
+  readonly inFlightOf: UnderWay;
+}
+
+export class Admission implements Admitting {
   readonly #limits: AdmissionLimits;
   readonly #clock: Clock;
   readonly #prefixes = new Map<string, PrefixState>();
   /** Prefixes with nothing in flight, the longest idle first. */
   readonly #idle = new Set<string>();
   #inFlight = 0;
+  readonly inFlightOf = new InFlight();
 
   constructor(limits: AdmissionLimits, clock: Clock) {
     this.#limits = limits;
@@ -49,13 +76,18 @@ export class Admission {
     return this.#inFlight;
   }
 
+  /** What a source is counted as here. */
+  keyOf(source: Source): string {
+    return this.#limits.prefixLengths === null ? source.prefix : sourceKey(source, this.#limits.prefixLengths);
+  }
+
   /** Counts one request in; null when it may go on. Every null must be followed by exactly one `leave`. */
   enter(prefix: string): Deny | null {
     const limits = this.#limits;
     if (this.#inFlight >= limits.inFlightMax) return deny("admit", "overloaded", { bound: "in flight over all" });
     const state = this.#stateOf(prefix);
     if (state === null) return deny("admit", "overloaded", { bound: "source prefixes remembered" });
-    const refusal = decideAdmission(state, limits);
+    const refusal = decideAdmission(state, { limits, nowMs: this.#clock.monotonic() });
     if (refusal !== null) return refusal;
     state.requests++;
     if (state.inFlight++ === 0) this.#idle.delete(prefix);
@@ -69,10 +101,19 @@ export class Admission {
     if (state !== undefined && --state.inFlight === 0) this.#idle.add(prefix);
   }
 
-  /** One failed identification from this prefix. */
-  countBadCredential(prefix: string): void {
+  /** The crossing is over: what was counted while it was under way is counted no more. */
+  end({ admitted, source, places }: Admitted): void {
+    if (admitted) this.leave(this.keyOf(source));
+    for (const place of places) place.giveBack();
+  }
+
+  /** One failed identification from this prefix, or what is worth as many. */
+  countBadCredential(prefix: string, worth = 1): void {
     const state = this.#stateOf(prefix);
-    if (state !== null) state.badCredentials++;
+    if (state === null) return;
+    state.badCredentials += worth;
+    if (state.badCredentials < this.#limits.badCredentialsPerPrefixMax) return;
+    state.refusedUntilMs = this.#clock.monotonic() + this.#limits.badCredentialsPauseMs;
   }
 
   #stateOf(prefix: string): PrefixState | null {
@@ -87,7 +128,7 @@ export class Admission {
       return known;
     }
     if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle()) return null;
-    const fresh: PrefixState = { windowStartMs: now, requests: 0, badCredentials: 0, inFlight: 0 };
+    const fresh: PrefixState = { windowStartMs: now, requests: 0, badCredentials: 0, inFlight: 0, refusedUntilMs: 0 };
     this.#prefixes.set(prefix, fresh);
     this.#idle.add(prefix);
     return fresh;
@@ -95,21 +136,32 @@ export class Admission {
 
   /** Makes room for one: otherwise a crowd of networks that each came once would lock everybody new out for a window. */
   #forgetIdle(): boolean {
-    for (const oldest of this.#idle) {
-      this.#idle.delete(oldest);
-      return this.#prefixes.delete(oldest);
+    const nowMs = this.#clock.monotonic();
+    let [chosen, looks] = ["", 0];
+    for (const idle of this.#idle) {
+      if (looks++ === 0) chosen = idle;
+      const isRefused = (this.#prefixes.get(idle)?.refusedUntilMs ?? 0) > nowMs;
+      if (!isRefused) chosen = idle;
+      if (!isRefused || looks === forgettableLooksMax) break;
     }
-    return false;
+    if (looks === 0) return false;
+    this.#idle.delete(chosen);
+    return this.#prefixes.delete(chosen);
   }
 }
 
 /** May one more request of this prefix begin? Pure. */
-export function decideAdmission(state: Readonly<PrefixState>, limits: AdmissionLimits): Deny | null {
-  if (state.badCredentials >= limits.badCredentialsPerPrefixMax)
-    return deny("admit", "too-many-from-source", { bound: "bad credentials" });
-  if (state.requests >= limits.requestsPerPrefixMax)
-    return deny("admit", "too-many-from-source", { bound: "requests" });
-  if (state.inFlight >= limits.inFlightPerPrefixMax)
-    return deny("admit", "too-many-from-source", { bound: "in flight" });
+export function decideAdmission(
+  state: Readonly<PrefixState>,
+  { limits, nowMs }: { readonly limits: AdmissionLimits; readonly nowMs: number },
+): Deny | null {
+  const refuse = (bound: string, untilMs: number): Deny =>
+    deny("admit", "too-many-from-source", {
+      bound,
+      retryAfterS: String(Math.max(1, Math.ceil((untilMs - nowMs) / 1_000))),
+    });
+  if (nowMs < state.refusedUntilMs) return refuse("bad credentials", state.refusedUntilMs);
+  if (state.requests >= limits.requestsPerPrefixMax) return refuse("requests", state.windowStartMs + limits.windowMs);
+  if (state.inFlight >= limits.inFlightPerPrefixMax) return refuse("in flight", nowMs);
   return null;
 }

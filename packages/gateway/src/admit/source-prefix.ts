@@ -10,6 +10,23 @@ export interface Source {
   readonly addressClass: AddressClass;
 }
 
+/** Bits of an address that name a source; null: the network of `prefix`, /24 and /48. */
+export type SourceLengths = { readonly v4: number; readonly v6: number } | null;
+
+/** What the source is counted as. */
+export function sourceKey({ address, prefix }: Source, lengths: SourceLengths): string {
+  if (lengths === null) return prefix;
+  const groups = address.includes(":") ? expandV6(address.split("%", 1)[0] ?? address) : null;
+  if (groups !== null) return `v6:${leadingBits(groups, 16, lengths.v6)}`;
+  const octets = address.split(".").map(Number);
+  return octets.length === 4 ? `v4:${leadingBits(octets, 8, lengths.v4)}` : prefix;
+}
+
+function leadingBits(parts: readonly number[], width: number, length: number): string {
+  const all = parts.reduce((sum, part) => (sum << BigInt(width)) | BigInt(part), 0n);
+  return (all >> BigInt(parts.length * width - length)).toString(16);
+}
+
 const unknown: Source = { address: "", prefix: "other", addressClass: "other" };
 
 /** Classifies a peer address. An address that cannot be read belongs to the one prefix `other`. */

@@ -4,7 +4,7 @@ import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 
 export function admit(exchange: Exchange, gate: Gate): Deny | null {
-  const verdict = gate.admission.enter(exchange.source.prefix);
+  const verdict = gate.admission.enter(gate.admission.keyOf(exchange.source));
   if (verdict === null) exchange.admitted = true;
   return verdict;
 }

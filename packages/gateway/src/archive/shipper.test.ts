@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
 import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
 import { sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
-import { key, lossyLog } from "@sallyport/kernel/log/sample-log.test-support.ts";
+import { key, lossyLog, november } from "@sallyport/kernel/log/sample-log.test-support.ts";
 import { parseCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote, printVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { type ShipperOptions, startShipping } from "./shipper.ts";
@@ -86,4 +86,100 @@ test("checkpoints are shown one at a time, and one that fails keeps no other fro
   assert.equal(await older, null);
   await other;
   assert.deepEqual(told, ["asked", "first begins", "second", "other"]);
+});
+
+test("what was shipped is counted, what waits is said with the time of the oldest record, and failures are counted while control is away", async () => {
+  const { disk, clock, open } = lossyLog();
+  const log = open();
+  disk.open("/log/log.vkey", "write").write(0, Buffer.from(printVerifierKey(sha256, log.origin, key.publicKey)));
+  const append = (from: number, count: number) =>
+    log.append(Array.from({ length: count }, (_, i) => ({ leaf: sampleLeaf("crossing", from + i, null) })));
+  append(0, 7);
+  log.checkpoint();
+  const first = log.size;
+  let isAway = false;
+  let bytes = 0;
+  const control = controlSide(async () => undefined);
+  const records = openHeldLogs({ directories: () => ["/log"], disk });
+  const failed = Promise.withResolvers<void>();
+  const shipper = startShipping({
+    ...{ records, shown: new ShownCheckpoints() },
+    post: async (path, body) => {
+      if (isAway) throw new Error("control is away");
+      if (path.includes("/archive/")) bytes += body.length;
+      return control.post(path, body);
+    },
+    node: { tenant: "main", environment: "production", node: "gw-1" },
+    random: { bytes: (count) => new Uint8Array(count) },
+    fault: () => failed.resolve(),
+    pauses: { round: 1, first: 1 },
+  });
+  while (shipper.standing().records < first) await new Promise((resolve) => setImmediate(resolve));
+  isAway = true;
+  append(1_000, 4);
+  clock.now += 1_000;
+  log.checkpoint();
+  await failed.promise;
+  while (shipper.standing().behind === 0) await new Promise((resolve) => setImmediate(resolve));
+  const away = shipper.standing();
+  assert.ok(away.failures > 0);
+  assert.deepEqual(
+    { ...away, failures: 0 },
+    // As sampleLeaf has it: the time of the first that is missing, and not of the checkpoint.
+    { shipments: 1, records: first, bytes, failures: 0, behind: 4, oldestAt: november + 1_000 },
+  );
+  isAway = false;
+  while (shipper.standing().records < first + 4) await new Promise((resolve) => setImmediate(resolve));
+  const { behind, oldestAt, shipments } = shipper.standing();
+  assert.deepEqual({ behind, oldestAt, shipments }, { behind: 0, oldestAt: null, shipments: 2 });
+  await shipper.stop();
+  await records.close();
+  log.close();
+});
+
+test("a gateway that waited long for control ships at once when it is back, and keeps to what control said itself", {
+  timeout: 120_000,
+}, async () => {
+  const { disk, open } = lossyLog();
+  const log = open();
+  disk.open("/log/log.vkey", "write").write(0, Buffer.from(printVerifierKey(sha256, log.origin, key.publicKey)));
+  log.append(Array.from({ length: 7 }, (_, i) => ({ leaf: sampleLeaf("crossing", i, null) })));
+  log.checkpoint();
+  const control = controlSide(async () => undefined);
+  const records = openHeldLogs({ directories: () => ["/log"], disk });
+  const hourMs = 3_600_000;
+  type Answer = (path: string, body: Uint8Array | string) => Promise<Uint8Array>;
+  const later: Answer = async () => Buffer.from(JSON.stringify({ t: "later", code: "busy", afterMs: hourMs }));
+  const away: Answer = async () => {
+    throw new Error("control is away");
+  };
+  let answer: Answer = away;
+  const failed = Promise.withResolvers<void>();
+  const start = () =>
+    startShipping({
+      ...{ records, shown: new ShownCheckpoints() },
+      post: (path, body) => answer(path, body),
+      node: { tenant: "main", environment: "production", node: "gw-1" },
+      random: { bytes: (count) => new Uint8Array(count) },
+      fault: () => failed.resolve(),
+      pauses: { round: 1, first: hourMs, longest: hourMs, back: 1 },
+    });
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const shipper = start();
+  await failed.promise;
+  answer = control.post;
+  shipper.reachable();
+  while (shipper.standing().records < log.size) await turn();
+  await shipper.stop();
+  answer = later;
+  const refused = start();
+  while (refused.standing().failures === 0) await turn();
+  answer = controlSide(async () => undefined).post;
+  refused.reachable();
+  // That nothing comes can only be watched for a while; a slow machine sees less of it, and never something else.
+  for (const watched = performance.now() + 200; performance.now() < watched; ) await turn();
+  assert.equal(refused.standing().records, 0);
+  await refused.stop();
+  await records.close();
+  log.close();
 });

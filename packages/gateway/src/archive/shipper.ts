@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { encodeEntries, type LogEntry } from "@sallyport/kernel/log/batch.ts";
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
+import { timeOfLeaf } from "@sallyport/kernel/log/leaf-times.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
 import { entryBytes } from "@sallyport/kernel/log/segment.ts";
 import type { Random } from "@sallyport/kernel/ports.ts";
@@ -30,8 +31,8 @@ export interface ShipperOptions {
   readonly pauses?: Partial<typeof pausesMs>;
 }
 
-/** Between rounds while all is well; the first and the longest wait while control is away; after control refused the log. */
-const pausesMs = { round: 2_000, first: 1_000, longest: 60_000, refused: 300_000 };
+/** Between rounds while all is well; the first and the longest wait while control is away; when it is back; after control refused the log. */
+const pausesMs = { round: 2_000, first: 1_000, longest: 60_000, back: 1_000, refused: 300_000 };
 /** Records read at once. */
 const readMax = 512;
 /** Control said something else than was due so often: then it is asked again later. */
@@ -49,7 +50,24 @@ class ShippingPaused extends Error {
   }
 }
 
+/** What was shipped since the start, and what of this log control does not hold. */
+export interface ShippingStanding {
+  /** Requests with records that control took; their records and bytes. */
+  readonly shipments: number;
+  readonly records: number;
+  readonly bytes: number;
+  /** Rounds that ended early: control was away, or took or wanted nothing. */
+  readonly failures: number;
+  /** Signed records control is not known to hold. Until it has answered once, that is all of them. */
+  readonly behind: number;
+  /** Milliseconds since the epoch at which the oldest of them was made; null: there is none, or it cannot be read. */
+  readonly oldestAt: number | null;
+}
+
 export interface Shipper {
+  standing(): ShippingStanding;
+  /** Control can be reached again: a wait for that is over, but for a jitter that keeps a fleet from coming in one moment. */
+  reachable(): void;
   /** Ends the loop; ships once more what is signed now, for at most three seconds. */
   stop(): Promise<void>;
 }
@@ -57,7 +75,11 @@ export interface Shipper {
 /** Ships until stopped. */
 export function startShipping(options: ShipperOptions): Shipper {
   const shipping = new Shipping(options);
-  return { stop: () => shipping.stop() };
+  return {
+    standing: () => shipping.standing(),
+    reachable: () => shipping.reachable(),
+    stop: () => shipping.stop(),
+  };
 }
 
 class Shipping {
@@ -67,13 +89,28 @@ class Shipping {
   readonly #running: Promise<void>;
   /** Sizes that control holds under a checkpoint, by origin. */
   readonly #done = new Map<string, number>();
+  /** What control said it holds, by origin. */
+  readonly #held = new Map<string, number>();
+  readonly #shipped = { shipments: 0, records: 0, bytes: 0, failures: 0 };
+  #waiting: Pick<ShippingStanding, "behind" | "oldestAt"> = { behind: 0, oldestAt: null };
   #told = "";
   #failures = 0;
+  /** Ends a wait for control; null: nothing waits for it. */
+  #back: AbortController | null = null;
 
   constructor(options: ShipperOptions) {
     this.#options = options;
     this.#pauses = { ...pausesMs, ...options.pauses };
     this.#running = this.#run();
+  }
+
+  standing(): ShippingStanding {
+    return { ...this.#shipped, ...this.#waiting };
+  }
+
+  reachable(): void {
+    this.#failures = 0;
+    this.#back?.abort();
   }
 
   async stop(): Promise<void> {
@@ -87,14 +124,19 @@ class Shipping {
     while (!this.#stopping.signal.aborted) {
       let pauseMs: number;
       try {
-        await this.#round();
+        await this.#measured(() => this.#round());
         this.#failures = 0;
         this.#told = "";
         pauseMs = this.#pauses.round;
       } catch (error) {
+        this.#shipped.failures += 1;
+        // What control said itself is kept to, whether it was away or not.
+        if (!(error instanceof ShippingPaused)) this.#back = new AbortController();
         pauseMs = this.#pauseAfter(error);
       }
-      await this.#pause(pauseMs);
+      await this.#pause(pauseMs, this.#back);
+      if (this.#back?.signal.aborted === true) await this.#pause(this.#pauses.back);
+      this.#back = null;
     }
   }
 
@@ -109,10 +151,41 @@ class Shipping {
   }
 
   /** With jitter, so that a fleet does not ship in one moment. */
-  async #pause(pauseMs: number): Promise<void> {
+  async #pause(pauseMs: number, ending: AbortController | null = null): Promise<void> {
     const [high = 0, low = 0] = this.#options.random.bytes(2);
     const share = 0.5 + (high * 256 + low) / 65_536;
-    await sleep(pauseMs * share, undefined, { ref: false, signal: this.#stopping.signal }).catch(() => undefined);
+    const stopping = this.#stopping.signal;
+    const signal = ending === null ? stopping : AbortSignal.any([stopping, ending.signal]);
+    await sleep(pauseMs * share, undefined, { ref: false, signal }).catch(() => undefined);
+  }
+
+  /** Says what waits before a round, which may take long, and behind it, however it ends. */
+  async #measured(round: () => Promise<void>): Promise<void> {
+    await this.#look();
+    try {
+      await round();
+    } finally {
+      // Why it ended is what is said.
+      await this.#look().catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    let behind = 0;
+    let oldestAt: number | null = null;
+    for (const { origin, size } of await this.#own()) {
+      const held = this.#held.get(origin) ?? 0;
+      if (held >= size) continue;
+      behind += size - held;
+      oldestAt ??= await this.#timeOf(origin, held);
+    }
+    this.#waiting = { behind, oldestAt };
+  }
+
+  /** Null: it cannot be read, which the round says. */
+  async #timeOf(origin: string, index: number): Promise<number | null> {
+    const [record] = await this.#options.records.read(origin, index, 1).catch(() => []);
+    return record === undefined ? null : timeOfRecord(record);
   }
 
   /** Everything signed now, oldest origin first. */
@@ -133,6 +206,7 @@ class Shipping {
       if (origin === undefined) return;
       const standing = await this.#present(origin);
       if (standing === null) continue;
+      this.#held.set(name, standing.size);
       if (standing.signed >= origin.size) {
         this.#done.set(name, origin.size);
         return;
@@ -164,9 +238,34 @@ class Shipping {
       const entries = encodeEntries(shipment.map(entryOf));
       const standing = await this.#ask(shipmentPath(origin.origin, next, shipment.length), entries);
       next += shipment.length;
+      this.#took(origin, {
+        records: shipment.length,
+        bytes: entries.length,
+        held: standing.size,
+        following: waiting[0],
+      });
       if (standing.size !== next) return Math.min(standing.size, next - 1);
     }
     return next;
+  }
+
+  #took(
+    { origin }: HeldOrigin,
+    on: {
+      readonly records: number;
+      readonly bytes: number;
+      readonly held: number;
+      readonly following?: FoundRecord | undefined;
+    },
+  ): void {
+    this.#shipped.shipments += 1;
+    this.#shipped.records += on.records;
+    this.#shipped.bytes += on.bytes;
+    this.#held.set(origin, on.held);
+    const behind = Math.max(0, this.#waiting.behind - on.records);
+    // What was read ahead says it; else the next look does.
+    const oldestAt = on.following === undefined ? this.#waiting.oldestAt : timeOfRecord(on.following);
+    this.#waiting = { behind, oldestAt: behind === 0 ? null : oldestAt };
   }
 
   async #ask(path: string, body: Uint8Array | string): Promise<{ readonly size: number; readonly signed: number }> {
@@ -192,6 +291,7 @@ const refusalWords: Readonly<Record<ArchiveRefusalCode, string>> = {
   "too-many-origins": "too-many-origins: one per year is the most",
 };
 
+const timeOfRecord = ({ leaf }: FoundRecord): number | null => timeOfLeaf(Buffer.from(leaf).toString("latin1"));
 const entryOf = ({ leaf, reference }: FoundRecord): LogEntry => ({ leaf, reference: reference ?? undefined });
 
 /** How many of the first records are one shipment: at least one. */

@@ -1,10 +1,11 @@
 // Promises that every attribute an operation declares resolves to a value of its declared type, or the crossing is denied: a policy never
 // runs on a guess. Trusts the canonical request and the parsed body. Specified in docs/gateway.md (attributes); RFC 9535 for `$.a.b`.
 import { reachesProvider } from "@sallyport/protocol/canonical/hop-headers.ts";
+import { foldCase } from "@sallyport/protocol/snapshot/fold-case.ts";
 import type { AttributeSource, Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import { membersOf } from "../inspect/deciding-members.ts";
-import { foldCase } from "../inspect/fold-case.ts";
+import { foundMember, lookupOf } from "./lookups.ts";
 
 export interface AttributeInputs {
   readonly parameters: Readonly<Record<string, string>>;
@@ -14,6 +15,10 @@ export interface AttributeInputs {
   readonly headers: Readonly<Record<string, readonly string[]>>;
   /** The JSON body as readExactIntegers gives it; undefined when there is none. */
   readonly body: unknown;
+  /** The same of the provider's answer; absent: there is none yet. */
+  readonly response?: unknown;
+  /** What was looked up, by name; absent: nothing was. */
+  readonly found?: Readonly<Record<string, unknown>>;
 }
 
 export interface ResolvedAttributes {
@@ -37,7 +42,7 @@ export function resolveAttributes(
   for (const name of names) {
     const source = declared[name];
     if (source === undefined) continue;
-    const value = source.from === "body" ? fromBody(source, inputs.body) : fromText(source, textOf(source, inputs));
+    const value = sourceValue(source, inputs);
     if (value === undefined) {
       return deny("authorize", "attribute-missing", {
         attribute: name,
@@ -48,6 +53,17 @@ export function resolveAttributes(
     values[name] = value;
   }
   return { kind: "resolved", values };
+}
+
+function sourceValue(source: AttributeSource, inputs: AttributeInputs): Scalar | undefined {
+  if (source.from === "body") return fromBody(source, inputs.body);
+  if (source.from === "response") return fromBody(source, inputs.response);
+  if (source.from === "lookup") {
+    const { lookup, path } = lookupOf(source);
+    const found = inputs.found ?? {};
+    return typed(source, Object.hasOwn(found, lookup) ? foundMember(found[lookup], path) : undefined);
+  }
+  return fromText(source, textOf(source, inputs));
 }
 
 /** The one text value of a source; a name that occurs twice has no value, because two readers could pick different ones. */
@@ -65,13 +81,20 @@ function textOf(source: AttributeSource, inputs: AttributeInputs): string | unde
 }
 
 /** Is there another parameter that some server reads under this name, or that makes the name mean a list or a map? */
-function hasAlias(name: string, query: AttributeInputs["query"]): boolean {
-  const wanted = foldParameter(name);
-  return Object.keys(query).some((other) => {
-    if (other === name) return false;
-    const folded = foldParameter(other);
-    return folded === wanted || folded.startsWith(`${wanted}[`) || wanted.startsWith(`${folded}[`);
-  });
+export function hasAlias(name: string, query: AttributeInputs["query"]): boolean {
+  return aliasesIn(query)(name);
+}
+
+/** As `hasAlias`, for many names: what the caller sent is folded once for all of them. */
+export function aliasesIn(query: AttributeInputs["query"]): (name: string) => boolean {
+  const sent = Object.keys(query).map((other) => ({ other, folded: foldParameter(other) }));
+  return (name) => {
+    const wanted = foldParameter(name);
+    return sent.some(
+      ({ other, folded }) =>
+        other !== name && (folded === wanted || folded.startsWith(`${wanted}[`) || wanted.startsWith(`${folded}[`)),
+    );
+  };
 }
 
 /** As ASP.NET (case) and PHP (space, dot and an unclosed bracket become "_") read names. */
@@ -96,6 +119,10 @@ function fromBody(source: AttributeSource, body: unknown): Scalar | undefined {
     if (typeof at !== "object" || at === null || Array.isArray(at) || !Object.hasOwn(at, member)) return undefined;
     at = (at as Record<string, unknown>)[member]; // an own member of a plain object, checked on the line above
   }
+  return typed(source, at);
+}
+
+function typed(source: AttributeSource, at: unknown): Scalar | undefined {
   if (source.type === "long") return typeof at === "number" && Number.isSafeInteger(at) ? at : undefined;
   if (source.type === "boolean") return typeof at === "boolean" ? at : undefined;
   return typeof at === "string" && at.length <= attributeCharactersMax ? at : undefined;

@@ -1,9 +1,9 @@
 // Promises deny by default: proof, freshness, scope, attributes and policies must all say yes, in this order; any error is a no.
 // Trusts the compiled policy slice and the snapshot. Specified in DESIGN §4 authorise and docs/policy.md.
-import type { DecisionInputs, LoadedSlice, PolicyDecision } from "@sallyport/kernel/policy/port.ts";
+import type { DecisionInputs, LoadedSlice, PolicyDecision, ShadowVerdict } from "@sallyport/kernel/policy/port.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
 import { isAcrEnough, type StepUp } from "@sallyport/protocol/token/acr.ts";
-import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { compared, type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledOperation, Grant } from "../snapshot/estate.ts";
 
 /** Does the integration accept this kind of proof? Pure. */
@@ -15,6 +15,16 @@ export function decideProof(principal: Principal, grant: Grant): Deny | null {
     accepted: integration.proof.join(", "),
     declaredAt: integration.declaredAt,
     detail: `Integration ${integration.id} accepts ${integration.proof.join(" or ")}, not ${principal.proof.kind}`,
+  });
+}
+
+/** An API key is for the integrations it was made for. Pure. */
+export function decideKeyScope({ integrations, proof }: Principal, { integration }: Grant): Deny | null {
+  if (integrations === undefined || integrations.includes(integration.id)) return null;
+  return deny("authorize", "api-key-scope", {
+    key: proof.keyid ?? "",
+    ...compared(`a key for ${integration.id}`, `key ${proof.keyid ?? ""} for ${integrations.join(", ")}`),
+    detail: `The key was made for ${integrations.join(", ")}; have one made for ${integration.id}`,
   });
 }
 
@@ -69,28 +79,35 @@ function sentWords({ subject, acr }: Principal, age: number | null): string {
   return `a user whose log-in is worth ${acr === undefined ? "nothing known" : levelWord(acr)} and ${age === null ? "of an unknown age" : `${age} s old`}`;
 }
 
+export interface PolicyVerdict {
+  readonly deny: Deny | null;
+  readonly policies: readonly string[];
+  /** Never empty; null: policies in shadow would have changed nothing. */
+  readonly shadow: readonly ShadowVerdict[] | null;
+}
+
 /** What the policies say, with every error a denial. */
-export function decidePolicy(
-  slice: LoadedSlice | null,
-  inputs: DecisionInputs,
-): { readonly deny: Deny | null; readonly policies: readonly string[] } {
+export function decidePolicy(slice: LoadedSlice | null, inputs: DecisionInputs): PolicyVerdict {
   if (slice === null)
     return {
       deny: deny("authorize", "policy-error", { why: "the operation has no policy slice that can be loaded" }),
       policies: [],
+      shadow: null,
     };
   const decision: PolicyDecision = slice.decide(inputs);
-  if (decision.kind === "allow") return { deny: null, policies: decision.policies };
+  const { shadow = null } = decision;
+  if (decision.kind === "allow") return { deny: null, policies: decision.policies, shadow };
   if (decision.kind === "error") {
     const facts = {
       errors: decision.errors.join("; "),
       detail: "A policy of this operation failed; its owner finds the reason by correlation id",
     };
-    return { deny: deny("authorize", "policy-error", facts, decision.policies), policies: decision.policies };
+    return { deny: deny("authorize", "policy-error", facts, decision.policies), policies: decision.policies, shadow };
   }
   const by = decision.policies.length === 0 ? "no policy permits it" : `denied by ${decision.policies.join(", ")}`;
   return {
     deny: deny("authorize", "policy-denied", { policies: by, detail: `This crossing is ${by}` }, decision.policies),
     policies: decision.policies,
+    shadow,
   };
 }

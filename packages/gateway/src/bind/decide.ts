@@ -1,5 +1,6 @@
 // Promises that a crossing happens under exactly one active integration, or not at all, and that a caller we know is told how to mend it.
 // Trusts the snapshot and the revocations. Specified in DESIGN §4 bind and §12 (bind and denials).
+import type { IntegrationObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledOperation, CompiledSystem, Estate, Grant } from "../snapshot/estate.ts";
 
@@ -15,6 +16,10 @@ export interface BindInputs {
 }
 
 export type Binding = { readonly kind: "bound"; readonly operation: CompiledOperation; readonly grant: Grant } | Deny;
+
+/** Has its declared end come? */
+export const isOver = ({ expiresAtMs }: Pick<IntegrationObject, "expiresAtMs">, nowMs: number): boolean =>
+  expiresAtMs !== undefined && nowMs >= expiresAtMs;
 
 /** Which integration grants this operation to this caller, and is it served? Pure. */
 export function decideBinding(inputs: BindInputs): Binding {
@@ -33,8 +38,7 @@ function decideState(inputs: BindInputs, bound: { operation: CompiledOperation; 
   const { integration } = bound.grant;
   const where = { integration: integration.id, declaredAt: integration.declaredAt };
   if (integration.broken !== undefined) return notServed(`integration ${integration.id}`, integration.broken);
-  const isOver = integration.expiresAtMs !== undefined && inputs.nowMs >= integration.expiresAtMs;
-  const state = isOver ? "expired" : integration.state;
+  const state = isOver(integration, inputs.nowMs) ? "expired" : integration.state;
   if (state !== "active") {
     return deny("bind", "not-active", {
       ...where,

@@ -5,14 +5,16 @@ import { encodeBase64url } from "@sallyport/protocol/token/base64url.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { hopKeyProofText } from "@sallyport/protocol/token/hop-token.ts";
 import type { HopKey } from "../exchange/hop-key.ts";
+import type { DataPlane } from "../idempotency/data-plane.ts";
 import type { ObservedTable } from "../observe/observed-table.ts";
-import type { GatewayOptions } from "../ports.ts";
+import type { GatewayOptions, OpenLogKeys } from "../ports.ts";
 import { answerQuestion } from "../record/answer-question.ts";
 import type { Recorder } from "../record/recorder.ts";
 
 export interface AnswerPorts {
   readonly options: GatewayOptions;
   readonly recorder: Recorder;
+  readonly dataPlane: DataPlane;
   readonly hopKey: HopKey;
   readonly observed: ObservedTable;
 }
@@ -25,7 +27,7 @@ export function answerMessage(message: DownMessage, send: (message: UpMessage) =
       return;
     case "log-keys":
       try {
-        ports.recorder.useKeys(openLogKeys(message.keys));
+        useLogKeys(openLogKeys(message.keys), ports);
       } catch (cause) {
         logger.error({ err: String(cause) }, "log keys could not be opened: they are not sealed to this node");
       }
@@ -50,10 +52,16 @@ export function answerMessage(message: DownMessage, send: (message: UpMessage) =
   }
 }
 
-function witness(
+function useLogKeys(keys: OpenLogKeys, { recorder, dataPlane }: AnswerPorts): void {
+  recorder.useKeys(keys);
+  dataPlane.useKey(keys.dataKey);
+}
+
+/** Sends what the witness of this node says. */
+export function witness(
   question: Extract<DownMessage, { t: "question"; ask: "witness" }>,
   send: (message: UpMessage) => void,
-  { answerWitness, logger }: GatewayOptions,
+  { answerWitness, logger }: Pick<GatewayOptions, "answerWitness" | "logger">,
 ): void {
   answerWitness?.(question).then(
     (reply) => send({ t: "witnessed", id: question.id, ...reply }),

@@ -1,7 +1,17 @@
 // Promises every message of the channel in order, reconnecting for ever from the numbers the gateway holds; gaps are the follower's to see.
 // Trusts the transport, which has proven control by its pinned key. Specified in docs/formats/join.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { DownMessage, PayloadKeyAnswer, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import {
+  type DownMessage,
+  type IntrospectionReply,
+  introspectionTroubles,
+  type PayloadKeyAnswer,
+  type SnapshotFeed,
+  type UpMessage,
+} from "@sallyport/protocol/channel/messages.ts";
+import { nextHopPath } from "@sallyport/protocol/channel/next-hop.ts";
+import { isJsonObject, parseJsonObject } from "@sallyport/protocol/token/json.ts";
+import { parseNextHopAnswer } from "./next-hop-answer.ts";
 
 /** The way to control's channel listener: mTLS with the node's current certificate and control's pinned key. */
 export interface ChannelTransport {
@@ -22,6 +32,8 @@ export interface FeedOptions {
   readonly random: Random;
   /** Sequences the gateway durably holds now. */
   held(): { readonly keySeq: number; readonly revocationSeq: number };
+  /** Told whenever control answers again. */
+  readonly connected?: () => void;
   /** Told about every lost connection and refused line; operators read it. */
   fault(error: unknown): void;
 }
@@ -49,8 +61,12 @@ export function createChannelFeed(options: FeedOptions): SnapshotFeed {
     blob: (id) => options.transport.get(`/channel/v1/blobs/${id}`),
     handle: async (digest) => textOf(await options.transport.get(`/channel/v1/handles/${digest}`), "token"),
     tokenKey: async (kid) => textOf(await options.transport.get(`/channel/v1/token-keys/${kid}`), "sealed"),
+    introspect: async (question) =>
+      replyOf(await options.transport.post("/channel/v1/introspections", JSON.stringify(question))),
     payloadKey: async (request) =>
       payloadKeyOf(await options.transport.post("/channel/v1/payload-keys", JSON.stringify(request))),
+    nextHopToken: async (request) =>
+      parseNextHopAnswer(await options.transport.post(nextHopPath, JSON.stringify(request))),
     open(on) {
       const connection = new Connection(options, on);
       return {
@@ -77,6 +93,16 @@ function payloadKeyOf(body: Uint8Array): PayloadKeyAnswer {
     typeof value === "object" && value !== null ? value : {};
   if (typeof key === "string" && Number.isSafeInteger(endsAt) && Number.isSafeInteger(freshMs))
     return { key, endsAt: Number(endsAt), freshMs: Number(freshMs) };
+  throw new Error("the answer is none of docs/formats/join.md");
+}
+
+/** Throws as `textOf` does. What a yes says is judged where it is read. */
+function replyOf(body: Uint8Array): IntrospectionReply {
+  const reply = parseJsonObject(body);
+  const trouble = introspectionTroubles.find((one) => one === reply?.trouble);
+  if (trouble !== undefined) return { trouble };
+  if (reply?.active === false) return { active: false };
+  if (reply?.active === true && isJsonObject(reply.members)) return { active: true, members: reply.members };
   throw new Error("the answer is none of docs/formats/join.md");
 }
 
@@ -149,6 +175,7 @@ class Connection {
         `/channel/v1/down?key-seq=${keySeq}&revocation-seq=${revocationSeq}`,
         (line) => this.#line(line),
       );
+      this.#options.connected?.();
       return await this.#follow(stream);
     } catch (error) {
       return error;

@@ -3,8 +3,9 @@
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
+import { takeNextHop } from "./next-hop.ts";
 
-export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null {
+export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null | Promise<Deny | null> {
   const { lease, operation, grant, principal } = exchange;
   if (lease === null || operation === null || grant === null || principal === null)
     return deny("exchange", "not-ready");
@@ -33,5 +34,6 @@ export function exchangeToken(exchange: Exchange, gate: Gate): Deny | null {
     },
     { snapshot: lease.estate, signer },
   );
-  return null;
+  const rule = operation.system.object.upstream?.nextHop;
+  return rule === undefined ? null : takeNextHop(exchange, gate, { rule, hopKey: signer.kid });
 }

@@ -1,7 +1,12 @@
 // Promises that an upstream's fields go back only when they are well-formed, few, end-to-end and not ours to set.
 // Trusts nothing the upstream sent. Specified by RFC 9110 §5.5 and §7.6.1; names: protocol/canonical/hop-headers.ts.
 import { AnswerLines } from "@sallyport/kernel/http1/answer-text.ts";
-import { connectionOptions, judgeName, keepsResponseHeader } from "@sallyport/protocol/canonical/hop-headers.ts";
+import {
+  connectionOptions,
+  isForPages,
+  judgeName,
+  keepsResponseHeader,
+} from "@sallyport/protocol/canonical/hop-headers.ts";
 
 export const responseHeadersMax = 128;
 export const responseHeaderBytesMax = 32 * 1024;
@@ -14,6 +19,10 @@ export type ResponseHeaders =
       readonly lines: AnswerLines;
       readonly contentLength: number | null;
       readonly eventStream: boolean;
+      /** It has a Content-Encoding. */
+      readonly isCoded: boolean;
+      /** It says something to pages of browsers, which is not among `headers` unless that was asked for. */
+      readonly saysToPages: boolean;
     }
   | { readonly ok: false; readonly why: string };
 
@@ -25,21 +34,31 @@ const digits = /^(?:0|[1-9][0-9]{0,14})$/;
 /** What was said of the fields of heads that come again (kernel/http1/response-head.ts): their lists are frozen, and go with their connections. */
 const judgedBefore = new WeakMap<readonly string[], ResponseHeaders>();
 
-/** Judges and reduces an upstream's response fields. `raw` is a flat list of names and values; names in any case. */
-export function responseHeadersDownstream(raw: readonly string[]): ResponseHeaders {
+/**
+ * Judges and reduces an upstream's response fields. `raw` is a flat list of names and values; names in any case. `to`: asked, where there is such a
+ * word, whether what the provider says to pages of browsers goes on.
+ */
+export function responseHeadersDownstream(raw: readonly string[], to?: { tellsPages?(): boolean }): ResponseHeaders {
+  const judged = judgeOnce(raw);
+  return judged.ok && judged.saysToPages && to?.tellsPages?.() === true ? judge(raw, true) : judged;
+}
+
+function judgeOnce(raw: readonly string[]): ResponseHeaders {
   const known = judgedBefore.get(raw);
   if (known !== undefined) return known;
-  const judged = judge(raw);
+  const judged = judge(raw, false);
   if (Object.isFrozen(raw)) judgedBefore.set(raw, judged);
   return judged;
 }
 
-function judge(raw: readonly string[]): ResponseHeaders {
+function judge(raw: readonly string[], tellsPages: boolean): ResponseHeaders {
   if (raw.length > responseHeadersMax * 2) return { ok: false, why: "too many header fields" };
   const named = namedHopByHop(raw);
   const headers: string[] = [];
   let contentLength: number | null = null;
   let eventStream = false;
+  let isCoded = false;
+  let saysToPages = false;
   let chunked = false;
   let bytes = 0;
   for (let i = 0; i + 1 < raw.length; i += 2) {
@@ -61,10 +80,14 @@ function judge(raw: readonly string[]): ResponseHeaders {
       continue;
     }
     if (name === "content-type" && value.toLowerCase().startsWith("text/event-stream")) eventStream = true;
-    if (!isIdentity && keepsResponseHeader(name, named)) headers.push(name, value);
+    if (name === "content-encoding") isCoded = true;
+    const isWordToPages = isForPages(name);
+    if (isWordToPages) saysToPages = true;
+    const isKept = keepsResponseHeader(name, named) || (tellsPages && isWordToPages && !named.has(name));
+    if (!isIdentity && isKept) headers.push(name, value);
   }
   if (chunked && contentLength !== null) return { ok: false, why: "both transfer-encoding and content-length" };
-  return { ok: true, headers, lines: new AnswerLines(headers), contentLength, eventStream };
+  return { ok: true, headers, lines: new AnswerLines(headers), contentLength, eventStream, isCoded, saysToPages };
 }
 
 function namedHopByHop(raw: readonly string[]): ReadonlySet<string> {

@@ -1,10 +1,14 @@
 // Promises that an upstream's answer is either held whole (at most 64 KiB) or passed on as it comes with back-pressure, and that an answer cut
 // short never looks complete. Trusts the kernel's parser for framing; judges every field itself. Specified in DESIGN §4 Records, RFC 9112 §8.
+
+import type { ByteTunnel } from "@sallyport/kernel/dial/byte-tunnel.ts";
 import type { DialFault } from "@sallyport/kernel/dial/dial-fault.ts";
 import type { UpstreamCall, UpstreamHandler } from "@sallyport/kernel/dial/upstream-port.ts";
 import { AnswerLines } from "@sallyport/kernel/http1/answer-text.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CallerAnswer } from "../listen/caller-answer.ts";
+import { judgeSwitch } from "../websocket/handshake.ts";
+import type { AnswerOptions, SwitchedAnswer } from "./answer-options.ts";
 import { Deadlines, type Due } from "./deadlines.ts";
 import { responseHeadersDownstream } from "./header-hygiene.ts";
 import { classifyUpstreamError } from "./upstream-error.ts";
@@ -14,31 +18,26 @@ export const heldBytesMax = 64 * 1024;
 /** An answer that has begun but not ended within this time is passed on as it comes. */
 export const holdMs = 100;
 
-export type AnswerEnd = "complete" | "truncated" | "caller-gone" | "timeout";
+/** Bytes of answers held to be looked into, over all crossings of this process; beyond it they are refused. */
+export const inspectedBytesInAllMax = 256 * 1024 * 1024;
+let inspectedBytes = 0;
+
+/** `denied`: it was let pass, and is not any more (streams/). */
+export type AnswerEnd = "complete" | "truncated" | "caller-gone" | "timeout" | "denied";
 
 /** What becomes of a long answer once its intent is durable. */
 export interface Flow {
   readonly response: CallerAnswer;
-  /** Called with each piece's size after it was handed to the caller's socket. */
-  sent(bytes: number): void;
+  /** Called with each piece after it was handed to the caller's socket. */
+  sent(piece: Buffer): void;
   ended(end: AnswerEnd): void;
 }
 
-export interface AnswerOptions {
-  readonly method: string;
-  readonly timeoutMs: number;
-  /** Bound of a streamed request body without a declared length. */
-  readonly bodyBytesMax: number;
-  /** Milliseconds, monotonic. */
-  now(): number;
-  /** The verdict of `forward`: null when there is an answer to pass on. */
-  settled(verdict: Deny | null): void;
-}
-
-type State = "waiting" | "holding" | "whole" | "long" | "flowing" | "over";
+type State = "switched" | "waiting" | "holding" | "whole" | "long" | "flowing" | "over";
 
 const deadlines = new Deadlines();
 const noLines = new AnswerLines([]);
+const noFields: readonly string[] = [];
 
 export class UpstreamAnswer implements UpstreamHandler, Due {
   readonly #options: AnswerOptions;
@@ -51,15 +50,31 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
   #state: State = "waiting";
   #held: Buffer[] = [];
   #heldBytes = 0;
+  /** Of `inspectedBytes`. */
+  #countedBytes = 0;
   #contentSent = 0;
   #flow: Flow | null = null;
   /** The upstream ended while the held part was still waiting for its record. */
   #endedEarly: AnswerEnd | null = null;
+  #isTold = false;
   readonly #startedMs: number;
   status = 0;
-  /** Fields for the caller, as far as they are the provider's. */
+  /** Fields as the provider sent them, names and values alternating. */
+  fields: readonly string[] = noFields;
+  /** Fields for the caller, as far as they are the provider's; names in lower case. */
+  headers: readonly string[] = [];
   lines = noLines;
+  /** Behind the content, as far as they are the provider's; names in lower case. */
+  trailers: readonly string[] = [];
   contentLength: number | null = null;
+  /** Events as plain text (`text/event-stream`), which may go on for ever. */
+  isEventStream = false;
+  /** Its content is coded (compressed). */
+  isCoded = false;
+  /** Where the provider switched to what was asked for. */
+  #switched: SwitchedAnswer | null = null;
+  /** A successful answer that says that the provider said no; set by whoever reads it (inspect/answer.ts). */
+  saysNo = false;
   /** Milliseconds until the response fields came (or the end). */
   upstreamMs = 0;
 
@@ -76,16 +91,55 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
     return this.#state === "whole";
   }
 
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
   /** Answers to HEAD, and 204 and 304, have no content whatever their fields say (RFC 9112 §6.3). */
   get bodiless(): boolean {
     return this.#options.method === "HEAD" || this.status === 204 || this.status === 304;
   }
 
+  /** Value of the provider's field of that lower-case name; undefined where there is none, or more than one. */
+  field(name: string): string | undefined {
+    const values: string[] = [];
+    for (let i = 0; i + 1 < this.fields.length; i += 2)
+      if (this.fields[i]?.toLowerCase() === name) values.push(this.fields[i + 1] ?? "");
+    return values.length === 1 ? values[0] : undefined;
+  }
+
   takeHeld(): Buffer {
-    const [only] = this.#held;
-    const body = this.#held.length === 1 && only !== undefined ? only : Buffer.concat(this.#held, this.#heldBytes);
+    const body = this.peekHeld();
     this.#held = [];
+    this.#uncount();
     return body;
+  }
+
+  /** Of a whole answer, which stays held. */
+  peekHeld(): Buffer {
+    const [only] = this.#held;
+    if (this.#held.length === 1 && only !== undefined) return only;
+    const body = Buffer.concat(this.#held, this.#heldBytes);
+    this.#held = [body];
+    return body;
+  }
+
+  /** Of a whole answer: what is released in place of what came. */
+  replaceHeld(body: Buffer): void {
+    this.#held = [body];
+    this.#heldBytes = body.length;
+  }
+
+  /** `headers`: names in lower case and values, alternating. */
+  setHeaders(headers: readonly string[]): void {
+    this.headers = headers;
+    this.lines = new AnswerLines(headers);
+  }
+
+  /** Of a whole answer: it is not released. */
+  discard(): void {
+    this.#held = [];
+    this.#uncount();
   }
 
   /** Ends the upstream request, wherever it is; whoever waits for it is told. */
@@ -95,8 +149,23 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
       this.#call?.abort();
     } else if (this.#state === "long") {
       this.#endedEarly = "caller-gone";
+      // Nobody may ever release it.
+      this.#clearTimers();
       this.#call?.abort();
+      this.#tellOver();
     } else this.#fail(verdict);
+  }
+
+  /** Ends an answer that is being passed on: what let it pass does not hold any more. */
+  stop(): void {
+    if (this.#state !== "flowing") return;
+    this.#finish("denied");
+    this.#call?.abort();
+  }
+
+  /** May a byte of the request have left? */
+  get wasSent(): boolean {
+    return this.#call?.wasSent ?? false;
   }
 
   /** The request this answers is under way. */
@@ -112,18 +181,90 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
 
   onHead(status: number, fields: readonly string[]): void {
     if (this.#state !== "waiting") return;
-    const judged = responseHeadersDownstream(fields);
+    // CVE-2024-23326's class: an answer that is none to an upgrade is not the start of a tunnel; and 2xx to a handshake means nothing at all.
+    if (this.#options.webSocket !== undefined && status < 300) {
+      this.#fail(deny("forward", "upstream-protocol", { why: `status ${status} to a handshake` }));
+      return;
+    }
+    const judged = responseHeadersDownstream(fields, this.#options);
     if (!judged.ok) {
       this.#fail(deny("forward", "upstream-protocol", { why: judged.why }));
       return;
     }
     this.status = status;
+    this.fields = fields;
     this.lines = judged.lines;
+    this.headers = judged.headers;
     this.contentLength = judged.contentLength;
+    this.isEventStream = judged.eventStream;
+    this.isCoded = judged.isCoded;
     this.upstreamMs = this.#options.now() - this.#startedMs;
     this.#state = "holding";
-    const isLong = judged.eventStream || (judged.contentLength ?? 0) > heldBytesMax;
-    if (isLong && !this.bodiless) this.#becomeLong();
+    if (this.#options.isCall === true) this.#becomeLong();
+    if (this.bodiless || this.#options.isCall === true) return;
+    const { inspectedBytesMax } = this.#options;
+    if (judged.eventStream || (judged.contentLength ?? 0) > (inspectedBytesMax ?? heldBytesMax)) this.#outgrown();
+  }
+
+  /** Longer than may be held. */
+  #outgrown(): void {
+    const { inspectedBytesMax } = this.#options;
+    if (inspectedBytesMax === null || this.#options.passesLong === true) this.#becomeLong();
+    else
+      this.#fail(
+        deny("forward", "response-too-large", {
+          bound: `${inspectedBytesMax} bytes`,
+          detail: `The provider answered with status ${this.status}, and with more than the ${inspectedBytesMax} bytes that are held to be looked into, or with an event stream`,
+        }),
+      );
+  }
+
+  /** Counts bytes that are held to be looked into. */
+  #count(bytes: number): boolean {
+    if (this.#options.inspectedBytesMax === null) return true;
+    if (inspectedBytes + bytes > inspectedBytesInAllMax) return false;
+    inspectedBytes += bytes;
+    this.#countedBytes += bytes;
+    return true;
+  }
+
+  #uncount(): void {
+    inspectedBytes -= this.#countedBytes;
+    this.#countedBytes = 0;
+  }
+
+  onUpgrade(fields: readonly string[], tunnel: ByteTunnel): void {
+    const { webSocket } = this.#options;
+    if (this.#state !== "waiting" || webSocket === undefined) {
+      tunnel.destroy();
+      return;
+    }
+    const switched = judgeSwitch(fields, webSocket);
+    const judged = switched.ok ? responseHeadersDownstream(switched.fields) : switched;
+    if (!judged.ok || !switched.ok) {
+      tunnel.destroy();
+      this.#fail(deny("forward", "upstream-protocol", { why: judged.ok ? "" : judged.why }));
+      return;
+    }
+    this.status = 101;
+    this.fields = switched.fields;
+    this.setHeaders(judged.headers);
+    this.upstreamMs = this.#options.now() - this.#startedMs;
+    this.#switched = { tunnel, protocol: switched.protocol };
+    this.#state = "switched";
+    this.#clearTimers();
+    this.#options.settled(null);
+  }
+
+  get isSwitched(): boolean {
+    return this.#state === "switched";
+  }
+
+  /** The provider's end of the WebSocket, for who passes frames on from now on; null: there is none. */
+  takeSwitched(): SwitchedAnswer | null {
+    const switched = this.#state === "switched" ? this.#switched : null;
+    if (switched !== null) this.#over();
+    return switched;
   }
 
   onContent(chunk: Buffer): void {
@@ -135,23 +276,32 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
     if (this.#state === "long") return;
-    if (this.#heldBytes > heldBytesMax) this.#becomeLong();
-    else if (this.#holdMs === Number.POSITIVE_INFINITY) this.#holdUntil(performance.now() + holdMs);
+    const { inspectedBytesMax } = this.#options;
+    if (this.#heldBytes > (inspectedBytesMax ?? heldBytesMax)) this.#outgrown();
+    else if (!this.#count(chunk.length)) this.#fail(deny("forward", "overloaded", { why: "answers held in all" }));
+    else if (inspectedBytesMax === null && this.#holdMs === Number.POSITIVE_INFINITY)
+      this.#holdUntil(performance.now() + holdMs);
   }
 
   onEnd(): void {
     if (this.#state === "holding") {
       this.#clearTimers();
       this.#state = "whole";
+      this.#tellOver();
       this.#options.settled(null);
     } else if (this.#state === "flowing") this.#finish("complete");
-    else if (this.#state === "long") this.#endedEarly = "complete";
+    else if (this.#state === "long") {
+      this.#endedEarly = "complete";
+      this.#tellOver();
+    }
   }
 
   onFault(fault: DialFault): void {
     if (this.#state === "flowing") this.#finish("truncated");
-    else if (this.#state === "long") this.#endedEarly ??= "truncated";
-    else if (this.#state === "waiting" || this.#state === "holding")
+    else if (this.#state === "long") {
+      this.#endedEarly ??= "truncated";
+      this.#tellOver();
+    } else if (this.#state === "waiting" || this.#state === "holding")
       this.#fail(classifyUpstreamError(fault, this.#state === "waiting"));
   }
 
@@ -171,7 +321,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
     if (flow === null) return;
     this.#refresh();
     const flowing = flow.response.write(chunk);
-    flow.sent(chunk.length);
+    flow.sent(chunk);
     if (flowing) return;
     this.#call?.pause();
     flow.response.once("drain", () => {
@@ -198,10 +348,12 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
 
   #fail(verdict: Deny): void {
     if (this.#state === "over" || this.#state === "whole") return;
-    this.upstreamMs = this.#options.now() - this.#startedMs;
+    const wasSwitched = this.#state === "switched";
+    if (!wasSwitched) this.upstreamMs = this.#options.now() - this.#startedMs;
     this.#over();
     this.#call?.abort();
-    this.#options.settled(verdict);
+    if (wasSwitched) this.#switched?.tunnel.destroy();
+    else this.#options.settled(verdict);
   }
 
   #finish(end: AnswerEnd): void {
@@ -212,8 +364,15 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
 
   #over(): void {
     this.#state = "over";
-    this.#held = [];
+    this.discard();
     this.#clearTimers();
+    this.#tellOver();
+  }
+
+  #tellOver(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#options.over();
   }
 
   #clearTimers(): void {
@@ -226,7 +385,8 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
   }
 
   #refresh(): void {
-    this.#deadlineMs = performance.now() + this.#options.timeoutMs;
+    if (this.#options.isCall === true) return;
+    this.#deadlineMs = performance.now() + this.#options.idleMs;
     this.dueAtMs = Math.min(this.#deadlineMs, this.#holdMs);
   }
 

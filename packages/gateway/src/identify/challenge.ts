@@ -11,6 +11,12 @@ export function challenge(code: ProblemCode): string {
   return `DPoP error="invalid_token", ${algorithms}`;
 }
 
+/** RFC 9421 §5.1: what a signature has to cover where systems may sign, with a nonce of this gateway where there is one. */
+export function acceptSignature(nonce: string | null, hasContent: boolean): string {
+  const content = hasContent ? ' "content-digest"' : "";
+  return `sig=("@method" "@target-uri"${content});created${nonce === null ? "" : `;nonce="${nonce}"`}`;
+}
+
 /** RFC 9470 §3: what the user's log-in has to be. The caller is known by then, and the values are words of the estate. */
 export function stepUpChallenge({ acr, maxAge }: Readonly<Record<string, string | undefined>>): string {
   const wanted = [

@@ -11,9 +11,11 @@ export interface Credentials {
 export type CredentialsReading =
   | Credentials
   | { readonly kind: "none" }
+  | { readonly kind: "api-key"; readonly key: string }
   | { readonly kind: "malformed"; readonly why: string };
 
 const none = Object.freeze({ kind: "none" as const });
+const keyForm = /^apikey +([\x21-\x7e]+)$/i;
 const form = /^(bearer|dpop) +([A-Za-z0-9._~+/-]+=*)$/i;
 
 /** Reads all `Authorization` and `DPoP` values of a request. */
@@ -25,6 +27,9 @@ export function readCredentials(
   const [field] = authorization;
   if (field === undefined)
     return dpop.length === 0 ? none : { kind: "malformed", why: "a DPoP proof without an access token" };
+  const [, key] = keyForm.exec(field) ?? [];
+  if (key !== undefined)
+    return dpop.length === 0 ? { kind: "api-key", key } : { kind: "malformed", why: "a DPoP proof beside an API key" };
   const match = form.exec(field);
   if (match === null) return { kind: "malformed", why: "Authorization is neither `DPoP <token>` nor `Bearer <token>`" };
   const scheme = (match[1] ?? "").toLowerCase() === "dpop" ? "DPoP" : "Bearer";

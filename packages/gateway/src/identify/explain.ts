@@ -1,6 +1,7 @@
 // Promises operators what a refused credential was compared with, as far as only this hop can know it: the listener, the Host, a proxy in front.
 // Trusts nothing: fields of other hops are named, never believed. Facts go to the sealed reference alone (DESIGN §6 Denials).
 import { compared, type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { type PreflightAsked, preflightAsked } from "../cors/preflight.ts";
 import type { Exchange } from "../exchange.ts";
 
 /** Fields that proxies add; whoever sends one is probably behind a proxy, or pretends to be. */
@@ -10,6 +11,8 @@ const fieldsShownMax = 6;
 
 /** Neither a token nor a certificate came. */
 export function nothingPresented(exchange: Exchange): Deny {
+  const asked = preflightAsked(exchange);
+  if (asked !== null) return withoutYes(exchange, asked);
   const via = proxyFieldsOf(exchange);
   const connection = `no Authorization field, and no client certificate on the connection from ${exchange.source.address}`;
   return deny("identify", "credentials-missing", {
@@ -20,6 +23,19 @@ export function nothingPresented(exchange: Exchange): Deny {
     ),
     ...(via === "" ? {} : { proxy: via }),
     listener: exchange.listener.name,
+  });
+}
+
+/** A browser asked for a page, and no integration has a yes for it: its program sees no more than that the network failed. */
+function withoutYes({ request, listener }: Exchange, { origin, method }: PreflightAsked): Deny {
+  return deny("identify", "credentials-missing", {
+    why: "a preflight of a browser, and no integration has a yes for it",
+    ...compared(
+      "an active integration that grants the operation and names the page's origin under cors.origins",
+      `a page at ${origin}, for ${method} ${request?.host ?? ""}${request?.path ?? ""}`,
+    ),
+    preflight: "refused",
+    listener: listener.name,
   });
 }
 

@@ -2,6 +2,7 @@
 // revocations, the nonces and the replay set of this node, and OpenSSL's path building as judged by certificate.ts.
 // Specified in docs/formats/token.md, RFC 9449, RFC 8705 and DESIGN §7.4.
 import { looksNested } from "@sallyport/kernel/nested-token.ts";
+import type { TurnEnd } from "@sallyport/kernel/turn-end.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
 import {
   acceptAccessToken,
@@ -10,24 +11,29 @@ import {
   tokenValidatorVersion,
   type VerifiedAccessToken,
 } from "@sallyport/protocol/token/access-token.ts";
+import { apiKeyPrefix, shownApiKey } from "@sallyport/protocol/token/api-key.ts";
 import type { LegacyAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { verifyDpopProof } from "@sallyport/protocol/token/dpop.ts";
 import { handlePrefix, isHandle } from "@sallyport/protocol/token/handle.ts";
-import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { compared, type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
 import type { Revocations } from "../snapshot/revocations.ts";
 import type { TokenRing } from "../snapshot/token-ring.ts";
+import { findApiKey, keepKeysHere, proveByApiKey } from "./api-key.ts";
 import type { PeerJudgement } from "./certificate.ts";
-import { type Credentials, readCredentials } from "./credentials.ts";
+import { type Credentials, type CredentialsReading, readCredentials } from "./credentials.ts";
 import { nothingPresented, withPlace } from "./explain.ts";
 import type { HandleAnswer, Handles } from "./handles.ts";
+import type { Introspections } from "./introspection.ts";
 import type { Nested } from "./nested.ts";
 import type { Nonces } from "./nonce.ts";
+import { introspect } from "./opaque.ts";
 import { acceptOutside, findOutside, type OutsidePorts, type OutsideToken, readOutside } from "./outside.ts";
 import type { Kept } from "./presented.ts";
 import type { ReplaySet } from "./replay-set.ts";
+import { proveBySignature, type SignaturePorts } from "./signature.ts";
 import { hashToken, type TokenCache, tokenCacheKey } from "./token-cache.ts";
 
 /** The longest life any token may have: a user's, ten minutes (DESIGN §4 Tokens). */
@@ -42,23 +48,28 @@ export interface IdentifyPorts {
   readonly handles: Handles;
   /** Tokens encrypted to this environment. */
   readonly nested: Nested;
+  /** Issuers outside, about tokens that say nothing by themselves. */
+  readonly introspections: Introspections;
   /** Tokens of issuers outside. */
   readonly outside: OutsidePorts;
   readonly crypto: TokenCrypto;
+  /** Where signatures are verified. */
+  readonly turnEnd: TurnEnd;
   readonly nonces: Nonces;
   readonly replays: ReplaySet;
+  readonly signatures: SignaturePorts;
   now(): number;
   /** What the connection's certificate proves under this estate; null when none was presented. */
   peer(exchange: Exchange, estate: Estate): PeerJudgement | null;
 }
 
-interface Proven {
+export interface Proven {
   readonly principal: Principal;
   readonly system: CompiledSystem;
   readonly issuedAtMs: number | null;
 }
 
-/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs`, `signedTokenId` and `nonce` of the exchange. Waits only where a handle is new here. */
+/** Identifies the caller and writes `principal`, `caller`, `tokenIssuedAtMs`, `signedTokenId` and `nonce` of the exchange. Waits where a signature has to be verified, and where a handle is new here. */
 export function identify(exchange: Exchange, ports: IdentifyPorts): Promise<Deny | null> | Deny | null {
   const { request, lease } = exchange;
   if (request === null || lease === null) return deny("identify", "not-ready");
@@ -69,11 +80,45 @@ export function identify(exchange: Exchange, ports: IdentifyPorts): Promise<Deny
     kept === null || (dpop !== undefined && dpop.length > 1)
       ? readCredentials(authorization, dpop)
       : ({ kind: "token", scheme: kept.scheme, token: kept.token, proof: dpop?.[0] ?? null } as const);
-  const on: Case = { exchange, estate: lease.estate, peer, ports, kept, inside: null };
-  if (credentials.kind !== "token" || !isWrapped(on, credentials)) return conclude(on, prove(on, credentials));
+  const on: Case = { exchange, estate: lease.estate, peer, ports, kept, inside: null, introspected: null };
+  const { apiKeys } = lease.estate;
+  const leak = apiKeys === null ? null : keepKeysHere(exchange, apiKeys);
+  if (leak !== null) return conclude(on, leak);
+  return costsSignature(on, credentials) ? ports.turnEnd.run(() => judge(on, credentials)) : judge(on, credentials);
+}
+
+/** Of all tokens, one that this connection presented before, without a proof, costs none. */
+function costsSignature(on: Case, credentials: CredentialsReading): boolean {
+  if (credentials.kind === "token") return on.kept === null || credentials.proof !== null;
+  return credentials.kind === "none" && signaturesOf(on) !== null;
+}
+
+function judge(on: Case, credentials: CredentialsReading): Promise<Deny | null> | Deny | null {
+  if (credentials.kind === "malformed")
+    return conclude(on, deny("identify", "credentials-malformed", { why: credentials.why }));
+  if (credentials.kind === "none") return conclude(on, proveWithoutToken(on));
+  if (credentials.kind === "api-key") return conclude(on, proveKeyed(on, credentials.key));
+  if (credentials.token.startsWith(apiKeyPrefix)) return conclude(on, misplacedKey(credentials));
+  if (!isWrapped(on, credentials)) return judgeBare(on, credentials);
   const inside = unwrap(on, credentials);
   if (inside instanceof Promise) return inside.then((late) => conclude(on, proveInside(on, credentials, late)));
   return conclude(on, proveInside(on, credentials, inside));
+}
+
+/** What was presented is the token; one that says nothing by itself is asked about first, where its provider names who is asked. */
+function judgeBare(on: Case, credentials: Credentials): Promise<Deny | null> | Deny | null {
+  const said = introspect(on, credentials);
+  const prove = (found: OutsideToken | Deny | null) =>
+    conclude(on, found?.kind === "deny" ? found : proveByToken({ ...on, introspected: found }, credentials));
+  return said instanceof Promise ? said.then(prove) : prove(said);
+}
+
+/** Everybody's first mistake with an API key. */
+function misplacedKey({ scheme, token }: Credentials): Deny {
+  return deny("identify", "token-malformed", {
+    why: "an API key where an access token goes",
+    ...compared("`Authorization: ApiKey <key>`", `\`Authorization: ${scheme} ${shownApiKey(token)}\``),
+  });
 }
 
 /** A handle, or a token that is encrypted, and not the one whose signature held on this connection just now. */
@@ -112,7 +157,8 @@ function conclude({ exchange, ports }: Case, proven: Proven | Deny): Deny | null
   return null;
 }
 
-interface Case {
+/** One presentation and what it is judged under. */
+export interface Case {
   readonly exchange: Exchange;
   readonly estate: Estate;
   readonly peer: PeerJudgement | null;
@@ -121,20 +167,29 @@ interface Case {
   readonly kept: Kept | null;
   /** The token behind the handle that was presented; null: what was presented is the token, or was verified before. */
   readonly inside: string | null;
+  /** What its issuer outside said of a token that says nothing by itself; null: it was not asked. */
+  readonly introspected: OutsideToken | null;
 }
 
-function prove(on: Case, credentials: ReturnType<typeof readCredentials>): Proven | Deny {
-  switch (credentials.kind) {
-    case "malformed":
-      return deny("identify", "credentials-malformed", { why: credentials.why });
-    case "none":
-      return proveByCertificate(on);
-    case "token":
-      return proveByToken(on, credentials);
-  }
+/** Whose keys may have signed the request, where it may be signed at all. */
+function signaturesOf({ estate, exchange }: Case): Estate["signatures"] {
+  return exchange.request?.headers["signature-input"] === undefined ? null : estate.signatures;
 }
 
-function proveByCertificate({ exchange, peer, ports }: Case): Proven | Deny {
+function proveKeyed(on: Case, key: string): Proven | Deny {
+  const proven = proveByApiKey(on, key);
+  return "kind" in proven ? proven : (refuseOther(on, proven.system) ?? proven);
+}
+
+function proveWithoutToken(on: Case): Proven | Deny {
+  const { apiKeys } = on.estate;
+  const key = apiKeys === null ? null : findApiKey(on, apiKeys);
+  if (key !== null) return typeof key === "string" ? proveKeyed(on, key) : key;
+  const signatures = signaturesOf(on);
+  return (signatures === null ? null : proveBySignature(on, signatures)) ?? proveByCertificate(on);
+}
+
+export function proveByCertificate({ exchange, peer, ports }: Case): Proven | Deny {
   if (peer === null) return nothingPresented(exchange);
   if (peer.kind === "deny") return peer.verdict;
   const principal: Principal = {
@@ -169,12 +224,15 @@ function proveByToken(on: Case, credentials: Credentials): Proven | Deny {
   if (conflict !== null) return conflict;
   // The nonce and then the id are judged last: nothing that fails for another reason may burn an id.
   const used = proof === null ? null : useProof(on, proof);
-  return used ?? proven;
+  if (used !== null) return used;
+  on.exchange.signedToken = signed;
+  on.exchange.credentials = credentials;
+  return proven;
 }
 
-type Use = Omit<Parameters<typeof acceptAccessToken>[1], "audience" | "legacy">;
+export type Use = Omit<Parameters<typeof acceptAccessToken>[1], "audience" | "legacy">;
 
-function acceptOwn(signed: SignedAccessToken, use: Use, on: Case): Proven | Deny {
+export function acceptOwn(signed: SignedAccessToken, use: Use, on: Case): Proven | Deny {
   const audience = audienceWanted(on, signed);
   const legacy = legacyOf(on, audience, use.now);
   const accepted = acceptAccessToken(signed, { audience, ...(legacy === null ? {} : { legacy }), ...use });
@@ -185,7 +243,7 @@ function acceptOwn(signed: SignedAccessToken, use: Use, on: Case): Proven | Deny
   return { principal: principalOf(accepted, { system, on }), system, issuedAtMs: accepted.claims.iat * 1000 };
 }
 
-function acceptForeign(token: OutsideToken, use: Use, { exchange, estate, ports }: Case): Proven | Deny {
+export function acceptForeign(token: OutsideToken, use: Use, { exchange, estate, ports }: Case): Proven | Deny {
   const { tenant, environment } = ports;
   return acceptOutside(token, { ...use, provider: exchange.system?.id ?? null }, { tenant, environment, estate });
 }
@@ -193,6 +251,7 @@ function acceptForeign(token: OutsideToken, use: Use, { exchange, estate, ports 
 /** Form, signature and issuer, once per token, presentation and state of the key ring. */
 function readCached(credentials: Credentials, tokenHash: string, on: Case): SignedAccessToken | OutsideToken | Deny {
   const { estate, ports, kept } = on;
+  if (on.introspected !== null) return on.introspected;
   const { outside } = estate;
   const { issuer } = estate.object;
   const validator = validatorOf(ports.ring);
@@ -290,7 +349,7 @@ function legacyOf({ estate }: Case, audience: string, now: number): LegacyAlgori
 }
 
 /** A certificate that came with the token has to prove the same system. */
-function refuseOther({ peer }: Case, system: CompiledSystem): Deny | null {
+export function refuseOther({ peer }: Case, system: CompiledSystem): Deny | null {
   if (peer === null) return null;
   if (peer.kind === "proven") {
     if (peer.system === system) return null;

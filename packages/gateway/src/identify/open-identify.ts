@@ -1,4 +1,5 @@
 // Promises the instruments that identify a caller, put together once for a gateway. Trusts gateway.ts for ring and revocations. docs/formats/token.md.
+import type { TurnEnd } from "@sallyport/kernel/turn-end.ts";
 import type { SignedAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import type { GatewayOptions } from "../ports.ts";
@@ -7,27 +8,28 @@ import type { TokenRing } from "../snapshot/token-ring.ts";
 import { createPeerJudge } from "./certificate.ts";
 import { Handles } from "./handles.ts";
 import type { IdentifyPorts } from "./identify.ts";
+import { Introspections } from "./introspection.ts";
 import { keyUnknown, Nested } from "./nested.ts";
-import { createNonces } from "./nonce.ts";
+import { openReplays } from "./open-replays.ts";
 import type { OutsidePorts } from "./outside.ts";
-import { allocateReplaySet, openReplaySet, replaySetSlots } from "./replay-set.ts";
 import { TokenCache, tokenCacheEntriesMax } from "./token-cache.ts";
 
 export function openIdentify(
   options: Pick<
     GatewayOptions,
-    "tenant" | "environment" | "node" | "clock" | "random" | "tables" | "feed" | "openTokenKey"
+    "tenant" | "environment" | "node" | "clock" | "random" | "tables" | "feed" | "openTokenKey" | "worker"
   >,
   parts: {
     readonly ring: TokenRing;
     readonly revocations: Revocations;
     readonly crypto: TokenCrypto;
+    readonly turnEnd: TurnEnd;
     readonly outside: OutsidePorts;
   },
 ): IdentifyPorts {
-  const { tenant, environment, node, clock, random, tables, feed } = options;
+  const { tenant, environment, clock, feed } = options;
   const judge = createPeerJudge(() => clock.now());
-  const epoch = Buffer.from(random.bytes(12)).toString("base64url");
+  const domain = openReplays(options);
   return {
     ...parts,
     tenant,
@@ -42,9 +44,17 @@ export function openIdentify(
       }),
       openTokenKey: (kid, sealed) => options.openTokenKey(kid, sealed),
     }),
-    nonces: createNonces(random.bytes(32), { node, epoch }),
-    replays: openReplaySet(allocateReplaySet(tables?.replaySlots ?? replaySetSlots), random.bytes(32)),
+    introspections: new Introspections({
+      ask: (question) => feed.introspect(question),
+      crypto: parts.crypto,
+      monotonic: () => clock.monotonic(),
+    }),
+    nonces: domain.nonces,
+    replays: domain.proofs,
+    signatures: domain,
     now: () => clock.now(),
-    peer: (exchange, estate) => judge(exchange.incoming.socket, estate),
+    // The certificate of a proxy that asks proves the proxy, and no caller.
+    peer: (exchange, estate) =>
+      exchange.asked === null || exchange.asked === "services" ? judge(exchange.incoming.socket, estate) : null,
   };
 }

@@ -17,6 +17,7 @@ import { compared, type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CompiledSystem, Estate } from "../snapshot/estate.ts";
 import type { OutsideIssuers } from "../snapshot/outside-issuers.ts";
 import type { Credentials } from "./credentials.ts";
+import type { Word } from "./introspection.ts";
 import { type KeyLookPorts, KeyLooks } from "./key-looks.ts";
 import { TokenCache, tokenCacheEntriesMax, tokenCacheKey } from "./token-cache.ts";
 
@@ -38,6 +39,8 @@ export interface OutsideToken {
   readonly kind: "outside";
   readonly signed: SignedOutsideAccess;
   principal: Principal | null;
+  /** Of a token that says nothing by itself: what its issuer said of it. */
+  readonly word?: Word;
 }
 
 type Presented = Pick<Credentials, "token" | "scheme"> & { readonly tokenHash: string };

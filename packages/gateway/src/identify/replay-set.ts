@@ -24,6 +24,8 @@ const placesMax = 4_096;
 const spinsMax = 1_000_000;
 
 export const replaySetSlots = 1 << 19;
+/** Of signatures, which are rarer. */
+export const signatureReplaySlots = 1 << 17;
 
 /** Memory for a set of `slots` (a power of two) ids per nonce step, to be shared by all threads of the node. */
 export function allocateReplaySet(slots: number): SharedArrayBuffer {

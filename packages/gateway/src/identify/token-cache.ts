@@ -69,6 +69,11 @@ export class TokenCache<V> {
     this.#young.set(key, value);
   }
 
+  drop(key: string): void {
+    this.#young.delete(key);
+    this.#old.delete(key);
+  }
+
   clear(): void {
     this.#young.clear();
     this.#old.clear();

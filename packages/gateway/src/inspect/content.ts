@@ -2,6 +2,10 @@
 // Specified in docs/gateway.md (inspect); RFC 9110 §8.3 for media types.
 import type { OperationObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { isGrpcType } from "../grpc/status.ts";
+import { boundaryOf } from "./multipart.ts";
+
+const grpcType = "application/grpc";
 
 export interface ContentInputs {
   readonly declared: OperationObject["body"];
@@ -24,10 +28,25 @@ export function decideContent(inputs: ContentInputs): Deny | null {
   if (!isMediaType(inputs.contentType, declared.contentType)) {
     return deny("inspect", "content-type", { detail: `This operation takes ${declared.contentType}` });
   }
-  const isEncoded = (inputs.contentEncoding ?? []).some((value) => value.toLowerCase() !== "identity");
-  if (declared.content === "json" && isEncoded)
-    return deny("inspect", "content-type", { detail: "This operation takes content without Content-Encoding" });
-  return null;
+  if (declared.content === "multipart" && boundaryOf(inputs.contentType?.[0] ?? "") === null)
+    return deny("inspect", "content-type", {
+      detail: "This operation takes multipart/form-data with one plain boundary",
+    });
+  if (inputs.contentEncoding === undefined) return null;
+  const { isPlain, isGzip } = encodingOf(inputs.contentEncoding);
+  if (isPlain || (isGzip && declared.encoding === "gzip")) return null;
+  const taken =
+    declared.encoding === undefined ? "without Content-Encoding" : "as it is, or with Content-Encoding: gzip";
+  return deny("inspect", "content-type", { detail: `This operation takes content ${taken}` });
+}
+
+/** Of the fields `Content-Encoding` of a request: nothing beside one word is read. */
+export function encodingOf(values: readonly string[] | undefined): {
+  readonly isPlain: boolean;
+  readonly isGzip: boolean;
+} {
+  const said = (values ?? []).map((value) => value.trim().toLowerCase());
+  return { isPlain: said.every((value) => value === "identity"), isGzip: said.length === 1 && said[0] === "gzip" };
 }
 
 export function tooLarge(bytesMax: number): Deny {
@@ -44,8 +63,10 @@ function isMediaType(values: readonly string[] | undefined, declared: string): b
   if (value === declared) return true;
   const [type = "", ...parameters] = value.split(";").map((part) => part.trim().toLowerCase());
   const [wanted = "", ...wantedParameters] = declared.split(";").map((part) => part.trim().toLowerCase());
+  // Calls say behind a plus what their messages are written in.
+  if (wanted === grpcType && isGrpcType(type)) return parameters.length === 0;
   if (type !== wanted) return false;
-  // multipart needs its boundary; it streams through unread.
+  // multipart needs its boundary, which is judged where it is read.
   if (type.startsWith("multipart/")) return true;
   return parameters.every(
     (parameter) =>

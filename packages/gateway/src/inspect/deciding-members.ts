@@ -1,8 +1,9 @@
 // Promises that a member of a JSON body which decides has one reading: no twin in another case beside it, and integers as they stand in the text.
 // Trusts inspect/json.ts to have read the text strictly. Specified in docs/gateway.md (attributes); RFC 8259 §6 for number literals.
+
+import { foldCase } from "@sallyport/protocol/snapshot/fold-case.ts";
 import type { AttributeSource } from "@sallyport/protocol/snapshot/objects.ts";
 import type { ReadBody } from "../exchange.ts";
-import { foldCase } from "./fold-case.ts";
 
 /** Paths remembered; there are as many as the estate declares, and when they are more, remembering begins anew. */
 const pathsMax = 4_096;
@@ -19,10 +20,12 @@ export function membersOf(path: string): readonly string[] {
 }
 
 /** Does any object along a body attribute's path hold a name that readers without regard to case take for the attribute's? Pure. */
-export function hasCaseTwin(declared: Readonly<Record<string, AttributeSource>>, value: unknown): boolean {
-  return Object.values(declared).some(
-    (source) => source.from === "body" && hasTwinAlong(membersOf(source.name), value),
-  );
+export function hasCaseTwin(
+  declared: Readonly<Record<string, AttributeSource>>,
+  value: unknown,
+  from: "body" | "response" = "body",
+): boolean {
+  return Object.values(declared).some((source) => source.from === from && hasTwinAlong(membersOf(source.name), value));
 }
 
 function hasTwinAlong(members: readonly string[], value: unknown): boolean {

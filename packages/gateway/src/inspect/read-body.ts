@@ -3,6 +3,7 @@ import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { tooLarge } from "./content.ts";
+import { digestMismatch, fitsDigests } from "./content-digest.ts";
 
 export type BodyReading = { readonly bytes: Uint8Array } | Deny;
 
@@ -15,7 +16,11 @@ export function readBody(exchange: Exchange, bytesMax: number): BodyReading | Pr
   const whole = incoming.takeWhole(bytesMax);
   if (whole === null) return readPieces(exchange, bytesMax);
   exchange.bytesIn = whole.length;
-  return { bytes: whole };
+  return asSigned(exchange, whole);
+}
+
+function asSigned({ digests }: Exchange, bytes: Uint8Array): BodyReading {
+  return digests === null || fitsDigests(bytes, digests) ? { bytes } : digestMismatch("inspect", digests);
 }
 
 function readPieces(exchange: Exchange, bytesMax: number): Promise<BodyReading> {
@@ -43,7 +48,7 @@ function readPieces(exchange: Exchange, bytesMax: number): Promise<BodyReading> 
     };
     const onEnd = (): void => {
       const [only] = chunks;
-      end({ bytes: chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes) });
+      end(asSigned(exchange, chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes)));
     };
     exchange.onFramingError = (verdict) => end(verdict);
     incoming.take({ data: onData, end: onEnd, gone: () => end(deny("inspect", "client-aborted")) });

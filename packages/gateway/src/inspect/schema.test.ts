@@ -31,7 +31,28 @@ test("schemas that share definitions judge as each would alone, and say places o
   assert.equal(set.check("schema1", body(0, 2, 0)).valid, false);
   assert.equal(set.check("schema2", body(2, 0, 0)).valid, false);
   const simple = { $ref: "#/$defs/name", $defs: { name: { type: "string" } } };
-  assert.deepEqual(setOf({ simple }).check("simple", 1), { valid: false, why: "#/$defs/name/type: type" });
+  assert.deepEqual(setOf({ simple }).check("simple", 1), {
+    valid: false,
+    why: "#/$defs/name/type: type",
+    says: "it must be string",
+  });
+});
+
+test("what does not match is said by the names of the schema, never by those that the caller chose", () => {
+  const line = { type: "object", properties: { "a/b": { type: "integer", maximum: 9 } }, additionalProperties: false };
+  const order = {
+    type: "object",
+    required: ["lines"],
+    properties: {
+      lines: { type: "array", items: line },
+      more: { type: "object", additionalProperties: { type: "string" } },
+    },
+  };
+  const says = (value: unknown) => setOf({ order }).check("order", value).says;
+  assert.equal(says({ lines: [{ "a/b": 10 }] }), "$.lines[*].a/b must be <= 9");
+  assert.equal(says({}), "$ must have required property 'lines'");
+  assert.equal(says({ lines: [{ "secret-name": 1 }] }), "$.lines[*] must NOT have additional properties");
+  assert.equal(says({ lines: [], more: { "secret-name": 1 } }), "it must be string");
 });
 
 test("two schemas whose definitions have one name and say different things stay apart", () => {

@@ -2,13 +2,15 @@
 // three hundred of them at once would stop the world for most of a second; definitions that several schemas share compile once for all of them.
 // Trusts the snapshot's blobs. Specified by JSON Schema 2020-12.
 import { placeInSchema, shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
-import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 
 export interface SchemaVerdict {
   readonly valid: boolean;
   /** Where it does not match and why, as JSON Pointers and keywords; never a value from the body. */
   readonly why: string;
+  /** The same for who sent it: the place in the value, where the schema alone names it, and what has to be there. Absent where it is valid. */
+  readonly says?: string;
 }
 
 export interface SchemaSet {
@@ -54,9 +56,34 @@ export function createSchemaSet(source: (id: string) => string | undefined): Sch
       if (validate(value)) return { valid: true, why: "" };
       const first = validate.errors?.[0];
       const place = placeInSchema(first?.schemaPath ?? "#");
-      return { valid: false, why: `${place}: ${first?.keyword ?? "schema"}`.slice(0, complaintCharactersMax) };
+      const why = `${place}: ${first?.keyword ?? "schema"}`.slice(0, complaintCharactersMax);
+      return { valid: false, why, says: saysOf(place, first).slice(0, complaintCharactersMax) };
     },
   };
+}
+
+/** `$.lines[*].weight must be integer`. Names and bounds are those of the schema: a pointer into the value could hold names that the caller chose. */
+function saysOf(place: string, error: ErrorObject | undefined): string {
+  const message = error?.message ?? "must match the schema";
+  const named = valuePlace(place);
+  return named === null ? `it ${message}` : `${named} ${message}`;
+}
+
+/** The place in a value that a place in its schema speaks of; null behind `$ref`, `anyOf` and whatever else is not one place. */
+function valuePlace(pointer: string): string | null {
+  const segments = pointer.split("/").slice(1, -1);
+  let at = "$";
+  while (segments.length > 0) {
+    const keyword = segments.shift();
+    if (keyword === "items") at += "[*]";
+    else if (keyword === "prefixItems") at += `[${segments.shift()}]`;
+    else if (keyword === "properties")
+      at += `.${decodeURIComponent(segments.shift() ?? "")
+        .replaceAll("~1", "/")
+        .replaceAll("~0", "~")}`;
+    else return null;
+  }
+  return at;
 }
 
 interface SharedSchemas {

@@ -12,6 +12,8 @@ export interface HopCertificate {
 
 export interface HopKeyStore {
   readonly signer: TokenSigner;
+  /** The key behind it (PKCS #8), for worker threads of this process. */
+  readonly pem: string;
   /** Of the last run; null for a fresh key. */
   readonly certificate: HopCertificate | null;
   /** Keeps control's newest certificate beside the key. */
@@ -41,6 +43,7 @@ export function openHopKeyStore(dataDirectory: string, now: () => number): HopKe
   const signer = fresh?.signer ?? signerFromPem(pem);
   return {
     signer,
+    pem,
     certificate: kept?.certificate ?? null,
     keep: (certificate) => {
       if (certificate.kid !== signer.kid) return;

@@ -26,6 +26,11 @@ export function logKeyContext(
   return { tenant: node.tenant, environment: node.environment, node: node.node, epoch, purpose: "log-keys" };
 }
 
+/** Context the data key is sealed in. */
+function dataKeyContext({ tenant, environment, node }: Pick<NodeIdentity, "tenant" | "environment" | "node">) {
+  return { tenant, environment, node, purpose: "data-key" };
+}
+
 const cacheBytesMax = 16 * 1024;
 
 /** The cache of a node that has joined. */
@@ -37,6 +42,9 @@ export function openLogKeyCache(dataDirectory: string, identity: NodeIdentity): 
     pseudonymKey: opener.open(logKeyContext(identity, keys.epoch), Buffer.from(keys.pseudonymKeySealed, "base64url")),
     referenceRecipient: Buffer.from(keys.referenceRecipient, "base64url"),
     referenceKeyId: keys.referenceKeyId,
+    ...(keys.dataKeySealed === undefined
+      ? {}
+      : { dataKey: opener.open(dataKeyContext(identity), Buffer.from(keys.dataKeySealed, "base64url")) }),
   });
   return {
     cached: () => {

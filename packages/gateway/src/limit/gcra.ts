@@ -23,6 +23,8 @@ export interface RateLimiter {
   key(name: string): bigint;
   /** Takes one permit, or says when one is free; null when the table has no room. */
   take(key: bigint, rule: RateRule, nowMs: number): RateState | null;
+  /** Counts one that somebody else let through; beyond the limit it counts as just at it. A table without room counts nothing. */
+  charge(key: bigint, rule: RateRule, nowMs: number): void;
   /** Gives back a permit that another limit's refusal made pointless. */
   refund(key: bigint, rule: RateRule): void;
 }
@@ -93,10 +95,35 @@ export function openRateTable(memory: SharedArrayBuffer, secret: Uint8Array): Ra
         if (Atomics.compareExchange(words, index + 1, seen, BigInt(decision.nextTatUs)) === seen) return decision;
       }
     },
+    charge(key, rule, nowMs) {
+      const nowUs = Math.floor(nowMs * 1000);
+      const index = find(key, nowUs);
+      if (index < 0) return;
+      const incrementUs = Math.ceil((rule.periodMs * 1000) / rule.rate);
+      const fullUs = nowUs + Math.floor(incrementUs * rule.burst);
+      for (;;) {
+        const seen = Atomics.load(words, index + 1);
+        const next = BigInt(Math.min(Math.max(Number(seen), nowUs) + incrementUs, fullUs));
+        if (Atomics.compareExchange(words, index + 1, seen, next) === seen) return;
+      }
+    },
     refund(key, rule) {
       const index = find(key, 0);
       if (index >= 0) Atomics.sub(words, index + 1, BigInt(Math.ceil((rule.periodMs * 1000) / rule.rate)));
     },
+  };
+}
+
+/**
+ * A table that several threads use at once. Alone, the compare-and-swap of each slot is enough; together, a slot that one thread takes over for another
+ * key while a second one counts in it could lose a permit, so each decision has the table to itself.
+ */
+export function lockedRateTable(table: RateLimiter, lock: { run<T>(act: () => T): T }): RateLimiter {
+  return {
+    key: (name) => table.key(name),
+    take: (...asked) => lock.run(() => table.take(...asked)),
+    charge: (...asked) => lock.run(() => table.charge(...asked)),
+    refund: (...asked) => lock.run(() => table.refund(...asked)),
   };
 }
 

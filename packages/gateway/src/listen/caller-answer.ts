@@ -1,6 +1,7 @@
 // Promises one answer to one request: one head, content as its framing says and not an octet more or less, or a cut connection.
 // An answer that ends early never looks whole. Trusts nobody's fields: a line end in one is a bug and throws. Specified in RFC 9112 §6-7 and §9.
 import type { Socket } from "node:net";
+import type { ByteTunnel } from "@sallyport/kernel/dial/byte-tunnel.ts";
 import { AnswerLines, continueText, dateLine, fieldLine, statusLine } from "@sallyport/kernel/http1/answer-text.ts";
 
 /** A held answer up to this size leaves in one write with its head, copied; a larger one goes beside it, uncopied. */
@@ -19,20 +20,58 @@ export interface AnswerOwner {
   waitsForFlush(): void;
   /** Ends the connection at once. */
   cut(): void;
+  /** Writes `head` and hands the connection over; null, and nothing written, where something came behind the request. */
+  switchProtocols(head: string): ByteTunnel | null;
+  /** Ends the connection once what was written has left, or a moment later. */
+  cutSoon(): void;
 }
 
 /** Octets of content still owed; `chunked`: as many as come; `none`: this answer has no content, whatever is written. */
 type Owed = number | "chunked" | "none";
 
-export class CallerAnswer {
-  /** False once this connection serves nothing more; counts until the head is written. */
+/** What a crossing answers to, whichever version of HTTP its caller speaks. */
+export interface CallerAnswer {
+  /** False once its connection serves nothing more; counts until the head is written. */
+  shouldKeepAlive: boolean;
+  readonly headersSent: boolean;
+  /** `end` was called. */
+  readonly writableEnded: boolean;
+  /** Its last octet was taken by the system. */
+  readonly writableFinished: boolean;
+  /** Nothing can be written any more. */
+  readonly destroyed: boolean;
+  /** What was written waits for the caller to take it. */
+  readonly writableNeedDrain: boolean;
+  /** Interim answer, where the final one has not begun. */
+  writeContinue(): void;
+  /** The final head. `headers`: names and values alternating, behind `common`; `connection: close` among them ends the connection with this answer. */
+  writeHead(status: number, headers: readonly string[], common?: AnswerLines): void;
+  /** False: wait for the drain before the next one. */
+  write(content: Buffer): boolean;
+  /** The rest of the content, and the end. Content that does not fit what the head said cuts the answer. */
+  end(content?: string | Buffer): void;
+  /** Nothing more is sent, and what was begun looks cut short. */
+  destroy(): void;
+  /** Nothing more is sent behind this last piece, and the answer looks cut short: it never ends as a whole one. */
+  cutBehind(content: Buffer): void;
+  /**
+   * The last octets of HTTP on its connection, which is the tunnel's from here on. Null, and nothing written, where it cannot be: something came behind the
+   * request, or the version of HTTP has no such switch. `headers`: beside those of the switch, behind `common`.
+   */
+  switchProtocols(headers: readonly string[], common?: AnswerLines): ByteTunnel | null;
+  /** Before the first content: the answer ends with `endWith`, never with `end`. HTTP/2 alone; over HTTP/1.1 there is no such answer. */
+  expectTrailers(): void;
+  /** The end, with fields behind the content: names in lower case and values alternating. */
+  endWith(trailers: readonly string[]): void;
+  /** Told once, when more is taken. */
+  once(event: "drain", told: () => void): void;
+}
+
+export class Http1Answer implements CallerAnswer {
   shouldKeepAlive = true;
   headersSent = false;
-  /** `end` was called. */
   writableEnded = false;
-  /** Its last octet was taken by the system. */
   writableFinished = false;
-  /** Nothing can be written any more. */
   destroyed = false;
   readonly #owner: AnswerOwner;
   readonly #toHead: boolean;
@@ -147,6 +186,33 @@ export class CallerAnswer {
     if (this.destroyed) return;
     this.destroyed = true;
     this.#owner.cut();
+  }
+
+  switchProtocols(headers: readonly string[], common: AnswerLines = noLines): ByteTunnel | null {
+    if (this.headersSent || this.destroyed) return null;
+    let text = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${AnswerLines.textOf(common)}`;
+    for (let i = 0; i + 1 < headers.length; i += 2) text += fieldLine(headers[i] ?? "", headers[i + 1] ?? "");
+    const tunnel = this.#owner.switchProtocols(`${text}\r\n`);
+    if (tunnel === null) return null;
+    this.headersSent = true;
+    this.writableEnded = true;
+    return tunnel;
+  }
+
+  cutBehind(content: Buffer): void {
+    if (this.destroyed) return;
+    this.write(content);
+    if (this.destroyed) return;
+    this.destroyed = true;
+    this.#owner.cutSoon();
+  }
+
+  expectTrailers(): void {
+    throw new Error("trailers are not sent over HTTP/1.1");
+  }
+
+  endWith(): void {
+    throw new Error("trailers are not sent over HTTP/1.1");
   }
 
   get writableNeedDrain(): boolean {

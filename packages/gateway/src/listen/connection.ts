@@ -2,22 +2,28 @@
 // answered out of order or twice. Every wait has its bound. Trusts kernel/http1 for where messages begin and end.
 // Specified in RFC 9112 §9 and docs/gateway.md (listen).
 import type { Socket } from "node:net";
+import { SocketTunnel } from "@sallyport/kernel/dial/byte-tunnel.ts";
 import { ContentReader } from "@sallyport/kernel/http1/content-reader.ts";
 import { type RequestHead, RequestReader } from "@sallyport/kernel/http1/request-reader.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { DoorKeeping } from "../admit/door.ts";
 import { type Source, sourceOf } from "../admit/source-prefix.ts";
 import type { BoundListener, Exchange } from "../exchange.ts";
 import { Presented } from "../identify/presented.ts";
 import type { ListenBounds } from "../ports.ts";
 import { RepeatedSection } from "../receive/repeated-section.ts";
-import { type AnswerOwner, CallerAnswer } from "./caller-answer.ts";
+import { type AnswerOwner, type CallerAnswer, Http1Answer } from "./caller-answer.ts";
 import { type ContentSource, Incoming } from "./incoming.ts";
+import type { ListedConnection } from "./listed-connection.ts";
 import { contentRefusal, headRefusal, timeoutRefusal } from "./parse-error.ts";
+import type { RefusedConnection } from "./refused-connection.ts";
 import { readInto } from "./shared-reads.ts";
 import { UnreadInput } from "./unread-input.ts";
 
 /** What the gateway does with what arrives. */
 export interface ListenerHandler {
+  /** Where connections are counted; absent: only all of a listener are. */
+  readonly door?: DoorKeeping;
   begin(incoming: Incoming, answer: CallerAnswer, on: ConnectionFacts & { readonly listener: BoundListener }): Exchange;
   /** Runs the pipeline. */
   serve(exchange: Exchange): void;
@@ -25,7 +31,7 @@ export interface ListenerHandler {
   refuse(exchange: Exchange, verdict: Deny): void;
   /** Its answer has left, or never will: exactly once for each that began. */
   closed(exchange: Exchange): void;
-  connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
+  connectionRefused(reason: RefusedConnection): void;
   /** What had begun like a request ended before it was one, and without an answer. */
   unread(): void;
 }
@@ -44,7 +50,7 @@ export interface ConnectionHost {
   /** Of all their reads (shared-reads.ts). */
   readonly reads: Buffer;
   bound(): BoundListener;
-  ended(connection: Connection): void;
+  ended(connection: ListedConnection): void;
 }
 
 /** Octets behind the request under way; beyond it the connection is read no further until that one is answered. */
@@ -53,29 +59,20 @@ export const pipelinedBytesMax = 16 * 1024;
 export const unwantedBytesMax = 64 * 1024;
 /** A keep-alive connection lives so much longer than its caller was told, so that a request sent in the last moment arrives. */
 const keepAliveGraceMs = 1_000;
-/** How long and how much a connection is still read after its last answer: closed at once, what was sent meanwhile would reset it and the answer. */
+/** Read on after the last answer: closed at once, it would be reset by what was sent, and the answer with it. */
 const lingerMs = 1_000;
 const lingerBytesMax = 1024 * 1024;
 
-type State =
-  /** Nothing has come yet. */
-  | "fresh"
-  /** Between two requests. */
-  | "idle"
-  | "head"
-  /** A request is under way, or the rest of its content is thrown away. */
-  | "serving"
-  /** Answered for the last time. */
-  | "lingering"
-  | "closed";
+/** `fresh`: nothing has come yet; `serving`: a request is under way, or the rest of its content is thrown away; `lingering`: answered for the last time. */
+type State = "fresh" | "idle" | "head" | "serving" | "lingering" | "closed";
 
-export class Connection implements AnswerOwner, ContentSource {
+export class Connection implements AnswerOwner, ContentSource, ListedConnection {
   readonly socket: Socket;
   readonly keepAliveLines: string;
   readonly whenFlushed: (error?: Error | null) => void;
   /** Of the list of its listener. */
-  before: Connection | null = null;
-  behind: Connection | null = null;
+  before: ListedConnection | null = null;
+  behind: ListedConnection | null = null;
   /** Monotonic milliseconds at which the wait under way is over. */
   dueAtMs: number;
   readonly #host: ConnectionHost;
@@ -87,7 +84,7 @@ export class Connection implements AnswerOwner, ContentSource {
   #headSinceMs = 0;
   #requests = 0;
   #incoming: Incoming | null = null;
-  #answer: CallerAnswer | null = null;
+  #answer: Http1Answer | null = null;
   #exchange: Exchange | null = null;
   /** What comes now was sent before the last answer left. */
   #isPipelined = false;
@@ -99,16 +96,13 @@ export class Connection implements AnswerOwner, ContentSource {
   readonly #isShared: boolean;
   /** Thrown away since the last answer. */
   #unwantedBytes = 0;
+  #tunnel: SocketTunnel | null = null;
 
-  constructor(socket: Socket, host: ConnectionHost) {
+  constructor(socket: Socket, host: ConnectionHost, source = sourceOf(socket.remoteAddress)) {
     this.socket = socket;
     this.keepAliveLines = host.keepAliveLines;
     this.#host = host;
-    this.#facts = {
-      source: sourceOf(socket.remoteAddress),
-      presented: new Presented(),
-      section: new RepeatedSection(),
-    };
+    this.#facts = { source, presented: new Presented(), section: new RepeatedSection() };
     this.#heads = new RequestReader({ headBytesMax: host.bounds.headerBytesMax, fieldsMax: host.bounds.headersMax });
     this.dueAtMs = performance.now() + host.bounds.headersTimeoutMs;
     this.whenFlushed = (error) => this.#flushed(error ?? null);
@@ -126,9 +120,25 @@ export class Connection implements AnswerOwner, ContentSource {
     socket.on("close", () => this.#closed());
   }
 
-  /** Ends the connection at once. */
   cut(): void {
     this.socket.destroy();
+  }
+
+  switchProtocols(head: string): SocketTunnel | null {
+    if (this.#state !== "serving" || this.#input.size > 0 || this.#isLost) return null;
+    this.socket.write(head, "latin1");
+    const tunnel = new SocketTunnel(this);
+    this.#tunnel = tunnel;
+    return tunnel;
+  }
+
+  endTunnel(): void {
+    this.#linger();
+  }
+
+  cutSoon(): void {
+    this.dueAtMs = performance.now() + lingerMs;
+    this.socket.destroySoon();
   }
 
   pauseContent(): void {
@@ -138,7 +148,6 @@ export class Connection implements AnswerOwner, ContentSource {
   resumeContent(): void {
     this.#resume();
   }
-
   /** An answer that nobody takes does not hold its connection for ever. */
   waitsForFlush(): void {
     this.dueAtMs = Math.min(this.dueAtMs, performance.now() + this.#host.bounds.requestTimeoutMs);
@@ -158,6 +167,10 @@ export class Connection implements AnswerOwner, ContentSource {
     if (this.#state === "lingering" || this.#isLost) {
       this.#unwantedBytes += octets.length;
       if (this.#unwantedBytes > lingerBytesMax) this.cut();
+      return;
+    }
+    if (this.#tunnel !== null) {
+      this.#tunnel.push(this.#isShared ? Buffer.from(octets) : octets);
       return;
     }
     const moved = this.#input.add(octets);
@@ -213,7 +226,7 @@ export class Connection implements AnswerOwner, ContentSource {
     const complete = framing.contentLength === 0;
     const { method, target: url, rawHeaders } = head;
     const incoming = new Incoming({ method, url, httpVersion: `1.${head.minorVersion}`, rawHeaders, complete }, this);
-    const answer = new CallerAnswer(this, { toHead: method === "HEAD" });
+    const answer = new Http1Answer(this, { toHead: method === "HEAD" });
     answer.shouldKeepAlive = ++this.#requests < bounds.requestsPerSocketMax && !framing.closes;
     const exchange = this.#start(incoming, answer);
     if (framing.expectsContinue)
@@ -232,7 +245,7 @@ export class Connection implements AnswerOwner, ContentSource {
     else handler.refuse(exchange, exchange.framingDeny);
   }
 
-  #start(incoming: Incoming, answer: CallerAnswer): Exchange {
+  #start(incoming: Incoming, answer: Http1Answer): Exchange {
     this.#state = "serving";
     this.dueAtMs = Number.POSITIVE_INFINITY;
     this.#incoming = incoming;
@@ -299,7 +312,7 @@ export class Connection implements AnswerOwner, ContentSource {
     this.#isLost = true;
     this.#input.clear();
     const incoming = new Incoming({ method: "", url: "", httpVersion: "", rawHeaders: [], complete: true }, this);
-    const answer = new CallerAnswer(this, { toHead: false });
+    const answer = new Http1Answer(this, { toHead: false });
     answer.shouldKeepAlive = false;
     this.#host.handler.refuse(this.#start(incoming, answer), verdict);
   }
@@ -365,6 +378,7 @@ export class Connection implements AnswerOwner, ContentSource {
 
   /** The caller has ended its side: with a request under way that is a caller that went away. */
   #ended(): void {
+    this.#tunnel?.lost();
     if (this.#exchange === null) return;
     if (this.#answer?.writableEnded === true) this.#answer.shouldKeepAlive = false;
     else this.cut();
@@ -374,6 +388,7 @@ export class Connection implements AnswerOwner, ContentSource {
     if (this.#state === "closed") return;
     if (this.#state === "head" && this.#heads.hasBegun) this.#host.handler.unread();
     this.#state = "closed";
+    this.#tunnel?.lost();
     this.#input.clear();
     this.#host.ended(this);
     if (this.#answer !== null) this.#answer.destroyed = true;

@@ -7,6 +7,8 @@ export const quietMs = 500;
 export const lateRequestMs = 250;
 /** After listening ended: longest wait for crossings under way, whatever their own deadlines are. */
 export const lastCrossingsMsMax = 15_000;
+/** A quiet is made of so many turns of timers: between them, what came while this process stood still is taken. */
+const quietTurns = 5;
 
 export class Crossings {
   readonly #watchers = new Set<() => void>();
@@ -41,9 +43,14 @@ export class Crossings {
   quiet({ forMs, atMostMs }: { readonly forMs: number; readonly atMostMs: number }): Promise<void> {
     return new Promise((resolve) => {
       let calm: NodeJS.Timeout | undefined;
+      const rest = (turns: number): NodeJS.Timeout =>
+        setTimeout(() => {
+          if (turns === 1) done();
+          else calm = rest(turns - 1);
+        }, forMs / quietTurns).unref();
       const look = (): void => {
         clearTimeout(calm);
-        calm = this.#count === 0 ? setTimeout(done, forMs).unref() : undefined;
+        calm = this.#count === 0 ? rest(quietTurns) : undefined;
       };
       const done = (): void => {
         clearTimeout(calm);

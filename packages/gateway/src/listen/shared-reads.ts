@@ -35,11 +35,12 @@ function userBufferOf(socket: Socket): UserBuffer | null {
 
 /**
  * From now on `read` gets how many octets the next read has put at the start of `buffer`; they are gone once it returns. False where this
- * socket cannot: it emits `data` as ever. For a socket that has just been accepted and has no `data` listener.
+ * socket cannot: it emits `data` as ever. For a socket that has just been accepted and has no `data` listener; one that was read before has what came
+ * behind that in buffers of its own.
  */
 export function readInto(socket: Socket, buffer: Buffer, read: (count: number) => void): boolean {
   // TLS makes its own buffers, and has its own ways to read.
-  if (socket instanceof TLSSocket) return false;
+  if (socket instanceof TLSSocket || socket.bytesRead > 0) return false;
   const userBuffer = userBufferOf(socket);
   // No type names the handle: it is what `onread` would be given to.
   const handle = (socket as unknown as { readonly _handle?: Partial<ReadingHandle> | null })._handle;

@@ -39,8 +39,11 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "header-too-large": false,
   "uri-too-long": false,
   "request-timeout": false,
+  "proxy-not-trusted": false,
+  "proxy-request": false,
   // The gateway protects itself.
   "too-many-from-source": false,
+  "agent-refused": false,
   overloaded: false,
   "not-ready": false,
   "token-unresolved": false,
@@ -52,6 +55,7 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "credentials-malformed": true,
   "token-malformed": true,
   "token-unknown": true,
+  "token-inactive": true,
   "token-algorithm": true,
   "token-key-unknown": true,
   "token-signature": true,
@@ -82,6 +86,17 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "certificate-untrusted": true,
   "certificate-expired": true,
   "certificate-mismatch": true,
+  "signature-malformed": true,
+  "signature-key-unknown": true,
+  "signature-algorithm": true,
+  "signature-components": true,
+  "signature-expired": true,
+  "signature-invalid": true,
+  "signature-nonce": true,
+  "signature-replayed": true,
+  "api-key-unknown": true,
+  // Somebody ended it, or its end was declared.
+  "api-key-ended": false,
   "identity-conflict": true,
   "replay-table-full": true,
   "not-granted": true,
@@ -89,34 +104,78 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "not-active": true,
   // What its broken file says is not known, its mode included.
   "not-served": false,
+  "not-in-authorizer-mode": false,
   // No operation of a system.
   "receipt-unknown": false,
+  "stream-unknown": false,
   "receipt-pending": false,
   "rate-limited": true,
+  "concurrency-limited": true,
+  "quota-exhausted": true,
+  "limit-unavailable": true,
   "limit-table-full": true,
   "proof-not-accepted": true,
+  "api-key-scope": true,
   "scope-missing": true,
   "insufficient-user-authentication": true,
   "attribute-missing": true,
   "policy-denied": true,
   "policy-error": true,
+  "decision-unavailable": true,
   // A cut-off could be on its way.
   "stale-snapshot": false,
   "body-too-large": true,
   "content-type": true,
+  // Somebody changed it on its way.
+  "content-digest": false,
   "body-malformed": true,
   "schema-mismatch": true,
+  "threat-found": true,
+  "upgrade-required": false,
+  // A page of somewhere else would act with the log-in of whoever looks at it.
+  "origin-not-allowed": false,
+  "websocket-malformed": false,
+  "idempotency-key-missing": true,
+  "idempotency-key-malformed": true,
+  "precondition-required": true,
+  "precondition-malformed": true,
+  // Under `observe` no key is taken, so none of these is said.
+  "idempotency-key-reused": false,
+  "idempotency-in-flight": false,
+  "idempotency-outcome-unknown": false,
+  "idempotency-answer-not-kept": false,
+  "idempotency-keys-full": false,
+  "idempotency-unavailable": false,
+  "resource-busy": false,
   "record-unavailable": false,
   "payload-unavailable": false,
   "exchange-unavailable": false,
+  "next-hop-refused": false,
+  "next-hop-unavailable": false,
+  "next-hop-rejected": false,
   "upstream-refused-address": false,
   "upstream-unreachable": false,
   "upstream-timeout": false,
+  "upstream-open": false,
+  "upstream-overloaded": false,
+  shed: false,
   "upstream-protocol": false,
+  // Found out once the provider has answered; where nothing is enforced nobody asks (inspect/answer.ts).
+  "response-content": false,
+  "response-too-large": false,
+  "response-schema": false,
+  "response-leak": false,
 };
 
 /** The stages that judge a caller or its request. */
-export const decidingStages: ReadonlySet<StageName> = new Set(["identify", "bind", "limit", "authorize", "inspect"]);
+export const decidingStages: ReadonlySet<StageName> = new Set([
+  "identify",
+  "bind",
+  "limit",
+  "authorize",
+  "inspect",
+  "idempotency",
+]);
 
 /** States that nobody chose to end access with: waiting for an approval, and a declared end. */
 const undecidedStates: ReadonlySet<string> = new Set(["proposed", "expired"]);
@@ -130,6 +189,8 @@ export function decidePass(exchange: Exchange, verdict: Deny, gate: Gate): "pass
 /** Would this denial pass, as far as the object it is about goes? */
 export function mayPass(exchange: Exchange, { code, stage, facts }: Deny): boolean {
   const { operation } = exchange;
+  // Whoever asks whether a request may pass is told what holds: it is not let through here.
+  if (exchange.asked !== null) return false;
   if (operation === null || !passes[code] || !decidingStages.has(stage)) return false;
   if (code === "not-active" && (!undecidedStates.has(facts["state"] ?? "") || isBoundToEnforced(exchange)))
     return false;

@@ -1,9 +1,16 @@
 // Promises counters an operator can alert on, with declared names only as labels. Trusts its callers to pass codes, never text from outside.
 // Format: Prometheus text exposition; names are listed in docs/gateway.md.
+import type { EngineStanding, ShadowVerdict } from "@sallyport/kernel/policy/port.ts";
 import type { CrossingMode } from "@sallyport/protocol/audit/leaf.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
+import type { BotRule } from "@sallyport/protocol/snapshot/bot-rule.ts";
 import { Counter, Gauge, Registry } from "prom-client";
+import type { ShippingStanding } from "../archive/shipper.ts";
+import type { RefusedConnection } from "../listen/refused-connection.ts";
+import { defineLimitMetrics, type LimitFigures } from "./limit-metrics.ts";
+import { defineNextHopMetrics, type NextHopFigures } from "./next-hop-metrics.ts";
 import { QuickHistogram } from "./quick-histogram.ts";
+import { defineUpstreamMetrics, type UpstreamFigures } from "./upstream-metrics.ts";
 
 /** What is read at scrape time. */
 export interface Gauges {
@@ -13,11 +20,21 @@ export interface Gauges {
   stalenessSeconds(): number;
   waitingSeconds(): number;
   logLeaves(): number;
+  /** Null: nothing ships the log. */
+  shipping(): ShippingStanding | null;
+  /** Milliseconds since the epoch. */
+  now(): number;
   brokenObjects(): number;
+  policySets(): EngineStanding;
   unenforcedObjects(): number;
   countedLeavesLost(): number;
   earlyAnswersLost(): number;
+  limits(): LimitFigures;
+  nextHops(): NextHopFigures;
   tracesLost(): number;
+  upstreams(): UpstreamFigures;
+  /** Milliseconds, monotonic. */
+  monotonicMs(): number;
   tokenCache(): { readonly hits: number; readonly misses: number; readonly size: number };
 }
 
@@ -38,8 +55,16 @@ export interface Metrics {
   crossing(ended: CountedCrossing): void;
   /** A denial that passed, under `observe` or `passthrough`. */
   wouldDeny(code: ProblemCode, mode: CrossingMode): void;
+  /** What a policy in shadow would have changed; its id is a declared one. */
+  shadowPolicy(policy: string, would: ShadowVerdict["would"]): void;
+  /** A rule about threats found something; its id is one of ours. */
+  threat(rule: string, mode: "shadow" | "block"): void;
+  /** A rule about bots found something. */
+  bot(rule: BotRule, mode: "shadow" | "enforce"): void;
+  /** An answer that does not match its schema and was let pass. */
+  answerReported(operation: string, status: string): void;
   /** A TLS handshake or connection that never became a request. */
-  connectionRefused(reason: "tls" | "connections" | "requests-per-socket"): void;
+  connectionRefused(reason: RefusedConnection): void;
   refusedSnapshot(why: string): void;
   /** An accepted snapshot could not be fetched or put in force, and is tried again. */
   snapshotAttemptFailed(): void;
@@ -66,12 +91,22 @@ export function createMetrics(gauges: Gauges): Metrics {
     help: "Denials that were recorded and not enforced, by code and mode",
     labels: ["code", "mode"],
   });
+  const found = countFound(registers);
   const plain = plainCounters(registers);
   const histogram = (name: string, help: string) =>
     new QuickHistogram({ name: `sallyport_${name}_duration_seconds`, help, buckets: bucketsSeconds }, registers);
   const upstream = histogram("upstream", "From the start of forwarding to the provider's response fields");
   const duration = histogram("crossing", "From the first byte of a crossing to its recorded end");
   defineGauges(gauges, registers);
+  defineShipping(gauges, registers);
+  defineLimitMetrics(() => gauges.limits(), registers);
+  defineNextHopMetrics(() => gauges.nextHops(), registers);
+  definePolicySets(gauges, registers);
+  defineUpstreamMetrics(
+    () => gauges.upstreams(),
+    () => gauges.monotonicMs(),
+    registers,
+  );
   return {
     crossing({ code, outcome, integration, totalMs, upstreamMs }) {
       byEnd(code ?? "ok", outcome);
@@ -80,11 +115,37 @@ export function createMetrics(gauges: Gauges): Metrics {
       if (integration !== null) byIntegration(integration, code === null ? "allow" : "deny");
     },
     wouldDeny: passed,
+    ...found,
     connectionRefused: (reason) => plain.refusals.inc({ reason }),
     refusedSnapshot: (why) => plain.snapshots.inc({ why }),
     snapshotAttemptFailed: () => plain.attempts.inc(),
     text: () => registry.metrics(),
   };
+}
+
+/** What was found and changed nothing, or names the rule that refused. */
+function countFound(registers: Registry[]): Pick<Metrics, "shadowPolicy" | "threat" | "bot" | "answerReported"> {
+  const shadowPolicy = counted(registers, {
+    name: "sallyport_shadow_policy_total",
+    help: "Crossings that a policy in shadow would have decided otherwise, by what it would have done",
+    labels: ["policy", "would"],
+  });
+  const threat = counted(registers, {
+    name: "sallyport_threats_total",
+    help: "Requests in which a rule about threats found something, by rule and by whether it blocks or is in shadow",
+    labels: ["rule", "mode"],
+  });
+  const bot = counted(registers, {
+    name: "sallyport_bots_total",
+    help: "Requests in which a rule about bots found something, by rule and mode",
+    labels: ["rule", "mode"],
+  });
+  const answerReported = counted(registers, {
+    name: "sallyport_response_mismatches_total",
+    help: "Answers that do not match their schema and were let pass, by operation and status",
+    labels: ["operation", "status"],
+  });
+  return { shadowPolicy, threat, bot, answerReported };
 }
 
 /** A counter of two labels, kept by hand and copied at scrape time: a label look-up per crossing would be a cost of its own. */
@@ -163,4 +224,54 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("traces_lost", "Crossings whose spans the collector did not take", gauges.tracesLost);
   gauge("log_counted_leaves_lost", "Counted denial leaves that could not be appended", gauges.countedLeavesLost);
   gauge("log_early_answers_lost", "Answered crossings whose record could not be appended", gauges.earlyAnswersLost);
+}
+
+function definePolicySets({ policySets }: Gauges, registers: Registry[]): void {
+  new Gauge({
+    name: "sallyport_policy_sets",
+    help: "Sets of policies asked so far, by who decides over them; more than 0 disagreed is a bug of Sallyport",
+    labelNames: ["by"],
+    registers,
+    collect() {
+      const { compiled, evaluated, disagreed } = policySets();
+      this.set({ by: "closures" }, compiled);
+      this.set({ by: "evaluator" }, evaluated);
+      this.set({ by: "evaluator-disagreed" }, disagreed);
+    },
+  });
+}
+
+/** The way of the log to control's archive. */
+function defineShipping({ shipping, now }: Gauges, registers: Registry[]): void {
+  const total = (name: string, help: string, read: (standing: ShippingStanding) => number): void => {
+    new Counter({
+      name: `sallyport_shipping_${name}_total`,
+      help,
+      registers,
+      collect() {
+        const standing = shipping();
+        this.reset();
+        this.inc(standing === null ? 0 : read(standing));
+      },
+    });
+  };
+  const gauge = (name: string, help: string, read: (standing: ShippingStanding) => number): void => {
+    new Gauge({
+      name: `sallyport_shipping_${name}`,
+      help,
+      registers,
+      collect() {
+        const standing = shipping();
+        this.set(standing === null ? 0 : read(standing));
+      },
+    });
+  };
+  total("shipments", "Shipments of records that control took", ({ shipments }) => shipments);
+  total("records", "Records in them", ({ records }) => records);
+  total("bytes", "Bytes of them", ({ bytes }) => bytes);
+  total("failures", "Rounds of shipping that ended early, and are tried again", ({ failures }) => failures);
+  gauge("behind_records", "Signed records control is not known to hold", ({ behind }) => behind);
+  gauge("behind_seconds", "Age of the oldest of them", ({ oldestAt }) =>
+    oldestAt === null ? 0 : Math.max(0, (now() - oldestAt) / 1_000),
+  );
 }

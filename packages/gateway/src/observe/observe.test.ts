@@ -85,6 +85,7 @@ test("Server-Timing tells a known caller what each stage took, for an allowed an
     "limit",
     "authorize",
     "inspect",
+    "idempotency",
     "intent",
     "exchange",
     "forward",
@@ -111,7 +112,7 @@ test("a sampled trace of a known caller is continued: one span per stage, and th
   assert.equal(attribute(server, "http.response.status_code"), "200");
   assert.equal(attribute(server, "http.route"), "/v1/invoices/{id}");
   const stages = found.filter((span) => span !== server);
-  assert.equal(stages.length, 12);
+  assert.equal(stages.length, 13);
   for (const span of stages) {
     assert.equal(span.parentSpanId, server?.spanId, span.name);
     assert.match(span.spanId, /^[0-9a-f]{16}$/);

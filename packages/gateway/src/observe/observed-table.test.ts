@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { observedGroupsMax } from "@sallyport/protocol/channel/messages.ts";
+import { observedGroupsMax, observedShadowsMax } from "@sallyport/protocol/channel/messages.ts";
 import { deny } from "@sallyport/protocol/verdict.ts";
 import { beginExchange, type Exchange, type ExchangeStart } from "../exchange.ts";
 import { openStateDirectory } from "../snapshot/state-directory.ts";
@@ -176,4 +176,42 @@ test("path walking attack: strangers who try a million paths leave room for ever
   );
   assert.ok(full.uncounted > 0);
   assert.ok(JSON.stringify(full).length < 1_000_000, "an answer fits the channel");
+});
+
+/** An enforced crossing whose decision policies in shadow would have changed. */
+function shadowed(policies: readonly string[], operation = "invoice.read"): Exchange {
+  const shadow = policies.map((policy) => ({ policy, would: "deny" as const }));
+  return Object.assign(crossing({ operation, code: null, untilMs: start }), {
+    shadow,
+    principal: { caller: "orders" },
+  });
+}
+const askShadows = (table: ObservedTable, sinceMs = 0) =>
+  table.answer({ t: "question", id: "1", ask: "observed", sinceMs, shadows: true });
+
+test("what policies in shadow would change is counted of enforced crossings too, and told to whoever asks for it", () => {
+  const { table, open } = openTable();
+  for (let i = 0; i < 3; i++) table.crossing(shadowed(["a", "b"]), ended);
+  const told = askShadows(table).shadows?.map(({ policy, would, operation, count }) => [
+    policy,
+    would,
+    operation,
+    count,
+  ]);
+  assert.deepEqual(told, [
+    ["a", "deny", "billing:invoice.read", 3],
+    ["b", "deny", "billing:invoice.read", 3],
+  ]);
+  assert.equal("shadows" in ask(table), false, "a control of before would not take the answer");
+  assert.deepEqual(ask(table).groups, [], "and it is no denial that passed");
+  table.sweep(true);
+  assert.deepEqual(askShadows(open()).shadows, askShadows(table).shadows, "it outlives a restart");
+});
+
+test("attack: more groups than there is room for leave the others counted, and say how many were not", () => {
+  const { table } = openTable();
+  for (let i = 0; i < observedShadowsMax + 5; i++) table.crossing(shadowed([`p-${i}`]), ended);
+  table.crossing(shadowed(["p-0"]), ended);
+  const { shadows, uncountedShadows } = askShadows(table);
+  assert.deepEqual([shadows?.length, uncountedShadows, shadows?.[0]?.count], [observedShadowsMax, 5, 2]);
 });

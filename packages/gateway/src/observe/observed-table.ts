@@ -5,7 +5,6 @@ import type { Clock } from "@sallyport/kernel/ports.ts";
 import {
   type DownMessage,
   type ObservedGroup,
-  observedExamplesMax,
   observedGroupsMax,
   type UpMessage,
 } from "@sallyport/protocol/channel/messages.ts";
@@ -14,33 +13,27 @@ import type { CrossingObserver, Logger } from "../ports.ts";
 import type { Ended, Recorder } from "../record/recorder.ts";
 import type { StateDirectory } from "../snapshot/state-directory.ts";
 import { modeOf } from "./decide-pass.ts";
+import { countSince, dayOf, type Seen, see, unseen } from "./seen.ts";
+import { type CountedShadow, ShadowCounts } from "./shadow-counts.ts";
 import { shapeOf } from "./undeclared.ts";
 
 const file = "observed.json";
 const dayMs = 86_400_000;
-/** Days counted apart; what is older counts as one. */
-const daysMax = 40;
 /** No exception lasts longer; what ended that long ago is of no use to anybody. */
 const keptDaysMax = 200;
 /** Groups that tell templates of undeclared paths apart: strangers who walk through paths must leave room for everything else. */
 export const shapedGroupsMax = 512;
 const writeEveryMs = 10_000;
 
-interface Counted extends Omit<ObservedGroup, "count" | "firstMs" | "lastMs" | "examples"> {
-  firstMs: number;
-  lastMs: number;
-  /** Newest first. */
-  examples: string[];
-  /** UTC day -> crossings. */
-  days: [number, number][];
-  older: number;
-}
+type Counted = NamedGroup & Seen;
 
 interface Stored {
   readonly v: 1;
   readonly sinceMs: number;
   readonly uncounted: number;
   readonly groups: readonly Counted[];
+  /** Absent where an older version wrote it. */
+  readonly shadows?: readonly CountedShadow[];
 }
 
 export interface ObservedTablePorts {
@@ -50,9 +43,13 @@ export interface ObservedTablePorts {
   readonly logger: Logger;
 }
 
+export type ObservedQuestion = Extract<DownMessage, { ask: "observed" }>;
+export type ObservedAnswer = Extract<UpMessage, { t: "observed" }>;
+
 export class ObservedTable implements CrossingObserver {
   readonly #ports: ObservedTablePorts;
   readonly #groups = new Map<string, Counted>();
+  readonly #shadows = new ShadowCounts();
   #shaped = 0;
   #sinceMs: number;
   #uncounted = 0;
@@ -65,8 +62,12 @@ export class ObservedTable implements CrossingObserver {
     this.#load();
   }
 
-  /** A crossing that a denial ended was enforced, and is not counted here. */
+  /** A crossing that a denial ended was enforced, and is not counted here; what policies in shadow would have changed is. */
   crossing(exchange: Exchange, ended: Ended): void {
+    if ((exchange.shadow !== null || exchange.threats !== null) && this.#ports.recorder.ready) {
+      this.#dirty = true;
+      this.#shadows.count(exchange, { recorder: this.#ports.recorder, nowMs: this.#ports.clock.now() });
+    }
     const mode = modeOf(exchange);
     if (mode === "enforce" || !this.#ports.recorder.ready) return;
     if (ended.deny !== null && ended.outcome === "denied") return;
@@ -87,15 +88,16 @@ export class ObservedTable implements CrossingObserver {
     );
   }
 
-  answer({ id, sinceMs }: Extract<DownMessage, { ask: "observed" }>): Extract<UpMessage, { t: "observed" }> {
-    const sinceDay = Math.floor(sinceMs / dayMs);
+  answer({ id, sinceMs, shadows }: ObservedQuestion): ObservedAnswer {
     const groups = [...this.#groups.values()].filter(({ lastMs }) => lastMs >= sinceMs);
     return {
       t: "observed",
       id,
-      sinceMs: Math.max(this.#sinceMs, sinceDay * dayMs),
+      sinceMs: Math.max(this.#sinceMs, dayOf(sinceMs)),
       uncounted: this.#uncounted,
-      groups: groups.map(({ days, older, ...group }) => ({ ...group, count: countSince(days, older, sinceDay) })),
+      groups: groups.map(({ days, older, ...group }) => ({ ...group, count: countSince({ days, older }, sinceMs) })),
+      // A control of before would not take an answer with more than it asked for.
+      ...(shadows === true ? { shadows: this.#shadows.since(sinceMs), uncountedShadows: this.#shadows.uncounted } : {}),
     };
   }
 
@@ -110,6 +112,7 @@ export class ObservedTable implements CrossingObserver {
       sinceMs: this.#sinceMs,
       uncounted: this.#uncounted,
       groups: [...this.#groups.values()],
+      shadows: this.#shadows.stored(),
     };
     try {
       this.#ports.directory.writeSoon(file, JSON.stringify(stored));
@@ -130,16 +133,10 @@ export class ObservedTable implements CrossingObserver {
       this.#uncounted++;
       return;
     }
-    const group = known ?? { ...named, firstMs: on.nowMs, lastMs: on.nowMs, examples: [], days: [], older: 0 };
+    const group = known ?? { ...named, ...unseen(on.nowMs) };
     this.#groups.set(key, group);
     if (known === undefined && named.shape !== null) this.#shaped++;
-    group.lastMs = on.nowMs;
-    group.examples = [on.id, ...group.examples.slice(0, observedExamplesMax - 1)];
-    const day = Math.floor(on.nowMs / dayMs);
-    const last = group.days.at(-1);
-    if (last?.[0] === day) last[1]++;
-    else group.days.push([day, 1]);
-    if (group.days.length > daysMax) group.older += group.days.shift()?.[1] ?? 0;
+    see(group, on);
   }
 
   #load(): void {
@@ -155,10 +152,12 @@ export class ObservedTable implements CrossingObserver {
         this.#groups.set(keyOf(group), { ...group, days: group.days.map(([day, count]) => [day, count]) });
         if (group.shape !== null) this.#shaped++;
       }
+      this.#shadows.restore(stored.shadows ?? [], clock.now() - keptDaysMax * dayMs);
       this.#sinceMs = stored.sinceMs;
       this.#uncounted = stored.uncounted;
     } catch (cause) {
       this.#groups.clear();
+      this.#shadows.clear();
       this.#shaped = 0;
       logger.warn({ err: String(cause) }, "what was observed before this start is not readable; it is counted anew");
     }
@@ -169,11 +168,4 @@ type NamedGroup = Omit<ObservedGroup, "count" | "firstMs" | "lastMs" | "examples
 
 function keyOf({ mode, operation, caller, addressClass, code, stage, shape }: NamedGroup): string {
   return JSON.stringify([mode, operation, caller, addressClass, code, stage, shape]);
-}
-
-function countSince(days: readonly (readonly [number, number])[], older: number, sinceDay: number): number {
-  const oldest = days[0]?.[0] ?? 0;
-  const recent = days.reduce((sum, [day, count]) => (day >= sinceDay ? sum + count : sum), 0);
-  // Days that count as one are all counted where the oldest of the others is wanted.
-  return oldest >= sinceDay ? recent + older : recent;
 }

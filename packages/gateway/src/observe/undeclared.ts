@@ -76,8 +76,10 @@ function undeclaredOperation(system: CompiledSystem, effect: boolean): CompiledO
     fullName: `${system.id}:${name}`,
     system,
     grants: new Map(),
+    forPages: null,
     undeclared: true,
     bodyDecides: false,
+    responseDecides: false,
     policy: () => null,
   };
 }

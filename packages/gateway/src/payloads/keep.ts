@@ -4,10 +4,10 @@ import type { PayloadDirection, Pseudonym, UnkeptReason } from "@sallyport/proto
 import type { PayloadRule, Projection } from "@sallyport/protocol/snapshot/objects.ts";
 import { projectValue } from "@sallyport/protocol/snapshot/project-value.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
+import { namedValueOf } from "../authorize/named-value.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { readJson } from "../inspect/json.ts";
-import { dataSubjectOf } from "./data-subject.ts";
 import type { PayloadKey } from "./payload-keys.ts";
 
 /** What payloads of one crossing are kept under; a word: nothing is, and why. */
@@ -54,7 +54,7 @@ const isDeny = (value: Keeping | Deny): value is Deny => typeof value === "objec
 async function keepingOf(exchange: Exchange, rule: PayloadRule, gate: Gate): Promise<Keeping | Deny> {
   if (exchange.keeping !== null) return exchange.keeping;
   // A denial passed: the body may be anything, also what no schema allows.
-  const subject = exchange.wouldDeny === null ? dataSubjectOf(exchange, rule.subject) : null;
+  const subject = exchange.wouldDeny === null ? namedValueOf(exchange, rule.subject) : null;
   if (subject === null) {
     exchange.keeping = exchange.wouldDeny === null ? "no-subject" : "unenforced";
     return exchange.keeping;

@@ -1,6 +1,7 @@
 // Promises the stages of a request for a receipt, behind those that every request passes: so many a second for each caller, a proof that no thief of a
 // token has, the receipt off the event loop, and a record of the asking. Trusts the receipt source for the log. Specified in docs/receipts.md.
 import { LogFault } from "@sallyport/kernel/log/fault.ts";
+import { isBound } from "@sallyport/protocol/principal.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import { decideStaleness } from "../authorize/staleness.ts";
 import type { Exchange } from "../exchange.ts";
@@ -36,7 +37,7 @@ export function authorizeReceipts({ lease, caller, principal, request }: Exchang
       detail: `The system ${caller.id} is broken and not served until its configuration is mended`,
       broken: caller.object.broken,
     });
-  if (principal.proof.kind === "bearer")
+  if (!isBound(principal.proof.kind))
     return deny("authorize", "proof-not-accepted", {
       proof: principal.proof.kind,
       accepted: "dpop, mtls",

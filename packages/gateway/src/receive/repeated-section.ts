@@ -5,9 +5,10 @@ import { HeadLines } from "@sallyport/kernel/http1/request-head.ts";
 import { type ReadSection, sectionReader } from "@sallyport/protocol/canonical/canonicalize.ts";
 import { headersPassedUpstream } from "@sallyport/protocol/canonical/hop-headers.ts";
 import type { CanonicalHeaders } from "@sallyport/protocol/canonical/request.ts";
+import { timeLeftField } from "../forward/time-left.ts";
 
 /** Fields that the provider gets from us alone. */
-const ours = ["traceparent", "sallyport-identity", "sallyport-crossing"] as const;
+const ours = ["traceparent", "sallyport-identity", "sallyport-crossing", timeLeftField] as const;
 
 /** Of one connection. */
 export class RepeatedSection {

@@ -230,6 +230,7 @@ describe("how many answers may be early", () => {
   function flood(promise: Promise<unknown>) {
     const said: string[] = [];
     const early = new EarlyAnswers({
+      isAlone: true,
       append: (leaf) => {
         said.push(leaf.t);
         return promise;

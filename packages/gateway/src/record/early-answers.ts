@@ -9,6 +9,8 @@ import type { Recorder } from "./recorder.ts";
 export const earlyAnswersMax = 1_024;
 
 export interface EarlyPorts {
+  /** One of several worker threads answers nothing early: the promise in the log is one node's, and so is its bound. */
+  readonly isAlone: boolean;
   /** Appends a leaf of the gateway's own; resolves when it is durable. */
   append(
     leaf: ({ readonly t: "buffered" } & BufferedFields) | ({ readonly t: "settled" } & SettledFields),
@@ -47,7 +49,7 @@ export class EarlyAnswers {
 
   /** May the answer of this operation go out before its record? The first one asked for waits, while the promise is given. */
   isAllowed(operation: Parameters<typeof maySkipWait>[0]): boolean {
-    if (!maySkipWait(operation)) return false;
+    if (!this.#ports.isAlone || !maySkipWait(operation)) return false;
     if (this.#state === "none") this.#promise();
     return this.#state === "open" && this.#underWay.size < earlyAnswersMax;
   }
@@ -89,10 +91,14 @@ export class EarlyAnswers {
 }
 
 /** Those of a gateway. */
-export function openEarlyAnswers(recorder: Pick<Recorder, "own">, logger: Logger): EarlyAnswers {
+export function openEarlyAnswers(
+  recorder: Pick<Recorder, "own">,
+  { logger, isAlone }: { readonly logger: Logger; readonly isAlone: boolean },
+): EarlyAnswers {
   const message =
     "a crossing was answered whose record could not be appended: nothing is answered early any more, and the log says that records may be missing";
   return new EarlyAnswers({
+    isAlone,
     append: (leaf) => recorder.own(leaf),
     lost: (cause) => logger.error({ err: String(cause) }, message),
   });

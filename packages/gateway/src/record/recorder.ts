@@ -18,15 +18,17 @@ import type {
   UnkeptFields,
 } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeafText } from "@sallyport/protocol/audit/leaf-format.ts";
-import { type LeafMold, moldLeaf, outcomePrinter } from "@sallyport/protocol/audit/leaf-mold.ts";
-import type { Deny, Outcome, StageName } from "@sallyport/protocol/verdict.ts";
+import { type LeafMold, moldLeaf, outcomePrinter, withToken } from "@sallyport/protocol/audit/leaf-mold.ts";
+import type { Deny, Outcome } from "@sallyport/protocol/verdict.ts";
+import { questionOperation } from "../authorizer/question-operation.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
-import { shapeOf } from "../observe/undeclared.ts";
 import type { GatewayIdentity, OpenLogKeys } from "../ports.ts";
 import { receiptOperation } from "../receipts/receipt-path.ts";
+import { refreshOperation } from "../streams/stream-path.ts";
 import { type CountedDenials, DenialWindows } from "./denial-windows.ts";
 import { intentLeaf, type LeafPlace, wholeLeaf } from "./leaves.ts";
+import { afterVerdict, referenceOf } from "./reference.ts";
 import { type Printed, printInputs, Repeated } from "./repeated.ts";
 import { SealedRecords, type UnsealedLeaf } from "./sealed-records.ts";
 import type { Tallies } from "./tallies.ts";
@@ -89,6 +91,8 @@ export class Recorder {
   #formerKeys: OpenLogKeys | null = null;
   #pseudonyms = noPseudonyms();
   #repeated = new Repeated();
+  /** Counted leaves on their way to the disk. */
+  readonly #counting = new Set<Promise<unknown>>();
   /** Counted leaves that could not be appended; shown by metrics. */
   lost = 0;
 
@@ -99,7 +103,7 @@ export class Recorder {
     this.#printOutcome = outcomePrinter(this.#place);
     this.#windows = new DenialWindows({
       clock: ports.clock,
-      flush: (counted) => void this.#appendCounted(counted).catch(() => this.lost++),
+      flush: (counted) => this.#keep(this.#appendCounted(counted)),
     });
   }
 
@@ -142,9 +146,13 @@ export class Recorder {
 
   outcome(exchange: Exchange, ended: Ended): Promise<unknown> {
     if (this.#keys === null) return noLogKeys();
-    return this.#ports.log.append(
-      this.#printOutcome(exchange.id, this.#ports.clock.now(), this.#outcome(exchange, ended)),
-    );
+    const { deny } = ended;
+    const { messagesIn, messagesOut } = exchange;
+    const fields = this.#outcome(exchange, ended);
+    if (deny === null && messagesIn === 0 && messagesOut === 0)
+      return this.#ports.log.append(this.#printOutcome(exchange.id, this.#ports.clock.now(), fields));
+    const why = { code: deny?.code ?? null, stage: deny?.stage ?? null, messagesIn, messagesOut };
+    return this.#append({ t: "outcome", ...this.#head(exchange.id), ...fields, ...why });
   }
 
   progress(exchange: Exchange): Promise<unknown> {
@@ -194,6 +202,16 @@ export class Recorder {
     this.#windows.flush(before);
   }
 
+  /** Resolves when every counted leaf that was begun is durable or lost. */
+  async countedOnDisk(): Promise<void> {
+    await Promise.all(this.#counting);
+  }
+
+  #keep(appended: Promise<void>): void {
+    const over = appended.catch(() => this.lost++).finally(() => this.#counting.delete(over));
+    this.#counting.add(over);
+  }
+
   /** Ends denial windows whose time is over (`all`: every one). */
   sweep(all = false): void {
     this.#windows.sweep(all);
@@ -223,23 +241,26 @@ export class Recorder {
   #appendRepeated(exchange: Exchange, outcome: OutcomeFields | null): Promise<unknown> | null {
     const records = this.#keys?.records;
     if (records === undefined || exchange.wouldDeny !== null || modeOf(exchange) !== "enforce") return null;
+    // What is said of its attempts, or of whose repeat it is, is said of no other.
+    if (exchange.attempts !== null || exchange.claim?.replay) return null;
     const printed = this.#repeated.find(exchange);
     if (printed === null) return null;
     const inputs = printInputs(printed, exchange);
-    const mold =
-      outcome === null ? this.#intentMold(printed, exchange) : this.#crossingMold(printed, exchange, outcome);
+    const mold = this.#mold(printed, exchange, outcome);
     const cast = { mold, id: exchange.id, at: this.#ports.clock.now(), outcome };
     return this.#add({ records, exchange, inputs }, cast);
   }
 
-  #intentMold(printed: Printed, exchange: Exchange): LeafMold {
-    printed.intent ??= moldLeaf(intentLeaf(this.#place, 0, this.#decision(exchange, null)));
-    return printed.intent;
+  #mold({ molds, isOfOther }: Printed, exchange: Exchange, outcome: OutcomeFields | null): LeafMold {
+    const t = outcome === null ? "intent" : "crossing";
+    molds[t] ??= moldLeaf(this.#leaf(exchange, outcome));
+    const token = exchange.principal?.tokenId;
+    return isOfOther && token !== undefined ? withToken(molds[t], this.pseudonym("token", token)) : molds[t];
   }
 
-  #crossingMold(printed: Printed, exchange: Exchange, outcome: OutcomeFields): LeafMold {
-    printed.crossing ??= moldLeaf(wholeLeaf(this.#place, 0, { decision: this.#decision(exchange, null), outcome }));
-    return printed.crossing;
+  #leaf(exchange: Exchange, outcome: OutcomeFields | null): UnsealedLeaf {
+    const decision = this.#decision(exchange, null);
+    return outcome === null ? intentLeaf(this.#place, 0, decision) : wholeLeaf(this.#place, 0, { decision, outcome });
   }
 
   #appendSealed(exchange: Exchange, denied: Deny | null, leaf: UnsealedLeaf): Promise<unknown> {
@@ -336,44 +357,10 @@ function noLogKeys(): Promise<never> {
 }
 
 /** As leaves name what was asked for. */
-function operationOf({ receiptOf, operation }: Exchange): string | null {
+function operationOf({ receiptOf, streamOf, operation, asked }: Exchange): string | null {
+  if (asked === "services") return questionOperation;
+  if (streamOf !== null) return refreshOperation;
   return receiptOf === null ? (operation?.fullName ?? null) : receiptOperation;
 }
 
-const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);
 const policiesMax = 64;
-
-/** What only control may read: the inputs of the decision, and for a denial what was expected, what was sent and how to mend it. */
-export function referenceOf(exchange: Exchange, denied: Deny | null): object {
-  const { principal, request, source, decision, wouldDeny } = exchange;
-  const told = ({ stage, code, facts }: Deny) => ({ stage, code, facts });
-  const isEnforced = denied !== null && !afterVerdict.has(denied.stage);
-  const said = isEnforced ? denied : (wouldDeny ?? denied);
-  return {
-    v: 1,
-    id: exchange.id,
-    address: source.address,
-    method: request?.method ?? null,
-    path: request?.path ?? null,
-    url: request?.clientUrl ?? null,
-    principal,
-    decision,
-    policies: exchange.policies,
-    ...(said === null ? {} : told(said)),
-    ...(wouldDeny === null ? {} : passedOf(exchange)),
-    ...(denied === null || denied === said ? {} : { end: told(denied) }),
-  };
-}
-
-/** Of a denial that passed: under which word, and what else would have been said. */
-function passedOf(exchange: Exchange): object {
-  const { operation, system, grant, alsoDenied } = exchange;
-  const untilMs =
-    operation?.undeclared === true ? system?.undeclared?.untilMs : (grant?.observeUntilMs ?? system?.observeUntilMs);
-  return {
-    mode: modeOf(exchange),
-    until: new Date(untilMs ?? 0).toISOString(),
-    ...(operation?.undeclared === true ? { undeclared: shapeOf(exchange) } : {}),
-    also: alsoDenied.map(({ stage, code, facts }) => ({ stage, code, facts })),
-  };
-}

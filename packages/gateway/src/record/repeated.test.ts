@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decisionInputs } from "../authorize/decision-inputs.ts";
 import type { Exchange } from "../exchange.ts";
-import { referenceOf } from "./recorder.ts";
+import { referenceOf } from "./reference.ts";
 import { printInputs, Repeated } from "./repeated.ts";
 
 type Changes = Partial<Record<keyof Exchange, unknown>> & { readonly attributes?: Record<string, string | number> };
@@ -29,6 +29,7 @@ const principal = (more: object = {}) =>
   });
 
 const common: Record<string, unknown> = {
+  claim: null,
   principal: principal(),
   operation: operation("invoice.read"),
   grant: grant("orders-to-billing"),
@@ -37,6 +38,13 @@ const common: Record<string, unknown> = {
   policies: Object.freeze(["grant:orders-to-billing"]),
   source: { address: "192.0.2.7", prefix: "v4:192.0.2", addressClass: "public-v4" },
   wouldDeny: null,
+  outside: null,
+  lookedUp: null,
+  reported: null,
+  shadow: null,
+  threats: null,
+  nextHop: null,
+  question: null,
   alsoDenied: [],
 };
 
@@ -97,6 +105,82 @@ test("attack: a crossing never gets what was printed for another principal, oper
       assert.equal(printedOf(repeated, one), byItself(one), JSON.stringify(change));
     assert.notEqual(repeated.find(exchange()), repeated.find(exchange(change)), JSON.stringify(change));
   }
+});
+
+/** A principal that no connection keeps: new with each crossing. */
+const machine = (more: object = {}) => ({
+  ...{ tenant: "main", environment: "production", caller: "orders", client: "orders" },
+  ...{
+    proof: { kind: "bearer" },
+    scopes: null,
+    tokenId: `t-${++crossings}`,
+    expiresAtMs: 1_795_305_900_000 + crossings,
+  },
+  ...more,
+});
+
+test("of machines with a token for each crossing everything but the principal is printed once, and the principal is the crossing's own", () => {
+  const repeated = new Repeated();
+  const all = [
+    exchange({ principal: machine() }),
+    exchange({ principal: machine(), attributes: { amount: 7 } }),
+    exchange({ principal: machine({ client: "orders-2" }) }),
+    exchange({ principal: machine({ proof: { kind: "bearer", x5t: "another" } }) }),
+    exchange({ principal: machine({ tokenId: undefined }) }),
+  ];
+  for (const one of all) assert.equal(printedOf(repeated, one), byItself(one));
+  const [first, second] = all.map((one) => repeated.find(one));
+  assert.ok(first && second);
+  assert.equal(first.molds, second.molds);
+  assert.notEqual(first.principal, second.principal);
+});
+
+test("attack: a machine never gets what was printed for another system, scope, proof, operation, grant, snapshot, address or policy", () => {
+  const changes: readonly Changes[] = [
+    { principal: machine({ caller: "shop" }), caller: system("shop") },
+    { principal: machine({ caller: "shop" }) },
+    { principal: machine({ environment: "staging" }) },
+    { principal: machine({ scopes: ["billing:invoice.read"] }) },
+    { principal: machine({ scopes: [] }) },
+    { principal: machine({ proof: { kind: "mtls", x5t: "k" } }) },
+    { principal: machine({ tokenId: undefined }) },
+    { principal: machine(), operation: operation("invoice.create") },
+    { principal: machine(), grant: grant("orders-to-billing-again") },
+    { principal: machine(), lease: { estate: {} } },
+    { principal: machine(), caller: { ...system("orders"), object: { attributes: {}, zone: undefined } } },
+    { principal: machine(), source: { address: "192.0.2.8", prefix: "v4:192.0.2", addressClass: "public-v4" } },
+    { principal: machine(), policies: Object.freeze(["grant:orders-to-billing", "only-eu"]) },
+  ];
+  const repeated = new Repeated();
+  const plain = () => exchange({ principal: machine() });
+  for (const change of changes) {
+    for (const one of [plain(), exchange(change), plain()])
+      assert.equal(printedOf(repeated, one), byItself(one), JSON.stringify(change));
+    assert.notEqual(repeated.find(plain())?.molds, repeated.find(exchange(change))?.molds, JSON.stringify(change));
+  }
+});
+
+test("attack: what was asked elsewhere for one crossing is never said of another: whatever was is printed by itself", () => {
+  const repeated = new Repeated();
+  assert.ok(repeated.find(exchange()) !== null);
+  const lookup = { name: "owner", system: "crm", found: "anna" };
+  const others = [
+    { threats: { found: ["sql-injection"] } },
+    { nextHop: { tokenId: "n-1" } },
+    { shadow: { allow: false } },
+  ];
+  for (const told of [{ lookedUp: [lookup] }, { reported: "owner" }, { outside: { policy: "p", id: "1" } }, ...others])
+    assert.equal(repeated.find(exchange(told)), null, JSON.stringify(told));
+});
+
+test("users, actors, issuers outside and whatever else a principal may come to say are printed by themselves", () => {
+  const repeated = new Repeated();
+  repeated.find(exchange({ principal: machine() }));
+  for (const more of [
+    ...[{ subject: "usr_1" }, { act: { sub: "agent" } }, { issuer: "keycloak" }, { session: "ses_1" }],
+    ...[{ acr: "high" }, { authTime: 5 }, { amr: ["otp"] }, { sealedTo: "a later version" }],
+  ])
+    assert.equal(repeated.find(exchange({ principal: machine(more) })), null, JSON.stringify(more));
 });
 
 test("what may still change, or was not decided, is printed by itself", () => {

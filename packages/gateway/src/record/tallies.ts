@@ -5,7 +5,7 @@ import type { TallyFields } from "@sallyport/protocol/audit/leaf.ts";
 import { tallyWindowMs } from "@sallyport/protocol/audit/tally.ts";
 
 /** Without traffic a tally is written so often, in windows. */
-const idleWindows = 360;
+export const idleWindows = 360;
 /** A window whose crossings have not all ended by then is told as it is, in windows after its own. */
 export const waitWindows = 60;
 
@@ -26,6 +26,17 @@ interface Counts {
 }
 
 const noCounts = (): Counts => ({ seen: 0, crossings: 0, intents: 0, counted: 0, refused: 0 });
+
+/** Everything a tally says of some windows but which. */
+export type TalliedCounts = Readonly<Counts> & { readonly unread: number };
+
+function addCounts(to: Counts, more: Readonly<Counts>): void {
+  to.seen += more.seen;
+  to.crossings += more.crossings;
+  to.intents += more.intents;
+  to.counted += more.counted;
+  to.refused += more.refused;
+}
 
 /** How a crossing that was seen ended, as far as the log has it. */
 export type Told = "crossings" | "intents" | "counted" | "refused";
@@ -87,6 +98,22 @@ export class Tallies {
     });
   }
 
+  /** The first window that still waits for a crossing, or the one under way; and whether anything was counted before it. */
+  settled(): { readonly due: number; readonly isWorth: boolean } {
+    this.idMs();
+    const due = this.#settledUpTo();
+    return { due, isWorth: [...this.#windows.keys()].some((number) => number < due) };
+  }
+
+  /** Takes out what was counted in windows before `to`, for whoever says it together with what other threads counted. */
+  take(to: number): TalliedCounts {
+    const sum = this.#takeSum(to);
+    const unread = this.#unread;
+    this.#unread = 0;
+    this.#from = Math.max(this.#from, to);
+    return { ...sum, unread };
+  }
+
   /** Says all that was counted, whatever has not ended. Resolves when it is durable or cannot be. */
   async stop(): Promise<void> {
     await this.#writing;
@@ -132,14 +159,19 @@ export class Tallies {
     return false;
   }
 
-  async #write(to: number, closed: TallyFields["closed"]): Promise<void> {
+  #takeSum(to: number): Counts {
     const sum = noCounts();
     const taken: [number, Counts][] = [];
     for (const entry of this.#windows) if (entry[0] < to) taken.push(entry);
     for (const [number, counts] of taken) {
       this.#windows.delete(number);
-      for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += counts[key];
+      addCounts(sum, counts);
     }
+    return sum;
+  }
+
+  async #write(to: number, closed: TallyFields["closed"]): Promise<void> {
+    const sum = this.#takeSum(to);
     const from = this.#from;
     const unread = this.#unread;
     this.#from = to;
@@ -151,7 +183,7 @@ export class Tallies {
       this.#from = from;
       this.#unread += unread;
       const counts = this.#countsOf(from);
-      for (const key of Object.keys(sum) as (keyof Counts)[]) counts[key] += sum[key];
+      addCounts(counts, sum);
     }
   }
 }

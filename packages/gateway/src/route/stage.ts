@@ -1,11 +1,14 @@
 // Promises that host, method and path of the canonical request are matched once, under the snapshot in force, before anything else looks at them.
 // A miss is not answered here: a stranger must not learn what exists (bind/decide.ts answers it to callers we know). Specified in DESIGN §12.
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import { refuseAgent } from "../admit/bots.ts";
+import { answerPreflight } from "../cors/preflight.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { judgedAtMs } from "../observe/decide-pass.ts";
 import { receiptAsked } from "../receipts/receipt-path.ts";
 import type { CompiledOperation, CompiledSystem } from "../snapshot/estate.ts";
+import { streamAsked } from "../streams/stream-path.ts";
 import type { Match } from "./router.ts";
 
 export function route(exchange: Exchange, gate: Gate): Deny | null {
@@ -14,8 +17,17 @@ export function route(exchange: Exchange, gate: Gate): Deny | null {
   exchange.lease = lease;
   const { request } = exchange;
   if (request === null) return deny("route", "not-ready");
-  exchange.receiptOf = receiptAsked(request);
-  if (exchange.receiptOf !== null) return null;
+  const refused = refuseAgent(exchange, gate);
+  if (refused !== null) return refused;
+  exchange.receiptOf = exchange.asked === null ? receiptAsked(request) : null;
+  exchange.streamOf = exchange.asked === null ? streamAsked(request) : null;
+  if (exchange.receiptOf !== null || exchange.streamOf !== null) return null;
+  // Of its question nothing but the path is a request.
+  if (exchange.asked === "services") return null;
+  if (request.method === "OPTIONS") {
+    const verdict = answerPreflight(exchange, lease, gate);
+    if (verdict !== null) return verdict;
+  }
   const match = lease.estate.router.find(request.host, request.method, request.segments);
   exchange.system = match.system;
   exchange.operation = match.operation ?? undeclaredOperation(exchange, match);

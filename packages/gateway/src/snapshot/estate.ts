@@ -2,6 +2,8 @@
 // Trusts that the blobs were checked against the signed manifest (accept.ts). Specified in docs/formats/snapshot.md.
 import type { LoadedSlice, PolicyEngine, PolicySlice } from "@sallyport/kernel/policy/port.ts";
 import { compileTrust, type TrustBundle } from "@sallyport/kernel/x509/peer-policy.ts";
+import type { ApiKeysObject } from "@sallyport/protocol/snapshot/api-keys.ts";
+import type { Priority } from "@sallyport/protocol/snapshot/limit-objects.ts";
 import type { SnapshotManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import {
   type BrokenObject,
@@ -11,24 +13,23 @@ import {
   type ModeObject,
   type OperationObject,
   type OutsideIssuerObject,
-  type RateLimit,
+  type ResilienceObject,
   type SystemObject,
   snapshotNeeds,
   type TrustObject,
 } from "@sallyport/protocol/snapshot/objects.ts";
 import { type StepUp, stricterStepUp } from "@sallyport/protocol/token/acr.ts";
+import { compilePages, grantsForPages, type Pages } from "../cors/pages.ts";
 import { identityKey } from "../identify/certificate.ts";
+import { type AnswerInspection, inspectionOf } from "../inspect/answer-inspection.ts";
 import { createSchemaSet, type SchemaSet } from "../inspect/schema.ts";
+import { type CompiledLimits, compileLimits } from "../limit/compile-limits.ts";
 import type { RateLimiter } from "../limit/gcra.ts";
 import { compileUndeclared, type Undeclared } from "../observe/undeclared.ts";
 import { buildRouter, type Router } from "../route/router.ts";
+import { type ApiKeys, compileApiKeys } from "./api-keys.ts";
 import { compileOutsideIssuers, type OutsideIssuers } from "./outside-issuers.ts";
-
-export interface CompiledLimit {
-  readonly rule: RateLimit;
-  /** Key of the counted thing: one per client, or one for the whole integration. */
-  keyFor(client: string): bigint;
-}
+import { compileSignatureOwners, type SignatureOwners } from "./signature-owners.ts";
 
 /** A grant of one operation to one consumer: the ceiling of what can be permitted. */
 export interface Grant {
@@ -37,7 +38,12 @@ export interface Grant {
   readonly timeoutMs: number;
   /** What the operation and this grant of it ask of the user's log-in together. */
   readonly stepUp: StepUp | undefined;
-  readonly limits: readonly CompiledLimit[];
+  /** Null: answers are passed on unread. */
+  readonly inspection: AnswerInspection | null;
+  readonly limits: CompiledLimits;
+  readonly priority: Priority;
+  /** Pages of browsers that may call under it; null: none. */
+  readonly pages: Pages | null;
   /** Milliseconds since the epoch until which denials of this grant's crossings pass; 0: they never do. */
   readonly observeUntilMs: number;
 }
@@ -51,8 +57,12 @@ export interface CompiledOperation {
   readonly system: CompiledSystem;
   /** Consumer system id -> grant. */
   readonly grants: ReadonlyMap<string, Grant>;
+  /** Those under which pages of browsers may call; null: none. */
+  readonly forPages: readonly Grant[] | null;
   /** A policy attribute comes from the body, so the body is parsed and checked before `authorize`. */
   readonly bodyDecides: boolean;
+  /** A policy attribute comes from the answer, so the policies are asked once it is there, before any of it is released. */
+  readonly responseDecides: boolean;
   /** It stands for whatever a system with `passthrough` does not declare; granted to nobody. */
   readonly undeclared: boolean;
   /** The loaded policy slice, on first use; null when there is none that can be used. */
@@ -68,8 +78,23 @@ export interface CompiledSystem {
   readonly observeUntilMs: number;
   /** Null: what matches no operation is not served. */
   readonly undeclared: Undeclared | null;
-  /** Origin and base path of the upstream; null when it has none. */
-  readonly upstream: { readonly origin: string; readonly basePath: string; readonly host: string } | null;
+  /** Null: it only consumes. */
+  readonly upstream: CompiledUpstream | null;
+}
+
+/** Where a system is served, and what is done when that fails. */
+export interface CompiledUpstream {
+  /** At least one. */
+  readonly places: readonly UpstreamPlace[];
+  readonly rules: ResilienceObject;
+}
+
+export interface UpstreamPlace {
+  readonly origin: string;
+  /** Empty, or without a slash at its end. */
+  readonly basePath: string;
+  readonly host: string;
+  readonly weight: number;
 }
 
 export interface Estate {
@@ -83,6 +108,10 @@ export interface Estate {
   readonly systemOfAudience: ReadonlyMap<string, string>;
   /** Issuers outside whose access tokens are believed; null: none. */
   readonly outside: OutsideIssuers | null;
+  /** Null: nobody has one. */
+  readonly apiKeys: ApiKeys | null;
+  /** Whose signatures count; null: nobody signs. */
+  readonly signatures: SignatureOwners | null;
   /** Declared certificate name (identityKey) -> whose it is. */
   readonly certificates: ReadonlyMap<
     string,
@@ -125,6 +154,7 @@ export function compileEstate(inputs: EstateInputs): Estate {
   const systems = named<SystemObject>("system/").map((system) =>
     compileSystem(system, { grants, loadPolicy, mode: object.mode }),
   );
+  const systemsById = new Map(systems.map((system) => [system.id, system]));
   const systemOfAudience = new Map(
     systems
       .filter((system) => system.upstream !== null || system.operations.length > 0)
@@ -134,7 +164,7 @@ export function compileEstate(inputs: EstateInputs): Estate {
     manifest,
     object,
     broken: named<BrokenObject[]>("broken").flat(),
-    systems: new Map(systems.map((system) => [system.id, system])),
+    systems: systemsById,
     systemOfClient: new Map(
       systems.flatMap((system) => system.object.clients.map((client) => [client, system] as const)),
     ),
@@ -144,13 +174,9 @@ export function compileEstate(inputs: EstateInputs): Estate {
       own: object.issuer,
       blobs: Object.entries(manifest.objects).flatMap(([name, id]) => (name.startsWith("issuer/") ? [id] : [])),
     }),
-    certificates: new Map(
-      systems.flatMap((system) =>
-        system.object.certificates.map(
-          (identity) => [identityKey(identity.kind, identity.value), { system, identity }] as const,
-        ),
-      ),
-    ),
+    apiKeys: compileApiKeys(named<ApiKeysObject>("apikeys")[0], systemsById),
+    signatures: compileSignatureOwners(systems),
+    certificates: certificatesOf(systems),
     bundles: new Map(trust.map((one) => [one.name, compileTrust(one)])),
     roots: trust.flatMap((one) => one.roots),
     integrations,
@@ -162,6 +188,16 @@ export function compileEstate(inputs: EstateInputs): Estate {
     ),
     schemas: createSchemaSet((id) => (blobIds.has(id) ? text(id) : undefined)),
   };
+}
+
+function certificatesOf(systems: readonly CompiledSystem[]): Estate["certificates"] {
+  return new Map(
+    systems.flatMap((system) =>
+      system.object.certificates.map(
+        (identity) => [identityKey(identity.kind, identity.value), { system, identity }] as const,
+      ),
+    ),
+  );
 }
 
 interface SystemInputs {
@@ -179,10 +215,13 @@ function untilOf(...modes: readonly (ModeObject | undefined)[]): number {
 
 interface GrantSource {
   readonly integration: IntegrationObject;
-  readonly limits: readonly CompiledLimit[];
+  readonly limits: CompiledLimits;
+  readonly pages: Pages | null;
   readonly bodyBytesMax?: number;
   readonly timeoutMs?: number;
   readonly stepUp?: StepUp;
+  readonly redact?: readonly string[];
+  readonly priority?: Priority;
 }
 
 /** `<to>:<operation>` -> consumer -> grant. (from, operation, environment) is unique: control refuses two. */
@@ -192,42 +231,16 @@ function grantsByOperation(
 ): Map<string, Map<string, GrantSource>> {
   const grants = new Map<string, Map<string, GrantSource>>();
   for (const integration of integrations) {
-    const limits = integration.limits.map((rule, index) => compileLimit(integration.id, { rule, index }, limiter));
+    const limitsFor = compileLimits(integration, limiter);
+    const pages = compilePages(integration.cors);
     for (const granted of integration.operations) {
       const name = `${integration.to}:${granted.name}`;
       const byConsumer = grants.get(name) ?? new Map<string, GrantSource>();
       grants.set(name, byConsumer);
-      byConsumer.set(integration.from, { ...granted, integration, limits });
+      byConsumer.set(integration.from, { ...granted, integration, pages, limits: limitsFor(granted.name) });
     }
   }
   return grants;
-}
-
-/** Clients whose key is kept per limit; a system has a handful. */
-const limitKeysMax = 1024;
-
-function compileLimit(
-  integration: string,
-  limit: { rule: RateLimit; index: number },
-  limiter: RateLimiter,
-): CompiledLimit {
-  const base = `${integration}\n${limit.index}\n${limit.rule.per}`;
-  if (limit.rule.per === "integration") {
-    const key = limiter.key(base);
-    return { rule: limit.rule, keyFor: () => key };
-  }
-  const keys = new Map<string, bigint>();
-  return {
-    rule: limit.rule,
-    keyFor(client) {
-      const known = keys.get(client);
-      if (known !== undefined) return known;
-      if (keys.size >= limitKeysMax) keys.clear();
-      const key = limiter.key(`${base}\n${client}`);
-      keys.set(client, key);
-      return key;
-    },
-  };
 }
 
 function compileSystem(object: SystemObject, inputs: SystemInputs): CompiledSystem {
@@ -248,14 +261,22 @@ function compileSystem(object: SystemObject, inputs: SystemInputs): CompiledSyst
 
 function compileOperation(system: CompiledSystem, object: OperationObject, inputs: SystemInputs): CompiledOperation {
   const fullName = `${system.id}:${object.name}`;
+  const responseDecides = Object.values(object.attributes).some((source) => source.from === "response");
   const grants = new Map<string, Grant>();
   for (const [consumer, source] of inputs.grants.get(fullName) ?? []) {
     grants.set(consumer, {
       integration: source.integration,
       limits: source.limits,
+      priority: source.priority ?? "normal",
+      pages: source.pages,
       bodyBytesMax: source.bodyBytesMax ?? object.bodyBytesMax,
       timeoutMs: source.timeoutMs ?? object.timeoutMs,
       stepUp: stricterStepUp(object.stepUp, source.stepUp),
+      inspection: inspectionOf(object.response, {
+        redact: source.redact,
+        data: source.integration.data,
+        responseDecides,
+      }),
       observeUntilMs: untilOf(source.integration.mode, system.object.mode, inputs.mode),
     });
   }
@@ -267,8 +288,10 @@ function compileOperation(system: CompiledSystem, object: OperationObject, input
     fullName,
     system,
     grants,
+    forPages: grantsForPages(grants),
     undeclared: false,
     bodyDecides: Object.values(object.attributes).some((source) => source.from === "body"),
+    responseDecides,
     policy() {
       if (loaded === undefined) loaded = object.policy === undefined ? null : inputs.loadPolicy(object.policy);
       return loaded;
@@ -276,12 +299,12 @@ function compileOperation(system: CompiledSystem, object: OperationObject, input
   };
 }
 
-function upstreamOf(object: SystemObject): CompiledSystem["upstream"] {
-  if (object.upstream === undefined) return null;
-  const url = new URL(object.upstream.url);
-  return {
-    origin: url.origin,
-    basePath: url.pathname === "/" ? "" : url.pathname.replace(/\/$/, ""),
-    host: url.hostname,
-  };
+function upstreamOf({ upstream }: SystemObject): CompiledUpstream | null {
+  if (upstream === undefined) return null;
+  const places = (upstream.endpoints ?? [{ url: upstream.url, weight: 1 }]).map(({ url: text, weight }) => {
+    const url = new URL(text);
+    const basePath = url.pathname === "/" ? "" : url.pathname.replace(/\/$/, "");
+    return { origin: url.origin, basePath, host: url.hostname, weight };
+  });
+  return { places, rules: upstream.resilience ?? {} };
 }

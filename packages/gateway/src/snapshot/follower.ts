@@ -2,7 +2,7 @@
 // that a refused one is named and changes nothing. Trusts acceptManifest, the blobs' hashes and the channel's order. Specified in
 // docs/formats/snapshot.md and docs/formats/join.md.
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
-import type { DownMessage, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import type { DownMessage, Revocation, SnapshotFeed, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import {
   acceptManifest,
   blobMatches,
@@ -39,6 +39,10 @@ export interface FollowerPorts {
   readonly revocations: Revocations;
   /** Compiles and puts in force; throws when it cannot. */
   swap(manifest: SnapshotManifest, blob: (id: string) => Uint8Array): void;
+  /** These have just been taken. */
+  revoked(entries: readonly Revocation[]): void;
+  /** Tokens are verified with other keys from now on. */
+  ringChanged(): void;
   refused(refusal: RefusedSnapshot): void;
   /** An accepted offer could not be fetched or put in force; it is tried again. */
   attemptFailed(): void;
@@ -186,6 +190,7 @@ export class SnapshotFollower {
       logger.warn({ seq: message.seq, held: ring.seq }, "a key ring that is older or malformed was refused");
       return;
     }
+    this.#ports.ringChanged();
     disk.writeKeys(ring.state());
     this.#ack();
     this.#retryWaiting();
@@ -203,6 +208,7 @@ export class SnapshotFollower {
         "control revokes what this version does not know; the gateway goes stale until it is updated",
       );
     if (taken !== "taken") return;
+    this.#ports.revoked(message.entries);
     disk.writeRevocations(revocations.state());
     this.#ack();
     this.#retryWaiting();

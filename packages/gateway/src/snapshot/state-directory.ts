@@ -57,6 +57,18 @@ export function openStateDirectory(path: string): StateDirectory {
   };
 }
 
+/** The same directory with file names of its own for each worker after the first, so that none writes over what another counted. */
+export function ownFiles(directory: StateDirectory, worker = 0): StateDirectory {
+  if (worker === 0) return directory;
+  const own = (name: string): string => `worker-${worker}-${name}`;
+  return {
+    ...directory,
+    read: (name) => directory.read(own(name)),
+    write: (name, bytes) => directory.write(own(name), bytes),
+    writeSoon: (name, text) => directory.writeSoon(own(name), text),
+  };
+}
+
 function syncFolderOf(target: string): void {
   const folder = openSync(join(target, ".."), "r");
   try {

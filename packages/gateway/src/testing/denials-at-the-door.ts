@@ -3,7 +3,7 @@
 import { callRaw } from "./raw-answer.ts";
 import { until } from "./start-test-gateway.ts";
 import { call } from "./test-caller.ts";
-import type { Bench, BenchOptions, DenialCase } from "./three-ways.ts";
+import { type Bench, type BenchOptions, benchEstate, type DenialCase } from "./three-ways.ts";
 
 const host = (bench: Bench): string => new URL(bench.url).host;
 const get = (bench: Bench, ...lines: string[]): string =>
@@ -91,6 +91,21 @@ export const admitDenials = {
       stage: "admit",
       ...holding(),
       refused: (bench) => bench.orders.send(bench.invoice),
+    },
+  },
+  "agent-refused": {
+    bench: {},
+    case: {
+      what: "an agent that calls itself a scanner",
+      status: 403,
+      stage: "admit",
+      async prepare({ bed, upstream, url }) {
+        const bots = { mode: "enforce", rules: ["scanner-agent"], agents: [] } as const;
+        const listeners = { public: { url, trustedProxies: [], bots } };
+        await bed.publish({ ...benchEstate(upstream.url), estate: { listeners } });
+      },
+      refused: (bench) => bench.orders.send(bench.invoice, { headers: { "user-agent": "sqlmap/1.8" } }),
+      allowed: (bench) => bench.orders.send(bench.invoice, { headers: { "user-agent": "orders/1.8" } }),
     },
   },
   "not-ready": {

@@ -1,5 +1,6 @@
 // Promises one refusal for every code of record, exchange and forward, and for a bug, beside its nearest allow: what happens when the log, control,
 // the provider or the caller fails after the request was found good. Trusts three-ways.ts to judge them. Specified in DESIGN §4 Records.
+import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type { CountingUpstream } from "./counting-upstream.ts";
@@ -68,6 +69,11 @@ const provider = (
   },
 });
 
+/** Answers the provider keeps to itself. */
+const heldAnswers: ServerResponse[] = [];
+/** For so long `fragile` is left alone once it failed. */
+export const fragileMs = 1_000;
+
 export const forwardDenials = {
   "upstream-refused-address": {
     what: "a provider at the metadata address",
@@ -91,12 +97,94 @@ export const forwardDenials = {
     refused: (bench) => bench.orders.send(`${bench.url}/billing/v1/slow`),
     allowed: (bench) => bench.orders.send(`${bench.url}/billing/v1/slow`),
   },
+  "upstream-open": {
+    what: "a provider that is left alone because it failed: it is not asked",
+    status: 503,
+    stage: "forward",
+    ...afterVerdict,
+    async prepare(bench) {
+      bench.upstream.answer = (request) => void request.socket.destroy();
+      const failed = await bench.orders.send(`${bench.url}/fragile/v1/thing`);
+      if (failed.status !== 502) throw new Error(`the provider should have failed: ${failed.status}`);
+      bench.upstream.answer = null;
+    },
+    refused: (bench) => bench.orders.send(`${bench.url}/fragile/v1/thing`),
+    mend(bench) {
+      bench.bed.clock.shiftMs += fragileMs;
+    },
+    allowed: (bench) => bench.orders.send(`${bench.url}/fragile/v1/thing`),
+  },
+  "upstream-overloaded": {
+    what: "a provider that has as many requests as it is given: it is not asked",
+    status: 503,
+    stage: "forward",
+    ...afterVerdict,
+    async prepare(bench) {
+      const reached = bench.upstream.seen.length;
+      bench.upstream.answer = (_request, response) => void heldAnswers.push(response);
+      void bench.orders.send(`${bench.url}/narrow/v1/thing`);
+      await until(() => bench.upstream.seen.length > reached, "the one request it may have");
+    },
+    refused: (bench) => bench.orders.send(`${bench.url}/narrow/v1/thing`),
+    async mend(bench) {
+      bench.upstream.answer = null;
+      for (const response of heldAnswers.splice(0)) response.end("{}");
+      await until(() => bench.bed.gateway.status().inFlight === 0, "its end");
+    },
+    allowed: (bench) => bench.orders.send(`${bench.url}/narrow/v1/thing`),
+  },
   "upstream-protocol": {
     what: "a provider that does not speak HTTP",
     status: 502,
     stage: "forward",
     ...provider((request) => void request.socket.end("SSH-2.0-OpenSSH\r\n\r\n")),
     refused: (bench) => bench.orders.send(bench.invoice),
+  },
+} satisfies Record<string, DenialCase>;
+
+const watched = (bench: Bench) => bench.orders.send(`${bench.url}/watched/v1/thing`);
+const answers = (body: string, headers: Readonly<Record<string, string>> = json) =>
+  provider((_request, response) => void response.writeHead(200, headers).end(body));
+
+export const responseDenials = {
+  "response-content": {
+    what: "an answer that names a member twice, which two readers would read differently",
+    status: 502,
+    stage: "forward",
+    ...answers('{"ok":true,"ok":false}'),
+    refused: watched,
+    allowed: watched,
+  },
+  "response-too-large": {
+    what: "an answer of more bytes than are held",
+    status: 502,
+    stage: "forward",
+    ...answers(`{"ok":true,"more":"${"x".repeat(300)}"}`),
+    refused: watched,
+    allowed: watched,
+  },
+  "response-schema": {
+    what: "an answer without a member that its schema requires",
+    status: 502,
+    stage: "forward",
+    ...answers("{}"),
+    refused: watched,
+    allowed: watched,
+  },
+  "response-leak": {
+    what: "an answer with a secret that the integration is not classified for",
+    status: 502,
+    stage: "inspect",
+    ...answers('{"ok":true,"pin":"canary-1234"}'),
+    verdict: "deny",
+    outcome: "denied",
+    async refused(bench) {
+      const answer = await watched(bench);
+      if (answer.text.includes("canary") || JSON.stringify(answer.headers).includes("canary"))
+        throw new Error("the secret reached the caller");
+      return answer;
+    },
+    allowed: watched,
   },
 } satisfies Record<string, DenialCase>;
 

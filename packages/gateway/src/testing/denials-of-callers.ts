@@ -58,6 +58,16 @@ export const bindDenials = {
       return receiptOf(bench, id);
     },
   },
+  "stream-unknown": {
+    what: "another token for a stream that there is not",
+    status: 404,
+    stage: "bind",
+    refused: async (bench) => {
+      const { id } = await bench.orders.send(`${bench.url}/billing/v1/nothing`);
+      const token = bench.orders.token("billing");
+      return bench.orders.send(`${bench.url}/.well-known/sallyport/streams/${id}`, { method: "POST", token });
+    },
+  },
   "receipt-pending": {
     what: "the receipt of a crossing that no checkpoint covers yet",
     status: 503,
@@ -77,6 +87,40 @@ export const rateLimited: DenialCase = {
   },
   refused: (bench) => bench.portal.send(bench.invoice),
 };
+
+/** One crossing of orders is under way, and one at once is what it may have; the portal has its own. */
+export const concurrencyLimited: OwnBench = {
+  bench: {
+    estate(url) {
+      const base = marketplace(url);
+      const concurrency = [{ per: "client" as const, max: 1 }];
+      return { ...base, integrations: base.integrations.map((one) => ({ ...one, concurrency })) };
+    },
+  },
+  case: {
+    what: "a second crossing while the first one waits for the provider",
+    status: 429,
+    stage: "limit",
+    async prepare(bench) {
+      const begun = Promise.withResolvers<void>();
+      const release = Promise.withResolvers<void>();
+      bench.upstream.answer = (_request, response) => {
+        begun.resolve();
+        void release.promise.then(() => response.end("{}"));
+      };
+      underWay = { release: release.resolve, answer: bench.orders.send(bench.invoice) };
+      await begun.promise;
+    },
+    refused: (bench) => bench.orders.send(bench.invoice),
+    async mend(bench) {
+      underWay?.release();
+      await underWay?.answer;
+      bench.upstream.answer = null;
+    },
+  },
+};
+
+let underWay: { readonly release: () => void; readonly answer: Promise<Answer> } | undefined;
 
 /** Two integrations are counted, the table holds one. */
 export const limitTableFull: OwnBench = {
@@ -106,6 +150,12 @@ export const limitTableFull: OwnBench = {
 };
 
 export const authorizeDenials = {
+  "decision-unavailable": {
+    what: "a decision point outside that is not there",
+    status: 503,
+    stage: "authorize",
+    refused: read("/away/v1/asked"),
+  },
   "proof-not-accepted": {
     what: "an unbound bearer token where dpop or mtls is wanted",
     status: 403,
@@ -172,7 +222,27 @@ export const staleSnapshot: OwnBench = {
   },
 };
 
+const handshake = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
 export const inspectDenials = {
+  "upgrade-required": {
+    what: "a plain read of a WebSocket",
+    status: 400,
+    stage: "inspect",
+    refused: (bench) => bench.orders.send(`${bench.url}/lines/v1/line`),
+  },
+  "origin-not-allowed": {
+    what: "a page of somewhere else that opens a WebSocket",
+    status: 403,
+    stage: "inspect",
+    refused: (bench) =>
+      bench.orders.send(`${bench.url}/lines/v1/line`, { headers: { ...handshake, origin: "https://evil.example" } }),
+  },
   "content-type": {
     what: "JSON called text",
     status: 415,
@@ -193,6 +263,13 @@ export const inspectDenials = {
     stage: "inspect",
     refused: (bench) => create(bench, '{"amount":1,"amount":2,"customer":"c"}'),
     allowed: (bench) => create(bench, '{"amount":1,"customer":"c"}'),
+  },
+  "threat-found": {
+    what: "a text that leaves its place in a statement of SQL",
+    status: 400,
+    stage: "inspect",
+    refused: (bench) => bench.orders.send(`${bench.url}/watched/v1/found?q=x%27%20or%201%3D1`),
+    allowed: (bench) => bench.orders.send(`${bench.url}/watched/v1/found?q=O%27Brien`),
   },
   "schema-mismatch": {
     what: "an amount below the minimum",

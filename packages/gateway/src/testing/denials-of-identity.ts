@@ -64,6 +64,9 @@ export const tokenDenials = {
   "token-unknown": identify("a handle that nobody was given", (bench) =>
     bench.orders.send(bench.invoice, { token: printHandle(randomBytes(32)) }),
   ),
+  "token-inactive": identify("an opaque token that its issuer does not know", (bench) =>
+    authorized(bench, `Bearer ${randomBytes(32).toString("base64url")}`),
+  ),
   "token-unresolved": {
     what: "a new handle while control is away",
     status: 503,

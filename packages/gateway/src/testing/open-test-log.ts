@@ -2,6 +2,7 @@
 // Formats: docs/formats/leaf.md.
 import { mkdirSync } from "node:fs";
 import { LogFault } from "@sallyport/kernel/log/fault.ts";
+import type { LogSeat } from "@sallyport/kernel/log/log-client.ts";
 import { openLog } from "@sallyport/kernel/log/log-thread.ts";
 import type { LogHandle, PutRecord } from "@sallyport/kernel/log/port.ts";
 import { environment, region, tenant } from "./test-estate.ts";
@@ -11,6 +12,8 @@ export interface TestLog extends LogHandle {
   full: boolean;
   /** Told of each leaf that has become durable. */
   durable: (leaf: Uint8Array) => void;
+  /** Another thread's; what it appends is not told here. */
+  seat(): LogSeat;
   /** C2SP verifier key of its origin. */
   readonly verifierKey: string;
 }
@@ -44,6 +47,7 @@ export async function openTestLog(directory: string): Promise<TestLog> {
     checkpoint: () => log.checkpoint(),
     find: (id) => log.find(id),
     size: () => log.size(),
+    seat: () => log.seat(),
     close: () => log.close(),
   };
   return handle;

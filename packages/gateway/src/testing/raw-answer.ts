@@ -6,7 +6,7 @@ import type { Answer } from "./test-caller.ts";
 
 /** Sends the bytes, insists on exactly one answer and on the end of the connection, and reads the answer. */
 export async function callRaw(url: string, bytes: string | readonly string[]): Promise<Answer> {
-  const { text, statuses, closed } = await sendRaw(url, bytes);
+  const { text, statuses, closed } = await sendRaw(url, bytes, { until: "end" });
   assert.equal(statuses.length, 1, `one answer: ${text}`);
   assert.ok(closed, "after a refusal by receive nobody knows where the next request begins");
   const [head = "", body = ""] = text.split("\r\n\r\n", 2);

@@ -10,25 +10,38 @@ export interface RawAnswer {
   readonly closed: boolean;
 }
 
-/** Longest wait for the first byte. */
-const firstByteMs = 5_000;
+export interface RawWait {
+  /** So many answers come, or the connection ends: before that no quiet ends the wait. */
+  readonly until?: number | "end";
+  readonly quietMs?: number;
+}
 
-/** Sends latin1 bytes and waits for the close, or for `quietMs` without a byte after the first. */
-export function sendRaw(url: string, bytes: string | readonly string[], quietMs = 150): Promise<RawAnswer> {
+/** Longest wait for what must come. */
+const patienceMs = 60_000;
+/** A quiet is made of so many turns of timers: a process that stood still for long has missed one of them, not a quiet. */
+const quietTurns = 5;
+
+/** Sends latin1 bytes and waits for the close, or for `quietMs` without a byte after the answers. */
+export function sendRaw(url: string, bytes: string | readonly string[], wait: RawWait = {}): Promise<RawAnswer> {
+  const { until = 1, quietMs = 150 } = wait;
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const socket: Socket = connect(Number(port), hostname);
     let text = "";
+    const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
     const end = (closed: boolean): void => {
-      clearTimeout(quiet);
+      clearTimeout(timer);
       socket.destroy();
-      resolve({ text, closed, statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1])) });
+      resolve({ text, closed, statuses: statuses() });
     };
-    let quiet = setTimeout(() => end(false), firstByteMs);
+    let timer = setTimeout(() => end(false), patienceMs);
+    const beQuiet = (turns: number): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => (turns === 1 ? end(false) : beQuiet(turns - 1)), quietMs / quietTurns);
+    };
     socket.on("data", (chunk) => {
       text += chunk.toString("latin1");
-      clearTimeout(quiet);
-      quiet = setTimeout(() => end(false), quietMs);
+      if (until !== "end" && statuses().length >= until) beQuiet(quietTurns);
     });
     socket.on("error", () => end(true));
     socket.on("close", () => end(true));

@@ -14,6 +14,7 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
+import { dataStoreAt } from "../idempotency/open-data-store.ts";
 import type { GatewayOptions, ListenerAddress, ListenerOptions } from "../ports.ts";
 import {
   buildSnapshot,
@@ -64,25 +65,47 @@ export interface TestGatewayOptions {
   readonly estate: TestEstate;
   /** Opens the log the gateway appends to. */
   openLog(directory: string): Promise<LogHandle>;
+  /** Makes the gateway; absent: one in this thread. `hopPem`: the key behind its hop signer. */
+  make?(options: GatewayOptions, hopPem: string): Gateway;
   readonly listeners?: readonly ListenerOptions[];
   readonly changes?: Partial<GatewayOptions>;
   readonly directory?: string;
   readonly feed?: TestFeed;
   readonly clock?: MovableClock;
+  /** What gateways of one data-plane store have in common; absent: one of its own. */
+  readonly dataKey?: Uint8Array;
   /** Do not publish the estate: the gateway starts from what its directory holds. */
   readonly unpublished?: boolean;
 }
 
+// A Buffer, as node:crypto gives it: whoever slices it without copying is found here.
+const random = { bytes: (length: number) => randomBytes(length) };
 const pollMs = 2;
-const pollsMax = 1_000;
+/** Not a promise about speed: for what will never come. */
+const waitMsMax = 60_000;
 
-/** Waits, in short turns, until `done`; throws after two seconds. */
-export async function until(done: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < pollsMax; i++) {
-    if (done()) return;
+/** Waits, in short turns, until `done`; throws after a minute. */
+export async function until(done: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const endMs = performance.now() + waitMsMax;
+  while (performance.now() < endMs) {
+    if (await done()) return;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
   throw new Error(`waited too long: ${what}`);
+}
+
+/** Waits for the outcome of a crossing. */
+export async function outcomeOf(
+  bed: Pick<TestGateway, "leaves">,
+  id: string,
+): Promise<Extract<Leaf, { t: "outcome" }>> {
+  let found: Leaf | undefined;
+  await until(async () => {
+    found = (await bed.leaves(id)).find((leaf) => leaf.t === "outcome");
+    return found !== undefined;
+  }, `an outcome of ${id}`);
+  if (found?.t !== "outcome") throw new Error("an outcome is one");
+  return found;
 }
 
 export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
@@ -91,40 +114,45 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const feed = options.feed ?? new TestFeed(() => clock.now());
   const log = await options.openLog(join(directory, "log"));
   const receipts = openReceipts(join(directory, "log"));
-  const hop = generateSigner("ES256").signer;
+  const { signer: hop, pem: hopPem } = generateSigner("ES256");
   const messages: string[] = [];
   const keep = (fields: object, message: string): void => void messages.push(`${message} ${JSON.stringify(fields)}`);
-  const gateway = createGateway({
-    tenant,
-    environment,
-    region,
-    group,
-    node: "gw-test",
-    stateDirectory: join(directory, "gateway"),
-    clock,
-    // A Buffer, as node:crypto gives it: whoever slices it without copying is found here.
-    random: { bytes: (length) => randomBytes(length) },
-    log,
-    receipts,
-    feed,
-    snapshotKey: { kid: feed.snapshotSigner.kid, x: feed.snapshotSigner.jwk.x },
-    logKeys: {
-      epoch: "2026",
-      pseudonymKey: new Uint8Array(randomBytes(32)),
-      referenceRecipient: referenceRecipient(),
-      referenceKeyId: "test",
+  const made = options.make ?? createGateway;
+  const gateway = made(
+    {
+      tenant,
+      environment,
+      region,
+      group,
+      node: "gw-test",
+      stateDirectory: join(directory, "gateway"),
+      clock,
+      dataStore: dataStoreAt({ path: join(directory, "data-plane", "data-plane.sqlite") }, { clock, random }),
+      random,
+      log,
+      receipts,
+      feed,
+      snapshotKey: { kid: feed.snapshotSigner.kid, x: feed.snapshotSigner.jwk.x },
+      logKeys: {
+        epoch: "2026",
+        pseudonymKey: new Uint8Array(randomBytes(32)),
+        referenceRecipient: referenceRecipient(),
+        referenceKeyId: "test",
+        dataKey: options.dataKey ?? new Uint8Array(randomBytes(32)),
+      },
+      openTokenKey: (_kid, sealed) => Buffer.from(sealed, "base64url"),
+      openLogKeys: () => {
+        throw new Error("no log keys are pushed here");
+      },
+      hop,
+      listeners: options.listeners ?? [{ name: "public", host: "127.0.0.1", port: 0 }],
+      dialer: createDialer({ clock }),
+      policy: createPolicyEngine({ memoEntriesMax: 10_000 }),
+      logger: { info: keep, warn: keep, error: keep },
+      ...options.changes,
     },
-    openTokenKey: (_kid, sealed) => Buffer.from(sealed, "base64url"),
-    openLogKeys: () => {
-      throw new Error("no log keys are pushed here");
-    },
-    hop,
-    listeners: options.listeners ?? [{ name: "public", host: "127.0.0.1", port: 0 }],
-    dialer: createDialer({ clock }),
-    policy: createPolicyEngine({ memoEntriesMax: 10_000 }),
-    logger: { info: keep, warn: keep, error: keep },
-    ...options.changes,
-  });
+    hopPem,
+  );
   let version = 0;
   const publish: TestGateway["publish"] = async (estate, changes = {}) => {
     version++;

@@ -28,6 +28,8 @@ export interface CallOptions {
   readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
   /** An address of this machine to call from. */
   readonly from?: string;
+  /** Hangs up. */
+  readonly signal?: AbortSignal;
 }
 
 /** One plain HTTP exchange, over its own connection where no agent is named. */
@@ -42,6 +44,7 @@ export function call(url: string, options: CallOptions = {}): Promise<Answer> {
         headers: { ...options.headers },
         agent: options.agent ?? false,
         ...(options.from === undefined ? {} : { localAddress: options.from }),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
         ...options.tls,
         ...(options.tls ? { servername: "localhost" } : {}),
       },

@@ -6,6 +6,8 @@ import { createRecipientKeyPair } from "@sallyport/kernel/seal/recipient.ts";
 import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import type {
   DownMessage,
+  IntrospectionQuestion,
+  IntrospectionReply,
   LegacyRingKey,
   PayloadKeyAnswer,
   PayloadKeyRequest,
@@ -14,6 +16,9 @@ import type {
   SnapshotFeed,
   UpMessage,
 } from "@sallyport/protocol/channel/messages.ts";
+import type { NextHopAnswer, NextHopRequest } from "@sallyport/protocol/channel/next-hop.ts";
+import type { ApiKeysObject } from "@sallyport/protocol/snapshot/api-keys.ts";
+import type { BodyRule } from "@sallyport/protocol/snapshot/body-rule.ts";
 import { type SignedManifest, signManifest } from "@sallyport/protocol/snapshot/manifest.ts";
 import type {
   AttributeSource,
@@ -26,6 +31,8 @@ import type {
   SystemObject,
   TrustObject,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import type { ParameterRule } from "@sallyport/protocol/snapshot/parameter-rule.ts";
+import type { ResponseRule } from "@sallyport/protocol/snapshot/response-rule.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import { signHopKey } from "@sallyport/protocol/token/hop-token.ts";
 
@@ -40,7 +47,10 @@ export interface TestOperation {
   readonly method: string;
   readonly path: string;
   readonly attributes?: Readonly<Record<string, AttributeSource>>;
-  readonly body?: { readonly content: "json" | "opaque"; readonly contentType: string; readonly schema?: object };
+  readonly body?: Omit<BodyRule, "schema"> & { readonly schema?: object };
+  /** How answers are looked into; schemas as they are, by status. */
+  readonly response?: Partial<Omit<ResponseRule, "schemas">> & { readonly schemas?: Readonly<Record<string, object>> };
+  readonly parameters?: Omit<ParameterRule, "schema"> & { readonly schema: object };
   readonly changes?: Partial<OperationObject>;
   /** Cedar policies that narrow this operation. */
   readonly cedar?: string;
@@ -63,6 +73,7 @@ export interface TestEstate {
   readonly trust?: readonly TrustObject[];
   /** Whose access tokens may be presented. */
   readonly issuers?: readonly OutsideIssuerObject[];
+  readonly apiKeys?: ApiKeysObject;
   readonly broken?: readonly BrokenObject[];
   readonly estate?: Partial<EstateObject>;
 }
@@ -108,6 +119,7 @@ export function buildSnapshot(estate: TestEstate, changes: SnapshotChanges): Bui
   for (const integration of estate.integrations) put(`integration/${integration.id}`, integrationObject(integration));
   for (const trust of estate.trust ?? []) put(`trust/${trust.name}`, trust);
   for (const outside of estate.issuers ?? []) put(`issuer/${outside.id}`, outside);
+  if (estate.apiKeys !== undefined) put("apikeys", estate.apiKeys);
   put("broken", estate.broken ?? []);
   put("estate", estateObject(estate.estate));
   const {
@@ -157,7 +169,7 @@ function operationObject({ system, operation, estate, compiler, put }: Operation
     resourceAttributes: Object.fromEntries(Object.entries(attributes).map(([name, source]) => [name, source.type])),
     callers: estate.systems.map((one) => ({ id: one.id, attributes: one.attributes ?? {} })),
     grants,
-    authorize: "grant",
+    authorize: operation.changes?.authorize ?? "grant",
     policies: operation.cedar === undefined ? [] : [{ file: "test.cedar", text: operation.cedar }],
   });
   const policy = put(`policy/${action}`, slice);
@@ -173,19 +185,38 @@ function operationObject({ system, operation, estate, compiler, put }: Operation
     ...(operation.body === undefined
       ? {}
       : {
-          body: {
-            content: operation.body.content,
-            contentType: operation.body.contentType,
-            ...(schema === undefined ? {} : { schema }),
-          },
+          body: { ...withoutSchema(operation.body), ...(schema === undefined ? {} : { schema }) },
         }),
     bodyBytesMax: 64 * 1024,
-    timeoutMs: 2_000,
+    timeoutMs: 20_000,
     businessErrors: [404, 409],
     offline: "bound",
     policy,
+    ...(operation.response === undefined ? {} : { response: responseRule(operation.response, put) }),
+    ...(operation.parameters === undefined
+      ? {}
+      : { parameters: { ...operation.parameters, schema: putSchema(operation.parameters.schema, put) } }),
     ...operation.changes,
   };
+}
+
+function responseRule(
+  { schemas = {}, ...rule }: NonNullable<TestOperation["response"]>,
+  put: OperationInputs["put"],
+): ResponseRule {
+  const ids = Object.entries(schemas).map(([status, schema]) => [status, putSchema(schema, put)] as const);
+  return {
+    schemas: Object.fromEntries(ids),
+    contentType: "application/json",
+    bytesMax: 1024 * 1024,
+    redact: [],
+    undeclared: "keep",
+    ...rule,
+  };
+}
+
+function withoutSchema({ schema: _, ...body }: NonNullable<TestOperation["body"]>): Omit<BodyRule, "schema"> {
+  return body;
 }
 
 function putSchema(schema: object, put: OperationInputs["put"]): string {
@@ -243,8 +274,16 @@ export class TestFeed implements SnapshotFeed {
   /** Pairs that payloads are sealed to, by data subject. */
   readonly payloadKeys = new Map<string, ReturnType<typeof createRecipientKeyPair>>();
   withholdsPayloadKeys = false;
+  /** What is said about tokens for providers; absent: control is gone. */
+  nextHop: ((request: NextHopRequest) => Promise<NextHopAnswer>) | null = null;
   /** Digests and key names that were asked for, in order. */
   readonly asked: string[] = [];
+  /** Questions about tokens of issuers outside, in order. */
+  readonly introspected: IntrospectionQuestion[] = [];
+  /** What is answered to them. */
+  introspects: (question: IntrospectionQuestion) => IntrospectionReply | Promise<IntrospectionReply> = () => ({
+    active: false,
+  });
   /** What an answer about a handle waits for. */
   answering: Promise<void> = Promise.resolve();
   readonly #now: () => number;
@@ -281,6 +320,13 @@ export class TestFeed implements SnapshotFeed {
     return this.tokenKeys.get(kid) ?? null;
   }
 
+  async introspect(question: IntrospectionQuestion): Promise<IntrospectionReply> {
+    this.introspected.push(question);
+    await this.answering;
+    if (this.silent) throw new Error("control is gone");
+    return this.introspects(question);
+  }
+
   async payloadKey({ subject, days }: PayloadKeyRequest): Promise<PayloadKeyAnswer> {
     this.asked.push(`${days} ${subject}`);
     await this.answering;
@@ -291,6 +337,11 @@ export class TestFeed implements SnapshotFeed {
       endsAt: this.#now() + days * 86_400_000,
       freshMs: 60_000,
     };
+  }
+
+  async nextHopToken(request: NextHopRequest): Promise<NextHopAnswer> {
+    if (this.nextHop === null || this.silent) throw new Error("control is gone");
+    return this.nextHop(request);
   }
 
   #makePayloadKey(subject: string): ReturnType<typeof createRecipientKeyPair> {

@@ -19,7 +19,7 @@ import {
   until,
 } from "./start-test-gateway.ts";
 import { type Answer, TestCaller } from "./test-caller.ts";
-import type { TestEstate } from "./test-estate.ts";
+import type { TestEstate, TestOperation } from "./test-estate.ts";
 import { TestIssuer } from "./test-issuer.ts";
 
 /** A gateway, its provider and three callers: orders and portal are granted billing, analytics is not (or not any more). */
@@ -53,8 +53,29 @@ export const portalWeb: OutsideAccessRule = {
   audiences: { "billing-api": ["billing"] },
 };
 
+/** Answers are an object with a truth value, and perhaps a secret, which nobody is classified for. */
+const watched = {
+  schemas: { "2XX": { type: "object", required: ["ok"], properties: { ok: { type: "boolean" }, pin: {} } } },
+  bytesMax: 256,
+  labels: [{ members: { ok: 1, pin: 2 }, scalar: false }, {}, { classes: ["secret"] }],
+} satisfies TestOperation["response"];
+
 /** Where nobody listens: the discard port of this machine's loopback. */
 const deadUrl = "http://127.0.0.1:9";
+
+/** Who decides about it is where nobody listens. */
+const askedElsewhere = {
+  name: "thing.ask",
+  method: "GET",
+  path: "/v1/asked",
+  changes: { opa: { url: deadUrl, path: "things/allow", timeoutMs: 300, allowPrivate: true } },
+};
+
+/** Holds texts against a rule about threats. */
+const guarded = {
+  ...{ name: "thing.find", method: "GET", path: "/v1/found" },
+  changes: { threats: { block: ["sql-injection"] as const, shadow: [], except: [] } },
+};
 
 /** The marketplace, with a suspended grant, a provider that is away and one at an address that may not be dialled. */
 export function benchEstate(url: string): TestEstate {
@@ -83,7 +104,40 @@ export function benchEstate(url: string): TestEstate {
           },
         ],
       },
-      { id: "away", url: deadUrl, operations: [read] },
+      {
+        id: "lines",
+        url,
+        operations: [
+          {
+            name: "line.open",
+            method: "GET",
+            path: "/v1/line",
+            changes: {
+              webSocket: { origins: [], protocols: [], messageBytesMax: 1_024, bytesMax: 65_536, idleMs: 60_000 },
+            },
+          },
+        ],
+      },
+      { id: "away", url: deadUrl, operations: [read, askedElsewhere] },
+      { id: "watched", url, operations: [{ ...read, response: watched }, guarded] },
+      {
+        id: "fragile",
+        operations: [read],
+        changes: {
+          upstream: {
+            url,
+            allowPrivate: true,
+            resilience: { breaker: { failures: 1, requests: 1, openMs: 1_000, openMsMax: 1_000 } },
+          },
+        },
+      },
+      {
+        id: "narrow",
+        operations: [read],
+        changes: {
+          upstream: { url, allowPrivate: true, resilience: { inFlight: { total: 1, waiting: 0, waitMs: 10 } } },
+        },
+      },
       {
         id: "metadata",
         operations: [read],
@@ -100,10 +154,24 @@ export function benchEstate(url: string): TestEstate {
         state: "suspended",
       },
       { id: "orders-to-keeper", from: "orders", to: "keeper", operations: [{ name: "thing.keep" }] },
-      { id: "orders-to-away", from: "orders", to: "away", operations: [{ name: read.name }] },
+      {
+        id: "orders-to-watched",
+        from: "orders",
+        to: "watched",
+        operations: [{ name: read.name }, { name: guarded.name }],
+      },
+      { id: "orders-to-lines", from: "orders", to: "lines", operations: [{ name: "line.open" }] },
+      {
+        id: "orders-to-away",
+        from: "orders",
+        to: "away",
+        operations: [{ name: read.name }, { name: askedElsewhere.name }],
+      },
+      { id: "orders-to-fragile", from: "orders", to: "fragile", operations: [{ name: read.name }] },
+      { id: "orders-to-narrow", from: "orders", to: "narrow", operations: [{ name: read.name }] },
       { id: "orders-to-metadata", from: "orders", to: "metadata", operations: [{ name: read.name }] },
     ],
-    issuers: [keycloak.object([portalWeb])],
+    issuers: [keycloak.object([portalWeb], { introspection: { providers: ["billing"], keepMs: 30_000 } })],
   };
 }
 

@@ -1,6 +1,6 @@
 // A log that grows, turns years and is restored, archived to every back-end and fetched again: what `audit verify` says of what came back.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -166,18 +166,52 @@ forEachArchive((_kind, place) => {
   });
 
   test("attack: a checkpoint put into the archive by somebody else is refused, and nothing is archived behind it", async () => {
-    const where = await place();
-    const store = await where.open();
-    const ours = newLog();
-    ours.log.append(crossings(0, 10));
-    ours.log.close();
-    const theirs = newLog();
-    theirs.log.append(crossings(0, 50));
-    theirs.log.close();
-    await archiveAll(store, theirs.directory);
-    const [source] = sourcesOf(ours.directory);
-    assert.ok(source !== undefined);
-    await assert.rejects(archiveLog({ store, disk, source, keeping: loose }), fault("archive-differs"));
+    // A longer log, one of the same length, and a shorter one that ours would go on from.
+    for (const count of [50, 10, 4]) {
+      const where = await place();
+      const store = await where.open();
+      const ours = newLog();
+      ours.log.append(crossings(0, 10));
+      ours.log.close();
+      const theirs = newLog();
+      theirs.log.append(crossings(0, count));
+      theirs.log.close();
+      const [origin = ""] = await archiveAll(store, theirs.directory);
+      const [source] = sourcesOf(ours.directory);
+      assert.ok(source !== undefined && source.origin === origin);
+      const held = async () => [
+        await listSegmentsFrom(store, origin, { from: 0 }),
+        await store.get(checkpointName(origin)),
+      ];
+      const before = await held();
+      await assert.rejects(
+        archiveLog({ store, disk, source, keeping: loose }),
+        (error) =>
+          fault("archive-differs")(error) && /not a checkpoint that the key of this log signed/.test(String(error)),
+      );
+      assert.deepEqual(await held(), before, `${count} leaves of somebody else`);
+    }
+  });
+
+  test("attack: a log of the same length made anew with the log's own key is refused, and the archived one stays", async () => {
+    const store = await (await place()).open();
+    const first = newLog();
+    first.log.append(crossings(0, 10));
+    first.log.close();
+    const [origin = ""] = await archiveAll(store, first.directory);
+    const again = newFolder();
+    copyFileSync(join(first.directory, "log.key"), join(again, "log.key"));
+    const second = newLog("gw-1", again);
+    second.log.append(crossings(100, 10));
+    second.log.close();
+    const before = await store.get(checkpointName(origin));
+    const [source] = sourcesOf(second.directory);
+    assert.ok(source !== undefined && source.origin === origin);
+    await assert.rejects(
+      archiveLog({ store, disk, source, keeping: loose }),
+      (error) => fault("archive-differs")(error) && /has another root/.test(String(error)),
+    );
+    assert.deepEqual(await store.get(checkpointName(origin)), before);
   });
 
   test("attack: a log that was put back to an earlier state does not shorten what is archived", async () => {

@@ -65,7 +65,7 @@ function newClient(pin = control.pin): ChannelClient {
     origin,
     rules: { allowPrivateHosts: new Set(["127.0.0.1"]), ownAddresses: new Set() },
     tls: { cert: node.cert, key: node.key, pins: [pin], pinOnly: true },
-    connectTimeoutMs: 2000,
+    connectTimeoutMs: 20_000,
   });
   clients.push(client);
   return client;
@@ -169,7 +169,7 @@ test("another key than the pinned one gets neither stream nor request", async ()
   const client = newClient(node.pin);
   const end = await open(client, "/down").end;
   assert.ok(end.kind === "fault" && end.fault.code === "pin-mismatch");
-  await assert.rejects(client.request("/up", { method: "POST", body: "{}", answerBytesMax: 10, timeoutMs: 2000 }), {
+  await assert.rejects(client.request("/up", { method: "POST", body: "{}", answerBytesMax: 10, timeoutMs: 20_000 }), {
     code: "pin-mismatch",
   });
 });
@@ -182,13 +182,13 @@ test("requests are answered whole, inside their bounds of size and time", async 
     body: "{}",
     headers: { "content-type": "application/json" },
     answerBytesMax: 6,
-    timeoutMs: 2000,
+    timeoutMs: 20_000,
   });
   assert.deepEqual(
     [answer.status, answer.headers["x-seen"], new TextDecoder().decode(answer.body)],
     [200, "1", "got {}"],
   );
-  await assert.rejects(client.request("/up", { method: "POST", body: "{}", answerBytesMax: 5, timeoutMs: 2000 }), {
+  await assert.rejects(client.request("/up", { method: "POST", body: "{}", answerBytesMax: 5, timeoutMs: 20_000 }), {
     code: "answer-too-large",
   });
   routes["/never"] = (response) => response.write("a");

@@ -8,6 +8,8 @@ export type DialFaultCode =
   | "resolve-failed"
   | "connect-failed"
   | "tls-untrusted"
+  | "tls-refused"
+  | "no-key"
   | "pin-mismatch"
   | "connect-timeout"
   | "answer-timeout"
@@ -28,6 +30,8 @@ const problemOf: Readonly<Record<DialFaultCode, DialProblem>> = {
   "resolve-failed": "upstream-unreachable",
   "connect-failed": "upstream-unreachable",
   "tls-untrusted": "upstream-unreachable",
+  "tls-refused": "upstream-unreachable",
+  "no-key": "upstream-unreachable",
   "pin-mismatch": "upstream-unreachable",
   "connect-timeout": "upstream-timeout",
   "answer-timeout": "upstream-timeout",

@@ -5,6 +5,7 @@ import type { Clock } from "../ports.ts";
 import { type Origin, parseOrigin } from "./decide-dial.ts";
 import { DialFault } from "./dial-fault.ts";
 import { dialOrigin, type OpenSocket, openSocket, type SocketRequest } from "./guarded-connector.ts";
+import { Http2Upstream } from "./http2-upstream.ts";
 import type { Dialer, DialOptions, DialTls } from "./port.ts";
 import { createResolver, type Resolver, readHostsFile } from "./resolver.ts";
 import { ConnectionPool } from "./upstream-pool.ts";
@@ -59,6 +60,9 @@ function refusingPool(fault: DialFault, options: DialOptions): Dispatcher {
   });
 }
 
+const refusingCalls = (fault: DialFault, clock: Pick<Clock, "monotonic">): UpstreamPool =>
+  new Http2Upstream({ host: "refused.invalid", secure: true, clock, dial: () => Promise.reject(fault) });
+
 /** What is wrong with dialling this origin with these options, as a fault for its requests. */
 function refusal(text: string, origin: Origin | string, tls: DialTls | undefined): DialFault | null {
   if (typeof origin === "string") {
@@ -80,7 +84,7 @@ export function createDialer(options: DialerOptions = {}): Dialer {
   const resolver = options.resolver ?? createResolver({ clock, hosts: readHostsFile() });
   const open = options.openSocket ?? openSocket;
   /** Dials one origin as these options say; or the fault of every request to it. */
-  const dialing = (text: string, { rules, tls, connectTimeoutMs }: DialOptions) => {
+  const dialing = (text: string, { rules, tls, connectTimeoutMs }: DialOptions, alpn?: readonly string[]) => {
     const origin = parseOrigin(text);
     const refused = refusal(text, origin, tls);
     if (refused !== null || typeof origin === "string")
@@ -88,6 +92,7 @@ export function createDialer(options: DialerOptions = {}): Dialer {
     const dial = (received?: SocketRequest["received"]) =>
       dialOrigin({
         ...{ origin, rules, tls: tls ?? {}, connectTimeoutMs, resolver, clock },
+        ...(alpn === undefined ? {} : { alpn }),
         openSocket: received === undefined ? open : (request) => open({ ...request, received }),
       });
     return { origin, dial };
@@ -121,6 +126,13 @@ export function createDialer(options: DialerOptions = {}): Dialer {
           dial: () => Promise.reject(to.refused),
         });
       return new ConnectionPool({ host: hostOf(to.origin), connectionsMax, clock, dial: to.dial });
+    },
+    upstreamHttp2(text, poolOptions): UpstreamPool {
+      assertTls(poolOptions.tls);
+      assertBounds(poolOptions);
+      const to = dialing(text, poolOptions, ["h2"]);
+      if (to.refused !== undefined) return refusingCalls(to.refused, clock);
+      return new Http2Upstream({ host: hostOf(to.origin), secure: to.origin.secure, clock, dial: () => to.dial() });
     },
   };
 }

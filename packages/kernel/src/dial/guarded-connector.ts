@@ -15,6 +15,7 @@ import { decideDial, type Origin } from "./decide-dial.ts";
 import { DialFault } from "./dial-fault.ts";
 import type { DialRules, DialTls } from "./port.ts";
 import type { Resolver } from "./resolver.ts";
+import { alertFault, rememberShown } from "./tls-alert.ts";
 
 /** Addresses tried for one connection. */
 export const attemptsMax = 8;
@@ -55,7 +56,7 @@ function tlsOptions(request: SocketRequest): ConnectionOptions {
     ...(isIP(origin.host) ? {} : { servername: origin.host }),
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls.key === undefined ? {} : { key: tls.key }),
+    ...(tls.key === undefined ? {} : { key: typeof tls.key === "string" ? tls.key : tls.key() }),
     minVersion: "TLSv1.2",
     ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     // Said on every connection, so that no variable of the process decides it. With pinOnly the exact key takes the chain's place:
@@ -69,6 +70,8 @@ function connectFault(request: SocketRequest, error: Error & { code?: string }):
   const { origin, address } = request;
   const where = `${origin.host} at ${address} port ${origin.port}`;
   const code = error.code ?? "";
+  const refused = alertFault(code, where, request.tls.shown);
+  if (refused !== null) return refused;
   // System errors are E and capitals; everything else that ends a handshake is OpenSSL or our own check refusing the other side.
   const network = code === closedCode || (/^E[A-Z]+$/.test(code) && code !== "EPROTO");
   if (origin.secure && !network) {
@@ -79,7 +82,10 @@ function connectFault(request: SocketRequest, error: Error & { code?: string }):
       error,
     );
   }
-  return new DialFault("connect-failed", `${where} could not be reached (${code})`, error);
+  // Over TLS 1.2 a provider judges what it is shown before the handshake is over, and some hang up without an alert.
+  const { shown } = request.tls;
+  const hint = shown === undefined || code !== "ECONNRESET" ? "" : `; it may not take ${shown}`;
+  return new DialFault("connect-failed", `${where} could not be reached (${code})${hint}`, error);
 }
 
 /** One for all plain sockets of this thread: the kernel copies a read into it and its bytes are used up before the next read of any of them. */
@@ -146,6 +152,7 @@ function opened<S extends Socket | TLSSocket>(socket: S, request: SocketRequest)
       socket.removeListener("close", close);
       socket.setNoDelay(true);
       socket.setKeepAlive(true, 60_000);
+      rememberShown(socket, request.tls.shown);
       resolve(socket);
     });
   });
@@ -199,6 +206,15 @@ async function judgedAddresses(options: ConnectorOptions): Promise<readonly stri
   return addresses.slice(0, attemptsMax);
 }
 
+/** Another address of a name is no way around them. */
+const proofFaults: ReadonlySet<string> = new Set([
+  "address-refused",
+  "pin-mismatch",
+  "tls-untrusted",
+  "tls-refused",
+  "no-key",
+]);
+
 /** A new verified socket to the origin. Faults: DialFault. */
 export async function dialOrigin(options: ConnectorOptions): Promise<Socket | TLSSocket> {
   const { origin, tls, connectTimeoutMs, clock, alpn } = options;
@@ -217,9 +233,7 @@ export async function dialOrigin(options: ConnectorOptions): Promise<Socket | TL
       assertPin(socket, request);
       return socket;
     } catch (fault) {
-      // Another address of a name is no way around a failed proof.
-      if (fault instanceof DialFault && ["address-refused", "pin-mismatch", "tls-untrusted"].includes(fault.code))
-        throw fault;
+      if (fault instanceof DialFault && proofFaults.has(fault.code)) throw fault;
       last = fault;
     }
   }

@@ -45,7 +45,7 @@ function resolverOf(answers: Readonly<Record<string, readonly (readonly string[]
   };
 }
 
-const options = { rules: none, connectionsMax: 1, connectTimeoutMs: 1000 };
+const options = { rules: none, connectionsMax: 1, connectTimeoutMs: 20_000 };
 
 /** Over our own client. */
 async function refusedUpstream(origin: string, resolver: Resolver, rules = none, open = openSocket): Promise<string> {

@@ -12,9 +12,11 @@ export interface DialRules {
 export interface DialTls {
   /** PEM roots; absent: the runtime's public roots. */
   readonly ca?: string;
-  /** Client certificate and key, PEM. */
+  /** Client certificate and key, PEM; a key that is asked for at each connection may throw a DialFault. */
   readonly cert?: string;
-  readonly key?: string;
+  readonly key?: string | (() => string);
+  /** What `cert` is called where it was refused, for operators. */
+  readonly shown?: string;
   /** SHA-256 of the peer's SPKI, base64: when given one must match, also in place of chain building when `pinOnly`. */
   readonly pins?: readonly string[];
   readonly pinOnly?: boolean;
@@ -32,4 +34,6 @@ export interface Dialer {
   pool(origin: string, options: DialOptions): Dispatcher;
   /** The same over our own client, for requests of callers. */
   upstream(origin: string, options: DialOptions): UpstreamPool;
+  /** The same over HTTP/2: agreed on in the handshake, or spoken at once where the origin is plain http. */
+  upstreamHttp2(origin: string, options: DialOptions): UpstreamPool;
 }

@@ -65,7 +65,7 @@ async function call(host: string, tls: DialTls): Promise<string> {
     rules,
     tls,
     connectionsMax: 1,
-    connectTimeoutMs: 2000,
+    connectTimeoutMs: 20_000,
   });
   try {
     const { body } = await pool.request({ path: "/", method: "GET" });
@@ -112,7 +112,7 @@ test("pinOnly without pins, half a client certificate and malformed pins are bug
   const dialer = createDialer({ resolver, clock });
   const rules = { allowPrivateHosts: new Set<string>(), ownAddresses: new Set<string>() };
   const make = (tls: DialTls) => () =>
-    dialer.pool("https://a.example", { rules, tls, connectionsMax: 1, connectTimeoutMs: 1000 });
+    dialer.pool("https://a.example", { rules, tls, connectionsMax: 1, connectTimeoutMs: 20_000 });
   for (const tls of [
     { pinOnly: true },
     { pinOnly: true, pins: [] },
@@ -130,7 +130,7 @@ test("our own client is held to the same proofs, and keeps a proven connection",
       rules: { allowPrivateHosts: new Set([host]), ownAddresses: new Set<string>() },
       tls,
       connectionsMax: 1,
-      connectTimeoutMs: 2000,
+      connectTimeoutMs: 20_000,
     });
   const own = { cert: client.cert, key: client.key };
   const cases: readonly [string, DialTls, string][] = [
@@ -164,7 +164,7 @@ test("TLS options on a plain http origin are refused, not ignored", async () => 
     rules,
     tls: { pins: [billing.pin] },
     connectionsMax: 1,
-    connectTimeoutMs: 1000,
+    connectTimeoutMs: 20_000,
   });
   await assert.rejects(pool.request({ path: "/", method: "GET" }), { code: "address-refused" });
   await pool.destroy();

@@ -84,7 +84,7 @@ describe("a provider that says more than it was asked", () => {
       const pool = createDialer({ openSocket: open }).upstream(provider.origin, {
         rules: { allowPrivateHosts: new Set(["127.0.0.1"]), ownAddresses: new Set() },
         connectionsMax: 1,
-        connectTimeoutMs: 2_000,
+        connectTimeoutMs: 20_000,
       });
       const { content, fault } = await ask(pool);
       assert.deepEqual([content, fault?.split(":")[0]], ["", "protocol"]);
@@ -201,7 +201,7 @@ describe("a provider that goes away", () => {
     const pool = createDialer({ openSocket: open }).upstream(provider.origin, {
       rules: { allowPrivateHosts: new Set(["127.0.0.1"]), ownAddresses: new Set() },
       connectionsMax: 1,
-      connectTimeoutMs: 2_000,
+      connectTimeoutMs: 20_000,
     });
     await ask(pool);
     const told = () => assert.fail("told after it was given up");

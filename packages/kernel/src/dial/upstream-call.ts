@@ -11,11 +11,14 @@ const safeMethods: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 export class Call implements UpstreamCall {
   readonly method: string;
   readonly head: string;
+  readonly asksUpgrade: boolean;
   readonly content: UpstreamRequest["content"];
   readonly handler: UpstreamHandler;
   readonly #ended: (call: Call) => void;
   connection: UpstreamConnection | null = null;
   isOver = false;
+  /** Set before the first byte is written. */
+  wasSent = false;
   #isPaused = false;
 
   /** `ended`: it was aborted. Throws TypeError as `requestHead` does. */
@@ -28,7 +31,10 @@ export class Call implements UpstreamCall {
     this.content = content;
     this.handler = on.handler;
     this.#ended = on.aborted;
-    this.head = requestHead({ method, path, host: on.host, lines, headers, content: lengthOf(content) });
+    const { webSocket } = request;
+    this.asksUpgrade = webSocket !== undefined;
+    const asked = webSocket === undefined ? {} : { webSocket };
+    this.head = requestHead({ method, path, host: on.host, lines, headers, content: lengthOf(content), ...asked });
     if (isStreamed(content)) this.#watch(content.stream);
   }
 

@@ -2,12 +2,17 @@
 // reaches the request it was sent for. Trusts its pool for the socket. RFC 9112 §9; docs/decisions/0021-own-upstream-client.md.
 import type { Socket } from "node:net";
 import { ResponseParser, type ResponseSink } from "../http1/response-parser.ts";
+import { SocketTunnel } from "./byte-tunnel.ts";
 import { DialFault } from "./dial-fault.ts";
+import { hangUpHint, lateAlertFault } from "./tls-alert.ts";
 import { type Call, isStreamed } from "./upstream-call.ts";
 import { SentContent } from "./upstream-content.ts";
 
 /** Content up to this size leaves in one write with its head. */
 const joinedBytesMax = 16 * 1024;
+
+/** How long a tunnel that was ended waits for its last octets to leave. */
+const tunnelLingerMs = 1_000;
 
 /** Who owns it. */
 export interface ConnectionOwner {
@@ -24,6 +29,8 @@ export class UpstreamConnection implements ResponseSink {
   #call: Call | null = null;
   #sending: SentContent | null = null;
   #isGone = false;
+  /** Once it is HTTP no more. */
+  #tunnel: SocketTunnel | null = null;
   /** Requests sent on it. */
   requests = 0;
   /** Milliseconds, monotonic; set by the pool. */
@@ -58,7 +65,8 @@ export class UpstreamConnection implements ResponseSink {
 
   /** Bytes of the socket. `isOurs`: nobody writes into them again. */
   received(bytes: Buffer, isOurs: boolean): void {
-    if (this.#call !== null) this.#parser.feed(bytes, isOurs);
+    if (this.#tunnel !== null) this.#tunnel.push(isOurs ? bytes : Buffer.from(bytes));
+    else if (this.#call !== null) this.#parser.feed(bytes, isOurs);
     // Nothing was asked: whatever this is, it must not meet the next request. Before `attach` its owner does not have it yet.
     else if (this.#socket === null) this.#isGone = true;
     else this.destroy();
@@ -70,8 +78,9 @@ export class UpstreamConnection implements ResponseSink {
     if (socket === null) return;
     this.#call = call;
     call.connection = this;
+    call.wasSent = true;
     this.requests++;
-    this.#parser.begin(call.method);
+    this.#parser.begin(call.method, call.asksUpgrade);
     const { head, content } = call;
     if (content === null) socket.write(head, "latin1");
     else if (isStreamed(content)) {
@@ -147,6 +156,30 @@ export class UpstreamConnection implements ResponseSink {
     call.handler.onEnd();
   }
 
+  onUpgrade(rest: Buffer): void {
+    const call = this.#call;
+    const socket = this.#socket;
+    if (call === null || socket === null) return;
+    this.#call = null;
+    this.#tunnel = new SocketTunnel({
+      socket,
+      pauseContent: () => void socket.pause(),
+      resumeContent: () => void socket.resume(),
+      endTunnel: () => {
+        socket.end();
+        // What it still says is thrown away; a connection with unread octets would be reset, and with it our last word.
+        socket.resume();
+        setTimeout(() => this.destroy(), tunnelLingerMs).unref();
+      },
+      cut: () => this.destroy(),
+    });
+    if (rest.length > 0) this.#tunnel.push(rest);
+    call.end();
+    call.connection = null;
+    if (call.handler.onUpgrade === undefined) this.destroy();
+    else call.handler.onUpgrade(this.#parser.head.fields, this.#tunnel);
+  }
+
   onMalformed(why: string): void {
     const call = this.#call;
     this.#call = null;
@@ -155,13 +188,15 @@ export class UpstreamConnection implements ResponseSink {
   }
 
   #ended(): void {
-    if (this.#call === null || !this.#parser.hasBegun) this.#lost("closed");
+    if (this.#tunnel !== null) this.#tunnel.lost();
+    else if (this.#call === null || !this.#parser.hasBegun) this.#lost("closed");
     else this.#parser.eof();
   }
 
   /** Broken or closed by the other side. */
   #lost(code: string): void {
     if (this.#isGone) return;
+    this.#tunnel?.lost();
     const call = this.#call;
     this.#call = null;
     if (call === null || call.isOver) {
@@ -175,9 +210,12 @@ export class UpstreamConnection implements ResponseSink {
     }
     const reused =
       this.requests > 1 ? ", on a connection that had been idle: the provider may have been closing it" : "";
+    const hint = hangUpHint(this.#socket);
     this.#leave({
       call,
-      fault: new DialFault("connect-failed", `the connection ended without a byte of an answer (${code})${reused}`),
+      fault:
+        lateAlertFault(code, this.#socket) ??
+        new DialFault("connect-failed", `the connection ended without a byte of an answer (${code})${reused || hint}`),
     });
   }
 

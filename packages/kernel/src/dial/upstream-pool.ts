@@ -18,6 +18,8 @@ export const idleMarginMs = 1_000;
 /** After so long, or so many requests, a connection is replaced: names move, and certificates are renewed. */
 export const ageMsMax = 10 * 60_000;
 export const requestsMax = 100_000;
+/** Connections that became something else than HTTP; beside those of the pool, because each has one caller for as long as it lives. */
+export const upgradedMax = 10_000;
 const sweepMs = 1_000;
 
 export interface UpstreamPoolOptions {
@@ -34,6 +36,8 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
   /** The last one used is the last one here. */
   readonly #idle: UpstreamConnection[] = [];
   readonly #all = new Set<UpstreamConnection>();
+  /** Asking for another protocol, or speaking it. */
+  readonly #upgraded = new Set<UpstreamConnection>();
   #connecting = 0;
   readonly #waiting: Call[] = [];
   /** Sent once and unanswered: only a new connection will do. */
@@ -57,6 +61,7 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
   send(request: UpstreamRequest, handler: UpstreamHandler): Call {
     const call = new Call(request, { host: this.#options.host, handler, aborted: this.#aborted });
     if (this.#closing !== null) failLater(call, closedFault());
+    else if (call.asksUpgrade) this.#sendUpgrade(call);
     else if (this.#waiting.length >= waitingMax)
       failLater(
         call,
@@ -83,7 +88,7 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
   destroy(): Promise<void> {
     const closed = this.close();
     for (const call of [...this.#waiting.splice(0), ...this.#again.splice(0)]) call.fail(closedFault());
-    for (const connection of [...this.#all]) connection.giveUp(closedFault());
+    for (const connection of [...this.#all, ...this.#upgraded]) connection.giveUp(closedFault());
     this.#settle();
     return closed;
   }
@@ -161,6 +166,40 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
       );
   }
 
+  #sendUpgrade(call: Call): void {
+    if (this.#upgraded.size >= upgradedMax) {
+      failLater(call, new DialFault("queue-full", `${upgradedMax} connections to this provider were upgraded already`));
+      return;
+    }
+    const forget = (connection: UpstreamConnection): void => {
+      this.#upgraded.delete(connection);
+      this.#settle();
+    };
+    const connection: UpstreamConnection = new UpstreamConnection({
+      idle: (one) => one.destroy(),
+      gone: (one, unanswered) => {
+        forget(one);
+        unanswered?.call.fail(unanswered.fault);
+      },
+    });
+    this.#upgraded.add(connection);
+    const failed = (fault: DialFault): void => {
+      forget(connection);
+      call.fail(fault);
+    };
+    this.#options
+      .dial((bytes) => connection.received(bytes, false))
+      .then(
+        (socket) => {
+          const fault = connection.attach(socket);
+          if (fault !== null) failed(fault);
+          else if (call.isOver) connection.destroy();
+          else connection.send(call);
+        },
+        (error: unknown) => failed(toDialFault(error)),
+      );
+  }
+
   #connected(connection: UpstreamConnection, socket: Socket): void {
     const fault = connection.attach(socket);
     if (fault !== null) {
@@ -192,8 +231,8 @@ export class ConnectionPool implements UpstreamPool, ConnectionOwner {
   }
 
   #settle(): void {
-    if (this.#closing === null || this.#all.size + this.#connecting + this.#waiting.length + this.#again.length > 0)
-      return;
+    const running = this.#all.size + this.#upgraded.size + this.#connecting;
+    if (this.#closing === null || running + this.#waiting.length + this.#again.length > 0) return;
     if (this.#sweep !== null) clearInterval(this.#sweep);
     this.#sweep = null;
     this.#closing.resolve();

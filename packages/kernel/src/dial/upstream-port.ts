@@ -1,7 +1,8 @@
 // Promises the shape of one request to a provider and of its answer, without streams or emitters where a call does. Trusts nothing: it is data.
 // Specified in docs/dial.md "Requests".
 import type { Readable } from "node:stream";
-import type { HeadLines } from "../http1/request-head.ts";
+import type { HeadLines, WebSocketAsk } from "../http1/request-head.ts";
+import type { ByteTunnel } from "./byte-tunnel.ts";
 import type { DialFault } from "./dial-fault.ts";
 
 /** Content that comes while it is sent. Destroyed by the pool when nobody wants the rest; destroying it with an error ends the request. */
@@ -20,6 +21,8 @@ export interface UpstreamRequest {
   /** Names and values, alternating. Host, framing and connection fields are the pool's alone. */
   readonly headers: readonly string[];
   readonly content: Uint8Array | StreamedContent | null;
+  /** Asks for a WebSocket, on a connection of its own. */
+  readonly webSocket?: WebSocketAsk;
 }
 
 /** Who is told of an answer. Nothing is called before `send` has returned, and nothing after onEnd, onFault or `abort`. */
@@ -28,8 +31,12 @@ export interface UpstreamHandler {
   onContentSent(bytes: number): void;
   /** The final answer began. `fields`: names as received and values, alternating, each of them valid (docs/dial.md). */
   onHead(status: number, fields: readonly string[]): void;
+  /** 101 to a request that asked for it: the connection is the tunnel's now, and nothing else is called any more. */
+  onUpgrade?(fields: readonly string[], tunnel: ByteTunnel): void;
   /** The bytes are the handler's own. */
   onContent(content: Buffer): void;
+  /** Fields behind the content, each of them valid; before `onEnd`, of HTTP/2 alone. */
+  onTrailers?(fields: readonly string[]): void;
   /** The answer is whole. */
   onEnd(): void;
   /** There is no answer, or no whole one. */
@@ -38,6 +45,8 @@ export interface UpstreamHandler {
 
 /** One request under way. */
 export interface UpstreamCall {
+  /** May a byte of it have left? While false, the provider cannot have begun. */
+  readonly wasSent: boolean;
   /** Ends it, wherever it is; its connection is closed. Safe to call twice. */
   abort(): void;
   /** No more content until `resume`; what was read already still comes. */

@@ -80,6 +80,7 @@ const ours: ReadonlySet<string> = new Set(["connection", "content-length", "tran
 /** Field lines of an answer, judged and printed once for as many answers as have them: only this class prints them. */
 export class AnswerLines {
   readonly #text: string;
+  readonly #fields: readonly string[];
   /** A Date field is among them. */
   readonly hasDate: boolean;
 
@@ -94,7 +95,13 @@ export class AnswerLines {
       text += fieldLine(name, headers[i + 1] ?? "");
     }
     this.#text = text;
+    this.#fields = headers;
     this.hasDate = hasDate;
+  }
+
+  /** The names and values they were made of; for answers that are no lines. Throws TypeError for anything that was not made here. */
+  static fieldsOf(lines: AnswerLines): readonly string[] {
+    return lines.#fields;
   }
 
   /** Throws TypeError for anything that was not made here. */

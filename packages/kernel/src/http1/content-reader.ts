@@ -1,9 +1,10 @@
 // Promises the content of a request out of the octets behind its head, however these were cut into reads, and where it ends; or the first fault.
 // At most one piece of content comes out of each read, so that tiny chunks cannot make many objects. Trailers are judged and dropped.
 // Trusts message-framing.ts for the length. Specified in RFC 9112 §6.2 and §7.1; bounds beyond it are named here.
+import { ChunkExtensions } from "./chunk-extensions.ts";
 import { FieldLines } from "./field-lines.ts";
 import { chunkedLength, framesMessage } from "./message-framing.ts";
-import { cr, lf, space, tokenOctets } from "./octets.ts";
+import { cr, lf } from "./octets.ts";
 
 export type ContentFault =
   /** No hexadecimal number, or one that is no exact integer. */
@@ -32,12 +33,7 @@ const keptAliveTimesMax = 4;
 type Phase =
   | "length"
   | "size"
-  | "extension-name"
-  | "extension-value"
-  | "extension-token"
-  | "extension-quoted"
-  | "extension-escaped"
-  | "extension-end"
+  | "extension"
   | "size-line-feed"
   | "content"
   | "content-cr"
@@ -46,20 +42,16 @@ type Phase =
   | "over";
 
 const semicolon = 0x3b;
-const equals = 0x3d;
-const quote = 0x22;
-const backslash = 0x5c;
-const delete_ = 0x7f;
 const none = Buffer.alloc(0);
 
 export class ContentReader {
+  readonly #extensions = new ChunkExtensions();
   readonly #trailers = new FieldLines({ fieldsMax: trailerFieldsMax });
   #phase: Phase = "over";
   /** Of content, or of the chunk under way. */
   #left = 0;
   #digits = 0;
   #overhead = 0;
-  #extensionBegun = false;
   /** A trailer section that came in pieces. */
   #trailer: Buffer = none;
   #at = 0;
@@ -161,16 +153,11 @@ export class ContentReader {
       return this.#countOverhead();
     }
     if (this.#digits === 0) return "chunk-size";
-    return this.#endOrExtension(octet, "chunk-size");
-  }
-
-  /** What may follow a size or an extension: another extension, or the end of the line. No white space: llhttp takes none either. */
-  #endOrExtension(octet: number, otherwise: ContentFault): ContentFault | null {
     if (octet === cr) this.#phase = "size-line-feed";
     else if (octet === semicolon) {
-      this.#phase = "extension-name";
-      this.#extensionBegun = false;
-    } else return otherwise;
+      this.#phase = "extension";
+      this.#extensions.begin();
+    } else return "chunk-size";
     return this.#countOverhead();
   }
 
@@ -195,41 +182,15 @@ export class ContentReader {
         this.#phase = "size";
         return null;
       default:
-        return this.#readExtension(octet) ?? this.#countOverhead();
+        return this.#readExtension(octet);
     }
   }
 
-  /** §7.1.1 without its bad white space: no line end inside quotes can hide a chunk (the TERM.EXT and EXT.TERM confusions). */
   #readExtension(octet: number): ContentFault | null {
-    switch (this.#phase) {
-      case "extension-name":
-      case "extension-token":
-        if (tokenOctets[octet] === 1) {
-          this.#extensionBegun = true;
-          return null;
-        }
-        if (!this.#extensionBegun) return "chunk-extension";
-        if (octet !== equals || this.#phase === "extension-token")
-          return this.#endOrExtension(octet, "chunk-extension");
-        this.#phase = "extension-value";
-        return null;
-      case "extension-value":
-        this.#extensionBegun = true;
-        if (octet === quote) this.#phase = "extension-quoted";
-        else if (tokenOctets[octet] === 1) this.#phase = "extension-token";
-        else return "chunk-extension";
-        return null;
-      case "extension-quoted":
-        if (octet === quote) this.#phase = "extension-end";
-        else if (octet === backslash) this.#phase = "extension-escaped";
-        else if (octet < space || octet >= delete_) return "chunk-extension";
-        return null;
-      case "extension-escaped":
-        this.#phase = "extension-quoted";
-        return octet < space || octet >= delete_ ? "chunk-extension" : null;
-      default:
-        return this.#endOrExtension(octet, "chunk-extension");
-    }
+    const read = this.#extensions.read(octet);
+    if (read === "malformed") return "chunk-extension";
+    if (read === "end") this.#phase = "size-line-feed";
+    return this.#countOverhead();
   }
 
   /** §7.1.2. */

@@ -13,6 +13,15 @@ export interface RequestHeadParts {
   readonly headers: readonly string[];
   /** Bytes of content; null: none is sent; `chunked`: nobody knows yet. */
   readonly content: number | null | "chunked";
+  /** It asks for a WebSocket (RFC 6455 §4.1); only a GET without content. */
+  readonly webSocket?: WebSocketAsk;
+}
+
+export interface WebSocketAsk {
+  /** Base64 of 16 octets nobody can foresee. */
+  readonly key: string;
+  /** Subprotocols that are offered, in order; tokens. */
+  readonly protocols: readonly string[];
 }
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -76,13 +85,25 @@ function printFields(headers: readonly string[]): string {
   return lines;
 }
 
+const webSocketKey = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
+
+function printAsk({ method, content }: RequestHeadParts, { key, protocols }: WebSocketAsk): string {
+  if (method !== "GET" || content !== null) throw new TypeError("only a GET without content asks for a WebSocket");
+  if (!webSocketKey.test(key) || !protocols.every((one) => token.test(one)))
+    throw new TypeError("a WebSocket is asked for with a key of 16 octets and tokens");
+  const offered = protocols.length === 0 ? "" : `sec-websocket-protocol: ${protocols.join(", ")}\r\n`;
+  return `connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n${offered}`;
+}
+
 /** The head as latin1 text. Throws TypeError for anything that could be read as more than one request. */
-export function requestHead({ method, path, host, lines = [], headers, content }: RequestHeadParts): string {
+export function requestHead(parts: RequestHeadParts): string {
+  const { method, path, host, lines = [], headers, content, webSocket } = parts;
   if (method === "CONNECT" || !token.test(method)) throw new TypeError("this method is not sent to a provider");
   if (!target.test(path)) throw new TypeError("a path begins with / and holds visible ASCII without #");
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (const one of lines) head += HeadLines.textOf(one);
   head += printFields(headers);
+  if (webSocket !== undefined) return `${head}${printAsk(parts, webSocket)}\r\n`;
   if (content === "chunked") return `${head}transfer-encoding: chunked\r\n\r\n`;
   if (content === null && !expectsContent.has(method)) return `${head}\r\n`;
   return `${head}content-length: ${content ?? 0}\r\n\r\n`;

@@ -19,6 +19,7 @@ const isValue = tableOf(/[\t\x20-\x7e]/);
 /** The reason is read by nobody and goes nowhere, so that it may be in any alphabet. */
 const isReason = tableOf(/[\t\x20-\x7e\x80-\xff]/);
 const contentLengthDigits = /^(?:0|[1-9][0-9]{0,14})$/;
+const codingNameLength = "transfer-encoding".length;
 const statusPrefix = "HTTP/1.";
 
 /** One entry per latin1 code unit: 1 where it may stand. Codes beyond the text (NaN) find no entry. */
@@ -129,7 +130,8 @@ export class ResponseHead {
       if (this.fields.length >= fieldsMax * 2) return this.#refuse("too many header fields");
       const value = trimmed(text, valueFrom, valueEnd);
       this.fields.push(name, value);
-      if (!this.#readFraming(name, value)) return malformed;
+      if (!this.#readFraming(name, name.length === codingNameLength ? untabbed(text, valueFrom, valueEnd) : value))
+        return malformed;
     }
   }
 
@@ -154,7 +156,7 @@ export class ResponseHead {
         return true;
       case 14:
         return name.toLowerCase() !== "content-length" || this.#readLength(value);
-      case 17:
+      case codingNameLength:
         return name.toLowerCase() !== "transfer-encoding" || this.#readCoding(value);
       default:
         return true;
@@ -196,6 +198,13 @@ function nameProblem(code: number, isEmpty: boolean): string {
 function trimmed(text: string, from: number, to: number): string {
   let end = to;
   while (end > from && (text.charCodeAt(end - 1) === space || text.charCodeAt(end - 1) === tab)) end--;
+  return text.slice(from, end);
+}
+
+/** Without spaces behind it, and with a tab: where one ends `chunked`, Node reads to the end of the connection, and somebody else may too. */
+function untabbed(text: string, from: number, to: number): string {
+  let end = to;
+  while (end > from && text.charCodeAt(end - 1) === space) end--;
   return text.slice(from, end);
 }
 

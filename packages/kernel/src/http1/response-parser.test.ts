@@ -186,6 +186,17 @@ describe("attacks by a provider", () => {
       `${ok}Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n`,
       "transfer-encoding is not chunked",
     ],
+    ["a tab behind chunked", `${ok}Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n`, "transfer-encoding is not chunked"],
+    [
+      "a tab between spaces behind chunked",
+      `${ok}Transfer-Encoding: chunked \t \r\n\r\n0\r\n\r\n`,
+      "transfer-encoding is not chunked",
+    ],
+    [
+      "an extension of a chunk with no name",
+      `${ok}Transfer-Encoding: chunked\r\n\r\n2;:x=y\r\nhe\r\n0\r\n\r\n`,
+      "a chunk extension is malformed",
+    ],
     ["xchunked", `${ok}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`, "transfer-encoding is not chunked"],
     [
       "chunked twice",
@@ -206,6 +217,11 @@ describe("attacks by a provider", () => {
       "an informational answer with content",
       "HTTP/1.1 103 x\r\nContent-Length: 20\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
       "an informational answer with content",
+    ],
+    [
+      "an informational answer in HTTP/1.0",
+      "HTTP/1.0 103 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+      "an informational answer in HTTP/1.0",
     ],
     [
       "a flood of informational answers",

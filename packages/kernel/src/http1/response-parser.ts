@@ -1,6 +1,7 @@
 // Promises the answer to one request at a time out of a connection's bytes, however they are cut: head, content and end, or one reason why it is
 // no answer. A cut answer never ends as a whole one. Trusts nothing a provider sends. RFC 9112 §6-8; docs/decisions/0021-own-upstream-client.md.
-import { cr, lf, space, tab } from "./octets.ts";
+import { ChunkExtensions } from "./chunk-extensions.ts";
+import { cr, lf } from "./octets.ts";
 import { headBytesMax, incomplete, malformed, ResponseHead } from "./response-head.ts";
 
 /** Informational answers before the one that counts. */
@@ -24,6 +25,8 @@ export interface ResponseSink {
   onContent(content: Buffer): void;
   /** The answer is whole. `isReusable`: and another may follow on this connection, as far as this one can say. */
   onEnd(isReusable: boolean): void;
+  /** A 101 to a request that asked for it: from `rest` on, which is the receiver's own, the connection is HTTP no more. */
+  onUpgrade?(rest: Buffer): void;
   /** It is no answer, or not a whole one. The connection is of no more use. */
   onMalformed(why: string): void;
 }
@@ -49,6 +52,7 @@ export class ResponseParser {
   readonly #sink: ResponseSink;
   #state: State = "none";
   #isHeadRequest = false;
+  #asksUpgrade = false;
   #isReusable = false;
   #informational = 0;
   /** A head or trailer section that came in pieces. */
@@ -57,6 +61,7 @@ export class ResponseParser {
   /** Bytes of content, or of a chunk, still to come. */
   #left = 0;
   #sizeDigits = 0;
+  readonly #extensions = new ChunkExtensions();
   #extensionBytes = 0;
   #isLastChunk = false;
   /** Content of the chunks of one read, gathered. */
@@ -73,9 +78,10 @@ export class ResponseParser {
     return this.#hasBegun;
   }
 
-  /** The next bytes answer a request of this method. */
-  begin(method: string): void {
+  /** The next bytes answer a request of this method. `asksUpgrade`: it asked for another protocol. */
+  begin(method: string, asksUpgrade = false): void {
     this.#state = "head";
+    this.#asksUpgrade = asksUpgrade;
     this.#isHeadRequest = method === "HEAD";
     this.#informational = 0;
     this.#hasBegun = false;
@@ -191,13 +197,25 @@ export class ResponseParser {
 
   #informationalRead(bytes: Buffer, at: number): number {
     const { head } = this;
-    // Nobody asked for another protocol, so whatever follows is not ours to interpret (RFC 9110 §15.2.2).
-    if (head.status === 101) return this.#malformed("an upgrade that nobody asked for");
+    // RFC 9110 §15.2: that version has none, so what follows may be read as its content.
+    if (head.minorVersion === 0) return this.#malformed("an informational answer in HTTP/1.0");
+    if (head.status === 101) return this.#upgradeRead(bytes, at);
     if (++this.#informational > informationalMax) return this.#malformed("too many informational answers");
     if (head.isChunked || (head.contentLength ?? 0) > 0) return this.#malformed("an informational answer with content");
     this.#text = "";
     this.#pieces = 0;
     return Math.min(at, bytes.length);
+  }
+
+  #upgradeRead(bytes: Buffer, at: number): number {
+    // Where nobody asked for another protocol, whatever follows is not ours to interpret (RFC 9110 §15.2.2).
+    if (!this.#asksUpgrade || this.#sink.onUpgrade === undefined)
+      return this.#malformed("an upgrade that nobody asked for");
+    if (this.#informational > 0) return this.#malformed("an informational answer before an upgrade");
+    if (this.head.isChunked || this.head.contentLength !== null) return this.#malformed("an upgrade with content");
+    this.stop();
+    this.#sink.onUpgrade(copyOf(bytes, Math.min(at, bytes.length), bytes.length));
+    return Number.POSITIVE_INFINITY;
   }
 
   #readPlain(bytes: Buffer, from: number, isOurs: boolean): number {
@@ -252,10 +270,7 @@ export class ResponseParser {
       case "chunk-size":
         return this.#readSizeByte(byte);
       case "chunk-extension":
-        if (byte === cr) this.#state = "chunk-size-lf";
-        else if (++this.#extensionBytes > chunkExtensionBytesMax) return "a chunk extension is too long";
-        else if (byte !== tab && (byte < space || byte > 0x7e)) return "a chunk extension is malformed";
-        return null;
+        return this.#readExtensionByte(byte);
       case "chunk-size-lf":
         if (byte !== lf) return "a chunk size is not followed by CR LF";
         this.#isLastChunk = this.#left === 0;
@@ -281,8 +296,18 @@ export class ResponseParser {
     }
     if (this.#sizeDigits === 0) return "a chunk size is missing";
     if (byte === cr) this.#state = "chunk-size-lf";
-    else if (byte === semicolon) this.#state = "chunk-extension";
-    else return "a chunk size is malformed";
+    else if (byte === semicolon) {
+      this.#state = "chunk-extension";
+      this.#extensions.begin();
+    } else return "a chunk size is malformed";
+    return null;
+  }
+
+  #readExtensionByte(byte: number): string | null {
+    const read = this.#extensions.read(byte);
+    if (read === "malformed") return "a chunk extension is malformed";
+    if (read === "end") this.#state = "chunk-size-lf";
+    else if (++this.#extensionBytes > chunkExtensionBytesMax) return "a chunk extension is too long";
     return null;
   }
 

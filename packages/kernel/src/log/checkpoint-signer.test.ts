@@ -9,8 +9,8 @@ import { Log } from "./log.ts";
 import { importLogKey } from "./log-crypto.ts";
 import { type OpenLogOptions, openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
-import { sampleLeaf } from "./sample-leaves.ts";
-import { identity, november } from "./sample-log.test-support.ts";
+import { sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
+import { november } from "./sample-log.test-support.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-signer-"));
@@ -24,7 +24,7 @@ function setup(mood: string, more: Partial<OpenLogOptions> = {}) {
   say(mood);
   const options: OpenLogOptions = {
     directory: join(root, `log-${number}`),
-    identity,
+    identity: sampleIdentity,
     checkpointIntervalMs: 0,
     reserveBytes: 0,
     signer: { module: new URL("./slow-signer.test-support.ts", import.meta.url).href, options: { mood: file } },
@@ -108,7 +108,7 @@ function byHand() {
     ),
   );
   const log = Log.recover({
-    ...{ disk, directory: "/log", identity, lowSpaceBytes: 0, reserveBytes: 0 },
+    ...{ disk, directory: "/log", identity: sampleIdentity, lowSpaceBytes: 0, reserveBytes: 0 },
     now: () => clock.now,
     key: { publicKey: key.publicKey, sign: () => new Promise<Uint8Array>(() => {}) },
   });

@@ -9,7 +9,7 @@ import { LogFault } from "./fault.ts";
 import { Log, type LogOptions } from "./log.ts";
 import { importLogKey, sha256 } from "./log-crypto.ts";
 import { LossyDisk, PowerLost } from "./lossy-disk.ts";
-import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
@@ -43,15 +43,6 @@ const suiteKey = Buffer.from(
   "302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842",
   "hex",
 );
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-
 interface Acknowledged {
   readonly leaf: Uint8Array;
   readonly reference: Uint8Array | undefined;
@@ -101,7 +92,7 @@ class CrashRun {
     this.#options = {
       disk: this.#disk,
       directory: "/log",
-      identity,
+      identity: sampleIdentity,
       now: () => this.#now++,
       key: importLogKey(suiteKey),
       checkpointCopies: "/elsewhere/copies",

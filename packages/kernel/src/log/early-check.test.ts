@@ -8,17 +8,9 @@ import { EarlyCheck } from "./early-check.ts";
 import { Log } from "./log.ts";
 import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
-import { sampleId, sampleLeaf } from "./sample-leaves.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
 const begin = 1_795_305_600_000;
 const place = { at: begin + 5, tenant: "main", environment: "production", region: "eu", node: "gw-1" };
 const leafOf = (parts: object) => ({ leaf: printLeaf({ ...place, ...parts } as Leaf) });
@@ -33,7 +25,7 @@ function judge(runs: readonly (readonly { readonly leaf: Uint8Array }[])[], how:
   let verifierKey = "";
   for (const leaves of runs) {
     const log = Log.open({
-      ...{ disk, directory: "/log", identity, now: () => now++ },
+      ...{ disk, directory: "/log", identity: sampleIdentity, now: () => now++ },
       ...{ lowSpaceBytes: 0, reserveBytes: 0 },
     });
     log.append([...leaves]);
@@ -80,7 +72,7 @@ test("read from its middle on, a log may end a promise that was given before", (
 test("a settled leaf still fits on a disk that is nearly full, a promise does not", () => {
   const disk = new LossyDisk({ random: () => 0.1, capacityBytes: 1_000_000 });
   const log = Log.open({
-    ...{ disk, directory: "/log", identity, now: () => begin },
+    ...{ disk, directory: "/log", identity: sampleIdentity, now: () => begin },
     ...{ lowSpaceBytes: 2_000_000, reserveBytes: 0 },
   });
   assert.deepEqual(log.append([buffered, settled]).refused, [{ place: 0, code: "disk-full" }]);

@@ -13,8 +13,8 @@ import { sha256 } from "./log-crypto.ts";
 import { openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import type { FoundRecord } from "./port.ts";
-import { sampleLeaf } from "./sample-leaves.ts";
-import { identity, key, lossyLog, nextYear, november, origin, otherKey } from "./sample-log.test-support.ts";
+import { sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
+import { key, lossyLog, nextYear, november, origin, otherKey } from "./sample-log.test-support.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-held-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -157,7 +157,7 @@ test("the log before a restore is read too, under its own key", async () => {
   const after = new LossyDisk({ random: () => 0.1 });
   for (const folder of ["/new", "/new/before", "/new/before/2026", "/new/before/2026/wal"]) after.makeDirectory(folder);
   for (const [path, bytes] of files) writeFile(after, path.replace("/log/", "/new/before/"), bytes);
-  const newer = { ...identity, node: "gw-2" };
+  const newer = { ...sampleIdentity, node: "gw-2" };
   const next = Log.open({
     disk: after,
     directory: "/new",
@@ -251,10 +251,10 @@ test("a checkpoint that another key signed, or none, is not believed", async () 
 });
 
 test("a log that runs in a thread of its own is followed to its last record while it is appended to", {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const directory = join(root, "running");
-  const log = await openLog({ directory, identity, checkpointIntervalMs: 20, reserveBytes: 0 });
+  const log = await openLog({ directory, identity: sampleIdentity, checkpointIntervalMs: 20, reserveBytes: 0 });
   const held = openHeldLogs({ directories: () => [directory] });
   const total = 6_000;
   const appending = (async () => {

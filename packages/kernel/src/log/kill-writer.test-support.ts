@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { LogFault } from "./fault.ts";
-import { type OpenedLog, openLog } from "./log-thread.ts";
+import type { OpenedLog } from "./log-client.ts";
+import { openLog } from "./log-thread.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
 import { seededRandom } from "./seeded-random.ts";
 

@@ -1,4 +1,5 @@
-// Promises the messages between the log's worker thread and its client. Trusts both ends: they are one program. Used by log-thread.ts and log-worker.ts.
+// Promises the messages between the log's worker thread and its client. Trusts both ends: they are one program. Used by log-client.ts and log-worker.ts.
+import type { MessagePort } from "node:worker_threads";
 import type { LogFaultCode } from "./fault.ts";
 import type { LogIdentity } from "./origin.ts";
 import type { FoundRecord } from "./port.ts";
@@ -28,6 +29,8 @@ export interface FaultData {
 /** Down: to the thread. `append` carries entries in their stored encoding in a transferred buffer. */
 export type LogRequest =
   | { readonly t: "append"; readonly buffer: ArrayBuffer; readonly bytes: number; readonly count: number }
+  /** Another thread's way to the log: what comes there is taken like what comes here, and answered there. */
+  | { readonly t: "seat"; readonly port: MessagePort }
   | { readonly t: "checkpoint"; readonly ticket: number }
   | { readonly t: "publish"; readonly ticket: number; readonly cosigned: string }
   | { readonly t: "find"; readonly ticket: number; readonly id: string }

@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { LogFault, type LogFaultCode } from "./fault.ts";
-import { type OpenLogOptions, openLog, queuedRecordsMax } from "./log-thread.ts";
+import { queuedRecordsMax } from "./log-client.ts";
+import { type OpenLogOptions, openLog } from "./log-thread.ts";
 import { checkProof, prove } from "./prove.ts";
-import { sampleId, sampleLeaf } from "./sample-leaves.ts";
-import { identity, pkcs8 } from "./sample-log.test-support.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
+import { pkcs8 } from "./sample-log.test-support.ts";
 import { readCheckpointFile, verifyLogDirectory } from "./verify.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sallyport-log-"));
@@ -17,7 +18,7 @@ const faultWith = (code: LogFaultCode) => (error: unknown) => error instanceof L
 let made = 0;
 const optionsFor = (more: Partial<OpenLogOptions> = {}): OpenLogOptions => ({
   directory: join(root, `log-${made++}`),
-  identity,
+  identity: sampleIdentity,
   checkpointIntervalMs: 0,
   reserveBytes: 0,
   ...more,

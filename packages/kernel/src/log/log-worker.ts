@@ -15,6 +15,12 @@ import type { CourseEnd } from "./steps.ts";
 
 type AppendRequest = Extract<LogRequest, { t: "append" }>;
 
+/** A request and the seat it is answered at. */
+interface Arrived<R extends LogRequest = LogRequest> {
+  readonly at: MessagePort;
+  readonly request: R;
+}
+
 function faultData(error: unknown): FaultData {
   if (error instanceof LogFault) return { code: error.code, internal: error.internal };
   return {
@@ -25,11 +31,15 @@ function faultData(error: unknown): FaultData {
 
 class LogThread {
   readonly #port: MessagePort;
+  /** Every thread that appends, the one that started this first. */
+  #seats: readonly MessagePort[];
+  /** Whose turn it is to be asked for more. */
+  #next = 0;
   readonly #log: Log;
   readonly #checkpoints: CheckpointClock;
   readonly #intervalMs: number;
   /** Arrived and not taken up; what the client may send is bounded by its queue. */
-  #arrived: LogRequest[] = [];
+  #arrived: Arrived[] = [];
   #isAwake = false;
   /** Nothing is taken up: the year turns, or the log closes. */
   #isHeld = false;
@@ -39,6 +49,7 @@ class LogThread {
 
   constructor(port: MessagePort, options: LogThreadOptions, key: CheckpointSigner | undefined) {
     this.#port = port;
+    this.#seats = [port];
     const { pkcs8: _key, signer: _signer, checkpointIntervalMs, ...rest } = options;
     const disk = realDisk();
     disk.makeDirectory(options.directory);
@@ -79,14 +90,28 @@ class LogThread {
       this.#isOpen = true;
       this.#send({ t: "opened", origin: this.#log.origin, size: this.#log.size, verifierKey: this.#vkey() });
       if (end.kind === "failed") this.#send({ t: "alarm", fault: faultData(end.error) });
-      this.#port.on("message", (request: LogRequest) => {
-        this.#arrived.push(request);
-        this.#wake();
-      });
+      this.#hear(this.#port);
       if (this.#intervalMs > 0) setInterval(() => this.#checkpoints.tick(), this.#intervalMs).unref();
     });
   }
 
+  #hear(at: MessagePort): void {
+    at.on("message", (request: LogRequest) => {
+      if (request.t === "seat") this.#sit(request.port);
+      else this.#arrived.push({ at, request });
+      this.#wake();
+    });
+  }
+
+  #sit(port: MessagePort): void {
+    this.#seats = [...this.#seats, port];
+    port.on("close", () => {
+      this.#seats = this.#seats.filter((one) => one !== port);
+    });
+    this.#hear(port);
+  }
+
+  /** To whoever started this thread. */
   #send(answer: LogAnswer): void {
     this.#port.postMessage(answer);
   }
@@ -103,19 +128,31 @@ class LogThread {
     if (this.#isHeld) return;
     const next = this.#receive();
     if (next === undefined) return;
-    if (next.t !== "append") this.#answer(next);
+    const { at, request } = next;
+    if (request.t === "seat") this.#sit(request.port);
+    else if (request.t !== "append") this.#answer(at, request);
     else if (this.#log.isYearDue) this.#turnYear(next);
-    else this.#append(next);
+    else this.#append({ at, request });
     if (this.#arrived.length > 0) this.#wake();
   }
 
-  #receive(): LogRequest | undefined {
-    // The client of this thread is the only other holder of the port.
-    return this.#arrived.shift() ?? (receiveMessageOnPort(this.#port)?.message as LogRequest | undefined);
+  #receive(): Arrived | undefined {
+    const arrived = this.#arrived.shift();
+    if (arrived !== undefined) return arrived;
+    // Each seat in turn: none of them keeps the others from the disk.
+    for (let asked = 0; asked < this.#seats.length; asked++) {
+      this.#next = (this.#next + 1) % this.#seats.length;
+      const at = this.#seats[this.#next];
+      if (at === undefined) continue;
+      // The client of the seat is the only other holder of the port.
+      const request = receiveMessageOnPort(at)?.message as LogRequest | undefined;
+      if (request !== undefined) return { at, request };
+    }
+    return undefined;
   }
 
   /** The last checkpoint of the old year covers all of it: until that is there, or cannot be had, what arrives waits. */
-  #turnYear(next: AppendRequest): void {
+  #turnYear(next: Arrived): void {
     this.#arrived.unshift(next);
     this.#isHeld = true;
     this.#checkpoints.ask(() => {
@@ -129,21 +166,20 @@ class LogThread {
     });
   }
 
-  #append(first: AppendRequest): void {
+  #append(first: Arrived<AppendRequest>): void {
     const parts = [first];
-    let count = first.count;
-    let bytes = first.bytes;
+    let { count, bytes } = first.request;
     for (let next = this.#receive(); next !== undefined; next = this.#receive()) {
-      if (next.t !== "append" || count + next.count > frameEntriesMax || bytes + next.bytes > batchBytesMax) {
+      const { at, request } = next;
+      if (request.t !== "append" || count + request.count > frameEntriesMax || bytes + request.bytes > batchBytesMax) {
         this.#arrived.unshift(next);
         break;
       }
-      parts.push(next);
-      count += next.count;
-      bytes += next.bytes;
+      parts.push({ at, request });
+      count += request.count;
+      bytes += request.bytes;
     }
-    const results = this.#commit(parts, count);
-    this.#send({ t: "appended", origin: this.#log.origin, size: this.#log.size, verifierKey: this.#vkey(), results });
+    this.#told(parts, this.#commit(parts, count));
     try {
       this.#log.absorb();
       this.#log.settleLater();
@@ -152,39 +188,56 @@ class LogThread {
     }
   }
 
-  #commit(parts: readonly AppendRequest[], count: number): Appended[] {
-    const buffers = parts.map((part) => Buffer.from(part.buffer, 0, part.bytes));
+  #commit(parts: readonly Arrived<AppendRequest>[], count: number): Appended {
+    const buffers = parts.map(({ request }) => Buffer.from(request.buffer, 0, request.bytes));
     const [only] = buffers;
     try {
       const batch = buffers.length === 1 && only !== undefined ? only : Buffer.concat(buffers);
-      return [{ ...this.#log.commit(batch, count), count, fault: null }];
+      return { ...this.#log.commit(batch, count), count, fault: null };
     } catch (error) {
-      return [{ count, first: 0, refused: [], fault: faultData(error) }];
+      return { count, first: 0, refused: [], fault: faultData(error) };
     }
   }
 
-  #answer(request: Exclude<LogRequest, AppendRequest>): void {
+  /** Each seat hears of its own records; the first one always hears how long the log is. */
+  #told(parts: readonly Arrived<AppendRequest>[], whole: Appended): void {
+    const standing = { origin: this.#log.origin, size: this.#log.size, verifierKey: this.#vkey() };
+    if (parts.every(({ at }) => at === this.#port)) {
+      this.#send({ t: "appended", ...standing, results: [whole] });
+      return;
+    }
+    const results = new Map<MessagePort, Appended[]>([[this.#port, []]]);
+    for (const { at, part } of partsOf(parts, whole)) {
+      const own = results.get(at);
+      if (own === undefined) results.set(at, [part]);
+      else own.push(part);
+    }
+    for (const [at, own] of results) at.postMessage({ t: "appended", ...standing, results: own } satisfies LogAnswer);
+  }
+
+  #answer(at: MessagePort, request: Exclude<LogRequest, { t: "append" | "seat" }>): void {
     const { ticket } = request;
-    if (request.t === "close") this.#close(ticket);
-    else if (request.t === "checkpoint") this.#checkpoints.ask((end) => this.#checkpointed(ticket, end));
+    const answer = (said: LogAnswer): void => at.postMessage(said);
+    if (request.t === "close" && at === this.#port) this.#close(ticket);
+    else if (request.t === "close") this.#leave(at, ticket);
+    else if (request.t === "checkpoint") this.#checkpoints.ask((end) => answer(checkpointed(ticket, end)));
     else {
       try {
-        if (request.t === "publish") this.#publish(ticket, request.cosigned);
-        else this.#send({ t: "found", ticket, records: this.#log.find(request.id) });
+        if (request.t === "find") answer({ t: "found", ticket, records: this.#log.find(request.id) });
+        else {
+          this.#log.publish(request.cosigned);
+          answer({ t: "published", ticket });
+        }
       } catch (error) {
-        this.#send({ t: "failed", ticket, fault: faultData(error) });
+        answer({ t: "failed", ticket, fault: faultData(error) });
       }
     }
   }
 
-  #publish(ticket: number, cosigned: string): void {
-    this.#log.publish(cosigned);
-    this.#send({ t: "published", ticket });
-  }
-
-  #checkpointed(ticket: number, end: CourseEnd<string>): void {
-    if (end.kind === "done") this.#send({ t: "checkpoint", ticket, note: end.value });
-    else this.#send({ t: "failed", ticket, fault: faultData(end.error) });
+  /** What that seat sent before is durable: it was taken in its order. */
+  #leave(at: MessagePort, ticket: number): void {
+    at.postMessage({ t: "closed", ticket } satisfies LogAnswer);
+    at.close();
   }
 
   /** A log whose signer is not to be had closes all the same: the next start signs for what is there. */
@@ -197,7 +250,7 @@ class LogThread {
       if (end.kind === "failed" && isOfSigner(end.error)) this.#send({ t: "alarm", fault: faultData(end.error) });
       const isClosed = end.kind === "done" || isOfSigner(end.error);
       this.#send(isClosed ? { t: "closed", ticket } : { t: "failed", ticket, fault: faultData(end.error) });
-      this.#port.close();
+      this.#closeSeats();
     });
   }
 
@@ -206,11 +259,38 @@ class LogThread {
     // Before that, the start is refused with the same fault.
     if (!this.#isOpen) return;
     this.#isHeld = true;
-    this.#send({ t: "ended", fault: faultData(fault) });
+    for (const seat of this.#seats) seat.postMessage({ t: "ended", fault: faultData(fault) } satisfies LogAnswer);
     setImmediate(() => {
       this.#log.abandon();
-      this.#port.close();
+      this.#closeSeats();
     });
+  }
+
+  #closeSeats(): void {
+    for (const seat of this.#seats) seat.close();
+  }
+}
+
+function checkpointed(ticket: number, end: CourseEnd<string>): LogAnswer {
+  if (end.kind === "done") return { t: "checkpoint", ticket, note: end.value };
+  return { t: "failed", ticket, fault: faultData(end.error) };
+}
+
+/** What became of each part of a batch. */
+function* partsOf(
+  parts: readonly Arrived<AppendRequest>[],
+  whole: Appended,
+): Iterable<{ at: MessagePort; part: Appended }> {
+  let begin = 0;
+  let { first } = whole;
+  for (const { at, request } of parts) {
+    const { count } = request;
+    const refused = whole.refused
+      .filter(({ place }) => place >= begin && place < begin + count)
+      .map(({ place, code }) => ({ place: place - begin, code }));
+    yield { at, part: { count, first, refused, fault: whole.fault } };
+    begin += count;
+    first += count - refused.length;
   }
 }
 

@@ -2,7 +2,9 @@
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 
-const place = { tenant: "main", environment: "production", region: "eu", node: "gw-1" };
+const place = { tenant: "main", environment: "production", region: "eu", node: "gw-1" } as const;
+/** Of the log that they are in. */
+export const sampleIdentity = { ...place, role: "gateway", version: "0.1.0" } as const;
 const pseudonym = "2026:abcdefghijklmnopqrstuQ";
 
 /** The n-th event id; sorts by n. */

@@ -1,17 +1,11 @@
 // Promises the log most tests of logs look at: one production gateway, its key, the moments around a turn of the year, and a fresh lossy disk
 // under it. Trusts nothing; nothing here is secret anywhere else.
+
 import { Log, type LogOptions } from "./log.ts";
 import { importLogKey } from "./log-crypto.ts";
 import { LossyDisk, type LossyDiskOptions } from "./lossy-disk.ts";
+import { sampleIdentity } from "./sample-leaves.ts";
 
-export const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
 /** Name of its log in the year of `november`. */
 export const origin = "sallyport.local/main/production/gw-1/gateway/2026";
 export const november = 1_795_305_600_000;
@@ -30,7 +24,7 @@ export function lossyLog(more: Partial<LogOptions> = {}, diskOptions: Partial<Lo
   const clock = { now: november };
   const options: LogOptions & { readonly disk: LossyDisk } = {
     directory: "/log",
-    identity,
+    identity: sampleIdentity,
     now: () => clock.now,
     key,
     lowSpaceBytes: 0,

@@ -83,6 +83,8 @@ export class SegmentWalk {
   #windowUntil = 0;
   /** The frame that is being gone through, and the entry last read of it; places in the window. */
   #frame: Frame | null = null;
+  /** What the frame holds, copied once for all its records: the window goes on. */
+  #entries: Uint8Array = nothing;
   #span: EntrySpan = newSpan(0, 0);
   /** The last reference in this frame that an entry stores itself. */
   #reference: Uint8Array | null = null;
@@ -116,7 +118,7 @@ export class SegmentWalk {
   #record(frame: Frame): FoundRecord {
     this.#step();
     const { leafAt, leafEnd, holderAt } = this.#span;
-    const leaf = new Uint8Array(this.#window.subarray(leafAt, leafEnd));
+    const leaf = this.#entries.subarray(leafAt - frame.entriesAt, leafEnd - frame.entriesAt);
     // What shares a reference shares the last one before it: readFrame has checked that.
     const reference = isOwner(this.#span) || holderAt !== -1 ? this.#reference : null;
     const record = { index: this.next, leaf, reference };
@@ -137,6 +139,7 @@ export class SegmentWalk {
     this.#offset += frame.end - frame.at;
     this.#due = frame.first + frame.count;
     this.#frame = null;
+    this.#entries = nothing;
     this.#reference = null;
   }
 
@@ -150,6 +153,7 @@ export class SegmentWalk {
     }
     const frame = this.#whole();
     this.#frame = frame;
+    this.#entries = new Uint8Array(this.#window.subarray(frame.entriesAt, frame.end));
     this.#span = newSpan(frame.entriesAt, frame.end);
     for (let index = frame.first; index < this.next; index++) this.#step();
     return frame;

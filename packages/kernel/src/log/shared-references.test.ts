@@ -13,8 +13,8 @@ import { sha256 } from "./log-crypto.ts";
 import { openLog } from "./log-thread.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { openIntentsMax } from "./open-intents.ts";
-import { sampleId, sampleLeaf } from "./sample-leaves.ts";
-import { identity, key, november } from "./sample-log.test-support.ts";
+import { sampleId, sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
+import { key, november } from "./sample-log.test-support.ts";
 import { newSpan, printFrame, readEntrySpan, readFrame } from "./segment.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
@@ -26,7 +26,7 @@ function openOn(disk: LossyDisk) {
   const log = Log.open({
     disk,
     directory: "/log",
-    identity,
+    identity: sampleIdentity,
     now: () => november,
     key,
     lowSpaceBytes: 0,
@@ -108,7 +108,7 @@ test("the reference moves to the next leaf that shares it when the one that held
 test("what is put while a batch leaves travels in it, shares its reference over the thread, and is told once it is durable", async () => {
   const directory = mkdtempSync(join(tmpdir(), "sallyport-shared-"));
   try {
-    const log = await openLog({ directory: join(directory, "log"), identity, checkpointIntervalMs: 0 });
+    const log = await openLog({ directory: join(directory, "log"), identity: sampleIdentity, checkpointIntervalMs: 0 });
     let calls = 0;
     const put = new Promise<number[]>((resolve, reject) => {
       const indexes: number[] = [];

@@ -6,18 +6,10 @@ import { LogFault } from "./fault.ts";
 import { Log } from "./log.ts";
 import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
-import { sampleLeaf } from "./sample-leaves.ts";
+import { sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { verifyLogDirectory } from "./verify.ts";
 
-const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
 const november2026 = 1_795_305_600_000;
 const year = 31_536_000_000;
 
@@ -32,7 +24,7 @@ function makeLog(perYear: readonly [number, number], segmentBytesMax: number): M
   const disk = new LossyDisk({ random: () => 0.1 });
   let now = november2026;
   const log = Log.open({
-    ...{ disk, directory: "/log", identity, now: () => now },
+    ...{ disk, directory: "/log", identity: sampleIdentity, now: () => now },
     ...{ segmentBytesMax, lowSpaceBytes: 0, reserveBytes: 16 },
   });
   let n = 0;
@@ -126,6 +118,23 @@ test("attack: changed bytes of a larger log are found wherever they are", () => 
   }
 });
 
+test("attack: one byte that is not zero, anywhere in a reserve of any length, is located to the byte", () => {
+  const path = large.paths.find((name) => name.endsWith("/reserve")) ?? assert.fail("the log has no reserve");
+  for (const length of [1, 65_535, 65_536, 65_537, 262_144 + 3]) {
+    for (const at of [0, 65_535, 65_536, 131_072, length - 1].filter((place) => place < length)) {
+      const changed = Buffer.alloc(length);
+      changed[at] = 1 + (at % 255);
+      const [problem] = during(large.disk, path, changed, () => problemsOf(large, [path]));
+      const offset = problem !== undefined && "offset" in problem ? problem.offset : null;
+      assert.deepEqual([problem?.file, offset], [path, at], `byte ${at} of ${length}`);
+    }
+    assert.deepEqual(
+      during(large.disk, path, Buffer.alloc(length), () => blamed(large, [path])),
+      [],
+    );
+  }
+});
+
 test("attack: a file is cut short, emptied, or goes on behind its end", () => {
   const random = seededRandom(28);
   // A reserve of any length is one.
@@ -170,7 +179,14 @@ test("attack: two files of a kind are exchanged", () => {
 
 test("attack: an older head or state of the same log is put back", () => {
   const disk = new LossyDisk({ random: () => 0.1 });
-  const options = { disk, directory: "/log", identity, now: () => november2026, lowSpaceBytes: 0, reserveBytes: 0 };
+  const options = {
+    disk,
+    directory: "/log",
+    identity: sampleIdentity,
+    now: () => november2026,
+    lowSpaceBytes: 0,
+    reserveBytes: 0,
+  };
   const log = Log.open(options);
   const older = ["head", "state"].map((name) => [name, contentOf(disk, `/log/2026/${name}`)] as const);
   log.append([{ leaf: sampleLeaf("intent", 1) }, { leaf: sampleLeaf("outcome", 1) }]);

@@ -11,8 +11,8 @@ import { Log } from "./log.ts";
 import { sha256 } from "./log-crypto.ts";
 import { LossyDisk } from "./lossy-disk.ts";
 import { realDisk } from "./real-disk.ts";
-import { sampleLeaf } from "./sample-leaves.ts";
-import { identity, key, origin } from "./sample-log.test-support.ts";
+import { sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
+import { key, origin } from "./sample-log.test-support.ts";
 import { readFrameHeader, segmentHeaderBytes } from "./segment.ts";
 import { type VerifyOptions, verifyLogDirectory } from "./verify.ts";
 import { chunkState, columnBytes, planBytes, planChunks, printPlan, SegmentWork } from "./verify-columns.ts";
@@ -43,7 +43,7 @@ function writeLog(directory: string): void {
   const log = Log.open({
     disk: realDisk(),
     directory,
-    identity,
+    identity: sampleIdentity,
     now: () => 1_795_305_600_000,
     key,
     lowSpaceBytes: 0,

@@ -14,7 +14,7 @@ import { firstDifference } from "./verify-place.ts";
 import { removedFile } from "./verify-removed.ts";
 import type { LogProblem } from "./verify-report.ts";
 
-type FileProblem = Pick<LogProblem, "kind" | "file" | "offset" | "message">;
+type FileProblem = Pick<LogProblem, "kind" | "file" | "offset" | "message" | "whileRunning">;
 
 const staged = ".new";
 /** Beside the years. */
@@ -53,12 +53,17 @@ const isStaged = (name: string, live: boolean) =>
   name === `${cosignedFile}${staged}` ||
   (live && name.endsWith(staged) && replacedNames.has(name.slice(0, -staged.length)));
 
+function stranger(directory: string, name: string): FileProblem {
+  const problem = unexpected(join(directory, name));
+  return isStaged(name, true) ? { ...problem, whileRunning: true } : problem;
+}
+
 /** What lies beside the years of one log: `key` is the one its checkpoints are judged by. */
 export function checkLogFiles({ disk, directory, live }: FileRules, key: NoteVerifier): FileProblem[] {
   const strangers = disk
     .list(directory)
     .filter((name) => !logNames.has(name) && !/^[0-9]{4}$/.test(name) && !isStaged(name, live))
-    .map((name) => unexpected(join(directory, name)));
+    .map((name) => stranger(directory, name));
   return [
     ...strangers,
     ...checkKey(disk, join(directory, "log.key"), key),
@@ -71,8 +76,18 @@ export function checkLogFiles({ disk, directory, live }: FileRules, key: NoteVer
 /** A file of nothing but zeros; a lock has not even those. */
 function checkBytes(disk: Disk, file: string, what: string): FileProblem[] {
   const bytes = readWhole(disk, file);
-  const offset = bytes === null ? -1 : file.endsWith("lock") ? bytes.length - 1 : bytes.findIndex((byte) => byte !== 0);
+  const offset = bytes === null ? -1 : file.endsWith("lock") ? bytes.length - 1 : firstOtherThanZero(bytes);
   return offset < 0 ? [] : [{ kind: "unexpected", file, offset, message: `${what}: remove it while nothing runs` }];
+}
+
+/** Piece by piece, which the machine compares at once: a reserve has millions of bytes. -1: there is none. */
+function firstOtherThanZero(bytes: Buffer): number {
+  const zeros = Buffer.alloc(Math.min(bytes.length, 65_536));
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const piece = bytes.subarray(at, at + zeros.length);
+    if (piece.compare(zeros, 0, piece.length) !== 0) return at + piece.findIndex((byte) => byte !== 0);
+  }
+  return -1;
 }
 
 /** A private key has one text: one changed letter is another key, or none. */
@@ -108,7 +123,7 @@ export function checkYearFiles(rules: FileRules, size: number | null): FileProbl
   const strangers = disk
     .list(directory)
     .filter((name) => !yearNames.has(name) && !isStaged(name, live))
-    .map((name) => unexpected(join(directory, name)));
+    .map((name) => stranger(directory, name));
   return [...strangers, ...checkSegmentNames(disk, join(directory, "wal")), ...checkTileNames(rules, size)];
 }
 
@@ -139,7 +154,7 @@ function checkTile({ disk, directory, live }: FileRules, path: string, size: num
   if (tile === null) return [unexpected(file)];
   if (size === null) return [];
   const width = tileWidth(tile.level ?? 0, tile.n, size);
-  if (tile.width > width) return live ? [] : [unexpected(file)];
+  if (tile.width > width) return live ? [] : [{ ...unexpected(file), whileRunning: true }];
   if (tile.width === tileWidthMax || width < tileWidthMax) return [];
   const whole = readWhole(disk, join(directory, path.slice(0, path.lastIndexOf(".p/"))));
   const bytes = readWhole(disk, file) ?? Buffer.alloc(0);

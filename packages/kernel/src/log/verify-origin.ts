@@ -46,6 +46,8 @@ interface OpenSegment {
   readonly work: SegmentWork;
 }
 
+type ProblemPlace = { file?: string; index?: number; offset?: number; whileRunning?: true };
+
 export class OriginVerifier {
   readonly #rules: OriginRules;
   readonly #problems: LogProblem[] = [];
@@ -103,10 +105,10 @@ export class OriginVerifier {
     };
   }
 
-  #problem(kind: ProblemKind, message: string, place: { file?: string; index?: number; offset?: number } = {}): void {
+  #problem(kind: ProblemKind, message: string, place: ProblemPlace = {}): void {
     if (this.#problems.length >= problemsMax) return;
-    const { file = null, index = null, offset = null } = place;
-    this.#problems.push({ kind, origin: this.#rules.origin, file, index, offset, message });
+    const { file = null, index = null, offset = null, ...more } = place;
+    this.#problems.push({ kind, origin: this.#rules.origin, file, index, offset, message, ...more });
   }
 
   #readCheckpoint(name: "head" | "checkpoint"): SignedRoot | null {
@@ -197,7 +199,11 @@ export class OriginVerifier {
 
   /** A half-written frame at the end of a running log's copy, beyond what is signed. */
   #isExpectedTail(end: ScanEnd): boolean {
-    return this.#rules.live && end.next >= (this.#published?.size ?? 0);
+    return this.#rules.live && this.#isTail(end);
+  }
+
+  #isTail(end: ScanEnd): boolean {
+    return end.next >= (this.#published?.size ?? 0);
   }
 
   #leaf({ bytes, span, index }: ScannedEntry, segment: SegmentFile): void {
@@ -320,7 +326,8 @@ export class OriginVerifier {
     }
     if (!this.#rules.live && this.#published !== null && this.#tiles.size > this.#published.size) {
       const message = `${this.#tiles.size - this.#published.size} leaves lie beyond the published checkpoint of a log said to be closed`;
-      this.#problem("truncated", message, { file: this.#published.from, index: this.#published.size });
+      const place = { file: this.#published.from, index: this.#published.size };
+      this.#problem("truncated", message, { ...place, whileRunning: true });
     }
   }
 
@@ -347,7 +354,7 @@ export class OriginVerifier {
       { rules: this.#rules, published: this.#derived.published, bytes, segment },
       end,
     );
-    this.#problem(kind, message, place);
+    this.#problem(kind, message, { ...place, ...(this.#isTail(end) ? { whileRunning: true } : {}) });
   }
 
   #checkIndex(found: Buffer, segment: SegmentFile): void {
@@ -361,8 +368,11 @@ export class OriginVerifier {
 
   #checkFiles(): void {
     const size = this.#stopped || !this.#rootsHeld ? null : (this.#published?.size ?? null);
-    for (const { kind, message, file, offset } of checkYearFiles(this.#rules, size))
-      this.#problem(kind, message, { ...(file === null ? {} : { file }), ...(offset === null ? {} : { offset }) });
+    for (const { kind, message, file, offset, ...more } of checkYearFiles(this.#rules, size))
+      this.#problem(kind, message, {
+        ...{ ...(file === null ? {} : { file }), ...(offset === null ? {} : { offset }) },
+        ...more,
+      });
   }
 
   #checkState(): void {

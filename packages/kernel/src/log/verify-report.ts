@@ -34,6 +34,8 @@ export interface LogProblem {
   /** Offset in the file of the first wrong byte that could be named. */
   readonly offset: number | null;
   readonly message: string;
+  /** A log that is being written looks so too: asked with `live`, it would not have been said. */
+  readonly whileRunning?: true;
 }
 
 /** Problems listed per run; the first ones are what matters. */

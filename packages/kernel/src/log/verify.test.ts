@@ -196,7 +196,24 @@ test("a copy of a running log verifies as live: open intents and the unsigned en
   const report = verify(disk, { live: true });
   assert.deepEqual(report.problems, []);
   assert.deepEqual(report.open, [sampleId(70)]);
-  assert.ok(!verify(disk).ok);
+  const closed = verify(disk);
+  assert.ok(!closed.ok);
+  assert.ok(
+    closed.problems.every(({ whileRunning }) => whileRunning === true),
+    "and as a closed one all that is said is what a running one looks like",
+  );
+});
+
+test("what is wrong with a running log too is told apart from what a running log looks like", () => {
+  const { disk, log } = makeLog(3);
+  log.checkpoint();
+  log.append([{ leaf: sampleLeaf("intent", 70) }]);
+  const file = disk.open(wal, "write");
+  const byte = Buffer.alloc(1);
+  file.read(200, 1, byte);
+  file.write(200, Buffer.from([(byte[0] ?? 0) ^ 1]));
+  assert.ok(!verify(disk, { live: true }).ok);
+  assert.ok(verify(disk).problems.some(({ whileRunning }) => whileRunning !== true));
 });
 
 test("a receipt proves one leaf to anyone who has the verifier key, and nothing else", () => {

@@ -192,13 +192,8 @@ function besideYears(
 function openIntents(completeness: Completeness, origins: readonly OriginReport[], live: boolean): LogProblem[] {
   const open = completeness.open();
   if (live || open.length === 0) return [];
-  return [
-    problemOf(
-      "crossing",
-      origins.at(-1)?.origin ?? "",
-      `${open.length} intents have no outcome, the first is ${open[0]}`,
-    ),
-  ];
+  const message = `${open.length} intents have no outcome, the first is ${open[0]}`;
+  return [{ ...problemOf("crossing", origins.at(-1)?.origin ?? "", message), whileRunning: true }];
 }
 
 /** Does the first leaf name the origin it stands in, and the end of the one before? */

@@ -10,6 +10,7 @@ import {
   charactersOf,
   type Finding,
   finding,
+  isEnforced,
   type ParsedPolicies,
   type ParsedPolicy,
   type PolicyFile,
@@ -17,6 +18,7 @@ import {
 } from "./policy-text.ts";
 import type { AttributeType, PolicySlice } from "./port.ts";
 import { readsOf } from "./reads.ts";
+import { compileShadow } from "./shadow-slice.ts";
 import { signalNames, signalShape } from "./signals.ts";
 import type { SliceDraft } from "./slice-draft.ts";
 import {
@@ -27,6 +29,7 @@ import {
   principalShape,
   resourceShape,
   type Shape,
+  type SliceShapes,
   sliceSchema,
 } from "./slice-schema.ts";
 import { type TokenSliceInput, tokenDraft } from "./token-slice.ts";
@@ -48,6 +51,8 @@ export interface SliceInput {
 export interface CompiledSlice {
   readonly slice: PolicySlice;
   readonly findings: readonly Finding[];
+  /** About policies in shadow, which the slice leaves out; absent: there are none in shadow. */
+  readonly shadowFindings?: readonly Finding[];
 }
 
 export interface SliceCompiler {
@@ -112,11 +117,11 @@ function crossingDraft(input: SliceInput, parsed: ParsedPolicies): SliceDraft {
     granted.length === 0 ? [] : parsed.policies.filter((policy) => canApply(policy.json, input.action, input.system));
   return {
     action: input.action,
-    shapes: {
+    shapesFor: (policies) => ({
       principal: shape,
       resource: resourceShape(input.resourceAttributes),
-      context: crossingContext(kept.map((policy) => policy.json)),
-    },
+      context: crossingContext(policies.map((policy) => policy.json)),
+    }),
     conflicts,
     kept,
     parsed,
@@ -124,39 +129,82 @@ function crossingDraft(input: SliceInput, parsed: ParsedPolicies): SliceDraft {
     grants: Object.fromEntries(input.grants.map(({ integration, from }) => [integration, from])),
     permitsRead: "integration",
     findings: badNames(input),
+    judge: () => [],
   };
 }
 
 function compile(compiling: Compiling, draft: SliceDraft): CompiledSlice {
-  const { action, shapes, conflicts, kept, parsed } = draft;
-  const mentioned = kept.flatMap((policy) => [...mentionedActions(policy.json)]);
-  const schema = sliceSchema(action, shapes, mentioned);
-  const policies = { ...draft.permits, ...Object.fromEntries(kept.map((policy) => [policy.id, policy.text])) };
-  const jsons = kept.map((policy) => policy.json);
+  const made = compileEnforced(compiling, draft, draft.kept.filter(isEnforced));
+  const inShadow = draft.kept.filter((policy) => !isEnforced(policy));
+  if (inShadow.length === 0) return made;
+  const { shadow, findings } = compileShadow(draft, inShadow, {
+    ask: compiling.ask,
+    findingsOf: (policies) => findingsOf(compiling, draft, policies),
+  });
+  const slice = made.slice.broken === undefined ? { ...made.slice, shadow } : made.slice;
+  return { ...made, slice, shadowFindings: findings };
+}
+
+/** What keeps these policies from being used, in the schema that they need; they are validated where nothing was wrong `before` that. */
+function findingsOf(
+  compiling: Compiling,
+  draft: SliceDraft,
+  policies: readonly ParsedPolicy[],
+  before: readonly Finding[] = [],
+): readonly Finding[] {
+  const { action, conflicts, parsed } = draft;
+  const shapes = draft.shapesFor(policies);
   const names = declaredNames(shapes);
-  const contested = readsOf(jsons, { ...names, principal: [...names.principal, ...conflicts] }).principal.filter(
-    (name) => conflicts.includes(name),
-  );
+  const mentioned = mentionedBy(policies);
+  const contested = readsOf(
+    policies.map(({ json }) => json),
+    { ...names, principal: [...names.principal, ...conflicts] },
+  ).principal.filter((name) => conflicts.includes(name));
   const findings = [
-    ...parsed.unreadable,
-    ...kept.flatMap((policy) => (policy.fault === undefined ? [] : [policy.fault])),
-    ...draft.findings,
-    ...contested.map((name) => contestedFinding(name, kept, parsed)),
+    ...before,
+    ...policies.flatMap((policy) => (policy.fault === undefined ? [] : [policy.fault])),
+    ...policies.flatMap(draft.judge),
+    ...contested.map((name) => contestedFinding(name, policies, parsed)),
   ];
   // Permits that we generate fit the schema by their form; only what somebody wrote can be wrong.
-  if (findings.length === 0 && kept.length > 0) {
-    const key = sameValidation(draft, mentioned);
-    if (compiling.valid.get(key) === undefined)
-      findings.push(...validated(compiling.ask, { schema, policies, kept, parsed, action }));
-    if (findings.length === 0) compiling.valid.set(key, true);
-  }
+  if (findings.length > 0 || policies.length === 0) return findings;
+  const key = sameValidation(draft, { shapes, policies, mentioned });
+  if (compiling.valid.get(key) !== undefined) return [];
+  const found = validated(compiling.ask, {
+    schema: sliceSchema(action, shapes, mentioned),
+    policies: { ...draft.permits, ...textsOf(policies) },
+    kept: policies,
+    parsed,
+    action,
+  });
+  if (found.length === 0) compiling.valid.set(key, true);
+  return found;
+}
+
+function compileEnforced(compiling: Compiling, draft: SliceDraft, policies: readonly ParsedPolicy[]): CompiledSlice {
+  const { action, parsed } = draft;
+  const shapes = draft.shapesFor(policies);
+  const schema = sliceSchema(action, shapes, mentionedBy(policies));
+  const findings = findingsOf(compiling, draft, policies, [...parsed.unreadable, ...draft.findings]);
   const of = { action, ...(draft.system === undefined ? {} : { system: draft.system }) };
   const [first] = findings;
   if (first !== undefined) return { slice: brokenSlice(of, schema, first), findings };
-  const own = readsOf(jsons, names);
+  const own = readsOf(
+    policies.map(({ json }) => json),
+    declaredNames(shapes),
+  );
   // The generated permits read the integration, whatever else the policies read.
   const reads = { ...own, context: [...new Set([...own.context, draft.permitsRead])].toSorted() };
-  return { slice: { v: 1, ...of, schema, policies, grants: draft.grants, reads }, findings: [] };
+  const texts = { ...draft.permits, ...textsOf(policies) };
+  return { slice: { v: 1, ...of, schema, policies: texts, grants: draft.grants, reads }, findings: [] };
+}
+
+function textsOf(policies: readonly ParsedPolicy[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(policies.map(({ id, text }) => [id, text]));
+}
+
+function mentionedBy(policies: readonly ParsedPolicy[]): readonly string[] {
+  return policies.flatMap((policy) => [...mentionedActions(policy.json)]);
 }
 
 /**
@@ -164,10 +212,18 @@ function compile(compiling: Compiling, draft: SliceDraft): CompiledSlice {
  * things are called, so the slice's own action stands as a nameless one, and annotations (@id) and the ids in generated permits do not count.
  * Where a policy names other actions too, all names count: then it matters which of them is the slice's own.
  */
-function sameValidation({ action, shapes, kept, permits }: SliceDraft, mentioned: readonly string[]): string {
+function sameValidation(
+  { action, permits }: SliceDraft,
+  on: {
+    readonly shapes: SliceShapes;
+    readonly policies: readonly ParsedPolicy[];
+    readonly mentioned: readonly string[];
+  },
+): string {
+  const { shapes, mentioned } = on;
   const hasPermits = Object.keys(permits).length > 0;
   const namesOthers = mentioned.some((name) => name !== action);
-  const policies = kept.map(({ json: { annotations: _, ...rest } }) => {
+  const policies = on.policies.map(({ json: { annotations: _, ...rest } }) => {
     const text = JSON.stringify(rest);
     // No JSON holds a bare NUL, so nothing that somebody wrote is taken for the nameless action.
     return namesOthers ? text : text.replaceAll(JSON.stringify(action), "\u0000");

@@ -18,6 +18,8 @@ type Value = Scalar | readonly string[];
 export function misfit(
   shapes: SliceShapes,
   inputs: DecisionInputs<CrossingContext | TokenContext>,
+  /** Names that the context may have: those of policies in shadow are in it too. */
+  declared: Shape = shapes.context,
 ): string | undefined {
   return (
     misfitText("principal id", inputs.principal.id) ??
@@ -26,7 +28,7 @@ export function misfit(
     undeclared("resource", shapes.resource, inputs.resource.attributes) ??
     // Its fields are exactly those of contextShape, each a Value or absent.
     misfitRecord("context", shapes.context, inputs.context as unknown as Readonly<Record<string, Value>>) ??
-    undeclared("context", shapes.context, inputs.context)
+    undeclared("context", declared, inputs.context)
   );
 }
 

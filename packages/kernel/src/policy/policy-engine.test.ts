@@ -253,7 +253,7 @@ describe("a trap of the evaluator", () => {
 
   test("is an error for that crossing, is not remembered, and the engine goes on with a fresh evaluator", () => {
     const counter = { made: 0 };
-    const own = createPolicyEngine({ memoEntriesMax: 100, instantiate: fragile(counter) });
+    const own = createPolicyEngine({ memoEntriesMax: 100, instantiate: fragile(counter), closuresOff: true });
     const loaded = own.load(compile('forbid(principal, action, resource) when { resource.owner == "mallory" };'));
     assert.equal(loaded.decide(inputs()).kind, "allow");
     assert.match(loaded.decide(inputs({ resource: { owner: "trap" } })).errors[0] ?? "", /trapped/);
@@ -282,7 +282,7 @@ describe("many slices in one engine", () => {
   };
 
   test("never answer for each other, also when the evaluator holds fewer than are asked", () => {
-    const own = createPolicyEngine({ memoEntriesMax: 0, parsedSlicesMax: 2 });
+    const own = createPolicyEngine({ memoEntriesMax: 0, parsedSlicesMax: 2, closuresOff: true });
     const slices = [0, 1, 2, 3, 4].map((number) => own.load(sliceOf(number)));
     for (const order of [
       [0, 1, 2, 3, 4],
@@ -297,7 +297,7 @@ describe("many slices in one engine", () => {
   });
 
   test("a slice that cannot be parsed does not take the place of one that can", () => {
-    const own = createPolicyEngine({ memoEntriesMax: 0, parsedSlicesMax: 2 });
+    const own = createPolicyEngine({ memoEntriesMax: 0, parsedSlicesMax: 2, closuresOff: true });
     const [first, second] = [own.load(sliceOf(0)), own.load(sliceOf(1))];
     const bad = own.load({ ...sliceOf(2), policies: { a: "permit(" } });
     for (let round = 0; round < 3; round += 1) {
@@ -406,7 +406,7 @@ describe("the memo", () => {
       };
       return { ...cedar, statefulIsAuthorized };
     };
-    const loaded = createPolicyEngine({ memoEntriesMax: 2, instantiate }).load(
+    const loaded = createPolicyEngine({ memoEntriesMax: 2, instantiate, closuresOff: true }).load(
       compile("forbid(principal, action, resource) when { resource.amount == 1 };"),
     );
     const ask = (amount: number) => loaded.decide(inputs({ resource: { amount } }));

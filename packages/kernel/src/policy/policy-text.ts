@@ -27,6 +27,13 @@ export interface ParsedPolicy {
   readonly json: PolicyJson;
   /** Set when the policy may not be used; a slice that it would enter is broken. */
   readonly fault?: Finding;
+  /** Set when it says `@shadow`: it is judged and recorded, and decides nothing. */
+  readonly shadow?: ShadowMark;
+}
+
+export interface ShadowMark {
+  /** Milliseconds since the epoch; null where `@shadow` says no day. */
+  readonly sinceMs: number | null;
 }
 
 export interface ParsedPolicies {
@@ -99,19 +106,30 @@ function endOfString(text: string, open: number): number {
 export function parsePolicyFiles(ask: AskCedar, files: readonly PolicyFile[]): ParsedPolicies {
   const policies: ParsedPolicy[] = [];
   const unreadable: Finding[] = [];
-  const taken = new Map<string, ParsedPolicy>();
   for (const file of files) {
     const parsed = parseFile(ask, file);
     unreadable.push(...parsed.unreadable);
-    for (const policy of parsed.policies) {
-      const first = taken.get(policy.id);
-      if (first === undefined) taken.set(policy.id, policy);
-      policies.push(
-        first === undefined || policy.fault !== undefined ? policy : { ...policy, fault: doubled(file, policy, first) },
-      );
-    }
+    policies.push(...parsed.policies);
   }
-  return { policies, unreadable, texts: new Map(files.map(({ file, text }) => [file, text])) };
+  const texts = new Map(files.map(({ file, text }) => [file, text]));
+  return { policies: withDoubles(policies, texts), unreadable, texts };
+}
+
+/** The first of an id keeps it; what decides comes before what is in shadow, whatever the order of files. */
+function withDoubles(policies: readonly ParsedPolicy[], texts: ReadonlyMap<string, string>): readonly ParsedPolicy[] {
+  const taken = new Map<string, ParsedPolicy>();
+  for (const policy of [...policies.filter(isEnforced), ...policies.filter((one) => !isEnforced(one))])
+    if (!taken.has(policy.id)) taken.set(policy.id, policy);
+  return policies.map((policy) => {
+    const first = taken.get(policy.id);
+    if (first === undefined || first === policy || policy.fault !== undefined) return policy;
+    return { ...policy, fault: doubled({ file: policy.file, text: texts.get(policy.file) ?? "" }, policy, first) };
+  });
+}
+
+/** Does the policy decide anything? One in shadow does not. */
+export function isEnforced({ shadow }: Pick<ParsedPolicy, "shadow">): boolean {
+  return shadow === undefined;
 }
 
 function parseFile(ask: AskCedar, file: PolicyFile): { policies: ParsedPolicy[]; unreadable: Finding[] } {
@@ -192,7 +210,10 @@ function named(file: PolicyFile, chunk: Chunk, parsed: { json: PolicyJson; numbe
   // Cedar itself ignores @id in text input, so the id becomes the key of the map that it is given.
   const given = parsed.json.annotations?.["id"];
   const id = given ?? `${file.file}#${parsed.number}`.replace(/[^A-Za-z0-9._:/@#-]/g, "_");
-  const policy = { id, file: file.file, offset: chunk.offset, text: chunk.text, json: parsed.json };
+  const { shadow, fault } = shadowOf(parsed.json, file, chunk);
+  const place = { id, file: file.file, offset: chunk.offset, text: chunk.text, json: parsed.json };
+  const policy = shadow === undefined ? place : { ...place, shadow };
+  if (fault !== undefined) return { ...policy, fault };
   if (/^grant:/i.test(id)) {
     return {
       ...policy,
@@ -216,6 +237,34 @@ function named(file: PolicyFile, chunk: Chunk, parsed: { json: PolicyJson; numbe
     };
   }
   return policy;
+}
+
+/** `@shadow("2026-11-30")`. A near miss would be enforced without a word, so it is an error. */
+function shadowOf(
+  { annotations = {} }: PolicyJson,
+  file: PolicyFile,
+  chunk: Chunk,
+): { readonly shadow?: ShadowMark; readonly fault?: Finding } {
+  const odd = Object.keys(annotations).find(
+    (name) => name !== "shadow" && /^_?sh?a?d+o?w?(?:ed|_policy)?$/i.test(name),
+  );
+  if (odd !== undefined)
+    return {
+      fault: finding(
+        file,
+        chunk.offset,
+        `@${odd} means nothing, so the policy would be enforced`,
+        "write `@shadow`, or remove it",
+      ),
+    };
+  if (!Object.hasOwn(annotations, "shadow")) return {};
+  return { shadow: { sinceMs: dayMsOf(annotations["shadow"]) } };
+}
+
+/** Null: no day, or one that the calendar does not have. */
+function dayMsOf(text: string | null | undefined): number | null {
+  const ms = /^\d{4}-\d{2}-\d{2}$/.test(text ?? "") ? Date.parse(`${text}T00:00:00Z`) : Number.NaN;
+  return Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== text ? null : ms;
 }
 
 function doubled(file: PolicyFile, policy: ParsedPolicy, first: ParsedPolicy): Finding {

@@ -26,6 +26,27 @@ export interface PolicySlice {
   };
   /** The slice could not be compiled or validated: every crossing is `policy-error`. */
   readonly broken?: string;
+  /** Policies that are judged and decide nothing; absent: there are none. Whoever does not know this member decides the same. */
+  readonly shadow?: ShadowSlice;
+}
+
+export interface ShadowSlice {
+  /** As in PolicySlice, of what these policies read. */
+  readonly schema: unknown;
+  /** Policy id -> what it would do, and its Cedar text as a `permit`: so one evaluation says of each whether it applies. */
+  readonly policies: Readonly<Record<string, { readonly effect: "permit" | "forbid"; readonly asPermit: string }>>;
+  readonly reads: PolicySlice["reads"];
+  /** Policy id -> why it cannot be used. */
+  readonly broken: Readonly<Record<string, string>>;
+}
+
+/** What a policy in shadow would have changed, had it been enforced alone beside those that are. */
+export interface ShadowVerdict {
+  readonly policy: string;
+  /** `error`: it failed, which is a denial once it is enforced. */
+  readonly would: "allow" | "deny" | "error";
+  /** Of an error, for operators only. */
+  readonly why?: string;
 }
 
 export interface DecisionInputs<Context = CrossingContext> {
@@ -88,16 +109,30 @@ export interface PolicyDecision {
   readonly policies: readonly string[];
   /** For operators only. */
   readonly errors: readonly string[];
+  /** Never empty; absent: no policy in shadow would have changed anything. */
+  readonly shadow?: readonly ShadowVerdict[];
 }
 
 export interface PolicyEngine {
   /** Parses once; the same bytes give the same loaded slice. */
   load(slice: PolicySlice): LoadedSlice;
+  standing(): EngineStanding;
+}
+
+/** How sets of policies were decided over since the engine began, each counted at its first question. */
+export interface EngineStanding {
+  readonly compiled: number;
+  /** By the evaluator: something in them is not compiled. */
+  readonly evaluated: number;
+  /** By the evaluator, because their closures gave another answer or broke. More than 0 is a bug of ours. */
+  readonly disagreed: number;
 }
 
 export interface LoadedSlice {
   readonly action: string;
   /** The signals its policies read: these and no others belong into the context of a request. */
   readonly signals: readonly SignalName[];
+  /** Further signals, which only policies in shadow read: a request that lacks them is decided all the same. */
+  readonly shadowSignals: readonly SignalName[];
   decide(inputs: DecisionInputs<CrossingContext | TokenContext>): PolicyDecision;
 }

@@ -7,10 +7,11 @@ export interface SliceDraft {
   readonly action: string;
   /** As in PolicySlice. */
   readonly system?: string;
-  readonly shapes: SliceShapes;
+  /** As these policies need them: what none of them reads is not declared. */
+  readonly shapesFor: (policies: readonly ParsedPolicy[]) => SliceShapes;
   /** Attributes of callers that no policy may read: declared with two types, or with one that is not used here. */
   readonly conflicts: readonly string[];
-  /** Policies that can apply. */
+  /** Policies that can apply, those in shadow among them. */
   readonly kept: readonly ParsedPolicy[];
   readonly parsed: ParsedPolicies;
   /** Generated permits by id. */
@@ -18,6 +19,8 @@ export interface SliceDraft {
   readonly grants: PolicySlice["grants"];
   /** The member of the context that generated permits read. */
   readonly permitsRead: "integration" | "integrations";
-  /** What is wrong already. */
+  /** What is wrong whatever the policies say. */
   readonly findings: readonly Finding[];
+  /** What is wrong with one policy before it is validated. */
+  readonly judge: (policy: ParsedPolicy) => readonly Finding[];
 }

@@ -4,7 +4,14 @@ import type { PolicyJson } from "@cedar-policy/cedar-wasm/nodejs";
 import { grantWords } from "@sallyport/protocol/token/grant-type.ts";
 import { canApply, mentionedActions } from "./applies.ts";
 import { type Grant, generatedPermitId, generatedTokenPermit } from "./generated-permit.ts";
-import { type Finding, finding, type ParsedPolicies, type ParsedPolicy, type PolicyFile } from "./policy-text.ts";
+import {
+  type Finding,
+  finding,
+  isEnforced,
+  type ParsedPolicies,
+  type ParsedPolicy,
+  type PolicyFile,
+} from "./policy-text.ts";
 import { namesRead } from "./reads.ts";
 import type { SliceDraft } from "./slice-draft.ts";
 import { type Caller, principalShape, type Shape } from "./slice-schema.ts";
@@ -79,9 +86,9 @@ export function isAboutToken(policy: PolicyJson, action: TokenAction): boolean {
 
 /** May tokens be issued without asking: does no policy name a token action, and is every text readable? */
 export function tokensAreUnrestricted({ policies, unreadable }: ParsedPolicies): boolean {
-  return (
-    unreadable.length === 0 && !policies.some(({ json }) => tokenActions.some((action) => isAboutToken(json, action)))
-  );
+  const restricts = (policy: ParsedPolicy) =>
+    isEnforced(policy) && tokenActions.some((action) => isAboutToken(policy.json, action));
+  return unreadable.length === 0 && !policies.some(restricts);
 }
 
 /** Throws for bugs of the caller: a grant to a system that is not among `callers`, ids that are not ids. */
@@ -89,13 +96,14 @@ export function tokenDraft(input: TokenSliceInput, parsed: ParsedPolicies): Slic
   const { action, provider, grants } = input;
   const callers = principalShape(grants.map(({ from }) => callerOf(input, from)));
   const own = principalShape([provider]);
-  const kept = parsed.policies.filter(
-    ({ json }) => grants.length > 0 && isAboutToken(json, action) && canApply(json, action, provider.id),
-  );
+  // None is in shadow here: nothing records what it would have said of a token, and `check` says so.
+  const kept = parsed.policies
+    .filter(isEnforced)
+    .filter(({ json }) => grants.length > 0 && isAboutToken(json, action) && canApply(json, action, provider.id));
   return {
     action,
     system: provider.id,
-    shapes: { principal: callers.shape, resource: own.shape, context: tokenContextShapes[action] },
+    shapesFor: () => ({ principal: callers.shape, resource: own.shape, context: tokenContextShapes[action] }),
     conflicts: callers.conflicts,
     kept,
     parsed,
@@ -107,7 +115,8 @@ export function tokenDraft(input: TokenSliceInput, parsed: ParsedPolicies): Slic
     ),
     grants: Object.fromEntries(grants.map(({ integration, from }) => [integration, from])),
     permitsRead: "integrations",
-    findings: kept.flatMap((policy) => deadWords(policy, input, parsed)),
+    findings: [],
+    judge: (policy) => deadWords(policy, input, parsed),
   };
 }
 

@@ -73,7 +73,7 @@ function judge(receipt: string | null, crossing: string, policy: string | null =
   const parsed = parsePolicy(sha256, Buffer.from(policy ?? "quorum none\n"));
   assert.ok(parsed.kind === "ok");
   const keys = [parseVerifierKey(sha256, vkey) ?? assert.fail()];
-  return verifyReceipt(noteCrypto, receipt, { trust: { keys, policy: parsed.policy }, crossing });
+  return verifyReceipt(noteCrypto, receipt, { trust: { keys, policy: parsed.policy }, crossing, now: Date.now() });
 }
 
 const times = Array.from({ length: 600 }, (_, n) => november + n * 60_000);
@@ -171,13 +171,16 @@ test("a crossing over the turn of the year is proven in both years", () => {
   assert.equal(judge(makeReceipt("/log", crossingId(clock.now), disk), crossingId(clock.now)).kind, "ok");
 });
 
+/** Seconds; behind every clock that judges it. */
+const cosignedAt = 1_780_000_000;
+
 test("the checkpoint that most have cosigned is the one a receipt is made under, where it covers the crossing", () => {
   const { disk, log, append } = makeLog();
   append(crossingLeaf(november));
   const note = log.checkpoint();
   const body = note.slice(0, note.lastIndexOf("\n\n") + 1);
   const signer = { name: "witness.example/w", ...witness };
-  const cosigned = addSignatureLines(note, signCosignature(sha256, body, 1_800_000_000, signer)) ?? assert.fail();
+  const cosigned = addSignatureLines(note, signCosignature(sha256, body, cosignedAt, signer)) ?? assert.fail();
   const file = disk.open("/log/2026/cosigned", "write");
   file.write(0, Buffer.from(`${cosigned}\n`));
   for (let n = 1; n < 700; n++) append(crossingLeaf(november, n));
@@ -186,7 +189,7 @@ test("the checkpoint that most have cosigned is the one a receipt is made under,
   const finder = new ReceiptFinder(disk, "/log");
   const early = judge(finder.find(crossingId(november)).receipt, crossingId(november), policy);
   assert.ok(early.kind === "ok", JSON.stringify(early));
-  assert.deepEqual(early.proven[0]?.cosigned, { w: 1_800_000_000 });
+  assert.deepEqual(early.proven[0]?.cosigned, { w: cosignedAt });
   const late = finder.find(crossingId(november, 5)).receipt;
   assert.equal(judge(late, crossingId(november, 5)).kind, "ok");
   assert.deepEqual(judge(late, crossingId(november, 5), policy), { kind: "refused", why: "no-quorum" });
@@ -248,7 +251,7 @@ test("the thread answers beside a log that is written, refuses more than may wai
   await withThread("log", async ({ log, receipts, now }) => {
     const { receipt } = await receipts.find(crossingId(now), "orders");
     const trust = { keys: [parseVerifierKey(sha256, log.verifierKey) ?? assert.fail()], policy: null };
-    const verdict = verifyReceipt(noteCrypto, receipt ?? "", { trust, crossing: crossingId(now) });
+    const verdict = verifyReceipt(noteCrypto, receipt ?? "", { trust, crossing: crossingId(now), now: Date.now() });
     assert.equal(verdict.kind, "ok");
     // One of them is with the thread and waits no more.
     const flood = Array.from({ length: waitingMax + 11 }, (_, at) => receipts.find(crossingId(now), `asker-${at % 3}`));

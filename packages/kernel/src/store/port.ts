@@ -41,7 +41,7 @@ export type OutputOf<C> = C extends Command<infer _In, infer Out> ? Out : never;
 
 export interface Store<T extends CommandTable> {
   readonly dialect: "sqlite" | "postgres";
-  /** Runs one command in one transaction and resolves after its commit is durable. Inputs and outputs must be structured-cloneable. */
+  /** Runs one command in one transaction and resolves after its commit is durable. Inputs and outputs must be structured-cloneable; an input stays as it is until the answer. */
   run<K extends keyof T & string>(name: K, input: InputOf<T[K]>): Promise<OutputOf<T[K]>>;
   close(): Promise<void>;
 }

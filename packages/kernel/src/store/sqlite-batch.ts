@@ -23,6 +23,8 @@ export class BatchRunner {
   readonly #kept = { writer: new Map<string, StatementSync>(), reader: new Map<string, StatementSync>() };
   /** Set when a commit failed in a way that leaves the file's content unknown: nothing may be acknowledged after that. */
   #broken: StoreFault | null = null;
+  /** Rows changed on the writer's connection so far, read where a command begins. */
+  #changes = 0;
 
   constructor(connections: Connections, parse: (sql: string) => ParsedStatement, place: string) {
     this.#connections = connections;
@@ -55,13 +57,15 @@ export class BatchRunner {
     const { writer } = this.#connections;
     try {
       writer.exec("BEGIN IMMEDIATE");
+      this.#changes = this.#totalChanges();
       for (const run of writes) {
-        writer.exec("SAVEPOINT command");
+        this.#prepared("writer", "SAVEPOINT command").run();
         const reply = this.#runWrite(run);
         // Some errors (SQLITE_FULL, SQLITE_IOERR) may end the transaction by themselves.
         if (!writer.isTransaction)
           return reply.ok ? new StoreFault("store-io", `${this.#place}: the transaction ended by itself`) : reply.fault;
-        writer.exec(reply.ok ? "RELEASE command" : "ROLLBACK TO command; RELEASE command");
+        if (!reply.ok) writer.exec("ROLLBACK TO command");
+        this.#prepared("writer", "RELEASE command").run();
         replies.set(run, reply);
       }
       writer.exec("COMMIT");
@@ -75,12 +79,14 @@ export class BatchRunner {
 
   #runWrite(run: Run): Reply {
     try {
-      const before = this.#totalChanges();
+      const before = this.#changes;
       const finished = driveSync(run, this.#parse, (statement) => this.#execute("writer", statement));
-      const changed = this.#totalChanges() - before - finished.actions.length;
+      this.#changes = this.#totalChanges();
+      const changed = this.#changes - before - finished.actions.length;
       const fault = decideAudit(run.name, run.command.audit, { changed, actions: finished.actions });
       return fault ? failed(fault) : { ok: true, output: finished.output };
     } catch (error) {
+      this.#changes = this.#totalChanges();
       return failed(faultOf(sqliteFault(error, this.#place), run.name));
     }
   }

@@ -20,7 +20,6 @@ export interface ThreadOptions {
 }
 
 export interface RunRequest {
-  readonly t: "run";
   readonly id: number;
   readonly name: string;
   readonly input: unknown;
@@ -28,56 +27,58 @@ export interface RunRequest {
   readonly seed: Uint8Array;
 }
 
-/** `flush` ends the commands of one tick: they share a commit. */
-export type ThreadRequest = RunRequest | { readonly t: "flush" } | { readonly t: "close" };
+/** A batch holds commands in the order they were given; `close` comes behind the last one. */
+export type ThreadRequest = { readonly t: "batch"; readonly runs: readonly RunRequest[] } | { readonly t: "close" };
+
+export type WireReply =
+  | { readonly id: number; readonly ok: true; readonly output: unknown }
+  | { readonly id: number; readonly ok: false; readonly fault: FaultWire };
 
 export type ThreadReply =
   | { readonly t: "ready" }
   | { readonly t: "failed"; readonly fault: FaultWire }
-  | { readonly t: "done"; readonly id: number; readonly output: unknown }
-  | { readonly t: "fault"; readonly id: number; readonly fault: FaultWire }
+  | { readonly t: "replies"; readonly replies: readonly WireReply[] }
   | { readonly t: "closed" };
 
-/** Bounds how long the first command of a batch waits for the last. */
+/** Commands that share one commit at most: bounds how long the first of them waits for the last. */
 const batchMax = 1_000;
 
 function wire({ code, internal }: StoreFault): FaultWire {
   return { code, internal };
 }
 
-function send(port: NonNullable<typeof parentPort>, id: number, reply: Reply): void {
+const uncloneable: FaultWire = {
+  code: "not-cloneable",
+  internal: "a command returned something that cannot be copied between threads; its change was made",
+};
+
+/** All answers of a commit in one message; where one of them cannot be copied, each in its own, so that only that one is a fault. */
+function send(port: NonNullable<typeof parentPort>, replies: readonly WireReply[]): void {
   try {
-    if (reply.ok) port.postMessage({ t: "done", id, output: reply.output } satisfies ThreadReply);
-    else port.postMessage({ t: "fault", id, fault: wire(reply.fault) } satisfies ThreadReply);
+    port.postMessage({ t: "replies", replies } satisfies ThreadReply);
   } catch {
-    const fault: FaultWire = {
-      code: "not-cloneable",
-      internal: "a command returned something that cannot be copied between threads; its change was made",
-    };
-    port.postMessage({ t: "fault", id, fault } satisfies ThreadReply);
+    const [only] = replies;
+    if (replies.length > 1) for (const one of replies) send(port, [one]);
+    else if (only !== undefined) send(port, [{ id: only.id, ok: false, fault: uncloneable }]);
   }
 }
 
-/** Commands in the order they came; `complete` of them belong to ticks that have ended. */
+/** Commands in the order they came. */
 class Inbox {
   #waiting: RunRequest[] = [];
-  #complete = 0;
 
   /** False when the message ends the thread's work. */
   take(message: ThreadRequest): boolean {
-    if (message.t === "run") this.#waiting.push(message);
-    else this.#complete = this.#waiting.length;
+    if (message.t === "batch") this.#waiting.push(...message.runs);
     return message.t !== "close";
   }
 
   get full(): boolean {
-    return this.#complete >= batchMax;
+    return this.#waiting.length >= batchMax;
   }
 
   nextBatch(): RunRequest[] {
-    const batch = this.#waiting.splice(0, Math.min(this.#complete, batchMax));
-    this.#complete -= batch.length;
-    return batch;
+    return this.#waiting.splice(0, batchMax);
   }
 }
 
@@ -88,10 +89,10 @@ function serve(port: NonNullable<typeof parentPort>, connections: Connections, t
   const work = () => {
     for (let batch = inbox.nextBatch(); batch.length > 0; batch = inbox.nextBatch()) {
       const replies = runner.run(batch.map((request) => runOf(request, table)));
-      for (const [index, { id }] of batch.entries()) {
-        const reply = replies[index];
-        if (reply) send(port, id, reply);
-      }
+      send(
+        port,
+        replies.map((reply, n) => replyTo(batch[n]?.id ?? -1, reply)),
+      );
     }
   };
   port.on("message", (first: ThreadRequest) => {
@@ -105,6 +106,10 @@ function serve(port: NonNullable<typeof parentPort>, connections: Connections, t
     work();
     if (!open) end(port, connections);
   });
+}
+
+function replyTo(id: number, reply: Reply): WireReply {
+  return reply.ok ? { id, ok: true, output: reply.output } : { id, ok: false, fault: wire(reply.fault) };
 }
 
 function end(port: NonNullable<typeof parentPort>, { reader, writer }: Connections): void {

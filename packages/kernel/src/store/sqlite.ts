@@ -8,7 +8,7 @@ import { StoreFault } from "./fault.ts";
 import type { PendingSteps } from "./migration.ts";
 import { loadCommands } from "./module.ts";
 import type { CommandTable, InputOf, OutputOf, Store } from "./port.ts";
-import type { ThreadOptions, ThreadReply, ThreadRequest } from "./sqlite-thread.ts";
+import type { RunRequest, ThreadOptions, ThreadReply, ThreadRequest, WireReply } from "./sqlite-thread.ts";
 
 export interface SqliteOptions {
   readonly path: string;
@@ -45,6 +45,10 @@ export async function openSqliteStore<T extends CommandTable>(options: SqliteOpt
   return store;
 }
 
+/**
+ * One batch is with the thread at a time, and what comes meanwhile is the next one: commands of many callers share a commit and a message,
+ * the more of them the busier the process is.
+ */
 class SqliteStore<T extends CommandTable> implements Store<T> {
   readonly dialect = "sqlite";
   readonly opened: Promise<void>;
@@ -53,6 +57,10 @@ class SqliteStore<T extends CommandTable> implements Store<T> {
   readonly #options: SqliteOptions;
   readonly #waiting = new Map<number, Waiter>();
   #nextId = 0;
+  /** Not handed to the thread yet. */
+  #queue: RunRequest[] = [];
+  /** Commands the thread has and has not answered. */
+  #atThread = 0;
   #flushPlanned = false;
   #ended: StoreFault | null = null;
   #closing: Promise<void> | null = null;
@@ -66,7 +74,8 @@ class SqliteStore<T extends CommandTable> implements Store<T> {
     worker.on("message", (reply: ThreadReply) => {
       if (reply.t === "ready") opened.resolve();
       else if (reply.t === "failed") opened.reject(new StoreFault(reply.fault.code, reply.fault.internal));
-      else this.#settle(reply);
+      else if (reply.t === "closed") this.#end(new StoreFault("store-closed", "the store is closed"));
+      else this.#settle(reply.replies);
     });
     const died = (how: string, cause?: unknown) => {
       const fault = new StoreFault(
@@ -87,28 +96,11 @@ class SqliteStore<T extends CommandTable> implements Store<T> {
     const id = this.#nextId;
     this.#nextId += 1;
     const { promise, resolve, reject } = Promise.withResolvers<OutputOf<T[K]>>();
-    try {
-      this.#post({
-        t: "run",
-        id,
-        name,
-        input,
-        now: this.#options.clock.now(),
-        seed: this.#options.random.bytes(idSeedBytes),
-      });
-    } catch (error) {
-      return Promise.reject(
-        new StoreFault("not-cloneable", `the input of command ${name} cannot be copied between threads`, {
-          cause: error,
-        }),
-      );
-    }
     // as: the thread runs the body of this very command.
     this.#waiting.set(id, { resolve: (output) => resolve(output as OutputOf<T[K]>), reject });
-    if (!this.#flushPlanned) {
-      this.#flushPlanned = true;
-      queueMicrotask(() => this.#flush());
-    }
+    const { clock, random } = this.#options;
+    this.#queue.push({ id, name, input, now: clock.now(), seed: random.bytes(idSeedBytes) });
+    this.#planFlush();
     return promise;
   }
 
@@ -120,6 +112,7 @@ class SqliteStore<T extends CommandTable> implements Store<T> {
   async #close(): Promise<void> {
     if (this.#ended) return;
     const exited = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    this.#flush();
     this.#post({ t: "close" });
     await exited;
   }
@@ -138,20 +131,49 @@ class SqliteStore<T extends CommandTable> implements Store<T> {
     this.#worker.postMessage(request);
   }
 
-  #flush(): void {
-    this.#flushPlanned = false;
-    if (!this.#ended) this.#post({ t: "flush" });
+  /** Everybody whose turn comes before the next one is in the same batch. */
+  #planFlush(): void {
+    if (this.#flushPlanned || this.#atThread > 0) return;
+    this.#flushPlanned = true;
+    setImmediate(() => {
+      this.#flushPlanned = false;
+      this.#flush();
+    });
   }
 
-  #settle(reply: Extract<ThreadReply, { t: "done" | "fault" | "closed" }>): void {
-    if (reply.t === "closed") {
-      this.#end(new StoreFault("store-closed", "the store is closed"));
-      return;
+  #flush(): void {
+    const runs = this.#queue;
+    this.#queue = [];
+    if (runs.length > 0 && !this.#ended) this.#hand(runs);
+  }
+
+  /** Where one of them cannot be copied, each goes by itself, so that only that one fails. */
+  #hand(runs: readonly RunRequest[]): void {
+    try {
+      this.#post({ t: "batch", runs });
+      this.#atThread += runs.length;
+    } catch (cause) {
+      const [only] = runs;
+      if (runs.length > 1) for (const one of runs) this.#hand([one]);
+      else if (only !== undefined) this.#refuse(only, cause);
     }
-    const waiter = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if (reply.t === "done") waiter?.resolve(reply.output);
-    else waiter?.reject(new StoreFault(reply.fault.code, reply.fault.internal));
+  }
+
+  #refuse({ id, name }: RunRequest, cause: unknown): void {
+    const why = `the input of command ${name} cannot be copied between threads`;
+    this.#waiting.get(id)?.reject(new StoreFault("not-cloneable", why, { cause }));
+    this.#waiting.delete(id);
+  }
+
+  #settle(replies: readonly WireReply[]): void {
+    this.#atThread -= replies.length;
+    for (const reply of replies) {
+      const waiter = this.#waiting.get(reply.id);
+      this.#waiting.delete(reply.id);
+      if (reply.ok) waiter?.resolve(reply.output);
+      else waiter?.reject(new StoreFault(reply.fault.code, reply.fault.internal));
+    }
+    if (this.#queue.length > 0) this.#planFlush();
   }
 
   #end(fault: StoreFault): void {

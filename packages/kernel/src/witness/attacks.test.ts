@@ -9,8 +9,8 @@ import { printWitnessKey, signCosignature } from "@sallyport/protocol/audit/cosi
 import { type NoteSigner, parseNote } from "@sallyport/protocol/audit/note.ts";
 import { parseSubmission } from "@sallyport/protocol/audit/witness-request.ts";
 import { createDialer } from "../dial/dialer.ts";
+import type { OpenedLog } from "../log/log-client.ts";
 import { sha256 } from "../log/log-crypto.ts";
-import type { OpenedLog } from "../log/log-thread.ts";
 import { realDisk } from "../log/real-disk.ts";
 import { verifyLogDirectory } from "../log/verify.ts";
 import type { AskedWitness } from "./cosigning.ts";

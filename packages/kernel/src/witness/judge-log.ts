@@ -11,7 +11,6 @@ import { type Disk, readWhole } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
 import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
 import { yearFolders } from "../log/origin.ts";
-import { clocksApartMsMax } from "./cosigning.ts";
 
 /** More than any policy names: whatever meets it is worth more than whatever does not. */
 const cosignersMax = 1_024;
@@ -43,7 +42,7 @@ export function quorumPolicy(witnessKeys: readonly string[], threshold: number):
 
 /**
  * The verdict of the largest checkpoint that meets the policy, else that of the one most witnesses cosigned; null when there is none. A `log` line of the policy
- * speaks for every year of its log. `now`: milliseconds since the epoch; a cosignature dated more than a day later does not count. Throws LogFault `log-key` for a malformed key.
+ * speaks for every year of its log. `now`: milliseconds since the epoch; a cosignature dated more than ten minutes later does not count. Throws LogFault `log-key` for a malformed key.
  */
 export function judgeLog(
   policy: TlogPolicy,
@@ -53,14 +52,13 @@ export function judgeLog(
   const key = parseVerifierKey(sha256, verifierKey);
   if (key === null)
     throw new LogFault("log-key", "the verifier key is not an Ed25519 key of the form <origin>+<key id>+<base64>");
-  const latest = Math.floor((now + clocksApartMsMax) / 1000);
   const verdicts = notes.map((note) => {
     const origin = note.slice(0, note.indexOf("\n"));
     const isKnown =
       policy.logs.length === 0 ||
       policy.logs.some((log) => sameBytes(log.key.publicKey, key.publicKey) && sameLog(log.key.name, origin));
     const verifiers = isKnown && sameLog(key.name, origin) ? [verifierFor(origin, key.publicKey)] : [];
-    return judgeByPolicy(noteCrypto, { ...policy, logs: [] }, note, { logs: verifiers, latest });
+    return judgeByPolicy(noteCrypto, { ...policy, logs: [] }, note, { logs: verifiers, now });
   });
   const worth = (verdict: PolicyVerdict) =>
     verdict.kind === "ok" ? verdict.checkpoint.size : verdict.cosigned.size - cosignersMax;

@@ -14,8 +14,8 @@ import { cosignedFile } from "../log/checkpoint-files.ts";
 import { readTileFile } from "../log/derived.ts";
 import { type Disk, readWhole, replaceDurably } from "../log/disk.ts";
 import { LogFault } from "../log/fault.ts";
+import type { OpenedLog } from "../log/log-client.ts";
 import { noteCrypto, sha256, verifierFor } from "../log/log-crypto.ts";
-import type { OpenedLog } from "../log/log-thread.ts";
 import { yearFolders } from "../log/origin.ts";
 
 /** A published checkpoint of one origin. */

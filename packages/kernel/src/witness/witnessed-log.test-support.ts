@@ -2,10 +2,11 @@
 import { join } from "node:path";
 import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { type NoteVerifier, parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import type { OpenedLog } from "../log/log-client.ts";
 import { sha256, verifierFor } from "../log/log-crypto.ts";
-import { type OpenedLog, openLog } from "../log/log-thread.ts";
+import { openLog } from "../log/log-thread.ts";
 import { realDisk } from "../log/real-disk.ts";
-import { sampleLeaf } from "../log/sample-leaves.ts";
+import { sampleIdentity, sampleLeaf } from "../log/sample-leaves.ts";
 import { type AskedWitness, Cosigning } from "./cosigning.ts";
 import type { LogFinding } from "./finding.ts";
 import { HeldTrees } from "./held-trees.ts";
@@ -13,19 +14,10 @@ import { OwnLog } from "./own-log.ts";
 import { type Submitter, Witness } from "./witness.ts";
 import { loadWitnessKey } from "./witness-key.ts";
 
-export const identity = {
-  tenant: "main",
-  environment: "production",
-  region: "eu",
-  node: "gw-1",
-  role: "gateway",
-  version: "0.1.0",
-} as const;
-
 const opened: OpenedLog[] = [];
 
 export async function openTestLog(directory: string): Promise<OpenedLog> {
-  const log = await openLog({ directory, identity, checkpointIntervalMs: 0 });
+  const log = await openLog({ directory, identity: sampleIdentity, checkpointIntervalMs: 0 });
   opened.push(log);
   return log;
 }

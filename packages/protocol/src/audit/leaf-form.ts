@@ -42,7 +42,7 @@ export const numberForm = "(?:0|[1-9][0-9]{0,14})";
 const number = numberForm;
 const status = "(?:0|[1-9][0-9]{2})";
 const direction = oneOf(["request", "response"]);
-const proof = oneOf(["mtls", "dpop", "bearer"]);
+const proof = oneOf(["mtls", "dpop", "bearer", "signature", "api-key"]);
 const verdict = oneOf(["allow", "deny"]);
 const stages = [
   "receive",
@@ -53,6 +53,7 @@ const stages = [
   "limit",
   "authorize",
   "inspect",
+  "idempotency",
   "record",
   "exchange",
   "forward",
@@ -131,6 +132,15 @@ export const formerMembers: Readonly<Partial<Record<LeafType, readonly Member[]>
 export const issuedMembers: Readonly<Record<"crossing" | "intent", readonly Member[]>> = {
   crossing: [...placeWithId, ...issuedDecision, ...outcome],
   intent: [...placeWithId, ...issuedDecision],
+};
+
+/** Members of version 2 of an outcome: why it ended, and what it carried beside octets. */
+export const endedMembers: Readonly<Record<"outcome", readonly Member[]>> = {
+  outcome: [
+    ...placeWithId,
+    ...outcome,
+    ...members({ code: orNull(code), stage: orNull(oneOf(stages)), messagesIn: number, messagesOut: number }),
+  ],
 };
 
 /** Members of version 3 of those types: which token was presented. */

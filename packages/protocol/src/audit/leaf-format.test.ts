@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { Leaf } from "./leaf.ts";
-import { issuedMembers, leafMembers, tokenMembers } from "./leaf-form.ts";
+import { endedMembers, issuedMembers, leafMembers, tokenMembers } from "./leaf-form.ts";
 import { LeafRefused, leafBytesMax, parseLeaf, peekLeaf, printLeaf } from "./leaf-format.ts";
 
 const place = { at: 1_795_305_600_000, tenant: "main", environment: "production", region: "eu", node: "gw-1" };
@@ -184,6 +184,26 @@ test("a crossing with a token says which in v3, with its issuer or null, and no 
   assert.throws(() => printLeaf({ ...leaves.outcome, token: pseudonym } as Leaf), LeafRefused);
 });
 
+test("an outcome that says why or how many messages is v2, one without stays v1, and neither passes for the other", () => {
+  const ended = { ...leaves.outcome, code: "token-revoked", stage: "identify", messagesIn: 3, messagesOut: 0 } as Leaf;
+  const text = textOf(ended);
+  assert.match(text, /^\{"v":2,"t":"outcome",/);
+  assert.ok(text.endsWith(',"upstreamUs":0,"code":"token-revoked","stage":"identify","messagesIn":3,"messagesOut":0}'));
+  assert.deepEqual(parseLeaf(bytesOf(text)), ended);
+  assert.deepEqual(peekLeaf(text), { t: "outcome", id });
+  assert.match(textOf(leaves.outcome), /^\{"v":1,/);
+  for (const spoiled of [
+    text.replace('"v":2', '"v":1'),
+    textOf(leaves.outcome).replace('"v":1', '"v":2'),
+    text.replace(',"stage":"identify"', ""),
+    text.replace('"token-revoked"', '"because"'),
+    text.replace('"messagesIn":3', '"messagesIn":null'),
+  ])
+    assert.throws(() => parseLeaf(bytesOf(spoiled)), LeafRefused, spoiled);
+  assert.throws(() => printLeaf({ ...leaves.outcome, code: "token-revoked" } as Leaf), LeafRefused);
+  assert.throws(() => printLeaf({ ...leaves.crossing, messagesIn: 3 } as Leaf), LeafRefused);
+});
+
 test("the example of docs/formats/leaf.md is a leaf and has the hash it states", () => {
   const page = readFileSync(new URL("../../../../docs/formats/leaf.md", import.meta.url), "utf8");
   const example = /^\{"v":1,.*\}$/m.exec(page)?.[0] ?? "";
@@ -197,6 +217,7 @@ test("docs/formats/leaf.md names every member of every leaf type", () => {
   for (const [type, members] of [
     ...Object.entries(leafMembers),
     ...Object.entries(issuedMembers),
+    ...Object.entries(endedMembers),
     ...Object.entries(tokenMembers),
   ]) {
     assert.ok(page.includes(`\`${type}\``), type);

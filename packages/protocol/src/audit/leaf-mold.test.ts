@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Leaf } from "./leaf.ts";
 import { LeafRefused, printLeafText } from "./leaf-format.ts";
-import { type Cast, moldLeaf, outcomePrinter, printCast } from "./leaf-mold.ts";
+import { type Cast, moldLeaf, outcomePrinter, printCast, withToken } from "./leaf-mold.ts";
 
 type Crossing = Extract<Leaf, { t: "crossing" }>;
 
@@ -105,4 +105,29 @@ test("an outcome printed for its place is the leaf printed by itself, and nothin
   assert.throws(() => print(id, at + 0.5, outcome), LeafRefused);
   assert.throws(() => print(id, at, { ...outcome, status: 7 }), LeafRefused);
   assert.throws(() => print(id, at, { ...outcome, totalUs: Number.NaN }), LeafRefused);
+});
+
+test("a mold of another token gives the leaf of that token, printed by itself", () => {
+  const cast = { id: decided.id, at: decided.at };
+  for (const issuer of [null, "keycloak"]) {
+    const leaf = { ...crossing, issuer, token: "2026:abcdefghijklmnopqrstuQ" };
+    const token = "2026:ABCDEFGHIJKLMNOPQRSTUw";
+    const text = printCast({ mold: withToken(moldLeaf(leaf), token), ...cast, outcome }, inputs);
+    assert.equal(text, printLeafText({ ...leaf, token, inputs }));
+    const intent: Leaf = { t: "intent", ...decided, issuer, token: leaf.token };
+    const begun = printCast({ mold: withToken(moldLeaf(intent), token), ...cast, outcome: null }, inputs);
+    assert.equal(begun, printLeafText({ ...intent, token, inputs }));
+  }
+});
+
+test("attack: a token's place in a mold takes nothing but a pseudonym, and a mold of no token has no such place", () => {
+  const mold = moldLeaf({ ...crossing, issuer: null, token: "2026:abcdefghijklmnopqrstuQ" });
+  for (const token of [
+    "",
+    "2026:short",
+    '2026:abcdefghijklmnopqrstuQ","verdict":"deny',
+    "2026:abcdefghijklmnopqrst\\Q",
+  ])
+    assert.throws(() => withToken(mold, token), LeafRefused, token);
+  assert.throws(() => withToken(moldLeaf(crossing), "2026:abcdefghijklmnopqrstuQ"), LeafRefused);
 });

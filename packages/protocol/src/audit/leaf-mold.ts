@@ -1,6 +1,6 @@
 // Promises the same text as printLeafText for crossings that were allowed, at the cost of what differs between them: what one caller, operation and
 // policy set have in common is printed and judged once. Trusts its caller to use a mold only for what it was made of. Specified in docs/formats/leaf.md.
-import type { Leaf, OutcomeFields } from "./leaf.ts";
+import type { Leaf, OutcomeFields, Pseudonym } from "./leaf.ts";
 import { LeafRefused, leafBytesMax, printLeafText, printMember } from "./leaf-format.ts";
 
 /** The parts of a leaf that its mold gives it. */
@@ -48,6 +48,19 @@ export function moldLeaf(leaf: Molded): LeafMold {
     middle: text.slice(text.indexOf(middleMark), inputsAt),
     behind: text.slice(inputsAt + inputsMark.length, end),
   };
+}
+
+const tokenMark = ',"token":';
+const tokenPrinter = printMember("crossing", "token");
+
+/** The same mold for a crossing with another token. Throws LeafRefused where the mold is of no token, or `token` no pseudonym. */
+export function withToken(mold: LeafMold, token: Pseudonym): LeafMold {
+  const { t, head, middle, behind } = mold;
+  const at = middle.indexOf(tokenMark);
+  if (at < 0) throw new LeafRefused("a mold without a token is not one of a token");
+  // The value is a text between quotes, and holds none.
+  const end = middle.indexOf('"', at + tokenMark.length + 1) + 1;
+  return { t, head, middle: middle.slice(0, at) + tokenPrinter(token) + middle.slice(end), behind };
 }
 
 /** What differs from leaf to leaf. */

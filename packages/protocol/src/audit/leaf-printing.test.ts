@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { problems } from "../problem.ts";
 import type { Leaf } from "./leaf.ts";
-import { formerMembers, issuedMembers, leafMembers, leafVersions, tokenMembers } from "./leaf-form.ts";
+import { endedMembers, formerMembers, issuedMembers, leafMembers, leafVersions, tokenMembers } from "./leaf-form.ts";
 import { LeafRefused, printLeaf } from "./leaf-format.ts";
 import { createMemberPrinter, remembered } from "./member-printer.ts";
 
@@ -12,9 +12,9 @@ function printPlainly(leaf: Readonly<Record<string, unknown>>): string | null {
   const t = leaf["t"] as Leaf["t"];
   const isFormer = t === "issuance" && !("grantType" in leaf);
   const hasToken = "token" in leaf && t !== "issuance";
-  const isIssued = hasToken || "issuer" in leaf;
-  const later = hasToken ? tokenMembers : issuedMembers;
-  const issued = t === "crossing" || t === "intent" ? later[t] : undefined;
+  const isIssued = hasToken || "issuer" in leaf || "messagesIn" in leaf;
+  const later = hasToken ? tokenMembers : { ...issuedMembers, ...endedMembers };
+  const issued = Object.entries(later).find(([name]) => name === t)?.[1];
   const members = isIssued ? issued : isFormer ? formerMembers[t] : leafMembers[t];
   const v = hasToken ? 3 : isIssued ? 2 : isFormer ? 1 : (leafVersions[t] ?? 1);
   if (members === undefined) return null;
@@ -115,6 +115,8 @@ const good: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   grantType: orNull(fc.constantFrom("client_credentials", "token-exchange")),
   grants: fc.array(fc.stringMatching(/^grt_[A-Za-z0-9_-]{22}$/), { maxLength: 3 }),
   operations: orNull(fc.array(operation, { maxLength: 4 })),
+  messagesIn: count,
+  messagesOut: count,
 };
 
 /** What a member might be given by mistake or malice: near misses, other types, text that looks like printed JSON, values of other members. */
@@ -160,11 +162,13 @@ const bad: fc.Arbitrary<unknown> = fc.oneof(
   ...Object.values(good),
 );
 
-const forms = [...Object.entries(leafMembers), ...Object.entries(issuedMembers), ...Object.entries(tokenMembers)];
+const forms = [leafMembers, issuedMembers, endedMembers, tokenMembers].flatMap((one) => Object.entries(one));
 const spoiled = fc.constantFrom(...forms).chain(([t, members]) => {
   const names = members.map(({ name }) => name);
   const whole = fc.record(Object.fromEntries(names.map((name) => [name, good[name] ?? assert.fail(name)])));
-  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra", "issuer", "token"), bad), { maxLength: 2 });
+  const change = fc.array(fc.tuple(fc.constantFrom(...names, "extra", "issuer", "token", "messagesIn"), bad), {
+    maxLength: 2,
+  });
   return fc.tuple(whole, change).map(([fields, changes]) => ({ t, ...fields, ...Object.fromEntries(changes) }));
 });
 

@@ -65,6 +65,16 @@ export interface OutcomeFields {
   readonly upstreamUs: number;
 }
 
+/** Why a crossing that was under way was ended, and what it carried beside octets. Makes its outcome v2. */
+export interface EndFields {
+  /** Null: nothing ended it but its own two sides. */
+  readonly code: ProblemCode | null;
+  readonly stage: StageName | null;
+  /** Whole messages from the caller, and to it; 0 where none were counted. */
+  readonly messagesIn: number;
+  readonly messagesOut: number;
+}
+
 export interface FormerIssuanceFields {
   readonly id: string;
   readonly client: Pseudonym | null;
@@ -158,6 +168,8 @@ export type Leaf =
   | (LeafCommon & { readonly t: "intent" } & DecisionFields)
   | (LeafCommon & { readonly t: "progress"; readonly id: string; readonly bytesIn: number; readonly bytesOut: number })
   | (LeafCommon & { readonly t: "outcome"; readonly id: string } & OutcomeFields)
+  /** An outcome with a reason or with messages (v2). */
+  | (LeafCommon & { readonly t: "outcome"; readonly id: string } & OutcomeFields & EndFields)
   /** Unidentified denials beyond the first eight per (source prefix, reason, 10 s). */
   | (LeafCommon & {
       readonly t: "denials";

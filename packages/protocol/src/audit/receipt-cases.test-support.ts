@@ -41,6 +41,8 @@ export interface ReceiptCase {
 export interface ReceiptVectors {
   readonly keys: readonly string[];
   readonly policy: string;
+  /** POSIX seconds: what the reader's clock says. */
+  readonly now: number;
   readonly cases: readonly ReceiptCase[];
 }
 
@@ -49,6 +51,7 @@ const logKey = (name: string) => seeded(name, 1);
 const w1 = seeded("witness.example/w1", 4);
 const w2 = seeded("witness.example/w2", 5);
 const at = 1_795_305_600_000;
+const now = 1_795_309_200;
 const idOf = (n: number) => `gw-1-01KAMZZZZZ${String(n).padStart(16, "0")}`;
 
 const decision: Omit<DecisionFields, "id"> = {
@@ -172,6 +175,12 @@ const good: readonly Row[] = [
   { name: "over the turn of the year", parts: [tree.part(12), next.part(1)], verdict: ok(idOf(9), 12, 1) },
   { name: "cosigned by both witnesses", parts: [tree.part(2, both)], usePolicy: true, verdict: ok(idOf(2), 2) },
   {
+    name: "cosigned by a witness whose clock is ten minutes ahead of the reader",
+    parts: [tree.part(2, cosign(cosign(tree.note(), w1), w2, now + 600))],
+    usePolicy: true,
+    verdict: ok(idOf(2), 2),
+  },
+  {
     name: "with an extra cosignature of a witness nobody knows",
     parts: [tree.part(2, cosign(tree.note(), seeded("elsewhere.example/w", 9)))],
     verdict: ok(idOf(2), 2),
@@ -195,6 +204,11 @@ const bad: readonly Row[] = [
   {
     name: "attack: the origin of a known log under an unknown key",
     parts: [new Tree(seeded(origin("gw-1", 2026), 2), leaves).part(0)],
+    verdict: no("unsigned"),
+  },
+  {
+    name: "attack: a log that is known signs in another's name",
+    parts: [new Tree(seeded(origin("gw-1", 2026), 3), leaves).part(0)],
     verdict: no("unsigned"),
   },
   {
@@ -236,6 +250,18 @@ const bad: readonly Row[] = [
     verdict: no("no-quorum"),
   },
   {
+    name: "attack: a cosignature dated ten minutes and a second ahead",
+    parts: [tree.part(2, cosign(cosign(tree.note(), w1), w2, now + 601))],
+    usePolicy: true,
+    verdict: no("no-quorum"),
+  },
+  {
+    name: "attack: a cosignature of a distant future",
+    parts: [tree.part(2, cosign(cosign(tree.note(), w1), w2, 4_102_444_800))],
+    usePolicy: true,
+    verdict: no("no-quorum"),
+  },
+  {
     name: "attack: one witness twice",
     parts: [
       tree.part(2, `${cosign(tree.note(), w1) + (cosign(tree.note(), w1, 1_795_305_800).split("\n").at(-2) ?? "")}\n`),
@@ -253,6 +279,11 @@ const bad: readonly Row[] = [
   { name: "attack: an intent without its end", parts: [tree.part(4)], verdict: no("not-ended") },
   { name: "attack: an outcome alone", parts: [tree.part(3)], verdict: no("mixed-leaves") },
   { name: "attack: an outcome of another crossing", parts: [tree.part(4), tree.part(3)], verdict: no("mixed-leaves") },
+  {
+    name: "attack: an outcome of another crossing, later in the log",
+    parts: [tree.part(4), tree.part(10)],
+    verdict: no("mixed-leaves"),
+  },
   {
     name: "attack: outcome before intent in the text",
     parts: [tree.part(3), tree.part(1)],
@@ -304,5 +335,5 @@ export function receiptVectors(): ReceiptVectors {
     usePolicy,
     verdict,
   }));
-  return { keys, policy, cases };
+  return { keys, policy, now, cases };
 }

@@ -34,7 +34,7 @@ const leafBytesMax = 65_535;
 const versions: ReadonlyMap<string, number> = new Map([
   ["crossing", 3],
   ["intent", 3],
-  ["outcome", 1],
+  ["outcome", 2],
 ]);
 
 type Members = Readonly<Record<string, unknown>>;

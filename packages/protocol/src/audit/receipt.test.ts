@@ -8,6 +8,7 @@ import { parsePolicy } from "./tlog-policy.ts";
 
 const file = new URL("../../../../vectors/receipt.json", import.meta.url);
 const vectors: ReceiptVectors = JSON.parse(readFileSync(file, "utf8"));
+const now = vectors.now * 1_000;
 const keys = vectors.keys.map((key) => parseVerifierKey(noteCrypto.sha256, key) ?? assert.fail(key));
 const parsed = parsePolicy(noteCrypto.sha256, new TextEncoder().encode(vectors.policy));
 assert.ok(parsed.kind === "ok");
@@ -18,7 +19,7 @@ test("vectors/receipt.json holds what the cases are made of", () => assert.deepE
 
 for (const { name, receipt, crossing, usePolicy, verdict } of vectors.cases) {
   test(`${verdict.kind === "ok" ? "a receipt" : `refused as ${verdict.why}`}: ${name}`, () => {
-    const found = verifyReceipt(noteCrypto, receipt, { trust: usePolicy ? byPolicy : byKeys, crossing });
+    const found = verifyReceipt(noteCrypto, receipt, { trust: usePolicy ? byPolicy : byKeys, crossing, now });
     if (verdict.kind === "refused") {
       assert.deepEqual(found, verdict);
       return;
@@ -40,7 +41,7 @@ test("no byte of a receipt can change without its being refused, but in what no 
     for (const other of receipt[at] === "A" ? ["B", "\n"] : ["A", "\n"]) {
       if (receipt[at] === other) continue;
       const changed = receipt.slice(0, at) + other + receipt.slice(at + 1);
-      const { kind } = verifyReceipt(noteCrypto, changed, { trust: byKeys, crossing });
+      const { kind } = verifyReceipt(noteCrypto, changed, { trust: byKeys, crossing, now });
       assert.equal(kind, "refused", `character ${at}: ${JSON.stringify(receipt.slice(at - 10, at + 10))}`);
     }
   }
@@ -49,7 +50,7 @@ test("no byte of a receipt can change without its being refused, but in what no 
 test("the witnesses that cosigned are named, with their time, by a policy alone", () => {
   const cosigned = vectors.cases.find(({ name }) => name === "cosigned by both witnesses");
   const judged = (trust: ReceiptTrust) => {
-    const verdict = verifyReceipt(noteCrypto, cosigned?.receipt ?? "", { trust, crossing: null });
+    const verdict = verifyReceipt(noteCrypto, cosigned?.receipt ?? "", { trust, crossing: null, now });
     return verdict.kind === "ok" ? verdict.proven.map((one) => one.cosigned) : verdict;
   };
   assert.deepEqual(judged(byPolicy), [{ w1: 1_795_305_700, w2: 1_795_305_700 }]);
@@ -59,5 +60,8 @@ test("the witnesses that cosigned are named, with their time, by a policy alone"
 test("without a key nothing is believed", () => {
   const { receipt = "" } = vectors.cases[0] ?? {};
   const trust = { keys: [], policy: null };
-  assert.deepEqual(verifyReceipt(noteCrypto, receipt, { trust, crossing: null }), { kind: "refused", why: "unsigned" });
+  assert.deepEqual(verifyReceipt(noteCrypto, receipt, { trust, crossing: null, now }), {
+    kind: "refused",
+    why: "unsigned",
+  });
 });

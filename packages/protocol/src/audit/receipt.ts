@@ -86,11 +86,19 @@ export type ReceiptVerdict =
 
 const refused = (why: ReceiptRefusal) => ({ kind: "refused", why }) as const;
 
+export interface ReceiptQuestion {
+  readonly trust: ReceiptTrust;
+  /** Id of the crossing it has to be of; null: of any. */
+  readonly crossing: string | null;
+  /** Milliseconds since the epoch, by the reader's clock: cosignatures of the future do not count. */
+  readonly now: number;
+}
+
 /** Is this a receipt of a crossing (this one, where `crossing` is not null) that a log known to `trust` signed? */
 export function verifyReceipt(
   crypto: NoteCrypto,
   text: string,
-  { trust, crossing }: { readonly trust: ReceiptTrust; readonly crossing: string | null },
+  { trust, crossing, now }: ReceiptQuestion,
 ): ReceiptVerdict {
   const parts = parseReceipt(text);
   if (parts === null) return refused("malformed-receipt");
@@ -106,7 +114,7 @@ export function verifyReceipt(
   const proven: ProvenLeaf[] = [];
   for (const [at, part] of parts.entries()) {
     const leaf = leaves[at];
-    const one = leaf === undefined ? ("malformed-receipt" as const) : prove(crypto, { part, leaf }, trust);
+    const one = leaf === undefined ? ("malformed-receipt" as const) : prove(crypto, { part, leaf }, { trust, now });
     if (typeof one === "string") return refused(one);
     proven.push(one);
   }
@@ -127,10 +135,10 @@ function tellCrossing([first, last]: readonly ReceiptLeaf[]): Omit<ProvenCrossin
 function prove(
   crypto: NoteCrypto,
   { part, leaf }: { readonly part: ReceiptPart; readonly leaf: ReceiptLeaf },
-  trust: ReceiptTrust,
+  { trust, now }: Pick<ReceiptQuestion, "trust" | "now">,
 ): ProvenLeaf | ReceiptRefusal {
   const { index, hashes, checkpoint: note } = part.proof;
-  const verdict = judgeByPolicy(crypto, quorumOf(trust), note, { logs: verifiersOf(crypto, trust, note) });
+  const verdict = judgeByPolicy(crypto, quorumOf(trust), note, { logs: verifiersOf(crypto, trust, note), now });
   if (verdict.kind === "refused") return verdict.why;
   const { origin, size, root } = verdict.checkpoint;
   // A log signs for itself alone: what names another node, environment or tenant is not its to say.

@@ -164,12 +164,18 @@ export type PolicyVerdict =
       readonly cosigned: ReadonlyMap<string, number>;
     };
 
+/**
+ * Seconds a cosignature may be dated ahead of the reader's clock. One from further ahead nobody can have made yet: its witness has no clock to speak of
+ * (tlog-cosignature), or somebody who had its key for a moment made lines for years to come.
+ */
+export const clocksApartSecondsMax = 600;
+
 /** What the reader knows beside the policy. */
 export interface KnownBeside {
   /** Keys of logs, for a policy that names none; they are not added to those it names. */
   readonly logs?: readonly NoteVerifier[];
-  /** POSIX seconds. A cosignature dated later does not count: nobody can have made it yet, or its witness has no clock (tlog-cosignature). */
-  readonly latest?: number;
+  /** Milliseconds since the epoch, by the reader's clock: a cosignature dated more than `clocksApartSecondsMax` later does not count. */
+  readonly now: number;
 }
 
 /** Is the checkpoint signed by a known log under its own origin and cosigned as the policy asks? */
@@ -177,7 +183,7 @@ export function judgeByPolicy(
   crypto: NoteCrypto,
   policy: TlogPolicy,
   note: string,
-  { logs = [], latest = Number.MAX_SAFE_INTEGER }: KnownBeside = {},
+  { logs = [], now }: KnownBeside,
 ): PolicyVerdict {
   const none: ReadonlyMap<string, number> = new Map();
   const keys = policy.logs.length > 0 ? policy.logs.map(({ key }) => key) : logs;
@@ -189,7 +195,7 @@ export function judgeByPolicy(
   const names = new Map([...policy.witnesses].map(([name, { key }]) => [key, name]));
   const verdict = verifyCosignatures(crypto, note, [...names.keys()]);
   if (verdict.kind === "refused") return { kind: "refused", why: verdict.why, cosigned: none };
-  const dated = verdict.cosigned.filter(({ time }) => time <= latest);
+  const dated = verdict.cosigned.filter(({ time }) => time <= now / 1_000 + clocksApartSecondsMax);
   const cosigned = new Map(dated.map(({ witness, time }) => [names.get(witness) ?? "", time]));
   return meetsQuorum(policy, new Set(cosigned.keys()))
     ? { kind: "ok", checkpoint: log.checkpoint, cosigned }

@@ -289,21 +289,30 @@ test("a checkpoint is judged by its log's key, its own origin, and the quorum", 
   const [a, b] = vectors.witnesses;
   const base = `log ${vectors.log}\nwitness a ${a}\nwitness b ${b}\ngroup both all a b\nquorum both\n`;
   const policy = policyOf(base);
-  const whole = judgeByPolicy(crypto, policy, vectors.cosigned);
+  const now = vectors.time * 1_000;
+  const whole = judgeByPolicy(crypto, policy, vectors.cosigned, { now });
   assert.ok(whole.kind === "ok");
   assert.deepEqual([whole.checkpoint.size, [...whole.cosigned.keys()]], [600, ["a", "b"]]);
   const one = `${uncosigned}${line(vectors.cosigned, "witness.example/w1")}\n`;
-  const lacking = judgeByPolicy(crypto, policy, one);
+  const lacking = judgeByPolicy(crypto, policy, one, { now });
   assert.deepEqual([lacking.kind, lacking.kind === "refused" ? lacking.why : ""], ["refused", "no-quorum"]);
   assert.deepEqual([...lacking.cosigned.keys()], ["a"]);
   const foreign = signNote(sha256, some(parseNote(uncosigned)).text.replace("2026", "2025"), seeded(logKey.name, 1));
   const none = new Map();
-  assert.deepEqual(judgeByPolicy(crypto, policy, foreign), { kind: "refused", why: "foreign-origin", cosigned: none });
+  assert.deepEqual(judgeByPolicy(crypto, policy, foreign, { now }), {
+    kind: "refused",
+    why: "foreign-origin",
+    cosigned: none,
+  });
   const unsigned = vectors.cosigned.replace(`${line(vectors.cosigned, logKey.name)}\n`, "");
-  assert.deepEqual(judgeByPolicy(crypto, policy, unsigned), { kind: "refused", why: "unsigned", cosigned: none });
+  assert.deepEqual(judgeByPolicy(crypto, policy, unsigned, { now }), {
+    kind: "refused",
+    why: "unsigned",
+    cosigned: none,
+  });
   const logless = policyOf(base.slice(base.indexOf("\n") + 1));
-  assert.equal(judgeByPolicy(crypto, logless, vectors.cosigned, { logs: [logKey] }).kind, "ok");
-  assert.deepEqual(judgeByPolicy(crypto, logless, vectors.cosigned), {
+  assert.equal(judgeByPolicy(crypto, logless, vectors.cosigned, { logs: [logKey], now }).kind, "ok");
+  assert.deepEqual(judgeByPolicy(crypto, logless, vectors.cosigned, { now }), {
     kind: "refused",
     why: "unsigned",
     cosigned: none,

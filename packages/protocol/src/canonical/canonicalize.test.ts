@@ -84,6 +84,9 @@ const rules: readonly (readonly [string, Sent, ProblemCode | "accepted"])[] = [
   ["%0a", { target: "/v1/x%0aX:y" }, "ambiguous-path"],
   ["%25 alone", { target: "/v1/50%25" }, "accepted"],
   ["a dot encoded twice", { target: "/v1/%252e%252e/admin" }, "ambiguous-path"],
+  ["a line end encoded twice", { target: "/v1/x%250d%250aX:y" }, "ambiguous-path"],
+  ["DEL encoded three times", { target: "/v1/x%25257f" }, "ambiguous-path"],
+  ["a space encoded twice", { target: "/v1/x%2520y" }, "accepted"],
   ["a slash encoded three times", { target: "/v1/%25252fx" }, "ambiguous-path"],
   ["an overlong encoding of a dot", { target: "/v1/%c0%ae%c0%ae/admin" }, "ambiguous-path"],
   ["a surrogate in UTF-8", { target: "/v1/%ed%a0%80" }, "ambiguous-path"],
@@ -239,9 +242,28 @@ test("every field of the canonical request is what the request said, decoded onc
       contentType: "application/json",
       contentLength: 12,
       chunked: false,
+      upgrade: null,
       clientUrl: "https://gw.example/billing/v1/caf%C3%A9/~user/a:b",
     },
   );
+});
+
+test("the handshake of a WebSocket is read as what it asks for, its subprotocols in the caller's order", () => {
+  const key = "dGhlIHNhbXBsZSBub25jZQ==";
+  const fields = ["Connection", "keep-alive, Upgrade", "Upgrade", "WebSocket", "Sec-WebSocket-Version", "13"];
+  const headers = [
+    ...fields,
+    "Sec-WebSocket-Key",
+    key,
+    "Sec-WebSocket-Protocol",
+    "b, a",
+    "Sec-WebSocket-Protocol",
+    "c",
+  ];
+  assert.deepEqual(accepted({ headers }).upgrade, { key, protocols: ["b", "a", "c"] });
+  assert.equal(code({ headers, method: "POST" }), "upgrade-not-supported");
+  assert.equal(code({ headers: [...headers, "Content-Length", "0"] }), "upgrade-not-supported");
+  assert.equal(code({ headers: headers.slice(2) }), "upgrade-not-supported", "without Connection: upgrade");
 });
 
 test("a request is frozen to its last value: no stage can show the next another one", () => {

@@ -10,6 +10,7 @@ import {
   type CanonicalRequest,
   canonicalLimits,
   type RawRequest,
+  type UpgradeAsk,
 } from "./request.ts";
 
 type ReceiveCode =
@@ -35,7 +36,8 @@ export function canonicalize(
   limits: CanonicalLimits = canonicalLimits,
   readSection: ReadSection = readHeaderSection,
 ): CanonicalRequest | Deny {
-  if (raw.httpVersion !== "1.1") return no("bad-version", "only HTTP/1.1 is served here");
+  if (raw.httpVersion !== "1.1" && raw.httpVersion !== "2")
+    return no("bad-version", "only HTTP/1.1 and HTTP/2 are served here");
   if (!isMethod(raw.method))
     return methodToken.test(raw.method)
       ? no("method-not-supported", "the method is none of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
@@ -49,6 +51,13 @@ export function canonicalize(
   const origin = raw.listener.url.endsWith("/") ? raw.listener.url.slice(0, -1) : raw.listener.url;
   const section = readSection(raw.rawHeaders, origin.startsWith("https:") ? 443 : 80, limits);
   if (section.kind === "deny") return section;
+  const { hasContent } = raw;
+  // RFC 9113 §8.1.1: the end of the stream frames; a length that says otherwise is a second message for whoever believes it.
+  if (hasContent === false && (section.contentLength ?? 0) > 0)
+    return no("bad-framing", "Content-Length says more than the stream has");
+  // A request with content, or of another method, that is read as a request by one and as the start of a tunnel by another: how tunnels are smuggled.
+  if (section.upgrade !== null && (raw.method !== "GET" || section.contentLength !== null || section.chunked))
+    return no("upgrade-not-supported", "a WebSocket is asked for with GET and without any content");
   return Object.freeze({
     kind: "request",
     method: raw.method,
@@ -61,14 +70,18 @@ export function canonicalize(
     headers: section.headers,
     contentType: section.contentType,
     contentLength: section.contentLength,
-    chunked: section.chunked,
+    chunked: hasContent === undefined ? section.chunked : hasContent && section.contentLength === null,
+    upgrade: section.upgrade,
     clientUrl: origin + path.path,
   });
 }
 
 /** What the header section of a request says, whatever its first line says. */
 export interface HeaderSection
-  extends Pick<CanonicalRequest, "host" | "port" | "headers" | "contentType" | "contentLength" | "chunked"> {
+  extends Pick<
+    CanonicalRequest,
+    "host" | "port" | "headers" | "contentType" | "contentLength" | "chunked" | "upgrade"
+  > {
   readonly kind: "section";
 }
 
@@ -87,12 +100,18 @@ export const readHeaderSection: ReadSection = (rawHeaders, portDefault, limits) 
   if (host.kind === "deny") return host;
   const framing = parseFraming(headers);
   if (framing.kind === "deny") return framing;
+  const upgrade = readUpgrade(headers);
+  if (upgrade?.kind === "deny") return upgrade;
   const wrong = checkConnection(headers);
   if (wrong !== null) return wrong;
   const contentType = parseContentType(headers["content-type"]?.[0]);
   if (contentType === undefined) return no("bad-header", "Content-Type is not one media type");
   const { contentLength, chunked } = framing;
-  return { kind: "section", host: host.name, port: host.port, headers, contentType, contentLength, chunked };
+  const asked = upgrade === null ? null : upgrade.ask;
+  return {
+    ...{ kind: "section", host: host.name, port: host.port, headers },
+    ...{ contentType, contentLength, chunked, upgrade: asked },
+  };
 };
 
 /**
@@ -198,9 +217,6 @@ const optionToken = /^[a-z0-9-]+$/;
 
 function checkConnection(headers: CanonicalHeaders): Deny | null {
   const options = connectionOptions(headers["connection"]);
-  if (headers["upgrade"] !== undefined || headers["http2-settings"] !== undefined || options.has("upgrade")) {
-    return no("upgrade-not-supported", "Upgrade, HTTP2-Settings or Connection: upgrade");
-  }
   for (const option of options) {
     if (!optionToken.test(option)) return no("bad-header", "Connection holds something that is not a field name");
     // A caller that could have any other field removed at this hop would show the policy another request than the provider.
@@ -214,6 +230,35 @@ function checkConnection(headers: CanonicalHeaders): Deny | null {
   if (expect !== undefined && expect.toLowerCase() !== "100-continue")
     return no("bad-header", "Expect is not 100-continue");
   return null;
+}
+
+const webSocketKey = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
+const protocolToken = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
+const protocolsMax = 32;
+
+/** Null: nothing asks for another protocol. Only the whole handshake of RFC 6455 §4.1 counts as asking for a WebSocket; everything else of the kind is refused. */
+function readUpgrade(headers: CanonicalHeaders): Deny | { readonly kind: "ask"; readonly ask: UpgradeAsk } | null {
+  const hasOption = connectionOptions(headers["connection"]).has("upgrade");
+  const { upgrade } = headers;
+  if (headers["http2-settings"] !== undefined) return no("upgrade-not-supported", "HTTP2-Settings");
+  if (upgrade === undefined && !hasOption) return null;
+  if (upgrade?.length !== 1 || upgrade[0]?.toLowerCase() !== "websocket" || !hasOption)
+    return no("upgrade-not-supported", "Upgrade and Connection: upgrade do not together ask for websocket");
+  const [key, ...keys] = headers["sec-websocket-key"] ?? [];
+  if (key === undefined || keys.length > 0 || !webSocketKey.test(key))
+    return no("upgrade-not-supported", "Sec-WebSocket-Key is not one key of 16 octets");
+  const versions = headers["sec-websocket-version"];
+  if (versions?.length !== 1 || versions[0] !== "13")
+    return no("upgrade-not-supported", "Sec-WebSocket-Version is not 13");
+  if (headers["expect"] !== undefined) return no("upgrade-not-supported", "a WebSocket is asked for without Expect");
+  const protocols = (headers["sec-websocket-protocol"] ?? [])
+    .flatMap((value) => value.split(","))
+    .map((one) => one.trim());
+  if (protocols.length > protocolsMax || new Set(protocols).size !== protocols.length)
+    return no("upgrade-not-supported", "Sec-WebSocket-Protocol names too many, or one twice");
+  if (!protocols.every((one) => protocolToken.test(one)))
+    return no("upgrade-not-supported", "Sec-WebSocket-Protocol holds what is no token");
+  return { kind: "ask", ask: Object.freeze({ key, protocols: Object.freeze(protocols) }) };
 }
 
 const mediaType = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}\/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,127}) *(?:;.*)?$/;

@@ -15,6 +15,12 @@ const hopByHop: ReadonlySet<string> = new Set([
   "transfer-encoding",
   "upgrade",
   "http2-settings",
+  // Of the handshake of this hop (RFC 6455 §11.3); the next one has a handshake of its own.
+  "sec-websocket-key",
+  "sec-websocket-accept",
+  "sec-websocket-version",
+  "sec-websocket-protocol",
+  "sec-websocket-extensions",
 ]);
 
 /** Read by a stage and then never passed on: framing, and the proof that was made for this hop. */
@@ -42,7 +48,6 @@ const identityNames: ReadonlySet<string> = new Set([
   "x-username",
   "x-user-email",
   "x-groups",
-  "x-jwt-assertion",
   "x-middleware-subrequest",
   "proxy",
   "x-user",
@@ -64,7 +69,7 @@ const identityNames: ReadonlySet<string> = new Set([
   "x-host",
 ]);
 const identityPrefixes =
-  /^(?:sallyport-|x-forwarded-|x-sallyport-|client-cert|x-client-cert|x-client-dn|x-client-san|x-client-verify|ssl-client|x-ssl-|x-tls-client|x-mtls-|x-amzn-mtls-|x-amzn-oidc-|x-auth-request-|x-authenticated-|x-consumer-|x-credential-|x-envoy-|x-goog-authenticated-|x-goog-iap-|x-ms-client-principal|x-ms-token-|x-webauth-|x-spiffe|cf-access-|cf-connecting-|remote-|x-remote-|impersonate-|x-arr-|x-pomerium-|x-authentik-|x-vouch-|x-appengine-)/;
+  /^(?:sallyport-|x-forwarded-|x-sallyport-|client-cert|x-client-cert|x-client-dn|x-client-san|x-client-verify|ssl-client|x-ssl-|x-tls-client|x-mtls-|x-amzn-mtls-|x-amzn-oidc-|x-auth-request-|x-authenticated-|x-consumer-|x-credential-|x-envoy-|x-goog-authenticated-|x-goog-iap-|x-ms-client-principal|x-ms-token-|x-webauth-|x-jwt-|x-claim|x-spiffe|cf-access-|cf-connecting-|remote-|x-remote-|impersonate-|x-arr-|x-pomerium-|x-authentik-|x-vouch-|x-appengine-)/;
 
 /** May only Sallyport say this? `name` in lower case. Authorization and DPoP are not among them: they are the caller's to send, to us. */
 export function isIdentityHeader(name: string): boolean {
@@ -138,7 +143,7 @@ export function isConnectionOption(option: string): boolean {
 }
 
 /** Fields that the provider gets from us alone, whatever the caller sent under the name. */
-const replacedByOurs: ReadonlySet<string> = new Set(["traceparent"]);
+const replacedByOurs: ReadonlySet<string> = new Set(["traceparent", "request-timeout-ms"]);
 
 /** Can a provider ever see a caller's field of this name (lower case)? Only such a field may decide an attribute. */
 export function reachesProvider(name: string): boolean {
@@ -179,10 +184,14 @@ function isOneOf(names: readonly string[], name: string): boolean {
 }
 
 /**
- * Fields that a provider must not say in our name: a verdict, a nonce or a limit of ours, or a way around us (RFC 7838).
+ * Fields that a provider must not say in our name: a verdict, a nonce or a limit of ours, which pages may read our answers, or a way around us (RFC 7838).
  * Content-Length is framing: whoever sends the answer on sets it anew.
  */
-const oursInResponses = /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|ratelimit$|ratelimit-|content-length$)/;
+const oursInResponses =
+  /^(?:sallyport-|dpop-nonce$|alt-svc$|alt-used$|ratelimit$|ratelimit-|access-control-|content-length$)/;
+
+/** Is this response field (lower case) a word to pages of browsers (Fetch §3.2)? */
+export const isForPages = (name: string): boolean => name.startsWith("access-control-");
 
 /** Does this response field of the provider go back to the caller? `named`: connectionOptions of the same response. */
 export function keepsResponseHeader(name: string, named: ReadonlySet<string>): boolean {

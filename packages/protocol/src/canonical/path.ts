@@ -17,8 +17,8 @@ const brokenEscape = /%(?![0-9A-Fa-f]{2})/;
 const outsidePchar = /[^A-Za-z0-9._~!$&'()*+,=:@%-]/;
 const encodedStructure = /%(?:2[fFeE]|5[cC]|00)/;
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-// What a server that decodes twice, or more often, would take for structure.
-const encodedTwice = /%(?:25)*(?:2[fe]|5c|00)/i;
+// What a server that decodes twice, or more often, would take for structure, or for the end of a line.
+const encodedTwice = /%(?:25)*(?:2[fe]|5c|[01][0-9a-f]|7f)/i;
 
 /** Canonical form of the path part of an origin-form target. */
 export function canonicalPath(path: string, segmentsMax: number): CanonicalPath | Ambiguous {
@@ -47,7 +47,8 @@ function decodeSegment(segment: string): string | Ambiguous {
   const decoded = decodeUtf8(segment);
   if (decoded === null) return ambiguous("escapes that are not UTF-8");
   if (controlCharacter.test(decoded)) return ambiguous("an encoded control character");
-  if (encodedTwice.test(decoded)) return ambiguous("a slash, backslash, dot or NUL that is encoded twice");
+  if (encodedTwice.test(decoded))
+    return ambiguous("a slash, backslash, dot or control character that is encoded twice");
   return decoded;
 }
 

@@ -6,10 +6,12 @@ export interface RawRequest {
   readonly method: string;
   /** The request-target as received. */
   readonly target: string;
-  /** `1.1` */
+  /** `1.1`, or `2`: its pseudo-header fields have become method, target and Host (http2-fields.ts). */
   readonly httpVersion: string;
   /** Names and values alternating, as received. */
   readonly rawHeaders: readonly string[];
+  /** Of HTTP/2, where no field frames: something follows its head. */
+  readonly hasContent?: boolean;
   /** The origin that callers use for this listener, from configuration: nothing a request says can change it. */
   readonly listener: { readonly url: string };
 }
@@ -45,6 +47,14 @@ export interface CanonicalPath {
   readonly segments: readonly string[];
 }
 
+/** A handshake of the caller. */
+export interface UpgradeAsk {
+  /** Base64 of 16 octets. */
+  readonly key: string;
+  /** Subprotocols it would speak, in its order, each once. */
+  readonly protocols: readonly string[];
+}
+
 export interface CanonicalRequest extends CanonicalPath {
   readonly kind: "request";
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS";
@@ -62,6 +72,8 @@ export interface CanonicalRequest extends CanonicalPath {
   readonly contentType: string | null;
   readonly contentLength: number | null;
   readonly chunked: boolean;
+  /** The WebSocket it asks for, in the one form that is taken (RFC 6455 §4.1); null: it asks for nothing else than HTTP. */
+  readonly upgrade: UpgradeAsk | null;
   /** The listener's origin and `path`: what DPoP `htu` must name. */
   readonly clientUrl: string;
 }

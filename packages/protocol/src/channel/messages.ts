@@ -3,7 +3,9 @@ import type { AddressClass, CrossingMode, Pseudonym } from "../audit/leaf.ts";
 import type { ProblemCode } from "../problem.ts";
 import type { SignedManifest } from "../snapshot/manifest.ts";
 import type { LegacyAlgorithm } from "../token/claims.ts";
+import type { IntrospectionAnswer } from "../token/outside-introspection.ts";
 import type { StageName } from "../verdict.ts";
+import type { NextHopAnswer, NextHopRequest } from "./next-hop.ts";
 
 /** Public key of the token ring, as pushed to gateways. `seq` grows by one per change of the ring of one (tenant, environment). */
 export interface RingKey {
@@ -38,6 +40,8 @@ export interface LogKeys {
   readonly epoch: string;
   /** HMAC key, base64url, sealed to the node's X25519 key (seal/v1 recipient form). */
   readonly pseudonymKeySealed: string;
+  /** What the data-plane stores of the environment hash and seal under, base64url, sealed alike; a control older than these stores sends none. */
+  readonly dataKeySealed?: string;
   /** Control's X25519 public key (raw, base64url): decision inputs are sealed to it. */
   readonly referenceRecipient: string;
   /** The same crossing ids, leaf and references are opened by control under this key id. */
@@ -65,8 +69,23 @@ export interface ObservedGroup {
   readonly examples: readonly string[];
 }
 
+/** Crossings of one caller and operation that a policy in shadow would have decided otherwise. */
+export interface ObservedShadow {
+  readonly policy: string;
+  readonly would: "allow" | "deny" | "error";
+  readonly operation: string;
+  readonly caller: Pseudonym;
+  readonly count: number;
+  /** Milliseconds since the epoch. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+  /** Crossing ids, the newest first. */
+  readonly examples: readonly string[];
+}
+
 /** Groups in one answer. */
 export const observedGroupsMax = 1_024;
+export const observedShadowsMax = 512;
 export const observedExamplesMax = 3;
 
 /** Down the channel: one JSON object per line. */
@@ -91,8 +110,14 @@ export type DownMessage =
   | { readonly t: "log-keys"; readonly keys: LogKeys }
   | { readonly t: "hop-certificate"; readonly kid: string; readonly jws: string }
   | { readonly t: "question"; readonly id: string; readonly ask: "crossing"; readonly crossing: string }
-  /** `sinceMs`: milliseconds since the epoch. */
-  | { readonly t: "question"; readonly id: string; readonly ask: "observed"; readonly sinceMs: number }
+  /** `sinceMs`: milliseconds since the epoch; `shadows`: the answer shall have them. */
+  | {
+      readonly t: "question";
+      readonly id: string;
+      readonly ask: "observed";
+      readonly sinceMs: number;
+      readonly shadows?: true;
+    }
   | ({ readonly t: "question"; readonly id: string; readonly ask: "witness" } & WitnessQuestion);
 
 /** Control asks a gateway to witness control's own log. */
@@ -128,7 +153,13 @@ export interface NodeState {
   readonly inFlight: number;
   /** How long a newer snapshot has been waiting to come into force; 0: none waits. */
   readonly waitingMs: number;
+  /** What the node would need and cannot use, in words for operators; absent: nothing, or a node of before this version. */
+  readonly faults?: readonly string[];
 }
+
+/** Of one report, and of one of its texts. */
+export const nodeFaultsMax = 8;
+export const nodeFaultCharactersMax = 400;
 
 /** A node's state as control heard it. */
 export interface NodeReport extends NodeState {
@@ -180,6 +211,9 @@ export type UpMessage =
       readonly sinceMs: number;
       readonly uncounted: number;
       readonly groups: readonly ObservedGroup[];
+      /** Where they were asked for, and how many verdicts found no room. */
+      readonly shadows?: readonly ObservedShadow[];
+      readonly uncountedShadows?: number;
     };
 
 /** What a gateway asks of whoever feeds it: the channel in every role; a test-bed feeds it in process. */
@@ -201,6 +235,33 @@ export interface PayloadKeyAnswer {
 
 export const payloadDaysMax = 3_650;
 
+/** Asked of control about a token that says nothing by itself: is it active at the issuer outside that is asked for this provider? */
+export interface IntrospectionQuestion {
+  /** Id of the issuer in the estate. */
+  readonly issuer: string;
+  /** Id of the provider the token was presented for. */
+  readonly provider: string;
+  readonly token: string;
+  /** The issuer has said yes to this gateway about it before: such questions find room that a crowd of made-up tokens cannot take. */
+  readonly known: boolean;
+}
+
+/** Why there is neither a yes nor a no. */
+export const introspectionTroubles = [
+  /** No such issuer is asked for this provider, or the token is none to ask about. */
+  "not-asked",
+  /** As many questions as the issuer is asked at once, or within a second, are on their way. */
+  "busy",
+  /** It did not answer in time, or not at all. */
+  "unreachable",
+  /** It does not let control ask: control's client there is unknown, or its key. */
+  "client-refused",
+  /** Its answer is none of RFC 7662. */
+  "malformed",
+] as const;
+export type IntrospectionTrouble = (typeof introspectionTroubles)[number];
+export type IntrospectionReply = IntrospectionAnswer | { readonly trouble: IntrospectionTrouble };
+
 export interface SnapshotFeed {
   /** Blob bytes by sha-256 hex; rejects when control does not know it or the group may not have it. */
   blob(id: string): Promise<Uint8Array>;
@@ -210,6 +271,10 @@ export interface SnapshotFeed {
   tokenKey(kid: string): Promise<string | null>;
   /** The key that payloads about a data subject are sealed to. Rejects as `handle` does, and where control has none to give. */
   payloadKey(request: PayloadKeyRequest): Promise<PayloadKeyAnswer>;
+  /** What an issuer outside says about a token. Rejects when control cannot be asked. */
+  introspect(question: IntrospectionQuestion): Promise<IntrospectionReply>;
+  /** The token a provider is shown for a crossing, or why there is none. Rejects as `handle` does. */
+  nextHopToken(request: NextHopRequest): Promise<NextHopAnswer>;
   /** Calls `on` for every message in order until closed; reconnects by itself. */
   open(on: (message: DownMessage) => void): { send(message: UpMessage): Promise<void>; close(): Promise<void> };
 }

@@ -587,8 +587,9 @@ function disagreements(): string {
 test("the format page lists every disagreement, and no other", () => {
   const page = readFileSync(new URL("../../../../docs/formats/token.md", import.meta.url), "utf8");
   const listed = page
-    .slice(page.indexOf("What we refuse and others take"))
-    .split("\n")
+    .split("\n## ")
+    .find((section) => section.includes("What we refuse and others take"))
+    ?.split("\n")
     .filter((line) => line.startsWith("| ") && !line.startsWith("| token"));
-  assert.equal(listed.join("\n"), disagreements());
+  assert.equal(listed?.join("\n"), disagreements());
 });

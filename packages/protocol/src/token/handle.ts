@@ -11,17 +11,25 @@ const handleForm = /^spt1_[A-Za-z0-9_-]{48}$/;
 
 /** The handle of 32 random bytes. */
 export function printHandle(secret: Uint8Array): string {
-  if (secret.length !== secretBytes) throw new RangeError("a handle has 32 random bytes");
-  const bytes = new Uint8Array(secretBytes + checkBytes);
-  bytes.set(secret);
-  new DataView(bytes.buffer).setUint32(secretBytes, crc32(secret));
-  return handlePrefix + encodeBase64url(bytes);
+  return handlePrefix + checkedSecret(secret);
 }
 
 /** Whether a text is a handle: its form, and a checksum that fits. Says nothing about whether anybody was given it. */
 export function isHandle(text: string): boolean {
-  if (!handleForm.test(text)) return false;
-  const bytes = decodeBase64url(text.slice(handlePrefix.length));
+  return handleForm.test(text) && isCheckedSecret(text.slice(handlePrefix.length));
+}
+
+/** 32 random bytes and their checksum: 48 characters of base64url. */
+export function checkedSecret(secret: Uint8Array): string {
+  if (secret.length !== secretBytes) throw new RangeError("a secret has 32 random bytes");
+  const bytes = new Uint8Array(secretBytes + checkBytes);
+  bytes.set(secret);
+  new DataView(bytes.buffer).setUint32(secretBytes, crc32(secret));
+  return encodeBase64url(bytes);
+}
+
+export function isCheckedSecret(text: string): boolean {
+  const bytes = decodeBase64url(text);
   if (bytes === null || bytes.length !== secretBytes + checkBytes) return false;
   const check = new DataView(bytes.buffer, bytes.byteOffset).getUint32(secretBytes);
   return check === crc32(bytes.subarray(0, secretBytes));

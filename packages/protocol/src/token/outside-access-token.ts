@@ -14,6 +14,7 @@ import {
   type OutsideKeys,
   type OutsideKind,
   readOutsideToken,
+  type SignedOutsideToken,
   type UnverifiedOutsideToken,
 } from "./outside-token.ts";
 
@@ -53,6 +54,16 @@ export interface OutsideAccessIssuer {
   /** Milliseconds since the epoch: what was issued before is refused, because control was restored and does not know what was revoked until then. */
   readonly notBeforeMs?: number;
   readonly rules: readonly OutsideAccessRule[];
+  /** Its opaque tokens may be presented, and it is asked about them. Absent: only its JWTs may. */
+  readonly introspection?: IntrospectionRule;
+}
+
+/** Where tokens that say nothing by themselves are taken for this issuer's (RFC 7662). */
+export interface IntrospectionRule {
+  /** Ids of the providers they may be presented for; no provider is named by two issuers. */
+  readonly providers: readonly string[];
+  /** How long a yes of the issuer may be used again, in milliseconds; 0: it is asked each time. */
+  readonly keepMs: number;
 }
 
 /** Signed, well-formed and mapped; says nothing yet about audience, clock, revocation or who presents it. Safe to cache under issuer, rules and keys. */
@@ -99,7 +110,7 @@ export function readOutsideAccessToken(
   issuer: OutsideAccessIssuer,
   by: { readonly keys: OutsideKeys; readonly crypto: Pick<TokenCrypto, "sha256"> },
 ): SignedOutsideAccess | Deny {
-  const { id, url, kind, algorithms, companions, lifetimeSecondsMax, rules } = issuer;
+  const { url, kind, algorithms, companions, lifetimeSecondsMax, rules } = issuer;
   const signed = readOutsideToken(
     token,
     // Audience and party are the mapping's and judged with it.
@@ -107,26 +118,42 @@ export function readOutsideAccessToken(
     by.keys,
   );
   if (signed.kind === "deny") return signed;
-  const { claims, members } = signed;
-  if (claims.jti === undefined) return no("token-claims", "claim jti is missing: the token could not be revoked");
+  const { jti } = signed.claims;
+  if (jti === undefined) return no("token-claims", "claim jti is missing: the token could not be revoked");
+  const tokenId = outsideTokenId({ issuer: url, jti, text: "" }, by.crypto);
+  return mapOutsideAccess(signed, { issuer, rules: rulesFor(signed.claims, rules), tokenId, crypto: by.crypto });
+}
+
+/** Claims that were proven, mapped by the one rule that fits them. Codes: `token-claims`, `token-unmapped`. */
+export function mapOutsideAccess(
+  proven: Pick<SignedOutsideToken, "claims" | "members">,
+  to: {
+    readonly issuer: OutsideAccessIssuer;
+    readonly rules: readonly OutsideAccessRule[];
+    readonly tokenId: string;
+    readonly crypto: Pick<TokenCrypto, "sha256">;
+  },
+): SignedOutsideAccess | Deny {
+  const { claims, members } = proven;
+  const { issuer, tokenId } = to;
   // Who acted on the way here would be lost: such a token has to be exchanged, not presented.
   if (members["act"] !== undefined) return no("token-claims", "claim act: a delegated token is not presented as it is");
-  const mapped = mapOutsideToken(signed, rulesFor(claims, rules));
-  if (mapped.kind === "unmapped") return unmapped(id, mapped.why, claims);
+  const mapped = mapOutsideToken(proven, to.rules);
+  if (mapped.kind === "unmapped") return unmapped(issuer.id, mapped.why, claims);
   const rule = mapped.to;
   return {
     kind: "signed-outside-access",
     issuer,
     rule,
     claims,
-    subject: outsideSubject(url, claims.sub, by.crypto),
-    tokenId: outsideTokenId({ issuer: url, jti: claims.jti, text: "" }, by.crypto),
+    subject: outsideSubject(issuer.url, claims.sub, to.crypto),
+    tokenId,
     scopes: scopesOf(claims, rule),
   };
 }
 
 /** A subject that stands for a workload is nobody's user, so rules for users do not fit it as well. */
-function rulesFor({ sub }: OutsideClaims, rules: readonly OutsideAccessRule[]): readonly OutsideAccessRule[] {
+export function rulesFor({ sub }: OutsideClaims, rules: readonly OutsideAccessRule[]): readonly OutsideAccessRule[] {
   const isWorkload = rules.some(({ speaksFor, subject }) => speaksFor === "workload" && subject === sub);
   return isWorkload ? rules.filter(({ speaksFor }) => speaksFor === "workload") : rules;
 }

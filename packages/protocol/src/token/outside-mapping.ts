@@ -20,14 +20,16 @@ export type Mapped<T> =
   /** No rule fits, or two do: nobody could say which one was meant. */
   | { readonly kind: "unmapped"; readonly why: "no-rule" | "two-rules" };
 
+type Proven = Pick<SignedOutsideToken, "claims" | "members">;
+
 /** The one rule whose pins all hold. */
-export function mapOutsideToken<T extends OutsidePins>(signed: SignedOutsideToken, rules: readonly T[]): Mapped<T> {
+export function mapOutsideToken<T extends OutsidePins>(signed: Proven, rules: readonly T[]): Mapped<T> {
   const [first, second] = rules.filter((rule) => holds(signed, rule));
   if (first === undefined) return { kind: "unmapped", why: "no-rule" };
   return second === undefined ? { kind: "mapped", to: first } : { kind: "unmapped", why: "two-rules" };
 }
 
-function holds({ claims, members }: SignedOutsideToken, { subject, party, claims: pinned }: OutsidePins): boolean {
+function holds({ claims, members }: Proven, { subject, party, claims: pinned }: OutsidePins): boolean {
   const names = Object.entries(pinned);
   // A rule without a pin would let everybody of that issuer in.
   if (subject === undefined && party === undefined && names.length === 0) return false;

@@ -24,3 +24,8 @@ export function outsideTokenId(
     crypto,
   );
 }
+
+/** The same for a token that says nothing by itself and whose issuer names no `jti`. `hash`: base64url SHA-256 of the whole token. */
+export function opaqueTokenId(issuer: string, hash: string, crypto: Pick<TokenCrypto, "sha256">): string {
+  return digest(["opaque", issuer, hash], crypto);
+}

@@ -122,7 +122,7 @@ export function readOutsideToken(
   if (!isSignedBy(jws, key)) return no("token-signature", "the signature does not fit");
   const wrongKind = refuseKind(jws.header.typ, members, rules.kind);
   if (wrongKind !== null) return no("token-type", wrongKind);
-  const claims = parseClaims(members);
+  const claims = parseOutsideClaims(members);
   if (typeof claims === "string") return no("token-claims", `claim ${claims} is missing or malformed`);
   return refuseAudience(claims, rules) ?? refuseLife(claims, rules) ?? { kind: "signed-outside", claims, members, kid };
 }
@@ -169,7 +169,11 @@ function refuseAudience(claims: OutsideClaims, rules: OutsideRules): Deny | null
   return null;
 }
 
-function refuseLife(claims: OutsideClaims, rules: OutsideRules): Deny | null {
+/** Too long a life, or none. */
+export function refuseLife(
+  claims: Pick<OutsideClaims, "exp" | "iat">,
+  rules: Pick<OutsideRules, "lifetimeSecondsMax">,
+): Deny | null {
   if (claims.exp <= claims.iat) return no("token-claims", "exp is not after iat");
   const most = Math.min(rules.lifetimeSecondsMax, outsideLifetimeSecondsMax);
   return claims.exp - claims.iat > most ? no("token-claims", `the lifetime exceeds ${most} s`) : null;
@@ -182,7 +186,7 @@ function audienceOf(value: unknown): readonly string[] | undefined {
 }
 
 /** The claims we read, typed; or the name of the first one that is missing or malformed. */
-function parseClaims(members: JsonObject): OutsideClaims | string {
+export function parseOutsideClaims(members: JsonObject): OutsideClaims | string {
   const iss = claimText(members.iss);
   const sub = claimText(members.sub);
   const aud = audienceOf(members.aud);

@@ -77,7 +77,7 @@ async function findIn(held: HeldRecords, { origin, size }: HeldOrigin, looking: 
 }
 
 /** About the first record made at or after a time: records follow each other in time but for small differences. */
-async function firstSince(
+export async function firstSince(
   held: HeldRecords,
   { origin, size }: Pick<HeldOrigin, "origin" | "size">,
   time: number,
@@ -92,4 +92,4 @@ async function firstSince(
   return from;
 }
 
-const atOf = (text: string): number => Number(/,"at":([0-9]{1,15}),/.exec(text)?.[1] ?? 0);
+export const atOf = (text: string): number => Number(/,"at":([0-9]{1,15}),/.exec(text)?.[1] ?? 0);

@@ -40,10 +40,24 @@ export function addFigures(to: Figures, { count, bytesIn, bytesOut, latency }: F
   for (let n = 0; n < bucketCount; n++) to.latency[n] = (to.latency[n] ?? 0) + (latency[n] ?? 0);
 }
 
+/** What a leaf adds to the figures of its edge. */
 export interface Counted {
   readonly key: EdgeKey;
   readonly at: number;
-  readonly figures: Figures;
+  readonly count: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Microseconds from receipt to the end; null: it is not known. */
+  readonly totalUs: number | null;
+}
+
+export function addCounted(to: Figures, { count, bytesIn, bytesOut, totalUs }: Counted): void {
+  to.count += count;
+  to.bytesIn += bytesIn;
+  to.bytesOut += bytesOut;
+  if (totalUs === null) return;
+  const bucket = bucketOf(totalUs);
+  to.latency[bucket] = (to.latency[bucket] ?? 0) + 1;
 }
 
 /** What a leaf adds; null: it ends no crossing. `intent` says of an outcome whose it was. */
@@ -51,28 +65,26 @@ export function countLeaf(leaf: Leaf, intent: Leaf | null, place: OriginPlace): 
   // Only gateways have crossings, and only those of their own environment.
   if (place.role === "control" || (place.role === "gateway" && leaf.environment !== place.environment)) return null;
   const { environment } = leaf;
-  const figures = noFigures();
   if (leaf.t === "denials") {
-    figures.count = leaf.count;
-    return { key: { environment, integration: "", operation: "", outcome: "denied" }, at: leaf.at, figures };
+    const key = { environment, integration: "", operation: "", outcome: "denied" };
+    return { key, at: leaf.at, count: leaf.count, bytesIn: 0, bytesOut: 0, totalUs: null };
   }
   if (leaf.t !== "crossing" && leaf.t !== "outcome") return null;
   const decided = leaf.t === "crossing" ? leaf : intent?.t === "intent" ? intent : null;
-  figures.count = 1;
-  figures.bytesIn = leaf.bytesIn;
-  figures.bytesOut = leaf.bytesOut;
-  figures.latency[bucketOf(leaf.totalUs)] = 1;
   const key = {
     environment,
     integration: decided?.integration ?? "",
     operation: decided?.operation ?? "",
     outcome: leaf.outcome,
   };
-  return { key, at: leaf.at, figures };
+  return { key, at: leaf.at, count: 1, bytesIn: leaf.bytesIn, bytesOut: leaf.bytesOut, totalUs: leaf.totalUs };
 }
 
-/** Start of the step it falls into; null: too old to be kept at this step, or of the future. */
-export function stepOf(at: number, step: EdgeStep, now: number): number | null {
-  if (at > now + aheadMsMax || at < now - keepStepMs[step]) return null;
-  return Math.floor(at / stepMs[step]) * stepMs[step];
+/** Whether it is kept at any step: neither of the future, nor older than days are kept. */
+export const isCountable = (at: number, now: number): boolean => at <= now + aheadMsMax && at >= now - keepStepMs.day;
+
+/** Start of the step that a minute falls into, by its start; null: too old to be kept at this step. */
+export function stepOf(minute: number, step: EdgeStep, now: number): number | null {
+  if (minute + stepMs.minute <= now - keepStepMs[step]) return null;
+  return Math.floor(minute / stepMs[step]) * stepMs[step];
 }

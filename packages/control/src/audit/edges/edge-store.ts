@@ -82,7 +82,7 @@ export class EdgeStore {
   }
 
   add(
-    place: { readonly origin: string; readonly next: number },
+    places: readonly { readonly origin: string; readonly next: number }[],
     added: readonly StoredFigures[],
     intents: ReturnType<ReturnType<OpenIntents["begin"]>["end"]>,
   ): void {
@@ -93,11 +93,10 @@ export class EdgeStore {
       for (const { key, leaf } of intents.opened) put.run(key, leaf);
       const end = this.#db.prepare("DELETE FROM open_intent WHERE key = ?");
       for (const key of intents.ended) end.run(key);
-      this.#db
-        .prepare(
-          "INSERT INTO place (origin, next) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET next = excluded.next",
-        )
-        .run(place.origin, place.next);
+      const move = this.#db.prepare(
+        "INSERT INTO place (origin, next) VALUES (?, ?) ON CONFLICT (origin) DO UPDATE SET next = excluded.next",
+      );
+      for (const { origin, next } of places) move.run(origin, next);
       this.#db.exec("COMMIT");
     } catch (error) {
       this.#db.exec("ROLLBACK");

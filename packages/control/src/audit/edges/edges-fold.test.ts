@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { crossing, intent, originOf, outcome, recordsOf, startMs } from "../search/records.test-support.ts";
@@ -67,6 +68,52 @@ test("an effect counts under its intent's edge when its outcome comes, also afte
     [null, 1],
     ["billing:invoice.create", 1],
   ]);
+  await fold.close();
+});
+
+test("crash: figures that were not written down yet come again with their records, and every crossing counts once", async () => {
+  const directory = fresh();
+  const leaves = Array.from({ length: 20_000 }, (_, n) => crossing(n, { at: day + n }));
+  const batches = Array.from({ length: 9 }, (_, n) => leaves.slice(n * 2_048, (n + 1) * 2_048));
+  const ended = open(directory);
+  for (const [n, batch] of batches.entries()) await take(ended, batch, n * 2_048);
+  // Not closed: what another process finds is what a crash leaves.
+  const fold = open(directory);
+  const [[, written] = ["", 0]] = [...(await fold.places())];
+  assert.equal(written, 16_384, "not every batch is written down by itself, and no more than so many wait");
+  await take(fold, leaves.slice(written), written);
+  const [edge] = await edgesOf(fold);
+  assert.equal(edge?.requests, 20_000);
+  await fold.close();
+  await assert.doesNotReject(async () => edgesOf(open(directory)));
+});
+
+test("an answer has what was counted and not written down yet", async () => {
+  const fold = open(fresh());
+  await take(
+    fold,
+    Array.from({ length: 2_048 }, (_, n) => crossing(n, { at: day + n })),
+  );
+  assert.equal((await edgesOf(fold))[0]?.requests, 2_048);
+  await fold.close();
+});
+
+test("full disk: figures that cannot be written down are asked for again from where the file is, and count once", async () => {
+  const directory = fresh();
+  const fold = open(directory);
+  const leaves = Array.from({ length: 4_100 }, (_, n) => crossing(n, { at: day + n }));
+  await take(fold, leaves.slice(0, 4));
+  await take(fold, leaves.slice(4, 2_052), 4);
+  const other = new DatabaseSync(join(directory, "edges.sqlite"));
+  other.exec("CREATE TRIGGER full BEFORE INSERT ON place BEGIN SELECT RAISE(ABORT, 'disk is full'); END");
+  await assert.rejects(take(fold, leaves.slice(2_052, 2_060), 2_052), /disk is full/);
+  assert.equal(fold.restarts, 1);
+  await assert.rejects(take(fold, leaves.slice(2_060), 2_060), /is due/, "what was read before is behind a gap");
+  other.exec("DROP TRIGGER full");
+  other.close();
+  assert.deepEqual([...(await fold.places())], [[originOf("gw-1").origin, 4]]);
+  await take(fold, leaves.slice(4), 4);
+  assert.equal((await edgesOf(fold))[0]?.requests, 4_100);
   await fold.close();
 });
 

@@ -4,15 +4,14 @@ import { AdminFault } from "../../admin/actions.ts";
 import { suggest } from "../../registry/config/nearest.ts";
 import type { AdminLog } from "../admin-log.ts";
 import type { Follower } from "../follow/follower.ts";
-import type { FoldOrder, FollowerStanding } from "../follow/follower-messages.ts";
+import type { FoldOrder } from "../follow/follower-messages.ts";
+import { NamedFolds, recordFolds } from "../follow/named-folds.ts";
 import type { KeptLog } from "../keeping/sweep.ts";
 import { type ExpiringRecords, expiringRecords } from "./expiring.ts";
 import type { ExportQuestion, ExportStanding, ExportTest } from "./export-fold.ts";
 import type { ExportOrderOptions } from "./make-export-fold.ts";
 import { type ShownSink, type SinkSettings, shownSink } from "./sink-settings.ts";
 
-/** Operators' acts and control's own are of this environment. */
-const ownEnvironment = "sallyport";
 const moduleUrl = new URL(
   import.meta.url.endsWith(".ts") ? "./make-export-fold.ts" : "./make-export-fold.js",
   import.meta.url,
@@ -41,37 +40,38 @@ export class Exports {
   /** Goes up when a fold must be opened anew. */
   readonly #openings = new Map<string, number>();
 
+  readonly #folds: NamedFolds<ExportQuestion>;
+
   constructor(options: ExportsOptions) {
     this.#options = options;
+    const names = options.sinks.map(({ name }) => name);
+    this.#folds = new NamedFolds({
+      ...{ prefix: "export", noun: "sink", option: "--exports", module: moduleUrl },
+      ...{ names, follower: options.follower },
+    });
   }
 
   orders(): readonly FoldOrder[] {
     return this.#options.sinks.map((settings) => {
       const options: ExportOrderOptions = { settings, opening: this.#openings.get(settings.name) ?? 0 };
-      return { id: foldId(settings.name), module: moduleUrl, options };
+      return this.#folds.order(settings.name, options);
     });
   }
 
   /** Where the log goes is itself a record of the log. */
-  async recordSettings(): Promise<void> {
-    if (this.#options.sinks.length === 0) return;
-    await this.#options.adminLog.record({
-      ...{ environment: ownEnvironment, actor: "built-in", action: "export.configure", object: "export" },
-      facts: { sinks: JSON.stringify(this.#options.sinks.map(shownSink)) },
-    });
+  recordSettings(): Promise<void> {
+    const { sinks, adminLog } = this.#options;
+    return recordFolds(adminLog, { object: "export", facts: { sinks: sinks.map(shownSink) } });
   }
 
   async list(): Promise<readonly ExportReport[]> {
-    const { folds } = await this.#standing();
-    return Promise.all(
-      this.#options.sinks.map(async (settings) => {
-        const id = foldId(settings.name);
-        const fold = folds.find((one) => one.id === id);
-        const standing = await this.#ask<ExportStanding>(settings.name, { kind: "standing" }).catch(() => null);
-        const { behind = 0, behindSince = null, fault = null } = fold ?? {};
-        return { ...shownSink(settings), behind, behindSince, fault: standing?.fault ?? fault, standing };
-      }),
-    );
+    const found = await this.#folds.list<ExportStanding>({ kind: "standing" });
+    return this.#options.sinks.flatMap((settings, at) => {
+      const one = found[at];
+      if (one === undefined) return [];
+      const { behind, behindSince, foldFault, standing } = one;
+      return [{ ...shownSink(settings), behind, behindSince, fault: standing?.fault ?? foldFault, standing }];
+    });
   }
 
   /** What retention is about to take that a sink was never sent. */
@@ -81,18 +81,18 @@ export class Exports {
   }
 
   async test(name: string): Promise<ExportTest> {
-    this.#assertSink(name);
-    return this.#ask<ExportTest>(name, { kind: "test" });
+    this.#folds.assertKnown(name);
+    return this.#folds.ask<ExportTest>(name, { kind: "test" });
   }
 
   async pause(name: string): Promise<ExportStanding> {
-    this.#assertSink(name);
-    return this.#ask(name, { kind: "pause" });
+    this.#folds.assertKnown(name);
+    return this.#folds.ask(name, { kind: "pause" });
   }
 
   async resume(name: string): Promise<ExportStanding> {
-    this.#assertSink(name);
-    const standing = await this.#ask<ExportStanding>(name, { kind: "resume" });
+    this.#folds.assertKnown(name);
+    const standing = await this.#folds.ask<ExportStanding>(name, { kind: "resume" });
     await this.#openAnew(name);
     return standing;
   }
@@ -101,41 +101,17 @@ export class Exports {
     name: string,
     { origin, fromIndex }: { readonly origin: string | null; readonly fromIndex: number },
   ): Promise<ExportStanding> {
-    this.#assertSink(name);
-    const { places } = await this.#ask<ExportStanding>(name, { kind: "standing" });
+    this.#folds.assertKnown(name);
+    const { places } = await this.#folds.ask<ExportStanding>(name, { kind: "standing" });
     if (origin !== null && places[origin] === undefined)
       throw new AdminFault("not-found", `${name} was sent nothing of ${origin}`, suggest(origin, Object.keys(places)));
-    const standing = await this.#ask<ExportStanding>(name, { kind: "replay", origin, fromIndex });
+    const standing = await this.#folds.ask<ExportStanding>(name, { kind: "replay", origin, fromIndex });
     await this.#openAnew(name);
     return standing;
-  }
-
-  #assertSink(name: string): void {
-    const names = this.#options.sinks.map((sink) => sink.name);
-    if (names.includes(name)) return;
-    const fix = names.length === 0 ? "none is set up: serve --exports <folder>" : suggest(name, names);
-    throw new AdminFault("not-found", `there is no sink ${name}`, fix);
   }
 
   async #openAnew(name: string): Promise<void> {
     this.#openings.set(name, (this.#openings.get(name) ?? 0) + 1);
     await this.#options.order();
   }
-
-  async #standing(): Promise<FollowerStanding> {
-    return this.#options.follower.standing().catch((): FollowerStanding => ({ folds: [], fault: null }));
-  }
-
-  async #ask<T>(name: string, question: ExportQuestion): Promise<T> {
-    try {
-      // Each question has its own answer (export-fold.ts).
-      return (await this.#options.follower.ask(foldId(name), question)) as T;
-    } catch (error) {
-      const why = error instanceof Error ? error.message : "unknown";
-      throw new AdminFault("unavailable", `the sink ${name} does not answer: ${why}`, "sallyport status says more");
-    }
-  }
 }
-
-/** One word, by which status and metrics name it. */
-const foldId = (name: string): string => `export-${name}`;

@@ -37,8 +37,8 @@ const batch = everyRecord().map((record) =>
 const open: Receiver[] = [];
 after(() => Promise.all(open.map((one) => one.close())));
 
-async function receiver(answer: Parameters<typeof startReceiver>[0]): Promise<Receiver> {
-  const started = await startReceiver(answer);
+async function receiver(...given: Parameters<typeof startReceiver>): Promise<Receiver> {
+  const started = await startReceiver(...given);
   open.push(started);
   return started;
 }
@@ -200,10 +200,12 @@ test("attack: a redirect is not followed, whatever it points at", async () => {
 });
 
 test("429 and 503 say when to come back, and it is kept to, within bounds", async () => {
+  // A date in a field is whole seconds.
+  const fixed = 1_795_305_600_000;
   for (const [field, min, max] of [
     ["7", 7_000, 7_000],
     ["999999999", 900_000, 900_000],
-    [new Date(Date.now() + 20_000).toUTCString(), 15_000, 20_000],
+    [new Date(fixed + 20_000).toUTCString(), 20_000, 20_000],
   ] as const)
     for (const status of [429, 503]) {
       const at = await receiver(() => ({
@@ -212,7 +214,7 @@ test("429 and 503 say when to come back, and it is kept to, within bounds", asyn
         body: '{"text":"busy","code":9}',
       }));
       for (const [name, protocol] of protocols) {
-        const sink = httpSink(protocol, placeOf(at));
+        const sink = httpSink(protocol, placeOf(at, { now: () => fixed }));
         const { retryAfterMs } = await faultOf(sink.send(batch));
         assert.ok(retryAfterMs !== null && retryAfterMs >= min && retryAfterMs <= max, `${name} ${retryAfterMs}`);
         await sink.close();
@@ -258,6 +260,14 @@ test("attack: a receiver whose certificate does not chain to the given roots get
     assert.match((await faultOf(sink.send(batch))).message, /tls-untrusted/);
     await sink.close();
   }
+  assert.equal(at.requests.length, 0);
+});
+
+test("attack: a receiver with the certificate of another name gets nothing, whatever roots it chains to", async () => {
+  const at = await receiver(() => ({ status: 200, body: "{}" }), [{ type: "dns", value: "siem.evil.example" }]);
+  const sink = httpSink(protocols[0]?.[1] ?? assert.fail(), placeOf(at));
+  assert.match((await faultOf(sink.send(batch))).message, /tls-untrusted/);
+  await sink.close();
   assert.equal(at.requests.length, 0);
 });
 

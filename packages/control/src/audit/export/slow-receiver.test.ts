@@ -18,7 +18,7 @@ function linesOf(path: string): number {
 }
 
 test("attack: a sink accepts records and never answers; appends, the other sink and the list go on", {
-  timeout: 60_000,
+  timeout: 120_000,
 }, async () => {
   const folder = temporaryFolder();
   const asked = Promise.withResolvers<void>();

@@ -1,17 +1,19 @@
 // Syslog over TLS into a real rsyslog, and against receivers that are not what they should be.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { watch } from "node:fs/promises";
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { createServer, type TLSSocket } from "node:tls";
 import { debianProgram } from "../../../../../tools/debian-packages.ts";
 import { testCertificate } from "../../identity/certificates.test-support.ts";
 import { type EncodedRecord, encodeRecord } from "./encode.ts";
 import { leafHashOf, noNames } from "./exported-record.ts";
-import { SinkFault } from "./sink.ts";
-import { syslogSink } from "./syslog-sink.ts";
+import { type Sink, SinkFault } from "./sink.ts";
+import { type SyslogPlace, syslogSink } from "./syslog-sink.ts";
 import { everyRecord } from "./testing/every-leaf.ts";
 import { temporaryFolder } from "./testing/fold-on-disk.ts";
 
@@ -31,35 +33,49 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Asks until it is so, for at most 20 seconds. */
-async function until<T>(ask: () => T | null | Promise<T | null>): Promise<T> {
-  const endsAt = Date.now() + 20_000;
-  for (;;) {
-    const found = await ask();
-    if (found !== null) return found;
-    if (Date.now() > endsAt) throw new Error("it did not come to be within 20 s");
-    await new Promise((resolve) => setTimeout(resolve, 50));
+const patienceMs = 60_000;
+
+/** What `found` gives once it is there: asked again whenever something in the folder changes. Rejects after 30 seconds. */
+async function inFolder<T>(folder: string, found: () => T | null): Promise<T> {
+  const end = AbortSignal.timeout(patienceMs);
+  // Watched from before the first look: nothing comes in between.
+  const changes = watch(folder, { signal: end });
+  const first = found();
+  if (first !== null) return first;
+  for await (const _change of changes) {
+    const now = found();
+    if (now !== null) return now;
   }
+  throw new Error(`it did not come to be within ${patienceMs} ms`);
 }
 
-const answers = (port: number): Promise<true | null> =>
-  new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket
-      .once("error", () => resolve(null))
-      .once("connect", () => {
-        socket.destroy();
-        resolve(true);
-      });
+/** Listens on loopback; ended with the test, and every connection with it, whether the test went well or not. */
+async function listen(t: TestContext, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => sockets.add(socket));
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
   });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return (server.address() as AddressInfo).port; // a TCP listener always has one
+}
+
+/** Closed with the test, whether it went well or not. */
+function openSink(t: TestContext, at: SyslogPlace): Sink {
+  const sink = syslogSink(options, at);
+  t.after(() => sink.close());
+  return sink;
+}
 
 /** A real rsyslog that writes one JSON object for each message it parsed. */
-async function startRsyslog(folder: string): Promise<{
+async function startRsyslog(t: TestContext): Promise<{
   readonly port: number;
   readonly ca: string;
-  readonly lines: () => readonly Parsed[];
-  stop(): Promise<void>;
+  /** Of what it was sent, as soon as it has so many. */
+  readonly lines: (count: number) => Promise<readonly Parsed[]>;
 }> {
+  const { path: folder, remove } = temporaryFolder();
   const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
   const port = await freePort();
   const out = join(folder, "out.json");
@@ -68,7 +84,7 @@ async function startRsyslog(folder: string): Promise<{
   writeFileSync(out, "");
   writeFileSync(
     join(folder, "rsyslog.conf"),
-    `global(workDirectory="${folder}" maxMessageSize="64k" defaultNetstreamDriver="gtls"
+    `global(workDirectory="${folder}" maxMessageSize="64k" processInternalMessages="on" defaultNetstreamDriver="gtls"
   defaultNetstreamDriverCAFile="${folder}/cert.pem" defaultNetstreamDriverCertFile="${folder}/cert.pem" defaultNetstreamDriverKeyFile="${folder}/key.pem")
 module(load="imtcp" StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
 input(type="imtcp" port="${port}" address="127.0.0.1")
@@ -81,27 +97,30 @@ template(name="parsed" type="list" option.jsonf="on") {
 action(type="omfile" file="${out}" template="parsed")
 `,
   );
-  const child: ChildProcess = spawn(
+  const child = spawn(
     debianProgram("rsyslogd"),
     ["-n", "-f", join(folder, "rsyslog.conf"), "-i", join(folder, "pid")],
     { stdio: "ignore" },
   );
-  await until(() => answers(port));
-  return {
-    port,
-    ca: cert,
-    lines: () =>
-      readFileSync(out, "utf8")
-        .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => JSON.parse(line) as Parsed),
-    stop: async () => {
-      const ended = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await ended;
-    },
-  };
+  // Before anything is waited for: one that starts late, or never, is ended too.
+  const ended = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await ended;
+    remove();
+  });
+  const parsed = () => wholeLines(readFileSync(out, "utf8")).map((line) => JSON.parse(line) as Parsed);
+  // Once it listens it says so, to itself.
+  await Promise.race([
+    inFolder(folder, () => parsed().find(({ app, message }) => app === "rsyslogd" && / start$/.test(message)) ?? null),
+    ended.then(() => assert.fail("rsyslogd ended")),
+  ]);
+  const sent = () => parsed().filter(({ app }) => app !== "rsyslogd");
+  return { port, ca: cert, lines: (count) => inFolder(folder, () => (sent().length >= count ? sent() : null)) };
 }
+
+/** Without one that is still being written. */
+const wholeLines = (text: string): readonly string[] => text.split("\n").slice(0, -1);
 
 interface Parsed {
   readonly pri: string;
@@ -113,17 +132,12 @@ interface Parsed {
 }
 
 test("a real rsyslog receives every record over TLS, one message each, with structured data and the leaf whole", async (t) => {
-  const folder = temporaryFolder();
-  const rsyslog = await startRsyslog(folder.path);
-  t.after(async () => {
-    await rsyslog.stop();
-    folder.remove();
-  });
+  const rsyslog = await startRsyslog(t);
   const batch = encoded("leaf");
-  const sink = syslogSink(options, place(rsyslog.port, rsyslog.ca));
+  const sink = openSink(t, place(rsyslog.port, rsyslog.ca));
   assert.deepEqual(await sink.send(batch), { kind: "taken", rejected: [] });
   await sink.close();
-  const lines = await until(() => (rsyslog.lines().length >= batch.length ? rsyslog.lines() : null));
+  const lines = await rsyslog.lines(batch.length);
   assert.equal(lines.length, batch.length);
   for (const [at, line] of lines.entries()) {
     const record = batch[at]?.record ?? assert.fail();
@@ -134,25 +148,27 @@ test("a real rsyslog receives every record over TLS, one message each, with stru
   }
 });
 
-test("attack: a syslog receiver that another key answers for gets nothing", async (t) => {
-  let bytes = 0;
-  const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
-  const server = createServer({ cert, key }, (socket) =>
-    socket.on("data", (chunk) => (bytes += chunk.length)).on("error", () => undefined),
-  );
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  const { port } = server.address() as AddressInfo; // a TCP listener always has one
-  for (const ca of [testCertificate([{ type: "ip", value: "127.0.0.1" }]).cert, null]) {
-    const sink = syslogSink(options, place(port, ca));
+for (const [who, names, roots] of [
+  ["that another key answers for", [{ type: "ip", value: "127.0.0.1" }], "other"],
+  ["that no public root vouches for", [{ type: "ip", value: "127.0.0.1" }], "public"],
+  ["with the certificate of another name", [{ type: "dns", value: "siem.evil.example" }], "own"],
+] as const)
+  test(`attack: a syslog receiver ${who} gets nothing`, async (t) => {
+    let bytes = 0;
+    const { cert, key } = testCertificate(names);
+    const port = await listen(
+      t,
+      createServer({ cert, key }, (socket) =>
+        socket.on("data", (chunk) => (bytes += chunk.length)).on("error", () => undefined),
+      ),
+    );
+    const ca = { other: testCertificate(names).cert, public: null, own: cert }[roots];
     await assert.rejects(
-      sink.send(encoded("leaf")),
+      openSink(t, place(port, ca)).send(encoded("leaf")),
       (error) => error instanceof SinkFault && /tls-untrusted/.test(error.message),
     );
-    await sink.close();
-  }
-  assert.equal(bytes, 0);
-});
+    assert.equal(bytes, 0);
+  });
 
 test("attack: a receiver without TLS, or with a TLS of before 1.2, gets nothing", async (t) => {
   const plain = createTcpServer((socket) =>
@@ -163,43 +179,56 @@ test("attack: a receiver without TLS, or with a TLS of before 1.2, gets nothing"
     { cert, key, minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" },
     (socket) => socket.on("error", () => undefined),
   );
-  for (const server of [plain, old]) {
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    t.after(() => server.close());
-    const { port } = server.address() as AddressInfo; // a TCP listener always has one
-    const sink = syslogSink(options, place(port, cert));
-    await assert.rejects(sink.send(encoded("leaf")), SinkFault);
-    await sink.close();
-  }
-  const sink = syslogSink(options, { ...place(1, cert), origin: "http://127.0.0.1:1" });
+  for (const server of [plain, old])
+    await assert.rejects(openSink(t, place(await listen(t, server), cert)).send(encoded("leaf")), SinkFault);
+  const sink = openSink(t, { ...place(1, cert), origin: "http://127.0.0.1:1" });
   await assert.rejects(sink.send(encoded("leaf")), /only verified TLS connections are made/);
 });
 
-test("a receiver that went away is dialled anew, and the batch comes again", async (t) => {
+test("a receiver that ended the connection between two batches is dialled anew, and no batch fails of it", async (t) => {
   const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
-  const sockets: TLSSocket[] = [];
-  let text = "";
+  let sockets = 0;
+  const messages = new EventEmitter();
   const server = createServer({ cert, key }, (socket) => {
-    sockets.push(socket);
+    sockets += 1;
+    let text = "";
     socket
       .on("error", () => undefined)
       .on("data", (chunk: Buffer) => {
         text += chunk.toString("latin1");
+        for (const index of [0, 1]) if (text.includes(`idx="${index}"`)) messages.emit(String(index), socket);
       });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  const { port } = server.address() as AddressInfo; // a TCP listener always has one
-  const sink = syslogSink(options, place(port, cert));
+  const sink = openSink(t, place(await listen(t, server), cert));
+  const first = once(messages, "0");
   await sink.send(encoded("leaf").slice(0, 1));
-  const [first] = await until(() => (sockets[0] === undefined ? null : sockets));
-  const gone = new Promise((resolve) => first?.once("close", resolve));
-  first?.destroy();
+  // The listener's own event: it carries the connection the message came on.
+  const [socket] = (await first) as [TLSSocket];
+  // Closed on this side when the other has ended too: the sink has seen it.
+  const gone = once(socket, "close");
+  socket.end();
   await gone;
-  await until(async () => {
-    const again = await sink.send(encoded("leaf").slice(1, 2)).catch(() => null);
-    return again === null || sockets.length < 2 ? null : true;
+  const second = once(messages, "1");
+  assert.deepEqual(await sink.send(encoded("leaf").slice(1, 2)), { kind: "taken", rejected: [] });
+  await second;
+  assert.equal(sockets, 2);
+});
+
+test("a batch whose connection breaks is a fault and no yes, and the next one dials anew", async (t) => {
+  const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
+  const received = new EventEmitter();
+  let isBroken = true;
+  const server = createServer({ cert, key }, (socket) => {
+    socket.on("error", () => undefined).on("data", () => received.emit("data"));
+    if (isBroken) socket.destroy();
   });
-  await until(() => (text.includes('idx="1"') ? true : null));
-  await sink.close();
+  const sink = openSink(t, place(await listen(t, server), cert));
+  const batch = encoded("leaf");
+  // More than the buffers of the system take: it cannot all be gone before the break is seen.
+  const large = Array.from({ length: 200 }, () => batch).flat();
+  await assert.rejects(sink.send(large), SinkFault);
+  isBroken = false;
+  const data = once(received, "data");
+  assert.deepEqual(await sink.send(batch.slice(0, 1)), { kind: "taken", rejected: [] });
+  await data;
 });

@@ -4,6 +4,7 @@ import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records
 import type { Fold, FoldBatch } from "./fold.ts";
 import { FoldRunner } from "./fold-runner.ts";
 import { OriginWatch } from "./origin-watch.ts";
+import { SharedBatches } from "./shared-batches.ts";
 
 /** Records in memory that a test lets grow. */
 class GrowingRecords implements HeldRecords {
@@ -94,9 +95,15 @@ function pausing() {
   };
 }
 
-function running(records: GrowingRecords, fold: Fold, time = pausing()) {
+function running(records: GrowingRecords, fold: Fold, time = pausing(), turn = async (): Promise<void> => {}) {
   const watch = new OriginWatch(records, time.pause);
-  const runner = new FoldRunner(fold, { records, watch, now: time.now, pause: time.pause });
+  const runner = new FoldRunner(fold, {
+    batches: new SharedBatches(records),
+    watch,
+    now: time.now,
+    pause: time.pause,
+    turn,
+  });
   const end = async () => {
     await runner.close();
     await watch.close();
@@ -131,6 +138,23 @@ test("a fold gets every record of every origin once, in order, in bounded batche
   assert.deepEqual(runner.standing(), { id: "keeping", behind: 0, behindSince: null, fault: null });
   await end();
   assert.ok(fold.closed);
+});
+
+test("a fold that never waits gives everybody else of its thread a turn after each batch: answers of a database arrive", async () => {
+  const records = new GrowingRecords();
+  records.grow("gw-1", 20_480);
+  const fold = new KeepingFold();
+  const turns: number[] = [];
+  const { end } = running(records, fold, pausing(), async () => {
+    turns.push(fold.taken.length);
+  });
+  await fold.has(20_480);
+  await settled();
+  assert.deepEqual(
+    turns,
+    Array.from({ length: 10 }, (_, n) => (n + 1) * 2_048),
+  );
+  await end();
 });
 
 test("a fold goes on behind its own place after a restart", async () => {

@@ -1,8 +1,10 @@
 // Promises that one fold gets every record of every origin in order and each once after its place, that an origin that cannot be read or taken waits
 // by itself with growing pauses, and that nothing it does stops another fold. Trusts the fold to keep its place. Described in docs/audit.md.
-import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
-import type { Fold, FoldStanding } from "./fold.ts";
+import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import type { Fold, FoldBatch, FoldStanding } from "./fold.ts";
 import type { OriginWatch } from "./origin-watch.ts";
+import type { ReadBatch, SharedBatches } from "./shared-batches.ts";
 
 /** Records handed over at once. */
 const batchMax = 2_048;
@@ -10,11 +12,13 @@ const pauseMsMin = 500;
 const pauseMsMax = 60_000;
 
 export interface RunnerPorts {
-  readonly records: Pick<HeldRecords, "read">;
+  readonly batches: SharedBatches;
   readonly watch: OriginWatch;
   readonly now: () => number;
   /** Resolves after so many milliseconds, or at once when the signal aborts. */
   readonly pause: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Resolves when everybody else in this thread had a turn: a fold that never waits would keep the answers of others from arriving. */
+  readonly turn: () => Promise<void>;
 }
 
 interface OriginState {
@@ -62,6 +66,7 @@ export class FoldRunner {
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#done;
+    this.#ports.batches.leave(this.#fold.id);
     await this.#fold.close();
   }
 
@@ -78,6 +83,8 @@ export class FoldRunner {
         // What is read now would lie behind a gap.
         if ((this.#fold.restarts ?? 0) !== this.#restarts) break;
         if (await this.#step(origin)) isMoving = true;
+        else continue;
+        await this.#ports.turn();
       }
       if (!isMoving && (this.#fold.restarts ?? 0) === this.#restarts) await this.#rest(version);
     }
@@ -111,19 +118,22 @@ export class FoldRunner {
     state.behindSince ??= this.#ports.now();
     if (this.#ports.now() < state.notBefore) return false;
     try {
-      const records = await this.#ports.records.read(origin.origin, state.next, batchMax);
+      const at = { origin: origin.origin, from: state.next, max: batchMax };
+      const batch = await this.#ports.batches.read(this.#fold.id, at);
+      const { records } = batch;
       const [first] = records;
       if (first === undefined)
         throw new Error(`no record ${state.next} in ${origin.origin}, though its checkpoint covers it`);
       if (first.index !== state.next)
         throw new Error(`record ${first.index} of ${origin.origin} came where ${state.next} is due`);
-      await this.#fold.take({ origin, records });
+      await this.#fold.take(new TakenBatch(origin, batch));
       state.next += records.length;
       state.tries = 0;
       state.fault = null;
       if (state.next >= origin.size) state.behindSince = null;
       return true;
     } catch (error) {
+      this.#ports.batches.leave(this.#fold.id);
       state.fault = textOf(error);
       state.notBefore = this.#ports.now() + pauseAfter(state.tries);
       state.tries += 1;
@@ -133,6 +143,7 @@ export class FoldRunner {
 
   /** Until an origin has grown, or one that waits is due. */
   async #rest(version: number): Promise<void> {
+    this.#ports.batches.leave(this.#fold.id);
     const due = Math.min(
       ...[...this.#states.values()].filter(({ fault }) => fault !== null).map(({ notBefore }) => notBefore),
     );
@@ -151,6 +162,23 @@ export class FoldRunner {
       this.#states.set(origin, state);
     }
     return state;
+  }
+}
+
+/** Parses nothing before a fold asks. */
+class TakenBatch implements FoldBatch {
+  readonly origin: HeldOrigin;
+  readonly records: FoldBatch["records"];
+  readonly #batch: ReadBatch;
+
+  constructor(origin: HeldOrigin, batch: ReadBatch) {
+    this.origin = origin;
+    this.records = batch.records;
+    this.#batch = batch;
+  }
+
+  get leaves(): readonly (Leaf | null)[] {
+    return this.#batch.leaves;
   }
 }
 

@@ -2,12 +2,20 @@
 // Trusts the follower (follower.ts) to hand it each record once after its place. Described in docs/audit.md "What follows the log".
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { readLeaf } from "../search/record-terms.ts";
 
 /** Consecutive records of one origin; at least one. */
 export interface FoldBatch {
   readonly origin: HeldOrigin;
   readonly records: readonly FoundRecord[];
+  /** The leaf of each record, parsed once for all folds, which must not change it; null: bytes that are no leaf. Absent: nobody parsed them yet. */
+  readonly leaves?: readonly (Leaf | null)[];
 }
+
+/** The leaf of each record of a batch. */
+export const leavesOf = ({ records, leaves }: FoldBatch): readonly (Leaf | null)[] =>
+  leaves ?? records.map(({ leaf }) => readLeaf(leaf));
 
 export interface Fold {
   /** One word: names it in status, metrics and questions. */
@@ -19,8 +27,9 @@ export interface Fold {
   /** Per origin, the index of the first record that was not taken. Asked at the start, and when `restarts` has grown; what is not named begins at 0. */
   places(): Promise<ReadonlyMap<string, number>>;
   /**
-   * Takes records. Resolves when what they led to and the place behind them are durable together, or, where the receiver is another system,
-   * when it has them and then the place is durable (at least once). Throws when they could not be taken: they come again after a pause.
+   * Takes records. What they led to and the place behind them become durable together, or, where the receiver is another system, it has them and
+   * then the place is durable (at least once); a fold may put that off for a bounded number of records, which after a crash come again. Throws when
+   * they could not be taken: they come again after a pause.
    */
   take(batch: FoldBatch): Promise<void>;
   /** Answers a question of an operator; the form is the fold's own (structured-cloneable). Absent: it has no answers. */

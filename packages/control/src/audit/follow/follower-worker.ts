@@ -11,6 +11,7 @@ import type { FoldOrder, FollowerAnswer, FollowerRequest, FollowerThreadOptions 
 import { heldDirectories } from "./held-directories.ts";
 import { OriginWatch } from "./origin-watch.ts";
 import { pause } from "./pause.ts";
+import { SharedBatches } from "./shared-batches.ts";
 
 interface Running {
   readonly order: FoldOrder;
@@ -19,6 +20,7 @@ interface Running {
   readonly fault: string | null;
 }
 
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : "unknown");
 
 class FollowerThread {
@@ -26,6 +28,7 @@ class FollowerThread {
   readonly #options: FollowerThreadOptions;
   readonly #records: HeldRecords;
   readonly #watch: OriginWatch;
+  readonly #batches: SharedBatches;
   readonly #running = new Map<string, Running>();
   readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
   #ticket = 0;
@@ -40,6 +43,7 @@ class FollowerThread {
       fault: (fault) => this.#send({ t: "fault", why: fault.internal }),
     });
     this.#watch = new OriginWatch(this.#records, pause);
+    this.#batches = new SharedBatches(this.#records, pause);
     port.on("message", (request: FollowerRequest) => this.#take(request));
   }
 
@@ -111,7 +115,7 @@ class FollowerThread {
       // The module is one of this program's own: control names it.
       const { makeFold } = (await import(order.module)) as { makeFold: FoldMaker };
       const fold = await makeFold(order.id, order.options, this.#host(order.id));
-      const ports = { records: this.#records, watch: this.#watch, now: Date.now, pause };
+      const ports = { batches: this.#batches, watch: this.#watch, now: Date.now, pause, turn };
       return { order, runner: new FoldRunner(fold, ports), fault: null };
     } catch (error) {
       this.#send({ t: "fault", why: `${order.id} cannot follow the log: ${textOf(error)}` });

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type OpenedLog, openLog } from "@sallyport/kernel/log/log-thread.ts";
+import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
+import { openLog } from "@sallyport/kernel/log/log-thread.ts";
 import { sampleLeaf } from "@sallyport/kernel/log/sample-leaves.ts";
 import { Follower } from "./follower.ts";
 

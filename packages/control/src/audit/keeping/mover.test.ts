@@ -83,6 +83,8 @@ function setup() {
 
 const origin = (node: string) => `sallyport.local/main/production/${node}/gateway/2026`;
 
+const sixteen = (n: number) => String(n).padStart(16, "0");
+
 test("everything control holds is archived: its own log, and what it holds of its gateways", async () => {
   const { logs, mover } = setup();
   logs.own.append(crossings(0, 5));
@@ -95,7 +97,17 @@ test("everything control holds is archived: its own log, and what it holds of it
     whole: 2,
     behind: [],
     fault: null,
+    moved: { segments: 2, bytes: mover.moved.bytes, failures: 0 },
   });
+  const stored = await Promise.all(
+    ["control-1", "gw-1"].map((node, i) =>
+      mover.store?.stat(`${origin(node)}/wal/${sixteen(0)}-${sixteen([7, 9][i] ?? 0)}.wal`),
+    ),
+  );
+  assert.equal(
+    mover.moved.bytes,
+    stored.reduce((sum, one) => sum + (one?.bytes ?? assert.fail("not there")), 0),
+  );
   assert.equal(mover.standing().health?.keptBy, "program");
   const stat = await mover.store?.stat(`${origin("gw-1")}/wal/0000000000000000-0000000000000009.wal`);
   assert.equal(stat?.retainUntil, Date.UTC(2034, 0, 1));
@@ -167,6 +179,7 @@ test("a store that cannot be opened is said, and opened when it is back", async 
   await mover.tick();
   assert.equal(mover.standing().fault, "the mount is gone");
   assert.deepEqual(faults, ["the mount is gone"]);
+  assert.equal(mover.moved.failures, 1, "the second round came before it was due");
   assert.match(archiveWarnings(mover.standing(), clock.at)[0] ?? "", /does not work: the mount is gone/);
   trouble.open = null;
   clock.at += 10_001;

@@ -38,6 +38,16 @@ export interface StoreStanding {
   readonly behind: readonly BehindLog[];
   /** Why the store, or a log here, cannot be opened; null when nothing stands in the way. */
   readonly fault: string | null;
+  /** Absent: a control plane of before this version. */
+  readonly moved?: MovedTotals;
+}
+
+/** Since this run of control began. */
+export interface MovedTotals {
+  readonly segments: number;
+  readonly bytes: number;
+  /** Runs over a log, and openings of the store, that failed. */
+  readonly failures: number;
 }
 
 /** So many leaves are archived at once, whatever `every` says. */
@@ -71,6 +81,7 @@ export class ArchiveMover {
   #sweepAt = Number.NEGATIVE_INFINITY;
   #sweepFault: string | null = null;
   #isStopping = false;
+  readonly #moved = { segments: 0, bytes: 0, failures: 0 };
 
   constructor(options: MoverOptions) {
     this.#options = options;
@@ -84,6 +95,10 @@ export class ArchiveMover {
   /** What the store held at the last sweep of this run; null before the first. */
   get kept(): readonly KeptLog[] | null {
     return this.#kept;
+  }
+
+  get moved(): MovedTotals {
+    return this.#moved;
   }
 
   /** Holds have changed: the next round tells the store. */
@@ -114,7 +129,7 @@ export class ArchiveMover {
         behind.push({ origin, leaves: size - (archived ?? 0), since: behindSince ?? this.#options.clock.now(), fault });
     }
     const fault = this.#trouble?.text ?? this.#unreadable ?? this.#sweepFault;
-    return { place: this.#options.place, health: this.#health, whole, behind, fault };
+    return { place: this.#options.place, health: this.#health, whole, behind, fault, moved: { ...this.#moved } };
   }
 
   /** Resolves when nothing runs any more; what was begun is continued by the next run. */
@@ -160,6 +175,7 @@ export class ArchiveMover {
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       if (this.#trouble?.text !== text) this.#options.fault(error);
+      this.#moved.failures += 1;
       const failures = (this.#trouble?.failures ?? 0) + 1;
       this.#trouble = { text, failures, notBefore: clock.now() + pauseMs(failures) };
       return null;
@@ -194,7 +210,9 @@ export class ArchiveMover {
       const kept = await keeping(source);
       moving.archived = await archive.archiveLog({
         ...{ store, disk, source, keeping: kept },
-        onSegment: () => {
+        onSegment: ({ bytes }) => {
+          this.#moved.segments += 1;
+          this.#moved.bytes += bytes;
           if (this.#isStopping) throw new StopAsked();
         },
       });
@@ -221,6 +239,7 @@ export class ArchiveMover {
     const text = error instanceof Error ? error.message : String(error);
     if (moving.fault !== text) this.#options.fault(error);
     moving.fault = text;
+    this.#moved.failures += 1;
     moving.failures += 1;
     moving.notBefore = this.#options.clock.now() + pauseMs(moving.failures);
     // What is there is looked up anew: another node, or a hand, may have been there.

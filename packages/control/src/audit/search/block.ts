@@ -70,7 +70,18 @@ function unpack(part: Uint8Array): Buffer {
     throw new BlockDamaged("a checksum does not fit");
   const length = bytes.readUInt32BE(4);
   if (length > partBytesMax) throw new BlockDamaged("a part is longer than any can be");
-  return zstdDecompressSync(bytes.subarray(8), { maxOutputLength: Math.max(1, length) });
+  const whole = inflated(bytes.subarray(8), length);
+  // The checksum is of the packed bytes alone.
+  if (whole.length !== length) throw new BlockDamaged("a part has another length than it says");
+  return whole;
+}
+
+function inflated(packed: Uint8Array, length: number): Buffer {
+  try {
+    return zstdDecompressSync(packed, { maxOutputLength: Math.max(1, length) });
+  } catch {
+    throw new BlockDamaged("a part cannot be unpacked");
+  }
 }
 
 /** u32 records, u32 runs, runs as f64 (origin, first, count), then f64 times: everything little-endian, so that columns are read in place. */
@@ -229,31 +240,44 @@ export function lowerBound(numbers: Float64Array, wanted: number): number {
 function writeIds(records: readonly BlockRecord[]): Uint8Array {
   const bits = new Uint8Array(bloomBits / 8);
   for (const { id } of records)
-    if (id !== null) for (const bit of bloomPlaces(id)) bits[bit >>> 3] = (bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
+    if (id !== null) {
+      const step = bloomStep(id);
+      for (let n = 0; n < bloomProbes; n++) {
+        const bit = (id + n * step) % bloomBits;
+        bits[bit >>> 3] = (bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
+      }
+    }
   return pack(bits);
 }
 
 export function mayHaveId(part: Uint8Array, id: number): boolean {
   const bits = unpack(part);
-  return bloomPlaces(id).every((bit) => ((bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0);
+  const step = bloomStep(id);
+  for (let n = 0; n < bloomProbes; n++) {
+    const bit = (id + n * step) % bloomBits;
+    if (((bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) === 0) return false;
+  }
+  return true;
 }
 
-function bloomPlaces(hash: number): number[] {
-  const step = (Math.floor(hash / bloomBits) % bloomBits) | 1;
-  return Array.from({ length: bloomProbes }, (_, n) => (hash + n * step) % bloomBits);
-}
+/** Between the places of one id in the filter. */
+const bloomStep = (id: number): number => (Math.floor(id / bloomBits) % bloomBits) | 1;
 
 /** u16 length of the leaf, u16 of the intent, both; one behind the other. */
 function writeGroup(records: readonly BlockRecord[]): Uint8Array {
-  const parts: Uint8Array[] = [];
+  const length = records.reduce((sum, { leaf, intent }) => sum + 4 + leaf.length + (intent?.length ?? 0), 0);
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
   for (const { leaf, intent } of records) {
-    const lengths = Buffer.alloc(4);
-    lengths.writeUInt16BE(leaf.length, 0);
-    lengths.writeUInt16BE(intent?.length ?? 0, 2);
-    parts.push(lengths, leaf);
-    if (intent !== null) parts.push(intent);
+    at = bytes.writeUInt16BE(leaf.length, at);
+    at = bytes.writeUInt16BE(intent?.length ?? 0, at);
+    bytes.set(leaf, at);
+    at += leaf.length;
+    if (intent === null) continue;
+    bytes.set(intent, at);
+    at += intent.length;
   }
-  return pack(Buffer.concat(parts));
+  return pack(bytes);
 }
 
 export interface StoredLeaf {

@@ -287,6 +287,11 @@ function contract(freshPlace: () => IndexPlace): void {
   test("injection attack: what SQL, LIKE or a regular expression would take for more than a value is compared whole, and finds nothing", async () => {
     const index = await openIn(freshPlace());
     await takeAll(index, "gw-1", mixed("gw-1", 0, 2_300));
+    // Records that wait for their block are judged one by one.
+    await index.take(originOf("gw-1"), recordsOf(mixed("gw-1", 2_300, 2_310), 2_300));
+    // No origin is called so; one that were must be a name to the store, and nothing else.
+    const evilOrigin = originOf("gw-1", { origin: 'x/\'); DELETE FROM origin; --/"$1"' });
+    await index.take(evilOrigin, recordsOf([crossing(0, { outcome: "success" })]));
     const evil = [
       ...["' OR 1=1 --", "x'; DROP TABLE origin; --", "%", "_%", "den%", "denie_", ".*", "^denied$", "denied|success"],
       ...["{denied,success}", '"denied"', "denied\n", "$1", "?", "denied/*", "DENIED", "denied "],
@@ -294,7 +299,8 @@ function contract(freshPlace: () => IndexPlace): void {
     for (const field of ["outcome", "caller", "id", "node", "operation", "object"] as const)
       for (const value of evil)
         assert.deepEqual(await pagesOf(index, { filters: [{ field, values: [value] }] }), [], `${field} ${value}`);
-    assert.equal((await pagesOf(index, { filters: denied })).length, deniedOf("gw-1", 0, 2_300).length);
+    assert.equal((await pagesOf(index, { filters: denied })).length, deniedOf("gw-1", 0, 2_310).length);
+    assert.deepEqual(index.places().get(evilOrigin.origin), 1);
     await index.close();
   });
 

@@ -8,6 +8,7 @@ import type { ControlParts } from "../../control-parts.ts";
 import { createTokenActions } from "../../identity/tokens/token-actions.ts";
 import { readEnvironments } from "../../registry/estate-state.ts";
 import type { SearchField } from "./record-terms.ts";
+import type { DeclaredNames } from "./unknown-names.ts";
 
 /** Operators' acts lie under a name no environment can have. */
 const operatorEnvironment = "sallyport";
@@ -116,6 +117,31 @@ async function tokenIdOf(parts: ControlParts, text: string): Promise<string> {
   if (typeof iss !== "string") return id ?? text;
   const isOurs = [...parts.identities.values()].some(({ issuer }) => issuer === iss);
   return isOurs && id !== undefined ? id : outsideTokenId({ issuer: iss, jti: id, text }, createTokenCrypto());
+}
+
+/** What is declared now, to hold names of a search against; `environments` null: of every one. */
+export async function declaredNames(
+  parts: ControlParts,
+  environments: readonly string[] | null,
+): Promise<DeclaredNames> {
+  const { tenant, store, identities } = parts;
+  const all = await readEnvironments(store, tenant);
+  const asked = [...all].filter(([name]) => environments?.includes(name) ?? true).map(([, { config }]) => config);
+  const systems = asked.flatMap((config) => config?.systems ?? []).map(({ id }) => id);
+  const operators = (await store.run("readOperators", { tenant })).map(({ id }) => id);
+  const declared = await store.run("listDeclaredOperators", { tenant });
+  return {
+    caller: new Set(systems),
+    // Its own operations have a system too (docs/receipts.md).
+    system: new Set([...systems, "sallyport"]),
+    client: new Set([
+      ...[...identities.values()].flatMap((one) => [...one.clients().keys()]),
+      ...operators,
+      ...declared,
+    ]),
+    integration: new Set(asked.flatMap((config) => config?.integrations ?? []).map(({ id }) => id)),
+    environment: new Set([...all.keys(), operatorEnvironment]),
+  };
 }
 
 /** Pseudonym to name, of everything declared in one environment and of its users, for one year. */

@@ -19,6 +19,8 @@ export class OpenIntents {
   readonly #open = new Map<string, OpenIntent>();
   /** Keys that a store has. */
   readonly #stored = new Set<string>();
+  /** Open, and not in a store: most are ended before a store hears of them. */
+  readonly #unstored = new Set<string>();
   #ended: string[] = [];
 
   constructor(kept: readonly Kept[] = []) {
@@ -34,7 +36,9 @@ export class OpenIntents {
   follow(node: string, leaf: Leaf, bytes: Uint8Array): OpenIntent | null {
     if (leaf.t === "intent") {
       // Copied: a batch's bytes are one block of memory, which a single open intent must not hold.
-      this.#open.set(`${node} ${leaf.id}`, { leaf, bytes: Uint8Array.from(bytes) });
+      const key = `${node} ${leaf.id}`;
+      this.#open.set(key, { leaf, bytes: new Uint8Array(bytes) });
+      this.#unstored.add(key);
       if (this.#open.size > openIntentsMax) this.#forgetOldest();
       return null;
     }
@@ -52,6 +56,7 @@ export class OpenIntents {
 
   #end(key: string): void {
     this.#open.delete(key);
+    this.#unstored.delete(key);
     if (this.#stored.delete(key)) this.#ended.push(key);
   }
 
@@ -61,11 +66,13 @@ export class OpenIntents {
     return {
       end: () => {
         const opened: Kept[] = [];
-        for (const [key, { bytes }] of this.#open) {
-          if (this.#stored.has(key)) continue;
+        for (const key of this.#unstored) {
+          const bytes = this.#open.get(key)?.bytes;
+          if (bytes === undefined) continue;
           opened.push({ key, leaf: bytes });
           this.#stored.add(key);
         }
+        this.#unstored.clear();
         return { opened, ended: this.#ended };
       },
     };

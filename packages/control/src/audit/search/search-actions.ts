@@ -3,12 +3,13 @@
 import { hash } from "node:crypto";
 import { AdminFault } from "../../admin/actions.ts";
 import type { ControlParts } from "../../control-parts.ts";
-import { nameTable, pseudonymsOf, scopeOf } from "./names.ts";
+import { declaredNames, nameTable, pseudonymsOf, scopeOf } from "./names.ts";
 import type { Oddity, SearchField } from "./record-terms.ts";
 import { isNamed, parseCursor, printCursor, type RecordsRequest, type Where } from "./records-request.ts";
 import type { SearchAnswer, SearchQuestion } from "./search-fold.ts";
 import type { Filter, Hit } from "./search-question.ts";
 import { type Unheld, unheldNodes } from "./unheld.ts";
+import { type UnknownName, unknownNames } from "./unknown-names.ts";
 
 /** One record that was found. */
 export interface RecordHit {
@@ -39,6 +40,8 @@ export interface RecordsPage {
   readonly behind: number;
   /** Nodes whose newest records are not here, so that they are not in the answer either. */
   readonly unheld: readonly Unheld[];
+  /** Names that were asked for and that nothing declared bears now. */
+  readonly unknown: readonly UnknownName[];
 }
 
 const eventForm = /^(?:[a-z][a-z0-9-]{0,126}-)?([0-7][0-9A-HJKMNP-TV-Z]{25})$/;
@@ -60,6 +63,7 @@ export async function searchRecords(parts: ControlParts, request: RecordsRequest
     names: await namesOf(parts, hits, said),
     next: next === null ? null : printCursor(request, next),
     ...{ searchedTo, bounded, behind: await behind(parts), unheld: await unheldNodes(parts) },
+    unknown: unknownNames(request.where, await declaredNames(parts, request.where.environment ?? null)),
   };
 }
 

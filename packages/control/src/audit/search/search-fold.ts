@@ -2,7 +2,7 @@
 // index for durability. Described in docs/audit-search.md.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Fold, FoldBatch, FoldHost } from "../follow/fold.ts";
+import { type Fold, type FoldBatch, type FoldHost, leavesOf } from "../follow/fold.ts";
 import type { IndexStore } from "./index-store.ts";
 import { PostgresIndex } from "./postgres-index.ts";
 import { runFollow } from "./run-follow.ts";
@@ -75,8 +75,8 @@ export class SearchFold implements Fold {
     return this.#index.places();
   }
 
-  async take({ origin, records }: FoldBatch): Promise<void> {
-    await this.#index.take(origin, records);
+  async take(batch: FoldBatch): Promise<void> {
+    await this.#index.take(batch.origin, batch.records, leavesOf(batch));
   }
 
   async answer(question: unknown): Promise<SearchAnswer> {

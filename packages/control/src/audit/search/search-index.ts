@@ -2,6 +2,7 @@
 // Trusts its store no further than checksums go: what is damaged is given up and asked for again. Described in docs/audit-search.md.
 import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { type BlockRecord, blockRecordsMax, writeBlock } from "./block.ts";
 import type { FiledOrigin, IndexStore, NewBlock, OpenIntentChange, WaitingRow } from "./index-store.ts";
 import { OpenIntents } from "./open-intents.ts";
@@ -112,10 +113,15 @@ export class SearchIndex {
     return place;
   }
 
-  take(origin: HeldOrigin, records: readonly FoundRecord[]): Promise<void> {
+  /** `leaves` are those of the records, where somebody parsed them already. */
+  take(
+    origin: HeldOrigin,
+    records: readonly FoundRecord[],
+    leaves: readonly (Leaf | null)[] = records.map(({ leaf }) => readLeaf(leaf)),
+  ): Promise<void> {
     return this.#alone(async () => {
       for (let tries = 0; tries < commitTriesMax; tries++) {
-        if (await this.#take(origin, records)) return;
+        if (await this.#take(origin, records, leaves)) return;
         await this.#load();
       }
       throw new Error("other control nodes kept writing the index first");
@@ -123,13 +129,14 @@ export class SearchIndex {
   }
 
   /** False: somebody else wrote since this was loaded. */
-  async #take(origin: HeldOrigin, records: readonly FoundRecord[]): Promise<boolean> {
+  async #take(origin: HeldOrigin, records: readonly FoundRecord[], leaves: readonly (Leaf | null)[]): Promise<boolean> {
     const version = this.#version;
     if (version === null) return false;
     const filed = this.#filed(origin);
-    const fresh = records.filter(({ index }) => index >= filed.next);
-    const [first] = fresh;
-    const last = fresh.at(-1);
+    // They follow one another: what was taken already stands first.
+    const known = Math.max(0, Math.min(records.length, filed.next - (records[0]?.index ?? 0)));
+    const first = records[known];
+    const last = records.at(-1);
     if (first === undefined || last === undefined) return true;
     if (first.index !== filed.next) {
       if (await this.store.changedSince(version)) return false;
@@ -139,7 +146,12 @@ export class SearchIndex {
     }
     try {
       const change = this.#intents.begin();
-      const indexed = fresh.map((record) => this.#index(record, filed.no));
+      const now = this.#now();
+      const indexed: Indexed[] = [];
+      for (let n = known; n < records.length; n++) {
+        const record = records[n];
+        if (record !== undefined) indexed.push(this.#index(record, leaves[n] ?? null, { filed, now }));
+      }
       return await this.#commit(version, { ...filed, next: last.index + 1 }, { indexed, intents: change.end() });
     } catch (error) {
       // Nothing was committed, or nobody knows: what memory says must be what the store says, as soon as it can be asked.
@@ -159,11 +171,12 @@ export class SearchIndex {
     return fresh;
   }
 
-  #index({ index, leaf: bytes }: FoundRecord, origin: number): Indexed {
-    const leaf = readLeaf(bytes);
-    const { node } = this.placeOf(origin);
-    const intent = leaf === null ? null : this.#intents.follow(node, leaf, bytes);
-    const now = this.#now();
+  #index(
+    { index, leaf: bytes }: FoundRecord,
+    leaf: Leaf | null,
+    { filed: { no: origin }, now }: { readonly filed: FiledOrigin; readonly now: number },
+  ): Indexed {
+    const intent = leaf === null ? null : this.#intents.follow(this.placeOf(origin).node, leaf, bytes);
     const at = leaf === null || leaf.at > now + clockAheadMsMax ? now : leaf.at;
     return {
       row: { origin, index, at, leaf: bytes, intent: intent?.bytes ?? null },

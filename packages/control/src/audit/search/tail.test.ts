@@ -16,7 +16,7 @@ import { Tail, type TailLine, type TailPorts, Tails, type TailTimes, tailsMax, t
 const folder = mkdtempSync(join(tmpdir(), "tail-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let folds = 0;
-const bounded = { timeout: 30_000 };
+const bounded = { timeout: 120_000 };
 const calm: TailTimes = { heartbeatMs: 60_000, lifeMs: 60_000, slowMs: 60_000, awayMs: 60_000 };
 
 async function openFold(): Promise<SearchFold> {

@@ -1,7 +1,7 @@
 // Promises the admin routes about clients, their secrets and their keys. Trusts serve-api.ts to have proven the operator.
 // Specified in docs/admin-api.md; the words of the bodies are those of client-actions.ts.
 import { z } from "zod";
-import { type AdminRoute, environment, ids, reason } from "../../admin/route.ts";
+import { type AdminRoute, environment, ids, lifetimeMs, overlapMs, reason } from "../../admin/route.ts";
 
 const dayMs = 86_400_000;
 const moment = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -26,16 +26,8 @@ export const clientRoutes: readonly AdminRoute[] = [
       const body = z.strictObject({
         environment,
         reason,
-        overlapMs: z
-          .int()
-          .min(0)
-          .max(90 * dayMs)
-          .default(7 * dayMs),
-        lifetimeMs: z
-          .int()
-          .min(60_000)
-          .max(400 * dayMs)
-          .optional(),
+        overlapMs,
+        lifetimeMs: lifetimeMs.optional(),
       });
       return call.actions.addClientSecret(call.actor, { client: call.id, ...(await call.body(body)) });
     },
@@ -47,7 +39,7 @@ export const clientRoutes: readonly AdminRoute[] = [
     action: "client.secret.end",
     audit: "outbox",
     handle: async (call) => {
-      const secret = z.string().regex(/^[0-9a-f]{10}$/);
+      const secret = z.string().regex(ids.secret);
       const body = z.strictObject({ environment, reason, secret, revokeTokens });
       return call.actions.endClientSecret(call.actor, { client: call.id, ...(await call.body(body)) });
     },
@@ -80,11 +72,7 @@ export const clientRoutes: readonly AdminRoute[] = [
         environment,
         reason,
         lifetimeMs: z.int().min(60_000).max(dayMs).default(900_000),
-        keyLifetimeMs: z
-          .int()
-          .min(60_000)
-          .max(400 * dayMs)
-          .optional(),
+        keyLifetimeMs: lifetimeMs.optional(),
       });
       return call.actions.makeEnrolmentCode(call.actor, { client: call.id, ...(await call.body(body)) });
     },

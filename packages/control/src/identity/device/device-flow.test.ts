@@ -197,7 +197,7 @@ forEachDialect((_dialect, open) => {
       assert.match(script, /device_authorization/);
       writeFileSync(join(folder, "ca.pem"), at.estate.ca);
       const env = { ...process.env, ISSUER: at.issuer, CURL_CA_BUNDLE: join(folder, "ca.pem") };
-      const { stdout } = await promisify(execFile)("sh", ["-c", script], { env, timeout: 20_000 });
+      const { stdout } = await promisify(execFile)("sh", ["-c", script], { env, timeout: 60_000 });
       const body = JSON.parse(stdout);
       assert.deepEqual(Object.keys(body), [
         "device_code",

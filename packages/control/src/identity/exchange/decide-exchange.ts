@@ -232,7 +232,10 @@ function broughtBy(subject: SubjectToken, rule: ExchangeRule): ReadonlySet<strin
 }
 
 /** What the new token descends from: whatever the subject token does, that token, and its client where another one exchanges it. */
-function lineageOf({ gid, client: from, id }: SubjectToken, client: string): readonly string[] {
+export function lineageOf(
+  { gid, client: from, id }: Pick<SubjectToken, "gid" | "client" | "id">,
+  client: string,
+): readonly string[] {
   const holder = from === null || from === client ? [] : [`${clientLineagePrefix}${from}`];
   return [...new Set([...gid, ...holder, `${exchangeIdPrefix}${id}`])];
 }

@@ -338,9 +338,11 @@ forEachDialect((_dialect, open) => {
   });
 
   test("thousands of scopes cost nothing (class 27)", async () => {
-    const before = performance.now();
+    const before = process.cpuUsage();
     const answer = await push({ scope: "a ".repeat(5_000).trim() });
     assert.ok(answer.status === 400 || answer.status === 413);
-    assert.ok(performance.now() - before < 2_000);
+    // Time of the processor, and asker and issuer are in this process.
+    const { user, system } = process.cpuUsage(before);
+    assert.ok(user + system < 2_000_000, `${user + system} µs`);
   });
 });

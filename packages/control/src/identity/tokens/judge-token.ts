@@ -2,7 +2,9 @@
 // Trusts the shared verifier, the revocation rows and the directory. The binding is judged by who is shown the token, not here. docs/identity/introspection.md.
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
+import { isGatewayClient } from "@sallyport/protocol/channel/next-hop.ts";
 import { checkTimes, readAccessToken, revocablesOf } from "@sallyport/protocol/token/access-token.ts";
+import { clientLineagePrefix } from "@sallyport/protocol/token/claim-types.ts";
 import type { AccessTokenClaims } from "@sallyport/protocol/token/claims.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
 import { userLifetimeSecondsMax } from "../decide-issuance.ts";
@@ -82,13 +84,19 @@ export function isActive(state: TokenState): state is Extract<TokenState, { kind
   return state.kind === "ours" && state.outside === null && state.revoked === null && state.granted;
 }
 
+/** Of a token that a gateway asked for, whoever's token it was made from: who asked has no integration of its own. */
+function grantedClient({ client_id: client, gid = [] }: AccessTokenClaims): string {
+  if (!isGatewayClient(client)) return client;
+  return gid.findLast((id) => id.startsWith(clientLineagePrefix))?.slice(clientLineagePrefix.length) ?? client;
+}
+
 function isGranted(
-  { client_id, aud }: AccessTokenClaims,
+  claims: AccessTokenClaims,
   directory: Directory,
   at: { readonly issuer: string; readonly now: number },
 ): boolean {
-  const client = directory.clients.get(client_id);
-  const provider = systemOfResource(at.issuer, aud);
+  const client = directory.clients.get(grantedClient(claims));
+  const provider = systemOfResource(at.issuer, claims.aud);
   if (client === undefined || provider === null) return false;
   return directory
     .grants(client.system, provider)

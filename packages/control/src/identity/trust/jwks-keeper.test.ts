@@ -348,7 +348,7 @@ forEachDialect((_dialect, open) => {
     const third = node("three");
     await third.takeKept();
     assert.deepEqual(held(third), ["b"], "one that starts compiles with what was seen, before it fetched anything");
-    const [, state] = third.states();
+    const [, state] = third.states({ state: () => null });
     assert.deepEqual(
       [state?.issuer, state?.keys, state?.fetchedAt, state?.believedUntil, state?.failure],
       ["realm", 1, now, now + staleMaxMs, null],

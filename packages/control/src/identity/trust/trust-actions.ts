@@ -80,8 +80,9 @@ export function createTrustActions(parts: ControlParts): TrustActions {
 async function issuers({ store, tenant, identities, clock }: ControlParts): Promise<readonly IssuerReport[]> {
   const environments = [...(await readEnvironments(store, tenant)).values()];
   return environments.flatMap(({ config: { name: environment, issuers: trusted, people } }) => {
+    const identity = identities.get(environment);
     const states = new Map(
-      (identities.get(environment)?.trusted.states() ?? []).map(({ issuer, url: _, gateways: __, ...state }) => [
+      (identity?.trusted.states(identity.introspections) ?? []).map(({ issuer, url: _, gateways: __, ...state }) => [
         issuer,
         { ...state, now: clock.now() },
       ]),

@@ -15,6 +15,7 @@ import {
 } from "@sallyport/protocol/token/outside-token.ts";
 import type { IssuerConfig, TrustConfig } from "../../registry/config/estate.ts";
 import type { FetchJwks } from "./fetch-jwks.ts";
+import type { IntrospectionState, Introspections } from "./introspections.ts";
 import { JwksKeeper, staleMaxMs } from "./jwks-keeper.ts";
 import { keySourcesOf } from "./key-sources.ts";
 import type { TrustCommands } from "./store.ts";
@@ -46,6 +47,8 @@ export interface IssuerKeysState {
   readonly believedUntil: number | null;
   /** Why the last fetch failed; null: it did not. */
   readonly failure: string | null;
+  /** How asking it about opaque tokens goes; null: it is not asked. */
+  readonly introspection: IntrospectionState | null;
 }
 
 /** The trusted issuers of one environment over the control store. `own` is the environment's own issuer. */
@@ -125,11 +128,14 @@ export class TrustedIssuers {
     return this.#keeper.takeKept();
   }
 
-  /** In ascending order of id. */
-  states(): readonly IssuerKeysState[] {
+  /** In ascending order of id. `asked`: those that are asked about tokens. */
+  states(asked: Pick<Introspections, "state">): readonly IssuerKeysState[] {
     return this.all()
       .map(({ config: { id, url, gateways, keys } }): IssuerKeysState => {
-        const common = { issuer: id, url, gateways: gateways !== undefined, from: keys.from };
+        const common = {
+          ...{ issuer: id, url, gateways: gateways !== undefined, from: keys.from },
+          introspection: asked.state(id),
+        };
         if (keys.from === "file")
           return { ...common, keys: keys.keys.length, fetchedAt: null, believedUntil: null, failure: null };
         const fetchedAt = this.#keeper.seenAt(id);

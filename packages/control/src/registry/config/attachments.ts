@@ -14,8 +14,8 @@ export interface Attachment<T> {
 }
 
 const privateMembers = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-const pemCertificate = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
-const rotateFix =
+export const pemCertificate = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
+export const rotateFix =
   "this key is now known to everyone who can read the estate: make a new pair, put only its public half here, and revoke the old one";
 
 /** The public keys of a JWKS file. `spot` is where the file is named. */

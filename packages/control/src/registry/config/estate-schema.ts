@@ -1,14 +1,17 @@
 // Promises what may be written in sallyport.yaml, teams/<id>.yaml and trust/<name>.yaml: one sentence per key.
 // Trusts nothing. The reference in docs/configuration.md is generated from these types (reference.ts).
+import { proxyNetworksMax } from "@sallyport/kernel/trusted-proxies.ts";
 import { z } from "zod";
 import { operatorRoles } from "../../admin/permissions.ts";
+import { bots } from "./bots-schema.ts";
 import { itemsMax } from "./bounds.ts";
+import { certificateSchema } from "./identity-schema.ts";
 import { modeKeys } from "./mode-schema.ts";
 import { peopleKeys } from "./people-schema.ts";
 import { tokensKeys } from "./tokens-schema.ts";
 import { estateWaiversKey, waiversKey } from "./waiver-schema.ts";
 import { witnessesSchema } from "./witnesses-schema.ts";
-import { duration, filePath, id, originUrl, prose } from "./words.ts";
+import { duration, filePath, id, originUrl, prose, proxyNetwork } from "./words.ts";
 
 const staleness = () => duration({ minMs: 1_000, maxMs: 86_400_000, says: "`1s` to `24h`" });
 
@@ -38,6 +41,34 @@ const team = z.strictObject({
   contact: prose().optional().describe("Where to reach it: an address, a channel."),
 });
 
+const authorizer = z.strictObject({
+  proxy: z
+    .enum(["nginx", "caddy", "traefik", "envoy", "envoy-grpc", "services"])
+    .describe(
+      "How the request is told: `X-Original-*` (nginx), `X-Forwarded-*` (caddy, traefik), by the question itself (envoy), or in a `CheckRequest` of Envoy's gRPC form (envoy-grpc); `services` are no proxies: they ask about callers of their own operations, each with its own proof.",
+    ),
+  trustedProxies: z
+    .array(proxyNetwork())
+    .max(proxyNetworksMax)
+    .prefault([])
+    .describe(
+      "Addresses or CIDRs of the proxies that may ask; everybody else is refused. Required without `certificate`, but for `services`.",
+    ),
+  certificate: certificateSchema
+    .optional()
+    .describe(
+      "Client certificate that every proxy that asks has to show: bundle and exactly one of `uri`, `dns`, `x5t`.",
+    ),
+});
+
+const proxyProtocol = z.strictObject({
+  trustedProxies: z
+    .array(proxyNetwork())
+    .min(1)
+    .max(proxyNetworksMax)
+    .describe("Addresses or CIDRs of the load balancers; a connection from anywhere else is closed."),
+});
+
 const listener = z.strictObject({
   serves: z
     .literal("gateway")
@@ -48,8 +79,23 @@ const listener = z.strictObject({
   url: originUrl().describe(
     "Origin that clients use to reach it (scheme, host, port); DPoP proofs are checked against it.",
   ),
+  authorizer: authorizer
+    .optional()
+    .describe(
+      "Makes it answer these proxies whether a request may pass, and serve nobody; `url` is then the proxy's own.",
+    ),
+  proxyProtocol: proxyProtocol
+    .optional()
+    .describe(
+      "Stands behind load balancers that pass TCP on and begin every connection with a header of the PROXY protocol, version 2; the address in it is the caller's.",
+    ),
+  bots: bots().optional().describe("How programs that look around are met, before anybody is identified."),
   environments: z.array(id()).min(1).optional().describe("Environments it serves; all by default."),
   region: id().optional().describe("Region whose gateways open it; all by default."),
+  http2: z
+    .boolean()
+    .prefault(true)
+    .describe("Whether it offers HTTP/2 beside HTTP/1.1; over TLS only, in clear HTTP/1.1 alone is spoken."),
 });
 
 const operator = z.strictObject({

@@ -1,48 +1,37 @@
 // Promises the estate as data: per environment, resolved, self-contained (schemas, keys and roots included), plain JSON.
 // Trusts load.ts, which makes it from files. An environment never holds a value of another one: the wall is in the shape.
 // Specified in docs/configuration.md.
+
 import type { PeerIdentity } from "@sallyport/kernel/x509/peer-policy.ts";
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
+import type { SignaturesObject } from "@sallyport/protocol/signature/signature-key.ts";
+import type { BotsObject } from "@sallyport/protocol/snapshot/bot-rule.ts";
+import type { CorsObject } from "@sallyport/protocol/snapshot/cors-object.ts";
+import type { ConcurrencyLimit, QuotaLimit, RateLimit } from "@sallyport/protocol/snapshot/limit-objects.ts";
 import type {
-  AttributeSource,
+  AuthorizerObject,
   CertificateIdentity,
   Classification,
+  DataClass,
   DatedException,
   GrantedOperation,
   ModeObject,
-  PayloadRule,
-  RateLimit,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
-import type { Acr, StepUp } from "@sallyport/protocol/token/acr.ts";
+import type { Acr } from "@sallyport/protocol/token/acr.ts";
 import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
-import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
+import type { IntrospectionRule, OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { OutsideAlgorithm, OutsideJwk } from "@sallyport/protocol/token/outside-jwk.ts";
 import type { OutsidePins } from "@sallyport/protocol/token/outside-mapping.ts";
 import type { OutsideKind } from "@sallyport/protocol/token/outside-token.ts";
 import type { OperatorRole } from "../../admin/permissions.ts";
+import type { DescriptionNotes } from "../openapi/describe-system.ts";
 import type { Finding, Place } from "./finding.ts";
+import type { OperationConfig } from "./operation-config.ts";
+import type { UpstreamConfig } from "./upstream-config.ts";
 import type { MapTree, Tree } from "./yaml-tree.ts";
 
 export type PublicJwk = Readonly<Record<string, string>>;
-
-export interface OperationConfig {
-  readonly name: string;
-  readonly method: string;
-  readonly path: string;
-  readonly classification: Classification;
-  readonly authorize: "grant" | "policy";
-  readonly attributes: Readonly<Record<string, AttributeSource>>;
-  /** Absent: takes no body. */
-  readonly body?: { readonly content: "json" | "opaque"; readonly contentType: string; readonly schema?: unknown };
-  readonly bodyBytesMax: number;
-  readonly timeoutMs: number;
-  readonly businessErrors: readonly number[];
-  readonly offline: "bound" | "until-expiry";
-  readonly payload?: PayloadRule;
-  readonly record?: "buffered";
-  readonly stepUp?: StepUp;
-}
 
 /** How a client proves itself at the issuer: one way, and no other is accepted from it. */
 export type ClientAuthentication =
@@ -97,7 +86,6 @@ export interface ClientConfig {
   readonly tokens?: Partial<TokenLives>;
 }
 
-/** One system in one environment. */
 /** What access tokens for a system look like to its callers. docs/identity/token-forms.md. */
 export type TokenForm = "jwt" | "opaque" | "encrypted";
 
@@ -109,15 +97,18 @@ export interface LegacyTokens {
   readonly untilMs: number;
 }
 
+/** One system in one environment. */
 export interface SystemConfig {
   readonly id: string;
   readonly owner: string;
   readonly zone: string;
   readonly region: string;
-  readonly upstream?: { readonly url: string; readonly allowPrivate: boolean; readonly trust?: string };
+  readonly upstream?: UpstreamConfig;
   readonly public: { readonly host?: string; readonly path: string; readonly strip: boolean };
   readonly clients: readonly ClientConfig[];
   readonly certificates: readonly CertificateIdentity[];
+  readonly apiKeys?: { readonly header?: string | undefined }; // Absent: no API key stands for it.
+  readonly signatures?: SignaturesObject; // Absent: a signature proves nothing of it.
   readonly attributes: Readonly<Record<string, Scalar>>;
   readonly operations: readonly OperationConfig[];
   /** Absent: `jwt`. */
@@ -152,7 +143,17 @@ export interface IntegrationConfig {
   readonly bearerUntilMs?: number;
   readonly bearerReason?: string;
   readonly limits: readonly RateLimit[];
+  /** Absent: none. */
+  readonly concurrency?: readonly ConcurrencyLimit[];
+  /** Absent: none. */
+  readonly quotas?: readonly QuotaLimit[];
+  /** Where in the file's `limits` each of `limits` stands; absent: there is nothing else in it. */
+  readonly ratesAt?: readonly number[];
   readonly operations: readonly GrantedOperation[];
+  /** Classes of fields that may be read; absent: all but those that need the word. */
+  readonly data?: readonly DataClass[];
+  /** Absent: no page of a browser may call under it. */
+  readonly cors?: CorsObject;
   readonly reviewMs?: number;
   readonly expiresAtMs?: number;
   readonly onExpiry: "alert" | "suspend";
@@ -186,7 +187,17 @@ export interface IssuerConfig {
   readonly systems: readonly (OutsidePins & { readonly system: string })[];
   /** Absent: none of its tokens may be presented at gateways. */
   readonly gateways?: readonly OutsideAccessRule[];
+  /** Absent: it is asked about no token. */
+  readonly introspection?: IntrospectionConfig;
   readonly declaredAt: Place;
+}
+
+/** Where an issuer is asked about its opaque tokens, and for which providers. */
+export interface IntrospectionConfig extends KeysUri, IntrospectionRule {
+  /** Our client id there. */
+  readonly client: string;
+  /** Questions it is asked in a second at most. */
+  readonly perSecond: number;
 }
 
 export interface PolicyFile {
@@ -201,6 +212,16 @@ export interface ListenerConfig {
   readonly url: string;
   /** Null: every region. */
   readonly region: string | null;
+  /** Absent: HTTP/2 is offered over TLS. */
+  readonly http2?: false;
+  readonly bots?: BotsObject;
+  /** Behind these load balancers, which tell where each connection came from. None: what was written is broken, and nobody may connect. */
+  readonly proxyProtocol?: { readonly trustedProxies: readonly string[] };
+  /** It answers proxies and serves nobody. Nobody in both: what was written is broken, and nobody may ask. */
+  readonly authorizer?: AuthorizerObject & {
+    /** Addresses and CIDRs; empty: the certificate alone decides. */
+    readonly trustedProxies: readonly string[];
+  };
 }
 
 /** Something that is not served, with the error that says why. `object`: `system/billing`, `integration/orders-to-billing`, `trust/…`, `environment/…`. */
@@ -311,6 +332,8 @@ export interface Estate {
 /** The text behind the objects of one environment, its overrides merged in; every value knows its place. */
 export interface EnvironmentSources {
   readonly systems: ReadonlyMap<string, MapTree>;
+  /** Of the systems that name a description. */
+  readonly descriptions: ReadonlyMap<string, DescriptionNotes>;
   readonly integrations: ReadonlyMap<string, MapTree>;
   readonly trust: ReadonlyMap<string, MapTree>;
   readonly issuers: ReadonlyMap<string, MapTree>;

@@ -1,10 +1,12 @@
 // Promises what may be written under `identity` of a system: one sentence per key. Trusts nothing.
 // The reference in docs/configuration.md is generated from these types (reference.ts); what each way is worth: docs/identity/client-authentication.md.
 import { z } from "zod";
+import { apiKeysKeys } from "./api-keys-schema.ts";
 import { itemsMax } from "./bounds.ts";
 import { logoutKeys } from "./logout-schema.ts";
+import { signaturesKeys } from "./signatures-schema.ts";
 import { clientTokensKeys } from "./tokens-schema.ts";
-import { addressName, date, distinguishedName, filePath, hostName, id, jwksUrl, prose } from "./words.ts";
+import { addressName, date, distinguishedName, filePath, hostName, httpsUrl, id, prose } from "./words.ts";
 
 const uriName = () =>
   z
@@ -22,6 +24,8 @@ const certificate = z.strictObject({
     .optional()
     .describe("SHA-256 of the certificate, base64url (RFC 8705 `x5t#S256`)."),
 });
+
+export const certificateSchema = certificate;
 
 const tls = z.strictObject({
   trust: id()
@@ -67,7 +71,7 @@ export const identity = z.strictObject({
     .describe(
       "JWKS files with its public keys (ES256 or EdDSA), for `private_key_jwt`; a private key here is an error.",
     ),
-  jwksUri: jwksUrl()
+  jwksUri: httpsUrl("keys are fetched over https only")
     .optional()
     .describe("Where it publishes its public keys (ES256 or EdDSA), https; control fetches them, nobody else does."),
   jwksServer: z
@@ -121,6 +125,8 @@ export const identity = z.strictObject({
     ),
   ...logoutKeys,
   ...clientTokensKeys,
+  ...signaturesKeys,
+  ...apiKeysKeys,
   certificate: z
     .union([certificate, z.array(certificate).max(itemsMax)])
     .optional()

@@ -3,24 +3,61 @@
 import { z } from "zod";
 import { exchangeDepthMax } from "../../identity/exchange/decide-exchange.ts";
 import { itemsMax } from "./bounds.ts";
+import { cors } from "./cors-schema.ts";
+import { dataClasses } from "./data-classes.ts";
 import { modeKeys } from "./mode-schema.ts";
+import { redact } from "./response-schema.ts";
 import { stepUpKeys } from "./step-up-schema.ts";
 import { timeout } from "./system-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
-import { claimValue, date, id, operationName, owner, prose, rate, size } from "./words.ts";
+import { claimValue, date, id, operationName, owner, prose, quota, rate, size, timeZone } from "./words.ts";
 
 const limit = z.strictObject({
   per: z
-    .enum(["client", "integration"])
-    .describe("Who shares the permits: each client, or all clients of the integration."),
-  rate: rate().describe("Permits per second, minute, hour or day, for example `200/s`."),
+    .enum(["client", "subject", "integration"])
+    .describe("Who shares it: each client, each user that is acted for, or all clients of the integration."),
+  rate: rate()
+    .optional()
+    .describe("Permits per second, minute, hour or day, for example `200/s`; this, `concurrency` or `quota`."),
   burst: z
     .int()
     .min(1)
     .max(10_000_000)
     .optional()
     .describe("Most permits that may be used at once; the rate by default."),
+  concurrency: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe("Most crossings that may be under way at once; this, `rate` or `quota`."),
+  quota: quota()
+    .optional()
+    .describe("Most crossings in each calendar day or month, for example `10000/day`; this, `rate` or `concurrency`."),
+  timeZone: timeZone()
+    .optional()
+    .describe("Zone whose calendar says when a `quota` renews, for example `Europe/Berlin`; `UTC` by default."),
+  across: z
+    .literal("gateways")
+    .optional()
+    .describe(
+      "Counted once for all gateways of the environment and region, in Redis; by default each counts for itself.",
+    ),
+  onLoss: z
+    .enum(["local", "deny"])
+    .optional()
+    .describe(
+      "Of a limit `across: gateways`, while Redis cannot be asked: `local`, each gateway goes on with its share; or `deny`. `local` by default.",
+    ),
+  operations: z
+    .array(operationName())
+    .min(1)
+    .max(1_000)
+    .optional()
+    .describe("Granted operations that it counts, which share it; all of them by default."),
 });
+
+const priority = () => z.enum(["low", "normal", "high"]);
 
 const granted = z.strictObject({
   body: size()
@@ -29,18 +66,26 @@ const granted = z.strictObject({
   timeout: timeout()
     .optional()
     .describe("How long the provider may take for this consumer; it can only lower the bound of the operation."),
+  redact: redact()
+    .optional()
+    .describe("JSONPaths of fields that this consumer does not get, besides those that nobody gets."),
+  priority: priority()
+    .optional()
+    .describe("As of the integration, for this operation; that of the integration by default."),
   ...stepUpKeys,
 });
 
 const proof = z.strictObject({
   accept: z
-    .array(z.enum(["dpop", "mtls", "bearer"]))
+    .array(z.enum(["dpop", "mtls", "bearer", "signature", "api-key"]))
     .min(1)
-    .max(3)
+    .max(5)
     .prefault(["dpop", "mtls"])
-    .describe("Proofs that are accepted; `bearer` needs `reason` and `until`."),
-  reason: prose().optional().describe("Why a token without proof of possession must be accepted."),
-  until: date().optional().describe("Last day on which `bearer` is accepted."),
+    .describe(
+      "Proofs that are accepted; `signature` is a message signature; `bearer` and `api-key` need `reason` and `until`.",
+    ),
+  reason: prose().optional().describe("Why a token without proof of possession, or an API key, must be accepted."),
+  until: date().optional().describe("Last day on which `bearer` and `api-key` are accepted."),
 });
 
 const exchange = z.strictObject({
@@ -90,7 +135,20 @@ const base = z.strictObject({
     .array(limit)
     .max(itemsMax)
     .prefault([{ per: "client", rate: "100/s", burst: 200 }])
-    .describe("Rate limits, all of which must hold."),
+    .describe("Limits of rate and of concurrency, and quotas, all of which must hold."),
+  priority: priority()
+    .optional()
+    .describe(
+      "Who comes first when the provider has as many requests under way as `inFlight` gives it; `normal` by default.",
+    ),
+  data: z
+    .array(z.enum(dataClasses))
+    .max(itemsMax)
+    .optional()
+    .describe(
+      "Data classes of fields that the consumer may read, besides `public` and `internal`; by default all but `restricted` and `secret`.",
+    ),
+  cors: cors().optional(),
   exchange: z
     .array(exchange)
     .max(itemsMax)
@@ -105,6 +163,7 @@ const base = z.strictObject({
 /** One integration in one environment, after its overrides were applied. */
 export const integrationSchema = base;
 export type IntegrationSource = z.output<typeof base>;
+export type LimitSource = z.output<typeof limit>;
 export type ProofSource = z.output<typeof proof>;
 
 /** The file as it is written, for the JSON Schema and the reference. */

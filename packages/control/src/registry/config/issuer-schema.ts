@@ -6,7 +6,7 @@ import { z } from "zod";
 import { itemsMax } from "./bounds.ts";
 import { levels } from "./step-up-schema.ts";
 import { waiversKey } from "./waiver-schema.ts";
-import { claimName, claimValue, duration, filePath, fullOperationName, id, jwksUrl, prose } from "./words.ts";
+import { claimName, claimValue, duration, filePath, fullOperationName, httpsUrl, id, prose } from "./words.ts";
 
 const mapping = z.strictObject({
   system: id().describe(
@@ -51,6 +51,36 @@ const presented = z.strictObject({
     .describe("Its values of `acr` and the levels here they are worth; absent, its log-ins are worth nothing here."),
 });
 
+/** Much longer, and a token that ended at its issuer goes on here as one of ours never would. */
+export const keepMsMax = 300_000;
+
+const introspection = z.strictObject({
+  url: httpsUrl("tokens are shown over https only").describe(
+    "Its introspection endpoint, https; control asks it, gateways never do.",
+  ),
+  client: claimValue().describe(
+    "Our client id there; control proves it by `private_key_jwt` under a key of its own, published at `<issuer>/introspection-jwks`.",
+  ),
+  providers: z
+    .array(id())
+    .min(1)
+    .max(itemsMax)
+    .describe(
+      "Providers for which tokens that are no JWT are taken for this issuer's; no provider may be named by two issuers.",
+    ),
+  keep: duration({ minMs: 0, maxMs: keepMsMax, says: "`0s` to `5m`" })
+    .prefault("30s")
+    .describe(
+      "How long a gateway may use a yes again; at most 10 s for what is confidential and 5 s for what is restricted.",
+    ),
+  perSecond: z
+    .int()
+    .min(2)
+    .max(1_000)
+    .prefault(50)
+    .describe("Questions it is asked in a second at most; made-up tokens get half of them."),
+});
+
 const base = z.strictObject({
   issuer: id().describe("Id of the issuer here; equals the name of the file."),
   description: prose().optional().describe("Whose tokens these are, for reviewers."),
@@ -64,7 +94,7 @@ const base = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Algorithms its keys may sign with; RS256 by default for kubernetes, github and keycloak, else required.",
+      "Algorithms its keys may sign with; RS256 by default for kubernetes, github and keycloak, else required where there are keys.",
     ),
   audiences: z
     .array(claimValue())
@@ -87,21 +117,23 @@ const base = z.strictObject({
     .prefault("1h")
     .describe("Longest life of a token that is accepted."),
   jwks: filePath().optional().describe("JWKS file with its public keys; nothing is fetched then."),
-  jwksUri: jwksUrl()
+  jwksUri: httpsUrl("keys are fetched over https only")
     .optional()
     .describe("Where its public keys are published, https; control fetches them, gateways never do."),
   allowPrivate: z
     .boolean()
     .prefault(false)
-    .describe("`jwksUri` may lead to a private, loopback or link-local address."),
+    .describe("`jwksUri` and `introspection.url` may lead to a private, loopback or link-local address."),
   tls: z
     .strictObject({
       ca: id()
         .optional()
-        .describe("Bundle in trust/ that the server of `jwksUri` must chain to, in place of the public roots."),
+        .describe(
+          "Bundle in trust/ that the servers of `jwksUri` and `introspection.url` must chain to, in place of the public roots.",
+        ),
     })
     .optional()
-    .describe("How the connection to `jwksUri` is secured."),
+    .describe("How the connections to `jwksUri` and `introspection.url` are secured."),
   systems: z
     .array(mapping)
     .max(1_000)
@@ -112,6 +144,9 @@ const base = z.strictObject({
     .max(1_000)
     .prefault([])
     .describe("Which of its access tokens may be presented at gateways, as which system; none by default."),
+  introspection: introspection
+    .optional()
+    .describe("It is asked about access tokens that are no JWT (RFC 7662), under the same rules as its JWTs."),
 });
 
 /** One issuer in one environment, after its overrides were applied. */

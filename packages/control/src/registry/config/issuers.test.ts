@@ -222,3 +222,60 @@ test("assertions, CI jobs' and pods' tokens cannot be presented", () => {
   const { said } = loaded("partner", `${partner}${rule}`);
   assert.match(said.join("\n"), /tokens of the preset `assertion` are not access tokens\. let them be traded/);
 });
+
+const opaque = `issuer: sso\nurl: https://sso.example\npreset: access-token\n${rule}    audiences: { billing-api: [billing] }\n`;
+const asked = (more = "") =>
+  `introspection:\n  url: https://sso.example/introspect\n  client: sallyport\n  providers: [billing]\n${more}`;
+
+test("an issuer that is asked about opaque tokens needs no keys, and one that is not does", () => {
+  const { issuers, said } = loaded("sso", opaque + asked());
+  assert.deepEqual(said, []);
+  assert.deepEqual(issuers[0]?.introspection, {
+    ...{ uri: "https://sso.example/introspect", allowPrivate: false, client: "sallyport" },
+    ...{ providers: ["billing"], keepMs: 30_000, perSecond: 50 },
+  });
+  assert.deepEqual(issuers[0]?.keys, { from: "file", keys: [] });
+  assert.match(loaded("sso", opaque).said.join("\n"), /keys come from exactly one of/);
+  const traded = `${opaque}${asked()}systems:\n  - system: orders\n    subject: s\n`;
+  assert.match(loaded("sso", traded).said.join("\n"), /keys come from exactly one of/, "who trades needs keys");
+});
+
+const refusedQuestions: readonly (readonly [string, string, string])[] = [
+  [
+    "not https",
+    opaque + asked().replace("https://sso.example/i", "http://sso.example/i"),
+    "tokens are shown over https",
+  ],
+  ["a private address", opaque + asked().replace("//sso.example/i", "//10.0.0.7/i"), "private or loopback address"],
+  ["a provider that does not exist", opaque + asked().replace("[billing]", "[biling]"), "there is no system `biling`"],
+  ["no provider", opaque + asked().replace("[billing]", "[]"), "the list is empty"],
+  ["no rule", opaque.slice(0, opaque.indexOf("gateways:")) + asked(), "no rule says whom its tokens stand for"],
+  ["a yes that holds for an hour", opaque + asked("  keep: 1h\n"), "choose `0s` to `5m`"],
+  ["a key that is none", opaque + asked("  secret: s\n"), "secret"],
+  ["a bundle that does not exist", `${opaque}${asked()}tls: { ca: nowhere }\n`, "nowhere"],
+];
+for (const [what, text, says] of refusedQuestions) {
+  test(`asking an issuer about tokens is refused at its line: ${what}`, () => {
+    const { issuers, said } = loaded("sso", text);
+    assert.ok(
+      said.some((one) => one.includes(says)),
+      said.join("\n"),
+    );
+    assert.deepEqual(issuers, []);
+  });
+}
+
+test("Keycloak's tokens are JWTs: there is nothing to ask", () => {
+  const { said } = loaded("partner", `${realm}${rule}${asked()}`);
+  assert.match(said.join("\n"), /tokens of the preset `keycloak` are JWTs, which are verified and not asked about/);
+});
+
+test("attack: a provider that two issuers name would show one's tokens to the other: neither is trusted", () => {
+  const other = `${opaque}${asked()}`.replace("issuer: sso", "issuer: login").replaceAll("//sso.", "//login.");
+  const { issuers, said } = loaded("sso", opaque + asked(), { "issuers/login.yaml": other });
+  assert.deepEqual(issuers, []);
+  assert.deepEqual(said.map((one) => one.split(". ")[0]).sort(), [
+    "opaque tokens for `billing` are taken for `login`'s as well",
+    "opaque tokens for `billing` are taken for `sso`'s as well",
+  ]);
+});

@@ -3,19 +3,8 @@
 
 /** Key -> what to do meanwhile. */
 export const laterKeys: ReadonlyMap<string, string> = new Map([
-  ["openapi", "write the operations out under `operations`"],
-  ["operationId", "write `match: METHOD /path`"],
-  ["idempotency", "remove it; the provider must bear repeats itself"],
   ["expect", "remove it; silence is not watched yet"],
-  ["redact", "remove it; do not grant operations whose answers must be redacted"],
-  ["minimise", "remove it; do not grant operations whose answers must be cut down"],
   ["encrypt", "remove it; do not grant operations whose fields must be encrypted"],
-  ["across", "remove it; each gateway counts for itself"],
-  ["retries", "remove it; the caller retries"],
-  ["quota", "use `limits` with a rate per day"],
-  ["concurrency", "use `limits` with a rate"],
-  ["breaker", "remove it"],
-  ["response", "remove it; answers are not inspected yet"],
   ["stepUp", "remove it; do not grant operations that need step-up"],
   ["scope", "remove it; the scope is `<system>:<operation>`"],
   ["audience", "remove it; the audience follows from the issuer and the system"],
@@ -34,7 +23,10 @@ export const laterKeys: ReadonlyMap<string, string> = new Map([
   ["groups", "remove it; gateway groups are made with join tokens"],
   ["address", "remove it; a node is told its address with `sallyport serve --listen <name>=host:port`"],
   ["clientCertificates", "remove it; over TLS every listener asks for one, and a bad one is a recorded denial"],
-  ["trustedProxies", "remove it; the address of a crossing is the peer's own, and forwarding headers are dropped"],
+  [
+    "trustedProxies",
+    "remove it; the address of a crossing is the peer's own, and forwarding headers are dropped. Balancers that pass TCP on stand under `proxyProtocol`, proxies that only ask under `authorizer`",
+  ],
   // Of a system; listeners have it.
   ["region", "remove it; where a system stands is not checked yet"],
 ]);

@@ -5,6 +5,7 @@ import { compareText, errorAt, type Finding } from "./finding.ts";
 import { checkTrust, type EstateNames, type LinkedEnvironment, type LinkedIntegration } from "./link.ts";
 import { linkOutsideAccess } from "./link-outside-access.ts";
 import { suggest } from "./nearest.ts";
+import { refuseSharedProviders } from "./read-introspection.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 /** An issuer of one environment while it is being linked; `findings` with an error keep it from being trusted. */
@@ -22,13 +23,15 @@ export function linkIssuers(environment: LinkedEnvironment, names: EstateNames):
       findings.push(
         errorAt(spotOf(tree, ["issuer"]), "`own` means this environment's own issuer", "choose another id"),
       );
-    if (config.keys.from === "uri" && config.keys.trust !== undefined)
-      findings.push(...checkTrust(config.keys.trust, spotOf(tree, ["tls", "ca"]), { environment, names }));
+    // Both addresses have the one bundle.
+    const trust = config.keys.from === "uri" ? config.keys.trust : config.introspection?.trust;
+    if (trust !== undefined) findings.push(...checkTrust(trust, spotOf(tree, ["tls", "ca"]), { environment, names }));
     for (const [index, { system }] of config.systems.entries())
       findings.push(...checkSystem(system, { at: index, tree, environment, names }));
     findings.push(...linkOutsideAccess(config, tree, { environment, names }));
   }
   refuseSameUrl(environment);
+  refuseSharedProviders(environment);
   for (const integration of environment.integrations) linkExchange(integration, environment);
   refuseTwoRules(environment);
 }

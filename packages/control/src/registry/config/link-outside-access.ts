@@ -11,8 +11,15 @@ interface Where {
   readonly names: EstateNames;
 }
 
-export function linkOutsideAccess({ gateways = [] }: IssuerConfig, tree: MapTree, where: Where): Finding[] {
-  return gateways.flatMap(({ system, audiences, carries }, index) => {
+export function linkOutsideAccess(
+  { gateways = [], introspection }: IssuerConfig,
+  tree: MapTree,
+  where: Where,
+): Finding[] {
+  const asked = (introspection?.providers ?? []).flatMap((provider, index) =>
+    checkSystem(provider, spotOf(tree, ["introspection", "providers", index]), where),
+  );
+  const rules = gateways.flatMap(({ system, audiences, carries }, index) => {
     const at = (...path: (string | number)[]): Spot => spotOf(tree, ["gateways", index, ...path]);
     return [
       ...checkSystem(system, at("system"), where),
@@ -24,6 +31,7 @@ export function linkOutsideAccess({ gateways = [] }: IssuerConfig, tree: MapTree
       ),
     ];
   });
+  return [...asked, ...rules];
 }
 
 /** Do tokens of an outside issuer prove this system at gateways? */

@@ -1,16 +1,23 @@
 // Promises that what objects say of each other holds, within one environment and over all of them: references, uniqueness, grants.
 // Trusts each object's own shape (read-system.ts, read-integration.ts). Every conflict is said at both places and breaks both.
+
+import type { DescriptionNotes } from "../openapi/describe-system.ts";
 import type { ClientAuthentication, IntegrationConfig, SystemConfig, TrustConfig } from "./estate.ts";
 import { errorAt, type Finding, type Spot } from "./finding.ts";
 import type { LinkedIssuer } from "./link-issuers.ts";
 import { suggest } from "./nearest.ts";
+import type { OperationConfig } from "./operation-config.ts";
 import type { IntegrationDraft } from "./read-integration.ts";
+import { placesOf } from "./read-resilience.ts";
+import { isJsonType } from "./response-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 /** A system of one environment while it is being linked; `findings` with an error keep it from being served. */
 export interface LinkedSystem {
   readonly id: string;
   readonly tree: MapTree | null;
+  /** Of the description it names; absent: none. */
+  readonly notes?: DescriptionNotes;
   readonly config: SystemConfig | null;
   readonly findings: Finding[];
 }
@@ -51,6 +58,8 @@ export function linkSystems(environment: LinkedEnvironment, names: EstateNames):
     ]);
     references.push(...clientTrust(config).map(([name, ...path]): [string, Spot] => [name, spotOf(tree, path)]));
     if (config.upstream?.trust !== undefined) references.push([config.upstream.trust, spotOf(tree, ["tls", "ca"])]);
+    const outside = config.upstream?.nextHop?.outside?.trust;
+    if (outside !== undefined) references.push([outside, spotOf(tree, ["nextHop", "outside", "tls", "ca"])]);
     for (const [name, spot] of references) findings.push(...checkTrust(name, spot, { environment, names }));
   }
   refusePublicConflicts(environment);
@@ -127,8 +136,11 @@ function refuseSharedPassthrough(environment: LinkedEnvironment): void {
   const served = [...environment.systems.values()].filter(({ config }) => config !== null && isServed(config));
   for (const { id, config, tree, findings } of served) {
     if (config?.passthrough === undefined || config.upstream === undefined || tree === null) continue;
-    const { url } = config.upstream;
-    const others = served.filter((other) => other.id !== id && isSamePlace(url, other.config?.upstream?.url ?? ""));
+    const places = placesOf(config.upstream);
+    const others = served.filter(
+      (other) =>
+        other.id !== id && other.config?.upstream !== undefined && sharesPlace(places, placesOf(other.config.upstream)),
+    );
     if (others.length === 0) continue;
     findings.push(
       errorAt(
@@ -138,6 +150,10 @@ function refuseSharedPassthrough(environment: LinkedEnvironment): void {
       ),
     );
   }
+}
+
+function sharesPlace(ours: readonly { readonly url: string }[], theirs: readonly { readonly url: string }[]): boolean {
+  return ours.some(({ url }) => theirs.some((other) => isSamePlace(url, other.url)));
 }
 
 /** Is one url the other, or inside it? Host names and origins are lower case already. */
@@ -158,15 +174,18 @@ export function refuseSharedIdentities(environments: readonly LinkedEnvironment[
     for (const { system, spot } of held) {
       const others = [...new Set(held.map((other) => other.system.id))].filter((id) => id !== system.id);
       if (others.length === 0) continue;
-      const what = key.startsWith("client ") ? "client" : "certificate identity";
-      const fix = key.startsWith("client ")
-        ? "give each system a client of its own"
-        : "give each system a name of its own in its certificates";
+      const { what, fix } = sharedIdentity(key);
       system.findings.push(
         errorAt(spot, `the ${what} also belongs to ${others.map((id) => `\`${id}\``).join(", ")}`, fix),
       );
     }
   }
+}
+
+function sharedIdentity(key: string): { readonly what: string; readonly fix: string } {
+  if (key.startsWith("client ")) return { what: "client", fix: "give each system a client of its own" };
+  if (key.startsWith("keyid ")) return { what: "name of a signature key", fix: "give each system a key of its own" };
+  return { what: "certificate identity", fix: "give each system a name of its own in its certificates" };
 }
 
 function identitiesOf({ config, tree }: LinkedSystem): [string, Spot][] {
@@ -175,6 +194,10 @@ function identitiesOf({ config, tree }: LinkedSystem): [string, Spot][] {
   return [
     ...config.clients.map(({ id }): [string, Spot] => [`client ${id}`, spotOf(tree, ["identity", "client"])]),
     ...config.clients.flatMap(({ authentication }) => tlsNames(authentication, tree)),
+    ...(config.signatures?.keys ?? []).map(({ keyid }): [string, Spot] => [
+      `keyid ${keyid}`,
+      spotOf(tree, ["identity", "signatures", "keys"], "key"),
+    ]),
     // The bundle is not part of the key: two bundles may share a root.
     ...config.certificates.map(({ kind, value }, index): [string, Spot] => [
       `${kind} ${value}`,
@@ -256,8 +279,19 @@ function checkGrants(config: IntegrationConfig, provider: SystemConfig, tree: Ma
         ),
       );
     }
+    const unread = granted.redact === undefined ? null : whyUnread(operation);
+    if (unread !== null)
+      findings.push(errorAt(spot, unread, "remove `redact`, or take the operation out of the grant"));
   }
   return findings;
+}
+
+/** Why nothing can be taken out of what the operation answers; null: it can. */
+function whyUnread({ response, grpc, webSocket }: OperationConfig): string | null {
+  if (grpc !== undefined) return "messages of gRPC are passed on unread: nothing can be taken out of them";
+  if (webSocket !== undefined) return "messages of a WebSocket are passed on unread: nothing can be taken out of them";
+  if (isJsonType(response?.contentType ?? "application/json")) return null;
+  return `the answers are ${response?.contentType}, and only JSON can be looked into`;
 }
 
 function grantSpot(tree: MapTree, name: string): Spot {

@@ -75,21 +75,18 @@ const goldens: readonly Golden[] = [
   },
   {
     says: "a key of the design that is not enforced yet",
-    files: billingWith("openapi: schemas/billing.yaml\n"),
-    findings: [
-      "systems/billing.yaml:6:1 error $.openapi: `openapi` is not in this version. Fix: write the operations out under `operations`",
-    ],
+    files: billingWith("webhooks: {}\n"),
+    findings: ["systems/billing.yaml:6:1 error $.webhooks: `webhooks` is not in this version. Fix: remove it"],
     broken: all,
   },
   {
-    says: "`idempotency`, `expect` and `redact` wherever they stand",
+    says: "`expect` wherever it stands",
     files: {
       "systems/billing.yaml":
-        "system: billing\nurl: http://b\noperations:\n  invoice.create:\n    match: POST /v1/invoices\n    idempotency: required\n    expect: { every: 24h }\n  invoice.read: GET /v1/invoices/{id}\n",
+        "system: billing\nurl: http://b\noperations:\n  invoice.create:\n    match: POST /v1/invoices\n    expect: { every: 24h }\n  invoice.read: GET /v1/invoices/{id}\n",
     },
     findings: [
-      "systems/billing.yaml:6:5 error $.operations['invoice.create'].idempotency: `idempotency` is not in this version. Fix: remove it; the provider must bear repeats itself",
-      "systems/billing.yaml:7:5 error $.operations['invoice.create'].expect: `expect` is not in this version. Fix: remove it; silence is not watched yet",
+      "systems/billing.yaml:6:5 error $.operations['invoice.create'].expect: `expect` is not in this version. Fix: remove it; silence is not watched yet",
     ],
     broken: all,
   },

@@ -1,5 +1,7 @@
 // Promises the whole estate of a directory with every finding; one broken object is left out and named, and never stops the others.
 // Trusts estate-io.ts to stay inside the directory. Specified in docs/configuration.md.
+
+import { describeSystem } from "../openapi/describe-system.ts";
 import { findingsMax } from "./bounds.ts";
 import type {
   BrokenConfig,
@@ -12,7 +14,7 @@ import type {
   TrustConfig,
 } from "./estate.ts";
 import { diskEstateIo, type EstateIo } from "./estate-io.ts";
-import { compareText, errorAt, type Finding, fileSpot, placeOf, sortFindings, warningAt } from "./finding.ts";
+import { compareText, errorAt, type Finding, fileSpot, placeOf, sortFindings } from "./finding.ts";
 import {
   type EstateNames,
   type LinkedEnvironment,
@@ -23,17 +25,19 @@ import {
   refuseSharedIdentities,
 } from "./link.ts";
 import { finishIssuers, type LinkedIssuer, linkIssuers, linkPeople } from "./link-issuers.ts";
-import { isSpokenFor } from "./link-outside-access.ts";
 import { overlay, readEnvironments } from "./overlay.ts";
 import { type EnvironmentRules, type EstateSettings, readEstateSettings, saidOf } from "./read-estate-file.ts";
 import { type IntegrationSourceTree, integrationOfUse, readIntegration } from "./read-integration.ts";
 import { readIssuer } from "./read-issuer.ts";
+import { listenersOf } from "./read-listener.ts";
+import { linkLookups } from "./read-lookups.ts";
 import { readPolicies } from "./read-policies.ts";
 import { readSystem } from "./read-system.ts";
 import { readTrust } from "./read-trust.ts";
 import { readFolder, type SourceFile } from "./source-files.ts";
 import { findStrays, keepReads } from "./stray-names.ts";
-import { type MapTree, pathOfEnvironment, spotOf, textAt, withoutKey } from "./yaml-tree.ts";
+import { warnNoIdentity } from "./warn-no-identity.ts";
+import { type MapTree, pathOfEnvironment, textAt, withoutKey } from "./yaml-tree.ts";
 
 /** The estate in a directory. Throws only when the directory itself cannot be read. */
 export function loadEstate(dir: string, io: { now(): number }): LoadedEstate {
@@ -91,12 +95,13 @@ function readEstate(io: EstateIo): LoadedEstate {
   };
   const linked = settings.environments.map((rules) => readEnvironment(rules, parts));
   for (const environment of linked) linkSystems(environment, names);
+  for (const environment of linked) linkLookups(environment);
   refuseSharedIdentities(linked);
   for (const environment of linked) linkIntegrations(environment, names);
   for (const environment of linked) linkIssuers(environment, names);
   findings.push(...linkPeople(settings.root, settings.environments, { linked, names }));
   const environments = linked.map((environment, index) =>
-    finish(environment, { rules: settings.environments[index], settings, policies, findings }),
+    finish(environment, { rules: settings.environments[index], settings, policies, findings, names }),
   );
   const estate: Estate = {
     name: settings.name,
@@ -124,6 +129,7 @@ function sourcesOf(environment: LinkedEnvironment): EnvironmentSources {
   const systems = [...environment.systems.values()];
   return {
     systems: new Map(systems.flatMap(({ id, tree }): [string, MapTree][] => (tree === null ? [] : [[id, tree]]))),
+    descriptions: new Map(systems.flatMap(({ id, notes }) => (notes === undefined ? [] : [[id, notes] as const]))),
     integrations: new Map(environment.integrations.map(({ draft }) => [draft.id, draft.tree])),
     trust: environment.trustTrees,
     issuers: new Map([...environment.issuers].flatMap(([id, { tree }]) => (tree === null ? [] : [[id, tree]]))),
@@ -229,14 +235,14 @@ function readSystemParts(sited: Sited, rules: EnvironmentRules, collected: Colle
   }
   const merged = overlay(source.root, sited.overrides.get(rules.name));
   const uses = merged.entries.get("uses");
-  const tree: MapTree = { ...merged, entries: new Map([...merged.entries].filter(([key]) => key !== "uses")) };
+  const { tree, findings: inDescription, notes } = describeSystem(parts.io, withoutKey(merged, "uses"));
   const read = readSystem(parts.io, tree);
   const inUses = (finding: Finding): boolean => uses !== undefined && finding.path.startsWith(uses.keyAt.path);
   const own = errors.filter((finding) => !inUses(finding));
-  const findings = [...inherited, ...own, ...read.findings];
+  const findings = [...inherited, ...own, ...inDescription, ...read.findings];
   if (uses !== undefined && uses.value.kind !== "list")
     findings.push(errorAt(uses.value.at, "expected a list", "write `- to: <system>` entries"));
-  systems.set(source.id, { id: source.id, tree, config: read.system, findings });
+  systems.set(source.id, { id: source.id, tree, config: read.system, findings, ...(notes === null ? {} : { notes }) });
   for (const item of uses?.value.kind === "list" ? uses.value.items : []) {
     const use = integrationOfUse(source.id, item);
     if ("finding" in use) {
@@ -291,9 +297,13 @@ interface Finishing {
   readonly settings: EstateSettings;
   readonly policies: ReturnType<typeof readPolicies>;
   readonly findings: Finding[];
+  readonly names: EstateNames;
 }
 
-function finish(environment: LinkedEnvironment, { rules, settings, policies, findings }: Finishing): EnvironmentConfig {
+function finish(
+  environment: LinkedEnvironment,
+  { rules, settings, policies, findings, names }: Finishing,
+): EnvironmentConfig {
   const broken: BrokenConfig[] = [];
   const say = (object: string, finding: Finding, known: Pick<BrokenConfig, "public" | "grants"> = {}): void => {
     broken.push({ object, ...placeOf(finding), why: `${finding.message}. Fix: ${finding.fix}`, ...known });
@@ -344,10 +354,10 @@ function finish(environment: LinkedEnvironment, { rules, settings, policies, fin
       .sort((a, b) => compareText(a.name, b.name)),
     issuers: finishIssuers(environment, findings, say),
     policies: policies.of(environment.name),
-    listeners: settings.listeners
-      .filter(({ environments }) => environments === null || environments.includes(environment.name))
-      .map(({ environments: _, ...listener }) => listener)
-      .sort((a, b) => compareText(a.name, b.name)),
+    listeners: listenersOf(settings.listeners, { environment, names }, (object, finding) => {
+      findings.push(finding);
+      say(object, finding);
+    }),
     broken: uniqueBroken(broken),
   };
 }
@@ -365,36 +375,4 @@ function uniqueBroken(broken: readonly BrokenConfig[]): BrokenConfig[] {
   const first = new Map<string, BrokenConfig>();
   for (const entry of broken) if (!first.has(entry.object)) first.set(entry.object, entry);
   return [...first.values()].sort((a, b) => compareText(a.object, b.object));
-}
-
-/** Said of a client that was declared without a key; `dev`, which makes keys, leaves it out. */
-export const clientWithoutKey = "the client has no key, so it gets no token";
-
-function warnNoIdentity(system: LinkedSystem, environment: LinkedEnvironment): Finding[] {
-  const { config, tree } = system;
-  if (config === null || tree === null) return [];
-  const canProve =
-    isSpokenFor(system.id, environment) ||
-    config.certificates.length > 0 ||
-    config.clients.some(
-      (one) => one.keys.length > 0 || one.published !== undefined || one.authentication !== undefined || one.isPublic,
-    );
-  const consumes = environment.integrations.some(({ draft }) => draft.config?.from === system.id);
-  if (canProve || !consumes) return [];
-  const [client] = config.clients;
-  if (client !== undefined)
-    return [
-      warningAt(spotOf(tree, ["identity", "client"]), {
-        rule: "client-without-keys",
-        message: "the client has no key, so it gets no token",
-        fix: `run \`sallyport client-key new\` and add \`keys: [${client.id}.jwks.json]\`; \`sallyport dev\` makes keys itself`,
-      }),
-    ];
-  return [
-    warningAt(spotOf(tree, ["system"], "key"), {
-      rule: "caller-without-identity",
-      message: "the system is granted operations and has no identity, so nobody can call as it",
-      fix: "add `identity` with a `client` or a `certificate`",
-    }),
-  ];
 }

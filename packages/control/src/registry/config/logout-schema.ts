@@ -1,7 +1,7 @@
 // Promises what may be written under `identity` of a system about the end of log-ins: one sentence per key. Trusts nothing.
 // The reference in docs/configuration.md is generated from these types (reference.ts); what the keys do: docs/identity/logout.md.
 import { z } from "zod";
-import { id, jwksUrl } from "./words.ts";
+import { httpsUrl, id } from "./words.ts";
 
 export const logoutKeys = {
   postLogoutRedirectUris: z
@@ -11,7 +11,9 @@ export const logoutKeys = {
     .describe("Where browsers may be sent after the client had its user sign out; as strict as `redirectUris`."),
   backchannelLogout: z
     .strictObject({
-      uri: jwksUrl().describe("Where the client takes logout tokens, https; control calls it."),
+      uri: httpsUrl("keys are fetched over https only").describe(
+        "Where the client takes logout tokens, https; control calls it.",
+      ),
       allowPrivate: z
         .boolean()
         .prefault(false)

@@ -11,6 +11,7 @@ function estate(payload: string, operation = "match: POST /v1/invoices\n    body
   return {
     ...files,
     "systems/request.json": schema,
+    "systems/dropped.json": `{ "type": "object", "x-data-class": "secret" }`,
     "systems/billing.yaml": `system: billing\nurl: https://billing.example\noperations:\n  invoice.read: GET /v1/invoices/{id}\n  invoice.create: POST /v1/create\n  invoice.keep:\n    ${operation}\n    payload: ${payload}\n`,
   };
 }
@@ -39,6 +40,22 @@ test("a payload rule reaches the estate with what each direction keeps, and what
   assert.equal(operation.classification, "restricted");
 });
 
+test("labels that only the schema of the response has raise the classification too", () => {
+  const files = estate(
+    "{ keep: [response], subject: path:id, days: 90, responseSchema: request.json }",
+    "match: GET /v1/kept/{id}",
+  );
+  const { estate: loaded, findings } = load(files);
+  assert.deepEqual(
+    findings.filter(({ severity }) => severity === "error"),
+    [],
+  );
+  const [operation] = (loaded.environments[0]?.systems ?? [])
+    .flatMap(({ operations }) => operations)
+    .filter(({ name }) => name === "invoice.keep");
+  assert.equal(operation?.classification, "restricted");
+});
+
 test("what could keep nothing, or of nobody, is an error with its place and the fix", () => {
   const whole = "subject: body:$.customerId, days: 90";
   for (const [payload, message, operation] of [
@@ -55,6 +72,7 @@ test("what could keep nothing, or of nobody, is an error with its place and the 
     [`{ keep: [], ${whole} }`, "keep"],
     [`{ keep: [request], ${whole}, size: 65KiB }`, "larger than a payload may be"],
     [`{ keep: [request], ${whole}, drop: [personal] }`, "drop"],
+    [`{ keep: [response], ${whole}, responseSchema: dropped.json }`, "everything in it would be dropped"],
   ] as const) {
     const said = findingsOf(estate(payload, operation));
     assert.ok(said.includes(message), `${payload}: ${said}`);

@@ -3,14 +3,16 @@
 import type { Acr } from "@sallyport/protocol/token/acr.ts";
 import { z } from "zod";
 import type { PeopleConfig, ProviderConfig } from "./estate.ts";
-import { claimValue, duration, id, jwksUrl, prose } from "./words.ts";
+import { claimValue, duration, httpsUrl, id, prose } from "./words.ts";
 
 export const providersMax = 16;
 export const ownWays = ["passkey", "password"] as const;
 const levels = ["password", "mfa", "phishing-resistant"] as const;
 
 const provider = z.strictObject({
-  issuer: jwksUrl().describe("Its issuer, an https URL, compared byte by byte; its metadata is discovered there."),
+  issuer: httpsUrl("keys are fetched over https only").describe(
+    "Its issuer, an https URL, compared byte by byte; its metadata is discovered there.",
+  ),
   client: claimValue().describe("Our client id there."),
   name: prose().optional().describe("What the button says; the id by default."),
   acr: z

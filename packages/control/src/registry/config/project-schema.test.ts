@@ -101,6 +101,11 @@ test("a label counts wherever the schema has it: behind a reference, in a branch
     { properties: { x: text }, patternProperties: { "^x": secret } },
     JSON.parse('{"properties":{"x":{}},"if":{"required":["y"]},"then":{"properties":{"x":{"x-data-class":"secret"}}}}'),
     { properties: { x: text }, else: { properties: { x: secret } } },
+    { properties: { x: text }, if: { properties: { x: secret } } },
+    ...["allOf", "anyOf", "oneOf"].map((word) => ({
+      properties: { x: text },
+      [word]: [{ properties: { x: secret } }],
+    })),
     { properties: { x: text }, dependentSchemas: { y: { properties: { x: secret } } } },
     { allOf: [{ properties: { x: text } }, { additionalProperties: secret }] },
     { properties: { x: { type: ["string", "array"], items: text, contains: secret } } },
@@ -131,10 +136,13 @@ test("what cannot be told is dropped: a reference by id or anchor, a dynamic one
     { $ref: "https://acme.example/a" },
     { $ref: "#/$defs/none" },
     { $ref: "#/$defs/own/properties/y" },
+    { $ref: "#/$defs/per%63ent" },
+    { allOf: Array.from({ length: 600 }, (_, n) => ({ ...text, maxLength: n })) },
     { $dynamicRef: "#/$defs/plain" },
   ]) {
     const $defs = {
       plain: { ...text, $anchor: "named" },
+      "per%63ent": text,
       own: { $id: "https://acme.example/b", properties: { y: text } },
     };
     assert.deepEqual(
@@ -144,6 +152,13 @@ test("what cannot be told is dropped: a reference by id or anchor, a dynamic one
     );
   }
   assert.deepEqual(kept({ properties: { x: { prefixItems: [text, secret] } } }, { x: ["a", "canary"] }), { x: [] });
+});
+
+test("a pointer is read as RFC 6901 escapes it: what it leads to is what counts", () => {
+  const $defs = { "a/b~c": text, "a~1b~0c": secret };
+  assert.deepEqual(kept({ $defs, properties: { x: { $ref: "#/$defs/a~1b~0c" } } }, { x: "b" }), { x: "b" });
+  const tilde = { "~1": text, "/": secret };
+  assert.deepEqual(kept({ $defs: tilde, properties: { x: { $ref: "#/$defs/~01" } } }, { x: "b" }), { x: "b" });
 });
 
 test("a schema that leads back to itself is a place of its own, and its labels hold at every depth", () => {

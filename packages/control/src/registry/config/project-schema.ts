@@ -6,15 +6,12 @@ import {
   type Projection,
   type ProjectionNode,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import { declaresScalar, mapOf, type Schema, schemaOf, together } from "./schema-place.ts";
 
 export type Projecting = { readonly projection: Projection } | { readonly message: string; readonly fix: string };
 
 /** Places told apart in one schema. */
 const nodesMax = 2_048;
-/** Subschemas that are one place together. */
-const togetherMax = 512;
-
-type Schema = Readonly<Record<string, unknown>>;
 
 /** What `schema` declares, less the fields of these classes. */
 export function projectSchema(schema: unknown, dropped: ReadonlySet<DataClass>): Projecting {
@@ -44,7 +41,7 @@ class Projecter {
 
   /** Index of the place that all of these subschemas are about. A schema that leads back to itself finds its own number. */
   nodeOf(schemas: readonly unknown[]): number {
-    const all = this.#together(schemas);
+    const all = together(this.#root, schemas);
     if (all === null || all.some((one) => this.#isDropped(one))) return droppedNode;
     const key = all
       .map((one) => this.#numberOf(one))
@@ -99,42 +96,6 @@ class Projecter {
     return items === droppedNode ? {} : { items };
   }
 
-  /** The subschemas and all that apply, or may apply, to the same value; null: it cannot be told which do. */
-  #together(schemas: readonly unknown[]): readonly Schema[] | null {
-    const all = new Set<Schema>();
-    const waiting = [...schemas];
-    while (waiting.length > 0) {
-      const one = waiting.pop();
-      if (!isObject(one) || all.has(one)) continue;
-      if (all.size >= togetherMax || Object.hasOwn(one, "$dynamicRef")) return null;
-      all.add(one);
-      for (const keyword of ["allOf", "anyOf", "oneOf"]) if (Array.isArray(one[keyword])) waiting.push(...one[keyword]);
-      for (const keyword of ["if", "then", "else"]) waiting.push(one[keyword]);
-      waiting.push(...Object.values(mapOf(one["dependentSchemas"])));
-      if (!Object.hasOwn(one, "$ref")) continue;
-      const target = this.#resolve(one["$ref"]);
-      if (target === undefined) return null;
-      waiting.push(target);
-    }
-    return [...all];
-  }
-
-  /** What a reference inside the schema leads to; undefined: it cannot be told. */
-  #resolve(reference: unknown): unknown {
-    if (reference === "#") return this.#root;
-    // `%` and ids would need a reader of URIs: body-schema.ts asks for plain pointers where it can.
-    if (typeof reference !== "string" || !reference.startsWith("#/") || reference.includes("%")) return undefined;
-    let at: unknown = this.#root;
-    for (const part of reference.slice(2).split("/")) {
-      const name = part.replaceAll("~1", "/").replaceAll("~0", "~");
-      // An `$id` on the way makes references mean something else behind it.
-      if (typeof at !== "object" || at === null || !Object.hasOwn(at, name)) return undefined;
-      at = (at as Schema)[name]; // an own member, checked on the line above
-      if (isObject(at) && Object.hasOwn(at, "$id")) return undefined;
-    }
-    return at;
-  }
-
   #isDropped(schema: Schema): boolean {
     const label = schema["x-data-class"];
     const labels: readonly unknown[] = Array.isArray(label) ? label : [label];
@@ -148,28 +109,6 @@ class Projecter {
   }
 }
 
-const scalarTypes: ReadonlySet<unknown> = new Set(["string", "number", "integer", "boolean"]);
-/** Each says what is inside an object or a list. */
-const structureWords = [
-  ...["properties", "patternProperties", "additionalProperties", "required"],
-  ...["items", "prefixItems", "contains"],
-];
-
-/** May a text, a number or a truth value stand here? Where schemas speak of an object or a list, only if one names such a type too: their labels would not reach it. */
-function declaresScalar(all: readonly Schema[]): boolean {
-  const types = all.flatMap(({ type }) => (Array.isArray(type) ? type : type === undefined ? [] : [type]));
-  if (types.some((type) => scalarTypes.has(type))) return true;
-  return types.length === 0 && !all.some((one) => structureWords.some((word) => Object.hasOwn(one, word)));
-}
-
 function isClosedByPatterns(schema: Schema): boolean {
   return schema["additionalProperties"] === false && Object.keys(mapOf(schema["patternProperties"])).length > 0;
 }
-
-function isObject(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-const mapOf = (value: unknown): Schema => (isObject(value) ? value : {});
-/** A schema that says something; `true` and `false` declare nothing. */
-const schemaOf = (value: unknown): readonly Schema[] => (isObject(value) ? [value] : []);

@@ -11,6 +11,10 @@ export interface Carried {
   /** Of `match`. */
   readonly path: string;
   readonly takesJson: boolean;
+  /** What keeps attributes from coming from the answer; null: nothing. */
+  readonly unanswered: string | null;
+  /** Names of what is looked up for attributes; absent: nothing is. */
+  readonly lookups?: readonly string[];
 }
 
 export interface AttributeReader {
@@ -40,7 +44,21 @@ export function readAttributes(
 }
 
 /** Why no request can have a value in this place. */
-export function refuseSource(spot: Spot, { from, name }: Taken, { path, takesJson }: Carried): readonly Finding[] {
+export function refuseSource(
+  spot: Spot,
+  { from, name }: Taken,
+  { path, takesJson, unanswered, lookups = [] }: Carried,
+): readonly Finding[] {
+  if (from === "response" && unanswered !== null)
+    return [errorAt(spot, `from the answer, but ${unanswered}`, "take it from the request")];
+  if (from === "lookup" && !lookups.includes(name.split(":")[0] ?? ""))
+    return [
+      errorAt(
+        spot,
+        "nothing of this name is looked up here",
+        "declare it under `lookups`, or take the value from the request",
+      ),
+    ];
   const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter);
   if (from === "path" && !parameters.includes(name)) {
     const known =

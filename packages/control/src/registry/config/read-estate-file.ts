@@ -3,19 +3,19 @@
 // Trusts the types (estate-schema.ts). Specified in docs/configuration.md "sallyport.yaml".
 import { readJwks } from "./attachments.ts";
 import { environmentsMax } from "./bounds.ts";
-import type { EnvironmentConfig, ListenerConfig, OperatorConfig, TeamConfig, WitnessesConfig } from "./estate.ts";
+import type { EnvironmentConfig, OperatorConfig, TeamConfig, WitnessesConfig } from "./estate.ts";
 import { type EstateIo, namesIn } from "./estate-io.ts";
 import {
   type EstateScalars,
   environmentSchema,
   estateScalarsSchema,
-  listenerSchema,
   operatorSchema,
   teamFileSchema,
   teamSchema,
 } from "./estate-schema.ts";
 import { compareText, errorAt, type Finding, fileSpot } from "./finding.ts";
 import { peopleOf } from "./people-schema.ts";
+import { closedListener, type DeclaredListener, readListener } from "./read-listener.ts";
 import { readMode } from "./read-mode.ts";
 import { refusePeople } from "./read-people.ts";
 import { readWitnesses } from "./read-witnesses.ts";
@@ -37,7 +37,7 @@ export interface EstateSettings {
   readonly environments: readonly EnvironmentRules[];
   readonly teams: readonly TeamConfig[];
   readonly operators: readonly OperatorConfig[];
-  readonly listeners: readonly (ListenerConfig & { readonly environments: readonly string[] | null })[];
+  readonly listeners: readonly DeclaredListener[];
   readonly witnesses: WitnessesConfig | null;
   /** Object -> the error that breaks it: `listener/…`, `operator/…`, `team/…`, `witness/…`, `witnessed-log/…`. */
   readonly broken: ReadonlyMap<string, Finding>;
@@ -66,7 +66,7 @@ export function readEstateSettings(io: EstateIo): EstateSettings {
   const everything =
     source !== null && source.root === null ? (source.findings[0] ?? null) : (whole ?? scalars.findings[0] ?? null);
   const environments = readEnvironmentRules(reader, everything);
-  const listeners = readListeners(reader, new Set(environments.map((environment) => environment.name)));
+  const listeners = readListenersHere(reader, new Set(environments.map((environment) => environment.name)));
   const { estate, tenant } = scalars.value;
   return {
     name: estate,
@@ -307,18 +307,11 @@ function readWitnessesHere(reader: Reader): WitnessesConfig | null {
   };
 }
 
-function readListeners(reader: Reader, declared: ReadonlySet<string>): EstateSettings["listeners"] {
+function readListenersHere(reader: Reader, declared: ReadonlySet<string>): EstateSettings["listeners"] {
   return entriesOf(reader, "listeners").flatMap(([name, entry]) => {
-    const object = `listener/${name}`;
-    const shaped = shape(listenerSchema, entry.value);
-    breakEntry(reader, object, shaped.findings);
-    if (shaped.value === null) return [];
-    const { environments = null, region = null, ...listener } = shaped.value;
-    const unknown = (environments ?? []).findIndex((environment) => !declared.has(environment));
-    if (unknown !== -1) {
-      const at = spotOf(entry.value, ["environments", unknown]);
-      breakEntry(reader, object, [errorAt(at, "no such environment", "declare it under `environments`")]);
-    }
-    return reader.broken.has(object) ? [] : [{ name, ...listener, region, environments }];
+    const { listener, findings } = readListener(name, entry.value, declared);
+    breakEntry(reader, `listener/${name}`, findings);
+    const kept = reader.broken.has(`listener/${name}`) ? closedListener(name, entry.value) : listener;
+    return kept === null ? [] : [kept];
   });
 }

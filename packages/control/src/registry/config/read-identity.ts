@@ -1,5 +1,6 @@
 // Promises how a system proves who it is: its client with the one way that client may use, and its certificate identities.
 // Trusts the types (identity-schema.ts) and attachments.ts. Specified in docs/configuration.md and docs/identity/client-authentication.md.
+import type { SignaturesObject } from "@sallyport/protocol/signature/signature-key.ts";
 import type { CertificateIdentity } from "@sallyport/protocol/snapshot/objects.ts";
 import { readJwks, readCertificates as readPemCertificates } from "./attachments.ts";
 import type { ClientAuthentication, ClientConfig, KeysUri, PublicJwk } from "./estate.ts";
@@ -9,12 +10,14 @@ import type { CertificateSource, IdentitySource } from "./identity-schema.ts";
 import { readClientGrants } from "./read-client-grants.ts";
 import { readKeysUri } from "./read-keys-uri.ts";
 import { readClientLogout } from "./read-logout.ts";
+import { readSignatures } from "./signatures-schema.ts";
 import { clientTokensOf } from "./tokens-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 export interface IdentityReading {
   readonly clients: readonly ClientConfig[];
   readonly certificates: readonly CertificateIdentity[];
+  readonly signatures?: SignaturesObject;
   readonly findings: readonly Finding[];
 }
 
@@ -28,7 +31,8 @@ export function readIdentity(io: EstateIo, tree: MapTree, source: IdentitySource
   const reader: Reader = { io, tree, findings: [] };
   const clients = source === undefined ? [] : readClients(reader, source);
   const certificates = readCertificates(reader, source?.certificate);
-  return { clients, certificates, findings: reader.findings };
+  const { findings, ...signed } = readSignatures(io, tree, source?.signatures);
+  return { clients, certificates, ...signed, findings: [...reader.findings, ...findings] };
 }
 
 /** Keys that say how a client proves itself; those of one group are one way. */
@@ -180,7 +184,8 @@ function readCertificates(
   });
 }
 
-function certificateOf({ trust, uri, dns, x5t }: CertificateSource): CertificateIdentity | null {
+/** Null: not exactly one name. */
+export function certificateOf({ trust, uri, dns, x5t }: CertificateSource): CertificateIdentity | null {
   const kinds = [
     ["uri", uri],
     ["dns", dns],

@@ -1,12 +1,15 @@
 // Promises one integration, from its file or from a `uses` entry, as one environment sees it. Trusts the types (integration-schema.ts).
 // Specified in docs/configuration.md "integrations/<id>.yaml".
 import type { ProofKind } from "@sallyport/protocol/principal.ts";
-import type { GrantedOperation, RateLimit } from "@sallyport/protocol/snapshot/objects.ts";
+import type { GrantedOperation } from "@sallyport/protocol/snapshot/objects.ts";
+import { corsOf } from "./cors-schema.ts";
+import { dataClasses } from "./data-classes.ts";
 import type { IntegrationConfig } from "./estate.ts";
 import { compareText, errorAt, type Finding, placeOf, warningAt } from "./finding.ts";
 import { type IntegrationSource, integrationSchema } from "./integration-schema.ts";
 import { nearest } from "./nearest.ts";
 import { readExchange } from "./read-exchange.ts";
+import { readLimits } from "./read-limits.ts";
 import { readMode } from "./read-mode.ts";
 import { shape } from "./shape.ts";
 import { stepUpOf } from "./step-up-schema.ts";
@@ -37,14 +40,6 @@ export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, n
   const source = shaped.value;
   const findings: Finding[] = [];
   const operations = readGranted(tree, source, findings);
-  const limits = source.limits.map(
-    (limit): RateLimit => ({
-      per: limit.per,
-      rate: limit.rate.rate,
-      periodMs: limit.rate.periodMs,
-      burst: limit.burst ?? limit.rate.rate,
-    }),
-  );
   const mode = readMode(tree, source, now);
   findings.push(...mode.findings);
   const config: Omit<IntegrationConfig, "owner"> = {
@@ -53,8 +48,10 @@ export function readIntegration({ id, tree, explicit }: IntegrationSourceTree, n
     to: source.to,
     purpose: source.purpose,
     ...readProof(tree, source, findings),
-    limits,
+    ...readLimits(tree, { limits: source.limits, granted: operations.map(({ name }) => name) }, findings),
     operations,
+    ...(source.data === undefined ? {} : { data: dataClasses.filter((one) => source.data?.includes(one)) }),
+    ...corsOf(source.cors),
     ...(source.review === undefined ? {} : { reviewMs: source.review }),
     ...(source.expires === undefined ? {} : { expiresAtMs: source.expires }),
     onExpiry: source.onExpiry,
@@ -78,6 +75,8 @@ function readGranted(tree: MapTree, source: IntegrationSource, findings: Finding
         name,
         ...(bounds?.body === undefined ? {} : { bodyBytesMax: bounds.body }),
         ...(bounds?.timeout === undefined ? {} : { timeoutMs: bounds.timeout }),
+        ...(bounds?.redact === undefined || bounds.redact.length === 0 ? {} : { redact: bounds.redact }),
+        ...priorityOf(bounds?.priority ?? source.priority),
         ...stepUpOf(bounds ?? {}),
       }))
       .sort((a, b) => compareText(a.name, b.name));
@@ -87,22 +86,42 @@ function readGranted(tree: MapTree, source: IntegrationSource, findings: Finding
     if (names.indexOf(name) !== index)
       findings.push(errorAt(spotOf(tree, ["operations", index]), "the operation is named twice", "keep one"));
   }
-  return names.map((name) => ({ name })).sort((a, b) => compareText(a.name, b.name));
+  return names.map((name) => ({ name, ...priorityOf(source.priority) })).sort((a, b) => compareText(a.name, b.name));
 }
+
+const priorityOf = (priority: GrantedOperation["priority"]): Pick<GrantedOperation, "priority"> =>
+  priority === undefined || priority === "normal" ? {} : { priority };
 
 type ProofFields = Pick<IntegrationConfig, "proof" | "bearerUntilMs" | "bearerReason">;
 
+/** Whoever has a copy of what was presented has all there is. */
+const looseProofs = [
+  {
+    kind: "bearer",
+    rule: "bearer-accepted",
+    message: "tokens without proof of possession are accepted: whoever steals one can use it",
+    fix: "move the caller to DPoP or mTLS before `until`",
+  },
+  {
+    kind: "api-key",
+    rule: "api-key-accepted",
+    message: "API keys are accepted: whoever sees one request, log or file can call until the key ends",
+    fix: "move the caller to DPoP, mTLS or message signatures before `until`",
+  },
+] as const;
+
 function readProof(tree: MapTree, source: IntegrationSource, findings: Finding[]): ProofFields {
   const { accept, reason, until } = source.proof;
-  const order: readonly ProofKind[] = ["mtls", "dpop", "bearer"];
+  const order: readonly ProofKind[] = ["mtls", "dpop", "signature", "bearer", "api-key"];
   const proof = order.filter((kind) => accept.includes(kind));
-  if (!accept.includes("bearer")) {
+  const loose = looseProofs.filter(({ kind }) => accept.includes(kind));
+  if (loose.length === 0) {
     for (const key of ["reason", "until"] as const) {
       if (source.proof[key] !== undefined)
         findings.push(
           errorAt(
             spotOf(tree, ["proof", key], "key"),
-            `\`${key}\` belongs to \`bearer\`, which is not accepted`,
+            `\`${key}\` belongs to \`bearer\` or \`api-key\`, which are not accepted`,
             "remove it",
           ),
         );
@@ -111,16 +130,11 @@ function readProof(tree: MapTree, source: IntegrationSource, findings: Finding[]
   }
   if (reason === undefined || until === undefined) {
     const fix = "add `reason: …` and `until: <date>`, or accept dpop and mtls only";
-    findings.push(errorAt(spotOf(tree, ["proof", "accept"]), "`bearer` needs `reason` and `until`", fix));
+    const message = `\`${loose[0]?.kind ?? ""}\` needs \`reason\` and \`until\``;
+    findings.push(errorAt(spotOf(tree, ["proof", "accept"]), message, fix));
     return { proof };
   }
-  findings.push(
-    warningAt(spotOf(tree, ["proof", "accept"]), {
-      rule: "bearer-accepted",
-      message: "tokens without proof of possession are accepted: whoever steals one can use it",
-      fix: "move the caller to DPoP or mTLS before `until`",
-    }),
-  );
+  for (const { kind: _kind, ...words } of loose) findings.push(warningAt(spotOf(tree, ["proof", "accept"]), words));
   return { proof, bearerUntilMs: until, bearerReason: reason };
 }
 
@@ -145,8 +159,8 @@ function datesPassed(tree: MapTree, config: Omit<IntegrationConfig, "owner">, no
     findings.push(
       warningAt(spotOf(tree, ["proof", "until"]), {
         rule: "bearer-ended",
-        message: "`bearer` is no longer accepted",
-        fix: "remove `bearer`, or write a later day",
+        message: `${config.proof.includes("bearer") ? "`bearer`" : "`api-key`"} is no longer accepted`,
+        fix: "remove it, or write a later day",
       }),
     );
   }

@@ -8,6 +8,7 @@ import type { IssuerConfig } from "./estate.ts";
 import { type EstateIo, readNamed } from "./estate-io.ts";
 import { errorAt, type Finding, placeOf } from "./finding.ts";
 import { type IssuerSource, issuerSchema } from "./issuer-schema.ts";
+import { hasNoKeys, readIntrospection } from "./read-introspection.ts";
 import { readKeysUri } from "./read-keys-uri.ts";
 import { accessRules, refuseLooseAccess } from "./read-outside-access.ts";
 import { shape } from "./shape.ts";
@@ -69,7 +70,8 @@ export function readIssuer(io: EstateIo, tree: MapTree): IssuerReading {
     ...refuseLooseAccess(tree, source, preset.kind),
   ];
   const algorithms = source.algorithms ?? preset.algorithms ?? [];
-  if (algorithms.length === 0)
+  const isKeyless = hasNoKeys(source);
+  if (algorithms.length === 0 && !isKeyless)
     findings.push(
       errorAt(
         spotOf(tree, ["algorithms"]),
@@ -77,7 +79,10 @@ export function readIssuer(io: EstateIo, tree: MapTree): IssuerReading {
         "write the ones its keys sign with, for example `[ES256]`",
       ),
     );
-  const keys = readKeys(io, tree, { source, algorithms, findings });
+  const keys: IssuerConfig["keys"] = isKeyless
+    ? { from: "file", keys: [] }
+    : readKeys(io, tree, { source, algorithms, findings });
+  const asked = readIntrospection(tree, source, findings);
   const issuer: IssuerConfig = {
     id: source.issuer,
     url: source.url,
@@ -94,6 +99,7 @@ export function readIssuer(io: EstateIo, tree: MapTree): IssuerReading {
       claims,
     })),
     ...accessRules(source),
+    ...asked,
     declaredAt: placeOf(spotOf(tree, ["issuer"], "key")),
   };
   return { issuer: findings.length > 0 ? null : issuer, findings };

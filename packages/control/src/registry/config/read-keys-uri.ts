@@ -1,4 +1,4 @@
-// Promises where keys are fetched, or what is wrong with it: a private address only with the word for it. Trusts the types (words.ts `jwksUrl`).
+// Promises where keys are fetched, or what is wrong with it: a private address only with the word for it. Trusts the types (words.ts `httpsUrl`).
 // Specified in docs/identity/outside-issuers.md "Keys".
 import type { KeysUri } from "./estate.ts";
 import { errorAt, type Finding } from "./finding.ts";

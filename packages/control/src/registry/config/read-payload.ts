@@ -28,13 +28,18 @@ export function readPayload(
   reader: Reader,
   at: readonly string[],
   source: PayloadSource | undefined,
-  request: Carried & { readonly labelled?: unknown },
+  request: Omit<Carried, "unanswered"> & { readonly labelled?: unknown },
 ): PayloadReading {
   if (source === undefined) return none;
   const { tree, findings } = reader;
   const before = findings.length;
   const spot = (key: string, part: "key" | "value" = "value") => spotOf(tree, [...at, key], part);
-  findings.push(...refuseSource(spot("subject"), source.subject, request));
+  findings.push(
+    ...refuseSource(spot("subject"), source.subject, {
+      ...request,
+      unanswered: "a payload is about whom the request names",
+    }),
+  );
   if (source.size > bytesMaxMax)
     findings.push(errorAt(spot("size"), "larger than a payload may be", "choose at most `64KiB`"));
   const keeps = (direction: "request" | "response") => source.keep.includes(direction);

@@ -1,19 +1,42 @@
 // Promises one system file, as one environment sees it, as a SystemConfig or the errors that keep it from being served.
-// Trusts the types (system-schema.ts) and attachments.ts. Specified in docs/configuration.md "systems/<id>.yaml".
+// Trusts the types (system-schema.ts) and read-schema.ts. Specified in docs/configuration.md "systems/<id>.yaml".
+import { isDeepStrictEqual } from "node:util";
 import type { Classification, DataClass } from "@sallyport/protocol/snapshot/objects.ts";
-import { readSchemaFile } from "./attachments.ts";
-import { type BodySchema, readBodySchema } from "./body-schema.ts";
-import type { OperationConfig, SystemConfig } from "./estate.ts";
+import { readChain } from "./client-chain.ts";
+import type { SystemConfig } from "./estate.ts";
 import type { EstateIo } from "./estate-io.ts";
 import { compareText, errorAt, type Finding, placeOf } from "./finding.ts";
+import { readHedges } from "./hedge-schema.ts";
+import { readIdempotency } from "./idempotency-schema.ts";
+import type { OperationConfig } from "./operation-config.ts";
 import { needsPrivateWord } from "./private-hosts.ts";
 import { readAttributes } from "./read-attributes.ts";
+import { readBody } from "./read-body.ts";
+import { callsBody, readGrpc, refuseGrpcResilience } from "./read-grpc.ts";
 import { readIdentity } from "./read-identity.ts";
+import { readLookups } from "./read-lookups.ts";
 import { readMode, readPassthrough } from "./read-mode.ts";
+import { readNextHop, refuseSignedCalls } from "./read-next-hop.ts";
+import { readOutcome } from "./read-outcome.ts";
+import { readParameters } from "./read-parameters.ts";
 import { readPayload } from "./read-payload.ts";
+import {
+  defaultResilience,
+  readFallback,
+  readPlaces,
+  refusePlaces,
+  refuseRules,
+  resilienceOf,
+} from "./read-resilience.ts";
+import { readResponse } from "./read-response.ts";
+import { refuseThreats, threatsOf } from "./read-threats.ts";
+import { isJsonType } from "./response-schema.ts";
 import { shape } from "./shape.ts";
 import { stepUpOf } from "./step-up-schema.ts";
 import { type OperationSource, type SystemSource, systemSchema } from "./system-schema.ts";
+import { checkUnseenBody } from "./unseen-body.ts";
+import type { UpstreamConfig } from "./upstream-config.ts";
+import { webSocketOf } from "./websocket-schema.ts";
 import { type MapTree, spotOf } from "./yaml-tree.ts";
 
 /** Residency is not checked in this version, so no system says where it is. */
@@ -37,11 +60,22 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
   const source: SystemSource = shaped.value;
   const reader: Reader = { io, tree, findings: [] };
   const operations = Object.entries(source.operations)
-    // The short form became a map before (overlay.ts).
-    .flatMap(([name, operation]) => (typeof operation === "string" ? [] : [readOperation(reader, name, operation)]))
+    // The short form became a map before (overlay.ts), and what a description says of it was filled in (registry/openapi).
+    .flatMap(([name, operation]) => {
+      if (typeof operation === "string") return [];
+      const { match } = operation;
+      const response = operation.response === "none" ? undefined : operation.response;
+      if (match !== undefined) return [readOperation(reader, name, { ...operation, match, response }, source.threats)];
+      refuseNoMatch(reader, name, operation.operationId);
+      return [];
+    })
     .sort((a, b) => compareText(a.name, b.name));
+  refuseThreats(reader, [], source.threats);
   refuseSameMatch(reader, operations);
   refuseOpenUpstream(reader, source);
+  refuseGrpcResilience(reader, operations, source);
+  refuseSignedCalls(reader, operations, source);
+  const nextHop = readNextHop(reader, operations, source);
   const identity = readIdentity(io, tree, source.identity);
   reader.findings.push(...identity.findings);
   const system: SystemConfig = {
@@ -49,18 +83,27 @@ export function readSystem(io: EstateIo, tree: MapTree): SystemReading {
     owner: source.owner,
     zone: source.zone,
     region: everywhere,
-    ...(source.url === undefined ? {} : { upstream: upstreamOf(source, source.url) }),
+    ...upstreamOf(reader, source, nextHop),
     public: publicOf(source),
     clients: identity.clients,
     certificates: identity.certificates,
+    ...(source.identity?.apiKeys === undefined ? {} : { apiKeys: source.identity.apiKeys }),
+    ...(identity.signatures === undefined ? {} : { signatures: identity.signatures }),
     attributes: sortedRecord(source.attributes),
-    operations,
+    operations: readHedges(reader, source, operations),
     ...readTokens(source.tokens),
     ...readExceptions(reader, source),
     declaredAt: placeOf(spotOf(tree, ["system"], "key")),
   };
   const isBroken = reader.findings.some((finding) => finding.severity === "error");
   return { system: isBroken ? null : system, findings: reader.findings };
+}
+
+function refuseNoMatch({ tree, findings }: Reader, name: string, id: string | undefined): void {
+  // Why the description does not say it has been said.
+  if (id !== undefined) return;
+  const fix = "add `match: METHOD /path`, or `operationId` of the system's `openapi`";
+  findings.push(errorAt(spotOf(tree, ["operations", name], "key"), "`match` is missing", fix));
 }
 
 function readTokens(source: SystemSource["tokens"]): Pick<SystemConfig, "tokens" | "legacyTokens"> {
@@ -81,9 +124,53 @@ function readExceptions(reader: Reader, source: SystemSource): Pick<SystemConfig
   return { ...said, passthrough: read.passthrough };
 }
 
-function upstreamOf(source: SystemSource, url: string): NonNullable<SystemConfig["upstream"]> {
+function upstreamOf(
+  reader: Reader,
+  source: SystemSource,
+  nextHop: Pick<UpstreamConfig, "nextHop">,
+): Pick<SystemConfig, "upstream"> {
+  const { tree } = reader;
+  const places = readPlaces(tree, source).map(({ url, weight }) => ({ url, weight }));
+  const [first] = places;
+  if (first === undefined) {
+    refuseShownNowhere(reader, source);
+    return {};
+  }
   const trust = source.tls?.ca;
-  return { url, allowPrivate: source.allowPrivate, ...(trust === undefined ? {} : { trust }) };
+  const resilience = resilienceOf(source, places.length);
+  return {
+    upstream: {
+      url: first.url,
+      allowPrivate: source.allowPrivate,
+      ...(source.signed ? { signed: true as const } : {}),
+      ...nextHop,
+      ...(trust === undefined ? {} : { trust }),
+      ...readShown(reader, source, places),
+      ...(source.endpoints === undefined ? {} : { endpoints: places }),
+      ...(isDeepStrictEqual(resilience, defaultResilience(places.length)) ? {} : { resilience }),
+    },
+  };
+}
+
+function refuseShownNowhere({ tree, findings }: Reader, { tls }: SystemSource): void {
+  if (tls?.certificate === undefined) return;
+  const message = "a certificate without a `url` to show it to";
+  findings.push(errorAt(spotOf(tree, ["tls", "certificate"], "key"), message, "add `url: …`"));
+}
+
+function readShown(
+  { io, tree, findings }: Reader,
+  { tls }: SystemSource,
+  places: readonly { readonly url: string }[],
+): Pick<UpstreamConfig, "certificate"> {
+  if (tls?.certificate === undefined) return {};
+  const spot = spotOf(tree, ["tls", "certificate"]);
+  const plain = places.find(({ url }) => !url.startsWith("https:"));
+  if (plain !== undefined)
+    findings.push(errorAt(spot, `nobody sees a certificate at ${plain.url}`, "write https, or remove `certificate`"));
+  const read = readChain(io, spot, tls.certificate);
+  findings.push(...read.findings);
+  return { certificate: read.value };
 }
 
 function publicOf(source: SystemSource): SystemConfig["public"] {
@@ -97,7 +184,9 @@ function publicOf(source: SystemSource): SystemConfig["public"] {
 
 function refuseOpenUpstream(reader: Reader, source: SystemSource): void {
   const { tree, findings } = reader;
-  if (source.url === undefined) {
+  const places = readPlaces(tree, source);
+  findings.push(...refusePlaces(tree, source), ...refuseRules(tree, source));
+  if (places.length === 0) {
     const served = [
       ["operations", Object.keys(source.operations).length > 0, "operations, but no `url` where they are served"],
       ["passthrough", source.passthrough !== undefined, "`passthrough`, but no `url` to pass to"],
@@ -106,51 +195,99 @@ function refuseOpenUpstream(reader: Reader, source: SystemSource): void {
       if (isServed) findings.push(errorAt(spotOf(tree, [key], "key"), message, "add `url: https://…`"));
     return;
   }
-  const url = new URL(source.url);
-  if (!source.allowPrivate && needsPrivateWord(url.hostname)) {
-    findings.push(
-      errorAt(
-        spotOf(tree, ["url"]),
-        "the URL leads to a private or loopback address",
-        "add `allowPrivate: true` if that is meant",
-      ),
-    );
+  for (const { url, spot } of places) {
+    if (source.allowPrivate || !needsPrivateWord(new URL(url).hostname)) continue;
+    const message = "the URL leads to a private or loopback address";
+    findings.push(errorAt(spot, message, "add `allowPrivate: true` if that is meant"));
   }
-  if (source.tls?.ca !== undefined && url.protocol === "http:") {
+  const isClear = places.some(({ url }) => url.startsWith("http:"));
+  if (source.tls?.ca !== undefined && isClear)
     findings.push(
       errorAt(
         spotOf(tree, ["tls"], "key"),
         "`tls` has no effect on an http URL",
-        "use https in `url`, or remove `tls`",
+        `use https in \`${source.url === undefined ? "endpoints" : "url"}\`, or remove \`tls\``,
       ),
     );
-  }
 }
 
-function readOperation(reader: Reader, name: string, source: OperationSource): OperationConfig {
+function readOperation(
+  reader: Reader,
+  name: string,
+  source: OperationSource,
+  threats: SystemSource["threats"],
+): OperationConfig {
   const at = ["operations", name];
-  const body = readBody(reader, at, source);
-  const carried = { path: source.match.path, takesJson: body.body?.content === "json" };
+  const grpc = readGrpc(reader, at, source);
+  const body = grpc === undefined ? readBody(reader, at, source) : callsBody;
+  const carried = {
+    path: source.match.path,
+    takesJson: body.body?.content === "json",
+    unanswered: unansweredOf(source),
+  };
   const payload = readPayload(reader, [...at, "payload"], source.payload, { ...carried, labelled: body.labelled });
-  const schemaClasses = [...body.classes, ...payload.classes];
+  const response = readResponse(reader, [...at, "response"], source.response);
+  const parameters = readParameters(reader, at, source, carried);
+  const schemaClasses = [...parameters.classes, ...body.classes, ...payload.classes, ...response.classes];
   const classification = readClassification(reader, at, { source, schemaClasses });
   checkRecord(reader, at, { source, classification });
+  checkWebSocket(reader, at, source);
+  refuseThreats(reader, at, source.threats);
+  checkUnseenBody(reader, at, { source, body: body.body });
   return {
     name,
     method: source.match.method,
     path: source.match.path,
     classification,
     authorize: source.authorize,
-    attributes: readAttributes(reader, [...at, "attributes"], source.attributes, carried),
+    attributes: readAttributes(reader, [...at, "attributes"], source.attributes, {
+      ...carried,
+      lookups: Object.keys(source.lookups),
+    }),
+    ...readLookups(reader, at, source, carried),
+    ...(parameters.parameters === undefined ? {} : { parameters: parameters.parameters }),
     ...(body.body === undefined ? {} : { body: body.body }),
+    ...threatsOf(source.threats, threats),
+    ...(source.unseenBody === "allow" ? { unseenBody: true } : {}),
     bodyBytesMax: body.bytesMax,
     timeoutMs: source.timeout,
-    businessErrors: [...new Set(source.outcome?.["business-error"] ?? [])].sort((a, b) => a - b),
+    ...readOutcome(source.outcome),
+    ...(grpc === undefined ? {} : { grpc }),
     offline: source.offline,
+    ...readIdempotency(reader, at, { ...source, method: source.match.method }, carried),
     ...(payload.rule === undefined ? {} : { payload: payload.rule }),
+    ...(response.response === undefined ? {} : { response: response.response }),
     ...(source.record === "buffered" ? { record: source.record } : {}),
+    ...readFallback(reader, at, { source, classification }),
+    ...webSocketOf(source.websocket),
+    ...(source.nextHopScope === undefined ? {} : { nextHopScope: source.nextHopScope }),
     ...stepUpOf(source),
+    ...opaOf(reader, at, source),
   };
+}
+
+function opaOf(
+  { tree, findings }: Reader,
+  at: readonly string[],
+  { opa }: OperationSource,
+): Pick<OperationConfig, "opa"> {
+  if (opa === undefined) return {};
+  const { url, path, timeout, allowPrivate } = opa;
+  if (!allowPrivate && needsPrivateWord(new URL(url).hostname)) {
+    const spot = spotOf(tree, [...at, "opa", "url"]);
+    findings.push(
+      errorAt(spot, "the URL leads to a private or loopback address", "add `allowPrivate: true` if that is meant"),
+    );
+  }
+  return { opa: { url, path, timeoutMs: timeout, allowPrivate } };
+}
+
+/** Why attributes of the resource cannot come from the answer: an effect would have happened before anybody asked whether it may. */
+function unansweredOf({ match, response, websocket }: OperationSource): string | null {
+  if (websocket !== undefined) return "a WebSocket has none";
+  if (!["GET", "HEAD", "OPTIONS"].includes(match.method)) return `the operation is an effect (${match.method})`;
+  const contentType = response?.contentType ?? "application/json";
+  return isJsonType(contentType) ? null : `the answers are ${contentType}`;
 }
 
 /** Whether something happened, and who read what is restricted, must never be unknown: no answer goes ahead of such a record. */
@@ -171,63 +308,22 @@ function checkRecord(
   findings.push(errorAt(spotOf(tree, [...at, "record"]), message, "remove `record: buffered`"));
 }
 
-interface BodyReading {
-  readonly body: OperationConfig["body"];
-  readonly bytesMax: number;
-  readonly classes: readonly DataClass[];
-  /** The schema with its labels; undefined: there is none. */
-  readonly labelled?: unknown;
-}
-
-const bodyBytesMaxDefault = 1024 * 1024;
-
-function readBody(reader: Reader, at: readonly string[], source: OperationSource): BodyReading {
-  const none: BodyReading = { body: undefined, bytesMax: 0, classes: [] };
-  const takesBody = ["POST", "PUT", "PATCH"].includes(source.match.method);
-  if (source.body === "none" || (source.body === undefined && !takesBody)) return none;
-  if (source.body === undefined)
-    return { body: { content: "json", contentType: "application/json" }, bytesMax: bodyBytesMaxDefault, classes: [] };
-  const where = [...at, "body"];
-  if (["GET", "HEAD", "OPTIONS"].includes(source.match.method)) {
-    reader.findings.push(
-      errorAt(spotOf(reader.tree, where, "key"), `${source.match.method} has no body`, "remove `body`"),
-    );
-    return none;
-  }
-  const { contentType, size, schema } = source.body;
-  const content = /^application\/(json|[a-z0-9.+-]+\+json)$/.test(contentType) ? "json" : "opaque";
-  if (schema === undefined) return { body: { content, contentType }, bytesMax: size, classes: [] };
-  const spot = spotOf(reader.tree, [...where, "schema"]);
-  if (content === "opaque") {
-    reader.findings.push(
-      errorAt(spot, "a schema for a content type that is not JSON", "use a JSON content type, or remove the schema"),
-    );
-    return none;
-  }
-  const isFile = typeof schema === "string";
-  const known = isFile ? knownSchemas(reader).get(schema) : undefined;
-  if (known !== undefined) return { ...known, body: { content, contentType, schema: known.schema }, bytesMax: size };
-  const attached = isFile ? readSchemaFile(reader.io, spot, schema) : { value: schema, findings: [] };
-  reader.findings.push(...attached.findings);
-  if (attached.findings.length > 0) return none;
-  const read = readBodySchema(attached.value);
-  if ("message" in read) {
-    const place = isFile ? spot : spotOf(reader.tree, [...where, "schema", ...read.path]);
-    const inFile = isFile && read.path.length > 0 ? ` at /${read.path.join("/")}` : "";
-    reader.findings.push(errorAt(place, `${read.message}${inFile}`, read.fix));
-    return none;
-  }
-  if (isFile) knownSchemas(reader).set(schema, read);
-  return { ...read, body: { content, contentType, schema: read.schema }, bytesMax: size };
-}
-
-/** Schemas in order by the name of their file, for each load: many operations and every environment may name the same one. */
-const loads = new WeakMap<EstateIo, Map<string, BodySchema>>();
-
-function knownSchemas({ io }: Reader): Map<string, BodySchema> {
-  const known = loads.get(io) ?? new Map<string, BodySchema>();
-  loads.set(io, known);
-  return known;
+/** A handshake is a GET without a body, and what is asked of whole answers cannot be kept of one that never ends. */
+function checkWebSocket({ tree, findings }: Reader, at: readonly string[], source: OperationSource): void {
+  if (source.websocket === undefined) return;
+  const wrong =
+    source.match.method !== "GET"
+      ? `a WebSocket begins with GET, not ${source.match.method}`
+      : source.payload !== undefined
+        ? "the messages of a WebSocket cannot be kept as `payload`"
+        : source.response !== undefined
+          ? "the messages of a WebSocket are not looked into as a `response` is"
+          : source.record === "buffered"
+            ? "a WebSocket is on record before it begins"
+            : null;
+  if (wrong === null) return;
+  const fix = source.match.method === "GET" ? "remove one of the two" : "match `GET /…`, or remove `websocket`";
+  findings.push(errorAt(spotOf(tree, [...at, "websocket"], "key"), wrong, fix));
 }
 
 const ranks: readonly Classification[] = ["public", "internal", "confidential", "restricted"];

@@ -2,6 +2,7 @@
 // Trusts nothing. Specified in docs/configuration.md "Words".
 import { parseAddress } from "@sallyport/kernel/dial/address.ts";
 import { sha256 } from "@sallyport/kernel/log/log-crypto.ts";
+import { ProxyNetworkFault, trustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import { NameFault, parseName, printName } from "@sallyport/kernel/x509/distinguished-name.ts";
 import { parseWitnessKey } from "@sallyport/protocol/audit/cosignature.ts";
 import { parseVerifierKey } from "@sallyport/protocol/audit/note.ts";
@@ -12,7 +13,7 @@ import { idMax, textMax } from "./bounds.ts";
 type Read<T> = { readonly value: T } | { readonly refused: string; readonly fix: string };
 
 /** A text that is parsed: zod sees a string going in and the parsed value coming out. */
-function word<T>(read: (text: string) => Read<T>) {
+export function word<T>(read: (text: string) => Read<T>) {
   return z.string().transform((text, context): T => {
     const result = read(text);
     if ("value" in result) return result.value;
@@ -79,6 +80,18 @@ export const owner = () =>
     return refused === null ? { value: text } : refuse("not the id of a team", refused.fix);
   });
 
+/** `10.1.2.3`, `10.1.0.0/16`, `fd00:1::/64`: whose word about requests is believed. */
+export const proxyNetwork = () =>
+  word((text) => {
+    try {
+      trustedProxies([text], "x-forwarded-for");
+      return { value: text };
+    } catch (fault) {
+      if (!(fault instanceof ProxyNetworkFault)) throw fault;
+      return refuse(fault.message, fault.fix);
+    }
+  });
+
 export const prose = () =>
   word((text) =>
     text.trim().length > 0 && text.length <= textMax
@@ -122,6 +135,38 @@ export const rate = () =>
       return refuse("not a rate", "write a whole number, `/` and `s`, `m`, `h` or `d`, for example `200/s`");
     }
     return { value: { rate: Number(digits), periodMs } };
+  });
+
+/** `10000/day` as a number for each calendar period. */
+export const quota = () =>
+  word((text) => {
+    const [, digits, period] = /^(\d{1,12})\/(day|month)$/.exec(text) ?? [];
+    return digits === undefined || Number(digits) === 0
+      ? refuse("not a quota", "write a whole number, `/` and `day` or `month`, for example `10000/day`")
+      : { value: { max: Number(digits), period: period === "day" ? ("day" as const) : ("month" as const) } };
+  });
+
+/** An IANA name of a time zone. */
+export const timeZone = () =>
+  word((text) => {
+    try {
+      // An offset such as `+01:00` has no calendar of its own, and would be right half of the year.
+      if (!/^[A-Za-z]/.test(text)) throw new RangeError("no name");
+      return { value: new Intl.DateTimeFormat("en", { timeZone: text }).resolvedOptions().timeZone };
+    } catch {
+      return refuse("not a time zone", "write a name such as `UTC` or `Europe/Berlin`");
+    }
+  });
+
+/** `20%` as a share of one. */
+export const percent = (bounds: { readonly min: number; readonly max: number }) =>
+  word((text) => {
+    const digits = /^(\d{1,3})%$/.exec(text)?.[1];
+    if (digits === undefined) return refuse("not a percentage", "write a whole number and `%`, for example `20%`");
+    const value = Number(digits);
+    return value >= bounds.min && value <= bounds.max
+      ? { value: value / 100 }
+      : refuse("out of range", `choose \`${bounds.min}%\` to \`${bounds.max}%\``);
   });
 
 /** `2027-06-30` as the end of that day in UTC, milliseconds since the epoch. */
@@ -240,13 +285,12 @@ function readUrl(text: string, mayHavePath: boolean): Read<string> {
   return { value: url.origin + path };
 }
 
-export type SourcePlace = "path" | "query" | "header" | "body";
+export type SourcePlace = "path" | "query" | "header" | "body" | "response" | "lookup";
 
 /** `path:region`, `query:x`, `header:x`, `body:$.a.b`. */
 export const attributeFrom = () =>
   word((text): Read<{ readonly from: SourcePlace; readonly name: string }> => {
-    const [, from, name] = /^([a-z]+):(.+)$/.exec(text) ?? [];
-    if (from === undefined || name === undefined) return refuse("not a source of an attribute", sourceFix);
+    const [, from = "", name = ""] = /^([a-z]+):(.+)$/.exec(text) ?? [];
     if (from === "path")
       return /^[A-Za-z_]\w*$/.test(name)
         ? { value: { from, name } }
@@ -260,13 +304,16 @@ export const attributeFrom = () =>
         ? { value: { from, name: name.toLowerCase() } }
         : refuse("not a header name", "write `header:<name>`");
     }
-    if (from === "body") {
-      return /^\$(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(name) && !/\.(__proto__|constructor|prototype)(\.|$)/.test(name)
+    if (from === "body" || from === "response" || from === "lookup") {
+      const path = from === "lookup" ? /^[a-z][a-z0-9-]*:(.+)$/.exec(name)?.[1] : name;
+      return /^\$(\.[A-Za-z_][A-Za-z0-9_]*)+$/.test(path ?? "") &&
+        !/\.(__proto__|constructor|prototype)(\.|$)/.test(name)
         ? { value: { from, name } }
-        : refuse("not a JSONPath of member names", "write for example `body:$.customer.region`");
+        : refuse(
+            "not a JSONPath of member names",
+            `write for example \`${from}:${from === "lookup" ? "customer:" : ""}$.customer.region\``,
+          );
     }
-    if (from === "response" || from === "lookup")
-      return refuse(`attributes from \`${from}:\` are not in this version`, sourceFix);
     return refuse("not a source of an attribute", sourceFix);
   });
 
@@ -322,11 +369,11 @@ function groupsOf(bytes: Uint8Array): string {
 }
 
 /** An https URL without credentials, query and fragment; the path counts. */
-export const jwksUrl = () =>
+export const httpsUrl = (why: string) =>
   word((text) => {
     const read = readUrl(text, true);
     if ("refused" in read) return read;
-    return text.startsWith("https://") ? { value: text } : refuse("not https", "keys are fetched over https only");
+    return text.startsWith("https://") ? { value: text } : refuse("not https", why);
   });
 
 export const witnessUrl = () => word((text) => readUrl(text, true));

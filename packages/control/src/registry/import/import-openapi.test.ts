@@ -352,13 +352,14 @@ test("files beside the description are read: schemas, bodies and paths, with cyc
 test("attack: an alias bomb, deep nesting, `__proto__` and an alias inside its own anchor end as findings, quickly", () => {
   let bomb = "openapi: 3.0.0\nx0: &x0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (let level = 1; level <= 9; level += 1) bomb += `x${level}: &x${level} [${`*x${level - 1}, `.repeat(10)}]\n`;
-  const started = process.hrtime.bigint();
+  const before = process.cpuUsage();
   assert.match(refusal(bomb), /more than 2000000 values/);
   assert.match(refusal(`openapi: 3.0.0\na: ${"[".repeat(20_000)}`), /nested|not valid/);
   assert.match(refusal(`openapi: 3.0.0\na: ${"[".repeat(200)}${"]".repeat(200)}\n`), /nested deeper than 100/);
   assert.match(refusal("openapi: 3.0.0\n__proto__: { a: 1 }\n"), /not accepted/);
   assert.match(refusal("openapi: 3.0.0\na: &a [*a]\n"), /nested deeper|an alias of nothing|alias/);
-  assert.ok(process.hrtime.bigint() - started < 20_000_000_000n);
+  const { user } = process.cpuUsage(before);
+  assert.ok(user < 20_000_000, `${user / 1e6} s of processor time`);
 });
 
 test("attack: a description of twenty thousand keys is read in seconds, and one that comes back is found, a merge key too", () => {

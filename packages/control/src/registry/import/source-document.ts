@@ -12,18 +12,28 @@ export const sourceBytesMax = 16 * 1024 * 1024;
 export const sourceNodesMax = 2_000_000;
 export const sourceDepthMax = 100;
 
+/** How much of a file is read; absent: as of an import. */
+export interface SourceBounds {
+  readonly bytesMax: number;
+  readonly nodesMax: number;
+}
+
+const importBounds: SourceBounds = { bytesMax: sourceBytesMax, nodesMax: sourceNodesMax };
+
 export type SourceDocument = { readonly root: MapTree } | { readonly finding: Finding };
 
 /** Reads a file of the folder the source lies in. Nothing outside of that folder is read, and nothing is fetched. */
-export function readSourceFile(io: EstateIo, file: string): SourceDocument {
+export function readSourceFile(io: EstateIo, file: string, bounds: SourceBounds = importBounds): SourceDocument {
   const failed = (message: string, fix: string): SourceDocument => ({ finding: errorAt(fileSpot(file), message, fix) });
-  const bytes = io.read(file, sourceBytesMax);
+  const bytes = io.read(file, bounds.bytesMax);
   if (bytes === "absent") return failed("no such file", "correct the path");
   if (bytes === "outside") return failed("the file is a symbolic link out of its folder", "copy it beside the others");
   if (bytes === "not-a-file") return failed("not a regular file", "name a file");
-  if (bytes === "too-large") return failed(`the file is larger than ${sourceBytesMax} bytes`, "split it");
+  if (bytes === "too-large") return failed(`the file is larger than ${bounds.bytesMax} bytes`, "split it");
   const text = decodeText(bytes);
-  return text === null ? failed("the file is not UTF-8 text", "save it as UTF-8") : parseSource(file, text);
+  return text === null
+    ? failed("the file is not UTF-8 text", "save it as UTF-8")
+    : parseSource(file, text, bounds.nodesMax);
 }
 
 /** The file that `named` means in `from`, or null when it would leave the folder. */
@@ -36,7 +46,7 @@ export function resolveSource(from: string, named: string): string | null {
 }
 
 /** Never throws on any input. */
-export function parseSource(file: string, text: string): SourceDocument {
+export function parseSource(file: string, text: string, nodesMax = sourceNodesMax): SourceDocument {
   const lines = new LineCounter();
   const spot = (offset: number, path: string): Spot => {
     const { line, col } = lines.linePos(offset);
@@ -66,7 +76,7 @@ export function parseSource(file: string, text: string): SourceDocument {
       return {
         finding: errorAt(spot(second.range[0], "$"), "the file holds more than one document", "import one at a time"),
       };
-    const builder = new SourceBuilder(spot);
+    const builder = new SourceBuilder(spot, nodesMax);
     const root = builder.build(first.contents, "$", 0);
     if (root.kind !== "map")
       return { finding: errorAt(root.at, "the file is not a map of keys", "name the file to import") };
@@ -95,17 +105,19 @@ class SourceBuilder {
   /** Anchors seen so far: an alias means the last one before it. */
   readonly #anchors = new Map<string, Node>();
   #nodes = 0;
+  readonly #nodesMax: number;
 
-  constructor(spot: (offset: number, path: string) => Spot) {
+  constructor(spot: (offset: number, path: string) => Spot, nodesMax: number) {
     this.#spot = spot;
+    this.#nodesMax = nodesMax;
   }
 
   build(node: Node | null, path: string, depth: number): Tree {
     this.#nodes += 1;
     const at = this.#spot(node?.range?.[0] ?? 0, path);
-    if (this.#nodes > sourceNodesMax)
+    if (this.#nodes > this.#nodesMax)
       throw new SourceBoundError(
-        errorAt(at, `more than ${sourceNodesMax} values, aliases written out`, "write fewer aliases"),
+        errorAt(at, `more than ${this.#nodesMax} values, aliases written out`, "write fewer aliases"),
       );
     if (depth > sourceDepthMax)
       throw new SourceBoundError(errorAt(at, `nested deeper than ${sourceDepthMax} levels`, "make it flatter"));

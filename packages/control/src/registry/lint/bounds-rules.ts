@@ -18,10 +18,15 @@ export const boundsRules: readonly Rule[] = [
     why: "One caller in a loop, or whoever stole its key, may call as fast as the network carries, and takes the provider down for everybody.",
     fix: "remove `limits` to get the default of 100/s per client, or write one that fits",
     waivable: true,
-    check: onIntegrations(
-      ({ integration, at }) =>
-        integration.limits.length === 0 && { at: at("limits"), message: "nothing limits how often it is called" },
-    ),
+    check: onIntegrations(({ integration, at }) => {
+      const { limits, operations } = integration;
+      const unlimited = operations.filter(({ name }) =>
+        limits.every((one) => one.operations?.includes(name) === false),
+      );
+      if (unlimited.length === 0) return false;
+      const what = unlimited.length === operations.length ? "it" : unlimited.map(({ name }) => name).join(", ");
+      return { at: at("limits"), message: `nothing limits how often ${what} is called` };
+    }),
   },
   {
     id: "rate-too-high",
@@ -35,7 +40,7 @@ export const boundsRules: readonly Rule[] = [
         const perSecond = (rate / periodMs) * 1000;
         if (perSecond <= ratePerSecondMax && burst <= burstMax) return [];
         const what = perSecond > ratePerSecondMax ? `${Math.round(perSecond)} a second` : `a burst of ${burst}`;
-        return [{ at: at("limits", index), message: `${what} stops nothing` }];
+        return [{ at: at("limits", integration.ratesAt?.[index] ?? index), message: `${what} stops nothing` }];
       }),
     ),
   },

@@ -1,5 +1,13 @@
 // Promises to find data that crosses unchecked or unlabelled, and data that stands where logs and proxies keep it. Pure. Pages: docs/lint.
-import { type Hit, isSensitive, type OperationSubject, onOperations, onSystems, type Rule } from "./rule.ts";
+import {
+  type Hit,
+  isSensitive,
+  type OperationSubject,
+  onIntegrations,
+  onOperations,
+  onSystems,
+  type Rule,
+} from "./rule.ts";
 import { looseParts, propertyNames } from "./schema-parts.ts";
 
 const personal =
@@ -159,6 +167,44 @@ export const dataRules: readonly Rule[] = [
           at: at("offline"),
           message: `\`${operation.name}\` is ${operation.classification} and outlives a revocation`,
           severity: operation.classification === "restricted" ? "error" : "warning",
+        },
+    ),
+  },
+  {
+    id: "answer-withheld",
+    severity: "warning",
+    title: "An integration grants an operation whose answers it may not read",
+    why: "A field of the answer is labelled `restricted` or `secret` and the integration does not name that class: an answer that holds it ends as `response-leak`, and the consumer gets nothing.",
+    fix: "name the class in `data` of the integration if the consumer must read it, or take the field out with `redact`",
+    waivable: true,
+    check: onIntegrations(({ integration, granted, at }) =>
+      granted.flatMap(({ name, response }): readonly Hit[] => {
+        const redacts = integration.operations.some((one) => one.name === name && one.redact !== undefined);
+        // Which places a path takes out is not worked out here.
+        if (response === undefined || response.redact.length > 0 || redacts) return [];
+        const labelled = new Set(response.labels?.flatMap(({ classes }) => classes ?? []));
+        const missing = (["restricted", "secret"] as const).filter(
+          (one) => labelled.has(one) && integration.data?.includes(one) !== true,
+        );
+        const message = `answers of \`${name}\` hold ${missing.join(" and ")} data, which it is not classified for`;
+        return missing.length === 0 ? [] : [{ at: at("operations"), message }];
+      }),
+    ),
+  },
+  {
+    id: "body-opaque",
+    severity: "warning",
+    title: "A body passes unread, and nobody says why",
+    why: "What is not looked into is what the caller makes of it: another type than it says, a bomb, a document that fetches.",
+    fix: "declare it as JSON, `form`, `multipart` or `xml`, or write `reason` beside `contentType`",
+    waivable: true,
+    check: onOperations(
+      ({ operation, at }) =>
+        operation.body?.content === "opaque" &&
+        operation.body.reason === undefined &&
+        operation.grpc === undefined && {
+          at: at("body", "contentType"),
+          message: `${operation.body.contentType} streams through \`${operation.name}\` unread`,
         },
     ),
   },

@@ -113,7 +113,7 @@ function trustOf({ certificates, upstream, clients }: SystemConfig): readonly (s
   const named = clients.map(({ authentication: way }) =>
     way?.method === "tls_client_auth" ? way.identity.trust : undefined,
   );
-  return [...certificates.map(({ trust }) => trust), upstream?.trust, ...named];
+  return [...certificates.map(({ trust }) => trust), upstream?.trust, upstream?.nextHop?.outside?.trust, ...named];
 }
 
 export const estateRules: readonly Rule[] = [

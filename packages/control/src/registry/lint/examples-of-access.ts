@@ -110,6 +110,11 @@ export const accessExamples: RuleExamples = {
     good: integration("proof: { accept: [dpop, mtls] }"),
     waive: "with the plan for the caller, until the exception ends.",
   },
+  "api-key-accepted": {
+    bad: integration(bearer("2027-01-15").replace("[bearer]", "[api-key]")),
+    good: integration("proof: { accept: [signature] }"),
+    waive: "with the plan for the caller, until the exception ends.",
+  },
   "bearer-ended": {
     bad: integration(bearer("2026-10-31").replace("[bearer]", "[dpop, bearer]")),
     good: integration("proof: { accept: [dpop] }"),

@@ -27,11 +27,26 @@ const forRead = 'permit (principal, action == Action::"billing:invoice.read", re
 const rooted = (file: string) => `# trust/acme.yaml\ntrust: acme\nroots: [${file}]`;
 const certified = orders('identity: { certificate: { trust: acme, uri: "spiffe://acme.example/orders" } }');
 
+const answering = operation(
+  "invoice.read",
+  "match: GET /v1/invoices/{id}\nresponse:\n  schema:\n    type: object\n    properties:\n      pin: { type: string, x-data-class: secret }",
+);
+
 export const dataExamples: RuleExamples = {
   "upstream-cleartext": {
     bad: upstream("url: http://billing.internal:8080"),
     good: upstream("url: https://billing.acme.example"),
     waive: "inside a network that encrypts by itself (a service mesh, a tunnel), with its name in the reason.",
+  },
+  "upstream-certificate-expired": {
+    bad: upstream("url: https://billing.acme.example\ntls: { certificate: ended.pem }"),
+    good: upstream("url: https://billing.acme.example\ntls: { certificate: ours.pem }"),
+    waive: "never: nothing of it is reached.",
+  },
+  "upstream-certificate-expires-soon": {
+    bad: upstream("url: https://billing.acme.example\ntls: { certificate: ending.pem }"),
+    good: upstream("url: https://billing.acme.example\ntls: { certificate: ours.pem }"),
+    waive: "when the provider is left by then.",
   },
   "upstream-metadata": {
     bad: upstream("url: http://169.254.169.254\nallowPrivate: true"),
@@ -58,6 +73,21 @@ export const dataExamples: RuleExamples = {
     good: `# sallyport.yaml\nlisteners:\n  public: { url: "https://api.acme.example" }\n${upstream("url: https://billing.acme.example")}`,
     waive: "never: it is a loop.",
   },
+  "retries-flood": {
+    bad: upstream("url: https://billing.acme.example\nretries: { budget: 100% }"),
+    good: upstream("url: https://billing.acme.example\nretries: { attempts: 3 }"),
+    waive: "for a provider that fails for reasons of its network, not of its load.",
+  },
+  "breaker-none": {
+    bad: upstream("url: https://billing.acme.example\nbreaker: none"),
+    good: upstream("url: https://billing.acme.example\nbreaker: { failures: 20 }"),
+    waive: "where something behind the url (a mesh, a balancer) does the same.",
+  },
+  "attempt-without-effect": {
+    bad: upstream("url: https://billing.acme.example\ntimeouts: { attempt: 10s }"),
+    good: upstream("url: https://billing.acme.example\ntimeouts: { attempt: 3s }"),
+    waive: "where it is there for operations to come.",
+  },
   "upstream-without-own-roots": {
     bad: upstream("url: https://billing.internal:8443"),
     good: `${rooted("acme.pem")}\n${upstream("url: https://billing.internal:8443\ntls: { ca: acme }")}`,
@@ -72,6 +102,11 @@ export const dataExamples: RuleExamples = {
     bad: `${operation("invoice.create", "match: POST /v1/invoices\ndata: [pii]")}\n${create}`,
     good: schema("type: object\nadditionalProperties: false\nproperties:\n  amount: { type: integer }"),
     waive: "where the provider checks everything itself and says so.",
+  },
+  "answer-withheld": {
+    bad: `${answering}\n${integration("", "invoice.read")}`,
+    good: `${answering}\n${integration("data: [secret]", "invoice.read")}`,
+    waive: "where the provider leaves the field out for this consumer.",
   },
   "schema-open": {
     bad: schema("type: object\nproperties:\n  amount: { type: integer }"),
@@ -123,6 +158,11 @@ export const dataExamples: RuleExamples = {
     good: `${operation("invoice.read", "match: GET /v1/invoices/{id}\nclassification: restricted")}\n${readOnly}`,
     waive: "where an outage costs more than a revoked caller, and somebody signed that.",
   },
+  "body-opaque": {
+    bad: `${operation("invoice.create", "match: POST /v1/invoices\nbody: { contentType: application/pdf }")}\n${create}`,
+    good: `${operation("invoice.create", "match: POST /v1/invoices\nbody: { contentType: application/pdf, reason: The archive scans what comes in }")}\n${create}`,
+    waive: "hardly ever; a reason is quicker than a waiver.",
+  },
   "sensitive-opaque-body": {
     bad: `${operation("invoice.create", "match: POST /v1/invoices\ndata: [pii]\nbody: { contentType: application/pdf }")}\n${create}`,
     good: schema("type: object\nadditionalProperties: false\nproperties:\n  amount: { type: integer }"),
@@ -134,6 +174,16 @@ export const dataExamples: RuleExamples = {
       'forbid (principal, action == Action::"billing:invoice.read", resource) unless { context.proof == "mtls" };',
     ),
     waive: "never: it cannot be waived.",
+  },
+  "shadow-policy-invalid": {
+    bad: policy('@shadow("2026-11-20")\nforbid (principal, action == Action::"billing:invoice.reed", resource);'),
+    good: policy('@shadow("2026-11-20")\nforbid (principal, action == Action::"billing:invoice.read", resource);'),
+    waive: "until the operation that it is about is there.",
+  },
+  "shadow-policy-old": {
+    bad: policy('@shadow("2026-10-01")\nforbid (principal, action == Action::"billing:invoice.read", resource);'),
+    good: policy('@shadow("2026-11-20")\nforbid (principal, action == Action::"billing:invoice.read", resource);'),
+    waive: "where what it watches for happens once a quarter, until the day after it.",
   },
   "operation-never-permitted": {
     bad: `${decided}\n${readOnly}`,
@@ -274,6 +324,11 @@ export const dataExamples: RuleExamples = {
     bad: '# sallyport.yaml\nlisteners:\n  public: { url: "http://api.acme.example" }',
     good: '# sallyport.yaml\nlisteners:\n  public: { url: "https://api.acme.example" }',
     waive: "inside a network that encrypts by itself.",
+  },
+  "proxies-too-wide": {
+    bad: '# sallyport.yaml\nlisteners:\n  public:\n    url: "https://api.acme.example"\n    proxyProtocol: { trustedProxies: [10.0.0.0/8] }',
+    good: '# sallyport.yaml\nlisteners:\n  public:\n    url: "https://api.acme.example"\n    proxyProtocol: { trustedProxies: [10.0.3.0/28] }',
+    waive: "where the balancer's provider names no smaller network and a firewall lets only balancers in.",
   },
   "listener-any-address": {
     bad: '# sallyport.yaml\nlisteners:\n  public: { url: "https://0.0.0.0:8443" }',

@@ -16,6 +16,22 @@ gateways:
 ${lines}`;
 const sound = sso(`${audience}\n${carries}`);
 
+const asked = (keep: string) => `# issuers/sso.yaml
+issuer: sso
+url: https://sso.acme.example
+preset: access-token
+gateways:
+  - system: orders
+    party: orders-web
+    speaksFor: user
+${audience}
+${carries}
+introspection:
+  url: https://sso.acme.example/introspect
+  client: sallyport
+  providers: [billing]
+  keep: ${keep}`;
+
 const bearer = `# integrations/orders-to-billing.yaml
 integration: orders-to-billing
 from: orders
@@ -43,6 +59,11 @@ export const issuerExamples: RuleExamples = {
     bad: sso(`${audience}\n${carries}`, "1h"),
     good: sound,
     waive: "for an issuer whose lives cannot be set for one client, with what is done when somebody leaves.",
+  },
+  "introspection-long": {
+    bad: asked("5m"),
+    good: asked("30s"),
+    waive: "for an issuer that cannot bear more questions, with how somebody who leaves is ended here.",
   },
   "outside-token-unscoped": {
     bad: sso(audience),

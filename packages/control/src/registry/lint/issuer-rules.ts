@@ -1,9 +1,12 @@
 // Promises to find outside issuers whose access tokens open more here than they were issued for, or for longer. Pure. Pages: docs/lint.
+import type { IssuerConfig } from "../config/estate.ts";
 import { everybodysAudience } from "../config/read-issuer.ts";
 import { type Hit, isSensitive, type LintSubject, onIssuers, type Rule } from "./rule.ts";
 
 /** As long as a user's token of our own may live (DESIGN §4 Tokens). */
 const lifetimeSecondsCalm = 600;
+/** As long as the last word of control may be for what is internal. */
+const keepMsCalm = 60_000;
 
 export const issuerRules: readonly Rule[] = [
   {
@@ -47,9 +50,26 @@ export const issuerRules: readonly Rule[] = [
     check: onIssuers(
       ({ issuer, at }) =>
         issuer.gateways !== undefined &&
+        !isAlwaysAsked(issuer) &&
         issuer.lifetimeSecondsMax > lifetimeSecondsCalm && {
           at: at("lifetime"),
           message: `its tokens are accepted with a life of ${Math.round(issuer.lifetimeSecondsMax / 60)} minutes`,
+        },
+    ),
+  },
+  {
+    id: "introspection-long",
+    severity: "warning",
+    title: "A yes of an issuer about an opaque token is used again for longer than a minute",
+    why: "A token that was ended there opens operations here until the last yes is old, and nobody here hears of it.",
+    fix: "write `keep: 1m` or less; crossings with one token share a question, and `perSecond` bounds them all",
+    waivable: true,
+    check: onIssuers(
+      ({ issuer: { introspection }, at }) =>
+        introspection !== undefined &&
+        introspection.keepMs > keepMsCalm && {
+          at: at("introspection", "keep"),
+          message: `tokens that ended there go on for up to ${introspection.keepMs / 1_000} s`,
         },
     ),
   },
@@ -69,6 +89,11 @@ export const issuerRules: readonly Rule[] = [
     ),
   },
 ];
+
+/** None of its tokens is believed by a key: how long they live is for the issuer to say, each time. */
+function isAlwaysAsked({ introspection, keys }: IssuerConfig): boolean {
+  return introspection !== undefined && keys.from === "file" && keys.keys.length === 0;
+}
 
 /** A sensitive operation that this system may call with a bearer token. */
 function openToBearer(lint: LintSubject, environment: string, system: string): string | null {

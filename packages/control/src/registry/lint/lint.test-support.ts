@@ -1,7 +1,8 @@
 // Promises what lint says about the example estate with some files laid over it, as on 2026-11-22. Trusts node:crypto and the DER writer for keys and roots.
-import { generateKeyPairSync, sign } from "node:crypto";
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { createSliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { der, derBits, derOid, derTag, derTime } from "@sallyport/kernel/x509/der.ts";
+import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import { printPem } from "@sallyport/kernel/x509/pem.ts";
 import { memoryEstateIo } from "../config/estate-io.ts";
 import { loadEstateFrom } from "../config/load.ts";
@@ -65,12 +66,27 @@ const roots: Readonly<Record<string, string>> = {
   "trust/public.pem": Array.from({ length: 11 }, (_, n) => root(`Public ${n}`, "2036-01-01")).join(""),
 };
 
+/** A certificate that a partner issued for gateways; it lives for a year. */
+function shown(until: string): string {
+  const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
+  const notAfterMs = Date.parse(until);
+  const life = { notBeforeMs: notAfterMs - 365 * 86_400_000, notAfterMs };
+  const ca = createLocalCa({ tenant: "main", environment: "partner", random, ...life });
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const publicKeySpki = publicKey.export({ format: "der", type: "spki" });
+  return issueLeaf({ ca, publicKeySpki, names: { uri: "spiffe://acme/gateway" }, usage: "client", random, ...life })
+    .pem;
+}
+
 const attachments: Readonly<Record<string, string>> = {
   "systems/orders.jwks.json": jwks(undefined),
   "systems/shop.jwks.json": jwks(undefined),
   "systems/ben.jwks.json": jwks(undefined),
   "systems/four.jwks.json": jwks("a", "b", "c", "d"),
   "systems/old.jwks.json": jwks("orders-2024-03"),
+  "systems/ours.pem": shown("2027-10-01"),
+  "systems/ending.pem": shown("2026-12-10"),
+  "systems/ended.pem": shown("2026-11-01"),
   ...roots,
 };
 

@@ -4,8 +4,11 @@ import type { RuleExample } from "./example.ts";
 import { exampleEstate } from "./example-estate.ts";
 import { accessExamples } from "./examples-of-access.ts";
 import { clientExamples } from "./examples-of-clients.ts";
+import { corsExamples } from "./examples-of-cors.ts";
 import { dataExamples } from "./examples-of-data.ts";
 import { issuerExamples } from "./examples-of-issuers.ts";
+import { nextHopExamples } from "./examples-of-next-hops.ts";
+import { openApiExamples } from "./examples-of-openapi.ts";
 import { peopleExamples } from "./examples-of-people.ts";
 import { witnessExamples } from "./examples-of-witnesses.ts";
 import type { Rule } from "./rule.ts";
@@ -15,10 +18,13 @@ export type ExplainedRule = Omit<Rule, "check"> & RuleExample;
 
 const examples: Readonly<Record<string, RuleExample>> = {
   ...accessExamples,
+  ...nextHopExamples,
   ...clientExamples,
+  ...corsExamples,
   ...issuerExamples,
   ...peopleExamples,
   ...dataExamples,
+  ...openApiExamples,
   ...witnessExamples,
 };
 

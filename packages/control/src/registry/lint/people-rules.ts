@@ -1,12 +1,7 @@
 // Promises to find what is asked of people and cannot be given, and what is done for them with less than it is worth. Pure. Pages: docs/lint.
 import { type Acr, acrLevelOf, stricterStepUp } from "@sallyport/protocol/token/acr.ts";
-import type {
-  EnvironmentConfig,
-  IntegrationConfig,
-  OperationConfig,
-  PeopleConfig,
-  SystemConfig,
-} from "../config/estate.ts";
+import type { EnvironmentConfig, IntegrationConfig, PeopleConfig, SystemConfig } from "../config/estate.ts";
+import type { OperationConfig } from "../config/operation-config.ts";
 import {
   dayMs,
   estatePlace,

@@ -1,11 +1,12 @@
 // Promises to find policies that do not do what they look like: permit nothing, forbid nothing, or permit without a condition. Pure.
 // Trusts the parsed form of kernel/policy; what does not parse or validate is said by the slice compiler. Pages: docs/lint.
 import { canApply } from "@sallyport/kernel/policy/applies.ts";
-import { entityOf, type ParsedPolicy, place } from "@sallyport/kernel/policy/policy-text.ts";
+import { entityOf, isEnforced, type ParsedPolicy, place } from "@sallyport/kernel/policy/policy-text.ts";
 import { isAboutToken, tokenActions } from "@sallyport/kernel/policy/token-slice.ts";
 import { tokenGrants } from "../../snapshot/compile-token-policies.ts";
 import type { Spot } from "../config/finding.ts";
 import {
+  dayMs,
   type Hit,
   isIncomplete,
   isSensitive,
@@ -15,6 +16,9 @@ import {
   type Rule,
 } from "./rule.ts";
 
+/** Long enough to see a month's end. */
+const shadowDaysMax = 30;
+
 export const policyRules: readonly Rule[] = [
   {
     id: "tokens-forbidden",
@@ -23,8 +27,8 @@ export const policyRules: readonly Rule[] = [
     why: "Nobody gets a token in this environment, and whoever has one loses access within minutes; as an emergency brake it is easily forgotten.",
     fix: "add a `when`, name a principal or a resource, or suspend the integrations that should stop",
     waivable: true,
-    check: onPolicies(({ policies, spotOf }) =>
-      policies
+    check: onPolicies(({ enforced, spotOf }) =>
+      enforced
         .filter(({ json }) => json.effect === "forbid" && isAboutTokens(json) && json.conditions.length === 0)
         .filter(({ json }) => json.principal.op === "All" && json.resource.op === "All" && json.action.op !== "All")
         .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` refuses every token` })),
@@ -37,8 +41,8 @@ export const policyRules: readonly Rule[] = [
     why: "It denies crossings at gateways; tokens are still issued, and a service that checks them itself still takes them.",
     fix: 'write a second one for `action in [Action::"token:issue", Action::"token:exchange"]`, or name the operations it is for',
     waivable: true,
-    check: onPolicies(({ policies, spotOf }) =>
-      policies
+    check: onPolicies(({ enforced, spotOf }) =>
+      enforced
         .filter(({ json }) => json.effect === "forbid" && json.action.op === "All" && !isAboutTokens(json))
         .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` is about every operation and no token` })),
     ),
@@ -50,6 +54,41 @@ export const policyRules: readonly Rule[] = [
     why: "It does not parse, does not fit what operations declare, or names what does not exist. Every operation it could concern is denied, because nobody knows what it would have forbidden.",
     fix: "correct the policy at the place that is named",
     waivable: false,
+  },
+  {
+    id: "shadow-policy-invalid",
+    severity: "warning",
+    title: "A policy in shadow that cannot be judged",
+    why: "It does not fit what operations declare, names what does not exist, or is about tokens. It decides nothing, so nothing is denied; but its silence in the records says nothing either, and enforced it would deny every operation it could concern.",
+    fix: "correct the policy at the place that is named",
+    waivable: true,
+  },
+  {
+    id: "shadow-policy-old",
+    severity: "warning",
+    title: "A policy has been in shadow for more than 30 days",
+    why: "What it was meant to forbid goes on, and everybody who reads the file takes it for a rule.",
+    fix: "see `sallyport observe` and `sallyport policy replay`, then remove `@shadow` to enforce it, or remove the policy",
+    waivable: true,
+    check: (lint) =>
+      lint.environments.flatMap((environment) => {
+        const { policies, spotOf } = viewOf(environment);
+        return policies.flatMap((policy) => {
+          if (policy.shadow === undefined) return [];
+          const { sinceMs } = policy.shadow;
+          if (sinceMs === null)
+            return [
+              {
+                at: spotOf(policy),
+                message: `\`${policy.id}\` is in shadow and does not say since when`,
+                fix: 'write the day it began: `@shadow("2027-01-31")`',
+              },
+            ];
+          const days = Math.floor((lint.now - sinceMs) / dayMs);
+          if (days <= shadowDaysMax) return [];
+          return [{ at: spotOf(policy), message: `\`${policy.id}\` has been in shadow for ${days} days` }];
+        });
+      }),
   },
   {
     id: "operation-never-permitted",
@@ -94,8 +133,8 @@ export const policyRules: readonly Rule[] = [
     why: "It permits each operation that says `authorize: policy`, also those somebody adds next year.",
     fix: "name the operations it is for",
     waivable: true,
-    check: onPolicies(({ policies, spotOf }) =>
-      policies
+    check: onPolicies(({ enforced, spotOf }) =>
+      enforced
         .filter(({ json }) => json.effect === "permit" && isUnlimited(json) && json.conditions.length === 0)
         .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` permits everybody everything` })),
     ),
@@ -107,8 +146,8 @@ export const policyRules: readonly Rule[] = [
     why: "Nothing crosses in this environment; as an emergency brake it is easily forgotten.",
     fix: "remove it, or suspend the integrations that should stop",
     waivable: true,
-    check: onPolicies(({ policies, spotOf }) =>
-      policies
+    check: onPolicies(({ enforced, spotOf }) =>
+      enforced
         .filter(({ json }) => json.effect === "forbid" && isUnlimited(json) && json.conditions.length === 0)
         .map((policy) => ({ at: spotOf(policy), message: `\`${policy.id}\` denies every crossing` })),
     ),
@@ -143,8 +182,8 @@ export const policyRules: readonly Rule[] = [
     why: "With `authorize: grant` the integration permits already; such a permit reads like a condition and is none.",
     fix: "turn it into a `forbid … unless`, or write `authorize: policy` on the operation",
     waivable: true,
-    check: onPolicies(({ policies, granted, spotOf }) =>
-      policies
+    check: onPolicies(({ enforced, granted, spotOf }) =>
+      enforced
         .filter(({ json }) => json.effect === "permit")
         .filter((policy) => {
           // Nothing asks for a permit before a token is signed but the grant's own.
@@ -172,6 +211,8 @@ export const policyRules: readonly Rule[] = [
 
 interface PolicyView {
   readonly policies: readonly ParsedPolicy[];
+  /** Those that decide something. */
+  readonly enforced: readonly ParsedPolicy[];
   /** Operations that at least one integration grants. */
   readonly granted: readonly OperationSubject[];
   permitsOf(subject: OperationSubject): readonly ParsedPolicy[];
@@ -186,9 +227,12 @@ function viewOf({ policies, systems }: LintEnvironment): PolicyView {
   const granted = systems.flatMap(({ operations }) => operations.filter(({ grantedBy }) => grantedBy.length > 0));
   return {
     policies: policies.policies,
+    enforced: policies.policies.filter(isEnforced),
     granted,
     permitsOf: (subject) =>
-      policies.policies.filter((policy) => policy.json.effect === "permit" && appliesTo(policy, subject)),
+      policies.policies.filter(
+        (policy) => isEnforced(policy) && policy.json.effect === "permit" && appliesTo(policy, subject),
+      ),
     spotOf: (policy) => ({
       file: policy.file,
       ...place(policies.texts.get(policy.file) ?? "", policy.offset),
@@ -214,7 +258,7 @@ function appliesToTokens(policy: ParsedPolicy, { config }: LintEnvironment): boo
         ({ from, to }) =>
           canApply(policy.json, action, to) &&
           (caller === undefined || from === caller) &&
-          tokenGrants(config.integrations, action, to).some((grant) => grant.from === from),
+          tokenGrants(config, action, to).some((grant) => grant.from === from),
       ),
   );
 }

@@ -1,5 +1,6 @@
 // Promises to find callers that prove too little: bearer tokens, shared and stale keys, names in certificates that many may hold. Pure. Pages: docs/lint.
 
+import { isBound } from "@sallyport/protocol/principal.ts";
 import { clientKeys, keyId } from "./keys.ts";
 import { emptiness } from "./ownership-rules.ts";
 import { dayMs, dayOf, estatePlace, type Hit, onIntegrations, onSystems, type Rule } from "./rule.ts";
@@ -16,6 +17,14 @@ export const proofRules: readonly Rule[] = [
     title: "Tokens without proof of possession are accepted",
     why: "A bearer token works for whoever holds it: from a log, a proxy, a crash report. DPoP and mTLS bind it to a key.",
     fix: "move the caller to DPoP or mTLS before `until`",
+    waivable: true,
+  },
+  {
+    id: "api-key-accepted",
+    severity: "warning",
+    title: "API keys are accepted",
+    why: "An API key travels with every request and is good for months: one log, proxy or crash report is enough to have it.",
+    fix: "move the caller to DPoP, mTLS or message signatures before `until`",
     waivable: true,
   },
   {
@@ -51,11 +60,11 @@ export const proofRules: readonly Rule[] = [
     fix: "write a day within 90 days, and prolong it when you must",
     waivable: true,
     check: onIntegrations(
-      ({ integration: { bearerUntilMs }, at }, { now }) =>
+      ({ integration: { bearerUntilMs, proof }, at }, { now }) =>
         bearerUntilMs !== undefined &&
         bearerUntilMs > now + bearerMaxDays * dayMs && {
           at: at("proof", "until"),
-          message: `bearer tokens are accepted until ${dayOf(bearerUntilMs)}`,
+          message: `${proof.includes("bearer") ? "bearer tokens" : "API keys"} are accepted until ${dayOf(bearerUntilMs)}`,
         },
     ),
   },
@@ -79,7 +88,7 @@ export const proofRules: readonly Rule[] = [
     fix: "accept dpop and mtls only, or take the operation out of this integration",
     waivable: true,
     check: onIntegrations(({ integration, granted, at }) => {
-      if (!integration.proof.includes("bearer")) return [];
+      if (integration.proof.every(isBound)) return [];
       const restricted = granted.find(({ classification }) => classification === "restricted");
       const other = granted.find(
         ({ classification, method }) =>
@@ -88,7 +97,7 @@ export const proofRules: readonly Rule[] = [
       const worst = restricted ?? other;
       if (worst === undefined) return [];
       const is = worst.classification === "restricted" || worst.classification === "confidential";
-      const message = `\`${worst.name}\` ${is ? `is ${worst.classification}` : "has an effect"} and is open to bearer tokens`;
+      const message = `\`${worst.name}\` ${is ? `is ${worst.classification}` : "has an effect"} and is open to ${integration.proof.includes("bearer") ? "bearer tokens" : "API keys"}`;
       return { at: at("proof", "accept"), message, severity: restricted === undefined ? "warning" : "error" };
     }),
   },

@@ -7,11 +7,11 @@ import type {
   EstateSources,
   IntegrationConfig,
   IssuerConfig,
-  OperationConfig,
   SystemConfig,
   TrustConfig,
 } from "../config/estate.ts";
 import { fileSpot, type Spot } from "../config/finding.ts";
+import type { OperationConfig } from "../config/operation-config.ts";
 import { type MapTree, spotOf } from "../config/yaml-tree.ts";
 
 export type Severity = "error" | "warning" | "info";
@@ -184,7 +184,8 @@ export function estatePlace(sources: EstateSources, ...path: Path): Spot {
 type Check = NonNullable<Rule["check"]>;
 type Found = readonly Hit[] | Hit | null | false;
 
-function listed(found: Found): readonly Hit[] {
+/** Whatever a check found, as a list. */
+export function listed(found: Found): readonly Hit[] {
   if (found === null || found === false) return [];
   return Array.isArray(found) ? found : [found as Hit]; // not an array, so the one hit
 }

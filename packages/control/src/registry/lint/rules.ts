@@ -1,14 +1,19 @@
 // Promises the table of all lint rules: what `sallyport check` can say, each with a page docs/lint/<id>.md. Trusts each rule's own file.
 import { boundsRules } from "./bounds-rules.ts";
 import { clientRules } from "./client-rules.ts";
+import { corsRules } from "./cors-rules.ts";
 import { dataRules } from "./data-rules.ts";
 import { estateRules, trustRules } from "./estate-rules.ts";
 import { issuerRules } from "./issuer-rules.ts";
+import { nextHopRules } from "./next-hop-rules.ts";
 import { observeRules } from "./observe-rules.ts";
+import { openApiRules } from "./openapi-rules.ts";
 import { ownershipRules } from "./ownership-rules.ts";
 import { peopleRules } from "./people-rules.ts";
 import { policyRules } from "./policy-rules.ts";
 import { proofRules } from "./proof-rules.ts";
+import { proxyRules } from "./proxy-rules.ts";
+import { resilienceRules } from "./resilience-rules.ts";
 import type { Rule } from "./rule.ts";
 import { upstreamRules } from "./upstream-rules.ts";
 import { witnessRules } from "./witness-rules.ts";
@@ -90,14 +95,19 @@ export const rules: readonly Rule[] = [
   ...boundsRules,
   ...proofRules,
   ...clientRules,
+  ...corsRules,
   ...issuerRules,
   ...peopleRules,
+  ...nextHopRules,
   ...upstreamRules,
+  ...resilienceRules,
   ...dataRules,
+  ...openApiRules,
   ...policyRules,
   ...observeRules,
   ...trustRules,
   ...estateRules,
+  ...proxyRules,
   ...witnessRules,
   ...waiverRules,
 ];

@@ -1,8 +1,10 @@
 // Promises to find upstreams that give the connection away or lead where no upstream should be, and walls between environments with a door. Pure.
 // Trusts nothing of what a name resolves to: that is judged at every dial (kernel/dial). Pages: docs/lint.
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { needsPrivateWord } from "../config/private-hosts.ts";
-import { type Hit, onSystems, type Rule, type SystemSubject } from "./rule.ts";
+import { placesOf } from "../config/read-resilience.ts";
+import { dayMs, dayOf, type Hit, type LintSubject, listed, onSystems, type Rule, type SystemSubject } from "./rule.ts";
 
 /** Where clouds and container platforms hand out credentials to whoever asks from inside. */
 const metadataHosts = new Set([
@@ -44,6 +46,35 @@ const infrastructurePorts: ReadonlyMap<string, string> = new Map([
 
 const privateSuffix = /(^|\.)(internal|local|localhost|lan|intra|intranet|corp|private|svc|home\.arpa|test)$/;
 
+/** A month, or a third of a shorter life: automatic renewal is late by then. */
+const certificateSoonDays = 30;
+
+interface Shown {
+  /** Of the first in the chain to end. */
+  readonly endMs: number;
+  readonly lifeMs: number;
+  readonly lint: LintSubject;
+}
+
+/** `check`: what is wrong with the certificate of a system. */
+function onShown(check: (shown: Shown) => string | null): NonNullable<Rule["check"]> {
+  return (lint) =>
+    onSystems(({ system, at }) => {
+      const chain = system.upstream?.certificate?.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [];
+      const lives = chain
+        .map((pem) => new X509Certificate(pem))
+        .map(({ validFrom, validTo }) => ({
+          endMs: Date.parse(validTo),
+          lifeMs: Date.parse(validTo) - Date.parse(validFrom),
+        }));
+      const [first] = lives.sort((a, b) => a.endMs - b.endMs);
+      const wrong = first === undefined ? null : check({ ...first, lint });
+      return (
+        wrong !== null && { at: at("tls", "certificate"), message: `the certificate for \`${system.id}\` ${wrong}` }
+      );
+    })(lint);
+}
+
 interface Upstream extends SystemSubject {
   readonly url: URL;
   readonly host: string;
@@ -53,8 +84,12 @@ function onUpstreams(check: (upstream: Upstream) => readonly Hit[] | Hit | null 
   return onSystems((subject) => {
     const { upstream } = subject.system;
     if (upstream === undefined) return [];
-    const url = new URL(upstream.url);
-    return check({ ...subject, url, host: url.hostname.replace(/\.$/, "") });
+    return placesOf(upstream).flatMap((place, i) => {
+      const url = new URL(place.url);
+      const at: SystemSubject["at"] = (...path) =>
+        path[0] === "url" && upstream.endpoints !== undefined ? subject.at("endpoints", i) : subject.at(...path);
+      return listed(check({ ...subject, at, url, host: url.hostname.replace(/\.$/, "") }));
+    });
   });
 }
 
@@ -164,6 +199,27 @@ export const upstreamRules: readonly Rule[] = [
     ),
   },
   {
+    id: "upstream-certificate-expired",
+    severity: "error",
+    title: "A certificate that gateways show to a provider has expired",
+    why: "The provider refuses every connection: nothing of this system is reached any more.",
+    fix: "put the key of its successor into the folder of `--upstream-keys`, then name the successor here",
+    waivable: true,
+    check: onShown(({ endMs, lint }) => (endMs <= lint.now ? `ended on ${dayOf(endMs)}` : null)),
+  },
+  {
+    id: "upstream-certificate-expires-soon",
+    severity: "warning",
+    title: "A certificate that gateways show to a provider expires soon",
+    why: "On that day the provider refuses every connection, and a partner takes days to issue another one.",
+    fix: "have a successor issued, put its key into the folder of `--upstream-keys`, then name it here",
+    waivable: true,
+    check: onShown(({ endMs, lifeMs, lint }) => {
+      const soonMs = Math.min(certificateSoonDays * dayMs, lifeMs / 3);
+      return endMs > lint.now && endMs <= lint.now + soonMs ? `ends on ${dayOf(endMs)}` : null;
+    }),
+  },
+  {
     id: "upstream-across-environments",
     severity: "warning",
     title: "Two environments have the same upstream",
@@ -173,9 +229,10 @@ export const upstreamRules: readonly Rule[] = [
     check: (lint) => {
       const all = lint.environments.flatMap(({ config, systems }) =>
         systems.flatMap(({ system, at }) =>
-          system.upstream === undefined
-            ? []
-            : [{ url: system.upstream.url, name: config.name, id: system.id, at: at("url") }],
+          (system.upstream === undefined ? [] : placesOf(system.upstream)).map(({ url }, i) => ({
+            ...{ url, name: config.name, id: system.id },
+            at: system.upstream?.endpoints === undefined ? at("url") : at("endpoints", i),
+          })),
         ),
       );
       return [...Map.groupBy(all, ({ url }) => url).values()].flatMap((same) => {

@@ -11,9 +11,10 @@ import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
 import { SinkFault } from "../../audit/export/sink.ts";
 import type { Finding } from "../finding.ts";
 import type { Alert } from "./alert.ts";
-import { AlertFold, type AlertFoldOptions, type AlertStanding } from "./alert-fold.ts";
+import { AlertFold, type AlertFoldOptions, type AlertStanding, refusalsMax } from "./alert-fold.ts";
 import type { AlertFilter } from "./alert-settings.ts";
-import type { Notifier } from "./notifier.ts";
+import { deadAlertsMax } from "./dead-alerts.ts";
+import { type Notifier, Refusal, refusedAgainMs } from "./notifier.ts";
 import { findingId, newFinding, ownLog, ownOrigin, record, startAt } from "./testing/findings.ts";
 
 const everything: AlertFilter = { environments: null, rules: null, severity: "informational" };
@@ -41,9 +42,9 @@ const notifier: Notifier = {
 };
 
 function newFold(more: Partial<AlertFoldOptions> = {}): AlertFold {
-  const place = join(folder, "place.json");
+  const paths = { placePath: join(folder, "place.json"), deadLetterPath: join(folder, "dead-letters.json") };
   return new AlertFold(
-    { ...{ id: "alert-soc", name: "soc", filter: everything, perMinute: 10, notifier, placePath: place }, ...more },
+    { ...{ id: "alert-soc", name: "soc", filter: everything, perMinute: 10, notifier }, ...paths, ...more },
     {
       ...{ disk: realDisk(), now: () => now, random: () => 0 },
       host: {
@@ -202,6 +203,119 @@ test("the place is written down behind each message, now and then between, and a
   await fold.take(batch(10_008, null));
   await fold.close();
   assert.equal(written(), 10_009);
+});
+
+/** Asks again as soon as the receiver may be, until the batch is through; how often it was asked. */
+async function takeAll(fold: AlertFold, due: ReturnType<typeof batch>): Promise<number> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await fold.take(due);
+      return tries;
+    } catch {
+      assert.ok(tries < 100, "it comes to an end");
+      now += refusedAgainMs;
+    }
+  }
+}
+const refuse = (count: number) => {
+  failures = Array.from({ length: count }, () => new Refusal("the receiver answered 404"));
+};
+
+test("a finding that is refused for good twenty times, a minute apart, is put aside with the reason and holds up no other; a restart forgets none", async () => {
+  raise(1, 2, 3);
+  const fold = newFold();
+  await fold.places();
+  const due = batch(0, 1, 2, 3);
+  refuse(refusalsMax + 1);
+  await assert.rejects(fold.take(due), /404/);
+  now += refusedAgainMs - 1;
+  await assert.rejects(fold.take(due), /404/);
+  assert.equal(failures.length, refusalsMax, "within the minute it was not asked");
+  now += 1;
+  // The second finding has one try, the third is taken.
+  assert.equal(refusalsMax, 20);
+  assert.equal(await takeAll(fold, due), refusalsMax + 1);
+  assert.deepEqual(told(), [[3]]);
+  const { fault, deadLetters, deadLetterReason } = await standing(fold);
+  assert.deepEqual([fault, deadLetters, deadLetterReason], [null, 2, "the receiver answered 404"]);
+  const again = newFold();
+  await again.places();
+  assert.equal((await standing(again)).deadLetters, 2);
+});
+
+test("what fails in any other way is never put aside, and a message that is taken begins the count anew", async () => {
+  raise(1, 2);
+  const fold = newFold();
+  await fold.places();
+  failures = Array.from({ length: 60 }, () => new SinkFault("the receiver answered 503"));
+  await takeAll(fold, batch(0, 1));
+  refuse(refusalsMax - 1);
+  assert.equal(await takeAll(fold, batch(1, 2)), refusalsMax);
+  assert.deepEqual([told(), (await standing(fold)).deadLetters], [[[1], [2]], 0]);
+  raise(3);
+  refuse(refusalsMax - 1);
+  await takeAll(fold, batch(2, 3));
+  assert.equal((await standing(fold)).deadLetters, 0, "nineteen, and before them nineteen, are not twenty in a row");
+});
+
+test("what was given up is told again when an operator says so: each once, without what is gone; what is refused again stays", async () => {
+  const numbers = Array.from({ length: 45 }, (_none, n) => n + 1);
+  raise(...numbers);
+  const fold = newFold({ perMinute: 60 });
+  await fold.places();
+  refuse(refusalsMax - 1 + numbers.length);
+  await takeAll(fold, batch(0, ...numbers));
+  assert.equal((await standing(fold)).deadLetters, 45);
+  assert.deepEqual(await fold.answer({ kind: "replay" }), { told: 45, gone: 0, left: 0, why: null });
+  assert.deepEqual(
+    alerts.map(({ total }) => total),
+    [20, 20, 5],
+  );
+  assert.deepEqual(await fold.answer({ kind: "replay" }), { told: 0, gone: 0, left: 0, why: null });
+  raise(46, 47);
+  refuse(refusalsMax + 1);
+  await takeAll(fold, batch(45, 46, 47));
+  findings = findings.filter(({ id }) => id !== findingId(46));
+  refuse(1);
+  const refused = await fold.answer({ kind: "replay" });
+  assert.deepEqual(refused, { told: 0, gone: 1, left: 1, why: "the receiver answered 404" });
+  assert.equal((await standing(newFold())).deadLetters, 1);
+});
+
+test("a replay sends no more messages than a minute has, and says how many findings are left", async () => {
+  const numbers = Array.from({ length: 45 }, (_none, n) => n + 1);
+  const letters = numbers.map((n) => ({ finding: findingId(n), at: now, reason: "x" }));
+  writeFileSync(join(folder, "dead-letters.json"), JSON.stringify({ v: 1, letters }));
+  raise(...numbers);
+  const fold = newFold({ perMinute: 2 });
+  await fold.places();
+  assert.deepEqual(await fold.answer({ kind: "replay" }), { told: 40, gone: 0, left: 5, why: null });
+  assert.deepEqual(await fold.answer({ kind: "replay" }), { told: 0, gone: 0, left: 5, why: null });
+  now += 60_000;
+  assert.deepEqual(await fold.answer({ kind: "replay" }), { told: 5, gone: 0, left: 0, why: null });
+});
+
+test("attack: a receiver that refuses everything for ever fills no disk: at a thousand the notifier stops, and forgets none", async () => {
+  const letters = Array.from({ length: deadAlertsMax }, (_none, n) => ({
+    finding: findingId(n),
+    at: now,
+    reason: "x",
+  }));
+  writeFileSync(join(folder, "dead-letters.json"), JSON.stringify({ v: 1, letters }));
+  raise(deadAlertsMax + 1);
+  const fold = newFold();
+  await fold.places();
+  refuse(refusalsMax + 5);
+  const due = batch(0, deadAlertsMax + 1);
+  for (let n = 0; n < refusalsMax + 2; n += 1) {
+    await assert.rejects(fold.take(due));
+    now += refusedAgainMs;
+  }
+  const { fault, deadLetters } = await standing(fold);
+  assert.match(fault ?? "", /refused 1000 findings.*sallyport alert replay/);
+  assert.equal(deadLetters, deadAlertsMax);
+  writeFileSync(join(folder, "dead-letters.json"), "{");
+  await assert.rejects(newFold().places(), /does not hold the dead letters of a notifier: put it back/);
 });
 
 test("a test tells of nothing, moves no place, and says what became of it", async () => {

@@ -11,13 +11,16 @@ import { type PausePorts, ReceiverPause } from "../../audit/export/receiver-paus
 import type { Fold, FoldBatch, FoldHost } from "../../audit/follow/fold.ts";
 import type { Finding } from "../finding.ts";
 import { findingStepOf } from "../finding-leaf.ts";
-import { alertOf, testAlert } from "./alert.ts";
+import { alertOf, namedMax, testAlert } from "./alert.ts";
 import { type AlertFilter, wants } from "./alert-settings.ts";
+import { DeadAlerts } from "./dead-alerts.ts";
 import { MessageBudget } from "./message-budget.ts";
-import type { Notifier } from "./notifier.ts";
+import { type Notifier, Refusal } from "./notifier.ts";
 
 /** Records without a finding after which the place is written down all the same. */
 const quietMax = 10_000;
+/** Refusals in a row, a minute apart, after which a finding is given up; the next one then has one try. */
+export const refusalsMax = 20;
 
 /** Name of the service of control that gives findings by their ids (audit/follow/services.ts). */
 export const findingsService = "alerts.findings";
@@ -29,6 +32,7 @@ export interface AlertFoldOptions {
   readonly perMinute: number;
   readonly notifier: Notifier;
   readonly placePath: string;
+  readonly deadLetterPath: string;
 }
 
 export interface AlertFoldPorts extends PausePorts {
@@ -36,8 +40,8 @@ export interface AlertFoldPorts extends PausePorts {
   readonly host: Pick<FoldHost, "call" | "records">;
 }
 
-/** What the main thread asks; the answers are AlertStanding and AlertTest. */
-export type AlertQuestion = { readonly kind: "standing" } | { readonly kind: "test" };
+/** What the main thread asks; the answers are AlertStanding, AlertTest and AlertReplay. */
+export type AlertQuestion = { readonly kind: "standing" } | { readonly kind: "test" } | { readonly kind: "replay" };
 
 export interface AlertStanding {
   readonly name: string;
@@ -50,6 +54,20 @@ export interface AlertStanding {
   readonly fault: string | null;
   /** Who was left out of the last message; null: nobody. */
   readonly shortfall: string | null;
+  /** Findings that were given up because the receiver refused them again and again. */
+  readonly deadLetters: number;
+  /** Why the last of them was; null: there is none. */
+  readonly deadLetterReason: string | null;
+}
+
+/** What became of the findings that had been given up. */
+export interface AlertReplay {
+  readonly told: number;
+  /** Control no longer has them: there is nothing to tell. */
+  readonly gone: number;
+  readonly left: number;
+  /** Why some are left; null: none is, or the minute has no more messages. */
+  readonly why: string | null;
 }
 
 export interface AlertTest {
@@ -68,6 +86,8 @@ export class AlertFold implements Fold {
   readonly #ports: AlertFoldPorts;
   readonly #pause: ReceiverPause;
   readonly #budget: MessageBudget;
+  readonly #dead: DeadAlerts;
+  #refusals = 0;
   /** Behind the last record of which nothing is left to tell. */
   #places: Map<string, number> | null = null;
   /** Records passed since the places were written down. */
@@ -83,6 +103,7 @@ export class AlertFold implements Fold {
     this.#ports = ports;
     this.#pause = new ReceiverPause(ports);
     this.#budget = new MessageBudget(options.perMinute);
+    this.#dead = new DeadAlerts(ports.disk, options.deadLetterPath);
   }
 
   /** Findings are raised in control's own log. */
@@ -90,6 +111,8 @@ export class AlertFold implements Fold {
 
   async places(): Promise<ReadonlyMap<string, number>> {
     const { disk, host } = this.#ports;
+    // One that cannot read what it gave up does not begin.
+    this.#dead.list();
     const stored = readSinkState(disk, this.#options.placePath, "findings from now on are told").places;
     if (stored.size > 0) this.#places = new Map([...stored].map(([origin, { next }]) => [origin, next]));
     else {
@@ -116,7 +139,9 @@ export class AlertFold implements Fold {
 
   async answer(question: unknown): Promise<unknown> {
     // From our own main thread.
-    return (question as AlertQuestion).kind === "test" ? this.#test() : this.#standing();
+    const { kind } = question as AlertQuestion;
+    if (kind === "replay") return this.#replay();
+    return kind === "test" ? this.#test() : this.#standing();
   }
 
   async close(): Promise<void> {
@@ -132,13 +157,18 @@ export class AlertFold implements Fold {
     });
     if (raised.length === 0) return [];
     const ids = raised.map(({ id }) => id);
-    // Control answers with what its store holds; one that is gone has nothing to be told of.
-    const findings = (await this.#ports.host.call(findingsService, ids)) as readonly Finding[];
-    const byId = new Map(findings.map((finding) => [finding.id, finding]));
+    const byId = await this.#findingsOf(ids);
     return raised.flatMap(({ index, id }) => {
       const finding = byId.get(id);
       return finding?.tells !== true || !wants(this.#options.filter, finding) ? [] : [{ index, finding }];
     });
+  }
+
+  /** Control answers with what its store holds; one that is gone has nothing to be told of. */
+  async #findingsOf(ids: readonly string[]): Promise<ReadonlyMap<string, Finding>> {
+    // The service's own answer (audit/follow/services.ts).
+    const findings = (await this.#ports.host.call(findingsService, ids)) as readonly Finding[];
+    return new Map(findings.map((finding) => [finding.id, finding]));
   }
 
   async #tellAll(origin: string, due: readonly Raised[]): Promise<void> {
@@ -150,10 +180,49 @@ export class AlertFold implements Fold {
     let told = 0;
     for (const part of parts) {
       const some = due.slice(told, told + part);
-      await this.#tell(some.map(({ finding }) => finding));
+      const givenUp = await this.#tellOrGiveUp(some.map(({ finding }) => finding));
       told += part;
       this.#store(new Map(this.#now()).set(origin, (some.at(-1)?.index ?? 0) + 1));
+      // The receiver is left alone for a while before it is asked to take the next.
+      if (givenUp !== null) throw givenUp;
     }
+  }
+
+  /** Null: told. A receiver that refuses for good is asked often enough, and then the findings are put aside, so that they hold up no others. */
+  async #tellOrGiveUp(findings: readonly Finding[]): Promise<Refusal | null> {
+    try {
+      await this.#tell(findings);
+      return null;
+    } catch (fault) {
+      if (!(fault instanceof Refusal)) throw fault;
+      this.#refusals += 1;
+      if (this.#refusals < refusalsMax) throw fault;
+      const at = this.#ports.now();
+      this.#dead.add(findings.map(({ id }) => ({ finding: id, at, reason: fault.message })));
+      return fault;
+    }
+  }
+
+  /** Tells what was given up, twenty findings in a message, as many messages as a minute has left. */
+  async #replay(): Promise<AlertReplay> {
+    const letters = this.#dead.list();
+    const byId = await this.#findingsOf(letters.map(({ finding }) => finding));
+    const gone = letters.filter(({ finding }) => !byId.has(finding));
+    if (gone.length > 0) this.#dead.remove(new Set(gone.map(({ finding }) => finding)));
+    const due = letters.flatMap(({ finding }) => byId.get(finding) ?? []);
+    let told = 0;
+    let why: string | null = null;
+    try {
+      while (told < due.length && this.#budget.parts(1, this.#ports.now()).length > 0) {
+        const some = due.slice(told, told + namedMax);
+        await this.#tell(some);
+        this.#dead.remove(new Set(some.map(({ id }) => id)));
+        told += some.length;
+      }
+    } catch (error) {
+      why = error instanceof Error ? error.message : "unknown";
+    }
+    return { told, gone: gone.length, left: due.length - told, why };
   }
 
   async #tell(findings: readonly Finding[]): Promise<void> {
@@ -163,6 +232,7 @@ export class AlertFold implements Fold {
     this.#shortfall = shortfall;
     this.#takenAtMs = this.#ports.now();
     this.#messages += 1;
+    this.#refusals = 0;
     this.#findings += findings.length;
   }
 
@@ -178,9 +248,11 @@ export class AlertFold implements Fold {
   }
 
   #standing(): AlertStanding {
+    const letters = this.#dead.list();
     return {
       ...{ name: this.#options.name, messages: this.#messages, findings: this.#findings },
       ...{ takenAtMs: this.#takenAtMs, fault: this.#pause.fault, shortfall: this.#shortfall },
+      ...{ deadLetters: letters.length, deadLetterReason: letters.at(-1)?.reason ?? null },
     };
   }
 

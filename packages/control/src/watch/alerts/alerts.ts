@@ -1,15 +1,13 @@
 // Promises the notifiers of this control plane as an operator sees them: listed and tested; who is told recorded at each start. Trusts routes.ts to record
 // each act, and the follower's thread to run the folds. Specified in docs/alerts.md.
-import { AdminFault } from "../../admin/actions.ts";
 import type { AdminLog } from "../../audit/admin-log.ts";
 import type { Follower } from "../../audit/follow/follower.ts";
-import type { FoldOrder, FollowerStanding } from "../../audit/follow/follower-messages.ts";
-import { suggest } from "../../registry/config/nearest.ts";
-import type { AlertQuestion, AlertStanding, AlertTest } from "./alert-fold.ts";
+import type { FoldOrder } from "../../audit/follow/follower-messages.ts";
+import { NamedFolds, recordFolds } from "../../audit/follow/named-folds.ts";
+import type { AlertQuestion, AlertReplay, AlertStanding, AlertTest } from "./alert-fold.ts";
 import { type AlertSettings, type ShownAlert, shownAlert } from "./alert-settings.ts";
+import { givenUpWords } from "./given-up-words.ts";
 
-/** Operators' acts and control's own are of this environment. */
-const ownEnvironment = "sallyport";
 const moduleUrl = new URL(
   import.meta.url.endsWith(".ts") ? "./make-alert-fold.ts" : "./make-alert-fold.js",
   import.meta.url,
@@ -34,66 +32,55 @@ export interface AlertsOptions {
 
 export class Alerts {
   readonly #options: AlertsOptions;
+  readonly #folds: NamedFolds<AlertQuestion>;
 
   constructor(options: AlertsOptions) {
     this.#options = options;
-  }
-
-  orders(): readonly FoldOrder[] {
-    return this.#options.alerts.map((options) => ({ id: foldId(options.name), module: moduleUrl, options }));
-  }
-
-  /** Who is told of findings is itself a record of the log. */
-  async recordSettings(): Promise<void> {
-    if (this.#options.alerts.length === 0) return;
-    await this.#options.adminLog.record({
-      ...{ environment: ownEnvironment, actor: "built-in", action: "alert.configure", object: "alert" },
-      facts: { alerts: JSON.stringify(this.#options.alerts.map(shownAlert)) },
+    const names = options.alerts.map(({ name }) => name);
+    this.#folds = new NamedFolds({
+      ...{ prefix: "alert", noun: "notifier", option: "--alerts", module: moduleUrl },
+      ...{ names, follower: options.follower },
     });
   }
 
+  orders(): readonly FoldOrder[] {
+    return this.#options.alerts.map((settings) => this.#folds.order(settings.name, settings));
+  }
+
+  /** Who is told of findings is itself a record of the log. */
+  recordSettings(): Promise<void> {
+    const { alerts, adminLog } = this.#options;
+    return recordFolds(adminLog, { object: "alert", facts: { alerts: alerts.map(shownAlert) } });
+  }
+
   async list(): Promise<readonly AlertReport[]> {
-    const { folds } = await this.#options.follower
-      .standing()
-      .catch((): FollowerStanding => ({ folds: [], fault: null }));
-    return Promise.all(
-      this.#options.alerts.map(async (settings) => {
-        const fold = folds.find(({ id }) => id === foldId(settings.name));
-        const standing = await this.#ask<AlertStanding>(settings.name, { kind: "standing" }).catch(() => null);
-        const { behind = 0, behindSince = null } = fold ?? {};
-        const fault = standing?.fault ?? fold?.fault ?? standing?.shortfall ?? null;
-        return { ...shownAlert(settings), behind, behindSince, fault, standing };
-      }),
-    );
+    const found = await this.#folds.list<AlertStanding>({ kind: "standing" });
+    return this.#options.alerts.flatMap((settings, at) => {
+      const one = found[at];
+      if (one === undefined) return [];
+      const { behind, behindSince, foldFault, standing } = one;
+      const fault = standing?.fault ?? foldFault ?? standing?.shortfall ?? null;
+      return [{ ...shownAlert(settings), behind, behindSince, fault, standing }];
+    });
   }
 
   /** Sentences for `sallyport status` about messages that did not reach all they are for; what is behind the follower's own standing says. */
   async warnings(): Promise<readonly string[]> {
     if (this.#options.alerts.length === 0) return [];
-    return (await this.list()).flatMap(({ alert, standing }) =>
-      standing?.shortfall == null ? [] : [`the notifier ${alert} leaves somebody out: ${standing.shortfall}`],
-    );
+    return (await this.list()).flatMap(({ alert, standing }) => [
+      ...(standing?.shortfall == null ? [] : [`the notifier ${alert} leaves somebody out: ${standing.shortfall}`]),
+      ...givenUpWords(alert, standing),
+    ]);
   }
 
   async test(name: string): Promise<AlertTest> {
-    const names = this.#options.alerts.map((one) => one.name);
-    if (!names.includes(name)) {
-      const fix = names.length === 0 ? "none is set up: serve --alerts <folder>" : suggest(name, names);
-      throw new AdminFault("not-found", `there is no notifier ${name}`, fix);
-    }
-    return this.#ask<AlertTest>(name, { kind: "test" });
+    this.#folds.assertKnown(name);
+    return this.#folds.ask(name, { kind: "test" });
   }
 
-  async #ask<T>(name: string, question: AlertQuestion): Promise<T> {
-    try {
-      // Each question has its own answer (alert-fold.ts).
-      return (await this.#options.follower.ask(foldId(name), question)) as T;
-    } catch (error) {
-      const why = error instanceof Error ? error.message : "unknown";
-      throw new AdminFault("unavailable", `the notifier ${name} does not answer: ${why}`, "sallyport status says more");
-    }
+  /** Tells what was given up. */
+  async replay(name: string): Promise<AlertReplay> {
+    this.#folds.assertKnown(name);
+    return this.#folds.ask(name, { kind: "replay" });
   }
 }
-
-/** One word, by which status and metrics name it. */
-const foldId = (name: string): string => `alert-${name}`;

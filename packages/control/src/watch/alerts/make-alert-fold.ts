@@ -23,7 +23,12 @@ export const makeFold: FoldMaker = async (id, options, host) => {
   makeDirectoriesDurably(disk, parent);
   makeDirectoriesDurably(disk, folder);
   return new AlertFold(
-    { ...{ id, name, filter, perMinute }, notifier: openNotifier(target, host), placePath: join(folder, "place.json") },
+    {
+      ...{ id, name, filter, perMinute },
+      notifier: openNotifier(target, host),
+      placePath: join(folder, "place.json"),
+      deadLetterPath: join(folder, "dead-letters.json"),
+    },
     { disk, host, now: host.now, random: Math.random },
   );
 };

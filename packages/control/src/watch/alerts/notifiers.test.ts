@@ -5,9 +5,10 @@ import { inspect } from "node:util";
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import { SinkFault } from "../../audit/export/sink.ts";
 import { type ReceivedRequest, startReceiver, webhookInbox } from "../../audit/export/testing/receivers.ts";
+import { type TestName, testCertificate } from "../../identity/certificates.test-support.ts";
 import { type Alert, alertOf, testAlert } from "./alert.ts";
 import { type AlertLine, logNotifier } from "./log-notifier.ts";
-import type { Notifier } from "./notifier.ts";
+import { type Notifier, Refusal } from "./notifier.ts";
 import { type SmtpTarget, smtpNotifier } from "./smtp-notifier.ts";
 import { findingId, newFinding, startAt } from "./testing/findings.ts";
 import { type MailServer, type MailServerOptions, startMailServer } from "./testing/mail-server.ts";
@@ -198,11 +199,20 @@ test("attack: what answers is no mail server, says too much, or closes: a fault 
 
 const key = new Uint8Array(32).fill(7);
 
-async function webhook(answer?: (request: ReceivedRequest) => { status: number }, allowPrivate = true) {
+interface HookOptions {
+  readonly answer?: (request: ReceivedRequest) => { status: number };
+  readonly allowPrivate?: boolean;
+  readonly names?: readonly TestName[];
+  /** Roots the notifier was given; absent: the receiver's. */
+  readonly ca?: string | null;
+}
+
+async function webhook({ answer, allowPrivate = true, names, ca }: HookOptions = {}) {
   const inbox = webhookInbox(key, now);
-  const receiver = await startReceiver((request) => answer?.(request) ?? inbox.answer(request));
+  const receiver = await startReceiver((request) => answer?.(request) ?? inbox.answer(request), names);
   opened.push(receiver);
-  const place = { origin: receiver.origin, allowPrivate, ca: receiver.ca, identity: null, dialer: createDialer(), now };
+  const roots = ca === undefined ? receiver.ca : ca;
+  const place = { origin: receiver.origin, allowPrivate, ca: roots, identity: null, dialer: createDialer(), now };
   const notifier = webhookNotifier({ path: "/hook?team=soc", key }, place);
   opened.push(notifier);
   return { inbox, receiver, notifier };
@@ -240,9 +250,22 @@ test("attack: a webhook is replayed, or its body changed: the id is the same, th
 });
 
 test("attack: a webhook at a private address that nobody allowed is not dialled", async () => {
-  const { receiver, notifier } = await webhook(undefined, false);
+  const { receiver, notifier } = await webhook({ allowPrivate: false });
   await assert.rejects(notifier.tell(one), /address-refused/);
   assert.equal(receiver.requests.length, 0);
+});
+
+test("attack: a webhook with the certificate of another name, or of other roots, is told nothing", async () => {
+  const other = testCertificate([{ type: "ip", value: "127.0.0.1" }]).cert;
+  for (const options of [
+    { names: [{ type: "dns", value: "hooks.evil.example" }] },
+    { ca: other },
+    { ca: null },
+  ] as const) {
+    const { receiver, notifier } = await webhook(options);
+    await assert.rejects(notifier.tell(one), /tls-untrusted/);
+    assert.equal(receiver.requests.length, 0);
+  }
 });
 
 test("what a webhook answers with anything but 2xx is not told, and says why; redirects are not followed", async () => {
@@ -252,9 +275,57 @@ test("what a webhook answers with anything but 2xx is not told, and says why; re
     [401, /does not accept the credential/],
     [413, /refused the message: 413/],
   ] as const) {
-    const { notifier, receiver } = await webhook(() => ({ status }));
+    const { notifier, receiver } = await webhook({ answer: () => ({ status }) });
     await assert.rejects(notifier.tell(one), words);
     assert.equal(receiver.requests.length, 1);
+  }
+});
+
+test("a status from 400 to 499 is a refusal for good, but for 408 and 429; everything else may be taken later", async () => {
+  for (const [status, isForGood] of [
+    ...([
+      [400, true],
+      [401, true],
+      [403, true],
+      [404, true],
+      [410, true],
+      [413, true],
+      [422, true],
+      [499, true],
+    ] as const),
+    ...([
+      [408, false],
+      [429, false],
+      [302, false],
+      [500, false],
+      [503, false],
+    ] as const),
+  ]) {
+    const { notifier } = await webhook({ answer: () => ({ status }) });
+    await assert.rejects(
+      notifier.tell(one),
+      (error) => error instanceof SinkFault && error instanceof Refusal === isForGood,
+      String(status),
+    );
+  }
+});
+
+test("a mail server's 5yz is a refusal for good, of the message or of every recipient; 4yz, and one recipient that may be taken later, are not", async () => {
+  const answering = (wanted: RegExp, code: string) => (line: string) => (wanted.test(line) ? `${code} no` : null);
+  const mixed = (line: string) => (/^RCPT/.test(line) ? (/oncall/.test(line) ? "550 no" : "450 later") : null);
+  for (const [answers, isForGood] of [
+    [answering(/^MAIL/, "550"), true],
+    [answering(/^\.$/, "554"), true],
+    [answering(/^RCPT/, "550"), true],
+    [answering(/^MAIL/, "451"), false],
+    [answering(/^RCPT/, "450"), false],
+    [mixed, false],
+  ] as const) {
+    const server = await mailServer({ implicit: true, answers });
+    await assert.rejects(
+      mailTo(server).tell(one),
+      (error) => error instanceof SinkFault && error instanceof Refusal === isForGood,
+    );
   }
 });
 

@@ -6,7 +6,7 @@ import { dialBytes, dialUpgraded } from "@sallyport/kernel/dial/byte-stream.ts";
 import { asSinkFault } from "../../audit/export/http-sink.ts";
 import { SinkFault } from "../../audit/export/sink.ts";
 import type { SinkPlaceSettings } from "../../audit/export/sink-settings.ts";
-import { everybody, type Notifier, type Told } from "./notifier.ts";
+import { everybody, type Notifier, Refusal, type Told } from "./notifier.ts";
 import { type Envelope, smtpMessage } from "./smtp-message.ts";
 import { type Reply, SmtpReplies } from "./smtp-replies.ts";
 
@@ -126,12 +126,16 @@ class Session {
   async mail({ from, recipients }: Envelope, message: string): Promise<Told> {
     await this.say(`MAIL FROM:<${from}>`, "MAIL FROM", 250);
     const refused: string[] = [];
+    let isForGood = true;
     for (const to of recipients) {
       const reply = await this.#ask(`RCPT TO:<${to}>`);
-      if (reply.code !== 250 && reply.code !== 251) refused.push(answered(reply));
+      if (reply.code === 250 || reply.code === 251) continue;
+      refused.push(answered(reply));
+      isForGood &&= reply.code >= permanent;
     }
     const [why] = refused;
-    if (refused.length === recipients.length) throw new SinkFault(`the mail server refused every recipient (${why})`);
+    if (refused.length === recipients.length)
+      throw refusalOf(`the mail server refused every recipient (${why})`, isForGood);
     await this.say("DATA", "DATA", 354);
     await this.say(`${message}.`, "the message", 250);
     this.#socket.end("QUIT\r\n");
@@ -160,8 +164,14 @@ class Session {
 function expect(name: string, reply: Reply, code: number): Reply {
   if (reply.code === code) return reply;
   const fix = name === "AUTH" && reply.code === 535 ? ": it does not accept the credential" : "";
-  throw new SinkFault(`the mail server answered ${answered(reply)} to ${name}${fix}`);
+  throw refusalOf(`the mail server answered ${answered(reply)} to ${name}${fix}`, reply.code >= permanent);
 }
+
+/** RFC 5321 §4.2.1: from here on the same command will be refused again. */
+const permanent = 500;
+
+const refusalOf = (words: string, isForGood: boolean): SinkFault =>
+  isForGood ? new Refusal(words) : new SinkFault(words);
 
 const answered = ({ code, enhanced }: Reply): string => (enhanced === "" ? String(code) : `${code} ${enhanced}`);
 

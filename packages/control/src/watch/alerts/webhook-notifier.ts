@@ -5,7 +5,7 @@ import { type HttpPlace, openAsker } from "../../audit/export/http-sink.ts";
 import { SinkFault } from "../../audit/export/sink.ts";
 import { signedHeaders } from "../../audit/export/webhook.ts";
 import type { Alert } from "./alert.ts";
-import { everybody, type Notifier } from "./notifier.ts";
+import { everybody, type Notifier, Refusal } from "./notifier.ts";
 
 export interface WebhookTarget {
   /** Path and query of the URL. */
@@ -37,8 +37,20 @@ function bodyOf({ id, kind, notifier, severity, total, findings }: Alert, nowMs:
 
 function assertTaken(answer: HttpAnswer, nowMs: number): void {
   if (answer.status >= 200 && answer.status < 300) return;
-  const delivery = judgeRefusal(answer, nowMs);
-  throw new SinkFault(
-    `the receiver refused the message: ${delivery.kind === "refused" ? delivery.reason : answer.status}`,
-  );
+  const fault = faultOf(answer, nowMs);
+  throw isForGood(answer.status) ? new Refusal(fault.message, fault.retryAfterMs) : fault;
+}
+
+/** RFC 9110 §15.5: the request is at fault, and the same one will be again; but 408 and 429 are about the moment. */
+const isForGood = (status: number): boolean => status >= 400 && status < 500 && status !== 408 && status !== 429;
+
+function faultOf(answer: HttpAnswer, nowMs: number): SinkFault {
+  try {
+    const delivery = judgeRefusal(answer, nowMs);
+    const why = delivery.kind === "refused" ? delivery.reason : answer.status;
+    return new SinkFault(`the receiver refused the message: ${why}`);
+  } catch (fault) {
+    if (fault instanceof SinkFault) return fault;
+    throw fault;
+  }
 }

@@ -74,7 +74,7 @@ export function openPool(
   return createDialer(clock).upstream(origin, {
     rules: { allowPrivateHosts: new Set(["127.0.0.1"]), ownAddresses: new Set() },
     connectionsMax: on.connectionsMax ?? 4,
-    connectTimeoutMs: 2_000,
+    connectTimeoutMs: 20_000,
     ...on.options,
   });
 }

@@ -281,6 +281,22 @@ forEachDialect((dialect, open) => {
       assert.equal(await store.run("counter", "still works"), 0);
     });
 
+    test("what cannot be copied fails alone: its neighbours are carried out and answered", async () => {
+      const before = await store.run("notes", null);
+      const settled = await Promise.allSettled([
+        store.run("addNote", "first"),
+        // as: a function is no Statement list.
+        store.run("statements", (() => 1) as never),
+        store.run("returnsFunction", null),
+        store.run("addNote", "last"),
+      ]);
+      assert.deepEqual(
+        settled.map((result) => (result.status === "rejected" ? result.reason.code : "done")),
+        ["done", "not-cloneable", "not-cloneable", "done"],
+      );
+      assert.deepEqual(await store.run("notes", null), [...before, "first", "last"]);
+    });
+
     test("more waiting commands than the bound are refused at once", async () => {
       const small = await open<ContractCommands>({ commands, pendingMax: 5 });
       const settled = await Promise.allSettled(Array.from({ length: 8 }, () => small.run("addNote", "x")));

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
-import { testCertificate } from "../../../identity/certificates.test-support.ts";
+import { type TestName, testCertificate } from "../../../identity/certificates.test-support.ts";
 
 export interface ReceivedRequest {
   readonly path: string;
@@ -27,11 +27,12 @@ export interface Receiver {
   close(): Promise<void>;
 }
 
-/** An https server on loopback; `answer` may never settle, or write by itself and give null. */
+/** An https server on loopback, with these names in its certificate; `answer` may never settle, or write by itself and give null. */
 export async function startReceiver(
   answer: (request: ReceivedRequest, res: ServerResponse) => ReceiverAnswer | null | Promise<ReceiverAnswer | null>,
+  names: readonly TestName[] = [{ type: "ip", value: "127.0.0.1" }],
 ): Promise<Receiver> {
-  const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
+  const { cert, key } = testCertificate(names);
   const requests: ReceivedRequest[] = [];
   const server = createServer({ cert, key }, (req, res) => {
     const chunks: Buffer[] = [];

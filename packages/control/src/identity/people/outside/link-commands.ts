@@ -175,7 +175,8 @@ const insertProviderKey: Command<ProviderKeyName & { readonly sealed: Uint8Array
       params: [tenant, environment, provider, sealed, context.now],
     };
     if (made.length === 0) return false;
-    const object = `provider/${provider}`;
+    // `issuer/<id>`: of an issuer that is asked about tokens. No provider's id has a slash.
+    const object = provider.includes("/") ? provider : `provider/${provider}`;
     yield actStatement(context, {
       tenant,
       environment,

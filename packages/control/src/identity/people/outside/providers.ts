@@ -98,7 +98,10 @@ function netOf({ issuer, allowPrivate, trust }: ProviderConfig, bundles: ReturnT
 const attemptsMax = 3;
 
 /** The key of one provider (PKCS #8, PEM), made at its first use. */
-async function openKey({ tenant, environment, store, seeds }: ProvidersOptions, provider: string): Promise<string> {
+export async function openKey(
+  { tenant, environment, store, seeds }: Pick<ProvidersOptions, "tenant" | "environment" | "store" | "seeds">,
+  provider: string,
+): Promise<string> {
   const name = { tenant, environment, provider };
   const context = { environment, provider, what: "provider-key" };
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {

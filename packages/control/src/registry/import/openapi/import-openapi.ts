@@ -42,7 +42,7 @@ export interface Imported {
 export function importOpenApi(input: ImportInput): Imported {
   const { root, choice } = input;
   const report = createReporter();
-  const references = new References(input.io, input.file, { root });
+  const references = new References(input.io, input.file, { document: { root } });
   const reading: OperationReading = {
     references,
     report,

@@ -20,7 +20,7 @@ export class OperationSchemas {
   translate(tree: Tree): TranslatedSchema {
     const key = this.#keyOf(tree);
     const known = key === null ? undefined : this.#translated.get(key);
-    const translated = known ?? translateSchema(tree, this.#on);
+    const translated = known ?? translateSchema(tree, { ...this.#on, of: "request" });
     if (key !== null) this.#translated.set(key, translated);
     return translated;
   }

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { EstateIo } from "../../config/estate-io.ts";
 import { type MapTree, type Tree, treeAt } from "../../config/yaml-tree.ts";
-import { readSourceFile, resolveSource, type SourceDocument } from "../source-document.ts";
+import { readSourceFile, resolveSource, type SourceBounds, type SourceDocument } from "../source-document.ts";
 import { textOf } from "../tree-members.ts";
 
 /** Files of one description. */
@@ -26,9 +26,11 @@ export interface Unresolved {
 export class References {
   readonly #io: EstateIo;
   readonly #documents = new Map<string, SourceDocument>();
+  readonly #bounds: SourceBounds | undefined;
 
-  constructor(io: EstateIo, file: string, document: SourceDocument) {
+  constructor(io: EstateIo, file: string, { document, bounds }: { document: SourceDocument; bounds?: SourceBounds }) {
     this.#io = io;
+    this.#bounds = bounds;
     this.#documents.set(file, document);
   }
 
@@ -76,7 +78,7 @@ export class References {
     const known = this.#documents.get(file);
     if (known !== undefined) return known;
     if (this.#documents.size >= filesMax) return null;
-    const document = readSourceFile(this.#io, file);
+    const document = readSourceFile(this.#io, file, this.#bounds);
     this.#documents.set(file, document);
     return document;
   }

@@ -27,13 +27,22 @@ export interface TranslatedSchema {
   readonly losses: readonly Loss[];
 }
 
-/** `isOld`: OpenAPI 3.0, whose schemas are a dialect of their own. */
-export function translateSchema(tree: Tree, on: { references: References; isOld: boolean }): TranslatedSchema {
+export interface Translating {
+  readonly references: References;
+  /** OpenAPI 3.0, whose schemas are a dialect of their own. */
+  readonly isOld: boolean;
+  /** What carries the value: of a request `readOnly` members are not asked for, of an answer `writeOnly` ones. */
+  readonly of: "request" | "answer";
+}
+
+export function translateSchema(tree: Tree, on: Translating): TranslatedSchema {
   const whole = translateNear(tree, { ...on, limit: definitionsMax });
   if (!whole.isCut && whole.schema !== null) return whole;
   const near = whole.isCut || whole.isTooMuch ? translateNear(tree, { ...on, limit: nearestMax }) : whole;
   return near.schema === null ? whole : near;
 }
+
+type Limited = Translating & { readonly limit: number };
 
 interface NearSchema extends TranslatedSchema {
   /** Definitions were left out. */
@@ -42,7 +51,7 @@ interface NearSchema extends TranslatedSchema {
   readonly isTooMuch: boolean;
 }
 
-function translateNear(tree: Tree, on: { references: References; isOld: boolean; limit: number }): NearSchema {
+function translateNear(tree: Tree, on: Limited): NearSchema {
   const translation = new Translation(on);
   const schema = translation.whole(tree);
   const isCut = translation.unchecked.size > 0;
@@ -96,14 +105,16 @@ class Translation {
   readonly #references: References;
   readonly #isOld: boolean;
   readonly #limit: number;
+  readonly #absent: "readOnly" | "writeOnly";
   readonly #names: Names = createNames(120);
   /** Key of a target -> its name under `$defs`. */
   readonly #definitions = new Map<string, string>();
   readonly #waiting: { readonly name: string; readonly tree: Tree }[] = [];
 
-  constructor(on: { readonly references: References; readonly isOld: boolean; readonly limit: number }) {
+  constructor(on: Limited) {
     this.#references = on.references;
     this.#isOld = on.isOld;
+    this.#absent = on.of === "request" ? "readOnly" : "writeOnly";
     this.#limit = on.limit;
   }
 
@@ -159,7 +170,7 @@ class Translation {
     return value.kind === "list" ? value.items.map((item) => this.#schema(item)) : this.#schema(value);
   }
 
-  /** What only answers carry is not asked of a request (OpenAPI 3.0.4 "readOnly"). */
+  /** What only answers carry is not asked of a request, and the other way round (OpenAPI 3.0.4 "readOnly", "writeOnly"). */
   #requireWritable(result: Record<string, unknown>, tree: MapTree): void {
     const names = textsOf(tree, "required");
     const properties = mapOf(tree, "properties");
@@ -167,7 +178,7 @@ class Translation {
     const writable = names.filter((name) => {
       const property = member(properties, name);
       const found = property === undefined ? undefined : this.#references.follow(property);
-      return found === undefined || "unresolved" in found || flagOf(found, "readOnly") !== true;
+      return found === undefined || "unresolved" in found || flagOf(found, this.#absent) !== true;
     });
     if (writable.length > 0) result["required"] = writable;
     else delete result["required"];

@@ -1,0 +1,133 @@
+// Promises that no source takes all connections, and that handshakes, which cost us more than their callers, are few at once and in a window, of each source
+// and in all; what it remembers is bounded, whoever comes. Trusts the source it is told. Specified in docs/gateway.md (listen).
+import { type Source, type SourceLengths, sourceKey } from "./source-prefix.ts";
+
+export interface DoorLimits {
+  /** Open at once. */
+  readonly connectionsPerPrefixMax: number;
+  /** Handshakes of TLS under way. */
+  readonly handshakesMax: number;
+  readonly handshakesPerPrefixMax: number;
+  /** Handshakes that one source may begin in a window. */
+  readonly handshakesPerPrefixWindowMax: number;
+  readonly windowMs: number;
+  /** Sources remembered at once. One with nothing open makes room; when all have something the newcomer is refused. */
+  readonly prefixesMax: number;
+  readonly prefixLengths: SourceLengths;
+}
+
+export type DoorRefusal = "source-connections" | "handshakes" | "sources";
+
+export interface Entered {
+  /** Its handshake is over. */
+  secured(): void;
+  /** It is closed. */
+  left(): void;
+}
+
+interface PrefixState {
+  open: number;
+  handshakes: number;
+  windowStartMs: number;
+  begun: number;
+}
+
+/** What listeners ask; counted in this thread alone, or over all of a node (workers/shared-door.ts). */
+export type DoorKeeping = Pick<Door, "enter">;
+
+export class Door {
+  readonly #limits: DoorLimits;
+  readonly #monotonic: () => number;
+  readonly #prefixes = new Map<string, PrefixState>();
+  /** Those with nothing open, the longest idle first. */
+  readonly #idle = new Set<string>();
+  #handshakes = 0;
+
+  constructor(limits: DoorLimits, monotonic: () => number) {
+    this.#limits = limits;
+    this.#monotonic = monotonic;
+  }
+
+  /** Lets a connection in, or says which bound it is beyond. */
+  enter(source: Source, isTls: boolean): Entered | DoorRefusal {
+    const key = sourceKey(source, this.#limits.prefixLengths);
+    const state = this.#stateOf(key);
+    if (state === null) return "sources";
+    const refusal = decideEntry(state, { handshakes: this.#handshakes, isTls, limits: this.#limits });
+    if (refusal !== null) return refusal;
+    if (state.open++ === 0) this.#idle.delete(key);
+    if (!isTls) return this.#entered(key, state, false);
+    state.begun++;
+    state.handshakes++;
+    this.#handshakes++;
+    return this.#entered(key, state, true);
+  }
+
+  /** Sources it remembers. */
+  get size(): number {
+    return this.#prefixes.size;
+  }
+
+  #entered(key: string, state: PrefixState, isTls: boolean): Entered {
+    let isShaking = isTls;
+    let isOpen = true;
+    const secured = (): void => {
+      if (!isShaking) return;
+      isShaking = false;
+      state.handshakes--;
+      this.#handshakes--;
+    };
+    return {
+      secured,
+      left: () => {
+        secured();
+        if (!isOpen) return;
+        isOpen = false;
+        if (--state.open === 0) this.#idle.add(key);
+      },
+    };
+  }
+
+  #stateOf(key: string): PrefixState | null {
+    const now = this.#monotonic();
+    const known = this.#prefixes.get(key);
+    if (known !== undefined) {
+      if (now - known.windowStartMs >= this.#limits.windowMs) {
+        known.windowStartMs = now;
+        known.begun = 0;
+      }
+      return known;
+    }
+    if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle()) return null;
+    const fresh: PrefixState = { open: 0, handshakes: 0, windowStartMs: now, begun: 0 };
+    this.#prefixes.set(key, fresh);
+    this.#idle.add(key);
+    return fresh;
+  }
+
+  #forgetIdle(): boolean {
+    for (const oldest of this.#idle) {
+      this.#idle.delete(oldest);
+      return this.#prefixes.delete(oldest);
+    }
+    return false;
+  }
+}
+
+interface EntryFacts {
+  /** Under way in all. */
+  readonly handshakes: number;
+  readonly isTls: boolean;
+  readonly limits: DoorLimits;
+}
+
+/** May one more connection of this source begin? Pure. */
+export function decideEntry(
+  state: Readonly<PrefixState>,
+  { handshakes, isTls, limits }: EntryFacts,
+): DoorRefusal | null {
+  if (state.open >= limits.connectionsPerPrefixMax) return "source-connections";
+  if (!isTls) return null;
+  const isFull = handshakes >= limits.handshakesMax || state.handshakes >= limits.handshakesPerPrefixMax;
+  return isFull || state.begun >= limits.handshakesPerPrefixWindowMax ? "handshakes" : null;
+}
