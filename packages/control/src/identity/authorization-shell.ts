@@ -1,13 +1,14 @@
 // Promises oidc-provider's configuration for authorization requests: code only, PKCE S256 always, pushed requests, signed requests by value, every
 // resource named, and every request handed to the pages. Trusts oidc-provider for the syntax alone. It gets oidc-provider's own parts from provider.ts,
 // the only importer. Specified in RFC 7636, 9101, 9126, 9207, 8707, docs/identity/authorization-code.md.
+import { strict as assert } from "node:assert";
 import type { ErrorClasses, PolicyClasses, ProviderContext } from "oidc-provider";
 import { assertionBytesMax } from "./decide-assertion.ts";
 import type { Directory, IdentityClient } from "./directory.ts";
 import { decideAuthorization } from "./oauth/decide-authorization.ts";
 import { decideRequestObject } from "./oauth/decide-request-object.ts";
 import { interactionCookie } from "./oauth/desk.ts";
-import type { ModelAdapter } from "./oauth/model-adapter.ts";
+import { isBrowserSecret, type ModelAdapter } from "./oauth/model-adapter.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
 import { requestOf } from "./provider-request.ts";
 import { burnProof, checkPossession, type GrantPorts } from "./token-grant.ts";
@@ -38,6 +39,22 @@ export const authorizationRoutes = {
   token: "/token",
 };
 
+/**
+ * oidc-provider gives the browser two cookies with the id that stands in the page's address. It gets one, with the request's secret: nobody resumes a
+ * request at oidc-provider here.
+ */
+export function giveBrowserSecret({ res, state }: ProviderContext): void {
+  const made = state["browserSecret"] as { readonly uid: string; readonly cid: string } | undefined;
+  if (made === undefined) return;
+  const own = `${interactionCookie}=${made.uid};`;
+  const field = [res.getHeader("Set-Cookie") ?? []]
+    .flat()
+    .map(String)
+    .find((one) => one.startsWith(own));
+  assert.ok(field !== undefined && isBrowserSecret(made.cid), "a request under way has its cookie and its secret");
+  res.setHeader("Set-Cookie", [field.replace(own, `${interactionCookie}=${made.cid};`)]);
+}
+
 /** What to spread into the configuration; features stand apart because they are merged. */
 export function authorizationConfiguration(parts: ShellParts, shell: Shell) {
   return {
@@ -51,8 +68,10 @@ export function authorizationConfiguration(parts: ShellParts, shell: Shell) {
     },
     interactions: {
       policy: everythingIsAsked(shell.policy),
-      url: (_context: ProviderContext, interaction: { uid: string }) =>
-        `${parts.issuer}/interaction/${interaction.uid}`,
+      url: (context: ProviderContext, { uid, cid }: { uid: string; cid: string }) => {
+        context.state["browserSecret"] = { uid, cid };
+        return `${parts.issuer}/interaction/${uid}`;
+      },
     },
     cookies: {
       names: {

@@ -11,6 +11,7 @@ import {
   authorizationFeatures,
   authorizationMetadata,
   authorizationRoutes,
+  giveBrowserSecret,
 } from "./authorization-shell.ts";
 import { assertionBytesMax, clockSkewSeconds, decideAssertion } from "./decide-assertion.ts";
 import type { Directory } from "./directory.ts";
@@ -260,6 +261,7 @@ async function enter(
     Object.assign(context.req, { body: await readForm(context.req) });
   }
   await next();
+  giveBrowserSecret(context);
 }
 
 /** Answers a token request that needs no client authentication; false: it is another one, its form read and put aside for oidc-provider. */

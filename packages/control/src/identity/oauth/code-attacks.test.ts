@@ -201,6 +201,12 @@ forEachDialect((_dialect, open) => {
     assert.equal(await portal.desk.pending(id, other.cookie), null);
     assert.equal(await portal.desk.allow(id, other.cookie, login()), null);
     assert.equal(await portal.desk.pending("made-up", cookie), null);
+    // Whoever saw the address in a history or a log makes a cookie of it.
+    const [name = ""] = cookie.split("=");
+    assert.equal(await portal.desk.pending(id, `${name}=${id}`), null);
+    assert.equal(await portal.desk.allow(id, `${name}=${id}`, login()), null);
+    assert.equal(await portal.desk.refuse(id, `${name}=${id}`, "access_denied"), null);
+    assert.ok(!cookie.includes(id), "the cookie holds nothing of the address");
     assert.ok((await portal.desk.pending(id, cookie)) !== null);
     const answer = await asApp();
     const set = [answer.headers["set-cookie"]].flat().join("\n");

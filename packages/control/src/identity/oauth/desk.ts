@@ -1,6 +1,5 @@
 // Promises that a request is answered once, in the browser it was made in, and that what the user allowed is what the code stands for.
 // Trusts the pages for who the user is and what they allowed. Specified in RFC 6749 §4.1.2, RFC 9207, docs/identity/authorization-code.md.
-import { timingSafeEqual } from "node:crypto";
 import type { Directory, IdentityClient } from "../directory.ts";
 import type { IssuanceRecorder } from "../issuance-record.ts";
 import type { CodeFacts } from "./code-grant.ts";
@@ -17,7 +16,7 @@ import type { InteractionFacts } from "./model-adapter.ts";
 import type { OAuthPorts } from "./ports.ts";
 import { digestOf, newSecretId } from "./sealed-objects.ts";
 
-/** Carries the id of an interaction in the browser that asked; its Path is that interaction's page. */
+/** Carries the secret of a request in the browser that asked; its Path is that request's page. */
 export const interactionCookie = "__Secure-sallyport-interaction";
 export const codeLifetimeMs = 60_000;
 
@@ -58,12 +57,14 @@ export function createDesk(ports: DeskPorts): AuthorizationDesk {
 
 /** The request under way, as the registry sees it now: what was suspended while the user was thinking is not asked for any more. */
 async function find(id: string, cookie: string | undefined, ports: DeskPorts): Promise<Under | null> {
-  if (!holds(cookie, id)) return null;
+  const held = secretsIn(cookie);
+  if (held.length === 0) return null;
   const { oauth } = ports;
   const digest = digestOf(id);
   const row = await oauth.store.run("readOAuthObject", { ...oauth.place, kind: "interaction", digest });
   if (row === null || row.usedAt !== null || row.expiresAt <= oauth.clock.now()) return null;
   const request = await oauth.sealed.open<InteractionFacts>(`interaction/${digest}`, row.sealed);
+  if (!held.includes(request.browser)) return null;
   const directory = ports.directory();
   const client = directory.clients.get(row.client);
   if (client === undefined) return null;
@@ -78,17 +79,16 @@ async function find(id: string, cookie: string | undefined, ports: DeskPorts): P
   return facts.kind === "refuse" ? null : { id, digest, request, client, facts, expiresAt: row.expiresAt };
 }
 
-/** The cookie stands in this browser for having asked: an interaction's URL alone, sent to somebody else, opens nothing. */
-function holds(cookie: string | undefined, id: string): boolean {
-  const expected = Buffer.from(id);
+/**
+ * Digests of what this browser holds. The address of a request is seen by histories, logs and whoever looks on; the secret is in the cookie of the browser
+ * that asked and nowhere else, so that the address opens nothing elsewhere, also with a cookie made of it.
+ */
+function secretsIn(cookie: string | undefined): readonly string[] {
   return (cookie ?? "")
     .split(";", 64)
     .map((pair) => pair.trim())
     .filter((pair) => pair.startsWith(`${interactionCookie}=`))
-    .some((pair) => {
-      const value = Buffer.from(pair.slice(interactionCookie.length + 1));
-      return value.length === expected.length && timingSafeEqual(value, expected);
-    });
+    .map((pair) => digestOf(pair.slice(interactionCookie.length + 1)));
 }
 
 async function allow(under: Under, login: LoginResult, ports: DeskPorts): Promise<FinishedAuthorization | null> {

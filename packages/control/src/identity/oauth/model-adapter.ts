@@ -17,13 +17,20 @@ export interface InteractionFacts {
   readonly pushed: string | null;
   /** As asked; `none` was taken out of `params`, because the pages answer it. */
   readonly prompts: readonly string[];
+  /** Digest of the secret that the browser which asked was given. */
+  readonly browser: string;
 }
 
 interface InteractionPayload {
+  /** Random, 126 bits, and in no address: the secret of the browser. */
+  readonly cid?: string;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly parJti?: string;
   readonly prompt?: { readonly details?: { readonly prompts?: readonly string[] } };
 }
+
+/** Fails closed should oidc-provider ever make none, or a short one. */
+export const isBrowserSecret = (text: string): boolean => /^[A-Za-z0-9_-]{21,64}$/.test(text);
 
 const nothing: ModelAdapter = {
   find: async () => undefined,
@@ -49,9 +56,15 @@ export function modelAdapter(oauth: OAuthPorts, model: string): ModelAdapter {
       ...nothing,
       upsert: async (id, payload, ttl) => {
         // Made by oidc-provider of the request it validated.
-        const { params = {}, parJti, prompt } = payload as InteractionPayload;
+        const { params = {}, parJti, prompt, cid = "" } = payload as InteractionPayload;
+        if (!isBrowserSecret(cid)) throw new Error("oidc-provider made no secret for the browser");
         const pushed = parJti === undefined ? null : digestOf(parJti);
-        const value: InteractionFacts = { params, pushed, prompts: prompt?.details?.prompts ?? [] };
+        const value: InteractionFacts = {
+          params,
+          pushed,
+          prompts: prompt?.details?.prompts ?? [],
+          browser: digestOf(cid),
+        };
         await keep("interaction", { id, client: String(params["client_id"]), ttl, value });
       },
     };
