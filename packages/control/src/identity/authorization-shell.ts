@@ -11,11 +11,14 @@ import { interactionCookie } from "./oauth/desk.ts";
 import { isBrowserSecret, type ModelAdapter } from "./oauth/model-adapter.ts";
 import { hasOneSpelling } from "./one-spelling.ts";
 import { requestOf } from "./provider-request.ts";
+import { addressOf } from "./source-address.ts";
 import { burnProof, checkPossession, type GrantPorts } from "./token-grant.ts";
 
 export interface AuthorizationParts {
   /** oidc-provider's adapter by model name. */
   readonly adapter: (model: string) => ModelAdapter;
+  /** Counts a request that would be kept; false: too many of this client came from this network. */
+  readonly mayAsk: (client: string, address: string) => boolean;
 }
 
 interface ShellParts {
@@ -56,7 +59,10 @@ export function giveBrowserSecret({ res, state }: ProviderContext): void {
 }
 
 /** What to spread into the configuration; features stand apart because they are merged. */
-export function authorizationConfiguration(parts: ShellParts, shell: Shell) {
+export function authorizationConfiguration(
+  parts: ShellParts & { readonly authorization: Pick<AuthorizationParts, "mayAsk"> },
+  shell: Shell,
+) {
   return {
     responseTypes: ["code"],
     pkce: { required: () => true },
@@ -64,7 +70,10 @@ export function authorizationConfiguration(parts: ShellParts, shell: Shell) {
     acrValues: [],
     extraParams: {
       // Called for every authorization and every pushed request once everything else about it was found to be in order.
-      dpop_jkt: async (context: ProviderContext) => judgeRequest(context, parts, shell.errors),
+      dpop_jkt: async (context: ProviderContext) => {
+        await judgeRequest(context, parts, shell.errors);
+        if (context.oidc.route === "authorization") countRequest(context, parts.authorization, shell.errors);
+      },
     },
     interactions: {
       policy: everythingIsAsked(shell.policy),
@@ -173,6 +182,17 @@ async function judgeRequest(context: ProviderContext, parts: ShellParts, errors:
     const { InvalidTarget, InvalidScope } = errors;
     refuse(verdict.code, new (verdict.error === "invalid_target" ? InvalidTarget : InvalidScope)(verdict.description));
   }
+}
+
+/** Anybody can name a public client, and show a pushed request again; each request that a page is shown for is kept for ten minutes. */
+function countRequest(
+  context: ProviderContext,
+  { mayAsk }: Pick<AuthorizationParts, "mayAsk">,
+  errors: ErrorClasses,
+): void {
+  if (mayAsk(context.oidc.client?.clientId ?? "", addressOf(context.req))) return;
+  context.state["refusal"] = "authorization-throttled";
+  throw new errors.CustomOIDCProviderError("temporarily_unavailable", "too many requests from this network; try again");
 }
 
 /** RFC 9449 §10.1: the key of a proof that came with a pushed request is the key its code is for. */

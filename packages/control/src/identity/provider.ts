@@ -92,7 +92,8 @@ const noPeople = { responseTypes: [], scopes: [], ttl: {} };
 export function buildIssuer(parts: IssuerParts): TokenHandler {
   const { issuer, authorization } = parts;
   const shell = { errors, policy: interactionPolicy };
-  const people = authorization === undefined ? noPeople : authorizationConfiguration(parts, shell);
+  const people =
+    authorization === undefined ? noPeople : authorizationConfiguration({ ...parts, authorization }, shell);
   const provider = new Provider(issuer, {
     ...people,
     adapter: authorization === undefined ? NoStorage : (model: string) => authorization.adapter(model),

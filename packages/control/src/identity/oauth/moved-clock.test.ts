@@ -5,6 +5,7 @@ import { after, afterEach, before, beforeEach, mock, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { defaultTokens } from "../../registry/config/tokens-schema.ts";
+import { authorizationRequests } from "../clients/throttle.ts";
 import { send } from "../issuer.test-support.ts";
 import { tokenEndMs } from "../revoke.ts";
 import type { IdentityCommands } from "../store.ts";
@@ -168,5 +169,28 @@ forEachDialect((_dialect, open) => {
     later(1);
     await ring.tick();
     assert.ok((await published()).keys.every(({ kid }) => kid !== old));
+  });
+
+  test("attack: a stranger who makes requests in the name of a public client is slowed down by network and keeps no more rows; another client goes on", async () => {
+    const { burst, everyMs } = authorizationRequests;
+    const asApp = () => send(`${portal.issuer}/authorize?${requestParameters(portal, { client: "app" })}`, portal.ca);
+    const one = await asApp();
+    for (let made = 1; made < burst; made += 23) {
+      const some = await Promise.all(Array.from({ length: Math.min(23, burst - made) }, asApp));
+      for (const answer of some) assert.ok(underWay(answer).id !== "");
+    }
+    const refused = await asApp();
+    const back = new URL(String(refused.headers["location"]));
+    assert.equal(`${back.origin}${back.pathname}`, "http://127.0.0.1:49152/callback");
+    const said = ["error", "state", "iss"].map((name) => back.searchParams.get(name));
+    assert.deepEqual(said, ["temporarily_unavailable", "state-of-this-browser", portal.issuer]);
+    assert.equal(refused.headers["set-cookie"], undefined, "no page, so nothing is kept");
+    assert.equal(lastCode(), "authorization-throttled");
+    assert.ok((await ask(portal)).id !== "", "another client's users are asked");
+    const { id, cookie } = underWay(one);
+    assert.ok((await portal.desk.pending(id, cookie)) !== null, "and what was begun goes on");
+    later(everyMs);
+    assert.ok(underWay(await asApp()).id !== "");
+    assert.throws(() => underWay(refused));
   });
 });

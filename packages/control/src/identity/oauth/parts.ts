@@ -2,6 +2,7 @@
 // Specified in docs/identity/authorization-code.md.
 import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { AuthorizationParts } from "../authorization-shell.ts";
+import { authorizationRequests, ClientThrottle } from "../clients/throttle.ts";
 import type { Directory } from "../directory.ts";
 import type { IssuanceRecorder } from "../issuance-record.ts";
 import type { GrantHandler } from "../seams.ts";
@@ -33,9 +34,13 @@ export interface OAuth {
 export function createOAuth(options: OAuthOptions): OAuth {
   const { issuer, place, keyring, directory, record } = options;
   const oauth: OAuthPorts = { ...options, sealed: new SealedObjects(keyring, place) };
+  const asks = new ClientThrottle(options.clock, authorizationRequests);
   return {
     grants: [authorizationCode(oauth), refreshToken(oauth)],
-    authorization: { adapter: (model) => modelAdapter(oauth, model) },
+    authorization: {
+      adapter: (model) => modelAdapter(oauth, model),
+      mayAsk: (client, address) => asks.enter(client, address).kind === "go",
+    },
     desk: createDesk({ oauth, issuer, directory, record }),
     metadata: {
       authorization_endpoint: `${issuer}/authorize`,
