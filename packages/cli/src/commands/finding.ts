@@ -144,6 +144,8 @@ function linesOf(finding: NamedFinding & { readonly describe: string }): readonl
 /** The records by their names, which is more than their places. */
 function searchLine({ subject, firstAt, rule }: Finding): readonly string[] {
   if (isOfLogs({ rule })) return ["see     sallyport audit findings, for both checkpoints"];
+  if (rule === "unreadable-records")
+    return [`see     sallyport audit search --odd unreadable --since ${timeOf(firstAt)}`];
   const option = searchOptions[subject.kind];
   return option === undefined
     ? []
@@ -168,6 +170,9 @@ function backtestCommand(group: Command, connect: Connect): void {
       const report = await client.call<BacktestReport>("POST", "/v1/backtests", { rule, sinceMs });
       terminal.result(report, () => [
         `${report.rule} (version ${report.version}, ${report.severity}) would have made ${report.findings} findings of ${report.records} records since ${timeOf(report.sinceMs)}`,
+        ...(report.unreadable > 0
+          ? [`${report.unreadable} of them this version cannot read: the rule did not see them`]
+          : []),
         ...(report.whole ? [] : [`time ran out at ${timeOf(report.untilMs)}: ask for a shorter time`]),
         ...report.examples.map((one) => `  ${timeOf(one.firstAt)}  ${one.count} times  ${subjectOf(one)}`),
       ]);

@@ -3,8 +3,9 @@
 import { setImmediate as breathe } from "node:timers/promises";
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
-import { parseLeaf, peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { peekLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { atOf, firstSince } from "../audit/archive/find-archived.ts";
+import { readLeaf } from "../audit/search/record-terms.ts";
 import type { Candidate } from "./decide-again.ts";
 import { type DecisionLeaf, readRecorded } from "./recorded.ts";
 import { ReplayTally } from "./replay-report.ts";
@@ -69,11 +70,14 @@ function replayOne(
   { from, to, integrations }: ReplayQuestion,
   { candidates, open, tally }: ReplayPorts & { readonly tally: ReplayTally },
 ): void {
-  const head = peekLeaf(textOf(record));
+  const text = textOf(record);
+  const head = peekLeaf(text);
   if (head === null || (head.t !== "crossing" && head.t !== "intent")) return;
-  const leaf = parseLeaf(record.leaf);
-  if (leaf.t !== "crossing" && leaf.t !== "intent") return;
-  if (leaf.at < from || leaf.at >= to) return;
+  const leaf = readLeaf(record.leaf);
+  const at = leaf?.at ?? atOf(text);
+  if (at < from || at >= to) return;
+  if (leaf === null) tally.undecided("this version cannot read its record: a later one wrote it", head.id ?? "");
+  if (leaf?.t !== "crossing" && leaf?.t !== "intent") return;
   if (integrations.length > 0 && !integrations.includes(leaf.integration ?? "")) return;
   const opened = open(leaf, record.reference);
   const recorded = readRecorded(leaf, opened);

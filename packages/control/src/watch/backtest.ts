@@ -2,8 +2,9 @@
 // Bounded in time; says how far it came. Trusts the records. Specified in docs/findings.md "Backtest".
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
-import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
-import type { Evidence, Severity, Subject, WatchedRecord } from "./detector.ts";
+import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
+import { readLeaf } from "../audit/search/record-terms.ts";
+import type { Evidence, Severity, Subject } from "./detector.ts";
 import { evidenceMax, sameFindingMs } from "./finding.ts";
 import { ruleById } from "./rules.ts";
 
@@ -23,6 +24,8 @@ export interface BacktestReport {
   /** False: time ran out first. */
   readonly whole: boolean;
   readonly records: number;
+  /** Records among them that this version cannot read: the rule did not see them. */
+  readonly unreadable: number;
   readonly findings: number;
   /** The first ones. */
   readonly examples: readonly BacktestExample[];
@@ -44,12 +47,14 @@ export interface BacktestPorts {
 }
 
 const batchMax = 2_048;
+/** Records looked through for one whose time can be read. */
+const timedMax = 64;
 const examplesMax = 10;
 const subjectsMax = 10_000;
 /** The follower gives an answer up after 30 s. */
 const timeMsMax = 20_000;
 
-/** Throws when there is no such rule or a record cannot be read. */
+/** Throws when there is no such rule or a log cannot be read. */
 export async function backtest(
   { rule: id, sinceMs }: BacktestQuestion,
   { records, now }: BacktestPorts,
@@ -59,15 +64,20 @@ export async function backtest(
   const detector = rule.run();
   const found = new Map<string, BacktestExample[]>();
   const until = now() + timeMsMax;
-  let [count, findings, untilMs, whole] = [0, 0, sinceMs, true];
-  for await (const record of inOrderOfTime(records, sinceMs)) {
+  let [count, unreadable, findings, untilMs, whole] = [0, 0, 0, sinceMs, true];
+  for await (const { origin, index, leaf } of inOrderOfTime(records, sinceMs)) {
     if (count % batchMax === 0 && now() > until) {
       whole = false;
       break;
     }
     count += 1;
-    untilMs = Math.max(untilMs, record.leaf.at);
-    for (const { environment, subject, firstAt, lastAt, count: times, evidence } of detector.step(record)) {
+    if (leaf === null) {
+      unreadable += 1;
+      continue;
+    }
+    untilMs = Math.max(untilMs, leaf.at);
+    const signals = detector.step({ origin, index, leaf });
+    for (const { environment, subject, firstAt, lastAt, count: times, evidence } of signals) {
       const key = `${environment}/${subject.kind}/${subject.name}`;
       const earlier = found.get(key)?.at(-1);
       if (earlier !== undefined && firstAt - earlier.lastAt <= sameFindingMs) {
@@ -89,6 +99,7 @@ export async function backtest(
     untilMs,
     whole,
     records: count,
+    unreadable,
     findings,
     examples,
   };
@@ -98,7 +109,7 @@ export async function backtest(
 async function* inOrderOfTime(
   records: BacktestPorts["records"],
   sinceMs: number,
-): AsyncGenerator<WatchedRecord, void, undefined> {
+): AsyncGenerator<Head, void, undefined> {
   const readers: OriginReader[] = [];
   for (const origin of await records.origins()) {
     const reader = new OriginReader(records, origin);
@@ -113,14 +124,22 @@ async function* inOrderOfTime(
   }
 }
 
-const timeOf = ({ head }: OriginReader) => head?.leaf.at ?? Number.POSITIVE_INFINITY;
+const timeOf = ({ head }: OriginReader) => head?.at ?? Number.POSITIVE_INFINITY;
+
+interface Head extends Evidence {
+  /** Null: this version cannot read the record. */
+  readonly leaf: Leaf | null;
+  /** Its time; of one that cannot be read, that of the one before it, or the time from which on was asked for. */
+  readonly at: number;
+}
 
 class OriginReader {
   readonly #records: BacktestPorts["records"];
   readonly #origin: HeldOrigin;
   #waiting: FoundRecord[] = [];
   #next = 0;
-  head: WatchedRecord | null = null;
+  #sinceMs = 0;
+  head: Head | null = null;
 
   constructor(records: BacktestPorts["records"], origin: HeldOrigin) {
     this.#records = records;
@@ -132,12 +151,24 @@ class OriginReader {
     let [low, high] = [0, this.#origin.size];
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const [record] = await this.#records.read(this.#origin.origin, middle, 1);
-      if (record === undefined || parseLeaf(record.leaf).at >= sinceMs) high = middle;
-      else low = middle + 1;
+      const timed = await this.#timedFrom(middle);
+      if (timed === null || timed.at >= sinceMs) high = middle;
+      else low = timed.index + 1;
     }
     this.#next = low;
+    this.#sinceMs = sinceMs;
     await this.advance();
+    // Where no time was found by halves it began too early.
+    while (this.head !== null && this.head.at < sinceMs) await this.advance();
+  }
+
+  /** Of the first records from an index on, one whose time can be read; null: none. */
+  async #timedFrom(index: number): Promise<{ readonly index: number; readonly at: number } | null> {
+    for (const record of await this.#records.read(this.#origin.origin, index, timedMax)) {
+      const at = readLeaf(record.leaf)?.at;
+      if (at !== undefined) return { index: record.index, at };
+    }
+    return null;
   }
 
   async advance(): Promise<void> {
@@ -147,7 +178,8 @@ class OriginReader {
       this.#next += read.length;
     }
     const record = this.#waiting.shift();
-    this.head =
-      record === undefined ? null : { origin: this.#origin.origin, index: record.index, leaf: parseLeaf(record.leaf) };
+    const leaf = record === undefined ? null : readLeaf(record.leaf);
+    const at = leaf?.at ?? this.head?.at ?? this.#sinceMs;
+    this.head = record === undefined ? null : { origin: this.#origin.origin, index: record.index, leaf, at };
   }
 }

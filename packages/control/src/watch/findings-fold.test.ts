@@ -5,10 +5,19 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { followServices } from "../audit/follow/services.ts";
 import type { ControlCommands } from "../commands.ts";
+import type { BacktestReport } from "./backtest.ts";
 import type { Signal } from "./detector.ts";
 import { openPerRuleMax, sameFindingMs } from "./finding.ts";
 import { FindingsFold } from "./findings-fold.ts";
-import { countedDenials, deniedCrossing, MemoryRecords, originName, pseudonym, startAt } from "./watch.test-support.ts";
+import {
+  countedDenials,
+  deniedCrossing,
+  laterLeaf,
+  MemoryRecords,
+  originName,
+  pseudonym,
+  startAt,
+} from "./watch.test-support.ts";
 
 const commands = new URL("../commands.ts", import.meta.url);
 const replayed = (caller: number, after = 0) => deniedCrossing({ code: "dpop-replayed", caller, after });
@@ -218,6 +227,46 @@ forEachDialect((_dialect, open) => {
     assert.equal((await store.run("listFindings", { tenant: "other" })).length, 0);
   });
 
+  test("attack: one record that cannot be read hides what comes behind it: rules go on, and the record is a finding that tells", async () => {
+    records.append("gw-1", wrong(2, 0), wrong(2, 1));
+    records.appendBytes("gw-1", laterLeaf(1), new Uint8Array(0), Buffer.alloc(70_000, 0x7b));
+    records.append("gw-1", replayed(1), wrong(2, 2), wrong(2, 3), wrong(2, 4));
+    const fold = newFold();
+    await follow(fold, 4);
+    await fold.close();
+    assert.deepEqual(await brief(), [
+      ["replay", pseudonym(1), 1, "open"],
+      ["scope-escalation", pseudonym(2), 5, "open"],
+      ["unreadable-records", originName("gw-1"), 3, "open"],
+    ]);
+    const one = (await list()).find(({ rule }) => rule === "unreadable-records");
+    assert.deepEqual([one?.environment, one?.subject.kind, one?.tells], ["sallyport", "origin", true]);
+    assert.deepEqual(
+      one?.evidence,
+      [2, 3, 4].map((index) => ({ origin: originName("gw-1"), index })),
+    );
+    records.appendBytes("gw-1", laterLeaf(2));
+    await follow(newFold());
+    assert.equal((await list()).find(({ rule }) => rule === "unreadable-records")?.count, 4, "each counts once");
+  });
+
+  test("a backtest goes on behind records that cannot be read, says how many, and finds its beginning among them", async () => {
+    records.append("gw-1", ...Array.from({ length: 5 }, (_, n) => wrong(1, n)));
+    records.appendBytes("gw-1", ...Array.from({ length: 200 }, (_, n) => laterLeaf(n)));
+    records.append("gw-1", ...Array.from({ length: 5 }, (_, n) => wrong(2, 10_000 + n)));
+    const fold = newFold();
+    const counts = async (sinceMs: number) => {
+      const asked = await fold.answer({ rule: "scope-escalation", sinceMs });
+      const { records: count, unreadable, findings, whole } = asked as BacktestReport;
+      return { count, unreadable, findings, whole };
+    };
+    assert.deepEqual(await counts(startAt), { count: 210, unreadable: 200, findings: 2, whole: true });
+    // Nothing says when those were: none of them is left out.
+    assert.deepEqual(await counts(startAt + 10_000), { count: 205, unreadable: 200, findings: 1, whole: true });
+    records.appendBytes("gw-2", laterLeaf(1), laterLeaf(2));
+    assert.deepEqual(await counts(startAt + 10_000), { count: 207, unreadable: 202, findings: 1, whole: true });
+  });
+
   test("a backtest finds what the live rules found, since a time, changes nothing, and knows no other rule", async () => {
     records.append("gw-1", wrong(1, 0), wrong(1, 2_000), wrong(1, 4_000), replayed(5, 5_000));
     records.append("gw-2", wrong(1, 1_000), wrong(1, 3_000), wrong(2, 3_500));
@@ -226,7 +275,7 @@ forEachDialect((_dialect, open) => {
     const report = await ask("scope-escalation", startAt);
     assert.deepEqual(report, {
       ...{ rule: "scope-escalation", version: 1, severity: "medium", sinceMs: startAt, untilMs: startAt + 5_000 },
-      ...{ whole: true, records: 7, findings: 1 },
+      ...{ whole: true, records: 7, unreadable: 0, findings: 1 },
       examples: [
         {
           ...{ environment: "production", subject: { kind: "caller", name: pseudonym(1) }, count: 5 },

@@ -1,12 +1,12 @@
 // Promises that every record passes every rule once, and that what the rules noticed is in the store before the next records are taken. Rules keep their
-// state across restarts: it is read again as of the last save, and what was counted since is not counted again. Trusts the follower for the records and
-// control for the store. Specified in docs/findings.md.
-import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+// state across restarts: it is read again as of the last save, and what was counted since is not counted again. A record that cannot be read stops
+// nothing, and is a finding itself. Trusts the follower for the records and control for the store. Specified in docs/findings.md.
 import { type Fold, type FoldBatch, type FoldHost, type FoldMaker, leavesOf } from "../audit/follow/fold.ts";
 import { type BacktestQuestion, backtest } from "./backtest.ts";
-import type { RunningDetector, Signal } from "./detector.ts";
+import type { RunningDetector, Signal, WatchedRecord } from "./detector.ts";
 import { rules } from "./rules.ts";
 import type { StoredRule, Taken, WatchPlaces } from "./store.ts";
+import { unreadableSignal } from "./unreadable-records.ts";
 
 /** Records after which the states of the rules are saved; as many are read again at most after a crash. */
 const saveEvery = 10_000;
@@ -55,20 +55,24 @@ export class FindingsFold implements Fold {
     // What comes again after a refusal of the store has passed the rules already.
     const passed = this.#passed.get(origin) ?? 0;
     const leaves = leavesOf(batch);
-    for (const [n, { index, leaf }] of records.entries()) {
+    for (const [n, { index }] of records.entries()) {
       if (index < passed) continue;
-      // What is no leaf is said with the reason.
-      const record = { origin, index, leaf: leaves[n] ?? parseLeaf(leaf) };
-      for (const detector of this.#detectors) {
-        const signals = detector.step(record);
-        if (signals.length > 0) this.#pending.push(...signals);
-      }
+      const leaf = leaves[n] ?? null;
+      if (leaf === null) this.#pending.push(unreadableSignal(batch.origin, { origin, index }, this.#host.now()));
+      else this.#step({ origin, index, leaf });
       this.#passed.set(origin, index + 1);
       this.#unsaved += 1;
     }
     this.#moved.add(origin);
     const saves = this.#unsaved >= saveEvery;
     if (saves || this.#pending.length > 0) await this.#tell(saves);
+  }
+
+  #step(record: WatchedRecord): void {
+    for (const detector of this.#detectors) {
+      const signals = detector.step(record);
+      if (signals.length > 0) this.#pending.push(...signals);
+    }
   }
 
   async #tell(saves: boolean): Promise<void> {

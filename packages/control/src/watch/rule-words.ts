@@ -2,6 +2,7 @@
 import type { Severity } from "./detector.ts";
 import { logRules } from "./log-rules.ts";
 import { rules } from "./rules.ts";
+import { unreadableRecords } from "./unreadable-records.ts";
 
 export interface RuleWords {
   readonly severity: Severity;
@@ -9,7 +10,10 @@ export interface RuleWords {
 }
 
 const known: ReadonlyMap<string, RuleWords> = new Map(
-  [...rules, ...Object.values(logRules)].map(({ id, severity, describe }) => [id, { severity, describe }]),
+  [...rules, ...Object.values(logRules), unreadableRecords].map(({ id, severity, describe }) => [
+    id,
+    { severity, describe },
+  ]),
 );
 
 /** Undefined: a rule of another version of Sallyport. */

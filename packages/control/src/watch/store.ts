@@ -7,6 +7,7 @@ import type { Command, CommandContext, CommandTable, Row, Statement } from "@sal
 import type { Signal, Subject } from "./detector.ts";
 import { evidenceMax, type Finding, type FindingState, openPerRuleMax, sameFindingMs } from "./finding.ts";
 import { ruleTells } from "./gate-store.ts";
+import { unreadableRecords } from "./unreadable-records.ts";
 
 export const watchMigrations: readonly Migration[] = [
   {
@@ -59,6 +60,8 @@ const takeSignals: Command<Taken, readonly string[]> = {
     }
     const raised: string[] = [];
     const telling = new Map<string, boolean>();
+    // It says what is certain, and has no past to be tried over.
+    telling.set(unreadableRecords.id, true);
     for (const { rule, version } of signals) if (!telling.has(rule)) telling.set(rule, yield* ruleTells(rule, version));
     for (const signal of signals) {
       const trigger = signal.evidence.at(-1);

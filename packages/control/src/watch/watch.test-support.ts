@@ -78,6 +78,13 @@ export function countedDenials(code: string, network: number, count: number): Le
   };
 }
 
+/** A record as a later version may write it: bytes that are no leaf here. */
+export function laterLeaf(n: number): Uint8Array {
+  return Buffer.from(
+    `{"v":9,"t":"crossing","id":"gw-1-01KAMZZZZZ000000000000000${n % 10}","at":${startAt},"more":${n}}`,
+  );
+}
+
 export const originName = (node: string) => `sallyport.local/main/production/${node}/gateway/2026`;
 
 /** Logs in memory. */
@@ -85,8 +92,13 @@ export class MemoryRecords implements Pick<HeldRecords, "origins" | "read"> {
   readonly #leaves = new Map<string, Uint8Array[]>();
 
   append(node: string, ...leaves: readonly Leaf[]): void {
+    this.appendBytes(node, ...leaves.map((leaf) => printLeaf(leaf)));
+  }
+
+  /** Bytes that need be no leaf. */
+  appendBytes(node: string, ...leaves: readonly Uint8Array[]): void {
     const origin = originName(node);
-    this.#leaves.set(origin, [...(this.#leaves.get(origin) ?? []), ...leaves.map((leaf) => printLeaf(leaf))]);
+    this.#leaves.set(origin, [...(this.#leaves.get(origin) ?? []), ...leaves]);
   }
 
   async origins(): Promise<HeldOrigin[]> {

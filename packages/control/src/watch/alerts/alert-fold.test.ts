@@ -184,6 +184,16 @@ test("a finding that control no longer has is no message, and no obstacle", asyn
   assert.deepEqual(told(), [[2]]);
 });
 
+test("attack: a record that speaks of a finding and cannot be read silences no notifier: what is raised behind it is told", async () => {
+  const fold = newFold();
+  await fold.places();
+  raise(1, 2);
+  const { origin, records } = batch(0, 1, null, 2);
+  const unreadable = { index: 1, leaf: Buffer.from('{"v":9,"t":"admin","action":"finding.raise"}'), reference: null };
+  await fold.take({ origin, records: records.toSpliced(1, 1, unreadable) });
+  assert.deepEqual(told(), [[1], [2]]);
+});
+
 test("a place that cannot be read stops the notifier, and says what to do", async () => {
   writeFileSync(join(folder, "place.json"), "{");
   await assert.rejects(newFold().places(), /put it back from a backup, or remove it and findings from now on are told/);

@@ -5,10 +5,10 @@
 import type { Disk } from "@sallyport/kernel/log/disk.ts";
 import type { HeldOrigin } from "@sallyport/kernel/log/held-records.ts";
 import type { FoundRecord } from "@sallyport/kernel/log/port.ts";
-import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { readSinkState, type SinkPlace, writeSinkState } from "../../audit/export/place-file.ts";
 import { type PausePorts, ReceiverPause } from "../../audit/export/receiver-pause.ts";
 import type { Fold, FoldBatch, FoldHost } from "../../audit/follow/fold.ts";
+import { readLeaf } from "../../audit/search/record-terms.ts";
 import type { Finding } from "../finding.ts";
 import { findingStepOf } from "../finding-leaf.ts";
 import { alertOf, namedMax, testAlert } from "./alert.ts";
@@ -279,10 +279,10 @@ export class AlertFold implements Fold {
 
 const raiseWord = Buffer.from('"finding.raise"');
 
-/** The id of the finding a record raises; null: it raises none. Most records are not parsed. */
+/** The id of the finding a record raises; null: it raises none, or cannot be read, which stops nothing. Most records are not parsed. */
 function raisedBy(bytes: Uint8Array): string | null {
   if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(raiseWord)) return null;
-  const leaf = parseLeaf(bytes);
-  const finding = leaf.t === "admin" ? findingStepOf(leaf) : null;
+  const leaf = readLeaf(bytes);
+  const finding = leaf?.t === "admin" ? findingStepOf(leaf) : null;
   return finding?.step === "raised" ? finding.id : null;
 }
