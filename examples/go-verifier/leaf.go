@@ -75,9 +75,11 @@ var (
 	code          = text(`[a-z][a-z0-9-]*`, 64)
 	reason        = text(`[a-z][a-z0-9_-]{0,63}`, 64)
 	grantID       = text(`[a-z]{3}_[A-Za-z0-9_-]{1,64}`, 68)
-	proofKind     = oneOf("mtls", "dpop", "bearer")
+	proofKind     = oneOf("mtls", "dpop", "bearer", "signature", "api-key")
 	verdict       = oneOf("allow", "deny")
-	stage         = oneOf("receive", "admit", "route", "identify", "bind", "limit", "authorize", "inspect", "record", "exchange", "forward")
+	direction     = oneOf("request", "response")
+	unkeptReason  = oneOf("no-subject", "unenforced", "empty", "not-json", "not-whole", "too-large")
+	stage         = oneOf("receive", "admit", "route", "identify", "bind", "limit", "authorize", "inspect", "idempotency", "record", "exchange", "forward")
 	grantType     = oneOf("client_credentials", "authorization_code", "refresh_token", "device_code", "jwt-bearer", "token-exchange")
 )
 
@@ -103,8 +105,10 @@ var (
 		{"inputs", orNull(hash)}, {"address", orNull(pseudonym)}, {"addressClass", oneOf("loopback", "private", "public-v4", "public-v6", "other")}}
 	decision = join(until, since)
 	issued   = join(until, []member{{"issuer", id}}, since)
+	token    = join(until, []member{{"issuer", orNull(id)}, {"token", pseudonym}}, since)
 	outcome  = []member{{"outcome", oneOf("success", "business-error", "system-error", "denied", "aborted", "unknown", "unobserved")},
 		{"status", status}, {"upstreamStatus", status}, {"bytesIn", number}, {"bytesOut", number}, {"totalUs", number}, {"upstreamUs", number}}
+	ended    = []member{{"code", orNull(code)}, {"stage", orNull(stage)}, {"messagesIn", number}, {"messagesOut", number}}
 	issuance = []member{{"client", orNull(pseudonym)}, {"audience", orNull(audience)}, {"verdict", verdict}, {"code", orNull(reason)},
 		{"token", orNull(pseudonym)}, {"proof", orNull(proofKind)}, {"expiresAt", number}}
 	issuanceMore = []member{{"grantType", orNull(grantType)}, {"subject", orNull(pseudonym)}, {"grants", list(grantID, 16)},
@@ -115,11 +119,17 @@ var (
 var leafForms = map[string][]member{
 	"crossing/1": join(event, decision, outcome),
 	"crossing/2": join(event, issued, outcome),
+	"crossing/3": join(event, token, outcome),
 	"intent/1":   join(event, decision),
 	"intent/2":   join(event, issued),
+	"intent/3":   join(event, token),
 	"progress/1": join(event, []member{{"bytesIn", number}, {"bytesOut", number}}),
 	"outcome/1":  join(event, outcome),
+	"outcome/2":  join(event, outcome, ended),
 	"denials/1":  join(event, []member{{"code", code}, {"prefix", pseudonym}, {"count", number}, {"windowMs", number}}),
+	"payload/1": join(event, []member{{"direction", direction}, {"dataSubject", pseudonym}, {"key", text(`[0-9a-f]{16}`, 16)},
+		{"content", hash}, {"bytes", number}, {"endsAt", number}}),
+	"unkept/1":   join(event, []member{{"direction", direction}, {"reason", unkeptReason}, {"bytes", number}}),
 	"buffered/1": join(event, []member{{"upTo", number}}),
 	"settled/1":  join(event, []member{{"early", number}}),
 	"tally/1": join(event, []member{{"from", number}, {"to", number}, {"seen", number}, {"crossings", number}, {"intents", number},

@@ -16,6 +16,7 @@ import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
 import { printLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
 import { debianProgram } from "../../tools/debian-packages.ts";
+import { everyForm, formNames } from "./every-form.test-support.ts";
 
 const buildTimeoutMs = 120_000;
 const november = 1_795_305_600_000;
@@ -126,6 +127,32 @@ function makeLog(directory: string): string {
   return printVerifierKey(sha256, origin, loadLogKey(realDisk(), directory).publicKey);
 }
 
+/** A log with leaves of every form and word; a form that is in none of them is named. */
+function makeForms(directory: string): string {
+  let n = 0;
+  const reference = Buffer.from("sealed payload");
+  const leaves = everyForm(() => sampleId(++n), createHash("sha256").update(reference).digest("hex"));
+  const names = new Set(["origin/1", "start/1", "tally/1"]);
+  const count = { crossing: 0, intent: 0, denials: 0 };
+  const log = Log.open({
+    ...{ disk: realDisk(), directory, identity: { ...place, role: "gateway", version: "0.1.0" }, now: () => november },
+    ...{ lowSpaceBytes: 0, reserveBytes: 0 },
+  });
+  const entries = leaves.map(({ t, leaf }) => (t === "payload" ? { leaf, reference } : { leaf }));
+  assert.deepEqual(log.append(entries).refused, []);
+  for (const { t, leaf } of leaves) {
+    const [, version] = /^\{"v":([0-9]+)/.exec(Buffer.from(leaf).toString("latin1")) ?? [];
+    names.add(`${t}/${version}`);
+    if (t === "crossing" || t === "intent" || t === "denials") count[t] += 1;
+  }
+  assert.deepEqual([...names].sort(), formNames);
+  const [crossings, intents, counted] = [count.crossing, count.intent, count.denials];
+  const seen = crossings + intents + counted;
+  log.append([{ leaf: tally({ crossings, intents, counted, refused: 0, seen, closed: "stop" }) }]);
+  log.close();
+  return printVerifierKey(sha256, origin, loadLogKey(realDisk(), directory).publicKey);
+}
+
 /** A crossing of version 2. */
 function issuedBy(issuer: string): Uint8Array {
   const { v: _v, ...crossing } = JSON.parse(Buffer.from(sampleLeaf("crossing", 700)).toString());
@@ -190,6 +217,16 @@ describe("a verifier in Go, from the page alone", () => {
       })),
     );
     assert.equal(go.origins.length, 2);
+  });
+
+  test("reads every form of leaf there is, and every word in them, as ours does", () => {
+    const directory = join(home, "forms");
+    const verifierKey = makeForms(directory);
+    const own = verifyLogDirectory(directory, { verifierKey, crew: { threads: 1 } });
+    assert.deepEqual(own.problems, []);
+    const go = inGo(directory, verifierKey);
+    assert.deepEqual(go.problems, []);
+    assert.equal(go.leaves, own.leaves);
   });
 
   test("attack: a flipped bit is noticed by both, wherever in leaves, frames, tiles, bundles and checkpoints it is", () => {

@@ -135,7 +135,7 @@ func readFrame(content []byte, at, next int) ([]entry, int, string) {
 	return entries, end, ""
 }
 
-var named = regexp.MustCompile(`"(?:inputs|facts)":"([0-9a-f]{64})"`)
+var named = regexp.MustCompile(`"(?:inputs|facts|content)":"([0-9a-f]{64})"`)
 
 // isNamed says whether the reference beside a leaf is the one it names.
 func (e entry) isNamed() bool {
