@@ -1,7 +1,7 @@
 // A policy in shadow over real processes: nobody loses access, and operators see who would.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Installation } from "./installation.test-support.ts";
+import { Installation, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 120_000 };
@@ -66,6 +66,5 @@ test("with its mark removed it is enforced", bounded, async () => {
     .operator()
     .call<{ findings: readonly object[] }>("POST", "/v1/estate/apply", { files });
   assert.deepEqual(applied.findings, []);
-  const deadline = Date.now() + 30_000;
-  while ((await status("in-3")) !== 403) assert.ok(Date.now() < deadline, "the new snapshot arrives");
+  await until("the new snapshot", async () => (await status("in-3")) === 403);
 });

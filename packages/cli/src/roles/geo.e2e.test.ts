@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { geoFileBytes } from "@sallyport/gateway/testing/geo-file-bytes.ts";
-import { Installation, isReady } from "../installation.test-support.ts";
+import { Installation, isReady, until } from "../installation.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 
 const policy = (country: string) =>
@@ -38,7 +38,10 @@ test("a policy reads the country of the file, a change of it holds at once, and 
   const applied = await runBinary(["--operator", operator, "apply", installation.estate]);
   assert.equal(applied.exit, 0, applied.err);
   let refused = await read();
-  for (let turn = 0; refused.status === 200 && turn < 100; turn += 1) refused = await read();
+  await until("the new policy", async () => {
+    if (refused.status === 200) refused = await read();
+    return refused.status !== 200;
+  });
   assert.equal(refused.status, 403);
   const why = await runBinary(["--operator", operator, "why", refused.headers.get("sallyport-crossing") ?? ""]);
   assert.equal(why.exit, 1, why.err);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { issue, newCa } from "../behind-a-proxy.test-support.ts";
-import { Installation, isReady } from "../installation.test-support.ts";
+import { Installation, isReady, until } from "../installation.test-support.ts";
 import { runBinary } from "../program.test-support.ts";
 
 const servers = newCa("servers");
@@ -76,13 +76,17 @@ test("the provider is shown the declared certificate, its successor after the ne
   writeFileSync(join(keys, "second.key"), second.key, { mode: 0o600 });
   writeFileSync(join(keys, "foreign.key"), foreign.key, { mode: 0o600 });
   await apply(second.cert);
-  for (let turn = 0; seen.at(-1) !== "URI:spiffe://acme/second" && turn < 200; turn += 1)
+  await until("the second certificate", async () => {
     assert.equal((await read()).status, 200);
-  assert.equal(seen.at(-1), "URI:spiffe://acme/second");
+    return seen.at(-1) === "URI:spiffe://acme/second";
+  });
 
   await apply(foreign.cert);
   let refused = await read();
-  for (let turn = 0; refused.status === 200 && turn < 200; turn += 1) refused = await read();
+  await until("the foreign certificate", async () => {
+    if (refused.status === 200) refused = await read();
+    return refused.status !== 200;
+  });
   assert.equal(refused.status, 502);
   const why = await runBinary(["--operator", operator, "why", refused.headers.get("sallyport-crossing") ?? ""]);
   assert.match(why.out, /^code +upstream-unreachable$/m);
