@@ -138,8 +138,16 @@ interface Answer {
   readonly text: string;
 }
 
-/** One proven request; the nonce is learnt first where it is not known. */
+/** One proven request; asked again once where the nonce has ended. */
 async function prove(sent: Sent): Promise<Answer> {
+  const first = await proveOnce(sent);
+  if (!first.needsNonce) return first;
+  known = null;
+  return proveOnce(sent);
+}
+
+/** The nonce is learnt first where it is not known. */
+async function proveOnce(sent: Sent): Promise<Answer & { readonly needsNonce: boolean }> {
   const { host = "127.0.0.1", port } = sent;
   const url = `https://${host}:${port}${sent.path ?? path}`;
   const { token, ath } = await tokens.token({ resource: `${await issuer()}/systems/billing` });
@@ -158,7 +166,9 @@ async function prove(sent: Sent): Promise<Answer> {
   const response = await sender.send(url, {
     headers: { authorization: `DPoP ${token}`, dpop: proof, ...sent.headers },
   });
-  return { status: response.status, id: response.headers.get("sallyport-crossing") ?? "", text: await response.text() };
+  const needsNonce = /use_dpop_nonce/.test(response.headers.get("www-authenticate") ?? "");
+  const id = response.headers.get("sallyport-crossing") ?? "";
+  return { status: response.status, id, text: await response.text(), needsNonce };
 }
 
 const issuer = async () => `https://127.0.0.1:${installation.ports.identity}/main/production`;

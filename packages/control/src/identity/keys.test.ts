@@ -263,11 +263,12 @@ forEachDialect((dialect, open) => {
       return estate.close();
     });
     const { issuer, ring } = estate.production;
-    const nonce = await estate.nonce();
     const kids = new Map<string, string>();
     const failures: string[] = [];
     const loop = async () => {
       while (running) {
+        // Of its own each time: one lives a minute, which may be over before the last turn.
+        const nonce = await estate.nonce();
         const body = form("orders", assertion("orders", issuer, estate.orders), {
           resource: `${issuer}/systems/billing`,
         }).toString();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { request as httpsRequest } from "node:https";
-import { after, before, test } from "node:test";
+import { after, before, beforeEach, test } from "node:test";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createTokenCrypto } from "@sallyport/kernel/token-crypto.ts";
 import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
@@ -20,6 +20,9 @@ forEachDialect((_dialect, open) => {
     estate = await startEstate(
       await open<IdentityCommands>({ commands: new URL("./commands.test-support.ts", import.meta.url) }),
     );
+  });
+  // Of its own for each test: one lives a minute, and all of them together may take longer.
+  beforeEach(async () => {
     nonce = await estate.nonce();
   });
   after(() => estate.close());
