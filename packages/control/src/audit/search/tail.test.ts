@@ -124,8 +124,9 @@ test(
         given.resolve();
       },
     });
-    await slow.next();
+    // Before anything is read: from the first line on, a pause is a reader that stopped reading.
     await take(fold, 0, 1_000);
+    await slow.next();
     const line = await slow.next();
     assert.ok(line?.t === "records");
     const before = asked;
