@@ -25,28 +25,26 @@ const place = (port: number, ca: string | null) => ({
   ...{ allowPrivate: true, ca, identity: null },
 });
 
-async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo; // a TCP listener always has one
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
-
 const patienceMs = 60_000;
 
-/** What `found` gives once it is there: asked again whenever something in the folder changes. Rejects after 30 seconds. */
+/** What `found` gives once it is there: asked again whenever something in the folder changes. Rejects after a minute. */
 async function inFolder<T>(folder: string, found: () => T | null): Promise<T> {
-  const end = AbortSignal.timeout(patienceMs);
-  // Watched from before the first look: nothing comes in between.
+  const ending = new AbortController();
+  const end = AbortSignal.any([ending.signal, AbortSignal.timeout(patienceMs)]);
   const changes = watch(folder, { signal: end });
-  const first = found();
-  if (first !== null) return first;
-  for await (const _change of changes) {
-    const now = found();
-    if (now !== null) return now;
+  // Asked for before each look, the first too, as it is the first question that begins the watching: nothing comes in between.
+  let change = changes.next();
+  try {
+    for (;;) {
+      const now = found();
+      if (now !== null) return now;
+      await change;
+      change = changes.next();
+    }
+  } finally {
+    change.catch(() => undefined);
+    ending.abort();
   }
-  throw new Error(`it did not come to be within ${patienceMs} ms`);
 }
 
 /** Listens on loopback; ended with the test, and every connection with it, whether the test went well or not. */
@@ -77,7 +75,6 @@ async function startRsyslog(t: TestContext): Promise<{
 }> {
   const { path: folder, remove } = temporaryFolder();
   const { cert, key } = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
-  const port = await freePort();
   const out = join(folder, "out.json");
   writeFileSync(join(folder, "cert.pem"), cert);
   writeFileSync(join(folder, "key.pem"), key, { mode: 0o600 });
@@ -87,7 +84,7 @@ async function startRsyslog(t: TestContext): Promise<{
     `global(workDirectory="${folder}" maxMessageSize="64k" processInternalMessages="on" defaultNetstreamDriver="gtls"
   defaultNetstreamDriverCAFile="${folder}/cert.pem" defaultNetstreamDriverCertFile="${folder}/cert.pem" defaultNetstreamDriverKeyFile="${folder}/key.pem")
 module(load="imtcp" StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
-input(type="imtcp" port="${port}" address="127.0.0.1")
+input(type="imtcp" port="0" address="127.0.0.1" listenPortFileName="${folder}/port")
 template(name="parsed" type="list" option.jsonf="on") {
   property(outname="pri" name="pri" format="jsonf") property(outname="host" name="hostname" format="jsonf")
   property(outname="app" name="app-name" format="jsonf") property(outname="msgid" name="msgid" format="jsonf")
@@ -115,6 +112,7 @@ action(type="omfile" file="${out}" template="parsed")
     inFolder(folder, () => parsed().find(({ app, message }) => app === "rsyslogd" && / start$/.test(message)) ?? null),
     ended.then(() => assert.fail("rsyslogd ended")),
   ]);
+  const port = Number(readFileSync(join(folder, "port"), "utf8"));
   const sent = () => parsed().filter(({ app }) => app !== "rsyslogd");
   return { port, ca: cert, lines: (count) => inFolder(folder, () => (sent().length >= count ? sent() : null)) };
 }
