@@ -17,6 +17,7 @@ import { backoffPauseMs, type ChannelTransport, createChannelFeed } from "@sally
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
 import type { Random } from "@sallyport/kernel/ports.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
+import { freePorts } from "../port-lane.test-support.ts";
 import { openChannelTransport } from "./channel-transport.ts";
 
 const bounded = { timeout: 120_000 };
@@ -106,7 +107,9 @@ test(
   "when control is killed and comes back on its port, the gateway comes back with the numbers it holds",
   bounded,
   async (t) => {
-    const first = await openTestChannel();
+    // Of this process alone: between the two listeners nobody else takes it.
+    const [own = 0] = await freePorts(1);
+    const first = await openTestChannel({ port: own });
     const { certificate } = first.addNode("gw-1");
     let held = { keySeq: 0, revocationSeq: 0 };
     const node = follow(t, { url: first.url, pin: first.server.pin }, certificate, { held: () => held });
