@@ -18,6 +18,7 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { createLocalCa, issueLeaf } from "@sallyport/kernel/x509/issue.ts";
 import { Bench, type Files } from "./control-bench.test-support.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
+import { until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 import { systemRandom } from "./roles/system-ports.ts";
 
@@ -33,12 +34,12 @@ const mesh = createLocalCa({
   notAfterMs: Date.now() + 24 * hour,
 });
 const uses = "uses:\n  - to: billing\n    purpose: Charge a customer\n    operations: [invoice.create]\n";
-const until = new Date(Date.now() + 30 * 24 * hour).toISOString().slice(0, 10);
+const lastDay = new Date(Date.now() + 30 * 24 * hour).toISOString().slice(0, 10);
 const files: Files = {
   ...sound,
   "trust/mesh.yaml": "trust: mesh\nroots: [mesh.pem]\n",
   "trust/mesh.pem": mesh.certificatePem,
-  "systems/shop.yaml": `system: shop\nidentity:\n  client: shop\n  secrets: { reason: The vendor knows no other way, until: ${until} }\n${uses}`,
+  "systems/shop.yaml": `system: shop\nidentity:\n  client: shop\n  secrets: { reason: The vendor knows no other way, until: ${lastDay} }\n${uses}`,
   "systems/probe.yaml": `system: probe\nidentity:\n  client: probe\n  tls: { trust: mesh, uri: spiffe://acme/probe }\n${uses}`,
 };
 
@@ -75,6 +76,9 @@ forEachDialect((_dialect, open) => {
     const authorization = `Basic ${Buffer.from(`shop:${secret}`).toString("base64")}`;
     return ask(() => new URLSearchParams({ grant_type: "client_credentials" }), { headers: { authorization } });
   };
+  /** An act is answered when it is durable, with its record in the outbox: in the log it is a moment later. */
+  const recorded = (wanted: string) =>
+    until(`the record of ${wanted}`, () => bench.leaves().some(({ action }) => action === wanted));
   const secretOf = (over = {}) => bench.call<Made>("POST", "/v1/clients/shop/secrets", { reason: "test", ...over });
 
   test(
@@ -83,7 +87,7 @@ forEachDialect((_dialect, open) => {
     async () => {
       const first = await secretOf();
       assert.equal((await bySecret(first.secret)).status, 200);
-      const second = await secretOf({ overlapMs: 60_000 });
+      const second = await secretOf({ overlapMs: 24 * hour });
       assert.equal((await bySecret(first.secret)).status, 200);
       assert.equal((await bySecret(second.secret)).status, 200);
       await assert.rejects(secretOf(), (end) => end instanceof CommandEnd && end.exit === exitCode.no);
@@ -104,6 +108,7 @@ forEachDialect((_dialect, open) => {
         ],
       );
       assert.equal(JSON.stringify(shop).includes("digest"), false);
+      await recorded("client.secret.end");
       const actions = bench.leaves().map(({ action }) => action);
       assert.deepEqual(
         actions.filter((action) => action.startsWith("client.secret")),
@@ -199,6 +204,7 @@ forEachDialect((_dialect, open) => {
           bench.call("POST", "/v1/clients/shop/enrolment-codes", { reason: "x" }),
           /client_secret_basic/,
         );
+        await recorded("client.key.end");
         const leaves = bench.leaves();
         assert.deepEqual(
           leaves.map(({ action }) => action).filter((action) => action.startsWith("client.key")),
@@ -272,6 +278,7 @@ forEachDialect((_dialect, open) => {
       assert.deepEqual([dead.state, dead.revoked?.kind], ["revoked", "subject"]);
       await assert.rejects(issue({ to: "orders" }), (end) => end instanceof CommandEnd && end.exit === exitCode.no);
       await assert.rejects(issue({ client: "order" }), /no client order/);
+      await recorded("token.issue");
       const records = bench.leaves().filter(({ action }) => action === "token.issue");
       assert.deepEqual(
         records.map(({ object }) => object),
