@@ -490,6 +490,35 @@ test("upstreams, targets, defaults and shared plugin settings of the file are re
     assert.match(lost, why);
 });
 
+test("retries: attempts in all, none where Kong had none, and what differs is said with the line", () => {
+  const service = (name: string, retries: number) => ({
+    name,
+    url: `http://${name}.internal`,
+    retries,
+    routes: [{ name, paths: [`/${name}`], methods: ["GET"] }],
+    plugins: [auth],
+  });
+  const imported = importKong({ services: [service("many", 9), service("none", 0), service("one", 1)] });
+  const systems = estateOf(imported).estate.environments[0]?.systems ?? [];
+  assert.deepEqual(
+    systems.map(({ id, upstream }) => [
+      id,
+      upstream?.resilience === undefined ? 2 : (upstream.resilience.retries?.attempts ?? "none"),
+    ]),
+    [
+      ["many", 5],
+      ["none", "none"],
+      ["one", 2],
+    ],
+  );
+  assert.match(
+    said(imported, "changed"),
+    /retries of service many: a request is tried 5 times in all, the most there is/,
+  );
+  assert.match(said(imported, "changed"), /retries of service one: a request is tried 2 times in all, within a budget/);
+  assert.match(said(imported, "mapped"), /retries of service none: `retries: none`/);
+});
+
 test("attack: names of the source cannot leave their folder, become keys or lines, or collide unseen", () => {
   const evil = [
     "../../etc/passwd",

@@ -69,6 +69,7 @@ function systemFile({ id, service, upstream, place, operations, openUntil }: Imp
       system: id,
       url: upstream.url,
       ...(upstream.isPrivate ? { allowPrivate: true } : {}),
+      ...(upstream.retries === undefined ? {} : { retries: upstream.retries }),
       ...(isDefault ? {} : { public: visible }),
       ...(openUntil === null
         ? { operations: declared }

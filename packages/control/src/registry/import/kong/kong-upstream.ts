@@ -11,6 +11,8 @@ export interface KongUpstream {
   readonly isPrivate: boolean;
   /** `timeout` of its operations; undefined: the default. */
   readonly timeout: string | undefined;
+  /** `retries` of the system; undefined: the default. */
+  readonly retries: "none" | { readonly attempts: number } | undefined;
 }
 
 /** Null: it has no URL that this gateway could use; the report says why. */
@@ -40,7 +42,7 @@ export function upstreamOf(source: KongSource, service: KongService, report: Rep
       why: "its URL leads to a private address, so `allowPrivate: true` is written",
       fix: "see that this is meant",
     });
-  return { url, isPrivate, timeout: timeoutOf(service, report) };
+  return { url, isPrivate, timeout: timeoutOf(service, report), retries: retriesOf(service, report) };
 }
 
 /** `protocol`, `host`, `port` and `path`; a host that is the name of an upstream stands for its targets. */
@@ -81,11 +83,6 @@ function targetsOf(source: KongSource, host: string): readonly string[] {
 }
 
 function sayServiceKeys({ name, tree }: KongService, report: Reporter): void {
-  if (numberOf(tree, "retries") !== undefined && numberOf(tree, "retries") !== 0)
-    report.lost(placeOfKey(tree, "retries"), `retries of service ${name}`, {
-      why: "the gateway sends a request once",
-      fix: "let callers retry what they may repeat",
-    });
   for (const key of ["client_certificate", "ca_certificates"]) {
     if (textsOf(tree, key).length === 0 && textOf(member(tree, key), "id") === undefined) continue;
     report.lost(placeOfKey(tree, key), `${key} of service ${name}`, {
@@ -99,6 +96,25 @@ function sayServiceKeys({ name, tree }: KongService, report: Reporter): void {
           : "have the provider check `Sallyport-Identity`",
     });
   }
+}
+
+const attemptsMax = 5;
+
+/** Kong counts what follows the first attempt, the estate all of them. */
+function retriesOf({ name, tree }: KongService, report: Reporter): KongUpstream["retries"] {
+  const written = numberOf(tree, "retries");
+  if (written === undefined) return undefined;
+  const [at, what] = [placeOfKey(tree, "retries"), `retries of service ${name}`];
+  if (written < 1) {
+    report.mapped(at, what, "`retries: none`");
+    return "none";
+  }
+  const attempts = Math.min(Math.round(written) + 1, attemptsMax);
+  report.changed(at, what, {
+    why: `a request is tried ${attempts} times in all${attempts <= written ? ", the most there is" : ""}, within a budget of the system, and one with an effect only while nothing of it had left`,
+    fix: "write another `retries: { attempts, budget }`, or `retries: none`",
+  });
+  return { attempts };
 }
 
 const timeoutMaxMs = 300_000;
