@@ -300,8 +300,35 @@ const mistakes: readonly Mistake[] = [
   {
     mistake: "an operator key file that is no operator key",
     exit: 2,
-    says: [/operator-600\.json/],
+    says: [/operator-600\.json is not an operator key file/, /name the right one .*operator\.key\.json/],
     run: () => runBinary(["status", "--operator", operatorKey(0o600)]),
+  },
+  {
+    mistake: "a call while nothing runs",
+    exit: 3,
+    says: [/nothing runs on \S*never/, /fix: start it \(sallyport dev, sallyport serve\)/],
+    run: () => runBinary(["call", "billing:invoice.read", "id=1", "--data", join(root, "never")]),
+  },
+  {
+    mistake: "init where an estate is already",
+    exit: 2,
+    says: [/systems\/billing\.yaml.*systems\/orders\.yaml/, /fix: ./],
+    run: () => runBinary(["init", estate()]),
+  },
+  {
+    mistake: "dev in a folder without an estate",
+    exit: 2,
+    says: [/bare is no estate/, /fix: .*sallyport init/],
+    run: () => {
+      mkdirSync(join(root, "bare"));
+      return runBinary(["dev", join(root, "bare"), "--data", join(root, "bare-data")]);
+    },
+  },
+  {
+    mistake: "an operation asked for that nobody publishes",
+    exit: 2,
+    says: [/biling/, /did you mean `?billing/],
+    run: () => runBinary(["show", "biling", "--config", estate()]),
   },
   {
     mistake: "an older Node without the runtime that belongs to the package",

@@ -22,7 +22,9 @@ export function assertEstateDirectory(directory: string): void {
 function fixFor(directory: string): string {
   const parent = resolve(directory, "..");
   const near = [parent, join(resolve(directory), "estate")].find(isEstate);
-  return near === undefined ? "name the directory that holds systems/ and integrations/" : `did you mean ${near}?`;
+  return near === undefined
+    ? `name the directory that holds systems/ and integrations/, or write one: sallyport init ${directory}`
+    : `did you mean ${near}?`;
 }
 
 function isEstate(directory: string): boolean {
