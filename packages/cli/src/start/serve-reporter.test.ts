@@ -45,3 +45,50 @@ test("the banner names the issuer of each environment: clients, browsers and enr
   const said = bannerLines({ ...start, endpoints: { ...start.endpoints, issuers } });
   assert.ok(said.includes("  issuer       https://id.acme.example/main/production  (production)"), said.join("\n"));
 });
+
+test("the whole banner: addresses, what is served, what is not with place and fix, the disk, warnings, and dates with theirs", () => {
+  const start = startOf("all", true);
+  const said = bannerLines({
+    ...start,
+    addresses: { public: "https://127.0.0.1:8443", admin: "https://127.0.0.1:7442" },
+    disk: { ...start.disk, syncMs: [0.4, 0.61, 9], freeBytes: 3 * 1024 ** 3 },
+    standing: {
+      served: [{ environment: "production", systems: 1, operations: 2, integrations: { active: 1, suspended: 2 } }],
+      notServed: [
+        {
+          environment: "production",
+          object: "system/stock",
+          place: "systems/stock.yaml:2",
+          why: "not a URL. Fix: write one",
+        },
+      ],
+      warnings: ["the clock moved"],
+      notices: [
+        {
+          urgency: "30 days",
+          object: "integration/orders-to-billing",
+          environment: "production",
+          text: "the time for its review ends on 2026-12-24",
+          fix: "review it with its owner, and move `review`",
+          at: Date.UTC(2026, 11, 24),
+          file: "integrations/orders-to-billing.yaml",
+          line: 7,
+        },
+      ],
+    },
+  });
+  assert.deepEqual(said, [
+    "",
+    "sallyport all",
+    "  public       https://127.0.0.1:8443",
+    "  admin        https://127.0.0.1:7442",
+    "  data         /data  (fsync 0.61 ms, 3.0 GiB free)",
+    "  serves       production: 1 system, 2 operations, integrations: 1 active, 2 suspended",
+    "  NOT SERVED   system/stock (production)  systems/stock.yaml:2: not a URL",
+    "      fix: write one",
+    "  warning: the clock moved",
+    "  within 30 days: integration/orders-to-billing: the time for its review ends on 2026-12-24 (integrations/orders-to-billing.yaml:7)",
+    "      fix: review it with its owner, and move `review`",
+    "",
+  ]);
+});
