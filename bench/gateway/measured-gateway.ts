@@ -35,7 +35,15 @@ function makerOf(workers: number): Pick<TestGatewayOptions, "make"> {
       const ended = (fault: Error): never => {
         throw fault;
       };
-      return createCrew(given, { workers, log: opened, hopPem, upstreamKeys: null, ended });
+      return createCrew(given, {
+        workers,
+        log: opened,
+        hopPem,
+        upstreamKeys: null,
+        geo: null,
+        limitsStore: null,
+        ended,
+      });
     },
   };
 }

@@ -58,6 +58,7 @@ import { askAgain } from "./streams/ask-again.ts";
 import { LiveStreams } from "./streams/live-streams.ts";
 import { refreshHere } from "./streams/refresh.ts";
 import type { AsWorker } from "./workers/as-worker.ts";
+import { openSharedSessions } from "./workers/node-memory.ts";
 
 const sweepMs = 1_000;
 /** Longest wait for crossings that were cut to record their end. */
@@ -140,7 +141,7 @@ class RunningGateway implements Gateway {
     this.#limits = openLimits(options, this.#idempotency.dataPlane);
     const directory = ownFiles(openStateDirectory(options.stateDirectory), options.worker?.number);
     this.#observed = new ObservedTable({ clock, directory, recorder: this.#recorder, logger: options.logger });
-    this.#pools = new UpstreamPools(options.dialer, () => this.#ownAddresses, options);
+    this.#pools = new UpstreamPools(options, () => this.#ownAddresses, this.#admission.inFlightOf);
     this.#listeners = options.listeners.map(
       (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
     );
@@ -257,7 +258,7 @@ class RunningGateway implements Gateway {
       admission: this.#admission,
       identify: openIdentify(this.#options, parts),
       ...this.#limits,
-      signals: createSignals(this.#options),
+      signals: createSignals({ ...this.#options, places: openSharedSessions(worker?.memory) }),
       lookups: new Lookups(),
       recorder: this.#recorder,
       receipts: this.#options.receipts ?? null,

@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import type { SinkSettings } from "@sallyport/control/audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
 import type { AlertSettings } from "@sallyport/control/watch/alerts/alert-settings.ts";
-import type { GeoFile } from "@sallyport/gateway/authorize/geo-file.ts";
+import type { GeoSource } from "@sallyport/gateway/authorize/geo-source.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import type { TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";
@@ -75,7 +75,7 @@ export interface ServeOptions {
   /** Folder of the private keys of certificates that gateways show to providers; null: none. */
   readonly upstreamKeys: string | null;
   /** Where addresses are; null: nobody knows. */
-  readonly geo: GeoFile | null;
+  readonly geo: GeoSource | null;
   /** Threads of the gateway; 1: none of its own. */
   readonly workers: number;
 }

@@ -25,15 +25,11 @@ test("what is no number of threads is refused", () => {
 });
 
 test("one worker goes with everything, everywhere", () => {
-  const all = { geoFile: "g.mmdb", limitsStore: "X", traces: "https://t.example" };
-  assert.equal(readWorkers(raw("1", { role: "control", ...all }), 8, "darwin"), 1);
-  assert.equal(readWorkers(raw("auto", { role: "control", ...all }), 1, "darwin"), 1);
+  assert.equal(readWorkers(raw("1", { role: "control" }), 8, "darwin"), 1);
+  assert.equal(readWorkers(raw("auto", { role: "control" }), 1, "darwin"), 1);
 });
 
-test("several do not go with control alone, with another kernel, and with what they do not share yet: the start is refused by name", () => {
+test("several do not go with control alone and with another kernel: the start is refused by name", () => {
   refuses(() => readWorkers(raw("2", { role: "control" }), 8, "linux"), /--workers is for gateways/);
   refuses(() => readWorkers(raw("2"), 8, "darwin"), /darwin/);
-  refuses(() => readWorkers(raw("auto", { geoFile: "g.mmdb" }), 8, "linux"), /--geo-file does not go with several/);
-  refuses(() => readWorkers(raw("2", { limitsStore: "X" }), 8, "linux"), /--limits-store does not go with several/);
-  refuses(() => readWorkers(raw("2", { traces: "https://t" }), 8, "linux"), /--traces does not go with several/);
 });

@@ -10,9 +10,6 @@ export const workersMax = 64;
 export interface RawWorkerOptions {
   readonly role: string;
   readonly workers: string;
-  readonly geoFile?: string;
-  readonly limitsStore?: string;
-  readonly traces?: string;
 }
 
 export function addWorkerOption(serve: Command): Command {
@@ -51,15 +48,5 @@ function refusalOf(raw: RawWorkerOptions, platform: string): { readonly what: st
       what: `--workers needs a kernel that spreads connections over listeners of one port, and ${platform} is not known to`,
       fix: "leave it out, or run on Linux",
     };
-  for (const [option, value] of [
-    ["--geo-file", raw.geoFile],
-    ["--limits-store", raw.limitsStore],
-    ["--traces", raw.traces],
-  ] as const)
-    if (value !== undefined)
-      return {
-        what: `${option} does not go with several workers in this version`,
-        fix: `leave out ${option}, or give --workers 1 and run several gateways`,
-      };
   return null;
 }

@@ -27,7 +27,7 @@ import { version } from "../version.ts";
 import { type AskingTransport, openChannelTransport } from "./channel-transport.ts";
 import { gatewayDataStore } from "./data-store.ts";
 import type { RoleEndpoints } from "./endpoints.ts";
-import { limitsStoreOf } from "./limits-store.ts";
+import { limitsAddressOf, limitsStoreOf } from "./limits-store.ts";
 import { openNodeLog, shareCheckpoints, shipNodeLog } from "./node-log.ts";
 import { shareState } from "./node-state.ts";
 import { type NodeWitness, openNodeWitness } from "./node-witness.ts";
@@ -82,6 +82,7 @@ export async function startGateway(
     shipping = shipper;
     const { begin, close } = witness;
     const stopSharing = [shareCheckpoints({ log, channel, shown, logger }), shareState(gateway, channel), begin()];
+    const stopFollowing = options.geo?.follow(logger) ?? (() => {});
     const stopRenewing = options.tls === null ? keepListenersCertified(gateway, tls.cert, parts) : () => {};
     return {
       addresses: Object.fromEntries(listening.map(({ name, url }) => [name, url])),
@@ -93,6 +94,7 @@ export async function startGateway(
       stop: async (graceMs) => {
         for (const stop of stopSharing) stop();
         stopRenewing();
+        stopFollowing();
         await gateway.drain(graceMs);
         await gateway.close();
         await receipts.close();
@@ -213,9 +215,10 @@ function openGateway(parts: GatewayParts, tls: { readonly cert: string; readonly
 /** One thread is what it ever was: a gateway in this one. */
 function makerOf({ options, log, more }: GatewayParts, hop: HopKeyStore): (given: GatewayOptions) => Gateway {
   if (options.workers === 1) return createGateway;
-  const { workers, upstreamKeys } = options;
+  const { workers, upstreamKeys, geo } = options;
+  const limitsStore = limitsAddressOf(options);
   const ended = more.workerEnded ?? (() => undefined);
-  return (given) => createCrew(given, { workers, log, hopPem: hop.pem, upstreamKeys, ended });
+  return (given) => createCrew(given, { workers, log, hopPem: hop.pem, upstreamKeys, geo, limitsStore, ended });
 }
 
 const openKeys = (directory: string | null, logger: RoleLogger): UpstreamKeys | null =>

@@ -2,15 +2,21 @@
 // Trusts the operator for its host name. Specified in docs/limits.md "Across gateways".
 import type { LimitsStorePort } from "@sallyport/gateway/limit/limits-store.ts";
 import { limitsStoreAt } from "@sallyport/gateway/limit/redis-counts.ts";
-import { parseRedisUrl } from "@sallyport/gateway/limit/redis-url.ts";
+import { parseRedisUrl, type RedisAddress } from "@sallyport/gateway/limit/redis-url.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 
-export function limitsStoreOf({ limitsStoreUrl: url }: { readonly limitsStoreUrl: string | null }): {
-  readonly limitsStore?: LimitsStorePort;
-} {
-  if (url === null) return {};
+type Named = { readonly limitsStoreUrl: string | null };
+
+export function limitsStoreOf(options: Named): { readonly limitsStore?: LimitsStorePort } {
+  const address = limitsAddressOf(options);
+  return address === null ? {} : { limitsStore: limitsStoreAt(address) };
+}
+
+/** Where it is, for worker threads, which each connect by themselves; null: none is named. */
+export function limitsAddressOf({ limitsStoreUrl: url }: Named): RedisAddress | null {
+  if (url === null) return null;
   try {
-    return { limitsStore: limitsStoreAt(parseRedisUrl(url)) };
+    return parseRedisUrl(url);
   } catch (cause) {
     throw new CommandEnd(
       exitCode.badUse,

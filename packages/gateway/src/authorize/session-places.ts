@@ -9,12 +9,18 @@ export interface Seen {
   readonly impossibleTravel: boolean;
 }
 
-interface Row {
+/** What is kept of one session. */
+export interface SeenBefore {
+  /** It was first seen in. */
   readonly country: string;
-  last: Place;
-  lastMs: number;
-  travelled: boolean;
+  readonly last: Place["point"];
+  /** Milliseconds since the epoch. */
+  readonly lastMs: number;
+  readonly travelled: boolean;
 }
+
+/** Remembers sessions; in this thread alone, or for all of a node (workers/shared-session-places.ts). */
+export type RemembersSessions = Pick<SessionPlaces, "see">;
 
 export const sessionsMax = 10_000;
 /** Faster than an airliner. */
@@ -24,7 +30,7 @@ const distanceKmMin = 300;
 const nothing: Seen = { countryChanged: false, impossibleTravel: false };
 
 export class SessionPlaces {
-  readonly #rows = new Map<string, Row>();
+  readonly #rows = new Map<string, SeenBefore>();
 
   get size(): number {
     return this.#rows.size;
@@ -32,19 +38,13 @@ export class SessionPlaces {
 
   /** Notes a crossing of `session` from `place` and tells how it compares. A place that is not known changes nothing. */
   see(session: string, place: Place | null, nowMs: number): Seen {
-    const row = this.#rows.get(session);
-    if (place === null) return row === undefined ? nothing : { countryChanged: false, impossibleTravel: row.travelled };
-    if (row === undefined) {
-      this.#makeRoom();
-      this.#rows.set(session, { country: place.country, last: place, lastMs: nowMs, travelled: false });
-      return nothing;
-    }
-    row.travelled ||= isImpossible(row, place, nowMs);
-    row.last = place;
-    row.lastMs = nowMs;
-    this.#rows.delete(session);
-    this.#rows.set(session, row);
-    return { countryChanged: place.country !== row.country, impossibleTravel: row.travelled };
+    const row = this.#rows.get(session) ?? null;
+    const { seen, after } = decideSeen(row, place, nowMs);
+    if (after === null) return seen;
+    if (row === null) this.#makeRoom();
+    else this.#rows.delete(session);
+    this.#rows.set(session, after);
+    return seen;
   }
 
   /** The session seen longest ago leaves. */
@@ -57,9 +57,26 @@ export class SessionPlaces {
   }
 }
 
-function isImpossible({ last, lastMs }: Row, place: Place, nowMs: number): boolean {
-  if (last.point === null || place.point === null) return false;
-  const apart = distanceKm(last.point, place.point) - last.point.radiusKm - place.point.radiusKm;
+/** How a crossing compares with what is known of its session, and what is known then; `after` null: as before. Pure. */
+export function decideSeen(
+  before: SeenBefore | null,
+  place: Place | null,
+  nowMs: number,
+): { readonly seen: Seen; readonly after: SeenBefore | null } {
+  if (place === null) {
+    const seen = before === null ? nothing : { countryChanged: false, impossibleTravel: before.travelled };
+    return { seen, after: null };
+  }
+  const last = { last: place.point, lastMs: nowMs };
+  if (before === null) return { seen: nothing, after: { country: place.country, ...last, travelled: false } };
+  const travelled = before.travelled || isImpossible(before, place, nowMs);
+  const seen = { countryChanged: place.country !== before.country, impossibleTravel: travelled };
+  return { seen, after: { country: before.country, ...last, travelled } };
+}
+
+function isImpossible({ last, lastMs }: SeenBefore, { point }: Place, nowMs: number): boolean {
+  if (last === null || point === null) return false;
+  const apart = distanceKm(last, point) - last.radiusKm - point.radiusKm;
   const hours = Math.max(0, nowMs - lastMs) / 3_600_000;
   return apart > distanceKmMin && apart > hours * speedKmhMax;
 }

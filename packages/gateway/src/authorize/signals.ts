@@ -8,7 +8,7 @@ import { acrLevelOf } from "@sallyport/protocol/token/acr.ts";
 import type { Exchange } from "../exchange.ts";
 import type { GeoFile, Place } from "./geo-file.ts";
 import { assessRisk, type Factor } from "./risk.ts";
-import { SessionPlaces } from "./session-places.ts";
+import { type RemembersSessions, SessionPlaces } from "./session-places.ts";
 
 export interface SignalSource {
   /** The signals of these names; one that cannot be known is absent. */
@@ -24,10 +24,10 @@ export interface SignalParts {
   readonly nowMs: number;
 }
 
-/** Without `geo` nobody knows where an address is. `places`: what is remembered of sessions, its own by default. */
+/** Without `geo` nobody knows where an address is. `places`: what is remembered of sessions; its own where absent. */
 export function createSignals(of: {
   readonly geo?: GeoFile | null;
-  readonly places?: SessionPlaces;
+  readonly places?: RemembersSessions | undefined;
   readonly clock: Pick<Clock, "now">;
 }): SignalSource {
   const geo = of.geo ?? null;

@@ -1,6 +1,7 @@
 // Promises one attempt of a crossing at one endpoint, and that its end is told once. Trusts its owner to judge it. Specified in docs/resilience.md.
 import type { WebSocketAsk } from "@sallyport/kernel/http1/request-head.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { Place } from "../limit/in-flight.ts";
 import type { AnswerOptions } from "./answer-options.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { UpstreamAnswer } from "./upstream-answer.ts";
@@ -33,6 +34,8 @@ export class Attempt implements AnswerOptions {
   readonly #owner: AttemptOwner;
   readonly endpoint: Endpoint;
   readonly method: string;
+  /** Given back when nothing of it is under way any more. */
+  readonly place: Place;
   readonly timeoutMs: number;
   readonly idleMs: number;
   readonly bodyBytesMax: number;
@@ -51,12 +54,13 @@ export class Attempt implements AnswerOptions {
 
   constructor(
     owner: AttemptOwner,
-    at: { readonly endpoint: Endpoint; readonly method: string },
+    at: { readonly endpoint: Endpoint; readonly method: string; readonly place: Place },
     bounds: AttemptBounds,
   ) {
     this.#owner = owner;
     this.endpoint = at.endpoint;
     this.method = at.method;
+    this.place = at.place;
     this.timeoutMs = bounds.timeoutMs;
     this.idleMs = bounds.idleMs;
     this.bodyBytesMax = bounds.bodyBytesMax;

@@ -1,6 +1,7 @@
 // Promises the attempts of one crossing: one at a time, or a second beside a slow first, each at an endpoint that may be asked, no more than its rules, budget and
 // deadline allow, and none once a byte of an answer could have left. Trusts the pure decisions beside it. Specified in docs/resilience.md.
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
+import type { Place } from "../limit/in-flight.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import { endsBoth } from "./decide-hedge.ts";
@@ -77,7 +78,7 @@ export class Forwarding implements AttemptOwner, Waiter {
     const found = findEndpoint(upstream, { nowMs, tried: this.#tried, random: () => uniform(gate.random) });
     if (found === "open") this.#refuseOpen(nowMs);
     else if (found === "full" || upstream.rules.inFlight !== undefined) this.#claim(found, nowMs);
-    else this.#send(found, nowMs);
+    else this.#trySend(found, nowMs);
   }
 
   /** There is a bound: who may have what is left of it? */
@@ -86,13 +87,21 @@ export class Forwarding implements AttemptOwner, Waiter {
     const { total = Number.POSITIVE_INFINITY, each = Number.POSITIVE_INFINITY } = rules.inFlight ?? {};
     const all = Math.min(total, each * endpoints.length);
     const rule = found === "full" ? null : traffic.room.refusal(this.claimant, all, nowMs);
-    if (found !== "full" && rule === null) this.#send(found, nowMs);
-    else this.#wait(rule);
+    if (found === "full" || rule !== null || !this.#trySend(found, nowMs)) this.#wait(rule);
   }
 
-  #send(placed: PlacedEndpoint, nowMs: number): void {
+  /** False: other threads have all the room there is. */
+  #trySend(placed: PlacedEndpoint, nowMs: number): boolean {
+    const place = this.#on.upstream.counted.take(placed.endpoint.origin);
+    if (place === null) return false;
+    this.#stopWaiting();
+    this.#send(placed, place, nowMs);
+    return true;
+  }
+
+  #send(placed: PlacedEndpoint, place: Place, nowMs: number): void {
     const isTrial = placed.endpoint.breaker.state(nowMs) !== "closed";
-    const attempt = this.#begin(placed.endpoint, nowMs);
+    const attempt = this.#begin(placed.endpoint, place, nowMs);
     this.#attempt = attempt;
     this.#on.exchange.upstream = attempt.answer;
     this.#ask(attempt, placed);
@@ -105,15 +114,17 @@ export class Forwarding implements AttemptOwner, Waiter {
   #hedge(first: Attempt): void {
     const nowMs = this.now();
     const placed = this.#hedging?.place(first.endpoint, this.#endsMs, nowMs) ?? null;
-    if (placed === null) return;
+    const place = placed === null ? null : this.#on.upstream.counted.take(placed.endpoint.origin);
+    if (placed === null || place === null) return;
+    this.#hedging?.made();
     this.#on.exchange.times?.mark("attempt", nowMs);
     this.#isHedged = true;
-    this.#beside = this.#begin(placed.endpoint, nowMs);
+    this.#beside = this.#begin(placed.endpoint, place, nowMs);
     this.#beside.isHedge = true;
     this.#ask(this.#beside, placed);
   }
 
-  #begin(endpoint: Endpoint, nowMs: number): Attempt {
+  #begin(endpoint: Endpoint, place: Place, nowMs: number): Attempt {
     const { exchange, upstream, bounds } = this.#on;
     const leftMs = Math.max(1, this.#endsMs - nowMs);
     const { attemptMs = leftMs } = upstream.rules;
@@ -126,7 +137,7 @@ export class Forwarding implements AttemptOwner, Waiter {
     if (upstream.rules.inFlight !== undefined) upstream.traffic.room.took(this.claimant);
     return new Attempt(
       this,
-      { endpoint, method: exchange.request?.method ?? "" },
+      { endpoint, place, method: exchange.request?.method ?? "" },
       {
         timeoutMs,
         idleMs: bounds.timeoutMs,
@@ -149,12 +160,14 @@ export class Forwarding implements AttemptOwner, Waiter {
     }
   }
 
-  over({ endpoint }: Attempt): void {
-    const { traffic, rules } = this.#on.upstream;
+  over({ endpoint, place }: Attempt): void {
+    const { traffic, rules, counted } = this.#on.upstream;
+    place.giveBack();
     endpoint.inFlight--;
     traffic.inFlight--;
     if (rules.inFlight !== undefined) traffic.room.left(this.claimant);
-    if (traffic.line.length > 0) traffic.line.room();
+    // Where it is counted in common, those that wait here have no more right to it than those of other threads: all look by themselves.
+    if (traffic.line.length > 0 && !counted.isCommon) traffic.line.room();
   }
 
   /** Where nothing is enforced, and the gateway itself says nothing to them. */
@@ -276,6 +289,7 @@ export class Forwarding implements AttemptOwner, Waiter {
       return;
     }
     line.join(this);
+    upstream.counted.watch(line);
     const waitMs = Math.max(0, Math.min(inFlight.waitMs, this.#endsMs - this.now()));
     this.#timer = setTimeout(() => this.#refuseFull(), waitMs);
   }
@@ -286,9 +300,9 @@ export class Forwarding implements AttemptOwner, Waiter {
     const nowMs = this.now();
     const found = findEndpoint(upstream, { nowMs, tried: this.#tried, random: () => uniform(gate.random) });
     if (found === "full") return false;
+    if (found !== "open") return this.#trySend(found, nowMs);
     this.#stopWaiting();
-    if (found === "open") this.#refuseOpen(nowMs);
-    else this.#send(found, nowMs);
+    this.#refuseOpen(nowMs);
     return true;
   }
 

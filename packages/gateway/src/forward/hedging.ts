@@ -61,8 +61,11 @@ export class Hedging {
     });
     if (decided === "budget" || decided === "room") traffic.hedges.refused++;
     if (decided !== "hedge" || typeof found === "string") return null;
-    traffic.hedges.made++;
     return found;
+  }
+
+  made(): void {
+    this.#on.upstream.traffic.hedges.made++;
   }
 
   #takeBudget(nowMs: number): boolean {

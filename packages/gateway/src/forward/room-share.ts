@@ -8,17 +8,23 @@ export interface RoomShare {
   readonly of: number;
 }
 
-/** `share` absent: all of it. A bound below the number of workers leaves some without room: they refuse. */
+/** Too little to give every worker some: all count it in common (counted-room.ts). `whole` undefined: there is no bound. */
+export function isUndivided(whole: number | undefined, share: RoomShare | undefined): boolean {
+  return whole !== undefined && share !== undefined && whole < share.of;
+}
+
+/** `share` absent: all of it. What is undivided stays whole; of a line every worker has a place where there is any. */
 export function shareOfRoom(rules: ResilienceObject, share: RoomShare | undefined): ResilienceObject {
   const { inFlight } = rules;
   if (inFlight === undefined || share === undefined) return rules;
-  const part = (whole: number): number => Math.floor(whole / share.of) + (share.number < whole % share.of ? 1 : 0);
+  const part = (whole: number): number =>
+    isUndivided(whole, share) ? whole : Math.floor(whole / share.of) + (share.number < whole % share.of ? 1 : 0);
   const { total, each, waiting } = inFlight;
   return {
     ...rules,
     inFlight: {
       ...inFlight,
-      waiting: part(waiting),
+      waiting: isUndivided(waiting, share) ? Math.min(1, waiting) : part(waiting),
       ...(total === undefined ? {} : { total: part(total) }),
       ...(each === undefined ? {} : { each: part(each) }),
     },

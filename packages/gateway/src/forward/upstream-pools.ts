@@ -4,8 +4,10 @@ import type { Dialer, DialOptions } from "@sallyport/kernel/dial/port.ts";
 import type { UpstreamPool } from "@sallyport/kernel/dial/upstream-port.ts";
 import type { OutsideDecisionObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { UpstreamObject } from "@sallyport/protocol/snapshot/upstream-object.ts";
+import type { UnderWay } from "../limit/in-flight.ts";
 import type { GatewayOptions } from "../ports.ts";
 import type { CompiledSystem, CompiledUpstream, Estate, UpstreamPlace } from "../snapshot/estate.ts";
+import { CountedRoom } from "./counted-room.ts";
 import { Endpoint, SystemTraffic } from "./endpoint.ts";
 import { type RoomShare, shareOfRoom } from "./room-share.ts";
 import { shownCertificate } from "./shown-certificate.ts";
@@ -31,6 +33,7 @@ export interface Upstream {
   readonly endpoints: readonly PlacedEndpoint[];
   readonly rules: CompiledUpstream["rules"];
   readonly traffic: SystemTraffic;
+  readonly counted: CountedRoom;
   /** Of all systems of this gateway. */
   readonly stale: StaleAnswers;
 }
@@ -62,16 +65,19 @@ export class UpstreamPools {
   readonly #ownAddresses: () => ReadonlySet<string>;
   readonly #keys: UpstreamKeys | null;
   readonly #share: RoomShare | undefined;
+  readonly #underWay: UnderWay;
 
+  /** `underWay`: as the node counts. */
   constructor(
-    dialer: Dialer,
+    { dialer, upstreamKeys, worker }: Pick<GatewayOptions, "dialer" | "upstreamKeys" | "worker">,
     ownAddresses: () => ReadonlySet<string>,
-    of: Pick<GatewayOptions, "upstreamKeys" | "worker">,
+    underWay: UnderWay,
   ) {
     this.#dialer = dialer;
     this.#ownAddresses = ownAddresses;
-    this.#keys = of.upstreamKeys ?? null;
-    this.#share = of.worker;
+    this.#keys = upstreamKeys ?? null;
+    this.#share = worker;
+    this.#underWay = underWay;
   }
 
   lease(estate: Estate): PoolLease {
@@ -86,6 +92,8 @@ export class UpstreamPools {
       const isCalled = system.object.operations.some(({ grpc }) => grpc !== undefined);
       const { places } = system.upstream;
       const rules = shareOfRoom(system.upstream.rules, this.#share);
+      const room = { system: system.id, rules: system.upstream.rules, underWay: this.#underWay, share: this.#share };
+      const counted = new CountedRoom(room);
       const traffic = take(this.#traffic, system.id, () => new SystemTraffic());
       const endpoints = places.map((place) => {
         const key = keyOf(system, place);
@@ -97,7 +105,7 @@ export class UpstreamPools {
         const way = isCalled ? this.#takeCalls(key, system, place) : null;
         return { endpoint, basePath: place.basePath, weight: place.weight, calls: way };
       });
-      upstreams.set(system, { system: system.id, endpoints, rules, traffic, stale: this.#stale });
+      upstreams.set(system, { system: system.id, endpoints, rules, traffic, counted, stale: this.#stale });
     }
     return {
       upstreamOf: (system) => upstreams.get(system),

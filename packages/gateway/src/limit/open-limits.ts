@@ -6,7 +6,9 @@ import { memoryKey } from "../workers/node-memory.ts";
 import { SharedLock } from "../workers/shared-lock.ts";
 import { allocateRateTable, lockedRateTable, openRateTable, type RateLimiter, rateTableSlots } from "./gcra.ts";
 import { Quotas } from "./quotas.ts";
-import { SharedLimits } from "./shared-limits.ts";
+import { SharedLimits, type SharedLimitsPorts } from "./shared-limits.ts";
+
+const selfBytes = 6;
 
 export interface Limits {
   readonly limiter: RateLimiter;
@@ -15,17 +17,25 @@ export interface Limits {
 }
 
 export function openLimits(options: GatewayOptions, dataPlane: DataPlane): Limits {
-  const { clock, logger, random, limitsStore, node } = options;
+  const { clock, logger, limitsStore } = options;
   return {
     limiter: openLimiter(options),
     quotas: new Quotas(dataPlane, { logger, monotonic: () => clock.monotonic() }),
     shared: new SharedLimits({
       store: limitsStore ?? null,
       logger,
-      self: `${node}.${Buffer.from(random.bytes(6)).toString("hex")}`,
+      ...asOneGateway(options),
       keys: () => dataPlane.keys,
     }),
   };
+}
+
+/** Every worker thread says the same of its node: all of them together have the share of one gateway. */
+function asOneGateway({ node, random, worker }: GatewayOptions): Pick<SharedLimitsPorts, "self" | "heard"> {
+  const run =
+    worker === undefined ? random.bytes(selfBytes) : memoryKey(worker.memory, "limits").subarray(0, selfBytes);
+  const heard = new Int32Array(worker?.memory.gatewaysHeard ?? new SharedArrayBuffer(4));
+  return { self: `${node}.${Buffer.from(run).toString("hex")}`, heard };
 }
 
 function openLimiter({ tables, random, worker }: GatewayOptions): RateLimiter {

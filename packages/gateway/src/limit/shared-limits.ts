@@ -43,8 +43,10 @@ export interface SharedLimitsPorts {
   /** Null: this gateway has none. */
   readonly store: LimitsStorePort | null;
   readonly logger: Logger;
-  /** Distinguishes this run of this gateway. */
+  /** Distinguishes this run of this node: worker threads of one are one gateway there. */
   readonly self: string;
+  /** One word, which all worker threads of a node have in common: how many gateways there are, as last heard. */
+  readonly heard: Int32Array;
   /** Null: control sent no data key. */
   keys(): DataKeys | null;
 }
@@ -64,7 +66,6 @@ export class SharedLimits {
   #misses = 0;
   #failures = 0;
   #why: string | null = null;
-  #gateways = 0;
   #isWanted = false;
   #isClosed = false;
   /** How crossings fared, shown by metrics. */
@@ -82,7 +83,11 @@ export class SharedLimits {
 
   /** How many share what is lost: those last heard of, or this one alone where nothing was ever heard. */
   get gateways(): number {
-    return Math.max(1, this.#gateways);
+    return Math.max(1, this.#heard);
+  }
+
+  get #heard(): number {
+    return Atomics.load(this.#ports.heard, 0);
   }
 
   status(): SharedLimitsStatus {
@@ -96,7 +101,7 @@ export class SharedLimits {
           : this.#why === null
             ? "connecting"
             : "lost";
-    return { state, place: store?.place ?? null, why: this.#why, gateways: this.#gateways };
+    return { state, place: store?.place ?? null, why: this.#why, gateways: this.#heard };
   }
 
   /** Asks for one permit of each. Null, at once or after the wait: nobody can say. */
@@ -204,7 +209,7 @@ export class SharedLimits {
     this.#misses = 0;
     this.#failures = 0;
     this.#why = null;
-    logger.info({ place: store?.place, gateways: this.#gateways }, "limits across gateways are shared");
+    logger.info({ place: store?.place, gateways: this.#heard }, "limits across gateways are shared");
     connection.onEnd((why) => this.#lose(connection, why));
     this.#timer = setTimeout(() => this.#keep(connection), renewEveryMs).unref();
   }
@@ -229,7 +234,7 @@ export class SharedLimits {
       const some = places.splice(0, renewedTogether);
       const heard = readRenewAnswer(await this.#say(connection, keys, { withSelf: true, places: some }));
       if (heard === null) throw new Error("an answer that is none");
-      this.#gateways = heard;
+      Atomics.store(this.#ports.heard, 0, heard);
     } while (places.length > 0);
   }
 

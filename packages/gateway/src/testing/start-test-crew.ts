@@ -1,6 +1,6 @@
 // Promises a real gateway of several worker threads, with connections that are known to be served by one of them each. Trusts start-test-gateway.ts.
 import { Agent } from "node:http";
-import { type CrewGateway, createCrew } from "../workers/crew.ts";
+import { type CrewGateway, type CrewOptions, createCrew } from "../workers/crew.ts";
 import type { CountingUpstream } from "./counting-upstream.ts";
 import { openTestLog, type TestLog } from "./open-test-log.ts";
 import { startTestGateway, type TestGateway, type TestGatewayOptions, until } from "./start-test-gateway.ts";
@@ -16,8 +16,13 @@ export interface TestCrew {
   close(): Promise<void>;
 }
 
+interface CrewChanges extends Partial<Pick<CrewOptions, "geo" | "limitsStore">> {
+  /** Absent: two. */
+  readonly workers?: number;
+}
+
 export async function startTestCrew(
-  options: Omit<TestGatewayOptions, "openLog" | "make"> & { readonly workers?: number },
+  options: Omit<TestGatewayOptions, "openLog" | "make"> & CrewChanges,
 ): Promise<TestCrew> {
   const ended = Promise.withResolvers<Error>();
   let opened: TestLog | null = null;
@@ -30,8 +35,9 @@ export async function startTestCrew(
     },
     make: (given, hopPem) => {
       if (opened === null) throw new Error("the log is opened before");
-      const { workers = 2 } = options;
-      made = createCrew(given, { workers, log: opened, hopPem, upstreamKeys: null, ended: ended.resolve });
+      const { workers = 2, geo = null, limitsStore = null } = options;
+      const parts = { workers, geo, limitsStore, upstreamKeys: null };
+      made = createCrew(given, { ...parts, log: opened, hopPem, ended: ended.resolve });
       return made;
     },
   });

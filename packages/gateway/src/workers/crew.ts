@@ -6,8 +6,10 @@ import { MessageChannel, Worker } from "node:worker_threads";
 import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { GeoSource } from "../authorize/geo-source.ts";
 import { witness } from "../channel/answer-message.ts";
 import type { Gateway } from "../gateway.ts";
+import type { RedisAddress } from "../limit/redis-url.ts";
 import { defaultListenBounds } from "../listen/bounds.ts";
 import { probePort } from "../listen/probe-port.ts";
 import type { GatewayStatus, Readiness } from "../observe/status.ts";
@@ -42,6 +44,10 @@ export interface CrewOptions {
   readonly hopPem: string;
   /** Folder of the keys behind `upstreamKeys`; null: none. */
   readonly upstreamKeys: string | null;
+  /** Where addresses are; null: nobody knows. */
+  readonly geo: Pick<GeoSource, "bytes" | "onChange"> | null;
+  /** Where gateways count limits together; null: nowhere. */
+  readonly limitsStore: RedisAddress | null;
   /** A worker ended by itself, and with it what it served: the process is to end. */
   ended(fault: Error): void;
 }
@@ -57,11 +63,10 @@ export interface CrewGateway extends Gateway {
   perWorker(): readonly GatewayStatus[];
 }
 
-/** Makes the gateway; nothing runs before `start`. Of `options`, traces, observers, a geo file and a limits store are not for workers. */
+/** Makes the gateway; nothing runs before `start`. Of `options`, observers are not for workers; places and limits across gateways are what `crew` says. */
 export function createCrew(options: GatewayOptions, crew: CrewOptions): CrewGateway {
-  const { traces, observers = [], geo = null, limitsStore } = options;
-  assert.ok(crew.workers >= 2 && traces === undefined && observers.length === 0, "not for workers");
-  assert.ok(geo === null && limitsStore === undefined, "not for workers");
+  const { observers = [] } = options;
+  assert.ok(crew.workers >= 2 && observers.length === 0, "not for workers");
   return new Crew(options, crew);
 }
 
@@ -82,7 +87,10 @@ class Crew implements CrewGateway {
     this.#options = options;
     this.#crew = crew;
     const { clock, random, tables, admission, door, feed, logger } = options;
-    this.#memory = allocateNodeMemory({ random, clock, tables, admission, door });
+    this.#memory = allocateNodeMemory({ random, clock, tables, admission, door, knowsPlaces: crew.geo !== null });
+    crew.geo?.onChange((bytes) => {
+      for (const { calls } of this.#hands) calls.tell("useGeo", bytes);
+    });
     this.#kept = new KeptState(openLastKnownGood(openStateDirectory(options.stateDirectory)));
     this.#store = new StoreDesk(options.dataStore ?? null);
     this.#hub = new FeedHub({
@@ -206,7 +214,17 @@ class Crew implements CrewGateway {
     given: { readonly listeners: WorkerStart["options"]["listeners"] } & Pick<WorkerStart, "seat" | "calls">,
   ): WorkerStart {
     const { tenant, environment, region, group, node, stateDirectory, snapshotKey, logKeys } = this.#options;
-    const { hopCertificate = null, bounds, admission, door, tables, serverTiming, dataStore, receipts } = this.#options;
+    const {
+      hopCertificate = null,
+      bounds,
+      admission,
+      door,
+      tables,
+      serverTiming,
+      dataStore,
+      receipts,
+      traces,
+    } = this.#options;
     const { seat, calls, listeners } = given;
     const { connectionsMax } = { ...defaultListenBounds, ...bounds };
     return {
@@ -232,6 +250,9 @@ class Crew implements CrewGateway {
       ...{ number, of: this.#crew.workers, memory: this.#memory, seat, calls },
       hopPem: this.#crew.hopPem,
       upstreamKeys: this.#crew.upstreamKeys,
+      geo: this.#crew.geo?.bytes ?? null,
+      limitsStore: this.#crew.limitsStore,
+      traces: traces === undefined ? null : { ratio: traces.ratio, version: traces.version },
       dataStore: dataStore?.dialect ?? null,
       givesReceipts: receipts !== undefined,
       monotonicOffsetMs: monotonicOffsetMs(),

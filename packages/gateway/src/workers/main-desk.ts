@@ -19,7 +19,7 @@ export interface DeskParts {
 }
 
 export function openMainDesk(
-  { feed, logger, receipts, openTokenKey }: GatewayOptions,
+  { feed, logger, receipts, openTokenKey, traces }: GatewayOptions,
   { number, hub, store, kept, report, refreshElsewhere, failed }: DeskParts,
 ): MainDesk {
   return {
@@ -52,5 +52,7 @@ export function openMainDesk(
     say: (level, fields, message) => logger[level]({ worker: number + 1, ...fields }, message),
     report,
     refreshElsewhere,
+    sendTraces: (body) =>
+      traces === undefined ? Promise.reject(new Error("no traces are sent here")) : traces.send(body),
   };
 }

@@ -12,8 +12,9 @@ import type {
 } from "@sallyport/protocol/channel/messages.ts";
 import type { NextHopAnswer, NextHopRequest } from "@sallyport/protocol/channel/next-hop.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
+import type { RedisAddress } from "../limit/redis-url.ts";
 import type { GatewayStatus, Readiness } from "../observe/status.ts";
-import type { GatewayOptions, ListenerAddress, OpenLogKeys } from "../ports.ts";
+import type { GatewayOptions, ListenerAddress, OpenLogKeys, TraceOptions } from "../ports.ts";
 import type { TalliedCounts } from "../record/tallies.ts";
 import type { LastKnownGood } from "../snapshot/last-known-good.ts";
 import type { Refresh } from "../streams/refresh.ts";
@@ -50,6 +51,12 @@ export interface WorkerStart {
   /** The hop key, PKCS #8 PEM. */
   readonly hopPem: string;
   readonly upstreamKeys: string | null;
+  /** Bytes of the file of places, which all workers look into; null: none. */
+  readonly geo: SharedArrayBuffer | null;
+  /** Where gateways count limits together; null: nowhere. */
+  readonly limitsStore: RedisAddress | null;
+  /** Null: no traces are sent. */
+  readonly traces: Omit<TraceOptions, "send"> | null;
   readonly dataStore: "sqlite" | "postgres" | null;
   readonly givesReceipts: boolean;
   /** Of the starting thread: process-wide milliseconds less its monotonic ones. */
@@ -85,6 +92,8 @@ export interface MainDesk {
   /** Of a stream that the asking worker has not; the answer of the one that has it. */
   refreshElsewhere(refresh: Refresh): Promise<Deny | null>;
   keep(write: KeptWrite): void;
+  /** One batch of spans for the collector. */
+  sendTraces(body: string): Promise<void>;
   say(level: "info" | "warn" | "error", fields: object, message: string): void;
   report(report: WorkerReport): void;
 }
@@ -95,6 +104,8 @@ export interface WorkerDesk {
   /** `opened`: the log keys of a message that brings some. */
   down(message: DownMessage, opened: OpenLogKeys | null): void;
   report(): WorkerReport;
+  /** The file of places was read anew. */
+  useGeo(bytes: SharedArrayBuffer): void;
   useTls(pair: { readonly cert: string; readonly key: string }): void;
   drain(graceMs: number): Promise<void>;
   close(): Promise<void>;

@@ -4,6 +4,7 @@ import { hkdfSync } from "node:crypto";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { type AdmissionLimits, defaultAdmissionLimits } from "../admit/admission.ts";
 import type { DoorLimits } from "../admit/door.ts";
+import { sessionsMax } from "../authorize/session-places.ts";
 import { allocateReplaySet, replaySetSlots, signatureReplaySlots } from "../identify/replay-set.ts";
 import { allocateRateTable, rateTableSlots } from "../limit/gcra.ts";
 import type { UnderWay } from "../limit/in-flight.ts";
@@ -11,10 +12,13 @@ import type { TableSizes } from "../ports.ts";
 import { admissionWidth, SharedAdmission } from "./shared-admission.ts";
 import { doorWidth, SharedDoor } from "./shared-door.ts";
 import { inFlightWidth, SharedInFlight } from "./shared-in-flight.ts";
+import { SharedSessionPlaces, sessionWidth } from "./shared-session-places.ts";
 import { allocateSharedTable, SharedTable, type SharedTableMemory } from "./shared-table.ts";
 
 /** Things whose crossings under way are counted at once. */
 const inFlightSlots = 1 << 16;
+/** Login sessions remembered: at least as many as one thread alone remembers. */
+const sessionSlots = 2 ** Math.ceil(Math.log2(sessionsMax));
 
 /** May be cloned to other threads: the memory itself is one. */
 export interface NodeMemory {
@@ -32,6 +36,10 @@ export interface NodeMemory {
   readonly admitted: SharedArrayBuffer;
   readonly connections: SharedTableMemory;
   readonly handshakes: SharedArrayBuffer;
+  /** Where login sessions were seen; null: nobody knows places here. */
+  readonly sessions: SharedTableMemory | null;
+  /** One word: gateways that count limits together, as any worker heard last. */
+  readonly gatewaysHeard: SharedArrayBuffer;
 }
 
 export function allocateNodeMemory(of: {
@@ -40,8 +48,9 @@ export function allocateNodeMemory(of: {
   readonly tables: Partial<TableSizes> | undefined;
   readonly admission: Partial<AdmissionLimits> | undefined;
   readonly door: Partial<DoorLimits> | undefined;
+  readonly knowsPlaces: boolean;
 }): NodeMemory {
-  const { random, clock, tables, admission, door } = of;
+  const { random, clock, tables, admission, door, knowsPlaces } = of;
   const word = () => new SharedArrayBuffer(4);
   const sources = (max = defaultAdmissionLimits.prefixesMax) => 2 ** Math.ceil(Math.log2(max));
   return {
@@ -57,6 +66,8 @@ export function allocateNodeMemory(of: {
     admitted: word(),
     connections: allocateSharedTable({ slots: sources(door?.prefixesMax), width: doorWidth }),
     handshakes: word(),
+    sessions: knowsPlaces ? allocateSharedTable({ slots: sessionSlots, width: sessionWidth }) : null,
+    gatewaysHeard: word(),
   };
 }
 
@@ -74,4 +85,10 @@ export function openSharedAdmission(memory: NodeMemory, limits: AdmissionLimits,
 export function openSharedDoor(memory: NodeMemory, limits: DoorLimits, clock: Clock): SharedDoor {
   const table = new SharedTable(memory.connections, memoryKey(memory, "connections"));
   return new SharedDoor(limits, () => clock.monotonic(), { table, handshakes: memory.handshakes });
+}
+
+/** Undefined: nobody knows places here, so that there is nothing to remember. */
+export function openSharedSessions(memory: NodeMemory | undefined): SharedSessionPlaces | undefined {
+  if (memory === undefined || memory.sessions === null) return undefined;
+  return new SharedSessionPlaces(new SharedTable(memory.sessions, memoryKey(memory, "sessions")));
 }

@@ -25,6 +25,7 @@ export function statusOfAll(heard: readonly HeardReport[]): GatewayStatus {
   const [first] = all;
   if (first === undefined) throw new Error("a node has a worker");
   const behind = all.reduce((a, b) => (order(b) < order(a) ? b : a));
+  const lost = all.reduce((a, b) => (isWorse(b, a) ? b : a));
   const bad = all.find(({ dataPlane }) => dataPlane.why !== null) ?? first;
   return {
     ...first,
@@ -41,9 +42,15 @@ export function statusOfAll(heard: readonly HeardReport[]): GatewayStatus {
     inFlight: all.reduce((sum, { inFlight }) => sum + inFlight, 0),
     draining: all.some(({ draining }) => draining),
     dataPlane: bad.dataPlane,
+    sharedLimits: lost.sharedLimits,
     workers: heard.length,
   };
 }
+
+/** Best first. A node that counts by itself in one worker does not share its limits. */
+const sharedStates = ["unused", "shared", "connecting", "absent", "lost"] as const;
+const isWorse = (one: GatewayStatus, other: GatewayStatus): boolean =>
+  sharedStates.indexOf(one.sharedLimits.state) > sharedStates.indexOf(other.sharedLimits.state);
 
 /** Where a worker's snapshot stands among the others'. */
 const order = ({ snapshot }: GatewayStatus): number =>

@@ -60,13 +60,13 @@ export class SharedAdmission implements Admitting {
     for (const place of places) place.giveBack();
   }
 
-  countBadCredential(prefix: string): void {
+  countBadCredential(prefix: string, worth = 1): void {
     const nowMs = this.#clock.monotonic();
     const { badCredentialsPerPrefixMax, badCredentialsPauseMs } = this.#limits;
     this.#table.change(prefix, rankAt(nowMs), (row) => {
       this.#turn(row, nowMs);
       const { words, at } = row;
-      const bad = (words[at + badCredentials] ?? 0) + 1;
+      const bad = (words[at + badCredentials] ?? 0) + worth;
       words[at + badCredentials] = bad;
       if (bad >= badCredentialsPerPrefixMax) words[at + refusedUntil] = nowMs + badCredentialsPauseMs;
     });

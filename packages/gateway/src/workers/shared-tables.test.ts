@@ -7,14 +7,28 @@ import { Worker } from "node:worker_threads";
 import { defaultAdmissionLimits } from "../admit/admission.ts";
 import { defaultDoorLimits } from "../listen/bounds.ts";
 import { type CountingOrder, type CountingReport, sumSteps } from "./counting-thread.test-support.ts";
-import { allocateNodeMemory, memoryKey, openSharedAdmission, openSharedDoor } from "./node-memory.ts";
+import {
+  allocateNodeMemory,
+  memoryKey,
+  openSharedAdmission,
+  openSharedDoor,
+  openSharedSessions,
+} from "./node-memory.ts";
 import { SharedInFlight } from "./shared-in-flight.ts";
 import { allocateSharedTable, SharedTable } from "./shared-table.ts";
 
 const random = { bytes: (length: number) => new Uint8Array(randomBytes(length)) };
 const clock = { ms: 5_000, now: () => 0, monotonic: () => clock.ms };
 const memoryOf = (more: Partial<Parameters<typeof allocateNodeMemory>[0]> = {}) =>
-  allocateNodeMemory({ random, clock, tables: undefined, admission: undefined, door: undefined, ...more });
+  allocateNodeMemory({
+    random,
+    clock,
+    tables: undefined,
+    admission: undefined,
+    door: undefined,
+    knowsPlaces: true,
+    ...more,
+  });
 
 test("attack: of each name exactly its burst is given out over three threads, in a table whose slots change hands all the time", async () => {
   const memory = memoryOf({ tables: { rateSlots: 16_384, replaySlots: 1_024, signatureSlots: 1_024 } });
@@ -65,6 +79,37 @@ test("attack: bad credentials at one worker turn their source away at the other,
   assert.equal(two.enter("b"), null);
   clock.ms += 1_001;
   assert.equal(two.enter("a"), null);
+});
+
+test("attack: what is worth many bad credentials is worth as many at every worker", () => {
+  const memory = memoryOf();
+  const limits = { ...defaultAdmissionLimits, badCredentialsPerPrefixMax: 60 };
+  const [one, two] = [openSharedAdmission(memory, limits, clock), openSharedAdmission(memory, limits, clock)];
+  one.countBadCredential("a", 30);
+  assert.equal(two.enter("a"), null);
+  two.countBadCredential("a", 30);
+  assert.equal(one.enter("a")?.code, "too-many-from-source");
+});
+
+test("attack: a session that is in two places at once is seen, also where each place came to a worker of its own", () => {
+  const memory = memoryOf();
+  const [one, two] = [openSharedSessions(memory), openSharedSessions(memory)];
+  assert.ok(one !== undefined && two !== undefined);
+  const berlin = { country: "DE", point: { latitude: 52.5, longitude: 13.4, radiusKm: 10 } };
+  const sydney = { country: "AU", point: { latitude: -33.9, longitude: 151.2, radiusKm: 10 } };
+  assert.deepEqual(one.see("s", berlin, 1_000), { countryChanged: false, impossibleTravel: false });
+  assert.deepEqual(two.see("s", sydney, 2_000), { countryChanged: true, impossibleTravel: true });
+  assert.deepEqual(one.see("s", null, 3_000), { countryChanged: false, impossibleTravel: true }, "and stays so");
+  assert.deepEqual(one.see("t", null, 3_000), { countryChanged: false, impossibleTravel: false });
+  assert.deepEqual(two.see("t", { country: "ZZ", point: null }, 3_000), {
+    countryChanged: false,
+    impossibleTravel: false,
+  });
+  assert.deepEqual(
+    one.see("t", sydney, 3_000),
+    { countryChanged: true, impossibleTravel: false },
+    "no points, no speed",
+  );
 });
 
 test("connections and handshakes of a source are counted over both, and an end is counted once", () => {

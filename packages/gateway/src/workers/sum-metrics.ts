@@ -12,9 +12,12 @@ const largest: ReadonlySet<string> = new Set([
   "sallyport_broken_objects",
   "sallyport_unenforced_objects",
   "sallyport_policy_sets",
+  "sallyport_shared_limits_gateways",
+  "sallyport_upstream_left_alone",
+  "sallyport_upstream_unwell",
 ]);
 /** Of which the smallest does: what holds in all. */
-const smallest: ReadonlySet<string> = new Set(["sallyport_snapshot_version"]);
+const smallest: ReadonlySet<string> = new Set(["sallyport_snapshot_version", "sallyport_shared_limits_up"]);
 
 /** `given`: samples that only this thread knows, by name; they stand in place of the workers'. */
 export function sumMetrics(pages: readonly string[], given: ReadonlyMap<string, number> = new Map()): string {

@@ -9,9 +9,11 @@ import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import { signerFromPem } from "@sallyport/kernel/token-crypto.ts";
 import type { DownMessage, SnapshotFeed } from "@sallyport/protocol/channel/messages.ts";
+import { SharedGeo } from "../authorize/geo-source.ts";
 import { openUpstreamKeys } from "../forward/upstream-keys.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
 import type { DataStorePort } from "../idempotency/data-plane.ts";
+import { limitsStoreAt } from "../limit/redis-counts.ts";
 import type { GatewayOptions, Logger, OpenLogKeys } from "../ports.ts";
 import { type LastKnownGood, openLastKnownGood } from "../snapshot/last-known-good.ts";
 import { openStateDirectory } from "../snapshot/state-directory.ts";
@@ -129,7 +131,7 @@ function storeOver(calls: Calls<MainDesk>, dialect: DataStorePort["dialect"]): D
 }
 
 function optionsOf(start: WorkerStart, calls: Calls<MainDesk>, feed: Feed): Omit<GatewayOptions, "log"> {
-  const { options, number, of, memory, dataStore, givesReceipts, upstreamKeys } = start;
+  const { options, number, of, memory, dataStore, givesReceipts, upstreamKeys, limitsStore, traces } = start;
   const logger = loggerOver(calls);
   return {
     ...options,
@@ -151,6 +153,8 @@ function optionsOf(start: WorkerStart, calls: Calls<MainDesk>, feed: Feed): Omit
     policy: createPolicyEngine({ memoEntriesMax, warn: (message) => logger.warn({}, message) }),
     logger,
     ...(dataStore === null ? {} : { dataStore: storeOver(calls, dataStore) }),
+    ...(limitsStore === null ? {} : { limitsStore: limitsStoreAt(limitsStore) }),
+    ...(traces === null ? {} : { traces: { ...traces, send: (body) => calls.ask("sendTraces", body) } }),
     ...(givesReceipts
       ? { receipts: { find: (crossing, asker) => calls.ask("receipt", crossing, asker), close: async () => {} } }
       : {}),
@@ -178,7 +182,8 @@ function run(start: WorkerStart): void {
   const calls = new Calls<MainDesk>(start.calls);
   const feed = new Feed(calls);
   const log = openSeat(start.seat);
-  const options = optionsOf(start, calls, feed);
+  const geo = start.geo === null ? null : new SharedGeo(start.geo);
+  const options = { ...optionsOf(start, calls, feed), geo };
   const gateway = createGateway({ ...options, log });
   const report: WorkerDesk["report"] = () => ({ status: gateway.status(), readiness: gateway.readiness() });
   const reporting = setInterval(() => calls.tell("report", report()), reportEveryMs);
@@ -186,6 +191,7 @@ function run(start: WorkerStart): void {
     start: () => gateway.start(),
     down: (message, opened) => feed.down(message, opened),
     report,
+    useGeo: (bytes) => geo?.use(bytes),
     useTls: (pair) => useTls(gateway, pair, options.logger),
     drain: (graceMs) => gateway.drain(graceMs),
     close: () => gateway.close(),
