@@ -7,8 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { Worker } from "node:worker_threads";
+import { holds, isHolding, syncs } from "./blocking-signer.test-support.ts";
 import { LogFault } from "./fault.ts";
-import type { OpenedLog } from "./log-client.ts";
+import { LogClient, type LogWay, type OpenedLog } from "./log-client.ts";
+import type { LogAnswer } from "./log-messages.ts";
 import { openLog } from "./log-thread.ts";
 import { sampleId, sampleIdentity, sampleLeaf } from "./sample-leaves.ts";
 import { refusedEvery, type SeatOrder, type SeatReport } from "./seated-writer.test-support.ts";
@@ -76,4 +78,53 @@ test("a thread that ends without a word takes nothing of the others with it, and
   const late = once(second.thread, "exit");
   second.thread.postMessage("close");
   await Promise.race([late, second.thread.terminate()]);
+});
+
+/** A seat in this thread, and how many batches have left it for the log's. */
+function seatHere(log: OpenedLog): { readonly client: LogClient; sent(): number } {
+  const { port, opened } = log.seat();
+  let sent = 0;
+  const post = (...[request, transfer = []]: Parameters<LogWay["post"]>): void => {
+    port.postMessage(request, transfer);
+    sent++;
+  };
+  const client = new LogClient({ post }, opened);
+  port.on("message", (answer: LogAnswer) => client.take(answer));
+  port.unref();
+  return { client, sent: () => sent };
+}
+
+async function turnsUntil(done: () => boolean): Promise<void> {
+  while (!done()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("records that wait at several seats are committed together: one fdatasync for all of them, not one for each", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "sallyport-seats-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const memory = new SharedArrayBuffer(12);
+  const words = new Int32Array(memory);
+  const signer = { module: new URL("./blocking-signer.test-support.ts", import.meta.url).href, options: memory };
+  const log = await openLog({ directory, identity: sampleIdentity, checkpointIntervalMs: 0, reserveBytes: 0, signer });
+  const seats = [seatHere(log), seatHere(log), seatHere(log), seatHere(log)];
+  const before = Atomics.load(words, syncs);
+  for (const [n, { client }] of seats.entries()) await client.append(sampleLeaf("crossing", n + 1));
+  assert.equal(Atomics.load(words, syncs) - before, seats.length, "one after the other: each its own");
+
+  Atomics.store(words, holds, 1);
+  const checkpoint = log.checkpoint();
+  await turnsUntil(() => Atomics.load(words, isHolding) === 1);
+  const together = seats.map(({ client }, n) => client.append(sampleLeaf("crossing", 100 + n)));
+  await turnsUntil(() => seats.every(({ sent }) => sent() === 2));
+  const held = Atomics.load(words, syncs);
+  Atomics.store(words, holds, 0);
+  Atomics.notify(words, holds);
+  const indexes = (await Promise.all(together)).map(({ index }) => index);
+  assert.deepEqual(
+    indexes.toSorted(),
+    indexes.map((_, n) => Math.min(...indexes) + n),
+    "beside each other in the log",
+  );
+  assert.equal(Atomics.load(words, syncs) - held, 1, "of all four together");
+  await checkpoint;
+  await log.close();
 });
