@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -263,6 +263,11 @@ describe("a verifier in Go, from the page alone", () => {
       "truncated",
       (at) => rmSync(join(at, year, "wal", walOf(at).at(-1) ?? "")),
     ],
+    [
+      "zeros behind a segment that another one follows",
+      "frame",
+      (at) => appendFileSync(join(at, year, "wal", walOf(at)[0] ?? ""), Buffer.alloc(9)),
+    ],
     ["the older year gone while the newer names it", "none", (at) => rmSync(join(at, year), { recursive: true })],
     [
       "two years with the wrong names",
@@ -285,6 +290,13 @@ describe("a verifier in Go, from the page alone", () => {
         JSON.stringify(go.problems),
       );
     });
+
+  test("takes the room of a log whose process was killed for what it is, as ours does", () => {
+    const { go, own } = damaged((at) =>
+      appendFileSync(join(at, year, "wal", walOf(at).at(-1) ?? ""), Buffer.alloc(5_000)),
+    );
+    assert.deepEqual([go.problems, own.problems], [[], []]);
+  });
 
   test("attack: a record skipped by its gateway is missing to both", () => {
     const directory = join(home, "skipped");

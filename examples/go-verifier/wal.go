@@ -45,7 +45,7 @@ func readSegments(folder, origin string) ([]entry, []problem) {
 		}
 	}
 	sort.Strings(files)
-	for _, file := range files {
+	for number, file := range files {
 		content, err := os.ReadFile(filepath.Join(folder, "wal", file))
 		if err != nil {
 			return entries, []problem{{"frame", file + " cannot be read"}}
@@ -59,6 +59,9 @@ func readSegments(folder, origin string) ([]entry, []problem) {
 		}
 		for at := headerBytes; at < len(content); {
 			read, end, bad := readFrame(content, at, len(entries))
+			if bad != "" && number == len(files)-1 && isRoom(content[at:]) {
+				break
+			}
 			if bad != "" {
 				return entries, []problem{{"frame", fmt.Sprintf("%s at byte %d: %s", file, at, bad)}}
 			}
@@ -67,6 +70,11 @@ func readSegments(folder, origin string) ([]entry, []problem) {
 		}
 	}
 	return entries, nil
+}
+
+// isRoom says whether only zeros are left: what is made in advance behind the last frame of the last segment.
+func isRoom(rest []byte) bool {
+	return len(rest) > 0 && len(bytes.Trim(rest, "\x00")) == 0
 }
 
 func isHeader(content []byte, first int, origin string) bool {

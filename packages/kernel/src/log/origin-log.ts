@@ -10,7 +10,7 @@ import { tileHashReader } from "@sallyport/protocol/audit/tiles.ts";
 import { type KeptCheckpoint, readOwnCheckpoint, swapSteps } from "./checkpoint-files.ts";
 import { type CheckpointSigner, noteOf } from "./checkpoint-signer.ts";
 import { DerivedFold, readTileFile } from "./derived.ts";
-import { type Disk, type DiskFile, makeDirectoriesDurably, readWhole } from "./disk.ts";
+import { type Disk, makeDirectoriesDurably, readWhole } from "./disk.ts";
 import { LogFault, type SyncFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
 import type { OpenIntents } from "./open-intents.ts";
@@ -26,9 +26,8 @@ import {
 } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import { findInSegments } from "./segment-lookup.ts";
+import { SegmentWriter } from "./segment-writer.ts";
 import {
-  beginSegmentFile,
-  dropIndexFile,
   dropSegmentFile,
   headOf,
   listSegments,
@@ -38,7 +37,6 @@ import {
   type SegmentFile,
   scanForStart,
   segmentFile,
-  syncOrEnd,
 } from "./segments.ts";
 import { parseState, printState } from "./state-file.ts";
 import { type LogSteps, replaceSteps, runNow } from "./steps.ts";
@@ -68,8 +66,7 @@ export class OriginLog {
   readonly #hash = leafHasher(sha256);
   #fold: DerivedFold;
   #segment: SegmentFile;
-  #file: DiskFile | null = null;
-  #position = 0;
+  #writer: SegmentWriter | null = null;
   #size = 0;
   #index = new GrowingIndex();
   readonly #sound = new Set<string>();
@@ -114,21 +111,12 @@ export class OriginLog {
 
   /** Appends a batch with exactly one sync of the write-ahead file; returns the index of its first leaf. Throws what the disk throws. */
   commit(slab: Slab): number {
-    if (this.#file === null || this.#position > this.#options.segmentBytesMax) this.#beginSegment();
-    const file = this.#openFile();
+    const writer = this.#roomyWriter();
     const frame = printFrame(this.#size, slab.count, slab.bytes);
-    try {
-      file.write(this.#position, frame);
-    } catch (error) {
-      // Nothing of this batch was acknowledged; what a full disk let through must not stay behind as half a frame.
-      file.truncate(this.#position);
-      syncOrEnd(file, this.#segment.path);
-      throw error;
-    }
-    syncOrEnd(file, this.#segment.path);
+    const at = writer.position + frame.length - slab.bytes.length;
+    writer.append(frame);
     const first = this.#size;
-    this.#unfolded.push({ slab, at: this.#position + frame.length - slab.bytes.length });
-    this.#position += frame.length;
+    this.#unfolded.push({ slab, at });
     this.#size += slab.count;
     return first;
   }
@@ -159,22 +147,22 @@ export class OriginLog {
     return [leaf, this.#hash(leaf)];
   }
 
-  #beginSegment(): void {
+  /** Of the present segment, or of a new one where that is full. */
+  #roomyWriter(): SegmentWriter {
+    const { segmentBytesMax, disk, directory, origin } = this.#options;
+    if (this.#writer !== null && this.#writer.position <= segmentBytesMax) return this.#writer;
     this.absorb();
-    const { disk, directory, origin } = this.#options;
-    if (this.#file !== null) this.#fold.writeFile(indexName(this.#segment), this.#index.print(this.#segment.first));
+    if (this.#writer !== null) {
+      this.#fold.writeFile(indexName(this.#segment), this.#index.print(this.#segment.first));
+      this.#writer.end();
+    }
     const segment = segmentFile(directory, this.#size);
-    const file = beginSegmentFile(disk, segment, printSegmentHeader(this.#size, origin));
-    this.#file?.close();
-    this.#file = file;
+    const writer = SegmentWriter.begin(disk, segment, printSegmentHeader(this.#size, origin));
+    this.#writer?.close();
+    this.#writer = writer;
     this.#segment = segment;
-    this.#position = segmentHeaderBytes;
     this.#index = new GrowingIndex();
-  }
-
-  #openFile(): DiskFile {
-    if (this.#file === null) throw new LogFault("log-closed", "the origin is closed");
-    return this.#file;
+    return writer;
   }
 
   /** Makes everything derived durable without a new checkpoint: for a log that has ended and whose key is not here. */
@@ -244,8 +232,8 @@ export class OriginLog {
   }
 
   close(): void {
-    this.#file?.close();
-    this.#file = null;
+    this.#writer?.close();
+    this.#writer = null;
   }
 
   #recover(): void {
@@ -380,12 +368,7 @@ export class OriginLog {
       dropSegmentFile(this.#options.disk, segment);
       return;
     }
-    dropIndexFile(this.#options.disk, segment);
-    this.#file = this.#options.disk.open(segment.path, "write");
-    this.#position = end.end;
-    if (end.bad === null) return;
-    this.#file.truncate(end.end);
-    this.#file.sync();
+    this.#writer = SegmentWriter.goOn(this.#options.disk, segment, end);
   }
 }
 

@@ -165,6 +165,13 @@ export function readFrame(bytes: Buffer, at: number, first: number): Frame | str
   return span.end === frame.end ? frame : "the frame is longer than its entries";
 }
 
+/** Are there bytes from `at` on, and all of them zeros? What a writer makes in advance behind its last frame looks like that, and no frame does. */
+export function isRoom(bytes: Buffer, at: number): boolean {
+  if (at >= bytes.length || bytes[at] !== 0) return false;
+  // Each byte is equal to the one before it.
+  return bytes.subarray(at + 1).equals(bytes.subarray(at, bytes.length - 1));
+}
+
 /** Does the entry have a reference of its own? */
 export function isOwner(span: EntrySpan): boolean {
   return span.end > span.leafEnd;

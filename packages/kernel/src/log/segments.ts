@@ -7,6 +7,7 @@ import { LogFault, SyncFault } from "./fault.ts";
 import {
   type EntrySpan,
   frameBehind,
+  isRoom,
   newSpan,
   readEntrySpan,
   readFrame,
@@ -114,8 +115,10 @@ export interface ScanEnd {
   readonly next: number;
   /** Offset after the last whole frame. */
   readonly end: number;
-  /** Why what follows is no frame; null when the segment ends there. */
+  /** Why what follows is no frame; null when the segment ends there, or only room follows. */
   readonly bad: string | null;
+  /** Bytes of room behind the last frame. Only the last segment of a log that is being written, or was when the power went, has some. */
+  readonly room: number;
 }
 
 /** Why the header of a segment is not the one it must have; null when it is. */
@@ -129,7 +132,7 @@ export function headerFault({ bytes, segment, origin }: SegmentContent): string 
 export function scanSegment(content: SegmentContent, visit: (entry: ScannedEntry) => void): ScanEnd {
   const { bytes, segment } = content;
   const fault = headerFault(content);
-  if (fault !== null) return { next: segment.first, end: 0, bad: fault };
+  if (fault !== null) return { next: segment.first, end: 0, bad: fault, room: 0 };
   return scanFrames(bytes, { at: segmentHeaderBytes, end: bytes.length, first: segment.first }, visit);
 }
 
@@ -147,7 +150,7 @@ export function scanFrames(bytes: Buffer, range: FrameRange, visit: (entry: Scan
   let at = range.at;
   while (at < range.end) {
     const frame = readFrame(bytes, at, index);
-    if (typeof frame === "string") return { next: index, end: at, bad: frame };
+    if (typeof frame === "string") return scanEnd(bytes, { next: index, end: at, bad: frame });
     span.end = frame.entriesAt;
     span.limit = frame.end;
     for (let i = 0; i < frame.count; i++, index++) {
@@ -156,7 +159,18 @@ export function scanFrames(bytes: Buffer, range: FrameRange, visit: (entry: Scan
     }
     at = frame.end;
   }
-  return { next: index, end: at, bad: null };
+  return { next: index, end: at, bad: null, room: 0 };
+}
+
+/** Where no frame follows: room, or what is none. */
+function scanEnd(bytes: Buffer, found: { readonly next: number; readonly end: number; readonly bad: string }): ScanEnd {
+  if (!isRoom(bytes, found.end)) return { ...found, room: 0 };
+  return { ...found, bad: null, room: bytes.length - found.end };
+}
+
+/** Why a segment that another one follows does not end as it must; null when it does. */
+export function endFault({ bad, room }: ScanEnd): string | null {
+  return bad ?? (room > 0 ? `${room} zeros stand behind its last frame, though another segment follows` : null);
 }
 
 /** Like `scanSegment`, but a bad frame is a fault unless it is what an interrupted write leaves at the very end of the last segment. */
@@ -167,13 +181,14 @@ export function scanForStart(
 ): ScanEnd {
   const { bytes, segment } = content;
   const end = scanSegment(content, visit);
-  if (end.bad === null) return end;
+  const fault = rules.last ? end.bad : endFault(end);
+  if (fault === null) return end;
   // Behind a bad header even the segment's own first frame counts; behind a bad frame only those after it.
   const behind = frameBehind(bytes, end.end, end.end === 0 ? end.next - 1 : end.next);
   if (!rules.last || behind !== null) {
     throw new LogFault(
       "log-corrupt",
-      `${segment.path} is damaged at byte ${end.end} (leaf ${end.next}): ${end.bad}${behind === null ? "" : `, and a whole frame follows at byte ${behind}`}. ` +
+      `${segment.path} is damaged at byte ${end.end} (leaf ${end.next}): ${fault}${behind === null ? "" : `, and a whole frame follows at byte ${behind}`}. ` +
         "This is not an interrupted write, so nothing was cut. Run `sallyport audit verify` on a copy and restore this file from the backup or archive",
     );
   }

@@ -11,6 +11,7 @@ import { sha256 } from "./log-crypto.ts";
 import { type EntrySpan, isOwner, segmentHeaderBytes } from "./segment.ts";
 import { GrowingIndex } from "./segment-index.ts";
 import {
+  endFault,
   headerFault,
   listSegments,
   type ScanEnd,
@@ -147,9 +148,10 @@ export class OriginVerifier {
       });
       next = end.next;
       this.#close(open);
-      if (end.bad !== null && !(open.isLast && this.#isExpectedTail(end))) {
+      const bad = open.isLast ? end.bad : endFault(end);
+      if (bad !== null && !(open.isLast && this.#isExpectedTail(end))) {
         this.#stopped = true;
-        this.#badFrame(open, end);
+        this.#badFrame(open, { ...end, bad });
         break;
       }
       if (index !== null) this.#checkIndex(index, segment);
@@ -181,13 +183,13 @@ export class OriginVerifier {
 
   /** Every chunk in order: of a clean one what the columns say is taken, another is gone through leaf by leaf. */
   #judge({ segment, bytes, fault, work }: OpenSegment, ahead: () => SegmentWork | null): ScanEnd {
-    if (fault !== null) return { next: segment.first, end: 0, bad: fault };
-    let end: ScanEnd = { next: segment.first, end: segmentHeaderBytes, bad: null };
+    if (fault !== null) return { next: segment.first, end: 0, bad: fault, room: 0 };
+    let end: ScanEnd = { next: segment.first, end: segmentHeaderBytes, bad: null, room: 0 };
     for (let i = 0; i < work.chunks; i++) {
       const chunk = work.chunk(i);
       if (this.#rules.crew.isClean(work, i, ahead)) {
         this.#takeClean(work, chunk, segment);
-        end = { next: end.next + chunk.count, end: chunk.end, bad: null };
+        end = { next: end.next + chunk.count, end: chunk.end, bad: null, room: 0 };
       } else {
         const range = { at: chunk.at, end: chunk.end, first: end.next };
         end = scanFrames(bytes, range, (entry) => this.#leaf(entry, segment));

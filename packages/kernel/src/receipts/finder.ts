@@ -2,10 +2,10 @@
 // look, and what was read of a segment that still grows is remembered. Trusts the log's own files. Specified in docs/receipts.md "Bounds".
 import { join } from "node:path";
 import { tallyWindowMs, windowOfId } from "@sallyport/protocol/audit/tally.ts";
-import type { Disk } from "../log/disk.ts";
+import type { Disk, DiskFile } from "../log/disk.ts";
 import { lastBefore, timeOfSegment } from "../log/leaf-times.ts";
 import { yearFolders } from "../log/origin.ts";
-import { segmentHeaderBytes } from "../log/segment.ts";
+import { frameHeaderBytes, readFrameHeader, segmentHeaderBytes } from "../log/segment.ts";
 import { GrowingIndex } from "../log/segment-index.ts";
 import { recordsInSegment } from "../log/segment-lookup.ts";
 import { headOf, listSegments, type SegmentFile, scanFrames } from "../log/segments.ts";
@@ -19,6 +19,9 @@ const decidedWithinMs = 900_000;
 export const segmentsMax = 4_096;
 /** Segments without an index file whose index is kept. */
 const grownMax = 4;
+/** Read of such a segment at once: little where little was added, and never much but for a longer frame. */
+const windowBytesMin = 4_096;
+const windowBytesMax = 1_048_576;
 /** Years of the log that are looked at. */
 const yearsMax = 16;
 /** Times of first leaves that are remembered. */
@@ -119,18 +122,29 @@ export class ReceiptFinder {
     }
     const file = this.#disk.open(path, "read");
     try {
-      const bytes = file.read(grown.offset, Math.max(0, file.size() - grown.offset));
-      const at = grown.offset;
-      const range = { at: 0, end: bytes.length, first: grown.next };
-      // A frame that is being written is not whole yet: the next look goes on there.
-      const end = scanFrames(bytes, range, ({ span }) => {
-        grown.index.add(at + span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null);
-      });
-      grown.offset += end.end;
-      grown.next = end.next;
+      readOn(file, grown);
     } finally {
       file.close();
     }
     return grown.index;
+  }
+}
+
+/** Takes up whole frames from where it was left to where no more are: at the file's end, at room, or at a frame that is being written. */
+function readOn(file: DiskFile, grown: Grown): void {
+  for (let length = windowBytesMin; ; ) {
+    const bytes = file.read(grown.offset, length);
+    const at = grown.offset;
+    const range = { at: 0, end: bytes.length, first: grown.next };
+    const { end, next, room } = scanFrames(bytes, range, ({ span }) => {
+      grown.index.add(at + span.at, headOf(bytes, span.leafAt, span.leafEnd)?.id ?? null);
+    });
+    grown.offset += end;
+    grown.next = next;
+    if (room > 0 || bytes.length < length) return;
+    const isCut = bytes.length - end < frameHeaderBytes;
+    const frame = isCut ? null : readFrameHeader(bytes, end);
+    if (typeof frame === "string" || (frame !== null && frame.end <= bytes.length)) return;
+    length = Math.max(Math.min(2 * length, windowBytesMax), frame === null ? 0 : frame.end - frame.at);
   }
 }
