@@ -51,6 +51,7 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => everywhere(({ trusted }) => trusted.tick())),
     repeat(tickMs, fault, () => everywhere(({ published }) => published.tick())),
     repeat(tickMs, fault, () => everywhere((identity) => identity.tellClients())),
+    repeat(tickMs, fault, () => everywhere((identity) => identity.endRemovedProviders())),
     repeat(tickMs, fault, () => adminLog.drain()),
     // On its own: a slow place elsewhere holds up nothing here.
     ...(mover === null ? [] : [repeat(housekeepingMs, fault, () => mover.tick())]),

@@ -27,6 +27,8 @@ import { NextHops } from "./next-hop/parts.ts";
 import { createNonceBook } from "./nonce.ts";
 import type { AuthorizationDesk } from "./oauth/interaction.ts";
 import { createOAuth, type OAuth } from "./oauth/parts.ts";
+import { endedPerRunMax } from "./people/outside/outside-sessions.ts";
+import { providersIn } from "./people/outside/providers.ts";
 import { openPeople, seedPurpose } from "./people/people.ts";
 import { logoutMetadata } from "./people/routes/logout-routes.ts";
 import { logoutPlaceOf } from "./people/send-logout.ts";
@@ -74,6 +76,7 @@ export class EnvironmentIdentity {
   #directory = noClients;
   #policy: IssuancePolicy = grantsAlone;
   #people: PeopleConfig | null = null;
+  #sweepsDue = 0;
 
   private constructor(options: EnvironmentIdentityOptions, seeds: PurposeRing) {
     const { tenant, environment } = options;
@@ -266,6 +269,8 @@ export class EnvironmentIdentity {
     this.#policy = createIssuancePolicy({ environment: inForce.config, isOperation, compiler, engine });
     this.#inForce = inForce;
     this.#people = inForce.config.people ?? null;
+    // Twice: a log-in that was on its way into the store is met by the second.
+    this.#sweepsDue = 2;
     const { trust } = inForce.config;
     this.#bundles = new Map(trust.map((bundle) => [bundle.name, compileTrust(bundle)]));
     this.#roots = trust.flatMap(({ roots }) => roots);
@@ -294,6 +299,16 @@ export class EnvironmentIdentity {
       signer: () => this.#view().signer,
       placeOf: (id) => logoutPlaceOf(this.#directory.clients.get(id), trust),
     });
+  }
+
+  /** Ends what providers outside vouched for that the estate does not name any more; call it about once a second. */
+  async endRemovedProviders(): Promise<void> {
+    if (this.#sweepsDue === 0) return;
+    const { tenant, environment, store } = this.#options;
+    const issuers = providersIn(this.#people).map(({ issuer }) => issuer);
+    const ended = await store.run("endSessionsBeyond", { tenant, environment, issuers });
+    if (ended > 0) await this.pushRevocations();
+    if (ended < endedPerRunMax) this.#sweepsDue -= 1;
   }
 
   /** Active integrations from one system to another. */

@@ -111,6 +111,21 @@ export function readOutsideToken(
   keys: OutsideKeys,
 ): SignedOutsideToken | Deny {
   const { jws, kid, members } = token;
+  const refusal = refuseSignature(token, rules, keys);
+  if (refusal !== null) return refusal;
+  const wrongKind = refuseKind(jws.header.typ, members, rules.kind);
+  if (wrongKind !== null) return no("token-type", wrongKind);
+  const claims = parseOutsideClaims(members);
+  if (typeof claims === "string") return no("token-claims", `claim ${claims} is missing or malformed`);
+  return refuseAudience(claims, rules) ?? refuseLife(claims, rules) ?? { kind: "signed-outside", claims, members, kid };
+}
+
+/** Issuer, algorithm, key and signature; null when the issuer signed this. */
+export function refuseSignature(
+  { jws, kid, members }: UnverifiedOutsideToken,
+  rules: Pick<OutsideRules, "issuer" | "algorithms">,
+  keys: OutsideKeys,
+): Deny | null {
   if (members.iss !== rules.issuer) return no("token-issuer", `iss is not ${rules.issuer}`);
   if (!rules.algorithms.some((alg) => alg === jws.header.alg))
     return no("token-algorithm", "alg is not one that is accepted of this issuer", {
@@ -119,12 +134,7 @@ export function readOutsideToken(
   const key = keys.get(kid);
   if (key === undefined) return no("token-key-unknown", "kid is not among the keys of this issuer");
   if (key.alg !== jws.header.alg) return no("token-algorithm", "alg is not the algorithm of the key");
-  if (!isSignedBy(jws, key)) return no("token-signature", "the signature does not fit");
-  const wrongKind = refuseKind(jws.header.typ, members, rules.kind);
-  if (wrongKind !== null) return no("token-type", wrongKind);
-  const claims = parseOutsideClaims(members);
-  if (typeof claims === "string") return no("token-claims", `claim ${claims} is missing or malformed`);
-  return refuseAudience(claims, rules) ?? refuseLife(claims, rules) ?? { kind: "signed-outside", claims, members, kid };
+  return isSignedBy(jws, key) ? null : no("token-signature", "the signature does not fit");
 }
 
 /** Expired or not yet valid at `now` (milliseconds since the epoch), with a skew of 5 s unless told otherwise; null when in time. */

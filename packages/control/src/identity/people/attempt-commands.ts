@@ -76,6 +76,12 @@ const purgePeople: Command<null, number> = {
         "sid NOT IN (SELECT sid FROM people_session WHERE until >= ?)",
         now - keepMs,
       ],
+      [
+        "people_session_outside",
+        "tenant, environment, sid, issuer",
+        "sid NOT IN (SELECT sid FROM people_session WHERE until >= ?)",
+        now - keepMs,
+      ],
       ["people_session", "tenant, environment, sid", "until < ?", now - keepMs],
       ["people_logout", "id", "state <> 'waiting' AND created_at < ?", now - keepMs],
     ];

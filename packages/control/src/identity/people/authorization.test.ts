@@ -260,7 +260,16 @@ test("a session with a passkey stays one after a password, and max_age is met on
   const cookie = browser.cookies.get("__Host-sallyport.main.production.session") ?? "";
   const passkey = { acr: "urn:sallyport:acr:phishing-resistant", amr: ["hwk", "user", "mfa"] } as const;
   const digest = digestOf("session", cookie);
-  const raise = { ...place, from: digest, to: digest, user, ...passkey, authTime: null, idleMs: 3_600_000 };
+  const raise = {
+    ...place,
+    from: digest,
+    to: digest,
+    user,
+    ...passkey,
+    authTime: null,
+    outside: null,
+    idleMs: 3_600_000,
+  };
   assert.ok(await store.run("raiseSession", raise));
   const provenAt = Math.floor(clock.now() / 1_000);
   await browser.submit((await arrive(browser)).page, "/consent", { answer: "allow" });

@@ -64,6 +64,7 @@ export function newSession(user: string, cookie: string, over: Partial<NewSessio
     device: "new",
     browser: "a browser",
     authTime: null,
+    outside: null,
     idleMs: 3_600_000,
     absoluteMs: 12 * 3_600_000,
     replaces: null,

@@ -21,6 +21,7 @@ import { enrolRoutes } from "./routes/enrol-routes.ts";
 import { flowRoutes } from "./routes/flow-routes.ts";
 import { loginRoutes } from "./routes/login-routes.ts";
 import { logoutRoutes } from "./routes/logout-routes.ts";
+import { outsideLogoutRoute } from "./routes/outside-logout-route.ts";
 import { outsideRoutes } from "./routes/outside-routes.ts";
 import type { PeopleParts } from "./routes/visit.ts";
 import { type SessionLimits, sessionLimits } from "./sessions.ts";
@@ -84,6 +85,7 @@ export function openPeople(options: PeopleOptions): People {
     ...accountRoutes(parts),
     ...logoutRoutes(parts),
     ...outsideRoutes(parts),
+    outsideLogoutRoute(parts),
     ...(parts.desk === null ? [] : flowRoutes(parts)),
     ...(options.devices === null ? [] : deviceRoutes(parts, options.devices)),
   ];

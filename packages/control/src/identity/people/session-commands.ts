@@ -3,6 +3,7 @@
 import type { Command, CommandTable, Row, Statement } from "@sallyport/kernel/store/port.ts";
 import { type Acr, acrLevels } from "@sallyport/protocol/token/acr.ts";
 import type { Place } from "../store.ts";
+import { noteOutside, type OutsideProof } from "./outside/outside-sessions.ts";
 import { endByDigest, sessionAudit } from "./session-ends.ts";
 
 type Act<T> = Generator<Statement, T, readonly Row[]>;
@@ -86,6 +87,8 @@ export interface NewSession extends Place {
   readonly browser: string;
   /** When they proved it, where that was not just now; never later than now. */
   readonly authTime: number | null;
+  /** The provider outside that vouched for it; null: it was proven here. */
+  readonly outside: OutsideProof | null;
   readonly idleMs: number;
   readonly absoluteMs: number;
   /** Digest of the session this browser had before; it ends: a cookie set before a log-in is worth nothing after it. */
@@ -129,6 +132,7 @@ const startSession: Command<NewSession, SessionFacts | null> = {
         now + input.idleMs,
       ],
     };
+    yield* noteOutside(input, input.outside);
     yield* rememberDevice(input, now);
     yield sessionAudit(
       { ...input, actor: `user:${user}`, action: "session.start", facts: { acr, amr: amr.join(" "), device } },
@@ -185,6 +189,7 @@ const raiseSession: Command<
     readonly acr: Acr;
     readonly amr: readonly string[];
     readonly authTime: number | null;
+    readonly outside: OutsideProof | null;
     readonly idleMs: number;
   },
   SessionFacts | null
@@ -201,6 +206,7 @@ const raiseSession: Command<
       sql: `UPDATE people_session SET digest = ?, auth_time = ?, acr = ?, amr = ?, seen_at = ?, idle_until = ? WHERE ${inPlace} AND digest = ?`,
       params: [to, authTime, acr, JSON.stringify(amr), now, now + idleMs, tenant, environment, from],
     };
+    yield* noteOutside({ tenant, environment, sid: found.sid }, input.outside);
     yield sessionAudit(
       {
         ...input,

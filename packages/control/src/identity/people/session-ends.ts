@@ -11,26 +11,32 @@ type Act<T> = Generator<Statement, T, readonly Row[]>;
 const inPlace = "tenant = ? AND environment = ?";
 
 /** Ends one session by its sid; with `user` only one of that user's. False: there is no such living session. */
-const endSession: Command<
-  Place & { readonly sid: string; readonly user?: string; readonly actor: string; readonly why: string },
-  boolean
-> = {
+const endSession: Command<OrderedEnd, boolean> = {
   audit: "session.end",
   *body(input, context) {
-    const { tenant, environment, sid, user, actor, why } = input;
-    const [row] = yield {
-      sql: `UPDATE people_session SET ended_at = ?, ended_why = ? WHERE ${inPlace} AND sid = ? AND (? = '' OR user_id = ?) AND ended_at IS NULL RETURNING user_id`,
-      params: [context.now, why, tenant, environment, sid, user ?? "", user ?? ""],
-    };
-    if (row === undefined) return false;
-    yield* followEnd(input, { sid, user: String(row["user_id"]) }, context);
-    yield sessionAudit(
-      { ...input, user: String(row["user_id"]), actor, action: "session.end", facts: { why } },
-      context,
-    );
-    return true;
+    return yield* endOne(input, context);
   },
 };
+
+type OrderedEnd = Place & {
+  readonly sid: string;
+  readonly user?: string;
+  readonly actor: string;
+  readonly why: string;
+};
+
+export function* endOne(input: OrderedEnd, context: CommandContext): Act<boolean> {
+  const { tenant, environment, sid, user, actor, why } = input;
+  const [row] = yield {
+    sql: `UPDATE people_session SET ended_at = ?, ended_why = ? WHERE ${inPlace} AND sid = ? AND (? = '' OR user_id = ?) AND ended_at IS NULL RETURNING user_id`,
+    params: [context.now, why, tenant, environment, sid, user ?? "", user ?? ""],
+  };
+  if (row === undefined) return false;
+  const ended = { tenant, environment, sid, user: String(row["user_id"]) };
+  yield* followEnd(input, ended, context);
+  yield sessionAudit({ ...ended, actor, action: "session.end", facts: { why } }, context);
+  return true;
+}
 
 export function* endByDigest(place: Place, digest: string, context: CommandContext): Act<void> {
   const [row] = yield {

@@ -4,6 +4,7 @@ import type { Random } from "@sallyport/kernel/ports.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import { type Authentication, authenticationOf, type Method } from "./acr.ts";
 import { digestOf, makeSecret, makeSessionId } from "./one-time-secrets.ts";
+import type { OutsideProof } from "./outside/outside-sessions.ts";
 import { type BrowserRequest, type CookieNames, rebind, setCookie } from "./pages/browser-request.ts";
 import type { SessionFacts } from "./session-commands.ts";
 import type { PeopleCommands } from "./store.ts";
@@ -34,7 +35,12 @@ export type Proof =
   /** Here, just now. */
   | { readonly user: string; readonly methods: readonly Method[] }
   /** Elsewhere; `authTime`: when, in milliseconds since the epoch, which may be a while ago. */
-  | { readonly user: string; readonly authentication: Authentication; readonly authTime: number };
+  | {
+      readonly user: string;
+      readonly authentication: Authentication;
+      readonly authTime: number;
+      readonly outside: OutsideProof;
+    };
 
 export interface StartedSession {
   readonly session: SessionFacts;
@@ -68,7 +74,7 @@ export async function proveSession(
   const { tenant, environment, store, limits, random, cookies } = ports;
   const authentication = "methods" in proof ? authenticationOf(proof.methods) : proof.authentication;
   if (authentication === null) return null;
-  const authTime = "methods" in proof ? null : proof.authTime;
+  const { authTime, outside } = "methods" in proof ? { authTime: null, outside: null } : proof;
   const { user } = proof;
   const cookie = makeSecret(random);
   const to = digestOf("session", cookie);
@@ -83,6 +89,7 @@ export async function proveSession(
       user,
       ...authentication,
       authTime,
+      outside,
       idleMs: limits.idleMs,
     });
     if (raised !== null) {
@@ -99,6 +106,7 @@ export async function proveSession(
     user,
     ...authentication,
     authTime,
+    outside,
     device: device.seen,
     browser: request.browser,
     ...limits,

@@ -191,6 +191,7 @@ forEachDialect((_dialect, open) => {
       amr: ["pwd", "otp"],
       idleMs: 1_000_000,
       authTime: null,
+      outside: null,
     } as const;
     clock.move(5_000);
     assert.equal(await store.run("raiseSession", { ...raise, user: "usr_other" }), null, "not another user's");
@@ -215,6 +216,7 @@ forEachDialect((_dialect, open) => {
       const to = digestOf("session", makeSecret(random));
       const raised = await store.run("raiseSession", {
         ...{ ...place, from, to, user, ...proof, authTime },
+        outside: null,
         idleMs: 1_000_000,
       });
       from = to;

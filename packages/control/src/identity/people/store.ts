@@ -8,6 +8,7 @@ import { consentCommands } from "./consent-commands.ts";
 import { credentialCommands } from "./credential-commands.ts";
 import { logoutCommands } from "./logout-commands.ts";
 import { linkCommands } from "./outside/link-commands.ts";
+import { outsideSessionCommands } from "./outside/outside-sessions.ts";
 import { sessionCommands } from "./session-commands.ts";
 import { sessionEndCommands } from "./session-ends.ts";
 import { userCommands } from "./user-commands.ts";
@@ -86,6 +87,16 @@ export const peopleMigrations: readonly Migration[] = [
       ];
     },
   },
+  {
+    capability: "people",
+    version: 5,
+    name: "which provider outside vouched for a session",
+    up: (t) => [
+      `CREATE TABLE people_session_outside (tenant ${t.text} NOT NULL, environment ${t.text} NOT NULL, sid ${t.text} NOT NULL, issuer ${t.text} NOT NULL,
+        link ${t.text} NOT NULL, session ${t.text}, PRIMARY KEY (tenant, environment, sid, issuer)) ${t.table}`,
+      "CREATE INDEX people_session_outside_link ON people_session_outside (tenant, environment, issuer, link)",
+    ],
+  },
 ];
 
 export const peopleCommands = {
@@ -97,6 +108,7 @@ export const peopleCommands = {
   ...consentCommands,
   ...logoutCommands,
   ...linkCommands,
+  ...outsideSessionCommands,
 } satisfies CommandTable;
 
 export type PeopleCommands = typeof peopleCommands;

@@ -3,10 +3,14 @@
 // OpenID Connect Core 1.0 §3.1, RFC 7636, RFC 9207, docs/identity/outside-login.md, docs/decisions/0023-openid-client.md.
 import { webcrypto } from "node:crypto";
 import type { Clock } from "@sallyport/kernel/ports.ts";
+import { outsideAlgorithms } from "@sallyport/protocol/token/outside-jwk.ts";
+import { type OutsideLogout, readOutsideLogout } from "@sallyport/protocol/token/outside-logout.ts";
+import { parseOutsideToken } from "@sallyport/protocol/token/outside-token.ts";
 import type * as openid from "openid-client";
 import type { ProviderConfig } from "../../../registry/config/estate.ts";
 import type { OutsideNet } from "../../dial-once.ts";
 import { type ProviderFetch, providerTimeoutMs } from "./guarded-fetch.ts";
+import { createProviderKeys } from "./provider-keys.ts";
 
 /** Loaded with the first log-in through a provider, not with every start. */
 const loadOpenid = (): Promise<typeof openid> => import("openid-client");
@@ -17,6 +21,7 @@ const restMs = 10_000;
 /** OpenID Connect Core §2: asked for, so that `auth_time` must be there; how old it may be is ours to judge. */
 const anyAgeSeconds = 30 * 86_400;
 const clockSkewMs = 60_000;
+const sessionNameMax = 512;
 
 export type ProviderFaultCode =
   /** Its metadata, token endpoint or keys cannot be had. */
@@ -28,7 +33,9 @@ export type ProviderFaultCode =
   /** Its token endpoint refused, or its ID token is not good. */
   | "provider-token"
   /** The log-in there is older than what was asked for. */
-  | "provider-stale";
+  | "provider-stale"
+  /** What came as a logout token is none of this provider's for us, now. */
+  | "provider-logout";
 
 /** `code` is for the record; nothing of what the provider sent is kept. */
 export class ProviderFault extends Error {
@@ -51,6 +58,8 @@ export interface OutsideIdentity {
   readonly subject: string;
   /** Milliseconds since the epoch, when they proved who they are there. */
   readonly authTime: number;
+  /** `sid` of their session there; null: it is not named. */
+  readonly session: string | null;
 }
 
 export interface ProviderClient {
@@ -61,6 +70,8 @@ export interface ProviderClient {
   begin(ask: Secrets & { readonly redirectUri: string; readonly again: boolean }): Promise<string>;
   /** `answer`: our redirect URI with the query it came back with. `startedAt` of a log-in that had to be a new one; null: any is good. */
   finish(answer: URL, expected: Secrets & { readonly startedAt: number | null }): Promise<OutsideIdentity>;
+  /** What a logout token of this provider says; rejects with a fault for any other text. That it counts once is the caller's. */
+  logout(text: string): Promise<OutsideLogout>;
 }
 
 export interface ProviderPorts {
@@ -91,6 +102,11 @@ export function createProviderClient(config: ProviderConfig, ports: ProviderPort
     });
     return fresh.configuration;
   };
+  const keys = createProviderKeys(async (uri) => {
+    const answer = await ports.send(ports.net, uri, { method: "GET", headers: { accept: "application/json" } });
+    if (answer.status !== 200) throw new Error(`the key set was answered with ${answer.status}`);
+    return answer.bytes();
+  }, ports.clock);
   return {
     config,
     target: () => configuration().then(authorizationOrigin, () => null),
@@ -110,6 +126,19 @@ export function createProviderClient(config: ProviderConfig, ports: ProviderPort
       return buildAuthorizationUrl(await configuration(), parameters).href;
     },
     finish: async (answer, expected) => identityOf(await configuration(), answer, expected),
+    logout: async (text) => {
+      // Before anybody is asked for keys: what names another issuer, or is no JWT, costs nothing.
+      const token = parseOutsideToken(text);
+      if (token.kind === "deny" || token.issuer !== config.issuer) throw new ProviderFault("provider-logout");
+      const { jwks_uri: uri = "" } = (await configuration()).serverMetadata();
+      const held = await keys(uri, token.kid).catch(() => null);
+      if (held === null) throw new ProviderFault("provider-unreachable");
+      const { issuer, client } = config;
+      const rules = { issuer, client, algorithms: outsideAlgorithms, now: ports.clock.now(), skewMs: clockSkewMs };
+      const said = readOutsideLogout(token, rules, held);
+      if (said.kind === "deny") throw new ProviderFault("provider-logout");
+      return said;
+    },
   };
 }
 
@@ -166,5 +195,7 @@ async function identityOf(
   if (claims === undefined || typeof claims.auth_time !== "number") throw new ProviderFault("provider-token");
   const authTime = claims.auth_time * 1_000;
   if (startedAt !== null && authTime < startedAt - clockSkewMs) throw new ProviderFault("provider-stale");
-  return { subject: claims.sub, authTime };
+  const { sid } = claims;
+  const session = typeof sid === "string" && sid !== "" && sid.length <= sessionNameMax ? sid : null;
+  return { subject: claims.sub, authTime, session };
 }

@@ -2,7 +2,7 @@
 // the test. Used by *.test.ts of this folder.
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createServer, request, type Server } from "node:https";
 import { Provider } from "oidc-provider";
 import { testCertificate } from "../../certificates.test-support.ts";
 import { TestBrowser } from "../browser.test-support.ts";
@@ -26,7 +26,22 @@ export interface Person {
 interface Interactions {
   interactionDetails(req: IncomingMessage, res: ServerResponse): Promise<{ prompt: { name: string } }>;
   interactionFinished(req: IncomingMessage, res: ServerResponse, result: object): Promise<void>;
+  readonly Client: {
+    find(id: string): Promise<{ backchannelLogout(sub: string, sid: string): Promise<void> } | undefined>;
+  };
   readonly Grant: new (of: object) => { addOIDCScope(scope: string): void; save(): Promise<string> };
+}
+
+function postForm(url: string, body: string, ca: string): Promise<Response> {
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const headers = { "content-type": "application/x-www-form-urlencoded", "content-length": String(body.length) };
+  const req = request(url, { method: "POST", ca, agent: false, headers }, (res) => {
+    res.resume();
+    res.on("end", () => resolve(new Response(null, { status: res.statusCode ?? 0 })));
+  });
+  req.on("error", reject);
+  req.end(body);
+  return promise;
 }
 
 /** Whoever comes is `person` and agrees. */
@@ -36,6 +51,7 @@ export class CorpProvider {
   /** Queries of authorization requests, in order. */
   readonly asked: URLSearchParams[] = [];
   readonly #server = createServer(tls, (req, res) => void this.#serve(req, res));
+  readonly #sids: string[] = [];
   #provider: (Provider & Interactions) | null = null;
 
   async start(): Promise<void> {
@@ -43,7 +59,7 @@ export class CorpProvider {
   }
 
   /** Registers us: our redirect URI and our public keys. */
-  register(redirectUri: string, jwks: object): void {
+  register(redirectUri: string, jwks: object, told?: { readonly uri: string; readonly ca: string }): void {
     const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
     const provider = new Provider(this.issuer, {
       clients: [
@@ -55,6 +71,9 @@ export class CorpProvider {
           grant_types: ["authorization_code"],
           response_types: ["code"],
           jwks,
+          ...(told === undefined
+            ? {}
+            : { backchannel_logout_uri: told.uri, backchannel_logout_session_required: true }),
         },
       ],
       jwks: { keys: [{ ...privateKey.export({ format: "jwk" }), alg: "RS256", use: "sig" }] },
@@ -67,10 +86,25 @@ export class CorpProvider {
         accountId: id,
         claims: async () => ({ sub: id, ...(this.person.email === undefined ? {} : { email: this.person.email }) }),
       }),
-      features: { devInteractions: { enabled: false } },
+      features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: told !== undefined } },
+      fetch: (url: string, { body }: { body: URLSearchParams }) => postForm(url, String(body), told?.ca ?? ""),
       interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     });
-    this.#provider = provider as Provider & Interactions; // as: the declaration is of what the product touches
+    provider.on("grant.success", ({ oidc }: { oidc: { entities: { AuthorizationCode?: { sid?: string } } } }) =>
+      this.#sids.push(oidc.entities.AuthorizationCode?.sid ?? ""),
+    );
+    this.#provider = provider as unknown as Provider & Interactions; // as: the declaration is of what the product touches
+  }
+
+  /** Names of the sessions here that a client was told of, the oldest first. */
+  sessions(): readonly string[] {
+    return this.#sids;
+  }
+
+  /** Tells us that this session there has ended; rejects when we do not take it. */
+  async tellEnd(subject: string, session: string): Promise<void> {
+    const client = await this.#provider?.Client.find("sallyport");
+    await client?.backchannelLogout(subject, session);
   }
 
   async #serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -119,7 +153,11 @@ export class BentProvider {
   /** Paths that were asked for. */
   readonly asked: string[] = [];
   readonly #key = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  readonly #server = createServer(tls, (req, res) => void this.#serve(req, res));
+  readonly #server: Server;
+
+  constructor(identity: { readonly cert: string; readonly key: string } = tls) {
+    this.#server = createServer(identity, (req, res) => void this.#serve(req, res));
+  }
 
   async start(): Promise<void> {
     this.issuer = await listen(this.#server);

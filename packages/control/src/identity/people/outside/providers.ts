@@ -48,10 +48,7 @@ export function createProviders(options: ProvidersOptions): Providers {
     known.catch(() => keys.delete(id));
     return known;
   };
-  const list = () => {
-    const people = config();
-    return (people?.providers ?? []).filter(({ id }) => people?.signIn.includes(id));
-  };
+  const list = () => providersIn(config());
   const find = (id: string): ProviderClient | null => {
     const one = list().find((provider) => provider.id === id);
     if (one === undefined) return null;
@@ -86,6 +83,11 @@ export function createProviders(options: ProvidersOptions): Providers {
       ),
     }),
   };
+}
+
+/** Those people may sign in through, in the order of the estate. */
+export function providersIn(people: PeopleConfig | null): readonly ProviderConfig[] {
+  return (people?.providers ?? []).filter(({ id }) => people?.signIn.includes(id));
 }
 
 function netOf({ issuer, allowPrivate, trust }: ProviderConfig, bundles: ReturnType<ProvidersOptions["bundles"]>) {

@@ -6,6 +6,7 @@ import type { IssuerRoute } from "../../seams.ts";
 import { type ThrottleTake, throttleRules } from "../decide-throttle.ts";
 import { digestOf, makeSecret, makeUserId } from "../one-time-secrets.ts";
 import { linkDigest } from "../outside/link-commands.ts";
+import { outsideSessionDigest } from "../outside/outside-sessions.ts";
 import { type OutsideIdentity, type ProviderClient, ProviderFault, type Secrets } from "../outside/provider-client.ts";
 import { cookieOf, setCookie } from "../pages/browser-request.ts";
 import { messagePage, sendPage, sendRedirect } from "../pages/page.ts";
@@ -209,7 +210,13 @@ async function enter(
 ): Promise<void> {
   const { client, who, user, flow } = from;
   const authentication = { acr: client.config.acr, amr: ["fed"] };
-  const started = await proveSession(parts, visit.request, { user, authentication, authTime: who.authTime });
+  const { issuer } = client.config;
+  const outside = {
+    issuer,
+    link: linkDigest(issuer, who.subject),
+    session: who.session === null ? null : outsideSessionDigest(issuer, who.session),
+  };
+  const started = await proveSession(parts, visit.request, { user, authentication, authTime: who.authTime, outside });
   if (started === null) {
     const known = await parts.store.run("readUser", { tenant: parts.tenant, environment: parts.environment, user });
     // All of an active user's was revoked since they signed in there: they have to do it again.
