@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
+import { leafHasher, nodeHash } from "@sallyport/protocol/audit/merkle.ts";
 import { printVerifierKey, signNote } from "@sallyport/protocol/audit/note.ts";
+import { encodeEntries } from "./batch.ts";
 import { LogFault } from "./fault.ts";
 import type { LogOptions } from "./log.ts";
 import { sha256 } from "./log-crypto.ts";
@@ -11,6 +13,7 @@ import { LossyDisk } from "./lossy-disk.ts";
 import { checkProof, prove } from "./prove.ts";
 import { sampleId, sampleLeaf } from "./sample-leaves.ts";
 import { key, lossyLog, nextYear, origin, otherKey } from "./sample-log.test-support.ts";
+import { printFrame, printSegmentHeader } from "./segment.ts";
 import { readCheckpointFile, type VerifyOptions, verifyLogDirectory } from "./verify.ts";
 
 const vkey = printVerifierKey(sha256, origin, key.publicKey);
@@ -253,6 +256,47 @@ test("an archived log, which has no tiles, proves each of its leaves, and no lea
     () => prove("/log", { index: 5 }, bare),
     (error) => error instanceof LogFault && error.code === "log-corrupt",
   );
+});
+
+test("attack and accident: a leaf of a version, a type or a word that is not known here, in a log that its key rightly signed, is never a yes and is named", () => {
+  const known = Buffer.from(sampleLeaf("crossing", 2)).toString();
+  const whole = contentOf(closedLog(1).disk, wal);
+  const first = Buffer.from(whole.subarray(whole.indexOf('{"v":1,"t":"origin"'), whole.indexOf("}") + 1));
+  for (const [leaf, says] of [
+    [known, null],
+    [
+      known.replace('"v":1', '"v":9'),
+      /leaf 1 is of type crossing, version 9, which .* does not know: read it with a newer/,
+    ],
+    [
+      known.replace('"t":"crossing"', '"t":"crossover"'),
+      /leaf 1 is of type crossover, version 1, which .* does not know/,
+    ],
+    [known.replace('"kind":"api"', '"kind":"later"'), /leaf 1 is not the one spelling of a leaf of type crossing/],
+    [`${known.slice(0, -1)},"more":1}`, /leaf 1 is not the one spelling of a leaf of type crossing/],
+  ] as const) {
+    const entries = [first, Buffer.from(leaf), Buffer.from(sampleLeaf("crossing", 3))];
+    const hashes = entries.map(leafHasher(sha256));
+    const [a, b, c] = hashes as [Uint8Array, Uint8Array, Uint8Array];
+    const body = printCheckpointBody(origin, 3, nodeHash(sha256, nodeHash(sha256, a, b), c));
+    const bare = new LossyDisk({ random: () => 0.1 });
+    for (const path of ["/log", "/log/2026", "/log/2026/wal"]) bare.makeDirectory(path);
+    const frame = printFrame(
+      0,
+      entries.length,
+      encodeEntries(entries.map((entry) => ({ leaf: entry, reference: undefined }))),
+    );
+    put(bare, wal, Buffer.concat([printSegmentHeader(0, origin), frame]));
+    put(bare, "/log/log.vkey", Buffer.from(`${vkey}\n`));
+    put(bare, "/log/2026/checkpoint", Buffer.from(signNote(sha256, body, { name: origin, ...key })));
+    for (const scope of [undefined, { leaves: { year: null, from: 1, to: 2 } }]) {
+      const report = verify(bare, scope === undefined ? {} : { scope });
+      assert.deepEqual([report.ok, report.problems.length], [says === null, says === null ? 0 : 1]);
+      const [problem] = report.problems;
+      assert.deepEqual([problem?.kind, problem?.index], says === null ? [undefined, undefined] : ["leaf", 1]);
+      assert.match(problem?.message ?? "", says ?? /^$/);
+    }
+  }
 });
 
 test("no receipt is made from damaged tiles", () => {

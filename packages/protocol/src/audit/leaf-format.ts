@@ -240,9 +240,21 @@ function isEnd({ end }: CompiledType, text: string, at: number): boolean {
 const denyWithoutReason = /"verdict":"deny","code":(?:null|"[^"]*","stage":null)/;
 const unenforced = /,"mode":"(?:observe|passthrough)",/;
 
+const anyHead = /^\{"v":([0-9]{1,4}),"t":"([a-z]{1,32})"/;
+
+/** Of a leaf with a type or version that no form here has: that, and what to do. */
+function unknownForm(text: string): string | null {
+  const [head, version, t] = anyHead.exec(text) ?? [];
+  if (head === undefined || t === undefined) return null;
+  const forms = [types.get(t), formerTypes.get(t), issuedTypes.get(t), tokenTypes.get(t)];
+  return forms.some((type) => type?.head === head)
+    ? null
+    : `is of type ${t}, version ${version}, which this version of Sallyport does not know: read it with a newer one`;
+}
+
 /** Why this text is not a leaf of v1 byte for byte, or null when it is. Does not build the leaf. */
 export function refuseLeafText(text: string, head: LeafHead | null = peekLeaf(text)): string | null {
-  if (head === null) return "does not begin like a leaf of v1";
+  if (head === null) return unknownForm(text) ?? "does not begin like a leaf of v1";
   if (text.length > leafBytesMax) return `is longer than ${leafBytesMax} bytes`;
   const type = text.startsWith(lastType.head) ? lastType : typeOf(text);
   const denies = type === null ? null : readForm(type, text);
