@@ -151,7 +151,10 @@ async function logStatus(parts: ControlParts): Promise<LogStatus> {
 }
 
 /** The newest checkpoint of every node's log that control keeps, and how much of the log it holds. */
-export async function keptLogs({ store, archive }: ControlParts): Promise<readonly KeptLog[]> {
+export async function keptLogs({
+  store,
+  archive,
+}: Pick<ControlParts, "store" | "archive">): Promise<readonly KeptLog[]> {
   const sizes = await archive.sizes();
   return (await store.run("listCheckpoints", null)).map((kept) => {
     const { origin, node, note, at } = kept;

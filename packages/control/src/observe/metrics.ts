@@ -2,6 +2,7 @@
 // Specified in docs/control.md "Metrics".
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import { Counter, Gauge, Registry } from "prom-client";
+import { keptLogs } from "../admin/status.ts";
 import type { Exports } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
 import type { MovedTotals, StoreStanding } from "../audit/keeping/mover.ts";
@@ -50,10 +51,8 @@ export function createControlMetrics({
     refusedConnections(),
   );
   gauge("log_leaves", "Durable leaves in control's own log", () => log.size());
-  gauge(
-    "archive_records_behind",
-    "Signed records of gateways that are not in the archive yet",
-    () => archive.totals().behind,
+  gauge("archive_records_behind", "Signed records of gateways that are not in the archive yet", async () =>
+    (await keptLogs({ store, archive })).reduce((sum, { archived }) => sum + archived.behind, 0),
   );
   gauge(
     "archive_refused",

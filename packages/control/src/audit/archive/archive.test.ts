@@ -14,6 +14,8 @@ import { verifyLogDirectory } from "@sallyport/kernel/log/verify.ts";
 import { parseCheckpointBody, printCheckpointBody } from "@sallyport/protocol/audit/checkpoint.ts";
 import { parseNote, parseVerifierKey, printVerifierKey, signNote } from "@sallyport/protocol/audit/note.ts";
 import type { ArchiveAnswer } from "@sallyport/protocol/channel/archive.ts";
+import { keptLogs } from "../../admin/status.ts";
+import type { ControlParts } from "../../control-parts.ts";
 import { Archive } from "./archive.ts";
 
 const november = 1_795_305_600_000;
@@ -53,7 +55,10 @@ function settling(disk: LossyDisk): SettlingDisk {
   };
 }
 
-function openArchive(disk: LossyDisk, more: { readonly lowSpaceBytes?: number } = {}) {
+function openArchive(
+  disk: LossyDisk,
+  more: { readonly lowSpaceBytes?: number; readonly clock?: { readonly now: () => number } } = {},
+) {
   const faults: string[] = [];
   const archive = new Archive({
     directory: "/data/archive",
@@ -438,13 +443,28 @@ test("one changed byte of the archive is found by verification, and nothing more
   disk.unlink(`${folder}/2026/frontier`);
   append(node, 200, 10);
   node.log.checkpoint();
-  const { archive, faults } = openArchive(disk);
+  const clock = { now: november };
+  const { archive, faults } = openArchive(disk, { clock: { now: () => clock.now } });
   const answer = await shipAll(archive, node);
   assert.deepEqual([answer.t, codeOf(answer)], ["later", "archive-fault"]);
   assert.ok(
     faults.some((fault) => fault.includes(path)),
     `${faults}`,
   );
+  clock.now += 3_600_000;
+  append(node, 210, 10);
+  node.log.checkpoint();
+  await shipAll(archive, node);
+  const [shown] = (await originsOf(node)).origins;
+  const kept = { node: "gw-1", at: clock.now, note: shown?.checkpoint, origin: shown?.origin };
+  // What a control plane that begins anew knows: the checkpoint it keeps, and its archive. The store answers with nothing else.
+  const store = { run: async () => [kept] } as unknown as ControlParts["store"];
+  // Of the files that it holds: they are not on the disk of this machine.
+  archive.sizes = async () => new Map([[kept.origin ?? "", 202]]);
+  const [{ leaves = 0, archived } = {}] = await keptLogs({ store, archive });
+  assert.deepEqual([leaves, archived?.leaves, archived?.behind], [222, 202, 20]);
+  assert.equal(archived?.behindSince, november, "since the first that was not taken, not the last");
+  assert.ok(archived?.trouble?.includes(path), `${archived?.trouble}`);
 });
 
 test("attack: any one changed byte of any file of the archive is found and its file named, and in a segment the leaf", async () => {

@@ -28,7 +28,7 @@ export interface ArchiveOptions {
 export interface ShippingState {
   /** Leaves of signed checkpoints that are not archived. */
   readonly behind: number;
-  /** Milliseconds since the epoch since when some are; null while none are. */
+  /** Milliseconds since the epoch since when some are, or nothing was taken; null while all are. */
   readonly behindSince: number | null;
   readonly refused: { readonly code: ArchiveRefusalCode; readonly at: number } | null;
   /** Why control takes nothing at present, though the node is in order. */
@@ -77,10 +77,9 @@ export class Archive {
   }
 
   /** Over all nodes that ship in this run of control. */
-  totals(): { readonly behind: number; readonly refused: number; readonly troubled: number } {
+  totals(): { readonly refused: number; readonly troubled: number } {
     const all = [...this.#shipping.values()];
     return {
-      behind: all.reduce((sum, shipping) => sum + behindOf(shipping), 0),
       refused: all.filter(({ refused }) => refused !== null).length,
       troubled: all.filter(({ trouble }) => trouble !== null).length,
     };
@@ -95,7 +94,8 @@ export class Archive {
       shipping.signed.set(checkpoint.origin, answer.signed);
       if (answer.signed === checkpoint.size) shipping.refused = null;
     }
-    const isBehind = behindOf(shipping) > 0;
+    // What was not taken is not archived, however much it is.
+    const isBehind = answer.t !== "held" || behindOf(shipping) > 0;
     shipping.behindSince = isBehind ? (shipping.behindSince ?? this.#options.clock.now()) : null;
     return answer;
   }
