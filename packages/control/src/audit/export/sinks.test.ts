@@ -8,7 +8,7 @@ import { testCertificate } from "../../identity/certificates.test-support.ts";
 import { elasticReceiver } from "./elastic.ts";
 import { encodeRecord } from "./encode.ts";
 import { noNames } from "./exported-record.ts";
-import { fileSink } from "./file-sink.ts";
+import { fileSink, stdoutSink } from "./file-sink.ts";
 import type { HttpReceiver } from "./http-exchange.ts";
 import { type HttpPlace, httpSink } from "./http-sink.ts";
 import { otlpReceiver } from "./otlp.ts";
@@ -294,6 +294,17 @@ test("a file is its owner's alone, makes way at its size, and keeps as many as i
   assert.deepEqual([path, `${path}.1`, `${path}.2`].map(lines), [1, 2, 2]);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   folder.remove();
+});
+
+test("standard output gets one line for each event, and a reader that is gone is a fault and no yes", async () => {
+  const written: string[] = [];
+  const sink = stdoutSink(async (text) => void written.push(text));
+  assert.deepEqual(await sink.send(batch), { kind: "taken", rejected: [] });
+  assert.equal(written.join(""), batch.map(({ json }) => `${json}\n`).join(""));
+  for (const line of written.join("").trimEnd().split("\n")) assert.equal(typeof JSON.parse(line), "object");
+  const gone = stdoutSink(() => Promise.reject(Object.assign(new Error("write EPIPE"), { code: "EPIPE" })));
+  assert.match((await faultOf(gone.send(batch))).message, /standard output takes nothing \(EPIPE\)/);
+  await sink.close();
 });
 
 test("a file that cannot be written is a fault with its path", async () => {
