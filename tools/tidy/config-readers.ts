@@ -384,6 +384,8 @@ export const configReaders: Readonly<Record<string, Readonly<Record<string, Read
     trust: obeyed(`${config}/link.ts`, "environment.trust.get(name)"),
     description: forPeople("whose certificates a bundle accepts"),
     roots: obeyed(`${gateway}/snapshot/estate.ts`, "one.roots"),
+    "revocation.lists": obeyed("packages/kernel/src/x509/revocation.ts", "lists.map(readOnce)"),
+    "revocation.required": obeyed("packages/kernel/src/x509/revocation.ts", "else if (required) return unknown"),
     environments: sited,
     ...waiverReaders,
   },

@@ -1,12 +1,13 @@
 // The SDK with a client certificate, at a real control plane and a real gateway in processes of their own: what it binds, they check.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { serialOf, testListPem } from "@sallyport/gateway/testing/test-revocation-lists.ts";
 import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
 import { denialOf, type SallyportFault, sallyportFetch, tokenClient } from "@sallyport/sdk";
-import { Installation } from "./installation.test-support.ts";
+import { Installation, isReady, until } from "./installation.test-support.ts";
 
 const bounded = { timeout: 120_000 };
 const hourMs = 3_600_000;
@@ -41,11 +42,16 @@ function callerWith(presented: { readonly cert: string; readonly key: string }, 
 before(async () => {
   installation = await Installation.open();
   installation.writeEstate({
-    "trust/workloads.yaml": "trust: workloads\nroots: [workloads.pem]\n",
+    "trust/workloads.yaml": "trust: workloads\nroots: [workloads.pem]\nrevocation: { lists: [workloads.crl.pem] }\n",
+    "trust/workloads.crl.pem": testListPem(workloads),
     "trust/workloads.pem": workloads.certificatePem,
     "systems/orders.yaml": `system: orders\nidentity:\n  client: orders\n  keys: [orders.jwks.json]\n  certificate: { trust: workloads, uri: "${uri}" }\n`,
   });
-  await installation.startControl();
+  const control = installation.serve("control", [
+    ...installation.controlArguments(),
+    ...["--data", installation.data("control"), "--watch"],
+  ]);
+  await control.line(isReady);
   await installation.startGateway();
 }, bounded);
 after(() => installation.close());
@@ -85,3 +91,29 @@ test("the declared name under another root never reaches the provider", bounded,
   assert.ok(outcome === 401 || outcome === "token-endpoint-refused", String(outcome));
   assert.equal(installation.upstreamRequests, reached);
 });
+
+test(
+  "a list that replaces the last one ends what it names, at a gateway that runs; one that is over ends everybody, and status says so",
+  bounded,
+  async () => {
+    const [kept, lost] = [certificate(workloads), certificate(workloads)];
+    const [asKept, asLost] = [callerWith(kept), callerWith(lost)];
+    const statusOf = async (call: typeof asKept): Promise<number> => (await call("/billing/v1/invoices/in-1")).status;
+    const list = join(installation.estate, "trust/workloads.crl.pem");
+    assert.deepEqual([await statusOf(asKept), await statusOf(asLost)], [200, 200]);
+    writeFileSync(list, testListPem(workloads, { serials: [serialOf(lost)], startsMs: -60_000 }));
+    await until("the end of the one it names", async () => (await statusOf(asLost)) === 401);
+    const reached = installation.upstreamRequests;
+    assert.equal(await statusOf(asLost), 401);
+    assert.equal(installation.upstreamRequests, reached);
+    assert.equal(await statusOf(asKept), 200);
+    writeFileSync(list, testListPem(workloads, { startsMs: -7_200_000, endsMs: -60_000 }));
+    await until("the end of all", async () => (await statusOf(asKept)) === 401);
+    const { notices } = await installation
+      .operator()
+      .call<{ notices: { object: string; text: string; file: string; line: number }[] }>("GET", "/v1/status");
+    const said = notices.find(({ object }) => object === "trust/workloads");
+    assert.match(said?.text ?? "", /was over at .*: every client certificate of that CA is denied/);
+    assert.deepEqual([said?.file, said?.line], ["trust/workloads.yaml", 3]);
+  },
+);

@@ -62,6 +62,8 @@ export const identifyProblems = {
   "certificate-unknown": unauthenticated,
   "certificate-untrusted": unauthenticated,
   "certificate-expired": unauthenticated,
+  "certificate-revoked": unauthenticated,
+  "revocation-unknown": unauthenticated,
   "certificate-mismatch": unauthenticated,
   "signature-malformed": unauthenticated,
   "signature-key-unknown": unauthenticated,

@@ -76,6 +76,10 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
   "certificate-untrusted": () =>
     "send the whole chain up to, and without, the root; the root must be in the bundle that identity.certificate names (trust/<name>.yaml)",
   "certificate-expired": () => "renew the certificate, or set the clock of the gateway",
+  "certificate-revoked": () =>
+    "its issuer took the certificate back: get a new one, for a new key; if that was a mistake, its issuer must publish a list without it",
+  "revocation-unknown": () =>
+    "put the issuer's current list where revocation.lists of trust/<name>.yaml names it, and have it renewed before its nextUpdate",
   "token-unmapped": ({ issuer, sent }) =>
     `in issuers/${issuer ?? "<issuer>"}.yaml write a rule under gateways for this client (${sent ?? "see the token"}), or pin what tells two rules apart`,
   "token-key-unknown": ({ issuer }) =>

@@ -3,6 +3,7 @@
 import { X509Certificate } from "node:crypto";
 import { passkeyPlace } from "../identity/people/passkeys.ts";
 import type { EnvironmentConfig } from "../registry/config/estate.ts";
+import { revocationNotices } from "./revocation-notices.ts";
 
 export type Urgency = "over" | "7 days" | "30 days" | "60 days" | "standing";
 
@@ -50,6 +51,7 @@ export function decideNotices({ environments, now, checkpointCopy, issuers }: No
   const dated = environments.flatMap((environment) => [
     ...datesOf(environment, now),
     ...unenforcedOf(environment, now),
+    ...revocationNotices(environment, now),
   ]);
   const standing = [
     ...environments.flatMap((environment) => passkeysNowhere(environment, issuers.get(environment.name))),

@@ -14,6 +14,7 @@ import {
   initialState,
   type LegacyTokens,
   type PublicJwk,
+  type RevocationConfig,
   type SystemConfig,
 } from "../registry/config/estate.ts";
 import type { BodyConfig, OperationConfig } from "../registry/config/operation-config.ts";
@@ -220,7 +221,15 @@ export function compileTrust(environment: EnvironmentConfig): TrustObject[] {
   const named = new Set(
     environment.systems.flatMap((system) => system.certificates.map((certificate) => certificate.trust)),
   );
-  return environment.trust.filter((trust) => named.has(trust.name)).map(({ name, roots }) => ({ name, roots }));
+  for (const { authorizer } of environment.listeners)
+    if (authorizer?.certificate) named.add(authorizer.certificate.trust);
+  return environment.trust
+    .filter((trust) => named.has(trust.name))
+    .map(({ name, roots, revocation }) => ({ name, roots, ...(revocation === undefined ? {} : listsOf(revocation)) }));
+}
+
+function listsOf({ lists, required }: RevocationConfig): Pick<TrustObject, "revocation"> {
+  return { revocation: { lists, required } };
 }
 
 /** What the token endpoint needs besides the objects: public keys of each client and the end of each bearer exception. */

@@ -143,7 +143,7 @@ function estateObject(
 
 /** An older gateway must refuse what it cannot obey, not leave it out. */
 function needsOf(
-  { mode, systems, integrations, issuers, listeners }: EnvironmentConfig,
+  { mode, systems, integrations, issuers, listeners, trust }: EnvironmentConfig,
   slices: readonly PolicySlice[],
 ): EstateObject["needs"] & object {
   const observes = [mode, ...systems.map((one) => one.mode), ...integrations.map((one) => one.mode)];
@@ -189,6 +189,8 @@ function needsOf(
     "proxy-protocol": listeners.some(({ proxyProtocol }) => proxyProtocol !== undefined),
     // An older gateway would let them in.
     bots: listeners.some(({ bots }) => bots !== undefined),
+    // An older gateway would believe certificates that were taken back.
+    "revocation-lists": trust.some(({ revocation }) => revocation !== undefined),
     // An older gateway would know none of them.
     "api-keys":
       systems.some(({ apiKeys }) => apiKeys !== undefined) ||

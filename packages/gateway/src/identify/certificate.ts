@@ -25,7 +25,7 @@ export function createPeerJudge(now: () => number): (socket: object, estate: Est
   return (socket, estate) => {
     if (!(socket instanceof TLSSocket)) return null;
     const known = judged.get(socket);
-    if (known !== undefined && known.estate === estate) return notExpired(known.judgement, now());
+    if (known !== undefined && known.estate === estate && isCurrent(known.judgement, now())) return known.judgement;
     const reading = readings.get(socket) ?? readPeer(socket);
     readings.set(socket, reading);
     const judgement = judge(reading, estate, now());
@@ -34,9 +34,9 @@ export function createPeerJudge(now: () => number): (socket: object, estate: Est
   };
 }
 
-function notExpired(judgement: PeerJudgement | null, nowMs: number): PeerJudgement | null {
-  if (judgement?.kind !== "proven" || nowMs < judgement.expiresAtMs) return judgement;
-  return no("certificate-expired", "the certificate expired while its connection was open", judgement.x5t);
+/** A proof holds until the first certificate or list behind it ends: then it is judged again, and says which. */
+function isCurrent(judgement: PeerJudgement | null, nowMs: number): boolean {
+  return judgement?.kind !== "proven" || nowMs < judgement.expiresAtMs;
 }
 
 function judge(reading: PeerReading, estate: Estate, nowMs: number): PeerJudgement | null {

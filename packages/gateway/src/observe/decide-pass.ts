@@ -85,6 +85,9 @@ const passes: Readonly<Record<ProblemCode, boolean>> = {
   "certificate-unknown": true,
   "certificate-untrusted": true,
   "certificate-expired": true,
+  // Its issuer took it back; where nobody can tell, it may have.
+  "certificate-revoked": false,
+  "revocation-unknown": false,
   "certificate-mismatch": true,
   "signature-malformed": true,
   "signature-key-unknown": true,

@@ -10,6 +10,7 @@ import { signCompactJws } from "@sallyport/protocol/token/jws.ts";
 import type { OwnBench } from "./denials-at-the-door.ts";
 import { type Answer, call, type TokenChanges } from "./test-caller.ts";
 import { issueTestLeaf, newTestCa, ordersUri, portalUri, tlsListener, withCertificates } from "./test-certificates.ts";
+import { serialOf, testListBase64 } from "./test-revocation-lists.ts";
 import { type Bench, benchEstate, type DenialCase, keycloak } from "./three-ways.ts";
 
 const identify = (what: string, refused: DenialCase["refused"]): DenialCase => ({
@@ -184,12 +185,22 @@ export const replayTableFull: OwnBench = {
 
 const workloads = newTestCa("workloads");
 const strangers: ReturnType<typeof createLocalCa> = newTestCa("strangers");
+/** A second CA of the same bundle, which publishes no list. */
+const silent: ReturnType<typeof createLocalCa> = newTestCa("silent");
 const orders = issueTestLeaf(workloads, { uri: ordersUri });
+const lost = issueTestLeaf(workloads, { uri: ordersUri });
 const portal = issueTestLeaf(workloads, { uri: portalUri });
 
 export const tlsBench = {
   listeners: [tlsListener(workloads)],
-  estate: (url: string) => withCertificates(benchEstate(url), workloads),
+  estate(url: string) {
+    const lists = [testListBase64(workloads, { serials: [serialOf(lost)] })];
+    const roots = [workloads.certificatePem, silent.certificatePem];
+    return {
+      ...withCertificates(benchEstate(url), workloads),
+      trust: [{ name: "workloads", roots, revocation: { lists, required: true } }],
+    };
+  },
 };
 
 const present = (bench: Bench, pair: { cert: string; key: string }, authorization?: string): Promise<Answer> =>
@@ -216,6 +227,10 @@ export const certificateDenials = {
   ),
   "certificate-expired": certificate("a certificate that has ended", (bench) =>
     present(bench, issueTestLeaf(workloads, { uri: ordersUri }, { endsMs: -60_000 })),
+  ),
+  "certificate-revoked": certificate("a certificate that its issuer took back", (bench) => present(bench, lost)),
+  "revocation-unknown": certificate("a certificate of a CA whose list is missing", (bench) =>
+    present(bench, issueTestLeaf(silent, { uri: ordersUri })),
   ),
   "certificate-mismatch": certificate("a token bound to another certificate", (bench) =>
     present(bench, orders, `Bearer ${boundToPortal(bench)}`),

@@ -80,7 +80,8 @@ function readNames(value: Uint8Array): SubjectAltName[] {
   });
 }
 
-function readExtensions(element: DerElement | undefined): ReadonlyMap<string, Extension> {
+/** Of a certificate or a revocation list: the explicitly tagged sequence. Faults: DerFault, also for one that occurs twice. */
+export function readExtensions(element: DerElement | undefined): ReadonlyMap<string, Extension> {
   const extensions = new Map<string, Extension>();
   if (element === undefined) return extensions;
   for (const entry of readDerList(readDer(element.content, derTag.sequence).content)) {

@@ -12,6 +12,7 @@ import { DerFault } from "./der.ts";
 import { printName, readName } from "./distinguished-name.ts";
 import { oid } from "./oids.ts";
 import { parsePemCertificates } from "./pem.ts";
+import { compileRevocation, judgeRevocation, type Revocation } from "./revocation.ts";
 
 export const chainLengthMax = 10;
 const namesShownMax = 8;
@@ -75,14 +76,21 @@ export function readPeer(socket: TLSSocket): PeerReading {
 export interface TrustBundle {
   readonly name: string;
   readonly roots: readonly Certificate[];
+  /** Null: nobody's certificate is ever taken back under it. */
+  readonly revocation: Revocation | null;
 }
 
-/** Throws TypeError for PEM that cannot be read, DerFault for a root that is not strict DER. */
-export function compileTrust(trust: TrustObject): TrustBundle {
-  return { name: trust.name, roots: trust.roots.flatMap(parsePemCertificates).map(readCertificate) };
+/** Throws TypeError for PEM that cannot be read, DerFault for a root or a list that is not strict DER. */
+export function compileTrust({ name, roots, revocation }: TrustObject): TrustBundle {
+  return {
+    name,
+    roots: roots.flatMap(parsePemCertificates).map(readCertificate),
+    revocation: revocation === undefined ? null : compileRevocation(revocation),
+  };
 }
 
 export type PeerVerdict =
+  /** `notAfterMs`: until when it holds, by the certificates of the path and by the lists that must be in force. */
   | { readonly kind: "allow"; readonly x5t: string; readonly notAfterMs: number }
   | ({ readonly kind: "deny" } & NonNullable<Objection>);
 
@@ -103,7 +111,12 @@ export interface PeerQuestion {
 }
 
 type Objection = {
-  readonly code: "certificate-unknown" | "certificate-untrusted" | "certificate-expired";
+  readonly code:
+    | "certificate-unknown"
+    | "certificate-untrusted"
+    | "certificate-expired"
+    | "certificate-revoked"
+    | "revocation-unknown";
   /** For operators; it names no text of the certificate. */
   readonly reason: string;
   /** For operators: what was declared and what the certificate says, as far as both can be named. */
@@ -256,7 +269,7 @@ function subjectOf({ subject }: Certificate): string | null {
 /**
  * Is this peer the declared identity? Pure. All must hold: TLS verified a path; what was presented leads, signature by signature, to a
  * root of the named bundle; all of it is valid now; the leaf is a client's and no CA; exactly one SAN, or the whole subject, is the
- * declared one (never the common name alone).
+ * declared one (never the common name alone); where the bundle has revocation lists, none of the path is on them.
  */
 export function judgePeer(question: PeerQuestion): PeerVerdict {
   const { peer, identity, trust, nowMs } = question;
@@ -292,5 +305,13 @@ export function judgePeer(question: PeerQuestion): PeerVerdict {
   }
   const objection = objectToPath(path, nowMs) ?? objectToLeaf(leaf) ?? objectToNames(leaf, peer.x5t, identity);
   if (objection !== null) return deny(objection);
-  return { kind: "allow", x5t: peer.x5t, notAfterMs: Math.min(...path.map((certificate) => certificate.notAfterMs)) };
+  const revocation = trust.revocation === null ? null : judgeRevocation(path, trust.revocation, nowMs);
+  if (revocation?.kind === "deny") return revocation;
+  // A list is in force until, and without, its next update; a certificate also at its last instant.
+  const listsUntilMs = (revocation?.untilMs ?? Number.POSITIVE_INFINITY) - 1;
+  return {
+    kind: "allow",
+    x5t: peer.x5t,
+    notAfterMs: Math.min(listsUntilMs, ...path.map((certificate) => certificate.notAfterMs)),
+  };
 }

@@ -14,6 +14,7 @@ import type { ConcurrencyLimit, Priority, QuotaLimit, RateLimit } from "./limit-
 import type { LookupRule } from "./lookup-rule.ts";
 import type { ParameterRule } from "./parameter-rule.ts";
 import type { BusinessErrorSign, ResponseRule } from "./response-rule.ts";
+import type { RevocationObject } from "./revocation-object.ts";
 import type { ThreatsObject } from "./threat-rule.ts";
 import type { UpstreamObject } from "./upstream-object.ts";
 
@@ -293,6 +294,8 @@ export interface TrustObject {
   readonly name: string;
   /** PEM certificates that may end a chain. */
   readonly roots: readonly string[];
+  /** Absent: no certificate is ever taken back under it. */
+  readonly revocation?: RevocationObject;
 }
 
 /** A listener that answers proxies whether a request may pass, and serves nobody. Its `trustedProxies` and `certificate` say who may ask. */
@@ -372,6 +375,7 @@ export const snapshotNeeds = [
   "introspection",
   "threats",
   "bots",
+  "revocation-lists",
 ] as const;
 
 /** Whose access tokens may be presented, as which systems, and the public keys they are verified with: `issuer/<id>`. */

@@ -10,6 +10,8 @@ export type TlsClientCode =
   | "certificate-untrusted"
   | "certificate-unknown"
   | "certificate-expired"
+  | "certificate-revoked"
+  | "revocation-unknown"
   | "client-authentication-method";
 
 export type TlsClientVerdict = { readonly kind: "accept" } | { readonly kind: "refuse"; readonly code: TlsClientCode };

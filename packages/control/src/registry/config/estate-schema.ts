@@ -164,6 +164,22 @@ const trustBase = z.strictObject({
   trust: id().describe("Name of the bundle; equals the name of the file."),
   description: prose().optional().describe("Whose certificates it accepts, for reviewers."),
   roots: z.array(filePath()).min(1).max(itemsMax).describe("PEM files with the CA certificates that may end a chain."),
+  revocation: z
+    .strictObject({
+      lists: z
+        .array(filePath())
+        .min(1)
+        .max(itemsMax)
+        .describe("PEM files with the revocation lists (CRLs) of the CAs of its chains; complete ones, 1 MiB in all."),
+      required: z
+        .boolean()
+        .prefault(true)
+        .describe(
+          "Deny every client certificate of which an issuer has no list in force; `false` lets those pass that no list names.",
+        ),
+    })
+    .optional()
+    .describe("Client certificates that were taken back before their end."),
 });
 
 export const trustSchema = trustBase;

@@ -18,6 +18,7 @@ import type {
   ModeObject,
   Scalar,
 } from "@sallyport/protocol/snapshot/objects.ts";
+import type { RevocationObject } from "@sallyport/protocol/snapshot/revocation-object.ts";
 import type { Acr } from "@sallyport/protocol/token/acr.ts";
 import type { LegacyAlgorithm, SigningAlgorithm } from "@sallyport/protocol/token/claims.ts";
 import type { IntrospectionRule, OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
@@ -168,6 +169,11 @@ export interface TrustConfig {
   readonly name: string;
   /** PEM certificates. */
   readonly roots: readonly string[];
+  readonly revocation?: RevocationConfig;
+  readonly declaredAt: Place;
+}
+
+export interface RevocationConfig extends RevocationObject {
   readonly declaredAt: Place;
 }
 

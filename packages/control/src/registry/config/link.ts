@@ -90,7 +90,7 @@ export function checkTrust(
   where: { environment: LinkedEnvironment; names: EstateNames },
 ): Finding[] {
   const bundle = where.environment.trust.get(name);
-  if (bundle !== undefined && bundle !== null) return [];
+  if (bundle !== undefined && bundle !== null) return checkLists(bundle, spot);
   if (bundle === null) return [errorAt(spot, `the bundle \`${name}\` is broken`, `correct trust/${name}.yaml`)];
   if (where.names.trust.has(name))
     return [
@@ -101,6 +101,18 @@ export function checkTrust(
       ),
     ];
   return [errorAt(spot, `there is no bundle \`${name}\``, suggest(name, where.names.trust))];
+}
+
+/** Lists say which client certificates were taken back; a bundle for servers whose lists nobody asks would promise too much. */
+function checkLists({ name, revocation }: TrustConfig, spot: Spot): Finding[] {
+  if (revocation === undefined || !/\bca$/.test(spot.path)) return [];
+  return [
+    errorAt(
+      spot,
+      `the bundle \`${name}\` has revocation lists, which are obeyed for client certificates alone`,
+      "name a bundle of the same roots without `revocation` for servers",
+    ),
+  ];
 }
 
 function refusePublicConflicts(environment: LinkedEnvironment): void {
