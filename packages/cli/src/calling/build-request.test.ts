@@ -7,6 +7,7 @@ import { buildRequest } from "./build-request.ts";
 
 const operation: OperationConfig = {
   name: "invoice.pay",
+  declaredAt: "systems/billing.yaml:4",
   method: "POST",
   path: "/v1/invoices/{id}/payments",
   classification: "internal",

@@ -123,7 +123,8 @@ const fixes: Readonly<Record<string, (facts: Facts) => string>> = {
     `the token that the provider is called with could not be got (${why}): see to control, or to the endpoint under nextHop.outside`,
   "next-hop-rejected": ({ why = "" }) =>
     `the provider does not take its token (${why}): compare the issuer, audience and key it expects with docs/identity/next-hop.md, and its clock`,
-  "rate-limited": () => "call less often (Retry-After), or raise the limit of the integration",
+  "rate-limited": ({ declaredAt }) =>
+    `call less often (Retry-After), or raise \`limits\` of the integration${declaredAt === undefined ? "" : ` at ${declaredAt}`}`,
 };
 
 function stepUpFix({ acr, maxAge, sent = "", declaredAt = "the integration" }: Facts): string {

@@ -150,6 +150,11 @@ test("a system whose tokens are signed with RSA is said in `needs`, with algorit
   assert.equal(blob<EstateObject>(plain, "estate").needs, undefined);
 });
 
+test("an operation says in which line it is declared, for whoever is told why it refused", () => {
+  const [operation] = blob<SystemObject>(compile(inline(two), "production"), "system/billing").operations;
+  assert.equal(operation?.declaredAt, "systems/billing.yaml:4");
+});
+
 test("a system that signs, or an integration that accepts it, is said in `needs`; the keys are in the system's object", () => {
   const x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
   const signing = {

@@ -10,6 +10,7 @@ const nothing = (): null => null;
 /** A member that is not decided on here does not compile: it would be a rule that somebody wrote and nobody keeps. */
 const needsOf: { readonly [K in keyof Required<OperationObject>]: Needs<OperationObject> } = {
   name: nothing,
+  declaredAt: nothing,
   method: nothing,
   path: nothing,
   effect: nothing,

@@ -41,11 +41,21 @@ before(async () => {
           operations: [
             { name: "read", method: "GET", path: "/v1/read", cedar },
             { name: "list", method: "GET", path: "/v1/list" },
+            { name: "rare", method: "GET", path: "/v1/rare", changes: { declaredAt: "systems/billing.yaml:11" } },
+            {
+              ...{ name: "write", method: "POST", path: "/v1/write" },
+              body: { content: "json", contentType: "application/json" },
+              changes: { declaredAt: "systems/billing.yaml:14", bodyBytesMax: 64 },
+            },
           ],
         },
       ],
       integrations: [
-        { id: "portal-to-billing", from: "portal", to: "billing", operations: [{ name: "read" }, { name: "list" }] },
+        {
+          ...{ id: "portal-to-billing", from: "portal", to: "billing" },
+          operations: [{ name: "read" }, { name: "list" }, { name: "rare" }, { name: "write", bodyBytesMax: 32 }],
+          limits: [{ per: "client", rate: 1, periodMs: 3_600_000, burst: 1, operations: ["rare"] }],
+        },
       ],
     },
   });
@@ -64,6 +74,7 @@ async function inputsOf(id: string) {
   const opened = opener.open(batchContext({ tenant, environment, node: "gw-test" }), record.reference);
   const inputs = findInReference(Buffer.from(opened).toString("utf8"), id) as {
     readonly principal: { readonly tokenId: string };
+    readonly facts?: Readonly<Record<string, string>>;
     readonly decision: { readonly context: { readonly authAge?: number } };
   } | null;
   return inputs ?? assert.fail("the reference does not hold this crossing");
@@ -98,4 +109,21 @@ test("each crossing of tokens that come one after the other names its own, in th
   }
   assert.equal(pseudonyms[3], pseudonyms[0]);
   assert.equal(new Set(pseudonyms).size, 3);
+});
+
+test("a denial by a limit names file and line of its integration, one by content those of its operation, or of the integration where that decides", async () => {
+  const refusedBy = async (code: string, path: string, body?: string, type = "application/json") => {
+    const answer = await portal.send(`${bed.addresses[0]?.url}${path}`, {
+      ...(body === undefined ? {} : { method: "POST", body, headers: { "content-type": type } }),
+      agent,
+    });
+    assert.equal(answer.code, code, answer.text);
+    return (await inputsOf(answer.id)).facts?.["declaredAt"];
+  };
+  assert.equal((await portal.send(`${bed.addresses[0]?.url}/billing/v1/rare`, { agent })).status, 200);
+  assert.equal(await refusedBy("rate-limited", "/billing/v1/rare"), "systems/portal.yaml:4");
+  assert.equal(await refusedBy("content-type", "/billing/v1/write", "a=1", "text/plain"), "systems/billing.yaml:14");
+  assert.equal(await refusedBy("body-malformed", "/billing/v1/write", "{"), "systems/billing.yaml:14");
+  const large = JSON.stringify("x".repeat(48));
+  assert.equal(await refusedBy("body-too-large", "/billing/v1/write", large), "systems/portal.yaml:4");
 });

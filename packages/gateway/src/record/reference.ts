@@ -5,6 +5,7 @@ import { toldElsewhere } from "../authorize/told-elsewhere.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
 import { shapeOf } from "../observe/undeclared.ts";
+import { placedFacts } from "./declared-at.ts";
 
 /** A fault of these comes after the verdict. */
 export const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forward"]);
@@ -12,7 +13,7 @@ export const afterVerdict: ReadonlySet<StageName> = new Set(["exchange", "forwar
 /** What only control may read: the inputs of the decision, and for a denial what was expected, what was sent and how to mend it. */
 export function referenceOf(exchange: Exchange, denied: Deny | null): object {
   const { principal, request, source, decision, wouldDeny, question, shadow, threats } = exchange;
-  const told = ({ stage, code, facts }: Deny) => ({ stage, code, facts });
+  const told = (no: Deny) => ({ stage: no.stage, code: no.code, facts: placedFacts(exchange, no) });
   const isEnforced = denied !== null && !afterVerdict.has(denied.stage);
   const said = isEnforced ? denied : (wouldDeny ?? denied);
   return {
@@ -49,6 +50,6 @@ function passedOf(exchange: Exchange): object {
     mode: modeOf(exchange),
     until: new Date(untilMs ?? 0).toISOString(),
     ...(operation?.undeclared === true ? { undeclared: shapeOf(exchange) } : {}),
-    also: alsoDenied.map(({ stage, code, facts }) => ({ stage, code, facts })),
+    also: alsoDenied.map((no) => ({ stage: no.stage, code: no.code, facts: placedFacts(exchange, no) })),
   };
 }

@@ -118,6 +118,8 @@ export interface StaticFallback {
 }
 
 export interface OperationObject {
+  /** `systems/billing.yaml:7`; absent: from a control plane of before. */
+  readonly declaredAt?: string;
   /** `invoice.create`; the full name is `<system>:<name>`. */
   readonly name: string;
   /** Upper case. */
@@ -294,7 +296,6 @@ export interface TrustObject {
   readonly name: string;
   /** PEM certificates that may end a chain. */
   readonly roots: readonly string[];
-  /** Absent: no certificate is ever taken back under it. */
   readonly revocation?: RevocationObject;
 }
 

@@ -27,6 +27,8 @@ export type ParametersConfig = Omit<ParameterRule, "schema"> & { readonly schema
 
 export interface OperationConfig {
   readonly name: string;
+  /** `systems/billing.yaml:7` */
+  readonly declaredAt: string;
   readonly method: string;
   readonly path: string;
   readonly classification: Classification;

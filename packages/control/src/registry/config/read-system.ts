@@ -234,8 +234,10 @@ function readOperation(
   checkWebSocket(reader, at, source);
   refuseThreats(reader, at, source.threats);
   checkUnseenBody(reader, at, { source, body: body.body });
+  const { file, line } = spotOf(reader.tree, at, "key");
   return {
     name,
+    declaredAt: `${file}:${line}`,
     method: source.match.method,
     path: source.match.path,
     classification,
