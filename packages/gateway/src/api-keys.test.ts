@@ -64,6 +64,16 @@ function estate(keys = all): TestEstate {
   };
 }
 
+/** The same, with a provider where denials are recorded and pass. */
+function observing(keys: ApiKeyObject[]): TestEstate {
+  const mode = { mode: "observe", untilMs: Date.now() + day, reason: "being moved" } as const;
+  const { systems, ...rest } = estate(keys);
+  return {
+    ...rest,
+    systems: systems.map((one) => (one.id === "billing" ? { ...one, changes: { ...one.changes, mode } } : one)),
+  };
+}
+
 let last: { readonly code: string; readonly facts: Readonly<Record<string, string>> } | undefined;
 const remember: CrossingObserver["crossing"] = (_, { deny }) => {
   last = deny === null || deny === undefined ? undefined : deny;
@@ -179,33 +189,39 @@ describe("attack", () => {
     await bed.publish(estate());
   });
 
-  test("attack: a stream that an ended key opened goes on: it is found by the key, and waits for no clock", async () => {
-    const atMs = Date.now();
-    // Time stands still, so that nothing but the word of the end can be why it is asked about.
-    const clock = { shiftMs: 0, now: () => atMs, monotonic: () => performance.now() };
-    const still = await startTestGateway({
-      estate: estate(),
-      openLog: openTestLog,
-      clock,
-      changes: { observers: [{ crossing: remember }] },
+  const ends: readonly (readonly [string, boolean, (still: TestGateway) => Promise<void> | void])[] = [
+    ["its end is told", false, (still) => still.feed.revoke("jti", apiKeyTokenId("0000000001"))],
+    ["a snapshot comes without it", false, (still) => still.publish(estate(all.slice(1)))],
+    ["a snapshot comes without it, where denials only pass", true, (still) => still.publish(observing(all.slice(1)))],
+  ];
+  for (const [how, observed, end] of ends)
+    test(`attack: a stream that an ended key opened goes on: ${how}, without waiting for a clock, and the record says that it was ended`, async () => {
+      const atMs = Date.now();
+      // Time stands still, so that nothing but the word of the end can be why it is asked about.
+      const clock = { shiftMs: 0, now: () => atMs, monotonic: () => performance.now() };
+      const still = await startTestGateway({
+        estate: observed ? observing(all) : estate(),
+        openLog: openTestLog,
+        clock,
+        changes: { observers: [{ crossing: remember }] },
+      });
+      try {
+        upstream.answer = (_request, response) => {
+          upstream.answer = null;
+          response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+        };
+        const at = `${still.addresses[0]?.url}/billing/v1/invoices/1`;
+        const asking = get(at, { headers: { authorization: `ApiKey ${first}` }, agent: false });
+        const [answer] = (await once(asking, "response")) as [IncomingMessage]; // what the event has
+        await once(answer, "data");
+        const cut = once(answer.resume(), "error") as Promise<[Error]>; // what the event has
+        await end(still);
+        assert.match((await cut)[0].message, /aborted/);
+        assert.equal(last?.code, "api-key-ended");
+      } finally {
+        await still.close();
+      }
     });
-    try {
-      upstream.answer = (_request, response) => {
-        upstream.answer = null;
-        response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
-      };
-      const at = `${still.addresses[0]?.url}/billing/v1/invoices/1`;
-      const asking = get(at, { headers: { authorization: `ApiKey ${first}` }, agent: false });
-      const [answer] = (await once(asking, "response")) as [IncomingMessage]; // what the event has
-      await once(answer, "data");
-      still.feed.revoke("jti", apiKeyTokenId("0000000001"));
-      const [cut] = (await once(answer.resume(), "error")) as [Error]; // what the event has
-      assert.match(cut.message, /aborted/);
-      assert.equal(last?.code, "api-key-ended");
-    } finally {
-      await still.close();
-    }
-  });
 
   test("attack: a key where keys are not accepted, and where nobody has any", async () => {
     const { apiKeys: _, ...none } = estate();
@@ -222,11 +238,7 @@ describe("attack", () => {
   });
 
   test("attack: while denials only pass, a key of ours does not reach the provider with them", async () => {
-    const observed = { mode: "observe", untilMs: Date.now() + day, reason: "being moved" } as const;
-    await bed.publish({
-      ...estate(),
-      systems: estate().systems.map((one) => (one.id === "billing" ? { ...one, changes: { mode: observed } } : one)),
-    });
+    await bed.publish(observing(all));
     const unknown = made("00000000bb");
     assert.equal((await inField(unknown)).status, 200);
     assert.equal(JSON.stringify(upstream.seen.at(-1)).includes("00000000bb"), false);

@@ -58,10 +58,16 @@ function keepHere(exchange: Exchange, header: string): Deny | null {
 
 /** Of a stream that goes on: is the key still what it was? */
 export function keyStill(on: Case, principal: Principal): Proven | Deny {
-  const known = on.estate.apiKeys?.byId.get(principal.proof.keyid ?? "");
-  if (known === undefined)
-    return deny("identify", "api-key-unknown", { why: "the key is not one of this environment any more" });
-  return provenBy(on, known);
+  const { keyid = "" } = principal.proof;
+  const known = on.estate.apiKeys?.byId.get(keyid);
+  if (known !== undefined) return provenBy(on, known);
+  // It opened this stream, so it was known: a snapshot leaves out what was ended, and may come before the word of it.
+  const isEnded = on.ports.revocations.isRevoked("jti", apiKeyTokenId(keyid), 0);
+  return deny("identify", "api-key-ended", {
+    why: isEnded
+      ? `key ${keyid} of ${principal.caller} was ended`
+      : `key ${keyid} of ${principal.caller} was ended, or the estate has it count no more`,
+  });
 }
 
 function provenBy({ exchange, ports }: Case, { object, system }: KnownApiKey): Proven | Deny {
