@@ -8,6 +8,7 @@ import { servedLines } from "../start/serve-reporter.ts";
 import { printable } from "../terminal.ts";
 import type { TestIdentity } from "./client-identities.ts";
 import { crossingLines, type SeenCrossing } from "./crossing-lines.ts";
+import type { StrayListener } from "./local-estate.ts";
 import type { Upstream } from "./upstream-watch.ts";
 
 export interface DevFacts {
@@ -29,6 +30,8 @@ export interface DevReporter extends Reporter {
   /** A save with errors: it is not applied. */
   refused(findings: readonly Finding[]): void;
   upstream(upstream: Upstream, report: ProbeReport): void;
+  /** After a save: listeners that only a restart opens or closes. Says nothing that it said of the save before. */
+  listeners(strays: readonly StrayListener[]): void;
 }
 
 export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
@@ -39,6 +42,7 @@ export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
   let isUp = false;
   let isEnding = false;
   let lastTold = "";
+  let lastStrays = "[]";
   const log = (level: "warn" | "error") => (fields: object, message: string) => {
     // What breaks because it is being ended is no news.
     if (isEnding) return;
@@ -66,6 +70,11 @@ export function createDevReporter(json: boolean, facts: DevFacts): DevReporter {
       ]),
     crossing: (seen) => say(seen, crossingLines(seen)),
     upstream: (upstream, report) => sayUpstream(upstream, report, say),
+    listeners: (strays) => {
+      const told = JSON.stringify(strays);
+      if (told !== lastStrays) for (const stray of strays) sayStray(stray, say);
+      lastStrays = told;
+    },
     ready: (start) => {
       isUp = true;
       sayReady(start, facts, say);
@@ -110,6 +119,17 @@ function sayApplied(report: ApplyReport, on: { readonly isUp: boolean; readonly 
   say({ event: "applied", created, changed, removed, findings }, [
     `${clock()}  ${said}`,
     ...(on.isTold ? [] : findings.flatMap(findingLines)),
+  ]);
+}
+
+function sayStray({ listener, is, file, line }: StrayListener, say: Say): void {
+  const what =
+    is === "not-open"
+      ? `listener ${listener} is not open: dev opens listeners at its start`
+      : `listener ${listener} is not in the estate any more, and stays open: dev closes listeners at its end`;
+  say({ event: "restart-needed", listener, is, file, line }, [
+    `${clock()}  ${file}:${line}: ${what}`,
+    "    fix: restart dev (Ctrl-C, then sallyport dev)",
   ]);
 }
 

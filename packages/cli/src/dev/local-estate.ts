@@ -1,6 +1,8 @@
 // Promises an estate as `dev` serves it: on loopback, at once, in one region; and which listeners that takes. Pure.
 // Trusts the loader. Specified in docs/cli/dev.md "What dev changes".
 import type { EnvironmentConfig, LoadedEstate } from "@sallyport/control/registry/config/estate.ts";
+import type { Place } from "@sallyport/control/registry/config/finding.ts";
+import { spotOf } from "@sallyport/control/registry/config/yaml-tree.ts";
 
 /** The environment dev serves: production where there is one, else the first. */
 export function servedEnvironment(loaded: LoadedEstate): EnvironmentConfig | null {
@@ -12,6 +14,28 @@ export function servedEnvironment(loaded: LoadedEstate): EnvironmentConfig | nul
 export function listenersOf(loaded: LoadedEstate): readonly string[] {
   const names = servedEnvironment(loaded)?.listeners.map(({ name }) => name) ?? [];
   return names.length === 0 ? ["public"] : names;
+}
+
+/** A listener of the estate that is not open, or one that is open and no longer in it: dev opens them at its start. */
+export interface StrayListener extends Pick<Place, "file" | "line"> {
+  readonly listener: string;
+  readonly is: "not-open" | "not-declared";
+}
+
+/** `open`: names of the listeners that were opened at the start. */
+export function strayListeners(loaded: LoadedEstate, open: Iterable<string>): readonly StrayListener[] {
+  const declared = listenersOf(loaded);
+  const opened = [...open];
+  const { root } = loaded.sources;
+  const placed = (is: StrayListener["is"], listener: string): StrayListener => {
+    // Of one that is gone the nearest place there is: where it would stand.
+    const spot = root === null ? null : spotOf(root, ["listeners", listener], "key");
+    return { listener, is, file: spot?.file ?? "sallyport.yaml", line: spot?.line ?? 1 };
+  };
+  return [
+    ...declared.filter((name) => !opened.includes(name)).map((name) => placed("not-open", name)),
+    ...opened.filter((name) => !declared.includes(name)).map((name) => placed("not-declared", name)),
+  ];
 }
 
 /** Callers call the proxy that asks there, wherever dev listens; services call the listener itself. */

@@ -15,7 +15,7 @@ import { type TestIdentity, withTestIdentities } from "./client-identities.ts";
 import { seenCrossing } from "./crossing-lines.ts";
 import { createDevReporter, type DevFacts } from "./dev-reporter.ts";
 import { freePorts } from "./free-ports.ts";
-import { asLocal, listenersOf, servedEnvironment } from "./local-estate.ts";
+import { asLocal, listenersOf, servedEnvironment, strayListeners } from "./local-estate.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
 export interface DevOptions {
@@ -59,7 +59,10 @@ export async function runDev(options: DevOptions): Promise<void> {
         },
         applied: (report, loaded) => {
           reporter.applied(report, loaded);
-          if (!isFirst) upstreams.watch(estate.loaded);
+          if (!isFirst) {
+            upstreams.watch(estate.loaded);
+            reporter.listeners(strayListeners(estate.loaded, ports.listeners.keys()));
+          }
           isFirst = false;
         },
       },
