@@ -429,10 +429,10 @@ describe("small parts", () => {
     const isPlain = (literal: string) => /^(?:0|-?[1-9][0-9]*)$/.test(literal);
     const shapes = [
       (n: string) => n,
-      (n: string) => `[${n},${n}]`,
       (n: string) => ` { "a" : ${n} } `,
-      (n: string) => `{"a":{"b":[true,false,null,${n}]}}`,
-      (n: string) => `{"a":"1.5 -0 1e5","e":false,"E":[${n}]}`,
+      (n: string) => `{"a":{"b":[true,false,null,-1.5],"c":${n}}}`,
+      (n: string) => `{"a":"1.5 -0 1e5","e":false,"E":[],"x":${n}}`,
+      (n: string) => `[0.5,[1e3]]${n}`.replace(/^(.*\])(.*)$/, '{"list":$1,"after":$2}'),
       (n: string) => `{"\\"":"\\\\","a.b":${n}}`,
     ];
     for (const shape of shapes) {
@@ -443,9 +443,24 @@ describe("small parts", () => {
         assert.equal(reading.hasPlainNumbers, isPlain(literal), shape(literal));
         const body = { bytes, value: reading.value, hasPlainNumbers: reading.hasPlainNumbers };
         assert.deepEqual(exactIntegersOf(body), readExactIntegers(bytes), shape(literal));
+        assert.deepEqual(longsIn(exactIntegersOf(body)), longsIn(byLiteral(bytes)), shape(literal));
       }
     }
   });
+
+  /** What a reader makes of it that is shown every literal. */
+  function byLiteral(bytes: Uint8Array): unknown {
+    const shown = (_name: string, value: unknown, context?: { readonly source?: string }): unknown =>
+      typeof value === "number" && !/^(?:0|-?[1-9][0-9]*)$/.test(context?.source ?? "") ? Number.NaN : value;
+    return JSON.parse(Buffer.from(bytes).toString("utf8"), shown);
+  }
+
+  /** Every long that an attribute could be: along members, never in a list. */
+  function longsIn(value: unknown, at = "$"): readonly string[] {
+    if (typeof value === "number") return Number.isSafeInteger(value) ? [`${at}=${value}`] : [];
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+    return Object.entries(value).flatMap(([name, member]) => longsIn(member, `${at}.${name}`));
+  }
 
   test("outcomes by status", () => {
     const operation = { object: { businessErrors: [404] } } as unknown as Parameters<typeof outcomeOf>[0]; // only this member is read

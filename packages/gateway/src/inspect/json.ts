@@ -8,13 +8,14 @@ export type JsonRefusal =
   | "not JSON"
   | "duplicate name"
   | "forbidden name"
+  | "name too many"
   | "too deep"
   | "lone surrogate";
 export type JsonReading =
   | {
       readonly ok: true;
       readonly value: unknown;
-      /** Every number in the text is written as a plain integer: `0`, or digits that begin with none, with at most a minus before them. */
+      /** Every number that is not in a list is written as a plain integer: `0`, or digits that begin with none, with at most a minus before them. */
       readonly hasPlainNumbers: boolean;
     }
   | { readonly ok: false; readonly why: JsonRefusal };
@@ -22,8 +23,11 @@ export type JsonReading =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const forbiddenNames: ReadonlySet<string> = new Set(["__proto__"]);
 
-/** Reads one JSON text strictly. Never throws. */
-export function readJson(bytes: Uint8Array): JsonReading {
+/** Names of a request that differ: twice as many at most. A MiB of nothing else takes a fifth of a second, and is nobody's request. */
+export const requestNamesMax = 16_384;
+
+/** Reads one JSON text strictly. Never throws. A text with twice `namesMax` names that differ is refused, one with fewer than that may pass. */
+export function readJson(bytes: Uint8Array, namesMax = Number.POSITIVE_INFINITY): JsonReading {
   let text: string;
   try {
     text = decoder.decode(bytes);
@@ -31,7 +35,8 @@ export function readJson(bytes: Uint8Array): JsonReading {
     return { ok: false, why: "not UTF-8" };
   }
   // Depth first, on the raw text: the engine's parser recurses.
-  if (!depthWithin(text)) return { ok: false, why: "too deep" };
+  const unbounded = whyUnbounded(text, namesMax);
+  if (unbounded !== null) return { ok: false, why: unbounded };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -46,17 +51,53 @@ export function readJson(bytes: Uint8Array): JsonReading {
 
 const quote = 0x22;
 const backslash = 0x5c;
+const colon = 0x3a;
 
-function depthWithin(text: string): boolean {
+/** What of a text would cost too much to parse; it need not be JSON. */
+function whyUnbounded(text: string, namesMax: number): "too deep" | "name too many" | null {
+  let further: DistinctNames | null = null;
   let depth = 0;
+  let names = 0;
+  let from = 0;
+  let to = 0;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
-    if (c === quote) i = endOfString(text, i);
-    else if (c === 0x7b || c === 0x5b) {
-      if (++depth > jsonDepthMax) return false;
+    if (c === quote) {
+      from = i;
+      to = i = endOfString(text, i);
+    } else if (c === 0x7b || c === 0x5b) {
+      if (++depth > jsonDepthMax) return "too deep";
     } else if (c === 0x7d || c === 0x5d) depth--;
+    // The first ones are not looked at: most texts have no more. Of the others those that repeat cost little.
+    else if (c === colon && ++names > namesMax) {
+      further ??= new DistinctNames();
+      if (further.add(text, from, to) > namesMax) return "name too many";
+    }
   }
-  return true;
+  return null;
+}
+
+const bitsOfNames = 20;
+
+/** Counts names that differ, a little too low: each is one of a million bits, which one nobody can tell before. A set takes three times as long. */
+class DistinctNames {
+  readonly #seen = new Uint8Array(2 ** (bitsOfNames - 3));
+  readonly #seed = Math.floor(Math.random() * 2 ** 32);
+  #count = 0;
+
+  /** How many there are now. */
+  add(text: string, from: number, to: number): number {
+    let hash = this.#seed;
+    for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+    const bit = (hash ^ (hash >>> 15)) & (2 ** bitsOfNames - 1);
+    const mask = 1 << (bit & 7);
+    const held = this.#seen[bit >> 3] ?? 0;
+    if ((held & mask) === 0) {
+      this.#seen[bit >> 3] = held | mask;
+      this.#count += 1;
+    }
+    return this.#count;
+  }
 }
 
 /** Index of the closing quote of the string that opens at `start`, or the end of the text. */
@@ -77,48 +118,67 @@ const notPlain = { hasPlainNumbers: false } as const;
 
 /**
  * Walks a text that is known to be JSON: a string directly after `{` or `,` inside an object is a name; outside of strings only a number holds a
- * dot, an `E`, an `e` behind a digit or a minus, and none begins with a zero but `0` and what has a fraction or an exponent.
+ * dot, an `E`, an `e` behind a digit or a minus, and none begins with a zero but `0` and what has a fraction or an exponent. Numbers in lists are
+ * not looked at: no attribute is in one.
  */
 function scanText(text: string): JsonRefusal | typeof plain | typeof notPlain {
   let numbers: typeof plain | typeof notPlain = plain;
-  const open: (Set<string> | null)[] = [];
-  let names: Set<string> | null = null;
+  const open: (ObjectNames | null)[] = [];
+  let names: ObjectNames | null = null;
   let expectName = false;
+  let lists = 0;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c === quote) {
       const end = endOfString(text, i);
-      const why = judgeString(text.slice(i, end + 1), expectName ? names : null);
-      if (why !== null) return why;
+      const written = text.slice(i + 1, end);
+      const escaped = written.includes("\\") ? (JSON.parse(`"${written}"`) as string) : null; // a string literal of a JSON text
+      if (escaped?.isWellFormed() === false) return "lone surrogate";
+      if (expectName) {
+        const added = addName(names ?? noNames, escaped ?? written);
+        if (typeof added === "string") return added;
+        names = added;
+      }
       expectName = false;
       i = end;
     } else if (c === 0x7b || c === 0x5b) {
       open.push(names);
-      names = c === 0x7b ? new Set() : null;
+      names = c === 0x7b ? noNames : null;
       expectName = c === 0x7b;
+      if (c === 0x5b) lists++;
     } else if (c === 0x7d || c === 0x5d) {
       names = open.pop() ?? null;
       expectName = false;
+      if (c === 0x5d) lists--;
     } else if (c === 0x2c) expectName = names !== null;
-    else if (c === 0x2e || c === 0x45) numbers = notPlain;
-    else if (c === 0x65 && isDigit(text.charCodeAt(i - 1))) numbers = notPlain;
-    else if (c === minus && text.charCodeAt(i + 1) === zero) numbers = notPlain;
+    else if (lists === 0 && isFraction(text, i, c)) numbers = notPlain;
   }
   return numbers;
+}
+
+/** Does this character, outside of strings, make a number something else than a plain integer? */
+function isFraction(text: string, at: number, c: number): boolean {
+  if (c === 0x2e || c === 0x45) return true;
+  if (c === 0x65) return isDigit(text.charCodeAt(at - 1));
+  return c === minus && text.charCodeAt(at + 1) === zero;
 }
 
 function isDigit(code: number): boolean {
   return code >= zero && code <= nine;
 }
 
-function judgeString(literal: string, names: Set<string> | null): JsonRefusal | null {
-  const escaped = literal.includes("\\");
-  if (!escaped && names === null) return null;
-  const text: string = escaped ? JSON.parse(literal) : literal.slice(1, -1);
-  if (escaped && !text.isWellFormed()) return "lone surrogate";
-  if (names === null) return null;
-  if (forbiddenNames.has(text)) return "forbidden name";
-  if (names.has(text)) return "duplicate name";
-  names.add(text);
-  return null;
+/** Names of one object so far. Most objects have a few, and a list of those costs less than a set. */
+type ObjectNames = readonly string[] | Set<string>;
+const noNames: ObjectNames = [];
+const listedNamesMax = 8;
+
+function addName(names: ObjectNames, name: string): ObjectNames | JsonRefusal {
+  if (forbiddenNames.has(name)) return "forbidden name";
+  if (names instanceof Set) {
+    if (names.has(name)) return "duplicate name";
+    return names.add(name);
+  }
+  if (names.includes(name)) return "duplicate name";
+  if (names.length === 0) return [name];
+  return names.length < listedNamesMax ? [...names, name] : new Set(names).add(name);
 }
