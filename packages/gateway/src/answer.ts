@@ -1,6 +1,6 @@
 // Promises one way to say no: RFC 9457, who said it, a code, an id, and nothing a stranger could learn from. Trusts problem.ts for the public face.
 // Specified by RFC 9457, DESIGN §6 Denials and §7.13.
-import { problemDocument, problems, publicCode } from "@sallyport/protocol/problem.ts";
+import { problemDocument, problems } from "@sallyport/protocol/problem.ts";
 import type { ProblemType } from "@sallyport/protocol/problem-face.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import { deniedCheck, isFailure, writeCheck } from "./authorizer/check-answer.ts";
@@ -12,6 +12,7 @@ import type { Gate } from "./gate.ts";
 import { grpcDenial, isGrpcCaller } from "./grpc/answer.ts";
 import { acceptSignature, challenge, stepUpChallenge } from "./identify/challenge.ts";
 import { unwantedBytesMax } from "./listen/connection.ts";
+import { saidVerdict } from "./record/said-verdict.ts";
 
 /** Writes a denial. `id` is what the caller may quote: the crossing's own id, or that of the leaf it was counted in. */
 export function writeDenial(
@@ -74,7 +75,7 @@ function httpDenial(exchange: Exchange, verdict: Deny, id: string): Denial {
     "cache-control",
     "no-store",
     "sallyport-verdict",
-    `deny; by=gateway; code=${publicCode(verdict.code)}`,
+    saidVerdict(verdict),
     "sallyport-crossing",
     id,
   ];

@@ -179,7 +179,8 @@ interface RawReply {
   readonly of: string | null;
 }
 
-const codeIn = (verdict: string): string | null => /deny; by=gateway; code=([a-z0-9-]+)/i.exec(verdict)?.[1] ?? null;
+const codeIn = (verdict: string): string | null =>
+  /(?:deny|allow); by=gateway; code=([a-z0-9-]+)/i.exec(verdict)?.[1] ?? null;
 const ofIn = (text: string): string | null => /\{"of":"([^"]*)"\}/.exec(text)?.[1] ?? null;
 
 function framesOf(id: number, { fields, content, trailers }: BentRequest): readonly Buffer[] {

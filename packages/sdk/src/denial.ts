@@ -37,9 +37,12 @@ export function correlationIdOf(response: Response): string | null {
   return response.headers.get("sallyport-crossing");
 }
 
+/** `allow` where the crossing was allowed and then ended at the gateway, because its provider failed. */
+const byGateway = /^(?:deny|allow); by=gateway; code=/;
+
 /** Did Sallyport refuse, rather than the provider behind it? A provider cannot set this header. */
 export function isDeniedByGateway(response: Response): boolean {
-  return response.headers.get("sallyport-verdict")?.startsWith("deny; by=gateway; code=") ?? false;
+  return byGateway.test(response.headers.get("sallyport-verdict") ?? "");
 }
 
 /** What the gateway wants of the user's log-in (RFC 9470 §3): parameters of an authorization request. */

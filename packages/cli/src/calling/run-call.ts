@@ -124,7 +124,7 @@ interface Denial {
 
 function denialOf(answer: CallAnswer): Denial | null {
   if (answer.status < 400) return null;
-  const verdict = /^deny; by=gateway; code=([a-z-]+)/.exec(answer.headers["sallyport-verdict"] ?? "");
+  const verdict = /^(?:deny|allow); by=gateway; code=([a-z-]+)/.exec(answer.headers["sallyport-verdict"] ?? "");
   const id = answer.headers["sallyport-crossing"] ?? null;
   if (verdict === null) return { by: id === null ? "stranger" : "provider", code: null, detail: null, id };
   const problem = bodyValue(answer);

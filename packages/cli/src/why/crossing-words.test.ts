@@ -108,3 +108,9 @@ test("a crossing whose first attempt was overtaken: each attempt, where it went,
     "attempt    http://one.internal overtaken after 61 ms",
   ]);
 });
+
+test("a crossing that was allowed and never reached its provider says both in one line", () => {
+  const leaf = JSON.stringify({ t: "crossing", verdict: "allow", code: "upstream-open", stage: "forward" });
+  const lines = crossingWords(readReport({ id: "gw-1", node: "gw", leaves: [leaf], decision: null }));
+  assert.ok(lines.includes("verdict    allow, and then ended at forward by upstream-open: the caller got that"));
+});

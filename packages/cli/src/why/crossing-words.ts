@@ -185,7 +185,10 @@ function text(value: unknown): string {
 /** Of a crossing that was let pass, what enforcement would have done. */
 function verdictOf(decided: Readonly<Record<string, unknown>>): string {
   const { mode, verdict, stage, code } = decided;
-  if (mode === undefined || mode === "enforce") return text(verdict);
+  if (mode === undefined || mode === "enforce") {
+    const isEnded = verdict === "allow" && typeof code === "string";
+    return isEnded ? `allow, and then ended at ${text(stage)} by ${code}: the caller got that` : text(verdict);
+  }
   const word = mode === "observe" ? "observed, not enforced" : "passed undeclared";
   if (verdict !== "deny") return `${text(verdict)}: ${word}; enforcement would have allowed it`;
   return `deny: ${word}; enforcement would have ended it at ${text(stage)} with ${text(code)}`;

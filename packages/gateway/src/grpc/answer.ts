@@ -4,6 +4,7 @@ import { problemDocument, publicCode } from "@sallyport/protocol/problem.ts";
 import type { Deny, Outcome } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import type { AnswerEnd, UpstreamAnswer } from "../forward/upstream-answer.ts";
+import { saidVerdict } from "../record/said-verdict.ts";
 import type { CompiledOperation } from "../snapshot/estate.ts";
 import { grpcMessage, grpcStatus, grpcStatusIn, grpcStatusOf, isGrpcType } from "./status.ts";
 
@@ -23,7 +24,7 @@ export function grpcDenial(
     ...["grpc-status", String(grpcStatusOf(verdict.code))],
     ...["grpc-message", grpcMessage(detail ?? title)],
     ...["sallyport-code", publicCode(verdict.code)],
-    ...["sallyport-verdict", `deny; by=gateway; code=${publicCode(verdict.code)}`],
+    ...["sallyport-verdict", saidVerdict(verdict)],
     ...["sallyport-crossing", id],
   ];
   return { status: 200, headers, body: "" };

@@ -8,6 +8,7 @@ import { parseLeaf } from "@sallyport/protocol/audit/leaf-format.ts";
 import { type ProblemCode, problems } from "@sallyport/protocol/problem.ts";
 import type { OutsideAccessRule } from "@sallyport/protocol/token/outside-access-token.ts";
 import type { Outcome, StageName } from "@sallyport/protocol/verdict.ts";
+import { afterVerdict } from "../record/reference.ts";
 import { type CountingUpstream, startCountingUpstream } from "./counting-upstream.ts";
 import { marketplace } from "./marketplace-estate.ts";
 import { openTestLog, type TestLog } from "./open-test-log.ts";
@@ -281,7 +282,10 @@ export async function judgeDenial(bench: Bench, code: ProblemCode, one: DenialCa
 function judgeAnswer(answer: Answer, code: ProblemCode, one: DenialCase): void {
   const face = one.face ?? code;
   assert.equal(answer.status, one.status, `${code}: ${answer.text}`);
-  assert.equal(answer.headers["sallyport-verdict"], `deny; by=gateway; code=${face}`);
+  assert.equal(
+    answer.headers["sallyport-verdict"],
+    `${afterVerdict.has(one.stage) ? "allow" : "deny"}; by=gateway; code=${face}`,
+  );
   assert.equal(answer.headers["content-type"], "application/problem+json");
   assert.equal(answer.headers["cache-control"], "no-store");
   assert.equal(answer.headers["www-authenticate"] !== undefined, one.status === 401 || code === "scope-missing");
