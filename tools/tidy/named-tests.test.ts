@@ -20,6 +20,10 @@ test("each class of docs/gateway-attacks.md names tests, and each named test exi
   assert.deepEqual(unprovenRules("docs/gateway-attacks.md", listFiles(root), 36), []);
 });
 
+test("each class of docs/identity-attacks.md names tests, and each named test exists in the named file", () => {
+  assert.deepEqual(unprovenRules("docs/identity-attacks.md", listFiles(root), 30), []);
+});
+
 test("a renamed test, a removed file, a rule without a test and a missing rule are found", () => {
   const source = { path: "a.test.ts", text: 'test("it holds", () => {});\ntest(\n  "it \\"quotes\\"", () => {});' };
   const judge = (lines: string, rules = 1) =>
