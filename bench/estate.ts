@@ -18,6 +18,8 @@ export interface EstateParts {
   readonly findings: number;
   /** Processor time of load, policies and lint together: what remains when something else holds the cores. */
   readonly cpu_ms: number;
+  /** Of that the files to the estate alone. */
+  readonly load_cpu_ms: number;
   /** Of that the lint rules alone. */
   readonly lint_cpu_ms: number;
 }

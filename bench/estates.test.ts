@@ -20,8 +20,10 @@ test(
   () => {
     const parts = withEstate(large, measureParts);
     assert.ok(parts.snapshot_bytes < 2_000_000, `${parts.snapshot_bytes} bytes`);
-    // Processor time of loading, policies and lint; below one second on two quiet cores, and other work on the machine makes it longer.
-    assert.ok(parts.cpu_ms < 8_000, `${parts.cpu_ms.toFixed(0)} ms of processor time`);
+    // What is promised of loading, by processor time: other work on the machine makes even that longer, and it holds all the same.
+    assert.ok(parts.load_cpu_ms < 2_000, `loaded in ${parts.load_cpu_ms.toFixed(0)} ms of processor time`);
+    // Loading, policies and lint; below one second on two quiet cores.
+    assert.ok(parts.cpu_ms < 4_000, `${parts.cpu_ms.toFixed(0)} ms of processor time`);
     // Rules are linear in the estate: next to loading it they are little.
     const { lint_cpu_ms, cpu_ms } = parts;
     assert.ok(2 * lint_cpu_ms < cpu_ms, `lint ${lint_cpu_ms.toFixed(0)} ms, all ${cpu_ms.toFixed(0)} ms`);

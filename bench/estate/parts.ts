@@ -13,6 +13,7 @@ const cpuBefore = process.cpuUsage();
 const started = performance.now();
 const loaded = loadEstate(directory, { now: () => now });
 const isLoaded = performance.now();
+const ofLoad = process.cpuUsage(cpuBefore);
 const compiler = createSliceCompiler();
 const findings = checkPolicies(loaded.estate, compiler);
 const { environments } = loaded.estate;
@@ -57,6 +58,7 @@ const parts: EstateParts = {
   snapshot_bytes: bytes,
   findings: found.length,
   cpu_ms: (user + system) / 1000,
+  load_cpu_ms: (ofLoad.user + ofLoad.system) / 1000,
   lint_cpu_ms: (ofLint.user + ofLint.system) / 1000,
 };
 process.stdout.write(`${JSON.stringify(parts)}\n`);
