@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ControlStatus } from "@sallyport/control/admin/actions.ts";
@@ -13,14 +14,26 @@ import { readEndpoints } from "./endpoints.ts";
 const bounded = { timeout: 120_000 };
 let installation: Installation;
 let all: Served;
+/** Connections to the collector that the environment names, and no option. */
+let collected = 0;
+const collector = createServer((socket) => {
+  collected += 1;
+  socket.destroy();
+});
 const data = () => installation.data("control");
-const start = () =>
-  installation.serve("all", [
-    ...installation.controlArguments(),
-    ...["--data", data(), "--listen", `public=127.0.0.1:${installation.ports.gateway}`, "--grace", "0s"],
-  ]);
+const start = () => {
+  const listen = `public=127.0.0.1:${installation.ports.gateway}`;
+  const arguments_ = [...installation.controlArguments(), "--data", data(), "--listen", listen, "--grace", "0s"];
+  const address = collector.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return installation.serve("all", arguments_, {
+    OTEL_TRACES_EXPORTER: "otlp",
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+  });
+};
 
 before(async () => {
+  await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve));
   installation = await Installation.open();
   installation.writeEstate({
     "integrations/orders-to-billing.yaml": `${tinyGrant("10s")}review: 2026-01-31\n`,
@@ -29,7 +42,10 @@ before(async () => {
   all = start();
   await all.line(isReady);
 }, bounded);
-after(() => installation.close());
+after(async () => {
+  await installation.close();
+  collector.close();
+});
 
 function statusOf(url: string, root: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -188,6 +204,23 @@ test(
     assert.equal(exit, 0, output);
     assert.equal(output.match(/nobody reads standard output/g)?.length, 1, output);
     assert.equal(existsSync(join(data(), "endpoints.json")), false, "a clean end");
+    all = start();
+    await all.line(isReady);
+  },
+);
+
+test(
+  "until it is asked for, nothing is traced and nobody is told what stages took, whatever the environment says",
+  bounded,
+  async () => {
+    installation.trustRoots(join(data(), "control", "ca"));
+    const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const answer = await installation.caller().fetch("/billing/v1/invoices/in-1", { headers: { traceparent } });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get("server-timing"), null);
+    // A clean end sends what waits.
+    assert.equal((await all.signal("SIGTERM")).exit, 0);
+    assert.equal(collected, 0);
     all = start();
     await all.line(isReady);
   },
