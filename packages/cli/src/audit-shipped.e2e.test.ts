@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { RecordHit } from "@sallyport/control/audit/search/search-actions.ts";
+import type { Finding as StoredFinding } from "@sallyport/control/watch/finding.ts";
 import { Installation, type Served, served, until } from "./installation.test-support.ts";
 import { inheritedEnvironment, runBinary } from "./program.test-support.ts";
 
@@ -15,6 +16,9 @@ const bounded = { timeout: 180_000 };
 
 interface Printed extends Omit<RecordHit, "leaf" | "intent"> {
   readonly leaf: Readonly<Record<string, unknown>>;
+}
+interface Finding extends StoredFinding {
+  readonly subjectName: string | null;
 }
 interface Found {
   readonly records: readonly Printed[];
@@ -138,6 +142,29 @@ test(
       return folds.find(({ id }) => id === "search")?.behind === 0 && (await search("--kind", "crossing")).length >= 4;
     });
     assert.deepEqual(await answers(), first);
+  },
+);
+
+test(
+  "attack: a caller tries what it was not granted five times: one finding about it, with the records that search finds",
+  bounded,
+  async () => {
+    for (let n = 0; n < 5; n += 1) await denied();
+    let finding: Finding | undefined;
+    await until("the finding is listed", async () => {
+      const { exit, out, err } = await as(auditorKey, "finding", "list");
+      assert.ok(exit <= 1, err);
+      finding = (JSON.parse(out) as Finding[]).find(({ rule }) => rule === "scope-escalation");
+      return finding !== undefined;
+    });
+    assert.deepEqual([finding?.subject.kind, finding?.subjectName], ["caller", "orders"]);
+    assert.ok((finding?.count ?? 0) >= 5, `${finding?.count}`);
+    const hits = (await search("--code", "not-granted", "--caller", "orders", "--limit", "1000")).map(keyOf);
+    assert.deepEqual(
+      finding?.evidence.map(keyOf).filter((key) => !hits.includes(key)),
+      [],
+    );
+    assert.ok((finding?.evidence.length ?? 0) >= 5);
   },
 );
 
