@@ -132,9 +132,33 @@ test("silence longer than the idle bound ends the stream; each byte renews it", 
       if (beats < 12) return response.write("b\n");
       clearInterval(timer);
       return response.end();
-    }, 30);
+    }, 200);
   };
-  assert.deepEqual(await open(newClient(), "/beat", { idleTimeoutMs: 300 }).end, { kind: "ended" });
+  // All in all longer than the bound, each pause far shorter.
+  assert.deepEqual(await open(newClient(), "/beat", { idleTimeoutMs: 2_000 }).end, { kind: "ended" });
+});
+
+test("a process that stood still for longer than the idle bound reads what came meanwhile, and calls its peer not silent", async () => {
+  const idleTimeoutMs = 1_000;
+  let response: ServerResponse | undefined;
+  routes["/standstill"] = (begun) => {
+    response = begun;
+    begun.write("one\n");
+  };
+  const lines: string[] = [];
+  const onLine = (line: string): void => {
+    lines.push(line);
+    if (line === "two") response?.end();
+    if (line !== "one") return;
+    response?.write("two\n");
+    // Behind the turn in which it is sent, before the one in which it is read.
+    setImmediate(() => {
+      for (const from = performance.now(); performance.now() - from < 2 * idleTimeoutMs; );
+    });
+  };
+  const stream = open(newClient(), "/standstill", { idleTimeoutMs, onLine });
+  assert.deepEqual(await stream.end, { kind: "ended" });
+  assert.deepEqual(lines, ["one", "two"]);
 });
 
 test("closing ends the stream as closed, and the other side sees the connection go", async () => {

@@ -123,7 +123,15 @@ async function runStream(
   abort: AbortController,
 ): Promise<StreamEnd> {
   const idle = () => abort.abort(new DialFault("answer-timeout", `nothing came for ${options.idleTimeoutMs} ms`));
-  const timer = setTimeout(idle, options.idleTimeoutMs);
+  let late: NodeJS.Immediate | undefined;
+  // When the time is up, what has arrived is read first: a process that stood still has no silent peer.
+  const timer = setTimeout(() => {
+    late = setImmediate(idle);
+  }, options.idleTimeoutMs);
+  const heard = () => {
+    clearImmediate(late);
+    timer.refresh();
+  };
   try {
     const { statusCode, body } = await pool.request({
       path,
@@ -141,13 +149,14 @@ async function runStream(
     options.onOpen?.();
     const split = createLineSplitter(options.lineBytesMax);
     for await (const chunk of body) {
-      timer.refresh();
+      heard();
       for (const line of split(chunk)) if (!abort.signal.aborted) await handle(line, options);
-      timer.refresh();
+      heard();
     }
     return { kind: "ended" };
   } finally {
     clearTimeout(timer);
+    clearImmediate(late);
   }
 }
 
