@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { measureCheck, measureParts, withEstate } from "./estate.ts";
 import { estateFiles, large } from "./estates.ts";
 
-const bounded = { timeout: 180_000 };
+const bounded = { timeout: 600_000 };
 
 test("the same seed gives the same files, another seed others", () => {
   const one = estateFiles(large);

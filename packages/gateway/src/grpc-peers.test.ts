@@ -359,6 +359,8 @@ for (const to of ["plain", "sealed"])
     });
 
     test("a deadline reaches the provider, and ends the call at both ends", async () => {
+      // However busy the machine is, the call is with its provider before that.
+      const giveMs = 4_000;
       let told = 0;
       let isCancelled = false;
       does.ask = (call) => {
@@ -367,9 +369,9 @@ for (const to of ["plain", "sealed"])
           isCancelled = true;
         });
       };
-      const { error } = await ask(clientOf(to), "hi", new Metadata(), new Date(Date.now() + 1_500));
+      const { error } = await ask(clientOf(to), "hi", new Metadata(), new Date(Date.now() + giveMs));
       assert.equal(error?.code, status.DEADLINE_EXCEEDED);
-      assert.ok(told > 0 && told <= 1_500, String(told));
+      assert.ok(told > 0 && told <= giveMs, String(told));
       await until(() => isCancelled, "the provider is told");
       await until(() => bed.gateway.status().inFlight === 0, "nothing is held for it");
     });

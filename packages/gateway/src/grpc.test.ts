@@ -14,6 +14,7 @@ import {
   unary,
 } from "./testing/grpc-provider.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
+import { RunningTime } from "./testing/running-time.ts";
 import { startTestGateway, type TestGateway, until } from "./testing/start-test-gateway.ts";
 import { call, TestCaller } from "./testing/test-caller.ts";
 import { issueTestLeaf, newTestCa, ordersUri, tlsListener, withCertificates } from "./testing/test-certificates.ts";
@@ -38,7 +39,7 @@ function estate(url: string): TestEstate {
   const operations = [
     operation("invoice.get", get),
     operation("invoice.watch", watch, 60_000),
-    operation("invoice.brief", brief, 400),
+    operation("invoice.brief", brief, 1_500),
     operation("secret.get", secret),
   ];
   return withCertificates(
@@ -307,12 +308,13 @@ describe("bounds", () => {
       begin(stream);
       stream.write(message("and then nothing"));
     };
+    // Long enough that the provider has begun its answer by then, far shorter than the minute and the hour that they are judged against.
     const startedMs = performance.now();
-    const short = await unary(session, watch, "x", { "grpc-timeout": "200m" });
-    assert.deepEqual([short.status, short.trailers["sallyport-code"], said], ["4", "upstream-timeout", "200m"]);
+    const short = await unary(session, watch, "x", { "grpc-timeout": "2000m" });
+    assert.deepEqual([short.status, short.trailers["sallyport-code"], said], ["4", "upstream-timeout", "2000m"]);
     const long = await unary(session, brief, "x", { "grpc-timeout": "1H" });
-    assert.deepEqual([long.status, said], ["4", "400m"]);
-    assert.ok(performance.now() - startedMs < 4_500);
+    assert.deepEqual([long.status, said], ["4", "1500m"]);
+    assert.ok(performance.now() - startedMs < 30_000);
     const none = await unary(session, get, "x", { "grpc-timeout": "soon" });
     assert.equal(none.headers["sallyport-code"], "bad-header");
   });
@@ -411,11 +413,12 @@ describe("a stream that goes on", () => {
     await until(() => messages().length === 1, "it goes on");
     const all = estate(provider.url);
     await bed.publish({ ...all, integrations: [] });
-    const startedMs = performance.now();
+    const running = new RunningTime();
     const end = await ended;
+    // A second is the promise and milliseconds the rule. The call itself had a minute.
+    const tookMs = running.end();
     await bed.publish(all);
-    // A second is the promise and milliseconds the rule; a machine that is busy with other tests is given more. The call itself had a minute.
-    assert.ok(performance.now() - startedMs < 1_000);
+    assert.ok(tookMs < 1_000, `it took ${tookMs} ms`);
     assert.deepEqual([end.status, end.trailers["sallyport-code"]], ["7", "not-granted"]);
     assert.equal(await outcomeOf(end.id), "denied not-granted");
   });

@@ -39,7 +39,10 @@ before(async () => {
     listeners: [tlsListener(workloads)],
   };
   bed = await startTestGateway(options);
-  hasty = await startTestGateway({ ...options, changes: { bounds: { requestTimeoutMs: 300, headersTimeoutMs: 300 } } });
+  hasty = await startTestGateway({
+    ...options,
+    changes: { bounds: { requestTimeoutMs: 1_500, headersTimeoutMs: 1_500 } },
+  });
   url = `https://localhost:${bed.addresses[0]?.port}`;
 });
 afterEach(() => {

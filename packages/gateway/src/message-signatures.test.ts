@@ -8,7 +8,7 @@ import { type CountingUpstream, startCountingUpstream } from "./testing/counting
 import { billing } from "./testing/marketplace-estate.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
 import { sendRaw } from "./testing/raw-socket.ts";
-import { movableClock, startTestGateway, type TestGateway } from "./testing/start-test-gateway.ts";
+import { standingClock, startTestGateway, type TestGateway } from "./testing/start-test-gateway.ts";
 import { type Answer, call, TestCaller } from "./testing/test-caller.ts";
 import {
   issueTestLeaf,
@@ -22,7 +22,7 @@ import {
 import type { TestEstate } from "./testing/test-estate.ts";
 import { digestOf, type SignatureChanges, TestSigner, type ToSign } from "./testing/test-signer.ts";
 
-const clock = movableClock();
+const clock = standingClock();
 const now = () => clock.now();
 const orders = new TestSigner("orders-2026", "ed25519", now);
 const ordersNext = new TestSigner("orders-2027", "ecdsa-p256-sha256", now);

@@ -5,7 +5,7 @@ import { newerWaitingMsMax, retryAfterMs, retryPauseMs } from "./snapshot/newer-
 import { type CountingUpstream, startCountingUpstream } from "./testing/counting-upstream.ts";
 import { marketplace } from "./testing/marketplace-estate.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
-import { startTestGateway, type TestGateway, until } from "./testing/start-test-gateway.ts";
+import { standingClock, startTestGateway, type TestGateway, until } from "./testing/start-test-gateway.ts";
 import { TestCaller } from "./testing/test-caller.ts";
 import { buildSnapshot, type SnapshotChanges } from "./testing/test-estate.ts";
 
@@ -26,7 +26,8 @@ interface Bed {
 }
 
 async function start(): Promise<Bed> {
-  const bed = await startTestGateway({ estate: marketplace(upstream.url), openLog: openTestLog });
+  const clock = standingClock();
+  const bed = await startTestGateway({ estate: marketplace(upstream.url), openLog: openTestLog, clock });
   const orders = new TestCaller(bed.feed, "orders", () => bed.clock.now());
   const blobs = { unreachable: true, asked: 0 };
   const get = bed.feed.blob.bind(bed.feed);

@@ -144,7 +144,7 @@ describe("under observe, what would be denied passes and is recorded as what it 
 
   test("a provider slower than its declaration is waited for, and the record says that it would have been too slow", async () => {
     bench.upstream.answer = (_request, response) =>
-      void setTimeout(() => response.writeHead(200).end('{"ok":true}'), 260);
+      void setTimeout(() => response.writeHead(200).end('{"ok":true}'), 1_700);
     const answer = await bench.orders.send(`${bench.url}/billing/v1/slow`);
     assert.equal(answer.status, 200);
     const leaf = await decisionOf(bench, answer.id);

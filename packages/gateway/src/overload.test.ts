@@ -57,13 +57,12 @@ async function overloaded(inFlight: Bound, priorities: Readonly<Record<string, P
 }
 
 const codeOf = ({ text }: Answer): string => JSON.parse(text).code ?? "";
-const waitingAt = async (bench: Bench, count: number): Promise<void> => {
-  for (let i = 0; i < 500; i++) {
-    if (bench.bed.gateway.status().inFlight === count) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  await until(() => bench.bed.gateway.status().inFlight === count, `${count} crossings in the gateway`);
-};
+/** So many of them are in line: each has come as far as to where it waits. */
+const waitingAt = (bench: Bench, count: number): Promise<void> =>
+  until(async () => {
+    const text = await bench.bed.gateway.metricsText();
+    return text.includes(`sallyport_upstream_waiting{system="billing"} ${count}\n`);
+  }, `${count} crossings in line`);
 
 describe("a provider with all it is given", () => {
   test("without a line: what a greedy caller lets go is the modest one's, and the greedy one is told of its share", async () => {
@@ -93,9 +92,9 @@ describe("a provider with all it is given", () => {
     const { bench, held, reached, endOne, endAll } = await overloaded({ total: 4, waiting: 40, waitMs: 60_000 });
     const greedy = Array.from({ length: 24 }, () => bench.orders.send(bench.invoice));
     await reached(4);
-    await waitingAt(bench, 24);
+    await waitingAt(bench, 20);
     const modest = Array.from({ length: 3 }, () => bench.portal.send(bench.invoice));
-    await waitingAt(bench, 27);
+    await waitingAt(bench, 23);
     for (let n = 1; n <= 3; n++) {
       const before = bench.upstream.seen.length;
       endOne();
@@ -112,7 +111,7 @@ describe("a provider with all it is given", () => {
     const { bench, reached, endAll } = await overloaded({ total: 2, waiting: 4, waitMs: 60_000 });
     const greedy = Array.from({ length: 6 }, () => bench.orders.send(bench.invoice));
     await reached(2);
-    await waitingAt(bench, 6);
+    await waitingAt(bench, 4);
     const modest = bench.portal.send(bench.invoice);
     const first = await Promise.race(greedy);
     assert.equal(codeOf(first), "shed");
@@ -130,7 +129,7 @@ describe("a provider with all it is given", () => {
     );
     const low = Array.from({ length: 5 }, () => bench.orders.send(bench.invoice));
     await reached(2);
-    await waitingAt(bench, 5);
+    await waitingAt(bench, 3);
     const high = Array.from({ length: 3 }, () => bench.portal.send(bench.invoice));
     let gone = 0;
     for (const one of low) void one.then(() => gone++);

@@ -7,7 +7,13 @@ import { generateSigner } from "@sallyport/kernel/token-crypto.ts";
 import { type CountingUpstream, startCountingUpstream } from "./testing/counting-upstream.ts";
 import { marketplace } from "./testing/marketplace-estate.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
-import { startTestGateway, type TestGateway, type TestGatewayOptions, until } from "./testing/start-test-gateway.ts";
+import {
+  standingClock,
+  startTestGateway,
+  type TestGateway,
+  type TestGatewayOptions,
+  until,
+} from "./testing/start-test-gateway.ts";
 import { TestCaller } from "./testing/test-caller.ts";
 
 let upstream: CountingUpstream;
@@ -120,7 +126,7 @@ describe("restart without the control plane", () => {
 
 describe("staleness", () => {
   test("restricted operations stop after 3 s without a heartbeat, the rest after 5 min, and come back with the next one", async () => {
-    const { bed, orders, invoice } = await start();
+    const { bed, orders, invoice } = await start({ clock: standingClock() });
     const secret = invoice.replace("invoices/1", "secrets/1");
     try {
       assert.equal((await orders.send(secret)).status, 200);

@@ -4,7 +4,8 @@ import { after, before, describe, test } from "node:test";
 import type { RevocationKind } from "@sallyport/protocol/channel/messages.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { StageName } from "@sallyport/protocol/verdict.ts";
-import { movableClock, until } from "./testing/start-test-gateway.ts";
+import { RunningTime } from "./testing/running-time.ts";
+import { standingClock, until } from "./testing/start-test-gateway.ts";
 import { ended, type Followed, type FollowOptions, openStreamBench, type StreamBench } from "./testing/stream-bench.ts";
 import type { TestEstate } from "./testing/test-estate.ts";
 
@@ -34,9 +35,9 @@ const revoked = { withinMs: 1_000 };
 /** Judged three ways: what the caller reads, that the provider hears of it, and the reason of the record. */
 async function judgeEnd(one: Followed, said: Ending): Promise<void> {
   const provider = bench.providers.at(-1);
-  const startedMs = performance.now();
+  const running = new RunningTime();
   assert.equal(await ended(one), "cut", "an answer that was ended never looks whole");
-  const tookMs = performance.now() - startedMs;
+  const tookMs = running.end();
   assert.ok(tookMs < (said.withinMs ?? Number.POSITIVE_INFINITY), `it took ${tookMs} ms`);
   assert.equal(one.text(), `data: 1\n\n${lastWord(said.face ?? said.code, one.id, said.retryable)}`);
   await until(() => provider?.isClosed() === true, "the provider hears of it");
@@ -126,7 +127,7 @@ describe("on a clock of its own", () => {
   let shared: StreamBench;
   before(async () => {
     shared = bench;
-    bench = await openStreamBench({ clock: movableClock() });
+    bench = await openStreamBench({ clock: standingClock() });
   });
   after(async () => {
     await bench.close();

@@ -380,7 +380,7 @@ describe("what waits is bounded", () => {
 });
 
 describe("what does not come in time", () => {
-  const quick = { headersTimeoutMs: 200, requestTimeoutMs: 400, keepAliveTimeoutMs: 100 };
+  const quick = { headersTimeoutMs: 1_000, requestTimeoutMs: 1_500, keepAliveTimeoutMs: 100 };
 
   test("slowloris: a head that comes octet by octet has one deadline, from its first octet", async () => {
     const bed = await open(echo, quick);
@@ -416,10 +416,10 @@ describe("what does not come in time", () => {
   });
 
   test("an idle connection is told how long it may be idle, is closed a little later, and a request meanwhile is served", async () => {
-    const bed = await open(echo, { ...quick, keepAliveTimeoutMs: 1_000 });
+    const bed = await open(echo, { ...quick, keepAliveTimeoutMs: 3_000 });
     const client = dial(bed);
     client.send(get("/1"));
-    await client.sees(/\r\nconnection: keep-alive\r\nkeep-alive: timeout=1\r\n\r\nGET \/1 $/);
+    await client.sees(/\r\nconnection: keep-alive\r\nkeep-alive: timeout=3\r\n\r\nGET \/1 $/);
     client.send(get("/2"));
     await client.sees(/GET \/2 $/);
     await client.closed;

@@ -7,7 +7,7 @@ import type { CountingUpstream } from "./counting-upstream.ts";
 import type { OwnBench } from "./denials-at-the-door.ts";
 import { until } from "./start-test-gateway.ts";
 import { TestFeed } from "./test-estate.ts";
-import type { Bench, DenialCase } from "./three-ways.ts";
+import { type Bench, type DenialCase, fragileMs } from "./three-ways.ts";
 
 const json = { "content-type": "application/json" };
 const post = (bench: Bench) =>
@@ -71,8 +71,6 @@ const provider = (
 
 /** Answers the provider keeps to itself. */
 const heldAnswers: ServerResponse[] = [];
-/** For so long `fragile` is left alone once it failed. */
-export const fragileMs = 1_000;
 
 export const forwardDenials = {
   "upstream-refused-address": {

@@ -1,5 +1,6 @@
 // Promises a provider that fails in the ways providers fail, on purpose and with its own count. Trusts nothing of the gateway.
 import { createServer, type Socket } from "node:net";
+import { ownPort } from "./own-port.ts";
 
 /** `hang`: no byte comes; `reset`: cut before an answer; `cut`: cut in the middle of one; `stall`: nothing follows there; a number: that status. */
 export type Behaviour = "ok" | "hang" | "reset" | "cut" | "stall" | number;
@@ -31,7 +32,7 @@ const cutText = "HTTP/1.1 200 x\r\nContent-Length: 1000\r\n\r\nhalf";
 export async function startFailingProvider(name = "one"): Promise<FailingProvider> {
   const sockets = new Set<Socket>();
   const hanging: Socket[] = [];
-  let port = 0;
+  const port = await ownPort();
   const answer = (socket: Socket, status: number): void => {
     const body = `{"from":"${name}"}`;
     socket.write(
@@ -71,7 +72,8 @@ export async function startFailingProvider(name = "one"): Promise<FailingProvide
   });
   const listen = async (is: boolean): Promise<void> => {
     if (is === server.listening) return;
-    if (is) await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    if (is)
+      await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, "127.0.0.1", resolve));
     else {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const socket of sockets) socket.destroy();
@@ -79,9 +81,6 @@ export async function startFailingProvider(name = "one"): Promise<FailingProvide
     }
   };
   await listen(true);
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the provider has no address");
-  port = address.port;
   const provider: FailingProvider = {
     url: `http://127.0.0.1:${port}`,
     behaviour: "ok",

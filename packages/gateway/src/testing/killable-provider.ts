@@ -4,13 +4,14 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
+import { ownPort } from "./own-port.ts";
 import { until } from "./start-test-gateway.ts";
 
 /** What `long` promises, and how much of it comes. */
 export const longBytes = { promised: 1_000_000, sent: 300_000 };
 
 interface Word {
-  readonly port?: number;
+  readonly isListening?: true;
   /** Method and target of a request that came whole. */
   readonly seen?: string;
 }
@@ -18,10 +19,14 @@ interface Word {
 export class KillableProvider {
   readonly seen: string[] = [];
   #child: ChildProcess | null = null;
-  #port = 0;
+  readonly #port: number;
+
+  private constructor(port: number) {
+    this.#port = port;
+  }
 
   static async start(): Promise<KillableProvider> {
-    const provider = new KillableProvider();
+    const provider = new KillableProvider(await ownPort());
     await provider.startAgain();
     return provider;
   }
@@ -33,11 +38,14 @@ export class KillableProvider {
   async startAgain(): Promise<void> {
     const child = fork(fileURLToPath(import.meta.url), [String(this.#port)], { stdio: "inherit" });
     this.#child = child;
-    child.on("message", ({ port, seen }: Word) => {
-      if (port !== undefined) this.#port = port;
+    child.on("message", ({ seen }: Word) => {
       if (seen !== undefined) this.seen.push(seen);
     });
-    await once(child, "message");
+    const ended = once(child, "exit").then(() => {
+      throw new Error(`the provider did not begin to listen on ${this.#port}`);
+    });
+    await Promise.race([once(child, "message"), ended]);
+    ended.catch(() => undefined);
   }
 
   /** Resolves when so many requests that name this have come. */
@@ -71,10 +79,7 @@ function serve(port: number): void {
       response.writeHead(200, { "content-type": "application/json" }).end('{"ok":true}');
     });
   });
-  server.listen(port, "127.0.0.1", () => {
-    const address = server.address();
-    if (typeof address === "object" && address !== null) tell({ port: address.port });
-  });
+  server.listen(port, "127.0.0.1", () => tell({ isListening: true }));
   process.once("disconnect", () => process.exit());
 }
 

@@ -61,7 +61,7 @@ export function billing(url: string): TestSystem {
         path: "/v1/payouts",
         changes: { stepUp: { acr: "urn:sallyport:acr:mfa", maxAgeSeconds: 600 } },
       },
-      { name: "slow.read", method: "GET", path: "/v1/slow", changes: { timeoutMs: 200 } },
+      { name: "slow.read", method: "GET", path: "/v1/slow", changes: { timeoutMs: 1_500 } },
     ],
   };
 }

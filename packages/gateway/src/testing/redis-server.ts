@@ -3,12 +3,12 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { limitsStoreAt } from "../limit/redis-counts.ts";
 import { parseRedisUrl } from "../limit/redis-url.ts";
+import { ownPort } from "./own-port.ts";
 
 export interface RedisOptions {
   /** Path of the program. */
@@ -32,7 +32,7 @@ export class TestRedis {
   static async start(options: RedisOptions): Promise<TestRedis> {
     const redis = new TestRedis(options);
     for (let attempt = 1; ; attempt++) {
-      redis.#port = await freePort();
+      redis.#port = await ownPort();
       try {
         await redis.startAgain();
         return redis;
@@ -130,13 +130,4 @@ export class TestRedis {
     writeFileSync(path, text);
     return path;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -45,6 +45,20 @@ export function movableClock(): MovableClock {
   };
 }
 
+/** A clock that a test moves, and nobody else: for bounds of seconds, in which a busy machine may do little. */
+export function standingClock(): MovableClock {
+  const [atMs, monotonicMs] = [Date.now(), performance.now()];
+  return {
+    shiftMs: 0,
+    now() {
+      return atMs + this.shiftMs;
+    },
+    monotonic() {
+      return monotonicMs + Math.max(0, this.shiftMs);
+    },
+  };
+}
+
 export interface TestGateway {
   readonly gateway: Gateway;
   readonly feed: TestFeed;

@@ -73,11 +73,11 @@ const seeds = [
   ...["constructor", "__proto__", "]["],
 ];
 
-/** Of this thread, user and system: only their sum is counted finely, each alone is an estimate by ticks and may be 0 for what took milliseconds. */
+/** User and system: their sum is counted finely, for a process; each alone, and what is said of a thread, goes by ticks and may be 0 for milliseconds. */
 const cpuMs = (work: () => void): number => {
-  const before = process.threadCpuUsage();
+  const before = process.cpuUsage();
   work();
-  const { user, system } = process.threadCpuUsage(before);
+  const { user, system } = process.cpuUsage(before);
   return (user + system) / 1_000;
 };
 
