@@ -287,10 +287,12 @@ export class SharedLimits {
 async function within<T>(promise: Promise<T>, late?: (value: T) => void): Promise<T> {
   const end = Promise.withResolvers<never>();
   let isLate = false;
-  const timer = setTimeout(() => {
+  const over = (): void => {
     isLate = true;
     end.reject(new Error(`no answer within ${answerMsMax} ms`));
-  }, answerMsMax);
+  };
+  // As where a crossing waits: what has arrived by then is read first.
+  const timer = setTimeout(() => setImmediate(over), answerMsMax);
   promise.then((value) => isLate && late?.(value)).catch(() => {}); // The race tells of it.
   try {
     return await Promise.race([promise, end.promise]);
