@@ -29,7 +29,7 @@ const brief = "/billing.v1.Invoices/Brief";
 const secret = "/billing.v1.Invoices/Secret";
 
 function estate(url: string): TestEstate {
-  const operation = (name: string, path: string, timeoutMs = 5_000): TestOperation => ({
+  const operation = (name: string, path: string, timeoutMs = 60_000): TestOperation => ({
     name,
     method: "POST",
     path,

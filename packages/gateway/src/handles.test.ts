@@ -9,7 +9,7 @@ import { Handles, questionsPerSourceMax, unknownMs } from "./identify/handles.ts
 import { type CountingUpstream, startCountingUpstream } from "./testing/counting-upstream.ts";
 import { marketplace } from "./testing/marketplace-estate.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
-import { startTestGateway, type TestGateway } from "./testing/start-test-gateway.ts";
+import { standingClock, startTestGateway, type TestGateway } from "./testing/start-test-gateway.ts";
 import { type Answer, call, TestCaller, type TokenChanges } from "./testing/test-caller.ts";
 
 const digestOf = (handle: string) => hash("sha256", handle, "base64url");
@@ -23,10 +23,11 @@ describe("handles at a gateway", () => {
 
   before(async () => {
     upstream = await startCountingUpstream();
-    bed = await startTestGateway({ estate: marketplace(upstream.url), openLog: openTestLog });
+    const clock = standingClock();
+    bed = await startTestGateway({ estate: marketplace(upstream.url), openLog: openTestLog, clock });
     const url = bed.addresses[0]?.url ?? "";
     invoice = `${url}/billing/v1/invoices/1`;
-    orders = new TestCaller(bed.feed, "orders");
+    orders = new TestCaller(bed.feed, "orders", () => clock.now());
     await orders.learnNonce(`${url}/`);
   });
   after(async () => {
@@ -96,7 +97,7 @@ describe("handles at a gateway", () => {
       call(invoice, { headers: { authorization: `Bearer ${handle}` } }),
     );
     await refused("dpop-missing", 401, () => call(invoice, { headers: { authorization: `DPoP ${handle}` } }));
-    const thief = new TestCaller(bed.feed, "orders");
+    const thief = new TestCaller(bed.feed, "orders", () => bed.clock.now());
     thief.nonce = orders.nonce;
     await refused("dpop-key-mismatch", 401, () => thief.send(invoice, { token: handle }));
   });

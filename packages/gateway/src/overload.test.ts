@@ -5,7 +5,7 @@ import { after, describe, test } from "node:test";
 import type { Priority } from "@sallyport/protocol/snapshot/limit-objects.ts";
 import type { ResilienceObject } from "@sallyport/protocol/snapshot/objects.ts";
 import { billing, marketplace } from "./testing/marketplace-estate.ts";
-import { until } from "./testing/start-test-gateway.ts";
+import { standingClock, until } from "./testing/start-test-gateway.ts";
 import type { Answer } from "./testing/test-caller.ts";
 import { type Bench, openBench } from "./testing/three-ways.ts";
 
@@ -17,11 +17,13 @@ type Bound = NonNullable<ResilienceObject["inFlight"]>;
 /** `priorities`: of the integrations of these consumers. */
 async function overloaded(inFlight: Bound, priorities: Readonly<Record<string, Priority>> = {}) {
   const bench = await openBench({
+    // Who wants room is remembered for two seconds, in which a busy machine may do little.
+    clock: standingClock(),
     estate(url) {
       const base = marketplace(url);
       const served = billing(url);
       const operations =
-        served.operations?.map((one) => ({ ...one, changes: { ...one.changes, timeoutMs: 60_000 } })) ?? [];
+        served.operations?.map((one) => ({ ...one, changes: { ...one.changes, timeoutMs: 180_000 } })) ?? [];
       const upstream = { url, allowPrivate: true, resilience: { inFlight } };
       return {
         ...base,

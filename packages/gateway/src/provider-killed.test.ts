@@ -39,7 +39,12 @@ async function gatewayBefore(...providers: readonly KillableProvider[]): Promise
   const base = marketplace(url);
   const endpoints = providers.map((one) => ({ url: one.url, weight: 1 }));
   const upstream = { url, allowPrivate: true, endpoints, resilience };
-  const systems = base.systems.map((one) => (one.id === "billing" ? { ...billing(url), changes: { upstream } } : one));
+  const served = billing(url);
+  // Longer than anybody waits here: what ends was ended.
+  const operations =
+    served.operations?.map((one) => ({ ...one, changes: { ...one.changes, timeoutMs: 180_000 } })) ?? [];
+  const changed = { ...served, operations, changes: { upstream } };
+  const systems = base.systems.map((one) => (one.id === "billing" ? changed : one));
   const bed = await startTestGateway({ estate: { ...base, systems }, openLog: openTestLog });
   ending.push(() => bed.close());
   const orders = new TestCaller(bed.feed, "orders", () => bed.clock.now());
@@ -177,10 +182,13 @@ function readRaw({ bed, orders, at }: Bed, id: string, begunBytes: number) {
   socket.write(`${head.join("\r\n")}\r\n\r\n`);
   let text = "";
   const begun = new Promise<void>((resolve) =>
-    socket.on("data", (octets) => {
-      text += octets.toString("latin1");
-      if (text.length >= begunBytes) resolve();
-    }),
+    socket
+      .on("data", (octets) => {
+        text += octets.toString("latin1");
+        if (text.length >= begunBytes) resolve();
+      })
+      // An answer that is another one is shown, not waited for.
+      .once("close", resolve),
   );
   return { begun, ended: once(socket, "close").then(() => text) };
 }

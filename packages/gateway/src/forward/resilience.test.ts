@@ -9,12 +9,12 @@ import { referenceOf } from "../record/reference.ts";
 import { type Behaviour, type FailingProvider, startFailingProvider } from "../testing/failing-provider.ts";
 import { billing, marketplace } from "../testing/marketplace-estate.ts";
 import { openTestLog } from "../testing/open-test-log.ts";
-import { startTestGateway, type TestGateway, until } from "../testing/start-test-gateway.ts";
+import { standingClock, startTestGateway, type TestGateway, until } from "../testing/start-test-gateway.ts";
 import { type Answer, TestCaller } from "../testing/test-caller.ts";
 import type { TestEstate } from "../testing/test-estate.ts";
 
 const retries = { attempts: 2, budget: 0.2, least: 10 };
-const breaker = { failures: 3, requests: 20, openMs: 60_000, openMsMax: 60_000 };
+const breaker = { failures: 3, requests: 20, openMs: 5_000, openMsMax: 60_000 };
 
 let one: FailingProvider;
 let two: FailingProvider;
@@ -31,7 +31,7 @@ function estate(providers: readonly FailingProvider[], resilience: ResilienceObj
   const served = billing(first?.url ?? "");
   // No machine is so busy that a whole test takes as long.
   const operations =
-    served.operations?.map((one) => ({ ...one, changes: { ...one.changes, timeoutMs: 20_000 } })) ?? [];
+    served.operations?.map((one) => ({ ...one, changes: { ...one.changes, timeoutMs: 180_000 } })) ?? [];
   return { ...base, systems: [{ ...served, operations, changes: { upstream } }, ...others] };
 }
 
@@ -46,7 +46,9 @@ before(async () => {
     },
   };
   const changes = { serverTiming: true, observers: [observer] };
-  bed = await startTestGateway({ estate: estate([one], {}), openLog: openTestLog, changes });
+  // Budgets, breakers and what is left of a time go by it, and a busy machine has no part in them.
+  const clock = standingClock();
+  bed = await startTestGateway({ estate: estate([one], {}), openLog: openTestLog, changes, clock });
   url = `${bed.addresses[0]?.url}/billing`;
   orders = new TestCaller(bed.feed, "orders", () => bed.clock.now());
 });
@@ -99,6 +101,7 @@ function firstMeets(behaviour: Behaviour): void {
 async function eventually(done: () => Promise<boolean>): Promise<void> {
   for (let i = 0; i < 2_000; i++) {
     if (await done()) return;
+    bed.clock.shiftMs += 10;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   assert.fail("it did not come");
@@ -201,8 +204,7 @@ describe("retries", () => {
   test("the budget ends a storm: of 40 reads that all fail, ten are tried again", async () => {
     await serve([one], { retries });
     one.behaviour = 503;
-    // At once: what was tried again longer than ten seconds ago would be forgotten.
-    await Promise.all(Array.from({ length: 40 }, () => read()));
+    for (let i = 0; i < 40; i++) await read();
     assert.equal(one.seen.length, 50);
   });
 
@@ -254,18 +256,12 @@ describe("breaker", () => {
   test("after failures in a row nothing is dialled: 503 upstream-open at once, with Retry-After, until one trial succeeds", async () => {
     await serve([one], { breaker });
     one.behaviour = "reset";
-    await fail(2);
-    const beganMs = bed.clock.monotonic();
-    await fail(1);
+    await fail(3);
     one.behaviour = "ok";
     const refused = await read();
-    assert.deepEqual([refused.status, refused.code], [503, "upstream-open"]);
-    // What is left of it, in whole seconds.
-    const leastMs = breaker.openMs - (bed.clock.monotonic() - beganMs);
-    const waitS = Number(refused.headers["retry-after"]);
-    assert.ok(waitS >= Math.ceil(leastMs / 1_000) && waitS <= breaker.openMs / 1_000, `${waitS} s`);
+    assert.deepEqual([refused.status, refused.code, refused.headers["retry-after"]], [503, "upstream-open", "5"]);
     assert.equal(one.seen.length, 3, "the provider is left alone");
-    bed.clock.shiftMs += breaker.openMs + 1;
+    bed.clock.shiftMs += 5_001;
     bed.feed.heartbeat();
     assert.equal((await read()).status, 200, "the trial");
     assert.equal((await read()).status, 200);
@@ -315,15 +311,14 @@ describe("breaker", () => {
 
 describe("time", () => {
   test("the provider is told what is left, and a caller may only shorten it", async () => {
-    await serve([one], { attemptMs: 15_000 });
+    await serve([one], { attemptMs: 1_500 });
     const told = async (headers: Record<string, string>): Promise<number> => {
       await read(headers);
       return Number(/\r\nrequest-timeout-ms: (\d+)\r\n/i.exec(one.heads.at(-1) ?? "")?.[1]);
     };
-    assert.equal(await told({}), 15_000);
-    const shortened = await told({ "request-timeout-ms": "12000" });
-    assert.ok(shortened <= 12_000 && shortened > 1_000, `${shortened} ms`);
-    assert.equal(await told({ "request-timeout-ms": "60000" }), 15_000);
+    assert.equal(await told({}), 1_500);
+    assert.equal(await told({ "request-timeout-ms": "1200" }), 1_200);
+    assert.equal(await told({ "request-timeout-ms": "60000" }), 1_500);
     assert.equal(one.heads.at(-1)?.match(/request-timeout-ms/gi)?.length, 1, "the caller's own is replaced");
   });
 

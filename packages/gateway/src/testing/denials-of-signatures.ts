@@ -1,13 +1,13 @@
 // Promises one refusal for every code of message signatures, beside its nearest allow: each changes exactly one thing of what a good signer sends.
 // Trusts three-ways.ts to judge them. Specified in docs/identity/message-signatures.md.
 import { randomBytes } from "node:crypto";
-import { movableClock } from "./start-test-gateway.ts";
+import { standingClock } from "./start-test-gateway.ts";
 import { type Answer, call } from "./test-caller.ts";
 import type { TestEstate } from "./test-estate.ts";
 import { type SignatureChanges, TestSigner, type ToSign } from "./test-signer.ts";
 import { type Bench, benchEstate, type DenialCase } from "./three-ways.ts";
 
-const clock = movableClock();
+const clock = standingClock();
 const now = (): number => clock.now();
 const orders = new TestSigner("orders-2026", "ed25519", now);
 const stranger = new TestSigner("nobody", "ed25519", now);

@@ -196,6 +196,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   if (options.unpublished !== true) {
     await publish(options.estate);
     await until(() => gateway.readiness().ready || !feed.certifiesHopKeys, "readiness");
+    // It is opened once a snapshot wants it, beside the first requests.
+    await until(() => gateway.status().dataPlane.state !== "opening", "the data store");
   }
   return {
     gateway,
