@@ -559,7 +559,7 @@ describe("streams that a signature opened", () => {
     const soon = Math.floor(now() / 1_000) + 30;
     const short = await streamed(() => signed({ parameters: `;expires=${soon}` }));
     lastCode = undefined;
-    later(31);
+    later(36);
     assert.equal(await short.over, "cut");
     await until(() => lastCode === "signature-expired", "the word of the record");
     later();
@@ -568,7 +568,7 @@ describe("streams that a signature opened", () => {
     const meanwhile = signed({ parameters: ';nonce="late"' }).then(({ status }) => status);
     assert.equal(await Promise.race([over, meanwhile]), 200);
     lastCode = undefined;
-    later(2);
+    later(7);
     assert.equal(await over, "cut");
     await until(() => lastCode === "signature-expired", "the word of the record");
   });
