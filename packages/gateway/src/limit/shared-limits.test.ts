@@ -27,6 +27,7 @@ test("a gateway that stood still for longer than it waits for the store reads wh
     store: { waitMs: 20, place: "redis.example:6379", connect: async () => connection },
     logger: { info: (_, text) => said.resolve(text), warn: () => undefined, error: (_, text) => said.resolve(text) },
     self: "gw-1",
+    heard: new Int32Array(1),
     keys: () => ({ sharedLimitOf: (name: string) => name }) as DataKeys, // the only one of them that is asked for here
   });
   limits.want(true);
