@@ -68,7 +68,7 @@ export class OriginLog {
   #segment: SegmentFile;
   #writer: SegmentWriter | null = null;
   #size = 0;
-  #index = new GrowingIndex();
+  readonly #index = new GrowingIndex();
   readonly #sound = new Set<string>();
   /** Durable batches whose leaves are not yet hashed. */
   #unfolded: { readonly slab: Slab; readonly at: number }[] = [];
@@ -161,7 +161,7 @@ export class OriginLog {
     this.#writer?.close();
     this.#writer = writer;
     this.#segment = segment;
-    this.#index = new GrowingIndex();
+    this.#index.clear();
     return writer;
   }
 
@@ -269,7 +269,7 @@ export class OriginLog {
     this.#checkWhole(signed);
     this.#fold = new DerivedFold(this.#options.disk, this.#options.directory);
     this.#segment = segmentFile(this.#options.directory, 0);
-    this.#index = new GrowingIndex();
+    this.#index.clear();
     this.#intents.replace(before);
     this.#replay(0);
   }
@@ -327,7 +327,7 @@ export class OriginLog {
       this.#fold.write();
     }
     this.#segment = segment;
-    this.#index = new GrowingIndex();
+    this.#index.clear();
   }
 
   /** Visits every leaf from the segment that holds `base` on. Throws when a segment is missing, damaged, or the log ends before `base`. */

@@ -1,5 +1,6 @@
-// Promises to find a leaf's place in one segment by position or by event id, with 16 bytes of memory per leaf of the growing segment and none for others.
-// Trusts the segment it was made from; a hit is believed only once the leaf itself carries the id. Specified in docs/formats/leaf.md "On disk".
+// Promises to find a leaf's place in one segment by position or by event id, with 16 bytes of memory per leaf of the growing segment, which the
+// next one uses again, and none for others. Trusts the segment it was made from; a hit is believed only once the leaf itself carries the id.
+// Specified in docs/formats/leaf.md "On disk".
 import { crc32c } from "./crc32c.ts";
 import type { DiskFile } from "./disk.ts";
 
@@ -8,6 +9,9 @@ const headerBytes = 33;
 const idBytes = 12;
 /** 32 bits of a hash and 21 of a place fit in the 53 of an exact number. */
 const sortedAsNumbersMax = 2_097_152;
+/** A piece of an index holds 4,096 numbers. */
+const pieceBits = 12;
+const pieceMask = 2 ** pieceBits - 1;
 
 /** Two 32-bit FNV-1a halves of an event id. */
 export function idHash(id: string): readonly [number, number] {
@@ -29,79 +33,102 @@ export interface SegmentIndex {
   candidates(id: string): number[];
 }
 
+/**
+ * Numbers in a row of pieces. It grows by a piece, without a copy and without garbage, and keeps its pieces when it is emptied: the segments of a
+ * log are about as long as each other, and arrays that double leave twice their size behind for each of them.
+ */
+class Numbers {
+  readonly #pieces: Uint32Array[] = [];
+  length = 0;
+
+  push(value: number): void {
+    const at = this.length & pieceMask;
+    if (at === 0 && this.#pieces.length === this.length >>> pieceBits)
+      this.#pieces.push(new Uint32Array(pieceMask + 1));
+    const piece = this.#pieces[this.length >>> pieceBits];
+    if (piece !== undefined) piece[at] = value;
+    this.length += 1;
+  }
+
+  clear(): void {
+    this.length = 0;
+  }
+
+  /** 0 beyond the end. */
+  at(i: number): number {
+    return i < this.length ? (this.#pieces[i >>> pieceBits]?.[i & pieceMask] ?? 0) : 0;
+  }
+}
+
 /** The index of the segment that is being written. */
 export class GrowingIndex implements SegmentIndex {
-  #offsets = new Uint32Array(1024);
-  /** Triples: high, low, relative. */
-  #ids = new Uint32Array(3 * 1024);
-  #idCount = 0;
-  count = 0;
+  readonly #offsets = new Numbers();
+  /** Of the ids, which not every leaf has: both halves of the hash, and the leaf. */
+  readonly #high = new Numbers();
+  readonly #low = new Numbers();
+  readonly #leaf = new Numbers();
+
+  get count(): number {
+    return this.#offsets.length;
+  }
 
   add(offset: number, id: string | null): void {
-    if (id === null) this.#addOffset(offset);
+    if (id === null) this.#offsets.push(offset);
     else this.addHashed(offset, ...idHash(id));
   }
 
   /** `add` where the two halves of the id's hash are known. */
   addHashed(offset: number, high: number, low: number): void {
-    if (this.#idCount * 3 === this.#ids.length) this.#ids = grown(this.#ids);
-    this.#ids[this.#idCount * 3] = high;
-    this.#ids[this.#idCount * 3 + 1] = low;
-    this.#ids[this.#idCount * 3 + 2] = this.count;
-    this.#idCount += 1;
-    this.#addOffset(offset);
+    this.#high.push(high);
+    this.#low.push(low);
+    this.#leaf.push(this.count);
+    this.#offsets.push(offset);
   }
 
-  #addOffset(offset: number): void {
-    if (this.count === this.#offsets.length) this.#offsets = grown(this.#offsets);
-    this.#offsets[this.count] = offset;
-    this.count += 1;
+  /** Forgets everything but the memory, for the next segment. */
+  clear(): void {
+    for (const numbers of [this.#offsets, this.#high, this.#low, this.#leaf]) numbers.clear();
   }
 
   offsetOf(relative: number): number {
-    return this.#offsets[relative] ?? 0;
+    return this.#offsets.at(relative);
   }
 
   candidates(id: string): number[] {
     const [high, low] = idHash(id);
     const found: number[] = [];
-    for (let i = 0; i < this.#idCount * 3; i += 3) {
-      if (this.#ids[i] === high && this.#ids[i + 1] === low) found.push(this.#ids[i + 2] ?? 0);
-    }
+    for (let i = 0; i < this.#leaf.length; i++)
+      if (this.#high.at(i) === high && this.#low.at(i) === low) found.push(this.#leaf.at(i));
     return found;
   }
 
   /** The bytes of the `.idx` file. */
   print(first: number): Buffer {
-    const order = this.#order();
-    const bytes = Buffer.alloc(headerBytes + this.count * 4 + this.#idCount * idBytes + 4);
+    const ids = this.#leaf.length;
+    const bytes = Buffer.alloc(headerBytes + this.count * 4 + ids * idBytes + 4);
     magic.copy(bytes);
     bytes.writeBigUInt64BE(BigInt(first), 17);
     bytes.writeUInt32BE(this.count, 25);
-    bytes.writeUInt32BE(this.#idCount, 29);
+    bytes.writeUInt32BE(ids, 29);
     let to = headerBytes;
     for (let i = 0; i < this.count; i++) to = bytes.writeUInt32BE(this.offsetOf(i), to);
-    for (const place of order) {
-      to = bytes.writeUInt32BE(this.#at(3 * place), to);
-      to = bytes.writeUInt32BE(this.#at(3 * place + 1), to);
-      to = bytes.writeUInt32BE(this.#at(3 * place + 2), to);
+    for (const place of this.#order()) {
+      to = bytes.writeUInt32BE(this.#high.at(place), to);
+      to = bytes.writeUInt32BE(this.#low.at(place), to);
+      to = bytes.writeUInt32BE(this.#leaf.at(place), to);
     }
     bytes.writeUInt32BE(crc32c(bytes, 0, to), to);
     return bytes;
   }
 
-  #at(i: number): number {
-    return this.#ids[i] ?? 0;
-  }
-
-  /** Places of the triples, ascending by hash and then by leaf. They were added in the order of the leaves. */
+  /** Places of the ids, ascending by hash and then by leaf. They were added in the order of the leaves. */
   #order(): Uint32Array {
-    const order = new Uint32Array(this.#idCount);
+    const order = new Uint32Array(this.#leaf.length);
     const compare = (a: number, b: number) =>
-      this.#at(3 * a) - this.#at(3 * b) || this.#at(3 * a + 1) - this.#at(3 * b + 1) || a - b;
-    if (this.#idCount > sortedAsNumbersMax) return order.map((_, place) => place).sort(compare);
+      this.#high.at(a) - this.#high.at(b) || this.#low.at(a) - this.#low.at(b) || a - b;
+    if (order.length > sortedAsNumbersMax) return order.map((_, place) => place).sort(compare);
     // Half of the hash and the place as one number: the engine sorts those without calling back, ten times as fast.
-    const keys = Float64Array.from(order, (_, place) => this.#at(3 * place) * sortedAsNumbersMax + place).sort();
+    const keys = Float64Array.from(order, (_, place) => this.#high.at(place) * sortedAsNumbersMax + place).sort();
     for (let i = 0; i < keys.length; i++) order[i] = (keys[i] ?? 0) % sortedAsNumbersMax;
     this.#sortEqualHalves(order, compare);
     return order;
@@ -109,19 +136,13 @@ export class GrowingIndex implements SegmentIndex {
 
   #sortEqualHalves(order: Uint32Array, compare: (a: number, b: number) => number): void {
     for (let from = 0; from < order.length; ) {
-      const high = this.#at(3 * (order[from] ?? 0));
+      const high = this.#high.at(order[from] ?? 0);
       let to = from + 1;
-      while (to < order.length && this.#at(3 * (order[to] ?? 0)) === high) to++;
+      while (to < order.length && this.#high.at(order[to] ?? 0) === high) to++;
       if (to - from > 1) order.subarray(from, to).sort(compare);
       from = to;
     }
   }
-}
-
-function grown(array: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(array.length * 2);
-  larger.set(array);
-  return larger;
 }
 
 /**

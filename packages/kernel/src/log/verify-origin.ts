@@ -65,6 +65,8 @@ export class OriginVerifier {
   #reported = 0;
   /** What the index of the segment that is read must say; null where it has none. */
   #growing: GrowingIndex | null = null;
+  /** Its memory, for one segment after another. */
+  readonly #index = new GrowingIndex();
   /** A bad frame ended the reading: what follows could not be judged. */
   #stopped = false;
 
@@ -141,7 +143,8 @@ export class OriginVerifier {
       ahead = null;
       // That of the last segment of a running log may be being written.
       const index = open.isLast && this.#rules.live ? null : readWhole(disk, segment.indexPath);
-      this.#growing = index === null ? null : new GrowingIndex();
+      this.#index.clear();
+      this.#growing = index === null ? null : this.#index;
       const end = this.#judge(open, () => {
         if (i + 1 < segments.length) ahead ??= this.#open(segments, i + 1);
         return ahead?.work ?? null;
