@@ -1,6 +1,6 @@
 // Promises one shape for everything that can go wrong on the way out, and the problem each becomes. Trusts nothing.
 // Codes are specified in docs/dial.md.
-import { errors } from "undici";
+import { errors } from "./undici-parts.ts";
 
 export type DialFaultCode =
   | "address-refused"

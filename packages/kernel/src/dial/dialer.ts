@@ -1,6 +1,6 @@
 // Promises that every socket of every pool was resolved, judged, dialled and verified by us. Trusts undici for the HTTP/1.1 of `pool` only.
 // Specified in docs/dial.md.
-import { type buildConnector, type Dispatcher, Pool } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
 import type { Clock } from "../ports.ts";
 import { type Origin, parseOrigin } from "./decide-dial.ts";
 import { DialFault } from "./dial-fault.ts";
@@ -8,6 +8,7 @@ import { dialOrigin, type OpenSocket, openSocket, type SocketRequest } from "./g
 import { Http2Upstream } from "./http2-upstream.ts";
 import type { Dialer, DialOptions, DialTls } from "./port.ts";
 import { createResolver, type Resolver, readHostsFile } from "./resolver.ts";
+import { Pool } from "./undici-parts.ts";
 import { ConnectionPool } from "./upstream-pool.ts";
 import type { UpstreamPool } from "./upstream-port.ts";
 

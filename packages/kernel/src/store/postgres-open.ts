@@ -1,7 +1,8 @@
 // Promises a bounded pool to a server that keeps what it acknowledges, migrated once however many nodes start. Trusts the server's settings as it shows them.
 // Settings: PostgreSQL manual §19.
 import { createHash } from "node:crypto";
-import pg from "pg";
+import { createRequire } from "node:module";
+import type pg from "pg";
 import { StoreFault } from "./fault.ts";
 import { assertSteps, decideMigrations, type Migration, type PendingSteps, schemaVersionTable } from "./migration.ts";
 import type { PostgresAddress } from "./postgres-url.ts";
@@ -12,6 +13,12 @@ export interface PostgresLimits {
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
+}
+
+/** Loaded with the first pool: most installations have none, and the code of roles names both dialects. */
+function loadDriver(): typeof pg {
+  // What the package declares of itself; `require` is untyped.
+  return createRequire(import.meta.url)("pg") as typeof pg;
 }
 
 const serverVersionMin = 140_000;
@@ -34,7 +41,8 @@ export function makePool(address: PostgresAddress, schema: string, limits: Postg
     statement_timeout: limits.statementTimeoutMs,
     idle_in_transaction_session_timeout: limits.statementTimeoutMs,
   };
-  const pool = new pg.Pool({
+  const { Pool } = loadDriver();
+  const pool = new Pool({
     host: address.host,
     port: address.port,
     user: address.user,
