@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median, rounded } from "./figures.ts";
 import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
 import type { BarePorts, Usage, WindowResult } from "./gateway/roles.ts";
@@ -66,7 +67,8 @@ async function startGateway(
   on: { upstream: number; issuer: object; directory: string; flags: string[]; estate: number },
 ) {
   const { flags, ...start } = on;
-  const gateway = startProcess(file, { core: canPin(describeMachine().cores) ? 0 : null, flags });
+  const core = canPin(describeMachine().cores) ? 0 : null;
+  const gateway = startProcess(file, { core, flags: [...runtimeOptions, ...flags] });
   return { gateway, port: await gateway.ask<number>({ ask: "start", ...start }) };
 }
 

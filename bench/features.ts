@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median, rounded } from "./figures.ts";
 import { expectedOf, methodOf, rungs } from "./gateway/features.ts";
 import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
@@ -34,7 +35,7 @@ async function start(
   at: number,
   on: { upstream: number; issuer: object; directory: string; core: number | null },
 ): Promise<Side> {
-  const gateway = startProcess("measured-gateway.ts", { core: on.core });
+  const gateway = startProcess("measured-gateway.ts", { core: on.core, flags: runtimeOptions });
   const directory = join(on.directory, String(at));
   const port = await gateway.ask<number>({ ask: "start", ...on, directory, rung: at });
   const { name = "", keys } = rungs[at] ?? {};

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { haproxyVersion, startHaproxy } from "./gateway/haproxy.ts";
 import { measureRounds } from "./gateway/measure.ts";
 import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
@@ -75,7 +76,7 @@ function startProcesses(pinned: boolean, profile: string | undefined): Processes
     upstream: startProcess("upstream.ts", { core: around }),
     load: startProcess("load.ts", { core: around }),
     bare: startProcess("bare-proxy.ts", { core: measured }),
-    gateway: startProcess("measured-gateway.ts", { core: measured, flags }),
+    gateway: startProcess("measured-gateway.ts", { core: measured, flags: [...runtimeOptions, ...flags] }),
   };
 }
 

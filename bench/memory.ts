@@ -56,6 +56,7 @@ async function bench(crossings: number): Promise<boolean> {
     gateway_early_mb: rounded(grown.earlyMb, 0),
     gateway_late_mb: rounded(grown.lateMb, 0),
     growth: rounded(growth, 3),
+    tenths_mb: grown.tenthsMb,
   };
   process.stdout.write(
     `role all, idle: ${figures.all_idle_mb} MB (floor ${floors.idleMb}); growth from the second to the last tenth of ${grown.crossings} crossings: ` +

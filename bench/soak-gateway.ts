@@ -14,6 +14,8 @@ export interface GatewayFigures {
   readonly earlyMb: number;
   readonly lateMb: number;
   readonly growth: number;
+  /** Lowest and highest reading in each tenth of the crossings. */
+  readonly tenthsMb: Growth["tenthsMb"];
   /** While the hostile clients were there. */
   readonly attacked: {
     readonly seconds: number;
@@ -63,6 +65,7 @@ export function runGateway({ minutes, rounds, bounds, each = 64 }: GatewaySoak):
       earlyMb: rounded(grown.earlyMb, 0),
       lateMb: rounded(grown.lateMb, 0),
       growth: rounded(grown.lateMb / grown.earlyMb - 1, 3),
+      tenthsMb: grown.tenthsMb,
       attacked: { ...rest, mb: rounded(mb, 0) },
       hostile,
       broken,

@@ -111,7 +111,7 @@ test("a soak of the gateway says what does not hold: growth, failed requests, en
   );
   const attacked = { seconds: 1, connections: 4, crossings: 9, failed: 0, firstFailure: null, mb: 100 };
   const sound = {
-    grown: { earlyMb: 100, lateMb: 105, crossings: 1_000_000 },
+    grown: { earlyMb: 100, lateMb: 105, crossings: 1_000_000, tenthsMb: [] },
     attacked: { ...attacked, p99Ms: 1, p99BeforeMs: 1, hostile },
     bounds: defaultListenBounds,
   };
@@ -119,7 +119,7 @@ test("a soak of the gateway says what does not hold: growth, failed requests, en
   const held = { opened: 3, ends: { "200": 2, held: 1 }, longestMs: 21_000 };
   const broken = judge({
     ...sound,
-    grown: { earlyMb: 100, lateMb: 111, crossings: 1_000_000 },
+    grown: { earlyMb: 100, lateMb: 111, crossings: 1_000_000, tenthsMb: [] },
     attacked: {
       ...sound.attacked,
       ...{ failed: 2, firstFailure: "reset", mb: 130, crossings: 0 },

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ListenBounds } from "@sallyport/gateway/ports.ts";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median } from "../figures.ts";
 import { type RunningProcess, startProcess } from "./process.ts";
 import type { Target, Usage, WindowResult } from "./roles.ts";
@@ -27,11 +28,10 @@ export async function withCrossedGateway<T>(
   use: (crossed: CrossedGateway) => Promise<T>,
 ): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "sallyport-bench-memory-"));
-  const [upstream, load, gateway] = ["upstream.ts", "load.ts", "measured-gateway.ts"].map((file) =>
-    startProcess(file, { core: null }),
-  );
-  if (upstream === undefined || load === undefined || gateway === undefined)
-    throw new Error("three programs were started");
+  const upstream = startProcess("upstream.ts", { core: null });
+  const load = startProcess("load.ts", { core: null });
+  // As the launcher starts it.
+  const gateway = startProcess("measured-gateway.ts", { core: null, flags: runtimeOptions });
   try {
     const issuer = await load.ask<object>({ ask: "issuer" });
     const on = { upstream: await upstream.ask<number>({ ask: "port" }), directory, issuer };
@@ -67,6 +67,8 @@ export interface Growth {
   readonly earlyMb: number;
   readonly lateMb: number;
   readonly crossings: number;
+  /** Lowest and highest reading in each tenth of the crossings in which a window ended, in order. */
+  readonly tenthsMb: readonly (readonly [number, number])[];
 }
 
 /**
@@ -87,5 +89,10 @@ export async function measureGrowth({ cross }: CrossedGateway, crossings: number
     const after = readings.filter(({ share }) => share >= from);
     return median(after.filter(({ share }, n) => n === 0 || share < to).map(({ mb }) => mb));
   };
-  return { earlyMb: within(0.1, 0.2), lateMb: within(0.9, Number.POSITIVE_INFINITY), crossings: done };
+  const tenths = Map.groupBy(readings, ({ share }) => Math.min(9, Math.floor(share * 10)));
+  const tenthsMb = [...tenths.values()].map((some) => {
+    const sizes = some.map(({ mb }) => Math.round(mb));
+    return [Math.min(...sizes), Math.max(...sizes)] as const;
+  });
+  return { earlyMb: within(0.1, 0.2), lateMb: within(0.9, Number.POSITIVE_INFINITY), crossings: done, tenthsMb };
 }

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { validate } from "dockerfile-utils";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { debianProgram } from "../debian-packages.ts";
 import { type Manifest, renderChart } from "./chart.ts";
 
@@ -25,6 +26,10 @@ test("the Dockerfile has no finding, ends as a numbered user that is not root, a
   // Nothing of the working tree that is private, or not ours to ship, gets into a layer.
   for (const ignored of [".git", "**/.sallyport", "**/*.key.pem", "**/node_modules"])
     assert.ok(read(".dockerignore").split("\n").includes(ignored), ignored);
+});
+
+test("the container gives the runtime the collector's bounds that are measured", () => {
+  assert.ok(read("deploy/docker/sallyport").includes(` ${runtimeOptions.join(" ")} /app/node_modules/`));
 });
 
 test("the systemd unit is valid and leaves a service little to do harm with", () => {

@@ -4,6 +4,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlink
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { nodeOnPath, pathOutside } from "./path-of-machine.test-support.ts";
 
 // The launcher of the packed program over a program that prints what it was given: run by the Node of this machine, which may be old,
@@ -26,7 +27,7 @@ if (word === "wait") {
 } else if (word === "echo") process.stdin.pipe(process.stdout);
 else if (word !== "die") {
   const { NODE_OPTIONS = null, NODE_COMPILE_CACHE = null } = process.env;
-  console.log(JSON.stringify({ argv: process.argv.slice(2), argv0: process.argv0, version: process.version, NODE_OPTIONS, NODE_COMPILE_CACHE }));
+  console.log(JSON.stringify({ argv: process.argv.slice(2), execArgv: process.execArgv, argv0: process.argv0, version: process.version, NODE_OPTIONS, NODE_COMPILE_CACHE }));
 }
 `;
 
@@ -130,6 +131,14 @@ for (const [name, node] of [
       assert.match(plain.err, /SALLYPORT_NODE_OPTIONS/);
       const own = await run(node, ["a"], { SALLYPORT_NODE_OPTIONS: "--max-old-space-size=512" });
       assert.equal(JSON.parse(own.out).NODE_OPTIONS, "--max-old-space-size=512");
+    });
+
+    test("the collector's bounds are those that are measured; one that SALLYPORT_NODE_OPTIONS names is the operator's", async () => {
+      const given = async (env: Readonly<Record<string, string>>) =>
+        JSON.parse((await run(node, ["a"], env)).out).execArgv.slice(1);
+      assert.deepEqual(await given({}), runtimeOptions);
+      const own = await given({ SALLYPORT_NODE_OPTIONS: "--max-semi-space-size=32" });
+      assert.deepEqual(own, ["--heap-growing-percent=50"]);
     });
 
     test("compiled code is kept in a folder of this user; one that others may write to is not used", async () => {

