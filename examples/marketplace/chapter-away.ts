@@ -8,7 +8,8 @@ const invoice = "/billing/v1/shops/shop-north/invoices/inv-1001";
 /** The estate says 3 s for restricted operations. */
 const restrictedBoundMs = 3_000;
 const reconnectPollMs = 50;
-const reconnectPollsMax = 160;
+/** A minute, where the machine has nothing else to do. */
+const reconnectPollsMax = 1_200;
 
 /** When control was killed; the chapters that follow happen without it. */
 export async function tellControlKilled(telling: Telling): Promise<number> {

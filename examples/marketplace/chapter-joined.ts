@@ -2,12 +2,16 @@
 // and that the whole installation can be saved while it serves. Trusts the binary's command line (docs/cli.md) and docs/observe.md, docs/backup.md.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { call } from "./call.ts";
 import type { Ended } from "./processes.ts";
 import { type Service, startWarehouse } from "./services.ts";
 import type { Telling } from "./telling.ts";
 
 const observedDays = 30;
+/** A snapshot comes within a moment; where the machine is busy it may be long. */
+const snapshotPollMs = 10;
+const snapshotPollsMax = 3_000;
 
 /** warehouse.yaml, as its owner writes it on the first day. */
 function declaration(origin: string, until: string): string {
@@ -73,8 +77,8 @@ async function tellObserved({ market, story }: Telling, warehouse: Service, key:
       const before = warehouse.reached();
       let reply = await ask(path);
       // The new snapshot reaches the gateway within a moment of the apply.
-      for (let poll = 0; poll < 200 && reply.status === 401; poll += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let poll = 0; poll < snapshotPollsMax && reply.status === 401; poll += 1) {
+        await delay(snapshotPollMs);
         reply = await ask(path);
       }
       expect.equal("status", reply.status, 200);

@@ -137,7 +137,7 @@ async function stepUp(telling: Telling, customer: Customer): Promise<void> {
       const { browser, name, password, seed } = customer;
       const login = await browser.visit(portal.origin + next);
       const code = await browser.submit(login, "/login", { name, password });
-      const home = await browser.submit(code, "/login/code", { code: codeOf(seed, 0) });
+      const home = await browser.submit(code, "/login/code", { code: codeOf(seed, 1) });
       expect.equal("where she ends", `${home.status} ${home.address}`, `200 ${portal.origin}/`);
       return undefined;
     },
@@ -196,8 +196,8 @@ async function setUpApp({ market, story, planted }: Telling, customer: Customer)
     const app = await browser.submit(account, "/account/app", {});
     customer.seed = /<code>([A-Z2-7 ]+)<\/code>/.exec(app.text)?.[1] ?? "";
     planted.remember("an authenticator app's seed", customer.seed.replaceAll(" ", ""));
-    // The code of the step before: each is good once, and the next one is for the log-in.
-    const codes: Page = await browser.submit(app, "/account/app/confirm", { code: codeOf(customer.seed, -1) });
+    // Each is good once: the next one is for the log-in. Both still count when a step ends between their reading and their judging.
+    const codes: Page = await browser.submit(app, "/account/app/confirm", { code: codeOf(customer.seed, 0) });
     expect.equal("page after the code", codes.status, 200);
     expect.equal("forms on the page of recovery codes", formsOf(codes.text).length, 0);
     return undefined;
