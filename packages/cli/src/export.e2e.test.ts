@@ -27,10 +27,11 @@ const elasticDocuments = elasticIndex({});
 const outputs: string[] = [];
 
 const copy = () => join(installation.root, "copy.ndjson");
+/** Behind the last line end is what is being written. */
 const events = () =>
   readFileSync(copy(), "utf8")
-    .trimEnd()
     .split("\n")
+    .slice(0, -1)
     .map((line) => JSON.parse(line));
 const asked = async (...argv: readonly string[]): Promise<Ended> => {
   const ended = await runBinary(argv, { SALLYPORT_OPERATOR: installation.operatorKey });

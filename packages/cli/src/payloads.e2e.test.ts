@@ -76,11 +76,22 @@ async function shipped(): Promise<void> {
   });
 }
 
-/** Every file below the installation. */
-function filesWith(word: string): readonly string[] {
-  return readdirSync(installation.root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && readFileSync(join(entry.parentPath, entry.name)).includes(word))
-    .map(({ name }) => name);
+/** Names of all files below the installation that hold the word. */
+async function filesWith(word: string): Promise<readonly string[]> {
+  let found: readonly string[] = [];
+  // A running process replaces its files: a look during which one went has not seen all of them.
+  await until("a look at every file", () => {
+    try {
+      found = readdirSync(installation.root, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && readFileSync(join(entry.parentPath, entry.name)).includes(word))
+        .map(({ name }) => name);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+      throw error;
+    }
+  });
+  return found;
 }
 
 test(
@@ -93,7 +104,7 @@ test(
     const shown = await read(crossing);
     assert.match(shown.out, /request, until \d{4}-\d\d-\d\d:\n {2}\{"customerId":"canary-customer-17","amount":7\}\n/);
     assert.match(shown.out, /response, until .*\n {2}\{"ok":true\}/);
-    assert.deepEqual(filesWith("canary"), []);
+    assert.deepEqual(await filesWith("canary"), []);
     const printed = JSON.stringify([control.lines, gateway.lines]);
     assert.equal(printed.includes("canary"), false);
     await until("the reading is in the index", async () =>
@@ -128,7 +139,7 @@ test(
     await shipped();
     await gateway.signal("SIGTERM");
     await control.signal("SIGTERM");
-    assert.deepEqual(filesWith("canary"), []);
+    assert.deepEqual(await filesWith("canary"), []);
     control = await installation.startControl();
     gateway = await installation.startGateway();
     assert.equal((await read(crossing)).exit, 1);
