@@ -87,7 +87,12 @@ test("while its gateway is away `why` answers from the archive; an id nobody has
   const unknown = `${node}-01ARZ3NDEKTSV4RRFFQ69G5FAV`;
   await assert.rejects(operator.call("GET", `/v1/crossings/${unknown}`), { exit: 1 });
   await assert.rejects(operator.call("GET", "/v1/crossings/gw-absent-01ARZ3NDEKTSV4RRFFQ69G5FAV"), { exit: 1 });
-  // A graceful stop ships what it has.
+  await until("its record to be in the archive", async () => {
+    const { hits } = await operator.call<{ hits: readonly object[] }>("POST", "/v1/audit/records", {
+      where: { id: [id] },
+    });
+    return hits.length > 0;
+  });
   await gateway.signal("SIGTERM");
   assert.match(JSON.stringify(await operator.call("GET", `/v1/crossings/${id}`)), /billing:/);
   await assert.rejects(operator.call("GET", `/v1/crossings/${unknown}`), { exit: 3 });

@@ -38,8 +38,11 @@ test(
     assert.equal(ready.gateway.workers, 2);
     const answers = await Promise.all(Array.from({ length: 24 }, () => caller.fetch(invoice())));
     assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
-    const metrics = await (await fetch(`${statusUrl}/metrics`)).text();
-    assert.match(metrics, /^sallyport_crossings_total\{code="ok",outcome="success"\} 24$/m);
+    // A crossing is counted when it has ended, which its caller may see a moment earlier.
+    await until("all of them to be counted", async () => {
+      const metrics = await (await fetch(`${statusUrl}/metrics`)).text();
+      return /^sallyport_crossings_total\{code="ok",outcome="success"\} 24$/m.test(metrics);
+    });
   },
 );
 
