@@ -129,13 +129,13 @@ test(
     assert.deepEqual([state?.keys, state?.gateways, state?.failure, state?.from], [1, true, null, "uri"]);
     assert.match(
       (await runBinary(["status", ...operator()])).out,
-      /issuer keycloak \(production\): 1 key, fetched \d+ s ago/,
+      /issuer keycloak \(production\): 1 key, fetched \d+ (?:s|min) ago/,
     );
     const shownIssuer = await runBinary(["issuer", "show", "keycloak", ...operator()]);
     assert.equal(shownIssuer.exit, 0, shownIssuer.err);
     assert.match(
       shownIssuer.out,
-      /^keycloak \(production\) is for tokens; keys: 1 key, fetched \d+ s ago\n[\s\S]*whoever has a token of keycloak with azp "portal-web" may present it at gateways as portal; acting for the user it names; audience "billing-api" opens billing; scope "invoices\.read" stands for billing:invoice\.read/,
+      /^keycloak \(production\) is for tokens; keys: 1 key, fetched \d+ (?:s|min) ago\n[\s\S]*whoever has a token of keycloak with azp "portal-web" may present it at gateways as portal; acting for the user it names; audience "billing-api" opens billing; scope "invoices\.read" stands for billing:invoice\.read/,
     );
     const answer = await present({ claims: { email: "ada@acme.example" } });
     const id = answer.headers.get("sallyport-crossing") ?? "";
