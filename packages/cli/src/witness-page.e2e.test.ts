@@ -1,7 +1,6 @@
 // The first chapter of docs/witnesses.md, run as it stands by a shell with the real binary: from nothing to two of three witnesses.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import {
   chmodSync,
   existsSync,
@@ -12,11 +11,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "./port-lane.test-support.ts";
 import { inheritedEnvironment } from "./program.test-support.ts";
 
 const page = readFileSync(new URL("../../../docs/witnesses.md", import.meta.url), "utf8");
@@ -61,24 +60,9 @@ exec "${process.execPath}" --disable-warning=ExperimentalWarning "${main}" "$@"
   chmodSync(join(folder, "sallyport"), 0o755);
 }
 
-/** Free ports below those that systems give to whoever asks for any: the other listeners of this test cannot take them before the page does. */
-async function quietPorts(count: number): Promise<readonly number[]> {
-  const found = new Set<number>();
-  while (found.size < count) {
-    const port = randomInt(15_000, 30_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-    });
-    if (isFree) found.add(port);
-  }
-  return [...found];
-}
-
 test("from nothing to two of three witnesses, as the page says", { timeout: 300_000 }, async () => {
   install(join(root, "bin"));
-  const ports = await quietPorts(3);
+  const ports = await freePorts(3);
   const script = ["7451", "7452", "7453"].reduce(
     (text, port, i) => text.replaceAll(port, String(ports[i])),
     chapter("Two of three witnesses in five minutes"),
