@@ -7,7 +7,7 @@ import { Reader, readBlocks } from "./doc-blocks.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sallyport-page-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
-const reader = () => new Reader({ directory, env: { PATH: process.env["PATH"] ?? "" }, timeoutMs: 10_000 });
+const reader = () => new Reader({ directory, env: { PATH: process.env["PATH"] ?? "" }, timeoutMs: 60_000 });
 const block = (text: string) => readBlocks(text)[0] ?? assert.fail("no block");
 
 test("a page's blocks are files by their first line and commands by the comment above; others are left alone", () => {

@@ -42,7 +42,7 @@ after(async () => {
 
 /** Asks until the fold has taken so many records. */
 async function taken(fold: string, count: number): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 1_200; tries++) {
     const [answer] = (await follower.ask(fold, "how many")) as number[];
     if (answer === count) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -79,7 +79,7 @@ test("a bug that ends the thread is said, every question is answered, and the fo
   const questions = ["die", "how many", "how many"].map((question) => follower.ask("first", question));
   assert.equal((await Promise.allSettled(questions)).length, 3);
   let again: unknown = null;
-  for (let tries = 0; tries < 300 && again === null; tries++) {
+  for (let tries = 0; tries < 1_200 && again === null; tries++) {
     again = await follower.ask("first", "how many").catch(() => null);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
