@@ -261,9 +261,10 @@ async function startProxy(...more: string[]): Promise<Proxy> {
     url: String(lines[0]?.["url"]),
     lines,
     stop: async () => {
-      const gone = once(child, "exit");
+      // Until the last line is read, which may be after its end.
+      const gone = Promise.all([once(child, "close"), once(reader, "close")]);
       child.kill("SIGTERM");
-      const [code] = await gone;
+      const [[code]] = await gone;
       return code;
     },
   };
