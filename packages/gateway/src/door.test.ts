@@ -74,3 +74,32 @@ test("attack: handshakes that are begun and never go on are few at once, and end
   await until(() => !next.destroyed, "there is room again");
   next.destroy();
 });
+
+test("attack: two networks that open all they can never fill a listener: a third network is served, and what is beyond is counted", async () => {
+  // Every address of this machine is a network of its own.
+  const prefixLengths = { v4: 32, v6: 128 };
+  const [one, two, caller] = ["127.0.0.11", "127.0.0.12", "127.0.0.13"];
+  const at = await bench(
+    {},
+    { changes: { bounds: { connectionsMax: 60 }, door: { connectionsPerPrefixMax: 30, prefixLengths } } },
+  );
+  const { port = 0, address } = at.bed.addresses[0] ?? {};
+  const flood = (from: string): Promise<unknown> =>
+    Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const socket = connect({ port, host: address ?? "", localAddress: from });
+        sockets.push(socket);
+        socket.on("error", () => undefined).resume();
+        await once(socket, "connect").catch(() => undefined);
+      }),
+    );
+  await Promise.all([flood(one), flood(two)]);
+  const refused = async () =>
+    (await refusals(at, "source-share")) +
+    (await refusals(at, "source-connections")) +
+    (await refusals(at, "connections"));
+  // Whoever comes first gets half, the next half of what is left: 30 and 15 of 80.
+  await until(async () => (await refused()) >= 34, "those beyond the shares are closed");
+  assert.equal((await at.orders.send(at.invoice, { from: caller })).status, 200, "whoever comes late is served");
+  assert.ok((await refusals(at, "source-share")) > 0);
+});

@@ -25,7 +25,7 @@ import { openIdentify } from "./identify/open-identify.ts";
 import { openOutside } from "./identify/outside.ts";
 import { tokenCacheStats } from "./identify/token-cache.ts";
 import { closeLimits, type Limits, needsSharedLimits, openLimits } from "./limit/open-limits.ts";
-import { defaultListenBounds } from "./listen/bounds.ts";
+import { listenBoundsOf } from "./listen/bounds.ts";
 import type { CallerAnswer } from "./listen/caller-answer.ts";
 import type { ListenerHandler } from "./listen/connection.ts";
 import { Crossings } from "./listen/crossings.ts";
@@ -142,9 +142,7 @@ class RunningGateway implements Gateway {
     const directory = ownFiles(openStateDirectory(options.stateDirectory), options.worker?.number);
     this.#observed = new ObservedTable({ clock, directory, recorder: this.#recorder, logger: options.logger });
     this.#pools = new UpstreamPools(options, () => this.#ownAddresses, this.#admission.inFlightOf);
-    this.#listeners = options.listeners.map(
-      (one) => new Listener(one, { ...defaultListenBounds, ...options.bounds }, this.#handler()),
-    );
+    this.#listeners = options.listeners.map((one) => new Listener(one, listenBoundsOf(options), this.#handler()));
     this.#tracing = traces === undefined ? null : createTracing({ identity: options, random, traces });
     this.#timed = options.serverTiming === true || traces !== undefined || (options.observers ?? []).length > 0;
     this.#follower = this.#createFollower(crypto);

@@ -10,6 +10,7 @@ import type { LogKeys, SnapshotFeed, WitnessQuestion, WitnessReply } from "@sall
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
 import type { AdmissionLimits } from "./admit/admission.ts";
 import type { DoorLimits } from "./admit/door.ts";
+import type { SourceShare } from "./admit/source-share.ts";
 import type { ShippingStanding } from "./archive/shipper.ts";
 import type { GeoFile } from "./authorize/geo-file.ts";
 import type { Exchange } from "./exchange.ts";
@@ -87,6 +88,8 @@ export interface ListenBounds {
   readonly keepAliveTimeoutMs: number;
   readonly connectionsMax: number;
   readonly requestsPerSocketMax: number;
+  /** How much of `connectionsMax` one source may hold. */
+  readonly sourceShare: SourceShare;
 }
 
 /** Slots of the shared tables, powers of two; the defaults stand beside the tables. A full table refuses. */

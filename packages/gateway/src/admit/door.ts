@@ -16,7 +16,7 @@ export interface DoorLimits {
   readonly prefixLengths: SourceLengths;
 }
 
-export type DoorRefusal = "source-connections" | "handshakes" | "sources";
+export type DoorRefusal = "source-connections" | "source-share" | "handshakes" | "sources";
 
 export interface Entered {
   /** Its handshake is over. */

@@ -59,7 +59,7 @@ export class Listener {
     this.#options = options;
     this.#bounds = bounds;
     this.#handler = handler;
-    this.#doorway = handler.door === undefined ? null : new Doorway(handler.door);
+    this.#doorway = handler.door === undefined ? null : new Doorway(handler.door, bounds);
     this.#bound = { name: options.name, url: options.url ?? "", tls: options.tls !== undefined, authorizer: null };
     this.#tls = options.tls;
     this.#host = {
