@@ -125,19 +125,6 @@ test(
   },
 );
 
-test("a listener that a save adds is named with its line and that it takes a restart", bounded, async () => {
-  put(
-    "sallyport.yaml",
-    "estate: tiny\nlisteners:\n  public:\n    url: https://a.example\n  inner:\n    url: https://b.example\n",
-  );
-  const said = await dev.line(event("restart-needed"));
-  assert.deepEqual(
-    [said["listener"], said["is"], said["file"], said["line"]],
-    ["inner", "not-open", "sallyport.yaml", 5],
-  );
-  rmSync(join(estate, "sallyport.yaml"));
-});
-
 test("a denial is shown with its fix, at the file and line, and with the id that `why` takes", bounded, async () => {
   const answer = await caller().fetch("/billing/v1/invoices", {
     method: "POST",
@@ -203,6 +190,16 @@ test(
     }
   },
 );
+
+test("a listener that a save adds is named with its line and that it takes a restart", bounded, async () => {
+  put("sallyport.yaml", "listeners:\n  public:\n    url: https://a.example\n  inner:\n    url: https://b.example\n");
+  const said = await dev.line(event("restart-needed"));
+  assert.deepEqual(
+    [said["listener"], said["is"], said["file"], said["line"]],
+    ["inner", "not-open", "sallyport.yaml", 4],
+  );
+  rmSync(join(estate, "sallyport.yaml"));
+});
 
 test(
   "attack: `serve` knows no test identity: it refuses dev's data, and over data of its own the test key gets no token",
