@@ -11,6 +11,7 @@ import {
   TileBuilder,
   type TileId,
   tilePath,
+  tilesBetween,
   tileWidth,
   tileWidthMax,
 } from "@sallyport/protocol/audit/tiles.ts";
@@ -209,17 +210,20 @@ export class DerivedFold {
 
   /**
    * Removes partial tiles and bundles that were being staged when the power went: wider than what `staged` leaves had, signed by nobody, perhaps torn.
+   * The tree may have grown past them since.
    */
   dropUnsigned(staged: number): void {
-    const size = this.size;
-    const bundle = { level: 0, n: Math.floor(size / tileWidthMax) };
     const drop = (path: string, signedWidth: number) => {
-      const directory = join(this.#directory, dirname(path));
+      const directory = join(this.#directory, `${path}.p`);
       const wider = this.#disk.list(directory).filter((name) => Number(name) > signedWidth);
       for (const name of wider) this.#disk.unlink(join(directory, name));
+      // Another power cut could bring them back, when nobody looks for them there any more.
+      if (wider.length > 0) this.#unsyncedDirectories.add(directory);
     };
-    for (const { tile } of this.#tiles.partials()) drop(tilePath(tile), tileWidth(tile.level, tile.n, staged));
-    drop(bundlePath(bundle.n, 1), tileWidth(0, bundle.n, staged));
+    for (const { level, n } of tilesBetween(staged, this.size)) {
+      drop(tilePath({ level, n, width: tileWidthMax }), tileWidth(level, n, staged));
+      if (level === 0) drop(bundlePath(n, tileWidthMax), tileWidth(0, n, staged));
+    }
   }
 
   /** After publishing `size`: a full tile stands in for all the partial forms that the tree of `before` leaves had of it (C2SP tlog-tiles, "Partial Tiles"). */

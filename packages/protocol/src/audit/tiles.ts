@@ -68,6 +68,15 @@ export function edgeTiles(size: number): TileId[] {
   return edge;
 }
 
+/** Tiles that were not full in a tree of `from` leaves and hold something in one of `to`: those that some tree between them may have had a partial form of. */
+export function* tilesBetween(from: number, to: number): Generator<Pick<TileId, "level" | "n">, void, void> {
+  for (let level = 0; level <= tileLevelMax; level++) {
+    const [before, now] = [from, to].map((size) => Math.floor(size / tileWidthMax ** level));
+    const first = Math.floor((before ?? 0) / tileWidthMax);
+    for (let n = first; n * tileWidthMax < (now ?? 0); n++) yield { level, n };
+  }
+}
+
 /** The bytes of a tile; throws when it is not there. The result holds at least `width` hashes. */
 export type TileReader = (tile: TileId) => Uint8Array;
 
