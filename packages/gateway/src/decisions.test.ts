@@ -444,6 +444,7 @@ describe("small parts", () => {
         const body = { bytes, value: reading.value, hasPlainNumbers: reading.hasPlainNumbers };
         assert.deepEqual(exactIntegersOf(body), readExactIntegers(bytes), shape(literal));
         assert.deepEqual(longsIn(exactIntegersOf(body)), longsIn(byLiteral(bytes)), shape(literal));
+        assert.equal(bytes.toString(), shape(literal), "the octets that go on are those that came");
       }
     }
   });
