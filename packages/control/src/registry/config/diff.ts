@@ -93,8 +93,23 @@ function differingMembers(before: object, after: object): string[] {
   const old = new Map<string, unknown>(Object.entries(before));
   const now = new Map<string, unknown>(Object.entries(after));
   return [...new Set([...old.keys(), ...now.keys()])]
-    .filter((member) => member !== "declaredAt" && spelled(old.get(member)) !== spelled(now.get(member)))
+    .filter((member) => member !== "declaredAt" && spelled(meant(member, old)) !== spelled(meant(member, now)))
     .sort(compareText);
+}
+
+/** Members whose values say where they are declared, besides the object itself: a line that moves is no change. */
+const placed: ReadonlySet<string> = new Set(["operations", "revocation"]);
+
+/** A member without the places in it. By name of the member, because users name attributes as they like. */
+function meant(member: string, of: ReadonlyMap<string, unknown>): unknown {
+  const value = of.get(member);
+  if (!placed.has(member)) return value;
+  return Array.isArray(value) ? value.map(withoutPlace) : withoutPlace(value);
+}
+
+function withoutPlace(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => name !== "declaredAt"));
 }
 
 /** One spelling per value, whatever the order of its members. */

@@ -100,6 +100,25 @@ test("a second plan is empty: what was applied and is wanted again changes nothi
   );
 });
 
+test("lines that moved are no change, and an attribute may be called like the place of one", () => {
+  const written = (above: string, attributes: object) =>
+    load({
+      ...rules,
+      "systems/billing.yaml": `${above}${stringify(billing)}`,
+      "systems/orders.yaml": stringify({ ...orders, attributes }),
+    }).estate;
+  const before = written("", { declaredAt: "here" });
+  assert.deepEqual(diffEstates(before, written("# a word\n\n", { declaredAt: "here" })), { objects: [], access: [] });
+  const { objects } = diffEstates(before, written("", { declaredAt: "there" }));
+  assert.deepEqual(
+    objects.map(({ object, members }) => [object, members]),
+    [
+      ["system/orders", ["attributes"]],
+      ["system/orders", ["attributes"]],
+    ],
+  );
+});
+
 test("a plan says who loses which operation, and where", () => {
   const less = { ...orders, uses: [{ ...orders.uses[0], operations: ["invoice.read"] }] };
   const wanted = load({
