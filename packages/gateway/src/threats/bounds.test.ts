@@ -97,8 +97,12 @@ const noiseMs = 40;
 
 test("attack: no text of the longest kind costs more than in proportion to its length", () => {
   for (const seed of seeds) {
-    const [few, many] = [leastMs(seed, charactersMax / 8, 2), leastMs(seed, charactersMax, 2)];
-    assert.ok(many <= growthMax * few + noiseMs, `${JSON.stringify(seed)}: ${few} ms, then ${many} ms`);
+    const few = leastMs(seed, charactersMax / 8, 2);
+    const most = growthMax * few + noiseMs;
+    let many = leastMs(seed, charactersMax, 2);
+    // Whatever else this process did only adds to it: the least of more tries is nearer to the truth, and a square stays one.
+    for (let tries = 0; many > most && tries < 8; tries++) many = Math.min(many, leastMs(seed, charactersMax, 1));
+    assert.ok(many <= most, `${JSON.stringify(seed)}: ${few} ms, then ${many} ms`);
   }
 });
 
