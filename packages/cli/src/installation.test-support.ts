@@ -19,6 +19,7 @@ import { runtimeOptions } from "./start/runtime-options.ts";
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const waitMsMax = 60_000;
 const outputCharactersMax = 4 * 1024 * 1024;
+const shownCharactersMax = 2_000;
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -62,11 +63,15 @@ operations:
 `;
 }
 
-/** Polls until `check` is true; rejects after a minute, saying what was waited for. */
+/** What each process of this test file last printed, for a wait that was in vain. */
+const lastWords: (() => string)[] = [];
+
+/** Polls until `check` is true; rejects after a minute, saying what was waited for and what the processes last printed. */
 export async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + waitMsMax;
   while (!(await check())) {
-    if (performance.now() > deadline) throw new Error(`waited ${waitMsMax / 1000} s for: ${what}`);
+    if (performance.now() > deadline)
+      throw new Error([`waited ${waitMsMax / 1000} s for: ${what}`, ...lastWords.map((words) => words())].join("\n"));
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -285,6 +290,9 @@ export function served(child: ChildProcess): Served {
     for (const watcher of watchers) watcher();
   });
   const ended = new Promise<Ended>((resolve) => child.once("close", (exit) => resolve({ exit, output })));
+  lastWords.push(
+    () => `--- ${child.spawnargs.slice(3).join(" ")}, exit ${child.exitCode}\n${output.slice(-shownCharactersMax)}`,
+  );
   return {
     // A spawned child has one; -1 matches no process group of ours.
     pid: child.pid ?? -1,
@@ -305,12 +313,12 @@ export function served(child: ChildProcess): Served {
         };
         const timer = setTimeout(() => {
           end();
-          reject(new Error(`no such line in ${waitMsMax / 1000} s:\n${output.slice(-2_000)}`));
+          reject(new Error(`no such line in ${waitMsMax / 1000} s:\n${output.slice(-shownCharactersMax)}`));
         }, waitMsMax);
         watchers.add(look);
         void ended.then(() => {
           end();
-          reject(new Error(`the process ended:\n${output.slice(-2_000)}`));
+          reject(new Error(`the process ended:\n${output.slice(-shownCharactersMax)}`));
         });
         look();
       }),
