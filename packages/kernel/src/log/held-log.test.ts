@@ -289,3 +289,29 @@ test("waiting for growth ends when it is given up, and when the reader is closed
   await held.close();
   await assert.rejects(held.read(origin, 0, 1), faultWith("log-closed", "closed"));
 });
+
+test("a look that stood still for a moment is not followed by a pause of fifty such moments", async () => {
+  const { disk, log } = makeLog();
+  const stillMs = 400;
+  const still = new Int32Array(new SharedArrayBuffer(4));
+  let looks = 0;
+  const held = openHeldLogs({
+    directories: () => {
+      // The first is of `origins`, the second the first of `grown`.
+      looks += 1;
+      if (looks === 2) Atomics.wait(still, 0, 0, stillMs);
+      return ["/log"];
+    },
+    disk,
+  });
+  await held.origins();
+  const patience = new AbortController();
+  const waiting = held.grown(patience.signal);
+  log.append([{ leaf: sampleLeaf("crossing", 0, null) }]);
+  log.checkpoint();
+  const late = setTimeout(() => patience.abort(), (stillMs * 50) / 2);
+  await waiting;
+  clearTimeout(late);
+  assert.equal(patience.signal.aborted, false, "growth was seen before half of fifty such moments were over");
+  await held.close();
+});

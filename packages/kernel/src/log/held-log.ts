@@ -14,9 +14,10 @@ import { realDisk } from "./real-disk.ts";
 import { logFolders, readVerifierKey } from "./seam.ts";
 import { FrameMarks, SegmentWalk } from "./segment-walk.ts";
 
-/** A look at every checkpoint at most so often, and never for more than 1/50 of the time. */
+/** A look at every checkpoint at most so often, for 1/50 of the time at most, and at least so often whatever a look takes. */
 const lookMs = 500;
 const lookShare = 50;
+const lookMsMax = 10_000;
 /** One `read` gives about so much at most. */
 export const heldReadBytesMax = 16_777_216;
 /** Readers of one origin that each keep their place; the one not used for longest is let go. */
@@ -67,6 +68,8 @@ class HeldLogs implements HeldRecords {
   readonly #told = new Map<string, string>();
   /** What the last look that was told of saw. */
   #shown = "";
+  /** Milliseconds that the last look took. */
+  #lookTook = 0;
   #closed = false;
 
   constructor(options: HeldLogOptions) {
@@ -103,8 +106,9 @@ class HeldLogs implements HeldRecords {
         const startedAt = performance.now();
         this.#look();
         if (this.#closed || this.#sizes() !== this.#shown) return done();
-        const pauseMs = Math.max(lookMs, (performance.now() - startedAt) * lookShare);
-        timer = setTimeout(look, pauseMs).unref();
+        const took = performance.now() - startedAt;
+        timer = setTimeout(look, pauseAfterLooks(this.#lookTook, took)).unref();
+        this.#lookTook = took;
       };
       signal.addEventListener("abort", done);
       if (signal.aborted) done();
@@ -186,6 +190,11 @@ class HeldLogs implements HeldRecords {
       this.#options.fault?.(fault);
     }
   }
+}
+
+/** Of two looks the shorter one counts: a process that stood still for a moment would else be blind for fifty of them. */
+function pauseAfterLooks(before: number, took: number): number {
+  return Math.min(lookMsMax, Math.max(lookMs, Math.min(before, took) * lookShare));
 }
 
 function begin(disk: Disk, { folder, directory, year }: YearFolder, note: string): Followed {
