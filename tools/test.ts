@@ -14,6 +14,8 @@ import { longestFirst, slowest, writeTimes } from "./test-times.ts";
 const root = dirname(import.meta.dirname);
 /** Only for what hangs: tests have bounds of their own, and a file waits for processors that others use. */
 const fileTimeoutMs = 900_000;
+/** How often a long run says how far it is. */
+const progressMs = 60_000;
 /** One for each processor: bounds that are promised to users are judged by the clock. */
 const concurrency = Math.max(2, availableParallelism());
 
@@ -87,9 +89,14 @@ async function runTests(files: readonly string[]): Promise<Tally> {
     execArgv: ["--disable-warning=ExperimentalWarning"],
   });
   const place = (file: string | undefined) => (file ? file.slice(root.length + 1) : "");
+  const minutes = setInterval(
+    () => console.log(`     ${tally.fileMs.size} of ${files.length} files, ${tally.failures.length} red tests`),
+    progressMs,
+  );
   stream.on("test:fail", ({ name, file, details }) => {
     // A suite fails because of the tests inside, which are told themselves.
     if ("failureType" in details.error && details.error.failureType === "subtestsFailed") return;
+    console.log(`red  ${place(file)}: ${name}`);
     const error: unknown = details.error.cause ?? details.error;
     tally.failures.push(
       `FAIL ${place(file)}: ${name}\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
@@ -125,6 +132,7 @@ async function runTests(files: readonly string[]): Promise<Tally> {
   });
   // A stream must be read for its events to come.
   for await (const _event of stream);
+  clearInterval(minutes);
   return tally;
 }
 
