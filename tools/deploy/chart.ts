@@ -1,7 +1,7 @@
 // Promises a rendered Helm chart, by the engine and the functions Helm has, without Helm. Trusts Go and sprig from Debian.
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
 import { debianProgram } from "../debian-packages.ts";
 
@@ -11,6 +11,9 @@ export interface Manifest {
   readonly metadata: { readonly name: string };
   readonly spec?: unknown;
 }
+
+/** Where the chart is. */
+export const chart = join(dirname(dirname(import.meta.dirname)), "deploy/helm/sallyport");
 
 type Values = Readonly<Record<string, unknown>>;
 

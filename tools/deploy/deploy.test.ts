@@ -9,7 +9,8 @@ import { after, test } from "node:test";
 import { validate } from "dockerfile-utils";
 import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { debianProgram } from "../debian-packages.ts";
-import { type Manifest, renderChart } from "./chart.ts";
+import { chart, renderChart } from "./chart.ts";
+import { everything, identityUrl, rendered } from "./chart-values.ts";
 
 const root = dirname(dirname(import.meta.dirname));
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -43,32 +44,6 @@ test("the systemd unit is valid and leaves a service little to do harm with", ()
   const exposed = spawnSync(analyze, ["security", "--offline=yes", "--threshold=15", unit], { encoding: "utf8" });
   assert.equal(exposed.status, 0, exposed.stdout.slice(-300));
 });
-
-const chart = join(root, "deploy/helm/sallyport");
-const identityUrl = "https://id.acme.example";
-function rendered(changes: Readonly<Record<string, unknown>>): readonly Manifest[] {
-  const done = renderChart(chart, changes);
-  if ("error" in done) assert.fail(done.error);
-  return done.manifests;
-}
-const everything = {
-  control: {
-    identityUrl,
-    storeSecret: "postgres",
-    storage: { className: "fast" },
-    extraArgs: ["--snapshot-lifetime=1h"],
-  },
-  gateway: { storage: { className: "fast" }, service: { annotations: { a: "b" } }, extraArgs: ["--server-timing"] },
-  image: { pullSecrets: [{ name: "registry" }] },
-  estate: { files: { "sallyport.yaml": "estate: acme\n", "systems/billing.yaml": 'system: billing\n# say "hello"\n' } },
-  networkPolicy: {
-    callers: [{ ipBlock: { cidr: "10.0.0.0/8" } }],
-    providers: [{ ports: [{ port: 443 }] }],
-    store: [{ ports: [{ port: 5432 }] }],
-  },
-  nodeSelector: { "kubernetes.io/os": "linux" },
-  tolerations: [{ key: "edge", operator: "Exists" }],
-};
 
 /** Module of kubernetes-types that has a kind's type. */
 const moduleOf: Readonly<Record<string, string>> = {

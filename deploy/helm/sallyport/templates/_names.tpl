@@ -48,3 +48,58 @@ readinessProbe:
   periodSeconds: 2
   failureThreshold: 2
 {{- end -}}
+
+{{/* Of a map name -> Secret those that are named, as JSON. */}}
+{{- define "sallyport.named" -}}
+{{- $kept := dict -}}
+{{- range $name, $secret := . }}{{- if $secret }}{{- $_ := set $kept $name $secret }}{{- end }}{{- end -}}
+{{- $kept | toJson -}}
+{{- end -}}
+
+{{/* A mounted Secret can be read by its group; a key must be its owner's alone. Dict "root" and "folders": name -> Secret, copied to /private/<name>. */}}
+{{- define "sallyport.privateInit" -}}
+- name: private
+  image: {{ include "sallyport.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: ["/bin/sh", "-euc", "cd /mounted; for folder in *; do install -d -m 0700 \"/private/$folder\"; for file in \"$folder\"/*; do install -m 0600 \"$file\" \"/private/$file\"; done; done"]
+  securityContext:
+    {{- include "sallyport.containerSecurity" .root | nindent 4 }}
+  volumeMounts:
+    {{- range $name, $secret := .folders }}
+    - { name: secret-{{ $name }}, mountPath: /mounted/{{ $name }}, readOnly: true }
+    {{- end }}
+    - { name: private, mountPath: /private }
+{{- end -}}
+
+{{/* What the process itself mounts: dict "stores" and "folders". */}}
+{{- define "sallyport.secretMounts" -}}
+{{- range $name, $secret := .stores }}
+- { name: store-{{ $name }}, mountPath: /stores/{{ $name }}, readOnly: true }
+{{- end }}
+{{- if .folders }}
+- { name: private, mountPath: /private, readOnly: true }
+{{- end }}
+{{- end -}}
+
+{{/* Of a store's Secret only the roots of its certificate are a file; its URL is a variable. */}}
+{{- define "sallyport.secretVolumes" -}}
+{{- range $name, $secret := .stores }}
+- name: store-{{ $name }}
+  secret: { secretName: {{ $secret | quote }}, optional: true, items: [{ key: ca.pem, path: ca.pem }] }
+{{- end }}
+{{- range $name, $secret := .folders }}
+- name: secret-{{ $name }}
+  secret: { secretName: {{ $secret | quote }}, defaultMode: 288 }
+{{- end }}
+{{- if .folders }}
+- name: private
+  emptyDir: { medium: Memory }
+{{- end }}
+{{- end -}}
+
+{{/* A variable of the process out of the key `url` of a Secret: dict "variable" and "secret". */}}
+{{- define "sallyport.storeUrl" -}}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef: { name: {{ .secret | quote }}, key: url }
+{{- end -}}
