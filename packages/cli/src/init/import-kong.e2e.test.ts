@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -21,11 +21,15 @@ const folder = mkdtempSync(join(tmpdir(), "sallyport-kong-"));
 const estate = join(folder, "estate");
 const data = join(folder, ".sallyport");
 const seen: { readonly url: string; readonly host: string }[] = [];
-const upstream = createServer((request, response) => {
-  seen.push({ url: request.url ?? "", host: request.headers.host ?? "" });
-  response.writeHead(200, { "content-type": "application/json" }).end("{}");
-});
+const provider = () =>
+  createServer((request, response) => {
+    seen.push({ url: request.url ?? "", host: request.headers.host ?? "" });
+    response.writeHead(200, { "content-type": "application/json" }).end("{}");
+  });
+const upstream = provider();
+const second = provider();
 let upstreamHost = "";
+let secondHost = "";
 let child: ChildProcess | null = null;
 let imported: {
   readonly exit: number;
@@ -42,10 +46,10 @@ let imported: {
   };
 };
 
-const kong = (url: string) => `_format_version: "3.0"
+const kong = (host: string, other: string) => `_format_version: "3.0"
 services:
   - name: orders
-    url: ${url}/api
+    url: http://${host}/api
     routes:
       - name: list
         paths: [/orders]
@@ -58,12 +62,21 @@ services:
       - name: rate-limiting
         config: { hour: 2, policy: local }
   - name: stock
-    url: ${url}/api
+    url: http://${host}/api
     routes:
       - name: items
         paths: [/stock]
         methods: [GET]
         strip_path: false
+    plugins:
+      - name: key-auth
+  - name: parts
+    host: parts-pool
+    path: /api
+    routes:
+      - name: parts
+        paths: [/parts]
+        methods: [GET]
     plugins:
       - name: key-auth
 consumers:
@@ -72,13 +85,32 @@ consumers:
     keyauth_credentials: [{ key: very-secret-key }]
   - username: stranger
     keyauth_credentials: [{ key: other-secret-key }]
+upstreams:
+  - name: parts-pool
+    targets:
+      - { target: "${host}", weight: 100 }
+      - { target: "${other}", weight: 100 }
+plugins:
+  - name: cors
+    service: orders
+    config: { origins: [https://shop.example], max_age: 60 }
 `;
 
+async function listening(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  return `127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
+}
+
+async function closed(server: Server): Promise<void> {
+  server.closeAllConnections();
+  if (server.listening) await new Promise((resolve) => server.close(resolve));
+}
+
 before(async () => {
-  await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
-  const address = upstream.address();
-  upstreamHost = `127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`;
-  writeFileSync(join(folder, "kong.yaml"), kong(`http://${upstreamHost}`));
+  upstreamHost = await listening(upstream);
+  secondHost = await listening(second);
+  writeFileSync(join(folder, "kong.yaml"), kong(upstreamHost, secondHost));
   const { exit, out } = await runBinary(["--json", "init", estate, "--from", join(folder, "kong.yaml")]);
   imported = { exit, report: JSON.parse(out).report };
 }, bounded);
@@ -88,8 +120,7 @@ after(async () => {
     child.kill("SIGKILL");
     await gone;
   }
-  upstream.closeAllConnections();
-  await new Promise((resolve) => upstream.close(resolve));
+  for (const server of [upstream, second]) await closed(server);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -118,9 +149,12 @@ test(
     assert.deepEqual(of("mapped", "service orders"), ["kong.yaml:3"]);
     assert.deepEqual(of("mapped", "plugin acl of service orders"), ["kong.yaml:12"]);
     assert.deepEqual(of("changed", "plugin rate-limiting of service orders"), ["kong.yaml:14"]);
-    assert.deepEqual(of("mapped", "consumer portal"), ["kong.yaml:26"]);
+    assert.deepEqual(of("mapped", "consumer portal"), ["kong.yaml:35"]);
     assert.deepEqual(of("not-mapped", "preserve_host of route list"), ["kong.yaml:9"]);
-    assert.deepEqual(of("not-mapped", "keyauth_credentials of consumer portal"), ["kong.yaml:28"]);
+    assert.deepEqual(of("not-mapped", "keyauth_credentials of consumer portal"), ["kong.yaml:37"]);
+    assert.deepEqual(of("mapped", "upstream parts-pool"), ["kong.yaml:41"]);
+    assert.deepEqual(of("changed", "round-robin of upstream parts-pool"), ["kong.yaml:41"]);
+    assert.deepEqual(of("mapped", "plugin cors of service orders"), ["kong.yaml:46"]);
     const count = (outcome: string) => entries.filter((entry) => entry.outcome === outcome).length;
     assert.deepEqual(
       [report.mapped, report.changed, report.notMapped],
@@ -149,7 +183,12 @@ test(
     child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "pipe"], env: inheritedEnvironment() });
     await served(child).line(isReady);
     const portal = caller("portal", "orders");
-    assert.equal((await portal("/orders")).status, 200);
+    const first = await portal("/orders", { headers: { origin: "https://shop.example" } });
+    assert.deepEqual(
+      [first.status, first.headers.get("access-control-allow-origin")],
+      [200, "https://shop.example"],
+      "a page that the plugin named may read the answer",
+    );
     // The path is stripped, the provider's base path stays, and it sees the host of its own url: what the report says of preserve_host.
     assert.deepEqual(seen, [{ url: "/api/", host: upstreamHost }]);
     assert.equal((await caller("portal", "stock")("/stock")).status, 200);
@@ -171,3 +210,34 @@ test(
     assert.equal(seen.length, reached + 1);
   },
 );
+
+test(
+  "served: the page that the cors plugin named gets a yes before its request, another gets what a stranger gets",
+  bounded,
+  async () => {
+    const reached = seen.length;
+    const url = `${readEndpoints(data)?.gateway[0]?.url}/orders`;
+    const asked = (origin: string) =>
+      fetch(url, { method: "OPTIONS", headers: { origin, "access-control-request-method": "GET" } });
+    const yes = await asked("https://shop.example");
+    const told = ["access-control-allow-origin", "access-control-max-age"].map((name) => yes.headers.get(name));
+    assert.deepEqual([yes.status, ...told], [204, "https://shop.example", "60"]);
+    const no = await asked("https://shop.example.evil.example");
+    assert.deepEqual([no.status, no.headers.get("access-control-allow-origin")], [401, null]);
+    assert.equal(seen.length, reached, "the provider hears of neither");
+  },
+);
+
+test("served: the targets of an upstream share the requests, and one that is gone is left out", bounded, async () => {
+  const portal = caller("portal", "parts");
+  const from = seen.length;
+  // Equal weights and nothing under way: each gets a request by a fair draw, so that forty for one of them never happens.
+  for (let call = 0; call < 40; call += 1) assert.equal((await portal("/parts")).status, 200);
+  const hosts = new Set(seen.slice(from).map(({ host }) => host));
+  assert.deepEqual([...hosts].sort(), [upstreamHost, secondHost].sort());
+  assert.ok(seen.slice(from).every(({ url }) => url === "/api/"));
+  await closed(second);
+  const later = seen.length;
+  for (let call = 0; call < 10; call += 1) assert.equal((await portal("/parts")).status, 200);
+  assert.deepEqual([...new Set(seen.slice(later).map(({ host }) => host))], [upstreamHost]);
+});

@@ -67,7 +67,7 @@ function systemFile({ id, service, upstream, place, operations, openUntil }: Imp
     comment: `Imported from Kong: service ${service.name.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 100)}. What that changed is in import-report.md.`,
     value: {
       system: id,
-      url: upstream.url,
+      ...placesOf(upstream),
       ...(upstream.isPrivate ? { allowPrivate: true } : {}),
       ...(upstream.retries === undefined ? {} : { retries: upstream.retries }),
       ...(isDefault ? {} : { public: visible }),
@@ -80,18 +80,27 @@ function systemFile({ id, service, upstream, place, operations, openUntil }: Imp
   });
 }
 
+function placesOf({ endpoints, health }: ImportedSystem["upstream"]): object {
+  const [only, ...others] = endpoints;
+  if (others.length === 0) return { url: only.url };
+  return {
+    endpoints: endpoints.map(({ url, weight }) => (weight === 1 ? url : { url, weight })),
+    ...(health === undefined ? {} : { health }),
+  };
+}
+
 function callerFiles(consumers: ReadonlyMap<string, string>, grants: readonly Grant[]): readonly WrittenFile[] {
   const integrationNames = createNames(idMax);
   return [...consumers].flatMap(([consumer, id]) => {
     const own = grants.filter((grant) => grant.consumer === consumer);
     const uses: object[] = [];
     const files: WrittenFile[] = [];
-    for (const { system, operations, limits } of own) {
+    for (const { system, operations, limits, cors } of own) {
       const purpose = `Imported from Kong: ${id} may call ${system}. Say here what for`;
       const wanted = `${id}-to-${system}`;
       const { name: integration } = integrationNames.take(wanted);
-      // The short form has no limits, and its id is always the same.
-      if (limits === null && integration === wanted && operations.length <= 1_000)
+      // The short form has no limits and no pages, and its id is always the same.
+      if (limits === null && cors === null && integration === wanted && operations.length <= 1_000)
         uses.push({ to: system, purpose, operations });
       else
         files.push(
@@ -99,7 +108,12 @@ function callerFiles(consumers: ReadonlyMap<string, string>, grants: readonly Gr
             kind: "integration",
             file: `integrations/${integration}.yaml`,
             comment: `Imported from Kong. What that changed is in import-report.md.`,
-            value: { integration, from: id, to: system, purpose, ...(limits === null ? {} : { limits }), operations },
+            value: {
+              ...{ integration, from: id, to: system, purpose },
+              ...(limits === null ? {} : { limits }),
+              ...(cors === null ? {} : { cors }),
+              operations,
+            },
           }),
         );
     }

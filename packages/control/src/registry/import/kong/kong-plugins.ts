@@ -17,11 +17,6 @@ const ownTraces: Saying = [
   "the plugin has nothing that stands in for it here",
   "`traceparent` of callers is passed on",
 ];
-const browsers: Saying = [
-  "not-mapped",
-  "answers to browsers are not changed: no `Access-Control-*` is added, and preflights need an operation",
-  "let the provider answer, with an OPTIONS operation for its preflights",
-];
 const transformation: Saying = [
   "not-mapped",
   "requests and answers are forwarded as they are",
@@ -35,7 +30,6 @@ const authenticates: Saying = [
 ];
 
 const sayings: Readonly<Record<string, Saying>> = {
-  cors: browsers,
   "ip-restriction": [
     "not-mapped",
     "addresses do not decide who may call",
@@ -88,6 +82,7 @@ const unknown: Saying = [
 /** The importer speaks of these where it maps them. */
 const elsewhere = new Set([
   "acl",
+  "cors",
   "rate-limiting",
   "rate-limiting-advanced",
   "request-size-limiting",
@@ -97,9 +92,7 @@ const elsewhere = new Set([
 /** It watches, or speaks to browsers: without it nobody reaches more. */
 export function onlyWatches(name: string): boolean {
   const saying = sayings[name];
-  return (
-    saying === ownLog || saying === ownTraces || saying === browsers || ["prometheus", "correlation-id"].includes(name)
-  );
+  return saying === ownLog || saying === ownTraces || ["cors", "prometheus", "correlation-id"].includes(name);
 }
 
 export function describePlugin(plugin: KongPlugin): string {

@@ -8,7 +8,8 @@ import { scalarText } from "../tree-members.ts";
 import { type PlacedRoute, placesOf, type ServedPlace } from "./kong-places.ts";
 import { describePlugin, onlyWatches } from "./kong-plugins.ts";
 import { type KongPlugin, type KongService, type KongSource, pluginFor, pluginsAt, settingOf } from "./kong-source.ts";
-import { type KongUpstream, upstreamOf } from "./kong-upstream.ts";
+import { sayUnusedPools } from "./kong-targets.ts";
+import { hostOf, type KongUpstream, upstreamOf } from "./kong-upstream.ts";
 
 export interface ImportedOperation {
   readonly name: string;
@@ -63,10 +64,14 @@ export function systemsOf(input: SystemsInput): readonly ImportedSystem[] {
  */
 function wasOpen(source: KongSource, system: PlacedSystem, all: readonly PlacedSystem[]): boolean {
   const { service, place, upstream, id } = system;
-  const isShared = all.some((other) => other.id !== id && isSamePlace(other.upstream.url, upstream.url));
+  const isShared = all.some((other) => other.id !== id && sharePlace(other.upstream, upstream));
   const isOpen = ({ route, isPrefix, anyMethod }: PlacedRoute): boolean =>
     isPrefix && anyMethod && closingPlugin(source, service, route.name) === null;
   return !isShared && place.routes.every(isOpen);
+}
+
+function sharePlace(a: KongUpstream, b: KongUpstream): boolean {
+  return a.endpoints.some((one) => b.endpoints.some((other) => isSamePlace(one.url, other.url)));
 }
 
 /** The first plugin that may keep somebody away from a route; null where none does. */
@@ -77,6 +82,7 @@ export function closingPlugin(source: KongSource, service: KongService, route: s
 
 function placeSystems({ source, report, names }: SystemsInput): readonly PlacedSystem[] {
   const taken = new Map<string, string>();
+  sayUnusedPools(source, new Set(source.services.map((service) => hostOf(source, service))), report);
   return source.services.flatMap((service) => {
     const upstream = upstreamOf(source, service, report);
     if (upstream === null) return [];

@@ -1,13 +1,24 @@
-// Promises where a service is served, as one URL, and how long it may take. Pure. Trusts words.ts for what a URL may be.
+// Promises where a service is served, as one URL or several, and how long it may take. Pure. Trusts words.ts for what a URL may be, kong-targets.ts for several.
 // Source: Kong 3 service object; its defaults are port 80, 60 s, no check of the upstream's certificate.
 import { needsPrivateWord } from "../../config/private-hosts.ts";
 import { upstreamUrl } from "../../config/words.ts";
 import type { Reporter } from "../import-report.ts";
-import { flagOf, itemsOf, member, numberOf, placeOfKey, textOf, textsOf } from "../tree-members.ts";
+import { flagOf, member, numberOf, placeOfKey, textOf, textsOf } from "../tree-members.ts";
 import type { KongService, KongSource } from "./kong-source.ts";
+import {
+  endpointsOf,
+  healthOf,
+  type KongEndpoint,
+  type KongHealth,
+  type PoolUse,
+  poolOf,
+  sayPool,
+} from "./kong-targets.ts";
 
 export interface KongUpstream {
-  readonly url: string;
+  /** One, or several that share the requests. */
+  readonly endpoints: readonly [KongEndpoint, ...KongEndpoint[]];
+  readonly health: KongHealth | undefined;
   readonly isPrivate: boolean;
   /** `timeout` of its operations; undefined: the default. */
   readonly timeout: string | undefined;
@@ -22,64 +33,95 @@ export function upstreamOf(source: KongSource, service: KongService, report: Rep
     report.lost(placeOfKey(tree, "enabled"), `service ${name}`, { why: "it is disabled", fix: "" });
     return null;
   }
-  const written = textOf(tree, "url") ?? composed(source, service, report);
-  const read = upstreamUrl().safeParse(written);
-  if (!read.success) {
-    const why = `its URL is not one to send HTTP to: ${read.error.issues[0]?.message ?? ""}`;
-    report.lost(tree.at, `service ${name}`, { why, fix: "declare the system by hand" });
-    return null;
-  }
-  const url = read.data;
+  const { endpoints, health } = placesOf(source, service, report);
+  const [first, ...others] = endpoints;
+  if (first === undefined) return null;
+  const { url } = first;
   if (url.startsWith("https:") && flagOf(tree, "tls_verify") !== true)
     report.changed(tree.at, `service ${name}`, {
       why: "the provider's certificate is checked here, and was not at Kong unless `tls_verify` said so",
       fix: "a private CA becomes a bundle in trust/, named by `tls: { ca }`",
     });
   sayServiceKeys(service, report);
-  const isPrivate = needsPrivateWord(new URL(url).hostname);
+  const isPrivate = endpoints.some((endpoint) => needsPrivateWord(new URL(endpoint.url).hostname));
   if (isPrivate)
     report.changed(tree.at, `service ${name}`, {
       why: "its URL leads to a private address, so `allowPrivate: true` is written",
       fix: "see that this is meant",
     });
-  return { url, isPrivate, timeout: timeoutOf(service, report), retries: retriesOf(service, report) };
+  return {
+    endpoints: [first, ...others],
+    health,
+    isPrivate,
+    timeout: timeoutOf(service, report),
+    retries: retriesOf(service, report),
+  };
 }
 
-/** `protocol`, `host`, `port` and `path`; a host that is the name of an upstream stands for its targets. */
-function composed(source: KongSource, { name, tree }: KongService, report: Reporter): string {
-  const setting = (key: string): string | undefined => textOf(tree, key) ?? textOf(source.serviceDefaults, key);
-  const protocol = setting("protocol") ?? "http";
-  const host = setting("host") ?? "";
-  const port = setting("port");
-  const path = setting("path") ?? "";
-  const targets = targetsOf(source, host);
-  const [first] = targets;
-  if (first !== undefined) {
-    report.changed(placeOfKey(tree, "host"), `service ${name}`, {
-      why: `its host is an upstream with ${targets.length === 1 ? "one target" : `${targets.length} targets`}; here the first one is its URL, without health checks`,
-      fix: targets.length === 1 ? "see that this is meant" : "write the address of a load balancer in front of them",
-    });
-    return `${protocol}://${first}${path}`;
+interface Places {
+  readonly endpoints: readonly KongEndpoint[];
+  readonly health: KongHealth | undefined;
+}
+
+/** A host that is the name of an upstream stands for its targets, also in a `url`. */
+export function hostOf(source: KongSource, { tree }: KongService): string {
+  const url = textOf(tree, "url");
+  return url !== undefined && URL.canParse(url) ? new URL(url).hostname : (settingOf(source, tree, "host") ?? "");
+}
+
+const settingOf = (source: KongSource, tree: KongService["tree"], key: string): string | undefined =>
+  textOf(tree, key) ?? textOf(source.serviceDefaults, key);
+
+function placesOf(source: KongSource, service: KongService, report: Reporter): Places {
+  const { name, tree } = service;
+  const pool = poolOf(source, hostOf(source, service));
+  if (pool !== null && pool.targets.length > 0) {
+    const use = useOf(source, service);
+    const endpoints = endpointsOf(pool, use, report);
+    if (endpoints.length > 1) {
+      sayPool(pool, endpoints, report);
+      return { endpoints, health: healthOf(pool, use, report) };
+    }
+    if (endpoints.length === 0)
+      report.lost(tree.at, `service ${name}`, { why: "its upstream has no target to send HTTP to", fix: "" });
+    else
+      report.changed(placeOfKey(tree, "host"), `service ${name}`, {
+        why: "its host is an upstream with one target; here that is its URL, without health checks",
+        fix: "see that this is meant",
+      });
+    return { endpoints, health: undefined };
   }
+  const read = upstreamUrl().safeParse(textOf(tree, "url") ?? composed(source, service, report));
+  if (read.success) return { endpoints: [{ url: read.data, weight: 1 }], health: undefined };
+  const why = `its URL is not one to send HTTP to: ${read.error.issues[0]?.message ?? ""}`;
+  report.lost(tree.at, `service ${name}`, { why, fix: "declare the system by hand" });
+  return { endpoints: [], health: undefined };
+}
+
+/** How a service speaks to the targets of its upstream. */
+function useOf(source: KongSource, { tree }: KongService): PoolUse {
+  const url = textOf(tree, "url");
+  if (url !== undefined && URL.canParse(url)) {
+    const { protocol, pathname } = new URL(url);
+    return { protocol: protocol.slice(0, -1), path: pathname.replace(/\/$/, "") };
+  }
+  return {
+    protocol: settingOf(source, tree, "protocol") ?? "http",
+    path: (settingOf(source, tree, "path") ?? "").replace(/\/$/, ""),
+  };
+}
+
+/** `protocol`, `host`, `port` and `path` as one URL. */
+function composed(source: KongSource, { name, tree }: KongService, report: Reporter): string {
+  const protocol = settingOf(source, tree, "protocol") ?? "http";
+  const port = settingOf(source, tree, "port");
   if (protocol === "https" && port === undefined)
     report.changed(tree.at, `service ${name}`, {
       why: "its port is 443 here; Kong's default is 80, also for https",
       fix: "see that this is meant",
     });
-  return `${protocol}://${host}${port === undefined ? "" : `:${port}`}${path}`;
-}
-
-function targetsOf(source: KongSource, host: string): readonly string[] {
-  const upstream = itemsOf(source.root, "upstreams").find((one) => textOf(one, "name") === host);
-  if (upstream === undefined) return [];
-  const elsewhere = itemsOf(source.root, "targets").filter((one) => {
-    const named =
-      textOf(one, "upstream") ?? textOf(member(one, "upstream"), "name") ?? textOf(member(one, "upstream"), "id");
-    return named === host || (named !== undefined && named === textOf(upstream, "id"));
-  });
-  return [...itemsOf(upstream, "targets"), ...elsewhere].flatMap((one) =>
-    numberOf(one, "weight") === 0 ? [] : (textOf(one, "target") ?? []),
-  );
+  const host = settingOf(source, tree, "host") ?? "";
+  return `${protocol}://${host}${port === undefined ? "" : `:${port}`}${settingOf(source, tree, "path") ?? ""}`;
 }
 
 function sayServiceKeys({ name, tree }: KongService, report: Reporter): void {
