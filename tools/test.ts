@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { installDebianPackages } from "./debian-packages.ts";
 import { startPostgres, type TestPostgres } from "./postgres.ts";
 import { longestFirst, slowest, writeTimes } from "./test-times.ts";
+import { filesAlone } from "./tests-alone.ts";
 
 const root = dirname(import.meta.dirname);
 /** Only for what hangs: tests have bounds of their own, and a file waits for processors that others use. */
@@ -17,7 +18,7 @@ const fileTimeoutMs = 900_000;
 /** How often a long run says how far it is. */
 const progressMs = 60_000;
 /** One for each processor: bounds that are promised to users are judged by the clock. */
-const concurrency = Math.max(2, availableParallelism());
+const concurrent = Math.max(2, availableParallelism());
 
 interface StageResult {
   readonly passed: boolean;
@@ -72,16 +73,16 @@ function testFiles(filter: string): string[] {
 interface Tally {
   readonly failures: string[];
   readonly skipped: string[];
-  /** `# tests 12` and so on, as node --test words them. */
-  readonly summary: string[];
+  /** `tests`, `pass` and so on, as node --test names them, in its order. */
+  readonly totals: Map<string, number>;
   /** Path below the root -> how long its process ran. */
   readonly fileMs: Map<string, number>;
-  succeeded: boolean;
 }
 
-/** Runs each file in a process of its own; keeps what failed, what was skipped and why, and the totals. */
-async function runTests(files: readonly string[]): Promise<Tally> {
-  const tally: Tally = { failures: [], skipped: [], summary: [], fileMs: new Map(), succeeded: false };
+/** Runs each file in a process of its own; adds what failed, what was skipped and why, and the totals. False: something failed. */
+async function runTests(files: readonly string[], concurrency: number, tally: Tally): Promise<boolean> {
+  let succeeded = false;
+  const before = { files: tally.fileMs.size, failures: tally.failures.length };
   const stream = run({
     files,
     concurrency,
@@ -90,7 +91,10 @@ async function runTests(files: readonly string[]): Promise<Tally> {
   });
   const place = (file: string | undefined) => (file ? file.slice(root.length + 1) : "");
   const minutes = setInterval(
-    () => console.log(`     ${tally.fileMs.size} of ${files.length} files, ${tally.failures.length} red tests`),
+    () =>
+      console.log(
+        `     ${tally.fileMs.size - before.files} of ${files.length} files, ${tally.failures.length - before.failures} red tests`,
+      ),
     progressMs,
   );
   stream.on("test:fail", ({ name, file, details }) => {
@@ -114,11 +118,11 @@ async function runTests(files: readonly string[]): Promise<Tally> {
   stream.on("test:summary", ({ file, counts, duration_ms, success }) => {
     // The one without a file is the whole run's.
     if (file !== undefined) return;
-    tally.succeeded = success;
+    succeeded = success;
     const { tests, suites, passed, cancelled, skipped, todo } = counts;
     // The types of Node 26 do not know `failed` yet.
     const failed = "failed" in counts ? counts.failed : tests - passed - cancelled - skipped - todo;
-    const named = {
+    const named: Readonly<Record<string, number>> = {
       tests,
       suites,
       pass: passed,
@@ -128,30 +132,37 @@ async function runTests(files: readonly string[]): Promise<Tally> {
       todo,
       duration_ms: Math.round(duration_ms),
     };
-    for (const [name, count] of Object.entries(named)) tally.summary.push(`# ${name} ${count}`);
+    for (const [name, count] of Object.entries(named)) tally.totals.set(name, (tally.totals.get(name) ?? 0) + count);
   });
   // A stream must be read for its events to come.
   for await (const _event of stream);
   clearInterval(minutes);
-  return tally;
+  return succeeded && tally.failures.length === before.failures;
 }
 
-async function testStage(filter: string): Promise<{ readonly passed: boolean; readonly tally: Tally | null }> {
+/** Two stages: what measures how long something takes comes last and has the machine to itself. Null: no file's path holds the word. */
+async function testStages(filter: string): Promise<{ readonly passed: boolean; readonly tally: Tally | null }> {
   const files = testFiles(filter);
-  let tally: Tally | null = null;
-  const passed = await stage("test", async () => {
-    if (files.length === 0)
-      return {
-        passed: false,
-        note: filter ? `no test file's path holds ${JSON.stringify(filter)}` : "no test files found",
-      };
-    tally = await runTests(files);
-    return {
-      passed: tally.succeeded && tally.failures.length === 0,
-      note: `${files.length} files, ${concurrency} at a time`,
-    };
-  });
-  return { passed, tally };
+  const tally: Tally = { failures: [], skipped: [], totals: new Map(), fileMs: new Map() };
+  const alone = filesAlone(root);
+  const isAlone = (path: string) => alone.has(path.slice(root.length + 1).replaceAll("\\", "/"));
+  const stages = [
+    { name: "test", concurrency: concurrent, chosen: files.filter((path) => !isAlone(path)) },
+    { name: "measured", concurrency: 1, chosen: files.filter(isAlone) },
+  ].filter(({ chosen }) => chosen.length > 0);
+  if (stages.length === 0) {
+    const note = filter ? `no test file's path holds ${JSON.stringify(filter)}` : "no test files found";
+    return { passed: await stage("test", () => ({ passed: false, note })), tally: null };
+  }
+  const answers: boolean[] = [];
+  for (const { name, concurrency, chosen } of stages)
+    answers.push(
+      await stage(name, async () => ({
+        passed: await runTests(chosen, concurrency, tally),
+        note: `${chosen.length} files, ${concurrency} at a time`,
+      })),
+    );
+  return { passed: answers.every((passed) => passed), tally };
 }
 
 /** Only where a chosen test needs one: a run of a few files must not wait for packages it does not use. */
@@ -180,12 +191,12 @@ async function main(): Promise<number> {
           return { passed: ok, note, output };
         }),
       );
-    const { passed, tally } = await testStage(filter);
+    const { passed, tally } = await testStages(filter);
     answers.push(passed);
     if (tally) {
       writeTimes(root, tally.fileMs);
-      for (const line of [...slowest(tally.fileMs), ...tally.skipped, ...tally.failures, ...tally.summary])
-        console.log(line);
+      const totals = [...tally.totals].map(([name, count]) => `# ${name} ${count}`);
+      for (const line of [...slowest(tally.fileMs), ...tally.skipped, ...tally.failures, ...totals]) console.log(line);
     }
   } finally {
     await server?.stop();
