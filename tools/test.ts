@@ -121,7 +121,7 @@ async function runTests(files: readonly string[], concurrency: number, tally: Ta
     succeeded = success;
     const { tests, suites, passed, cancelled, skipped, todo } = counts;
     // The types of Node 26 do not know `failed` yet.
-    const failed = "failed" in counts ? counts.failed : tests - passed - cancelled - skipped - todo;
+    const failed = "failed" in counts ? Number(counts.failed) : tests - passed - cancelled - skipped - todo;
     const named: Readonly<Record<string, number>> = {
       tests,
       suites,
