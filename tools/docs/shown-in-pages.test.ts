@@ -150,8 +150,8 @@ const wordsOf = (line: string): readonly string[] =>
   [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, double, single, plain]) => double ?? single ?? plain ?? "");
 
 /** The binary's own parser, with nothing behind it. */
-function parser(): Command {
-  const program = createProgram();
+async function parser(): Promise<Command> {
+  const program = await createProgram();
   const silence = (command: Command): void => {
     if (command.commands.length === 0) command.action(() => {});
     for (const child of command.commands) silence(child);
@@ -171,7 +171,7 @@ test("the pages tell people what to type", () => assert.ok(lines.length >= 60, `
 for (const { page, line, text } of lines)
   test(`${page}:${line} ${text.slice(0, 60)}: is a command line the binary takes`, async () => {
     try {
-      await parser().parseAsync([...wordsOf(text)].slice(1), { from: "user" });
+      await (await parser()).parseAsync([...wordsOf(text)].slice(1), { from: "user" });
     } catch (error) {
       assert.ok(error instanceof CommandEnd || error instanceof Error);
       assert.fail(`${text}: ${error.message}`);

@@ -4,15 +4,15 @@ import { commandOf, helpExamples } from "./help-examples.ts";
 import { createProgram } from "./main.ts";
 
 /** Help as it is printed, examples included. */
-function helpOf(words: string): string {
-  const command = commandOf(createProgram(), words.split(" "));
+async function helpOf(words: string): Promise<string> {
+  const command = commandOf(await createProgram(), words.split(" "));
   let out = "";
   command?.configureOutput({ writeOut: (text) => (out += text) }).outputHelp();
   return out.replaceAll(/\s+/g, " ");
 }
 
-test("an example names its command, with options it has and all that it requires", () => {
-  const program = createProgram();
+test("an example names its command, with options it has and all that it requires", async () => {
+  const program = await createProgram();
   for (const [words, examples] of Object.entries(helpExamples))
     for (const example of examples) {
       const command = commandOf(program, words.split(" "));
@@ -33,8 +33,8 @@ test("an example names its command, with options it has and all that it requires
     }
 });
 
-test("help says which options a command cannot do without, and shows how it is typed", () => {
-  const help = helpOf("key kill");
+test("help says which options a command cannot do without, and shows how it is typed", async () => {
+  const help = await helpOf("key kill");
   assert.match(help, /--reason <text> why; it is recorded \(required\)/);
   assert.doesNotMatch(help, /which environment \(required\)/);
   assert.match(help, /Examples: sallyport key kill \S{43} --reason "found in a log"/);

@@ -59,9 +59,11 @@ export function commandOf(program: Command, words: readonly string[]): Command |
   );
 }
 
-/** Throws where there is no such command: a renamed one would lose its examples without a word. */
-export function addHelpExamples(program: Command): void {
+/** For the commands whose first word is asked for. Throws where there is no such command: a renamed one would lose its examples without a word. */
+export function addHelpExamples(program: Command, isAsked: (word: string) => boolean): void {
   for (const [words, examples] of Object.entries(helpExamples)) {
+    const [first = ""] = words.split(" ");
+    if (!isAsked(first)) continue;
     const command = commandOf(program, words.split(" "));
     if (command === undefined) throw new Error(`examples of a command that is not there: ${words}`);
     command.addHelpText("after", `\nExamples:\n${examples.map((one) => `  sallyport ${one}\n`).join("")}`);

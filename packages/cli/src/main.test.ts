@@ -33,13 +33,13 @@ function commandsOf(command: Command, words: readonly string[] = []): readonly D
     });
 }
 
-const described = commandsOf(createProgram());
+const described = commandsOf(await createProgram());
 const leaves = described.filter(({ command }) => command.commands.length === 0);
 
 /** Parses a command line as the binary does, without its printing; the end it comes to before anything runs. */
 async function endOf(argv: readonly string[]): Promise<CommandEnd> {
   try {
-    await createProgram().parseAsync([...argv], { from: "user" });
+    await (await createProgram()).parseAsync([...argv], { from: "user" });
   } catch (error) {
     assert.ok(error instanceof CommandEnd, String(error));
     return error;
@@ -57,7 +57,7 @@ function sectionsOf(page: string): ReadonlyMap<string, string> {
   );
 }
 
-for (const top of createProgram().commands.filter((command) => command.name() !== "help"))
+for (const top of (await createProgram()).commands.filter((command) => command.name() !== "help"))
   test(`docs/cli/${top.name()}.md has the command with its arguments and options, exactly those`, () => {
     const page = readFileSync(join(repository, "docs/cli", `${top.name()}.md`), "utf8");
     const sections = sectionsOf(page);
@@ -93,9 +93,9 @@ for (const [argv, says] of [
     assert.ok(end.fix.length > 10 && !existsSync(data));
   });
 
-test("docs/cli.md lists every command with its page, and the options that go with all of them", () => {
+test("docs/cli.md lists every command with its page, and the options that go with all of them", async () => {
   const index = readFileSync(join(repository, "docs/cli.md"), "utf8");
-  const program = createProgram();
+  const program = await createProgram();
   const names = program.commands.map((command) => command.name()).filter((name) => name !== "help");
   const listed = [...index.matchAll(/^\| \[`([a-z-]+)`\]\(cli\/\1\.md\) \|/gm)].map((match) => match[1]);
   assert.deepEqual(listed.sort(), [...names].sort());
@@ -221,7 +221,7 @@ test("no secret is taken from the command line: what names a credential is a fil
     // A caller's word for one effect: it opens nothing.
     "call --idempotency-key <key>",
   ];
-  for (const { words, command } of [{ words: "", command: createProgram() }, ...leaves]) {
+  for (const { words, command } of [{ words: "", command: await createProgram() }, ...leaves]) {
     for (const { flags } of command.options) {
       if (!/key|token|secret|password|credential|store|operator|pin/.test(flags)) continue;
       const named = `${words} ${flags}`.trim();

@@ -1,42 +1,11 @@
 #!/usr/bin/env node
-// Promises the binary: which command runs which file, one exit code per kind of end, nothing secret on a command line.
-// Trusts the commands. Specified in docs/cli.md.
+// Promises the binary: one exit code per kind of end, nothing secret on a command line.
+// Trusts the commands, and command-files.ts to say which word is in which file. Specified in docs/cli.md.
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, Help, type Option } from "commander";
 import type { Connect } from "./admin-client.ts";
-import { alertCommands } from "./commands/alert.ts";
-import { apiKeyCommands } from "./commands/api-key.ts";
-import { auditCommands } from "./commands/audit.ts";
-import { backupCommands } from "./commands/backup.ts";
-import { callCommand } from "./commands/call.ts";
-import { checkCommand } from "./commands/check.ts";
-import { clientCommands } from "./commands/client.ts";
-import { clientKeyCommands } from "./commands/client-key.ts";
-import { devCommand } from "./commands/dev.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { estateCommands } from "./commands/estate.ts";
-import { exportCommands } from "./commands/export.ts";
-import { findingCommands } from "./commands/finding.ts";
-import { fmtCommand } from "./commands/fmt.ts";
-import { gatewayCommands } from "./commands/gateway.ts";
-import { initCommand } from "./commands/init.ts";
-import { integrationCommands } from "./commands/integration.ts";
-import { exchangeCommands, issuerCommands } from "./commands/issuer.ts";
-import { keyCommands } from "./commands/keys.ts";
-import { observeCommand } from "./commands/observe.ts";
-import { operatorCommands } from "./commands/operator.ts";
-import { policyCommands } from "./commands/policy.ts";
-import { proxyCommand } from "./commands/proxy.ts";
-import { restoreCommand } from "./commands/restore.ts";
-import { revokeCommands } from "./commands/revoke.ts";
-import { schemaCommand } from "./commands/schema.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { showCommand } from "./commands/show.ts";
-import { statusCommand } from "./commands/status.ts";
-import { tokenCommands } from "./commands/token.ts";
-import { userCommands } from "./commands/user.ts";
-import { whyCommand } from "./commands/why.ts";
+import { type CommandFile, commandFiles, filesFor } from "./command-files.ts";
 import { CommandEnd, exitCode } from "./exit.ts";
 import { addHelpExamples } from "./help-examples.ts";
 import { createTerminal, printEnd } from "./terminal.ts";
@@ -65,7 +34,8 @@ function defaultOperatorKey(): string {
   return existsSync(ofAll) ? ofAll : join(resolve(".sallyport"), "operator.key.json");
 }
 
-export function createProgram(): Command {
+/** The program with the commands of these files, by default with all. */
+export async function createProgram(files: readonly CommandFile[] = commandFiles): Promise<Command> {
   const program = new Command("sallyport")
     .description(
       "a secure integration gateway: every crossing authenticated, authorised, validated, limited and recorded",
@@ -83,40 +53,9 @@ export function createProgram(): Command {
       "after",
       "\nExit codes: 0 yes · 1 the answer is no · 2 bad use or configuration · 3 unreachable · 4 not permitted\n",
     );
-  initCommand(program);
-  devCommand(program);
-  serveCommand(program);
-  checkCommand(program);
-  fmtCommand(program);
-  schemaCommand(program);
-  callCommand(program);
-  proxyCommand(program);
-  showCommand(program);
-  statusCommand(program, connect);
-  doctorCommand(program, connect);
-  whyCommand(program, connect);
-  observeCommand(program, connect);
-  findingCommands(program, connect);
-  alertCommands(program, connect);
-  estateCommands(program, connect);
-  integrationCommands(program, connect);
-  issuerCommands(program, connect);
-  exchangeCommands(program, connect);
-  gatewayCommands(program, connect);
-  keyCommands(program, connect);
-  revokeCommands(program, connect);
-  tokenCommands(program, connect);
-  apiKeyCommands(program, connect);
-  clientCommands(program, connect);
-  clientKeyCommands(program);
-  operatorCommands(program, operatorKeyOf);
-  userCommands(program, connect);
-  policyCommands(program, connect);
-  auditCommands(program, connect);
-  exportCommands(program, connect);
-  backupCommands(program);
-  restoreCommand(program);
-  addHelpExamples(program);
+  for (const file of files) await file.add(program, { connect, operatorKeyOf });
+  const isAsked = (word: string) => files === commandFiles || files.some(({ words }) => words.includes(word));
+  addHelpExamples(program, isAsked);
   return program;
 }
 
@@ -127,7 +66,7 @@ function optionDescription(option: Option): string {
 
 /** Runs one command line and returns its exit code. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const program = createProgram();
+  const program = await createProgram(filesFor(argv));
   const json = argv.includes("--json");
   try {
     await program.parseAsync([...argv], { from: "user" });

@@ -61,7 +61,7 @@ test(
     assert.ok(yaml.reduce((sum, [, text]) => sum + yamlLines(text), 0) <= 12);
     assert.match(files[".gitignore"] ?? "", /^\.sallyport\/$/m);
     assert.equal(report.next.length, 3);
-    const known = createProgram().commands.map((command) => command.name());
+    const known = (await createProgram()).commands.map((command) => command.name());
     for (const line of report.next) assert.ok(known.includes(line.split(" ")[1]), line);
     const [check, layout] = await Promise.all([
       runBinary(["check", directory, "--json"]),

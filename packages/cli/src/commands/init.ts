@@ -47,7 +47,7 @@ export function initCommand(program: Command): void {
       const { from } = flags;
       const made = from === undefined ? await starter(flags) : await imported(from, flags, terminal);
       const { written, notes } = writeEstate(directory, made.files);
-      const next = nextCommands(command, directory, made.call);
+      const next = nextCommands(directory, made.call);
       terminal.result(
         { directory, written, notes, next, ...(made.report === null ? {} : { report: made.report }) },
         () => [
@@ -193,11 +193,9 @@ function writeEstate(
   return { written: all.map(({ file }) => join(directory, file)), notes: isThere ? [note] : [] };
 }
 
-/** What to type next, of the commands this program has. */
-function nextCommands(command: Command, directory: string, call: string | null): readonly string[] {
-  const has = (name: string): boolean => command.parent?.commands.some((other) => other.name() === name) === true;
+/** What to type next. */
+function nextCommands(directory: string, call: string | null): readonly string[] {
   const shown = /^[\w./-]+$/.test(directory) ? directory : `'${directory.replaceAll("'", "'\\''")}'`;
-  const run = has("dev") ? `sallyport dev ${shown}` : `sallyport serve --config ${shown}`;
-  const third = has("call") && call !== null ? `sallyport call ${call}` : "sallyport status";
-  return [`sallyport check ${shown}`, run, third];
+  const third = call === null ? "sallyport status" : `sallyport call ${call}`;
+  return [`sallyport check ${shown}`, `sallyport dev ${shown}`, third];
 }

@@ -1,18 +1,12 @@
 // Promises a YAML file as a bounded tree in which every key and value knows its place, or findings that say why not.
 // Trusts the `yaml` package to parse; refuses what it would resolve for us (aliases, anchors, tags, several documents).
 // Specified by YAML 1.2.2 with the core schema, and docs/configuration.md "YAML we accept".
-import { createRequire } from "node:module";
 import type { LineCounter, Node } from "yaml";
 import { depthMax, nodesMax, syntaxFindingsMax, yamlBytesMax } from "./bounds.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "./finding.ts";
 import { parsePlainYaml } from "./plain-yaml.ts";
+import { type YamlPackage, yamlPackage } from "./yaml-package.ts";
 import { duplicateKey, explainErrors } from "./yaml-syntax.ts";
-
-/** Loaded when the first file needs it: most are plain. */
-function loadPackage(): typeof import("yaml") {
-  // What the package declares of itself; `require` is untyped.
-  return createRequire(import.meta.url)("yaml") as typeof import("yaml");
-}
 
 export type ScalarValue = string | number | boolean | null;
 
@@ -71,7 +65,7 @@ export function parseAnyYaml(file: string, text: string): ParsedYaml {
   // `%YAML 1.1` would make `no` a boolean again; `%TAG` names other types.
   if (/^\uFEFF?(?:[ \t]*(?:#[^\n]*)?\r?\n)*%/.test(text))
     return failed(errorAt(whole, "YAML directives (`%`) are not accepted", "remove the line"));
-  const yaml = loadPackage();
+  const yaml = yamlPackage();
   const lines = new yaml.LineCounter();
   const builder = new TreeBuilder(file, text, { yaml, lines });
   try {
@@ -125,11 +119,11 @@ class TreeBuilder {
   readonly findings: Finding[] = [];
   readonly #file: string;
   readonly #text: string;
-  readonly #yaml: typeof import("yaml");
+  readonly #yaml: YamlPackage;
   readonly #lines: LineCounter;
   #nodes = 0;
 
-  constructor(file: string, text: string, by: { readonly yaml: typeof import("yaml"); readonly lines: LineCounter }) {
+  constructor(file: string, text: string, by: { readonly yaml: YamlPackage; readonly lines: LineCounter }) {
     this.#file = file;
     this.#text = text;
     this.#yaml = by.yaml;

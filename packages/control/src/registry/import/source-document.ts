@@ -1,8 +1,9 @@
 // Promises somebody else's YAML or JSON file as a bounded tree in which everything knows its place, aliases and merge keys written out.
 // Trusts the `yaml` package to parse; refuses what would grow past its bounds, whatever the file says. Specified in docs/import-openapi.md "Bounds".
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type Scalar } from "yaml";
+import type { Node, Scalar } from "yaml";
 import { decodeText, type EstateIo, resolveInside } from "../config/estate-io.ts";
 import { errorAt, type Finding, fileSpot, pathInto, type Spot } from "../config/finding.ts";
+import { type YamlPackage, yamlPackage } from "../config/yaml-package.ts";
 import { duplicateKey, explainSyntax } from "../config/yaml-syntax.ts";
 import type { MapEntry, MapTree, Tree } from "../config/yaml-tree.ts";
 
@@ -47,13 +48,14 @@ export function resolveSource(from: string, named: string): string | null {
 
 /** Never throws on any input. */
 export function parseSource(file: string, text: string, nodesMax = sourceNodesMax): SourceDocument {
-  const lines = new LineCounter();
+  const yaml = yamlPackage();
+  const lines = new yaml.LineCounter();
   const spot = (offset: number, path: string): Spot => {
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(1, line), column: Math.max(1, col), path };
   };
   try {
-    const documents = parseAllDocuments(text, {
+    const documents = yaml.parseAllDocuments(text, {
       version: "1.2",
       schema: "core",
       merge: false,
@@ -76,7 +78,7 @@ export function parseSource(file: string, text: string, nodesMax = sourceNodesMa
       return {
         finding: errorAt(spot(second.range[0], "$"), "the file holds more than one document", "import one at a time"),
       };
-    const builder = new SourceBuilder(spot, nodesMax);
+    const builder = new SourceBuilder(yaml, spot, nodesMax);
     const root = builder.build(first.contents, "$", 0);
     if (root.kind !== "map")
       return { finding: errorAt(root.at, "the file is not a map of keys", "name the file to import") };
@@ -101,18 +103,21 @@ class SourceBoundError extends Error {
 }
 
 class SourceBuilder {
+  readonly #yaml: YamlPackage;
   readonly #spot: (offset: number, path: string) => Spot;
   /** Anchors seen so far: an alias means the last one before it. */
   readonly #anchors = new Map<string, Node>();
   #nodes = 0;
   readonly #nodesMax: number;
 
-  constructor(spot: (offset: number, path: string) => Spot, nodesMax: number) {
+  constructor(yaml: YamlPackage, spot: (offset: number, path: string) => Spot, nodesMax: number) {
+    this.#yaml = yaml;
     this.#spot = spot;
     this.#nodesMax = nodesMax;
   }
 
   build(node: Node | null, path: string, depth: number): Tree {
+    const { isAlias, isMap, isNode, isScalar, isSeq } = this.#yaml;
     this.#nodes += 1;
     const at = this.#spot(node?.range?.[0] ?? 0, path);
     if (this.#nodes > this.#nodesMax)
@@ -139,6 +144,7 @@ class SourceBuilder {
   }
 
   #map(pairs: readonly { readonly key: unknown; readonly value: unknown }[], at: Spot, depth: number): MapTree {
+    const { isNode, isScalar } = this.#yaml;
     const entries = new Map<string, MapEntry>();
     const merged: Tree[] = [];
     for (const { key, value } of pairs) {
