@@ -1,4 +1,5 @@
 // Promises what a control plane is started with. Trusts whoever starts it. Described in docs/control.md and docs/cli/serve.md.
+import type { GeoFile } from "@sallyport/kernel/geo/geo-file.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { DirectoryPorts } from "@sallyport/kernel/store/directory.ts";
 import type { TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
@@ -32,6 +33,8 @@ export interface ControlOptions {
   readonly identity: Place & { readonly proxies?: TrustedProxies };
   readonly channel: Place;
   readonly admin: Place;
+  /** Where addresses are, for policies about tokens; absent or null: nobody knows. */
+  readonly geo?: GeoFile | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: {

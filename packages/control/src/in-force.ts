@@ -2,6 +2,7 @@
 // Trusts the registry and the parts it drives. Specified in docs/control.md "A change".
 
 import { createDialer } from "@sallyport/kernel/dial/dialer.ts";
+import type { GeoFile } from "@sallyport/kernel/geo/geo-file.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { createPolicyEngine } from "@sallyport/kernel/policy/policy-engine.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
@@ -32,6 +33,8 @@ export interface InForceOptions {
   readonly foundations: Foundations;
   readonly hub: Hub;
   readonly compiler: SliceCompiler;
+  /** Where addresses are; absent or null: nobody knows. */
+  readonly geo?: GeoFile | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly snapshotLifetimeMs: number;
@@ -231,6 +234,7 @@ export class InForce {
       pageSecret,
       passwords,
       nextId,
+      geo: this.#options.geo ?? null,
       clock,
       random,
       tokens: () => this.environment(environment)?.config.tokens ?? defaultTokens,

@@ -2,6 +2,7 @@
 // Trusts whoever wires it (the cli, a test-bed). Each member says what it must do.
 
 import type { Dialer } from "@sallyport/kernel/dial/port.ts";
+import type { GeoFile } from "@sallyport/kernel/geo/geo-file.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
@@ -12,7 +13,6 @@ import type { AdmissionLimits } from "./admit/admission.ts";
 import type { DoorLimits } from "./admit/door.ts";
 import type { SourceShare } from "./admit/source-share.ts";
 import type { ShippingStanding } from "./archive/shipper.ts";
-import type { GeoFile } from "./authorize/geo-file.ts";
 import type { Exchange } from "./exchange.ts";
 import type { UpstreamKeys } from "./forward/upstream-keys.ts";
 import type { DataStorePort } from "./idempotency/data-plane.ts";

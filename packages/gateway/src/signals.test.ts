@@ -1,10 +1,10 @@
 // Signals at a real gateway: who calls from where is what the sockets and the tokens say, and a policy that reads it decides.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { openGeoFile } from "@sallyport/kernel/geo/geo-file.ts";
+import { geoFileBytes } from "@sallyport/kernel/geo/geo-file-bytes.test-support.ts";
 import type { DecisionInputs } from "@sallyport/kernel/policy/port.ts";
-import { openGeoFile } from "./authorize/geo-file.ts";
 import { type CountingUpstream, startCountingUpstream } from "./testing/counting-upstream.ts";
-import { geoFileBytes } from "./testing/geo-file-bytes.ts";
 import { openTestLog } from "./testing/open-test-log.ts";
 import { startTestGateway, type TestGateway } from "./testing/start-test-gateway.ts";
 import { type Answer, TestCaller } from "./testing/test-caller.ts";

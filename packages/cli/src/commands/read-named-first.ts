@@ -1,7 +1,7 @@
 // Promises that what is named on the command line of `serve` is read before anything is made, and only by the role it is for: a gateway loads no code of the
 // control plane. Trusts each reader for its own. Specified in docs/cli/serve.md.
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
-import type { GeoSource } from "@sallyport/gateway/authorize/geo-source.ts";
+import type { GeoSource } from "@sallyport/kernel/geo/geo-source.ts";
 import type { ForwardingField, TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 import type { ServeOptions } from "./serve.ts";
@@ -26,10 +26,8 @@ export async function readNamedFirst(
   return { archiveStore: await readArchiveStore(raw), geo, identityProxies, upstreamKeys };
 }
 
-async function openGeo({ role, geoFile }: FirstOptions): Promise<GeoSource | null> {
+async function openGeo({ geoFile }: FirstOptions): Promise<GeoSource | null> {
   if (geoFile === undefined) return null;
-  if (role === "control")
-    throw new CommandEnd(exitCode.badUse, "--geo-file is for gateways", "give it to the gateways, or use --role all");
   const { readGeoFile } = await import("../roles/geo.ts");
   return readGeoFile(geoFile);
 }

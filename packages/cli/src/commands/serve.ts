@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import type { SinkSettings } from "@sallyport/control/audit/export/sink-settings.ts";
 import type { ArchiveStoreConfig } from "@sallyport/control/audit/keeping/store-file.ts";
 import type { AlertSettings } from "@sallyport/control/watch/alerts/alert-settings.ts";
-import type { GeoSource } from "@sallyport/gateway/authorize/geo-source.ts";
+import type { GeoSource } from "@sallyport/kernel/geo/geo-source.ts";
 import { readPrivateFile } from "@sallyport/kernel/seal/key-file.ts";
 import type { TrustedProxies } from "@sallyport/kernel/trusted-proxies.ts";
 import type { OutsideWitness } from "@sallyport/kernel/witness/http-witness.ts";

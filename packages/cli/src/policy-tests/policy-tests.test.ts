@@ -213,6 +213,49 @@ forbid (principal, action == Action::"token:exchange", resource) when { context.
   "integrations/orders-to-billing.yaml": `${files["integrations/orders-to-billing.yaml"]}exchange:\n  - { subject: own, as: impersonate, operations: [invoice.read, invoice.create], depth: 2 }\n`,
 };
 
+test("a case about a token says the country, the risk and the age of the log-in that control would find", () => {
+  const rules = {
+    ...tokenFiles,
+    "policies/tokens.cedar": `@id("home")
+forbid (principal, action == Action::"token:issue", resource) unless { context has country && context.country == "DE" };
+@id("calm")
+forbid (principal, action == Action::"token:issue", resource) when { context has risk && context.risk >= 50 };
+@id("fresh")
+forbid (principal, action == Action::"token:issue", resource) when { context has authAge && context.authAge > 300 };
+@id("no-travel")
+forbid (principal, action == Action::"token:issue", resource) when { context has riskFactors && context.riskFactors.contains("impossible-travel") };
+`,
+  };
+  const machine = "operation: token:issue, token: { for: billing }, expect: allow";
+  const user =
+    "operation: token:issue, token: { for: billing, grantType: refresh_token }, subject: usr_1, country: DE, expect: allow";
+  assert.deepEqual(
+    verdicts(
+      [
+        machine,
+        `${machine}, country: AU`,
+        `${machine}, country: DE`,
+        user,
+        `${user}, risk: 50`,
+        `${user}, risk: 49, riskFactors: [impossible-travel]`,
+        `${user}, authAge: 5m`,
+        `${user}, authAge: 301s`,
+      ],
+      rules,
+    ),
+    [
+      "deny policy-denied by home",
+      "deny policy-denied by home",
+      "allow by grant:orders-to-billing",
+      "allow by grant:orders-to-billing",
+      "deny policy-denied by calm",
+      "deny policy-denied by no-travel",
+      "allow by grant:orders-to-billing",
+      "deny policy-denied by fresh",
+    ],
+  );
+});
+
 test("a case about a token is decided by grant, scope, proof, rule of exchange and policies, in the order of the token endpoint", () => {
   const issue = (token: string, more = "") =>
     `operation: token:issue, token: { for: billing${token} }${more}, expect: allow`;

@@ -17,6 +17,8 @@ export function decideToken(
   const policy = createIssuancePolicy({ environment, isOperation: operationsOf(all), compiler, engine: () => engine });
   return ({ token, operation, ...one }) => {
     if (token === undefined || !isTokenAction(operation)) return null;
-    return decideTokenCase({ ...one, ...token, action: operation }, { environment, policy, now });
+    const { authAge } = one;
+    const logIn = authAge === undefined ? {} : { authTime: Math.floor((now - authAge) / 1_000) };
+    return decideTokenCase({ ...one, ...logIn, ...token, action: operation }, { environment, policy, now });
   };
 }

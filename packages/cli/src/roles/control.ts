@@ -39,6 +39,7 @@ export async function startControlRole(
       url: options.identityUrl,
       ...(options.identityProxies === null ? {} : { proxies: options.identityProxies }),
     },
+    geo: options.geo,
     channel: { ...options.channel, url: options.channelUrl },
     admin: { ...options.admin, url: options.adminUrl },
     clock: systemClock,
@@ -61,12 +62,8 @@ export async function startControlRole(
     }
     if (options.watch) stopWatching = watchDirectory(control, configDirectory, hooks);
   }
-  if (control.operatorKey !== null) {
-    logger.info(
-      { operatorKey: control.operatorKey },
-      "the first operator key was made; it is the only way in: keep it safe",
-    );
-  }
+  const stopFollowing = followPlaces(options, logger);
+  tellOperatorKey(control, logger);
   // Its operator may have moved it to where it belongs: a start line must not claim a file that is not there.
   const operatorKey = join(options.dataDirectory, operatorKeyFile);
   return {
@@ -82,9 +79,21 @@ export async function startControlRole(
     metricsText: () => control.metricsText(),
     stop: async () => {
       stopWatching();
+      stopFollowing();
       await control.stop();
     },
   };
+}
+
+/** In role all the gateway beside it looks for changes of the file. */
+function followPlaces({ role, geo }: ServeOptions, logger: RoleLogger): () => void {
+  return (role === "control" ? geo?.follow(logger) : undefined) ?? (() => {});
+}
+
+/** Said where somebody may look for it: once, when it is made. */
+function tellOperatorKey({ operatorKey }: Control, logger: RoleLogger): void {
+  if (operatorKey === null) return;
+  logger.info({ operatorKey }, "the first operator key was made; it is the only way in: keep it safe");
 }
 
 function endpointsOf(control: Control, options: ServeOptions): RoleEndpoints {

@@ -1,11 +1,11 @@
 // Promises the gateway's file of places open before anything else is touched, or a refusal to start that says what to do.
-// Trusts gateway/authorize/geo-source.ts to read it. The reader is loaded only where a file is named. docs/policy-signals.md "Place".
-import type { GeoSource } from "@sallyport/gateway/authorize/geo-source.ts";
+// Trusts kernel/geo/geo-source.ts to read it. The reader is loaded only where a file is named. docs/policy-signals.md "Place".
+import type { GeoSource } from "@sallyport/kernel/geo/geo-source.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
 
 /** Throws CommandEnd (bad use) for a file that cannot be read, is too large, or is no MaxMind DB. */
 export async function readGeoFile(path: string): Promise<GeoSource> {
-  const { GeoSource } = await import("@sallyport/gateway/authorize/geo-source.ts");
+  const { GeoSource } = await import("@sallyport/kernel/geo/geo-source.ts");
   try {
     return new GeoSource(path);
   } catch (error) {

@@ -61,7 +61,7 @@ test(
     for (const [role, path, says] of [
       ["gateway", file, /--geo-file .*countries\.mmdb cannot be used.*MaxMind DB/s],
       ["all", join(folder, "absent.mmdb"), /cannot be used: ENOENT/],
-      ["control", file, /--geo-file is for gateways/],
+      ["control", file, /--geo-file .*countries\.mmdb cannot be used.*MaxMind DB/s],
     ] as const) {
       const { exit, said, data } = await serve(role, "1", ["--geo-file", path]);
       assert.equal(exit, 2, said);

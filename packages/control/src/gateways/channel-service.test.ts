@@ -67,6 +67,7 @@ forEachDialect((_dialect, open) => {
     [recorded, recordFault] = [[], null];
     const pseudonyms = { key: async () => ({ epoch: "2026", key: new Uint8Array(32) }), now: () => null };
     identity = await EnvironmentIdentity.open({
+      geo: null,
       compiler: createSliceCompiler(),
       engine: () => assert.fail("no policy names a token action here"),
       fetchJwks: () => Promise.reject(new Error("no issuer outside is trusted here")),

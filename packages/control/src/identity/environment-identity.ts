@@ -34,6 +34,7 @@ import { logoutMetadata } from "./people/routes/logout-routes.ts";
 import { logoutPlaceOf } from "./people/send-logout.ts";
 import { tellClients } from "./people/tell-clients.ts";
 import { createIssuancePolicy, grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
+import { createIssuanceSignals, type IssuanceSignals } from "./policy/issuance-signals.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import { RevocationStream, type RevocationsMessage } from "./revocation-stream.ts";
@@ -64,6 +65,8 @@ export class EnvironmentIdentity {
   /** Issuers outside that are asked about tokens. */
   readonly introspections: Introspections;
   readonly hopKeys = new HopKeys();
+  /** Of the place a token is asked from, for policies. */
+  readonly signals: IssuanceSignals;
   readonly forms: TokenForms;
   readonly nextHops: NextHops;
   readonly #credentials: ClientCredentials;
@@ -103,6 +106,7 @@ export class EnvironmentIdentity {
     this.forms = new TokenForms(shared);
     this.trusted = createTrustedIssuers(this.issuer, options);
     this.introspections = new Introspections({ ...options, seeds, post: options.postForm });
+    this.signals = createIssuanceSignals(options);
     const ports = this.#ports();
     const now = { inForce: () => this.#inForce, view: () => this.#view() };
     this.nextHops = new NextHops({ ...shared, ...ports, ...now, hopKeys: this.hopKeys, subjects: this.#subjects() });
@@ -169,6 +173,7 @@ export class EnvironmentIdentity {
       present: this.forms.present,
       directory: () => this.#directory,
       policy: this.policy,
+      signals: this.signals,
       replay: createReplayGuard(store),
       nonces: createNonceBook({ secret, domain: this.issuer, clock }),
       checkProof: createProofCheck(createTokenCrypto()),

@@ -29,6 +29,7 @@ import { type KeyRing, openKeyRing } from "./keys.ts";
 import type { MintPorts } from "./mint.ts";
 import { createNonceBook } from "./nonce.ts";
 import { grantsAlone, type IssuancePolicy } from "./policy/issuance-policy.ts";
+import { type IssuanceSignals, noSignals } from "./policy/issuance-signals.ts";
 import { checkCertificate, createProofCheck } from "./possession.ts";
 import { createReplayGuard } from "./replay.ts";
 import type { IdentityCommands, Place } from "./store.ts";
@@ -71,6 +72,7 @@ export interface TestEnvironment {
   logBroken: boolean;
   directory: Directory;
   policy: IssuancePolicy;
+  signals: IssuanceSignals;
 }
 
 export interface TestEstate {
@@ -205,6 +207,7 @@ export async function startEstate(
       legacy: [] as readonly LegacyAlgorithm[],
       directory: directoryWith(name, keys),
       policy: grantsAlone,
+      signals: noSignals,
     };
     const record = testRecorder(state, name);
     const ring = await openKeyRing({
@@ -237,6 +240,7 @@ export async function startEstate(
         record,
         directory: () => state.directory,
         policy: () => state.policy,
+        signals: { of: (names, asked) => state.signals.of(names, asked) },
         replay: createReplayGuard(store),
         nonces: createNonceBook({ secret: random.bytes(32), domain: issuer, clock }),
         checkProof: createProofCheck(createTokenCrypto()),

@@ -1,5 +1,6 @@
 // Promises what one environment's identity is built over: stores, keys, clocks and the ways out, each passed in. Trusts its caller.
 // Specified in docs/identity.md.
+import type { GeoFile } from "@sallyport/kernel/geo/geo-file.ts";
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { PolicyEngine } from "@sallyport/kernel/policy/port.ts";
@@ -35,6 +36,8 @@ export interface EnvironmentIdentityOptions {
   readonly passwords: Passwords;
   readonly nextId: () => string;
   readonly clock: Clock;
+  /** Where addresses are; null: nobody knows. */
+  readonly geo: GeoFile | null;
   readonly random: Random;
   /** What the estate says now; the first keys are made by it. */
   readonly tokens: () => TokensConfig;

@@ -89,6 +89,8 @@ export interface TestSend {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly cert?: string;
   readonly key?: string;
+  /** Where it comes from. */
+  readonly localAddress?: string;
 }
 
 /** One request on its own socket; the server's certificate is pinned by being the only root. */
@@ -115,6 +117,7 @@ export function send(url: string, ca: string, options: TestSend = {}): Promise<T
       agent: false,
       method: options.method ?? (options.body === undefined ? "GET" : "POST"),
       headers,
+      localAddress: options.localAddress,
       ...identity,
     },
     (res) => {

@@ -11,6 +11,7 @@ import { type ClearedDecision, type MintPorts, mint } from "./mint.ts";
 import type { NonceBook } from "./nonce.ts";
 import { clearToken, type DecidedToken } from "./policy/clear-token.ts";
 import type { IssuancePolicy } from "./policy/issuance-policy.ts";
+import type { IssuanceSignals } from "./policy/issuance-signals.ts";
 import { type ReplayGuard, replayKey } from "./replay.ts";
 import { type GrantAnswer, type GrantHandler, type GrantRefusal, type GrantRequest, refuseGrant } from "./seams.ts";
 
@@ -37,6 +38,7 @@ export interface GrantPorts extends MintPorts {
   readonly directory: () => Directory;
   /** Of the same estate as the directory. */
   readonly policy: () => IssuancePolicy;
+  readonly signals: IssuanceSignals;
   readonly signer: () => TokenSigner | null;
   /** For audiences that know only RSA; null: none is in use yet. */
   readonly legacySigner: (algorithm: LegacyAlgorithm) => AccessTokenSigner | null;
@@ -111,9 +113,9 @@ export interface SignableToken {
 /** The policies' word about a token and the key that will sign it, or the refusal where they say no or no key may sign. */
 export function makeSignable(
   decided: DecidedToken,
-  ports: Pick<GrantPorts, "signer" | "legacySigner" | "policy" | "directory" | "clock">,
+  ports: Pick<GrantPorts, "signer" | "legacySigner" | "policy" | "signals" | "directory" | "clock">,
 ): SignableToken | GrantRefusal {
-  const cleared = clearToken(decided, ports.policy());
+  const cleared = clearToken(decided, ports.policy(), ports.signals);
   if (cleared.kind === "error") return cleared;
   const { decision } = cleared;
   const ownSigner = ports.signer();

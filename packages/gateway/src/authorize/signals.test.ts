@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { openGeoFile } from "@sallyport/kernel/geo/geo-file.ts";
+import { geoFileBytes } from "@sallyport/kernel/geo/geo-file-bytes.test-support.ts";
+import { assessRisk } from "@sallyport/kernel/geo/risk.ts";
+import { distanceKm, SessionPlaces, sessionsMax } from "@sallyport/kernel/geo/session-places.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
-import { geoFileBytes } from "../testing/geo-file-bytes.ts";
-import { openGeoFile } from "./geo-file.ts";
-import { assessRisk } from "./risk.ts";
-import { distanceKm, SessionPlaces, sessionsMax } from "./session-places.ts";
 import { createSignals } from "./signals.ts";
 
 const berlin = { country: { iso_code: "DE" }, location: { latitude: 52.5, longitude: 13.4, accuracy_radius: 20 } };

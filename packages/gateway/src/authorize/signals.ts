@@ -1,14 +1,15 @@
 // Promises what policies are told of a log-in and its place: only what they read, from what was proven and from the connection, never from a header.
 // Trusts identify for the principal, the kernel for the address, and the operator's file for the country. Specified in docs/policy-signals.md.
+
+import type { GeoFile, Place } from "@sallyport/kernel/geo/geo-file.ts";
+import { assessRisk, type Factor, riskOf } from "@sallyport/kernel/geo/risk.ts";
+import { type RemembersSessions, SessionPlaces } from "@sallyport/kernel/geo/session-places.ts";
 import type { SignalName, Signals } from "@sallyport/kernel/policy/signals.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { AddressClass } from "@sallyport/protocol/audit/leaf.ts";
 import type { Principal } from "@sallyport/protocol/principal.ts";
 import { acrLevelOf } from "@sallyport/protocol/token/acr.ts";
 import type { Exchange } from "../exchange.ts";
-import type { GeoFile, Place } from "./geo-file.ts";
-import { assessRisk, type Factor } from "./risk.ts";
-import { type RemembersSessions, SessionPlaces } from "./session-places.ts";
 
 export interface SignalSource {
   /** The signals of these names; one that cannot be known is absent. */
@@ -64,17 +65,10 @@ export function decideSignals(names: readonly SignalName[], parts: SignalParts):
     acrLevel: principal.subject === undefined ? 0 : acrLevelOf(principal.acr),
     addressClass,
     ...(place === null ? {} : { country: place.country }),
-    ...(factors === null ? {} : { risk: sumOf(factors), riskFactors: factors.map(({ name }) => name) }),
+    ...(factors === null ? {} : { risk: riskOf(factors), riskFactors: factors.map(({ name }) => name) }),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => names.some((one) => one === name)));
 }
-
-const riskMax = 100;
-const sumOf = (factors: readonly Factor[]): number =>
-  Math.min(
-    riskMax,
-    factors.reduce((sum, { points }) => sum + points, 0),
-  );
 
 /** Seconds since the user's log-in; 0 where the issuer's clock is ahead. */
 function ageOf({ authTime }: Principal, nowMs: number): number | undefined {

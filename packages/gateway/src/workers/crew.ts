@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { MessageChannel, Worker } from "node:worker_threads";
+import type { GeoSource } from "@sallyport/kernel/geo/geo-source.ts";
 import type { OpenedLog } from "@sallyport/kernel/log/log-client.ts";
 import type { DownMessage, UpMessage } from "@sallyport/protocol/channel/messages.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
-import type { GeoSource } from "../authorize/geo-source.ts";
 import { witness } from "../channel/answer-message.ts";
 import type { Gateway } from "../gateway.ts";
 import type { RedisAddress } from "../limit/redis-url.ts";

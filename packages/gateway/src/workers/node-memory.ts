@@ -1,10 +1,10 @@
 // Promises the memory that all worker threads of one node count in, made once by the thread that starts them and opened by each. Trusts its secret to stay
 // within the process: places in the tables follow from it. Specified in docs/workers.md.
 import { hkdfSync } from "node:crypto";
+import { sessionsMax } from "@sallyport/kernel/geo/session-places.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { type AdmissionLimits, defaultAdmissionLimits } from "../admit/admission.ts";
 import type { DoorLimits } from "../admit/door.ts";
-import { sessionsMax } from "../authorize/session-places.ts";
 import { allocateReplaySet, replaySetSlots, signatureReplaySlots } from "../identify/replay-set.ts";
 import { allocateRateTable, rateTableSlots } from "../limit/gcra.ts";
 import type { UnderWay } from "../limit/in-flight.ts";

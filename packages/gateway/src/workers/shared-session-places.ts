@@ -1,7 +1,12 @@
-// Promises what authorize/session-places.ts remembers of login sessions over all threads of a node: whoever comes to another thread from the other end of the
+// Promises what kernel/geo/session-places.ts remembers of login sessions over all threads of a node: whoever comes to another thread from the other end of the
 // world is seen all the same. Trusts the shared table. Specified in docs/policy-signals.md "Risk" and docs/workers.md.
-import type { Place } from "../authorize/geo-file.ts";
-import { decideSeen, type RemembersSessions, type Seen, type SeenBefore } from "../authorize/session-places.ts";
+import type { Place } from "@sallyport/kernel/geo/geo-file.ts";
+import {
+  decideSeen,
+  type RemembersSessions,
+  type Seen,
+  type SeenBefore,
+} from "@sallyport/kernel/geo/session-places.ts";
 import type { SharedRow, SharedTable } from "./shared-table.ts";
 
 /** Numbers of a session's row. */

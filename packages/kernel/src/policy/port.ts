@@ -2,6 +2,7 @@
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import type { GrantWord } from "@sallyport/protocol/token/grant-type.ts";
 import type { SignalName, Signals } from "./signals.ts";
+import type { TokenSignals } from "./token-signals.ts";
 
 export type AttributeType = "string" | "long" | "boolean";
 
@@ -72,7 +73,7 @@ export interface CrossingContext extends Signals {
 }
 
 /** What is known of a token that was decided and not yet signed; nothing of it is taken from the request as it is. docs/policy.md "Policies about tokens". */
-export interface TokenContext {
+export interface TokenContext extends TokenSignals {
   /** Those that would honour the token; never empty. */
   readonly integrations: readonly string[];
   readonly environment: string;

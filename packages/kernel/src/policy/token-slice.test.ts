@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { createSliceCompiler } from "./compile-slice.ts";
 import { createPolicyEngine } from "./policy-engine.ts";
 import type { PolicyDecision, TokenContext } from "./port.ts";
-import { type TokenAction, tokensAreUnrestricted } from "./token-slice.ts";
+import { type TokenAction, tokenSignalsRead, tokensAreUnrestricted } from "./token-slice.ts";
 
 const compiler = createSliceCompiler();
 const engine = createPolicyEngine({ memoEntriesMax: 1_000 });
@@ -97,6 +97,7 @@ test("attack: a forbid hidden by an attribute that nothing has, a word that neve
     ["when { resource has teir }", /resource\.teir/],
     ['when { context.grantType == "refresh" }', /never "refresh"/],
     ['when { context has device && context.device == "unknown" }', /never "unknown"/],
+    ['when { context has riskFactors && context.riskFactors.contains("travel") }', /never "travel"/],
     ['when { context has as && context.as == "impersonate" }', /context\.as/],
     ['when { ["dpop", "bearer"].contains(context.binding) }', /never "bearer"/],
     [
@@ -117,6 +118,23 @@ test("attack: a forbid hidden by an attribute that nothing has, a word that neve
   }
   // What another system declares is narrowed by `has`, as anywhere.
   assert.equal(compile(forbid("when { principal has tier }")).findings.length, 0);
+});
+
+test("country, risk and the age of the log-in are read like any other fact, and only after `has`", () => {
+  const abroad = forbid('unless { context has country && ["DE", "AT"].contains(context.country) }');
+  assert.equal(kindOf(decide(abroad, { country: "DE" })), "allow grant:orders-to-billing");
+  assert.equal(kindOf(decide(abroad, { country: "AU" })), "deny no");
+  assert.equal(kindOf(decide(abroad)), "deny no");
+  const risky = forbid("when { context has risk && context.risk >= 50 }", "token:exchange");
+  const exchanged = { subject: "usr_1", subjectIssuer: "own", as: "delegate", depth: 1, actors: [] } as const;
+  assert.equal(kindOf(decide(risky, { ...exchanged, risk: 50 }, "token:exchange")), "deny no");
+  assert.equal(kindOf(decide(risky, { ...exchanged, risk: 49 }, "token:exchange")), "allow grant:orders-to-billing");
+  assert.equal(compile(forbid("when { context.authAge > 60 }")).findings.length, 1, "without `has`");
+  const parsed = createSliceCompiler().parse([{ file: "policies/tokens.cedar", text: abroad }]);
+  assert.deepEqual(tokenSignalsRead(parsed), ["country"]);
+  const ofOperations = "forbid (principal, action, resource) when { context has risk && context.risk > 1 };";
+  const others = createSliceCompiler().parse([{ file: "policies/rules.cedar", text: ofOperations }]);
+  assert.deepEqual(tokenSignalsRead(others), [], "about operations alone");
 });
 
 test("attack: a permit for everybody, or integrations that are not the caller's, open nothing beyond the grant", () => {

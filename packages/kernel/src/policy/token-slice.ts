@@ -2,6 +2,7 @@
 // not. Trusts grants and attributes checked by configuration; policy files are anybody's text. Specified in docs/policy.md "Policies about tokens".
 import type { PolicyJson } from "@cedar-policy/cedar-wasm/nodejs";
 import { grantWords } from "@sallyport/protocol/token/grant-type.ts";
+import { factorNames } from "../geo/risk.ts";
 import { canApply, mentionedActions } from "./applies.ts";
 import { type Grant, generatedPermitId, generatedTokenPermit } from "./generated-permit.ts";
 import {
@@ -12,9 +13,10 @@ import {
   type ParsedPolicy,
   type PolicyFile,
 } from "./policy-text.ts";
-import { namesRead } from "./reads.ts";
+import { namesRead, readsOf } from "./reads.ts";
 import type { SliceDraft } from "./slice-draft.ts";
 import { type Caller, principalShape, type Shape } from "./slice-schema.ts";
+import { type TokenSignalName, tokenSignalNames, tokenSignalShape } from "./token-signals.ts";
 
 export const tokenActions = ["token:issue", "token:exchange"] as const;
 export type TokenAction = (typeof tokenActions)[number];
@@ -47,6 +49,7 @@ const commonShape: Shape = {
   amr: { type: "strings", required: false },
   authTime: { type: "long", required: false },
   subjectIssuer: { type: "string", required: false },
+  ...tokenSignalShape,
 };
 
 /** Contexts of the token actions as policies see them (TokenContext of port.ts). */
@@ -76,6 +79,7 @@ const vocabularies: Readonly<Record<string, readonly string[]>> = {
   ],
   binding: ["dpop", "mtls", "none"],
   device: ["known", "new"],
+  riskFactors: factorNames,
   as: ["delegate", "impersonate"],
 };
 
@@ -86,10 +90,21 @@ export function isAboutToken(policy: PolicyJson, action: TokenAction): boolean {
 
 /** May tokens be issued without asking: does no policy name a token action, and is every text readable? */
 export function tokensAreUnrestricted({ policies, unreadable }: ParsedPolicies): boolean {
-  const restricts = (policy: ParsedPolicy) =>
-    isEnforced(policy) && tokenActions.some((action) => isAboutToken(policy.json, action));
+  const restricts = (policy: ParsedPolicy) => isEnforced(policy) && isAboutTokens(policy.json);
   return unreadable.length === 0 && !policies.some(restricts);
 }
+
+/** The signals that some policy about tokens reads: these and no others are worth making. */
+export function tokenSignalsRead({ policies }: ParsedPolicies): readonly TokenSignalName[] {
+  const about = policies
+    .filter(isEnforced)
+    .map(({ json }) => json)
+    .filter(isAboutTokens);
+  const { context } = readsOf(about, { principal: [], resource: [], context: [...tokenSignalNames] });
+  return tokenSignalNames.filter((name) => context.includes(name));
+}
+
+const isAboutTokens = (policy: PolicyJson): boolean => tokenActions.some((action) => isAboutToken(policy, action));
 
 /** Throws for bugs of the caller: a grant to a system that is not among `callers`, ids that are not ids. */
 export function tokenDraft(input: TokenSliceInput, parsed: ParsedPolicies): SliceDraft {

@@ -5,6 +5,7 @@ import { readAccessToken } from "@sallyport/protocol/token/access-token.ts";
 import { directoryOf } from "../directory.ts";
 import { mint } from "../mint.ts";
 import { grantsAlone } from "../policy/issuance-policy.ts";
+import { noSignals } from "../policy/issuance-signals.ts";
 import { tokenExchange } from "./exchange-grant.ts";
 import { accessTokenUrn } from "./subject-token.ts";
 
@@ -39,6 +40,7 @@ test("an exchanged token ends with its subject token, however long the store and
     record,
     directory: () => directory,
     policy: () => grantsAlone,
+    signals: noSignals,
     signer: () => signer,
     legacySigner: () => null,
     replay: { claim: async () => true, claimAssertion: async () => true, claimWithProof: async () => "fresh" as const },

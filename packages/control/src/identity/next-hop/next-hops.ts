@@ -23,7 +23,10 @@ import { decideNextHop } from "./decide-next-hop.ts";
 import type { OutsideTokens } from "./outside-tokens.ts";
 
 export interface NextHopPorts
-  extends Pick<GrantPorts, "clock" | "random" | "record" | "directory" | "policy" | "signer" | "legacySigner"> {
+  extends Pick<
+    GrantPorts,
+    "clock" | "random" | "record" | "directory" | "policy" | "signals" | "signer" | "legacySigner"
+  > {
   readonly issuer: string;
   readonly inForce: () => EnvironmentInForce | null;
   readonly subjects: SubjectPorts;

@@ -9,6 +9,7 @@ import { actorsOf, exchangeIdPrefix } from "../exchange/decide-exchange.ts";
 import type { ClearedDecision, MintDecision } from "../mint.ts";
 import { type GrantRefusal, refuseGrant, type TokenError } from "../seams.ts";
 import type { IssuancePolicy } from "./issuance-policy.ts";
+import type { IssuanceSignals } from "./issuance-signals.ts";
 
 /** A token that was decided by everything but the policies. */
 export interface DecidedToken {
@@ -26,9 +27,16 @@ export interface DecidedToken {
 export type Cleared = { readonly kind: "cleared"; readonly decision: ClearedDecision };
 
 /** Asks the policies. A refusal says the same whatever they said; its code and policies are for the record. */
-export function clearToken(decided: DecidedToken, policy: IssuancePolicy): Cleared | GrantRefusal {
+export function clearToken(
+  decided: DecidedToken,
+  policy: IssuancePolicy,
+  signals: IssuanceSignals,
+): Cleared | GrantRefusal {
   const { decision, client, grantType } = decided;
-  const context = contextOf(decided);
+  const { subject } = decision;
+  const address = addressOf(decided.address);
+  const known = signals.of(policy.signals, { client: client.id, address, subject });
+  const context = { ...contextOf(decided), ...known };
   const action = decided.as === undefined ? "token:issue" : "token:exchange";
   const provider = systemOfResource(decision.issuer, decision.audience) ?? "";
   const ruling = policy.rule({ action, system: client.system, provider, context });
@@ -49,7 +57,7 @@ const errorFor: Readonly<Record<GrantWord, TokenError>> = {
   "token-exchange": "invalid_target",
 };
 
-/** Pure. */
+/** What every token has; signals come beside it. Pure. */
 export function contextOf(decided: DecidedToken): Omit<TokenContext, "environment"> {
   const { decision, client, grantType, subjectIssuer, as } = decided;
   const { subject, grants = [] } = decision;

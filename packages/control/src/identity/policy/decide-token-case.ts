@@ -9,6 +9,7 @@ import { decideExchange, exchangeIdPrefix } from "../exchange/decide-exchange.ts
 import { mintableExchange } from "../exchange/exchange-grant.ts";
 import { clearToken, type DecidedToken } from "./clear-token.ts";
 import type { IssuancePolicy } from "./issuance-policy.ts";
+import { createIssuanceSignals, type IssuanceSignals } from "./issuance-signals.ts";
 
 export interface TokenCase {
   readonly action: "token:issue" | "token:exchange";
@@ -27,6 +28,10 @@ export interface TokenCase {
   readonly authTime?: number | undefined;
   /** Of no account in an exchange. */
   readonly device?: "known" | "new" | undefined;
+  /** What control would know of the place and make of the log-in; a user's risk is 0 where nothing is said. */
+  readonly country?: string | undefined;
+  readonly risk?: number | undefined;
+  readonly riskFactors?: readonly string[] | undefined;
   readonly subjectIssuer?: string | undefined;
   /** Exchanges behind the new token, this one included. */
   readonly depth: number;
@@ -43,6 +48,8 @@ export type TokenCaseVerdict =
 
 /** An issuer that no token is ever of. */
 const issuer = "https://policy-test.invalid/main/test";
+/** A case may say the country and no address. */
+const anyAddress = "127.0.0.1";
 const thumbprint = "A".repeat(43);
 const subjectOfTests = "usr_policy-test";
 
@@ -71,10 +78,25 @@ export function decideTokenCase(
   };
   const decided = one.action === "token:exchange" ? decideExchangeCase(one, asked) : decideIssueCase(one, asked);
   if ("code" in decided) return deny(decided.code, decided.description);
-  const cleared = clearToken(decided, over.policy);
+  const cleared = clearToken(decided, over.policy, signalsOf(one, over.now));
   if (cleared.kind === "cleared") return { kind: "allow", policies: cleared.decision.clearance.policies };
   const { policies = [], errors = [] } = cleared.about ?? {};
   return { ...deny(cleared.code, errors.join("; ") || `denied by ${policies.join(", ")}`), policies };
+}
+
+/** Of the case, in place of what control finds out. */
+function signalsOf({ country, risk = 0, riskFactors = [] }: TokenCase, now: number): IssuanceSignals {
+  const found = createIssuanceSignals({
+    geo: { find: () => (country === undefined ? null : { country, point: null }) },
+    clock: { now: () => now },
+  });
+  return {
+    of: (names, asked) => ({
+      ...found.of(names, { ...asked, address: anyAddress }),
+      ...(asked.subject !== undefined && names.includes("risk") ? { risk } : {}),
+      ...(asked.subject !== undefined && names.includes("riskFactors") ? { riskFactors } : {}),
+    }),
+  };
 }
 
 function deny(code: string, why: string): Extract<TokenCaseVerdict, { kind: "deny" }> {

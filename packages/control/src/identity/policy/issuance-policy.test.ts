@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { openGeoFile } from "@sallyport/kernel/geo/geo-file.ts";
+import { geoFileBytes } from "@sallyport/kernel/geo/geo-file-bytes.test-support.ts";
 import { generatedPermitId } from "@sallyport/kernel/policy/generated-permit.ts";
 import { createRecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
@@ -12,6 +14,7 @@ import { testRecipient } from "../estate.test-support.ts";
 import { type TestAnswer, testKey } from "../issuer.test-support.ts";
 import type { LoginResult } from "../oauth/interaction.ts";
 import { ciAssertion, type EveryCommands, type EveryGrant, startEveryGrant } from "./every-grant.test-support.ts";
+import { createIssuanceSignals } from "./issuance-signals.ts";
 
 const file = "policies/tokens.cedar";
 const forbid = (action: "issue" | "exchange", condition = "") =>
@@ -198,8 +201,37 @@ forEachDialect((_dialect, open) => {
       assert.ok(!Buffer.from(failed).includes("subjct"), "sealed");
     });
 
+    test("country, risk and the age of the log-in are known where a policy reads them, and told to operators alone", async (t) => {
+      const { refresh } = await grantOf({ acr: "urn:sallyport:acr:password" });
+      const geo = openGeoFile(geoFileBytes([{ network: "127.0.0.0/8", record: { country: { iso_code: "DE" } } }]));
+      const { signals } = on.estate.production;
+      on.estate.production.signals = createIssuanceSignals({ geo, clock: { now: () => Date.now() } });
+      t.after(() => {
+        on.estate.production.signals = signals;
+      });
+      on.take({ [file]: forbid("issue", 'unless { context has country && context.country == "DE" }') });
+      assert.equal(text(await on.clientCredentials()), "200");
+      on.take({ [file]: forbid("issue", 'unless { context has country && context.country == "AT" }') });
+      const leaf = await refused(on.clientCredentials(), { error: "unauthorized_client" });
+      const said = JSON.parse(
+        Buffer.from(
+          createRecipientOpener(testRecipient.privateKey).open(
+            referenceContext(leaf),
+            on.estate.production.reference ?? assert.fail("something was sealed"),
+          ),
+        ).toString(),
+      );
+      assert.deepEqual([said.decision.country, said.decision.risk], ["DE", undefined]);
+      assert.ok(!JSON.stringify(leaf).includes('"DE"'), "nothing of it is in clear");
+      on.take({ [file]: forbid("issue", "when { context has risk && context.risk >= 20 }") });
+      assert.equal(text(await on.clientCredentials()), "200", "a machine has no risk");
+      await refused(on.refresh(refresh), { error: "invalid_grant" });
+      on.take({ [file]: forbid("issue", "when { context has authAge && context.authAge > 86400 }") });
+      assert.equal(text(await on.refresh(refresh)), "200");
+    });
+
     test("a refusal uses nothing up: code, refresh token and assertion are good once the policy is gone", async () => {
-      const { refresh } = await grantOf();
+      const { refresh } = await grantOf({ acr: "urn:sallyport:acr:password" });
       const assertion = ciAssertion(on.portal.issuer);
       on.take({ [file]: forbid("issue") });
       assert.equal(text(await on.refresh(refresh)), "400 invalid_grant");

@@ -4,7 +4,8 @@ import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import { generatedPermitId } from "@sallyport/kernel/policy/generated-permit.ts";
 import { place } from "@sallyport/kernel/policy/policy-text.ts";
 import type { LoadedSlice, PolicyEngine, TokenContext } from "@sallyport/kernel/policy/port.ts";
-import type { TokenAction } from "@sallyport/kernel/policy/token-slice.ts";
+import type { TokenSignalName } from "@sallyport/kernel/policy/token-signals.ts";
+import { type TokenAction, tokenSignalsRead } from "@sallyport/kernel/policy/token-slice.ts";
 import type { Scalar } from "@sallyport/protocol/snapshot/objects.ts";
 import type { EnvironmentConfig } from "../../registry/config/estate.ts";
 import { compileTokenPolicies, tokenSliceName } from "../../snapshot/compile-token-policies.ts";
@@ -33,6 +34,8 @@ export type TokenRuling =
     };
 
 export interface IssuancePolicy {
+  /** The signals that its policies read. */
+  readonly signals: readonly TokenSignalName[];
   rule(question: TokenQuestion): TokenRuling;
 }
 
@@ -46,6 +49,7 @@ export interface IssuancePolicyOptions {
 
 /** Grants are the ceiling and were asked before; each permits, as its generated permit would say. */
 export const grantsAlone: IssuancePolicy = {
+  signals: [],
   rule: ({ context }) => ({ kind: "allow", policies: context.integrations.map(generatedPermitId) }),
 };
 
@@ -60,7 +64,10 @@ export function createIssuancePolicy(options: IssuancePolicyOptions): IssuancePo
     environment.systems.map((system) => [system.id, system.attributes]),
   );
   const places = placesOf(environment, compiler);
-  return { rule: (question) => ruleBy(question, { environment: environment.name, loaded, attributes, places }) };
+  return {
+    signals: tokenSignalsRead(compiler.parse(environment.policies)),
+    rule: (question) => ruleBy(question, { environment: environment.name, loaded, attributes, places }),
+  };
 }
 
 function placesOf({ policies }: EnvironmentConfig, compiler: SliceCompiler): ReadonlyMap<string, string> {

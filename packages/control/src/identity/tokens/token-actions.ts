@@ -94,7 +94,7 @@ async function issue(parts: ControlParts, actor: Actor, request: IssueRequest): 
   if (verdict.kind === "refuse") throw new AdminFault("conflict", verdict.description, verdict.code);
   // As if the client asked itself, from an address that nobody knows.
   const decided = { decision: verdict.decision, client, grantType: "client_credentials", address: "" } as const;
-  const cleared = clearToken(decided, identity.policy());
+  const cleared = clearToken(decided, identity.policy(), identity.signals);
   if (cleared.kind === "error") {
     const { policies = [], errors = [] } = cleared.about ?? {};
     throw new AdminFault("conflict", cleared.description, [cleared.code, ...policies, ...errors].join("; "));

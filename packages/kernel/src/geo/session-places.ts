@@ -1,4 +1,4 @@
-// Promises what one gateway remembers of where a login session was seen: the first country, the last place, and for as long as the memory lasts that
+// Promises what one node remembers of where a login session was seen: the first country, the last place, and for as long as the memory lasts that
 // it was in two places at once. In memory alone, bounded, never written. Specified in docs/policy-signals.md "Risk".
 import type { Place } from "./geo-file.ts";
 

@@ -1,8 +1,16 @@
 // Promises a risk that anybody can add up by hand: fixed points for what is known about a user's log-in and its place. Pure.
 // Trusts its inputs. The table is in docs/policy-signals.md "Risk"; nothing here learns.
 
+export const factorNames = [
+  "no-second-factor",
+  "old-log-in",
+  "place-unknown",
+  "country-changed",
+  "impossible-travel",
+] as const;
+
 export interface Factor {
-  readonly name: "no-second-factor" | "old-log-in" | "place-unknown" | "country-changed" | "impossible-travel";
+  readonly name: (typeof factorNames)[number];
   readonly points: number;
 }
 
@@ -11,11 +19,20 @@ export interface RiskInputs {
   readonly level: number;
   /** Seconds since the log-in; null: unknown. */
   readonly ageSeconds: number | null;
-  /** What this gateway has seen of the session. */
+  /** What this node has seen of the session. */
   readonly seen: { readonly countryChanged: boolean; readonly impossibleTravel: boolean };
   /** A public address that the file does not know. */
   readonly isUnknownPlace: boolean;
 }
+
+const riskMax = 100;
+
+/** Their sum, at most 100. */
+export const riskOf = (factors: readonly Factor[]): number =>
+  Math.min(
+    riskMax,
+    factors.reduce((sum, { points }) => sum + points, 0),
+  );
 
 const secondFactorLevel = 2;
 const oldSeconds = 8 * 3_600;

@@ -4,7 +4,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { geoFileBytes } from "../testing/geo-file-bytes.ts";
+import { geoFileBytes } from "./geo-file-bytes.test-support.ts";
 import { GeoSource, SharedGeo } from "./geo-source.ts";
 
 const file = (country: string) =>

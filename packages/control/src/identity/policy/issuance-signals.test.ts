@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { openGeoFile } from "@sallyport/kernel/geo/geo-file.ts";
+import { geoFileBytes } from "@sallyport/kernel/geo/geo-file-bytes.test-support.ts";
+import { tokenSignalNames } from "@sallyport/kernel/policy/token-signals.ts";
+import type { SubjectFacts } from "../mint.ts";
+import { createIssuanceSignals } from "./issuance-signals.ts";
+
+const berlin = { country: { iso_code: "DE" }, location: { latitude: 52.5, longitude: 13.4, accuracy_radius: 20 } };
+const sydney = { country: { iso_code: "AU" }, location: { latitude: -33.9, longitude: 151.2, accuracy_radius: 20 } };
+const geo = openGeoFile(
+  geoFileBytes([
+    { network: "203.0.113.0/24", record: berlin },
+    { network: "198.51.100.0/24", record: sydney },
+  ]),
+);
+const [inBerlin, inSydney, nowhere] = ["203.0.113.9", "198.51.100.1", "93.184.216.34"];
+let now = Date.parse("2026-11-22T00:00:00Z");
+const clock = { now: () => now };
+const seconds = () => Math.floor(now / 1_000);
+const user = (over: Partial<SubjectFacts> = {}): SubjectFacts => ({
+  ...{ id: "usr_ana", session: "ses_1", acr: "urn:sallyport:acr:mfa", authTime: seconds() - 60 },
+  ...over,
+});
+const all = tokenSignalNames;
+
+test("what policies read is made and nothing else; of a machine there is a country and no risk", () => {
+  const signals = createIssuanceSignals({ geo, clock });
+  const machine = { client: "orders", address: inBerlin };
+  assert.deepEqual(signals.of(all, machine), { country: "DE" });
+  assert.deepEqual(signals.of([], machine), {});
+  const asked = { client: "portal", address: inBerlin, subject: user() };
+  assert.deepEqual(signals.of(all, asked), { country: "DE", authAge: 60, risk: 0, riskFactors: [] });
+  assert.deepEqual(signals.of(["authAge"], asked), { authAge: 60 });
+  assert.deepEqual(signals.of(["risk"], asked), { risk: 0 });
+  assert.deepEqual(signals.of(all, { ...asked, subject: user({ authTime: seconds() + 30 }) })["authAge"], 0);
+});
+
+test("risk is the sum of a gateway's factors, at most 100", () => {
+  const signals = createIssuanceSignals({ geo, clock });
+  const of = (address: string | null, subject: SubjectFacts, client = "portal") =>
+    signals.of(["risk", "riskFactors"], { client, address, subject });
+  const weak = { id: "usr_bo", session: "ses_2" };
+  assert.deepEqual(of(nowhere, weak), { risk: 40, riskFactors: ["no-second-factor", "old-log-in", "place-unknown"] });
+  assert.deepEqual(of(null, weak), { risk: 30, riskFactors: ["no-second-factor", "old-log-in"] });
+  assert.deepEqual(of("10.0.0.1", user()), { risk: 0, riskFactors: [] }, "no file has private addresses");
+  assert.deepEqual(of(inBerlin, weak)["risk"], 30);
+  now += 60_000;
+  assert.deepEqual(of(inSydney, weak), {
+    risk: 100,
+    riskFactors: ["no-second-factor", "old-log-in", "country-changed", "impossible-travel"],
+  });
+  assert.deepEqual(of(inBerlin, weak)["riskFactors"]?.includes("impossible-travel"), true, "it stays with the session");
+});
+
+test("a session's clients stand where they stand: the place of one says nothing of another's", () => {
+  const signals = createIssuanceSignals({ geo, clock });
+  const of = (client: string, address: string) => signals.of(["risk"], { client, address, subject: user() });
+  assert.deepEqual(of("portal", inBerlin), { risk: 0 });
+  assert.deepEqual(of("tv", inSydney), { risk: 0 });
+  assert.deepEqual(of("portal", inSydney), { risk: 80 });
+});
+
+test("without a file nobody knows a country, and no place is unknown", () => {
+  const signals = createIssuanceSignals({ geo: null, clock });
+  assert.deepEqual(signals.of(all, { client: "portal", address: nowhere, subject: user() }), {
+    authAge: 60,
+    risk: 0,
+    riskFactors: [],
+  });
+});
