@@ -186,9 +186,11 @@ class Connection {
     this.#current = stream;
     if (this.#closing) stream.close();
     this.#lastLineMs = this.#options.clock.monotonic();
-    const watch = setInterval(() => {
+    const endIfSilent = (): void => {
       if (this.#options.clock.monotonic() - this.#lastLineMs > silenceMs) stream.close();
-    }, silenceCheckMs);
+    };
+    // Behind what has arrived: after a standstill of this process control is not silent.
+    const watch = setInterval(() => setImmediate(endIfSilent), silenceCheckMs);
     try {
       return await stream.ended;
     } finally {

@@ -1,6 +1,7 @@
 // Promises the token a provider is shown for this caller and this operation: asked for at control once at a time, within bounds, held no longer than it and the
 // caller's own proof live, dropped with whatever it stood on, and never another in its place. Trusts control for what it holds.
 // Specified in docs/identity/next-hop.md "At a gateway".
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import type { Revocation } from "@sallyport/protocol/channel/messages.ts";
 import type { NextHopAnswer, NextHopRequest, NextHopToken } from "@sallyport/protocol/channel/next-hop.ts";
@@ -178,14 +179,14 @@ export class NextHopTokens {
 
   async #ask({ request }: NextHopWanted): Promise<NextHopAnswer | Deny> {
     const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => resolve("late"), nextHopAnswerMs);
+    const patient = patience(nextHopAnswerMs, () => resolve("late"));
     try {
       const answer = await Promise.race([this.#ports.ask(request), late]);
       return answer === "late" ? unavailable("control did not answer in time") : answer;
     } catch {
       return unavailable("control could not be asked");
     } finally {
-      clearTimeout(timer);
+      patient.end();
     }
   }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connect, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -31,6 +32,50 @@ test("whoever is due is told, once per deadline, never early; whoever left is no
     ["first", "last"],
   );
   for (const [at, [name, ms]] of told.entries()) assert.ok(ms >= (at === 0 ? 30 : 120), `${name} after ${ms} ms`);
+});
+
+test("a process that stood still past a deadline reads what came meanwhile before it says who is late", async () => {
+  const deadlines = new Deadlines();
+  const told: string[] = [];
+  const due = (name: string, inMs: number): Due => ({
+    dueAtMs: performance.now() + inMs,
+    place: -1,
+    overdue() {
+      told.push(name);
+      deadlines.end(this);
+    },
+  });
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const bound = server.address();
+  assert.ok(typeof bound === "object" && bound !== null);
+  const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const socket = connect(bound.port, "127.0.0.1");
+  await new Promise<void>((connected) => socket.once("connect", connected));
+  const provider = await accepted;
+  const patienceMs = 500;
+  const [answered, renewed, silent] = [
+    due("answered", patienceMs),
+    due("renewed", patienceMs),
+    due("silent", patienceMs),
+  ];
+  for (const one of [answered, renewed, silent]) deadlines.watch(one);
+  const read = Promise.withResolvers<void>();
+  socket.once("data", () => {
+    told.push("answer");
+    deadlines.end(answered);
+    renewed.dueAtMs = Number.POSITIVE_INFINITY;
+    read.resolve();
+  });
+  // Behind this turn timers come first, then what has arrived.
+  await new Promise(setImmediate);
+  provider.end("answer");
+  for (const from = performance.now(); performance.now() - from < 2 * patienceMs; );
+  await read.promise;
+  while (silent.place >= 0) await new Promise(setImmediate);
+  deadlines.end(renewed);
+  server.close();
+  assert.deepEqual(told, ["answer", "silent"]);
 });
 
 test("the first of several that leaves takes nobody with it, and leaving twice is leaving once", () => {

@@ -1,5 +1,5 @@
-// Promises to call everybody whose time is over, at most one look late, with one timer for all: a timer per crossing is a cost of its own.
-// Trusts the monotonic clock of the process.
+// Promises to call everybody whose time is over, at most one look late, with one timer for all: a timer per crossing is a cost of its own. What had
+// arrived by then is read first: a process that stood still for a moment has no slow peer. Trusts the monotonic clock of the process.
 
 /** Milliseconds between looks. */
 export const lookMs = 20;
@@ -10,7 +10,7 @@ export interface Due {
   dueAtMs: number;
   /** Its place among those watched; -1 where it is not. Kept by Deadlines alone. */
   place: number;
-  /** Called once `dueAtMs` has passed; must set another or end the watch. */
+  /** Called once `dueAtMs` has passed and what had arrived has been read; must set another or end the watch. */
   overdue(nowMs: number): void;
 }
 
@@ -40,14 +40,19 @@ export class Deadlines {
 
   #look(): void {
     const nowMs = performance.now();
+    // Timers are served before sockets: whoever is due is told behind them, unless that changed it.
+    if (this.#watched.some(({ dueAtMs }) => dueAtMs <= nowMs)) setImmediate(() => this.#tell(nowMs));
+    // Not stopped at once: traffic that comes in gaps would start and stop a timer all the time.
+    if (this.#watched.length > 0 || ++this.#idleLooks < 3 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #tell(nowMs: number): void {
     // Backwards, because one that ends itself is replaced by one that has been looked at.
     for (let i = this.#watched.length - 1; i >= 0; i--) {
       const due = this.#watched[i];
       if (due !== undefined && due.dueAtMs <= nowMs) due.overdue(nowMs);
     }
-    // Not stopped at once: traffic that comes in gaps would start and stop a timer all the time.
-    if (this.#watched.length > 0 || ++this.#idleLooks < 3 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
   }
 }

@@ -1,5 +1,6 @@
 // Promises the data-plane store of a gateway, opened when the first operation needs it, and a fault within a bounded time wherever it is not there: nothing
 // that needs it passes then. Trusts whoever opens it for its place. Specified in docs/idempotency.md "The data-plane store".
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import type { InputOf, OutputOf, Store } from "@sallyport/kernel/store/port.ts";
 import type { GatewayIdentity, Logger } from "../ports.ts";
@@ -238,13 +239,11 @@ const foreignTexts = {
 
 /** `promise`, or DataPlaneFault after so long. */
 export async function within<T>(promise: Promise<T>, ms: number, late: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const end = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DataPlaneFault(late)), ms);
-  });
+  const end = Promise.withResolvers<never>();
+  const patient = patience(ms, () => end.reject(new DataPlaneFault(late)));
   try {
-    return await Promise.race([promise, end]);
+    return await Promise.race([promise, end.promise]);
   } finally {
-    clearTimeout(timer);
+    patient.end();
   }
 }

@@ -1,5 +1,6 @@
 // Promises that a handle is asked for at control once at a time and seldom in vain, within bounds per network and over all, and that no answer is no entry.
 // Trusts the channel for the token, which is verified like any other. Specified in docs/identity/token-forms.md "At a gateway".
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 
 /** Questions on their way at once, and of them for one source network. */
@@ -51,7 +52,7 @@ export class Handles {
 
   async #ask(digest: string): Promise<HandleAnswer> {
     const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => resolve("late"), answerMs);
+    const patient = patience(answerMs, () => resolve("late"));
     try {
       const token = await Promise.race([this.#ports.ask(digest).then((found) => ({ found })), late]);
       if (token === "late") return unresolved("control did not say in time what the handle stands for");
@@ -61,7 +62,7 @@ export class Handles {
     } catch {
       return unresolved("control could not be asked what the handle stands for");
     } finally {
-      clearTimeout(timer);
+      patient.end();
     }
   }
 

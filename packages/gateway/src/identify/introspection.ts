@@ -1,6 +1,7 @@
 // Promises that a token which says nothing by itself is asked about at the one issuer outside that its provider names, through control, once at a time and within
 // bounds per network; that a yes is used again no longer than it may, and that no answer is no entry. Trusts the channel for the answer, which is judged as a
 // signed token would be. The token itself is kept by nobody. Specified in docs/identity/outside-introspection.md (RFC 7662).
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import type { IntrospectionReply, SnapshotFeed } from "@sallyport/protocol/channel/messages.ts";
 import type { Classification, OutsideIssuerObject } from "@sallyport/protocol/snapshot/objects.ts";
 import type { TokenCrypto } from "@sallyport/protocol/token/crypto.ts";
@@ -167,7 +168,7 @@ export class Introspections {
   /** A yes, a no, or why there is none. */
   async #reply(question: Parameters<SnapshotFeed["introspect"]>[0]) {
     const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => resolve("late"), answerMs);
+    const patient = patience(answerMs, () => resolve("late"));
     try {
       const reply = await Promise.race([this.#ports.ask(question), late]);
       if (reply === "late") return "control did not say in time what the issuer says";
@@ -175,7 +176,7 @@ export class Introspections {
     } catch {
       return "control could not be asked";
     } finally {
-      clearTimeout(timer);
+      patient.end();
     }
   }
 

@@ -1,5 +1,6 @@
 // Promises an answer of the place where gateways count together, within a bound, or at once that there is none: a place that does not answer is asked by no
 // crossing until it answers again. Trusts its port. Specified in docs/limits.md "Across gateways".
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import type { DataKeys } from "../idempotency/data-keys.ts";
 import type { Logger } from "../ports.ts";
 import type { Place } from "./in-flight.ts";
@@ -128,7 +129,7 @@ export class SharedLimits {
       const end = (answer: TakeAnswer | null, why: string): void => {
         if (!isOpen) return;
         isOpen = false;
-        clearTimeout(timer);
+        patient.end();
         resolve(answer);
         if (answer === null) this.#missed(connection, why);
         else {
@@ -136,8 +137,8 @@ export class SharedLimits {
           this.counts.shared++;
         }
       };
-      // When the time is up, what has arrived is read first: a busy gateway is no slow Redis.
-      const timer = setTimeout(() => setImmediate(() => end(null, `no answer within ${waitMs} ms`)), waitMs);
+      // A busy gateway is no slow Redis.
+      const patient = patience(waitMs, () => end(null, `no answer within ${waitMs} ms`));
       asked.then(
         (reply) => end(readTakeAnswer(reply, input.rates, input.names.length), "an answer that is none"),
         (cause: unknown) => end(null, cause instanceof Error ? cause.message : String(cause)),
@@ -291,12 +292,11 @@ async function within<T>(promise: Promise<T>, late?: (value: T) => void): Promis
     isLate = true;
     end.reject(new Error(`no answer within ${answerMsMax} ms`));
   };
-  // As where a crossing waits: what has arrived by then is read first.
-  const timer = setTimeout(() => setImmediate(over), answerMsMax);
+  const patient = patience(answerMsMax, over);
   promise.then((value) => isLate && late?.(value)).catch(() => {}); // The race tells of it.
   try {
     return await Promise.race([promise, end.promise]);
   } finally {
-    clearTimeout(timer);
+    patient.end();
   }
 }

@@ -98,7 +98,8 @@ export class Listener {
         else resolve(at);
       });
     });
-    this.#looks = setInterval(() => this.#endOverdue(), checkEvery(this.#bounds)).unref();
+    // Behind what has arrived: timers are served before sockets, and after a standstill of this process no client is slow.
+    this.#looks = setInterval(() => setImmediate(() => this.#endOverdue()), checkEvery(this.#bounds)).unref();
     const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
     const scheme = this.#options.tls === undefined ? "http" : "https";
     const url = this.#options.url ?? `${scheme}://${host}:${address.port}`;

@@ -1,5 +1,6 @@
 // Promises public keys that payloads are sealed to, asked for at control once at a time, within bounds, and held only for as long as control says: no gateway
 // ever holds what opens them. Trusts the channel for whose key it is. Specified in docs/formats/join.md "Payload keys".
+import { patience } from "@sallyport/kernel/dial/patience.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
 import { createRecipientSealer, type RecipientSealer } from "@sallyport/kernel/seal/recipient.ts";
 import type { Pseudonym } from "@sallyport/protocol/audit/leaf.ts";
@@ -68,7 +69,7 @@ export class PayloadKeys {
 
   async #ask(name: string, request: PayloadKeyRequest): Promise<PayloadKey | Deny> {
     const { promise: late, resolve } = Promise.withResolvers<"late">();
-    const timer = setTimeout(() => resolve("late"), answerMs);
+    const patient = patience(answerMs, () => resolve("late"));
     try {
       const answer = await Promise.race([this.#ports.ask(request), late]);
       return answer === "late"
@@ -77,7 +78,7 @@ export class PayloadKeys {
     } catch {
       return unavailable("control could not be asked, or has no key to keep it under");
     } finally {
-      clearTimeout(timer);
+      patient.end();
     }
   }
 

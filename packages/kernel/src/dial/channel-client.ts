@@ -2,6 +2,7 @@
 // wait. Trusts the pin or the roots it is given. Specified in docs/dial.md; used as docs/formats/join.md says.
 import type { Dispatcher } from "undici";
 import { DialFault, toDialFault } from "./dial-fault.ts";
+import { patience } from "./patience.ts";
 import type { Dialer, DialRules, DialTls } from "./port.ts";
 
 export interface ChannelClientOptions {
@@ -123,15 +124,7 @@ async function runStream(
   abort: AbortController,
 ): Promise<StreamEnd> {
   const idle = () => abort.abort(new DialFault("answer-timeout", `nothing came for ${options.idleTimeoutMs} ms`));
-  let late: NodeJS.Immediate | undefined;
-  // When the time is up, what has arrived is read first: a process that stood still has no silent peer.
-  const timer = setTimeout(() => {
-    late = setImmediate(idle);
-  }, options.idleTimeoutMs);
-  const heard = () => {
-    clearImmediate(late);
-    timer.refresh();
-  };
+  const silence = patience(options.idleTimeoutMs, idle);
   try {
     const { statusCode, body } = await pool.request({
       path,
@@ -149,14 +142,13 @@ async function runStream(
     options.onOpen?.();
     const split = createLineSplitter(options.lineBytesMax);
     for await (const chunk of body) {
-      heard();
+      silence.renew();
       for (const line of split(chunk)) if (!abort.signal.aborted) await handle(line, options);
-      heard();
+      silence.renew();
     }
     return { kind: "ended" };
   } finally {
-    clearTimeout(timer);
-    clearImmediate(late);
+    silence.end();
   }
 }
 
@@ -182,7 +174,11 @@ export function createChannelClient(options: ChannelClientOptions): ChannelClien
     },
     async request(path, request) {
       assertPath(path);
-      const signal = AbortSignal.timeout(request.timeoutMs);
+      const abort = new AbortController();
+      const { signal } = abort;
+      const late = patience(request.timeoutMs, () =>
+        abort.abort(new DialFault("answer-timeout", `no answer within ${request.timeoutMs} ms`)),
+      );
       try {
         const { statusCode, headers, body } = await pool.request({
           path,
@@ -196,6 +192,8 @@ export function createChannelClient(options: ChannelClientOptions): ChannelClien
         return { status: statusCode, headers, body: await readBounded(body, request.answerBytesMax) };
       } catch (error) {
         throw toDialFault(signal.aborted ? signal.reason : error);
+      } finally {
+        late.end();
       }
     },
     close: () => pool.destroy(),

@@ -13,6 +13,7 @@ import type { Clock } from "../ports.ts";
 import { addressKey } from "./address.ts";
 import { decideDial, type Origin } from "./decide-dial.ts";
 import { DialFault } from "./dial-fault.ts";
+import { patience } from "./patience.ts";
 import type { DialRules, DialTls } from "./port.ts";
 import type { Resolver } from "./resolver.ts";
 import { alertFault, rememberShown } from "./tls-alert.ts";
@@ -129,7 +130,7 @@ export async function secureSocket(plain: Socket, request: SocketRequest): Promi
 function opened<S extends Socket | TLSSocket>(socket: S, request: SocketRequest): Promise<S> {
   return new Promise((resolve, reject) => {
     const { origin, address, timeoutMs } = request;
-    const timer = setTimeout(() => {
+    const patient = patience(timeoutMs, () => {
       socket.destroy();
       reject(
         new DialFault(
@@ -137,9 +138,9 @@ function opened<S extends Socket | TLSSocket>(socket: S, request: SocketRequest)
           `${origin.host} at ${address} port ${origin.port} did not answer in ${timeoutMs} ms`,
         ),
       );
-    }, timeoutMs);
+    });
     const fail = (error: Error) => {
-      clearTimeout(timer);
+      patient.end();
       socket.destroy();
       reject(connectFault(request, error));
     };
@@ -147,7 +148,7 @@ function opened<S extends Socket | TLSSocket>(socket: S, request: SocketRequest)
     socket.once("error", fail);
     socket.once("close", close);
     socket.once(origin.secure ? "secureConnect" : "connect", () => {
-      clearTimeout(timer);
+      patient.end();
       socket.removeListener("error", fail);
       socket.removeListener("close", close);
       socket.setNoDelay(true);

@@ -195,6 +195,22 @@ test("a server that never answers the handshake is a timeout", async () => {
   silent.close();
 });
 
+test("a process that stood still for longer than a connection may take finds the one that was made meanwhile", async (t) => {
+  const listening = createTcpServer();
+  t.after(() => listening.close());
+  listening.listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const origin = { secure: false, host: "billing.internal", port: (listening.address() as AddressInfo).port };
+  // Behind this turn timers come first, then what has arrived.
+  await new Promise(setImmediate);
+  const timeoutMs = 300;
+  const opening = openSocket({ origin, address: "127.0.0.1", tls: {}, timeoutMs });
+  for (const from = performance.now(); performance.now() - from < 2 * timeoutMs; );
+  const socket = await opening;
+  assert.equal(socket.remotePort, origin.port);
+  socket.destroy();
+});
+
 interface LimboCase {
   readonly id: string;
   readonly validation_kind: string;
