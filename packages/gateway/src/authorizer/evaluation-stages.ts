@@ -6,7 +6,7 @@ import { decideStaleness } from "../authorize/staleness.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Gate } from "../gate.ts";
 import { decideContent } from "../inspect/content.ts";
-import { readJson, requestNamesMax } from "../inspect/json.ts";
+import { readJson, requestBounds } from "../inspect/json.ts";
 import { type BodyReading, readBody } from "../inspect/read-body.ts";
 import { settleOwn } from "../record/settle.ts";
 import { evaluate, readQuestion } from "./evaluation.ts";
@@ -76,7 +76,7 @@ async function answer(exchange: Exchange, read: BodyReading, gate: Gate): Promis
   if ("kind" in read) return read;
   const { lease, caller } = exchange;
   if (lease === null || caller === null) return deny("inspect", "not-ready");
-  const reading = readJson(read.bytes, requestNamesMax);
+  const reading = readJson(read.bytes, requestBounds);
   if (!reading.ok)
     return deny("inspect", "body-malformed", { why: reading.why, detail: "The content is not strict JSON" });
   const question = readQuestion(reading.value, caller.id);

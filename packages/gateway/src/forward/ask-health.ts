@@ -48,12 +48,13 @@ export function askHealth(
   };
   const request = rules.grpc === undefined ? getOf(basePath + rules.path) : questionAbout(rules.grpc, basePath);
   const call = pool.send(request, handler);
-  const overdue = (): void => {
-    call.abort();
-    end(false);
-  };
-  // Behind what has arrived: a gateway that stood still has no sick provider. Once told, a second word counts for nothing.
-  const timer = setTimeout(() => setImmediate(overdue), rules.timeoutMs);
+  const timer = setTimeout(() => {
+    // Behind what has arrived: a gateway that stood still has no sick provider.
+    setImmediate(() => {
+      call.abort();
+      end(false);
+    });
+  }, rules.timeoutMs);
   timer.unref();
 }
 

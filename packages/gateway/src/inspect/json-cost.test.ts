@@ -3,17 +3,23 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { exactIntegersOf } from "./deciding-members.ts";
-import { readJson, requestNamesMax } from "./json.ts";
+import { readJson, requestBounds } from "./json.ts";
 
 const bytesMax = 1024 * 1024;
 /** Times what JSON.parse takes for a MiB of small objects. */
 const costMax = 50 / 15;
 const rounds = 12;
 
-/** A MiB of `unit`, one after the other. */
-function filled([open, close]: readonly [string, string], unit: (n: number) => string): Buffer {
-  const units: string[] = [];
-  for (let bytes = 2; ; ) {
+const { namesMax, containersMax } = requestBounds;
+
+/** A MiB of `unit`, one after the other, behind `first`. */
+function filled(
+  [open, close]: readonly [string, string],
+  unit: (n: number) => string,
+  first: readonly string[] = [],
+): Buffer {
+  const units = [...first];
+  for (let bytes = first.reduce((sum, { length }) => sum + length + 1, 2); ; ) {
     const next = unit(units.length);
     bytes += next.length + 1;
     if (bytes > bytesMax) return Buffer.from(open + units.join(",") + close);
@@ -27,9 +33,15 @@ const bodies: readonly (readonly [string, Buffer])[] = [
   ["numbers with fractions", filled(list, () => "1.5")],
   ["numbers below zero that are zero", filled(list, () => "-0")],
   ["strings with escapes", filled(list, () => '"\\n"')],
+  ["strings with pairs of escapes", filled(list, () => '"\\ud83d\\ude00"')],
   ["objects without members", filled(list, () => "{}")],
+  ["as many of them as may be, and fractions", filled(list, () => "1.5", new Array(containersMax / 2 - 1).fill("{}"))],
   ["objects of one member", filled(list, () => '{"a":0}')],
   ["lists in lists", filled(list, () => "[".repeat(60) + "]".repeat(60))],
+  [
+    "as many lists as may be, and fractions",
+    filled(list, () => "1.5", new Array(Math.floor(containersMax / 2 / 60)).fill("[".repeat(60) + "]".repeat(60))),
+  ],
   ["members of names that differ", filled(object, (n) => `"${n.toString(36)}":1.5`)],
   ["objects of names that differ", filled(list, (n) => `{"${n.toString(36)}":1.5}`)],
   ["names that differ and are escaped", filled(object, (n) => `"\\n${n.toString(36)}":0`)],
@@ -45,7 +57,7 @@ function costOf(act: () => void): number {
 }
 
 function read(body: Buffer): void {
-  const reading = readJson(body, requestNamesMax);
+  const reading = readJson(body, requestBounds);
   if (reading.ok) exactIntegersOf({ bytes: body, value: reading.value, hasPlainNumbers: reading.hasPlainNumbers });
 }
 
@@ -66,14 +78,27 @@ test("names that repeat are no reason, however many there are; of names that dif
   assert.equal(
     readJson(
       filled(list, () => '{"sku":0,"n":1}'),
-      requestNamesMax,
+      requestBounds,
     ).ok,
     true,
   );
   const distinct = (count: number) =>
     Buffer.from(`{${Array.from({ length: count }, (_, n) => `"${n.toString(36)}":0`).join(",")}}`);
-  assert.equal(readJson(distinct(requestNamesMax), requestNamesMax).ok, true);
-  assert.equal(readJson(distinct(2 * requestNamesMax), requestNamesMax).ok, true);
-  assert.deepEqual(readJson(distinct(3 * requestNamesMax), requestNamesMax), { ok: false, why: "name too many" });
-  assert.equal(readJson(distinct(3 * requestNamesMax)).ok, true, "of answers the provider is trusted");
+  assert.equal(readJson(distinct(namesMax), requestBounds).ok, true);
+  assert.equal(readJson(distinct(2 * namesMax), requestBounds).ok, true);
+  assert.deepEqual(readJson(distinct(3 * namesMax), requestBounds), { ok: false, why: "name too many" });
+  assert.equal(readJson(distinct(3 * namesMax)).ok, true, "of answers the provider is trusted");
+});
+
+test("131,072 objects and lists are no reason, nor more of them that hold something; a mass of empty ones is refused before it is parsed", () => {
+  // Each of them counts twice.
+  const empty = (count: number) => Buffer.from(`[${new Array(count / 2 - 1).fill("{}").join(",")}]`);
+  const refused = { ok: false, why: "object or list too many" };
+  assert.equal(readJson(empty(containersMax), requestBounds).ok, true);
+  assert.deepEqual(readJson(empty(containersMax + 2), requestBounds), refused);
+  assert.deepEqual(readJson(Buffer.from("[[],".repeat(containersMax)), requestBounds), { ok: false, why: "too deep" });
+  assert.deepEqual(readJson(Buffer.from("[],".repeat(containersMax / 2 + 1)), requestBounds), refused, "nor parsed");
+  const some = Buffer.from(`[${new Array(2 * containersMax).fill('{"a":10}').join(",")}]`);
+  assert.equal(readJson(some, requestBounds).ok, true, "eight octets for each");
+  assert.equal(readJson(empty(2 * containersMax)).ok, true, "of answers the provider is trusted");
 });

@@ -9,6 +9,7 @@ export type JsonRefusal =
   | "duplicate name"
   | "forbidden name"
   | "name too many"
+  | "object or list too many"
   | "too deep"
   | "lone surrogate";
 export type JsonReading =
@@ -23,11 +24,23 @@ export type JsonReading =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const forbiddenNames: ReadonlySet<string> = new Set(["__proto__"]);
 
-/** Names of a request that differ: twice as many at most. A MiB of nothing else takes a fifth of a second, and is nobody's request. */
-export const requestNamesMax = 16_384;
+/** What one text may hold. What costs the engine most is not its length: a MiB of what is bounded here takes a tenth to a fifth of a second. */
+export interface JsonBounds {
+  /** Names that differ: twice as many are refused, so many pass. */
+  readonly namesMax: number;
+  /** Objects and lists, where there are more than one for each eight octets. One that ends where it began, or where the one in it ends, counts twice. */
+  readonly containersMax: number;
+}
 
-/** Reads one JSON text strictly. Never throws. A text with twice `namesMax` names that differ is refused, one with fewer than that may pass. */
-export function readJson(bytes: Uint8Array, namesMax = Number.POSITIVE_INFINITY): JsonReading {
+/** Of a request: more is nobody's. */
+export const requestBounds: JsonBounds = { namesMax: 16_384, containersMax: 131_072 };
+const unbounded: JsonBounds = { namesMax: Number.POSITIVE_INFINITY, containersMax: Number.POSITIVE_INFINITY };
+const octetsEach = 8;
+/** Octets from one bracket to the next that hold little or nothing. */
+const besideMax = 3;
+
+/** Reads one JSON text strictly. Never throws. */
+export function readJson(bytes: Uint8Array, bounds = unbounded): JsonReading {
   let text: string;
   try {
     text = decoder.decode(bytes);
@@ -35,8 +48,11 @@ export function readJson(bytes: Uint8Array, namesMax = Number.POSITIVE_INFINITY)
     return { ok: false, why: "not UTF-8" };
   }
   // Depth first, on the raw text: the engine's parser recurses.
-  const unbounded = whyUnbounded(text, namesMax);
-  if (unbounded !== null) return { ok: false, why: unbounded };
+  const why = whyUnbounded(text, {
+    ...bounds,
+    containersMax: Math.max(bounds.containersMax, bytes.length / octetsEach),
+  });
+  if (why !== null) return { ok: false, why };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -54,10 +70,12 @@ const backslash = 0x5c;
 const colon = 0x3a;
 
 /** What of a text would cost too much to parse; it need not be JSON. */
-function whyUnbounded(text: string, namesMax: number): "too deep" | "name too many" | null {
+function whyUnbounded(text: string, { namesMax, containersMax }: JsonBounds): JsonRefusal | null {
   let further: DistinctNames | null = null;
   let depth = 0;
   let names = 0;
+  let containers = 0;
+  let bracketAt = 0;
   let from = 0;
   let to = 0;
   for (let i = 0; i < text.length; i++) {
@@ -67,7 +85,13 @@ function whyUnbounded(text: string, namesMax: number): "too deep" | "name too ma
       to = i = endOfString(text, i);
     } else if (c === 0x7b || c === 0x5b) {
       if (++depth > jsonDepthMax) return "too deep";
-    } else if (c === 0x7d || c === 0x5d) depth--;
+      if (++containers > containersMax) return "object or list too many";
+      bracketAt = i;
+    } else if (c === 0x7d || c === 0x5d) {
+      depth--;
+      if (i - bracketAt <= besideMax) containers++;
+      bracketAt = i;
+    }
     // The first ones are not looked at: most texts have no more. Of the others those that repeat cost little.
     else if (c === colon && ++names > namesMax) {
       further ??= new DistinctNames();
@@ -122,6 +146,9 @@ const notPlain = { hasPlainNumbers: false } as const;
  * not looked at: no attribute is in one.
  */
 function scanText(text: string): JsonRefusal | typeof plain | typeof notPlain {
+  // Of strings only an escape makes half of a pair: the octets of the text were UTF-8.
+  const hasSurrogates = surrogateEscape.test(text);
+  const escaped = new Map<string, string>();
   let numbers: typeof plain | typeof notPlain = plain;
   const open: (ObjectNames | null)[] = [];
   let names: ObjectNames | null = null;
@@ -131,11 +158,9 @@ function scanText(text: string): JsonRefusal | typeof plain | typeof notPlain {
     const c = text.charCodeAt(i);
     if (c === quote) {
       const end = endOfString(text, i);
-      const written = text.slice(i + 1, end);
-      const escaped = written.includes("\\") ? (JSON.parse(`"${written}"`) as string) : null; // a string literal of a JSON text
-      if (escaped?.isWellFormed() === false) return "lone surrogate";
+      if (hasSurrogates && hasLoneSurrogate(text, i, end)) return "lone surrogate";
       if (expectName) {
-        const added = addName(names ?? noNames, escaped ?? written);
+        const added = addName(names ?? noNames, nameOf(text.slice(i + 1, end), escaped));
         if (typeof added === "string") return added;
         names = added;
       }
@@ -154,6 +179,32 @@ function scanText(text: string): JsonRefusal | typeof plain | typeof notPlain {
     else if (lists === 0 && isFraction(text, i, c)) numbers = notPlain;
   }
   return numbers;
+}
+
+const surrogateEscape = /\\u[dD][89a-fA-F]/;
+
+/** Does an escape of the string between two quotes of a JSON text stand for half of a surrogate pair whose other half is not the escape beside it (RFC 7493 §2.1)? */
+function hasLoneSurrogate(text: string, from: number, to: number): boolean {
+  let isHigh = false;
+  for (let i = from + 1; i < to; i++) {
+    const isEscape = text.charCodeAt(i) === backslash;
+    const unit = isEscape && text.charCodeAt(i + 1) === 0x75 ? Number.parseInt(text.slice(i + 2, i + 6), 16) : 0;
+    const isLow = unit >= 0xdc00 && unit <= 0xdfff;
+    if (isHigh !== isLow) return true;
+    isHigh = unit >= 0xd800 && unit <= 0xdbff;
+    if (isEscape) i += text.charCodeAt(i + 1) === 0x75 ? 5 : 1;
+  }
+  return isHigh;
+}
+
+/** The name that is written so in a JSON text; those with escapes are read once. */
+function nameOf(written: string, escaped: Map<string, string>): string {
+  if (!written.includes("\\")) return written;
+  const known = escaped.get(written);
+  if (known !== undefined) return known;
+  const name = JSON.parse(`"${written}"`) as string; // a string literal
+  escaped.set(written, name);
+  return name;
 }
 
 /** Does this character, outside of strings, make a number something else than a plain integer? */

@@ -6,7 +6,7 @@ import type { Exchange } from "../exchange.ts";
 import type { CompiledOperation } from "../snapshot/estate.ts";
 import { hasCaseTwin } from "./deciding-members.ts";
 import { readForm } from "./form.ts";
-import { readJson, requestNamesMax } from "./json.ts";
+import { readJson, requestBounds } from "./json.ts";
 import { boundaryOf, refuseMultipart } from "./multipart.ts";
 import { SchemaFault } from "./schema.ts";
 import { refuseXml } from "./xml.ts";
@@ -34,7 +34,7 @@ function whyNotParts({ request }: Exchange, { body, bytes }: Judged): string | n
 const malformed = (why: string, detail: string): Deny => deny("inspect", "body-malformed", { why, detail });
 
 function judgeJson(exchange: Exchange, on: Judged): Deny | null {
-  const reading = readJson(on.bytes, requestNamesMax);
+  const reading = readJson(on.bytes, requestBounds);
   exchange.body = {
     bytes: on.bytes,
     value: reading.ok ? reading.value : undefined,

@@ -1,7 +1,7 @@
 // Promises that multipart/form-data falls into the same parts for every reader, each declared, within its bounds and of its type, or says why not.
 // Trusts nothing of the bytes. Specified in docs/inspection.md "Files and parts"; RFC 7578, RFC 2046 §5.1, read strictly.
 import type { PartRule } from "@sallyport/protocol/snapshot/body-rule.ts";
-import { readJson, requestNamesMax } from "./json.ts";
+import { readJson, requestBounds } from "./json.ts";
 
 export const partsMax = 128;
 const partHeadBytesMax = 1024;
@@ -133,8 +133,7 @@ function refusePart({ name, filename, type, content }: Part, rule: PartRule): st
   }
   const said = type?.toLowerCase() ?? "";
   if (!rule.types.includes(said)) return `the part ${name} is of a type that is not declared`;
-  if (said === "application/json" && !readJson(content, requestNamesMax).ok)
-    return `the part ${name} is no strict JSON`;
+  if (said === "application/json" && !readJson(content, requestBounds).ok) return `the part ${name} is no strict JSON`;
   return beginsAs(said, content) ? null : `the part ${name} does not begin as ${said} does`;
 }
 
