@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { ruleSections, testTitles, unprovenRules } from "./named-tests.ts";
+import { ruleSections, testTitles, unprovenRows, unprovenRules } from "./named-tests.ts";
 import { listFiles } from "./source-text.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -22,6 +22,29 @@ test("each class of docs/gateway-attacks.md names tests, and each named test exi
 
 test("each class of docs/identity-attacks.md names tests, and each named test exists in the named file", () => {
   assert.deepEqual(unprovenRules("docs/identity-attacks.md", listFiles(root), 30), []);
+});
+
+const fapi = { heading: "## FAPI 2.0 Security Profile, server modules", base: "packages/control/src/identity/" };
+
+test("each row of docs/conformance.md about FAPI names tests, and each named test exists in the named file", () => {
+  assert.deepEqual(unprovenRows("docs/conformance.md", listFiles(root), fapi), []);
+});
+
+test("a row without a test, a file without a title, the beginning of a title and a file that is gone are found", () => {
+  const source = { path: "base/a.test.ts", text: 'test("it holds", f); test("so, too", f);' };
+  const judge = (cell: string) => {
+    const text = `## Table\n| module | test |\n|---|---|\n| Module | ${cell} |\n\nNot covered:\n| Other | none |\n`;
+    return unprovenRows("page.md", [source, { path: "page.md", text }], { heading: "## Table", base: "base/" }).map(
+      ({ line, message }) => `${line} ${message}`,
+    );
+  };
+  assert.deepEqual(judge('`a.test.ts`: "it holds", "so, too" (twice)'), []);
+  assert.deepEqual(judge("nowhere"), ["4 the row names no test"]);
+  assert.deepEqual(judge("`a.test.ts`"), ['4 base/a.test.ts has no test ""']);
+  assert.deepEqual(judge('`a.test.ts`: "it holds", "so"'), ['4 base/a.test.ts has no test "so"']);
+  assert.deepEqual(judge("`a.test.ts`: it holds"), ['4 base/a.test.ts has no test ""']);
+  assert.deepEqual(judge('`packages/b.test.ts`: "it holds"'), ["4 there is no file packages/b.test.ts"]);
+  assert.equal(unprovenRows("page.md", [source], { heading: "## Table", base: "" }).length, 1);
 });
 
 test("a renamed test, a removed file, a rule without a test and a missing rule are found", () => {
