@@ -61,6 +61,12 @@ function read(body: Buffer): void {
   if (reading.ok) exactIntegersOf({ bytes: body, value: reading.value, hasPlainNumbers: reading.hasPlainNumbers });
 }
 
+/** Only the word: of a value of a MiB that is not what was meant no difference is printed. */
+function whyNot(body: Buffer): string | null {
+  const reading = readJson(body, requestBounds);
+  return reading.ok ? null : reading.why;
+}
+
 describe("a MiB of JSON is read and decided by in about three times what parsing a MiB of small objects takes", () => {
   for (const [what, body] of bodies)
     test(what, () => {
@@ -84,21 +90,21 @@ test("names that repeat are no reason, however many there are; of names that dif
   );
   const distinct = (count: number) =>
     Buffer.from(`{${Array.from({ length: count }, (_, n) => `"${n.toString(36)}":0`).join(",")}}`);
-  assert.equal(readJson(distinct(namesMax), requestBounds).ok, true);
-  assert.equal(readJson(distinct(2 * namesMax), requestBounds).ok, true);
-  assert.deepEqual(readJson(distinct(3 * namesMax), requestBounds), { ok: false, why: "name too many" });
+  assert.equal(whyNot(distinct(namesMax)), null);
+  assert.equal(whyNot(distinct(2 * namesMax)), null);
+  assert.equal(whyNot(distinct(3 * namesMax)), "name too many");
   assert.equal(readJson(distinct(3 * namesMax)).ok, true, "of answers the provider is trusted");
 });
 
 test("131,072 objects and lists are no reason, nor more of them that hold something; a mass of empty ones is refused before it is parsed", () => {
   // Each of them counts twice.
   const empty = (count: number) => Buffer.from(`[${new Array(count / 2 - 1).fill("{}").join(",")}]`);
-  const refused = { ok: false, why: "object or list too many" };
-  assert.equal(readJson(empty(containersMax), requestBounds).ok, true);
-  assert.deepEqual(readJson(empty(containersMax + 2), requestBounds), refused);
-  assert.deepEqual(readJson(Buffer.from("[[],".repeat(containersMax)), requestBounds), { ok: false, why: "too deep" });
-  assert.deepEqual(readJson(Buffer.from("[],".repeat(containersMax / 2 + 1)), requestBounds), refused, "nor parsed");
+  const refused = "object or list too many";
+  assert.equal(whyNot(empty(containersMax)), null);
+  assert.equal(whyNot(empty(containersMax + 2)), refused);
+  assert.equal(whyNot(Buffer.from("[[],".repeat(containersMax))), "too deep");
+  assert.equal(whyNot(Buffer.from("[],".repeat(containersMax / 2 + 1))), refused, "nor parsed");
   const some = Buffer.from(`[${new Array(2 * containersMax).fill('{"a":10}').join(",")}]`);
-  assert.equal(readJson(some, requestBounds).ok, true, "eight octets for each");
+  assert.equal(whyNot(some), null, "eight octets for each");
   assert.equal(readJson(empty(2 * containersMax)).ok, true, "of answers the provider is trusted");
 });

@@ -89,7 +89,7 @@ function whyUnbounded(text: string, { namesMax, containersMax }: JsonBounds): Js
       bracketAt = i;
     } else if (c === 0x7d || c === 0x5d) {
       depth--;
-      if (i - bracketAt <= besideMax) containers++;
+      if (i - bracketAt <= besideMax && ++containers > containersMax) return "object or list too many";
       bracketAt = i;
     }
     // The first ones are not looked at: most texts have no more. Of the others those that repeat cost little.
