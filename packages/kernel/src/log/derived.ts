@@ -1,6 +1,6 @@
 // Promises tiles and entry bundles on disk, as a fold over the leaves: full ones as they fill, partial ones when staged, all synced before a checkpoint.
 // Trusts the write-ahead log to hold the same leaves durably, so losing a tile loses nothing. Specified by C2SP tlog-tiles.
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { sameBytes } from "@sallyport/protocol/audit/base64.ts";
 import { leafHash } from "@sallyport/protocol/audit/merkle.ts";
 import {
@@ -15,7 +15,7 @@ import {
   tileWidth,
   tileWidthMax,
 } from "@sallyport/protocol/audit/tiles.ts";
-import { type Disk, readWhole } from "./disk.ts";
+import { type Disk, errorCode, readWhole } from "./disk.ts";
 import { SyncFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
 import type { LogSteps } from "./steps.ts";
@@ -28,8 +28,17 @@ const settledAtOnce = 16;
 const manyUnsynced = 128;
 const flightsMax = 4;
 
+/** Full files that wait in memory to be written by other threads, and their bytes; beyond either an append waits until some are written. */
+const unwrittenMax = 128;
+const unwrittenBytesMax = 16_777_216;
+
+interface DerivedFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
 /** Derived files with their bytes, by path below the origin's folder. */
-export type Edge = readonly { readonly path: string; readonly bytes: Uint8Array }[];
+export type Edge = readonly DerivedFile[];
 
 /** Reads a tile of a published size: the full one, or the partial one of exactly that width. Throws when neither is whole. */
 export function readTileFile(disk: Disk, directory: string, tile: TileId): Buffer {
@@ -46,7 +55,11 @@ export class DerivedFold {
   /** Entries of the bundle that is filling. */
   #bundle: Uint8Array[] = [];
   /** Full files not yet written: stays in memory while the disk is full. */
-  #unwritten: { readonly path: string; readonly bytes: Uint8Array }[] = [];
+  #unwritten: DerivedFile[] = [];
+  /** Full files that another thread is writing. */
+  readonly #writing = new Set<DerivedFile>();
+  /** Of both. */
+  #unwrittenBytes = 0;
   readonly #unsynced = new Set<string>();
   readonly #unsyncedDirectories = new Set<string>();
   readonly #directories = new Set<string>();
@@ -109,13 +122,72 @@ export class DerivedFold {
 
   #full(path: string, bytes: Uint8Array): void {
     this.#unwritten.push({ path, bytes });
+    this.#unwrittenBytes += bytes.length;
   }
 
   /** Writes what is full. Throws what the disk throws, and then tries again at the next call. */
   write(): void {
-    for (let next = this.#unwritten[0]; next !== undefined; next = this.#unwritten[0]) {
-      this.writeFile(next.path, next.bytes);
-      this.#unwritten.shift();
+    // The same bytes once more over what another thread has not finished: whichever comes last, the file holds them.
+    this.#unwritten = [...this.#writing, ...this.#unwritten];
+    this.#writing.clear();
+    while (this.#unwritten.length > 0) this.#writeOldest();
+  }
+
+  /** Writes what is more than may wait in memory. Throws as `write` does. */
+  writeSurplus(): void {
+    const isTooMuch = () =>
+      this.#unwritten.length + this.#writing.size > unwrittenMax || this.#unwrittenBytes > unwrittenBytesMax;
+    while (this.#unwritten.length > 0 && isTooMuch()) this.#writeOldest();
+  }
+
+  #writeOldest(): void {
+    const [oldest] = this.#unwritten;
+    if (oldest === undefined) return;
+    this.writeFile(oldest.path, oldest.bytes);
+    this.#unwritten.shift();
+    this.#unwrittenBytes -= oldest.bytes.length;
+  }
+
+  /** Begins to write what is full on other threads: to create a file may take as long as a sync, and the next batch would wait for it. */
+  #writeLater(failed: (error: unknown) => void): void {
+    const files = this.#unwritten;
+    // A full disk may refuse one: then they all go on waiting.
+    for (const { path } of files) this.#makeDirectory(dirname(join(this.#directory, path)));
+    this.#unwritten = [];
+    for (const file of files) this.#begin(file, failed);
+  }
+
+  #begin(file: DerivedFile, failed: (error: unknown) => void): void {
+    this.#writing.add(file);
+    this.#disk.writeLater(join(this.#directory, file.path), file.bytes, (error) => {
+      // Written at once meanwhile, for a checkpoint.
+      if (!this.#writing.delete(file)) return;
+      if (error === null) this.#written(file, failed);
+      else this.#notWritten(file, error, failed);
+    });
+  }
+
+  #written({ path, bytes }: DerivedFile, failed: (error: unknown) => void): void {
+    const full = join(this.#directory, path);
+    this.#unwrittenBytes -= bytes.length;
+    this.#unsynced.add(full);
+    this.#unsyncedDirectories.add(dirname(full));
+    this.#syncLater(failed);
+  }
+
+  /** On a full disk it is tried again when the next batch has been appended. */
+  #notWritten(file: DerivedFile, error: Error, failed: (error: unknown) => void): void {
+    this.#unwritten.unshift(file);
+    if (errorCode(error) !== "ENOSPC") {
+      failed(error);
+      return;
+    }
+    const full = join(this.#directory, file.path);
+    try {
+      // What a full disk let through is no tile.
+      if (this.#disk.list(dirname(full)).includes(basename(full))) this.#disk.unlink(full);
+    } catch (left) {
+      failed(left);
     }
   }
 
@@ -147,10 +219,15 @@ export class DerivedFold {
   }
 
   /**
-   * Begins to sync what is written, on other threads, so that a checkpoint has little left to wait for. `failed` hears of a sync that failed.
-   * When more than 2,048 files wait, the disk cannot keep up: then this waits for some of them.
+   * Begins to write and sync what is full, on other threads, so that a checkpoint has little left to wait for. `failed` hears of what failed, but for a
+   * full disk. When more than 2,048 files wait, the disk cannot keep up: then this waits for some of them.
    */
-  settleLater(failed: (fault: SyncFault) => void): void {
+  settleLater(failed: (error: unknown) => void): void {
+    this.#writeLater(failed);
+    this.#syncLater(failed);
+  }
+
+  #syncLater(failed: (error: unknown) => void): void {
     const flights = this.#unsynced.size > manyUnsynced ? flightsMax : 1;
     for (const path of this.#unsynced) {
       if (this.#syncing.size >= flights) break;
@@ -158,7 +235,7 @@ export class DerivedFold {
       this.#syncing.add(path);
       this.#disk.syncLater(path, (error) => {
         this.#syncing.delete(path);
-        if (error === null) this.settleLater(failed);
+        if (error === null) this.#syncLater(failed);
         else failed(new SyncFault(path, error));
       });
     }

@@ -27,6 +27,11 @@ export interface Disk {
   syncDirectory(path: string): void;
   /** Syncs a file as `DiskFile.sync` does, without waiting; covers at least what was written before the call. `done` is called once, with null or the error. */
   syncLater(path: string, done: (error: Error | null) => void): void;
+  /**
+   * Gives the file exactly these bytes (creating it, mode 0600) without waiting; nothing of it is durable before a sync that begins after `done`. Where
+   * it failed, some of them may be there. `bytes` must not change until `done`, which is called once, with null or the error.
+   */
+  writeLater(path: string, bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** `syncDirectory` without waiting. */
   syncDirectoryLater(path: string, done: (error: Error | null) => void): void;
   /** Bytes an ordinary process may still write on the volume of `path`. */

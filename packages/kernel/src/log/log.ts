@@ -278,11 +278,11 @@ export class Log {
     }
   }
 
-  /** Begins to make derived files durable; nobody waits for it. A sync that fails ends the log. */
+  /** Begins to write derived files and make them durable; nobody waits for it. What fails ends the log, but for a full disk. */
   settleLater(): void {
     if (this.#ended !== null) return;
     try {
-      this.#log.settleLater((fault) => this.#end(fault));
+      this.#log.settleLater((error) => this.#end(error));
     } catch (error) {
       this.#end(error);
     }

@@ -42,7 +42,7 @@ export interface LossyDiskOptions {
 }
 
 const sectorBytes = 512;
-/** Syncs that `syncLater` began and that have not finished: beyond it a test forgot to let them. */
+/** What was begun and has not finished: beyond it a test forgot to let them. */
 const begunMax = 65_536;
 
 /** A seeded disk. `crash` gives the disk as the next start finds it. */
@@ -52,7 +52,7 @@ export class LossyDisk implements Disk {
   #held = new Set<string>();
   #actsLeft = Number.POSITIVE_INFINITY;
   #generation = 0;
-  /** Syncs under way; each finishes, as the test says, at any time or never. */
+  /** Syncs and writes under way; each finishes, as the test says, at any time or never. */
   #begun: { readonly finish: () => void; readonly done: (error: Error | null) => void }[] = [];
   /** What the next sync throws, for tests of failing disks. What it was to cover may be lost, and no later sync covers it. */
   failNextSync: Error | null = null;
@@ -79,12 +79,12 @@ export class LossyDisk implements Disk {
     this.#begun = [];
   }
 
-  /** How many syncs are under way. */
+  /** How many syncs and writes are under way. */
   get begun(): number {
     return this.#begun.length;
   }
 
-  /** Lets one of the syncs under way finish and tells who began it: the oldest, or, with a number in [0, 1), any. */
+  /** Lets one of the syncs and writes under way finish and tells who began it: the oldest, or, with a number in [0, 1), any. */
   finishBegun(which = 0): void {
     const [begun] = this.#begun.splice(Math.floor(which * this.#begun.length), 1);
     if (begun === undefined) return;
@@ -229,6 +229,14 @@ export class LossyDisk implements Disk {
     this.#begin(() => this.#sync(node, path, covered), done);
   }
 
+  writeLater(path: string, bytes: Uint8Array, done: (error: Error | null) => void): void {
+    this.#begin(() => {
+      const file = this.open(path, "write");
+      file.write(0, bytes);
+      file.truncate(bytes.length);
+    }, done);
+  }
+
   syncDirectoryLater(path: string, done: (error: Error | null) => void): void {
     const directory = this.#directory(path);
     const covered = new Set(directory.unsynced);
@@ -239,7 +247,7 @@ export class LossyDisk implements Disk {
   }
 
   #begin(finish: () => void, done: (error: Error | null) => void): void {
-    if (this.#begun.length >= begunMax) throw new Error("nobody lets the syncs under way finish");
+    if (this.#begun.length >= begunMax) throw new Error("nobody lets what is under way finish");
     this.#begun.push({ finish, done });
   }
 

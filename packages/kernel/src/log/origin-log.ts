@@ -11,7 +11,7 @@ import { type KeptCheckpoint, readOwnCheckpoint, swapSteps } from "./checkpoint-
 import { type CheckpointSigner, noteOf } from "./checkpoint-signer.ts";
 import { DerivedFold, readTileFile } from "./derived.ts";
 import { type Disk, makeDirectoriesDurably, readWhole } from "./disk.ts";
-import { LogFault, type SyncFault } from "./fault.ts";
+import { LogFault } from "./fault.ts";
 import { sha256 } from "./log-crypto.ts";
 import type { OpenIntents } from "./open-intents.ts";
 import type { FoundRecord } from "./port.ts";
@@ -134,11 +134,11 @@ export class OriginLog {
       }
     }
     this.#unfolded = [];
-    this.#fold.write();
+    this.#fold.writeSurplus();
   }
 
-  /** Begins to make durable what `absorb` wrote, without waiting for it; `failed` hears of a sync that failed. */
-  settleLater(failed: (fault: SyncFault) => void): void {
+  /** Begins to write and make durable what `absorb` filled, without waiting for it; `failed` hears of what failed. */
+  settleLater(failed: (error: unknown) => void): void {
     this.#fold.settleLater(failed);
   }
 

@@ -1,5 +1,6 @@
 // Promises the disk port on the machine's file system. Trusts fdatasync and fsync of the operating system to do what they say.
 import {
+  close,
   closeSync,
   constants,
   fdatasync,
@@ -7,14 +8,17 @@ import {
   fstatSync,
   fsync,
   fsyncSync,
+  ftruncate,
   ftruncateSync,
   mkdirSync,
+  open,
   openSync,
   readdirSync,
   readSync,
   renameSync,
   statfsSync,
   unlinkSync,
+  write,
   writeSync,
 } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -41,6 +45,7 @@ export function realDisk(): Disk {
     unlink: unlinkSync,
     syncDirectory,
     syncLater: (path, done) => later(path, O_RDWR, fdatasync, done),
+    writeLater,
     syncDirectoryLater: (path, done) => {
       if (process.platform === "win32") done(null);
       else later(path, O_RDONLY, fsync, done);
@@ -89,6 +94,28 @@ function later(path: string, flags: number, sync: typeof fsync, done: (error: Er
   sync(fd, (error) => {
     closeSync(fd);
     done(error);
+  });
+}
+
+/** A whole file written on threads of the runtime's own, where creating one may have to wait for the file system's journal. */
+function writeLater(path: string, bytes: Uint8Array, done: (error: Error | null) => void): void {
+  open(path, O_RDWR | O_CREAT, 0o600, (refused, fd) => {
+    if (refused !== null) {
+      done(refused);
+      return;
+    }
+    const end = (error: Error | null) => close(fd, (failed) => done(error ?? failed ?? null));
+    const writeFrom = (at: number): void => {
+      if (at === bytes.length) {
+        ftruncate(fd, at, end);
+        return;
+      }
+      write(fd, bytes, at, bytes.length - at, at, (error, written) => {
+        if (error === null) writeFrom(at + written);
+        else end(error);
+      });
+    };
+    writeFrom(0);
   });
 }
 

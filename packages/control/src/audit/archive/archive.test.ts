@@ -45,6 +45,7 @@ function settling(disk: LossyDisk): SettlingDisk {
     freeBytes: (path) => disk.freeBytes(path),
     lock: (path) => disk.lock(path),
     syncLater: (path, done) => disk.syncLater(path, done),
+    writeLater: (path, bytes, done) => disk.writeLater(path, bytes, done),
     syncDirectoryLater: (path, done) => disk.syncDirectoryLater(path, done),
     settleFile: async (path) => {
       const file = disk.open(path, "read");
