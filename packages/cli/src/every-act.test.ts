@@ -106,6 +106,7 @@ forEachDialect((_dialect, open) => {
       await done("estate.apply", () => bench.apply(estate));
       await done("estate.apply", () => bench.apply(estate));
       await done("key.rotate", () => bench.call("POST", "/v1/keys/rotate", { environment }));
+      await did("data-encryption-key.rotate", "/v1/data-encryption-keys/rotate", {});
       const [kid] = await bench.kids();
       await did("key.kill", `/v1/keys/${kid}/kill`, {});
       await actOnClients();

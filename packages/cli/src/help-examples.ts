@@ -29,6 +29,7 @@ export const helpExamples: Readonly<Record<string, readonly string[]>> = {
   "finding backtest": ["finding backtest scope-escalation --since 30d"],
   "key rotate": ["key rotate --environment production"],
   "key kill": ['key kill rQjsLL1bDam_lK-sv1OpOY6byMd7kz-K5DTIyofMKkE --reason "found in a log"'],
+  "key rotate-data": ['key rotate-data --reason "the yearly change"'],
   "export list": ["export list"],
   "export test": ["export test splunk"],
   "export pause": ['export pause splunk --reason "maintenance until noon"'],

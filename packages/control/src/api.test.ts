@@ -113,6 +113,7 @@ function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string |
   if (path.includes("/exports/")) return JSON.stringify({ reason: "maintenance" });
   if (path === "/v1/backtests") return JSON.stringify({ rule: "replay", sinceMs: 1 });
   if (path.includes("/findings/") || path.includes("/rules/")) return JSON.stringify({ reason: "looked" });
+  if (path === "/v1/data-encryption-keys/rotate") return JSON.stringify({ reason: "the yearly change" });
   if (path === "/v1/keys/rotate") return JSON.stringify({ environment: "production" });
   if (path.includes("/gateways/") || path === "/v1/restore/confirm") return JSON.stringify({ reason: "stolen" });
   return JSON.stringify({ environment: "production", reason: "incident" });

@@ -186,6 +186,22 @@ export const adminRoutes: readonly AdminRoute[] = [
     },
   },
   {
+    method: "GET",
+    path: "/v1/data-encryption-keys",
+    action: "data-encryption-key.list",
+    audit: "appended",
+    object: () => "data-encryption-key",
+    handle: ({ actions }) => actions.dataKeys(),
+  },
+  {
+    method: "POST",
+    path: "/v1/data-encryption-keys/rotate",
+    action: "data-encryption-key.rotate",
+    audit: "outbox",
+    handle: async (call) =>
+      call.actions.rotateDataKeys(call.actor, (await call.body(z.strictObject({ reason }))).reason),
+  },
+  {
     method: "POST",
     path: "/v1/revocations",
     action: "revocation.create",

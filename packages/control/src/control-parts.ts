@@ -2,6 +2,7 @@
 import type { LogHandle } from "@sallyport/kernel/log/port.ts";
 import type { SliceCompiler } from "@sallyport/kernel/policy/compile-slice.ts";
 import type { Clock, Random } from "@sallyport/kernel/ports.ts";
+import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { RecipientOpener } from "@sallyport/kernel/seal/recipient.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { TokenSigner } from "@sallyport/protocol/token/crypto.ts";
@@ -51,6 +52,8 @@ export interface ControlParts {
   readonly mover: ArchiveMover | null;
   readonly pseudonyms: Pseudonyms;
   readonly payloadKeys: PayloadKeyring;
+  /** The data-encryption keys. */
+  readonly keyring: Keyring;
   /** Where copies of the log go. */
   readonly exports: Exports;
   /** Who is told of findings. */

@@ -299,7 +299,7 @@ class ControlAssembly {
 
   #parts(has: Working & Pick<ControlParts, "channel" | "declareOperators">): ControlParts {
     const { tenant, dataDirectory, clock, random, checkpointCopy } = this.#options;
-    const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, payloadKeys, mover, node } =
+    const { store, archive, opener, snapshotSigner, log, follower, pseudonyms, payloadKeys, secrets, mover, node } =
       this.#foundations;
     const { inForce, service, adminLog, channel, declareOperators } = has;
     const { sinks = [] } = this.#options;
@@ -312,7 +312,7 @@ class ControlAssembly {
       hub: this.#hub,
       publisher: inForce.publisher,
       ...{ service, witnessing: this.#witnessing },
-      ...{ opener, log, follower, pseudonyms, payloadKeys, mover },
+      ...{ opener, log, follower, pseudonyms, payloadKeys, mover, keyring: secrets.keyring },
       ...{ exports, alerts, tails: this.#tails },
       node,
       checkpointCopy: checkpointCopy !== null,

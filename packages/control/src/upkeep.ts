@@ -1,6 +1,7 @@
 // Promises what a running control plane does by the clock: due changes and records each second, counted refusals, old replay ids, last sights
 // and hop certificates now and then; a run never overlaps itself and none is left when it is stopped. Trusts its parts. Specified in docs/control.md.
 import type { Clock } from "@sallyport/kernel/ports.ts";
+import type { Keyring } from "@sallyport/kernel/seal/keyring.ts";
 import type { Store } from "@sallyport/kernel/store/port.ts";
 import type { AdminLog } from "./audit/admin-log.ts";
 import type { ArchiveMover } from "./audit/keeping/mover.ts";
@@ -25,6 +26,7 @@ export interface UpkeepParts {
   /** Null where no archive store is configured. */
   readonly mover: ArchiveMover | null;
   readonly store: Pick<Store<ControlCommands>, "run">;
+  readonly secrets: { readonly keyring: Pick<Keyring, "reload"> };
   readonly clock: Clock;
   readonly fault: (error: unknown) => void;
 }
@@ -38,7 +40,21 @@ const purgeRoundsMax = 20;
 
 /** Starts the clockwork; the returned function stops it and resolves when nothing runs any more. */
 export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
-  const { tenant, inForce, service, adminLog, operators, trials, witnessing, hub, mover, store, clock, fault } = parts;
+  const {
+    tenant,
+    inForce,
+    service,
+    adminLog,
+    operators,
+    trials,
+    witnessing,
+    hub,
+    mover,
+    store,
+    secrets,
+    clock,
+    fault,
+  } = parts;
   let hopDueMs = clock.now() + hopRenewalMs;
   const everywhere = async (work: (identity: EnvironmentIdentity) => Promise<unknown>) => {
     await Promise.all([...inForce.identities.values()].map((identity) => work(identity).catch(fault)));
@@ -59,6 +75,8 @@ export function startUpkeep(parts: UpkeepParts): () => Promise<void> {
     repeat(tickMs, fault, () => trials.tick()),
     repeat(witnessMs, fault, () => witnessing.tick()),
     repeat(housekeepingMs, fault, async () => {
+      // Another node of this store may have rotated the keys: nothing is sealed under those of before for long.
+      await secrets.keyring.reload();
       await inForce.flush();
       await operators.flush();
       for (let round = 0; round < purgeRoundsMax && (await store.run("purgeReplayIds", null)) > 0; round += 1);

@@ -144,6 +144,7 @@ async function rehearse(rehearsal: Rehearsal): Promise<void> {
   const { recipient } = JSON.parse((await rehearsal.run("lost", "backup", "key", "new", "--out", key)).out);
   rehearsal.load();
   await until("load before the backup", () => rehearsal.acknowledged.length >= 50);
+  await rotateDataKeys(rehearsal, rehearsal.control(lost));
   const before = rehearsal.acknowledged.length;
   const made = await rehearsal.run(
     "lost",
@@ -173,6 +174,27 @@ async function rehearse(rehearsal: Rehearsal): Promise<void> {
   await gateway?.signal("SIGKILL");
   await judgeRestored(rehearsal, { restored, unused, stolen, fresh, mondays });
   await judgeLog(rehearsal, { restored, before });
+}
+
+const dataKeys = (rehearsal: Rehearsal, control: string, ...argv: readonly string[]) =>
+  rehearsal.run("lost", "--operator", join(control, "operator.key.json"), "key", ...argv);
+
+/** Under load: nobody who calls notices. */
+async function rotateDataKeys(rehearsal: Rehearsal, control: string): Promise<void> {
+  const from = rehearsal.acknowledged.length;
+  const rotated = await dataKeys(rehearsal, control, "rotate-data", "--reason", "the yearly change");
+  assert.equal(rotated.exit, 0, rotated.err);
+  assertRotatedOnce(rotated.out);
+  await until("calls after the rotation", () => rehearsal.acknowledged.length > from);
+}
+
+function assertRotatedOnce(out: string): void {
+  const rows: readonly { purpose: string; version: number; older: number }[] = JSON.parse(out);
+  assert.equal(rows[0]?.purpose, "tenant");
+  for (const purpose of ["control-secret", "token-key"]) {
+    const row = rows.find((one) => one.purpose === purpose);
+    assert.deepEqual([row?.version, row?.older], [2, 1], purpose);
+  }
 }
 
 /** A dry run changes nothing, a restore only goes to an empty place, and two of one file are two installations. */
@@ -230,6 +252,10 @@ async function judgeRestored(rehearsal: Rehearsal, has: After): Promise<void> {
   const control = rehearsal.control(has.restored);
   const served = await rehearsal.serve(has.restored, "restored");
   const operator = installation.operator(join(control, "operator.key.json"));
+  // What it seals and opens now, it does with the keys of a rotation that the backup knows.
+  const listed = await dataKeys(rehearsal, control, "list-data");
+  assert.equal(listed.exit, 0, listed.err);
+  assertRotatedOnce(listed.out);
   // The operator's key of before, and a join token nobody had used at the backup.
   await assert.rejects(installation.operator(has.stolen).call("GET", "/v1/status"), { exit: 4 });
   if (rehearsal.drill.role === "control") {

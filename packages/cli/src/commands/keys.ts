@@ -1,5 +1,5 @@
-// Promises that signing keys rotate without a failed request and that a leaked key is useless within a second.
-// Trusts control's admin API. Specified in docs/identity.md and docs/cli.md.
+// Promises that signing keys rotate without a failed request, that a leaked key is useless within a second, and new keys for what control seals.
+// Trusts control's admin API. Specified in docs/identity.md, docs/formats/seal.md "Rotation" and docs/cli/key.md.
 import type { Command } from "commander";
 import type { Connect } from "../admin-client.ts";
 
@@ -19,9 +19,18 @@ interface KeyRow {
 
 const dateOf = (at: number | null) => (at === null ? "-" : new Date(at).toISOString());
 
-/** `sallyport key list|rotate|kill`. */
+interface DataKeyRow {
+  readonly purpose: string;
+  readonly version: number;
+  readonly since: number;
+  readonly older: number;
+}
+
+/** `sallyport key list|rotate|kill|list-data|rotate-data`. */
 export function keyCommands(program: Command, connect: Connect): void {
-  const group = program.command("key").description("the signing keys of an environment");
+  const group = program
+    .command("key")
+    .description("the signing keys of an environment, and the keys control seals with");
   group
     .command("list")
     .description("the keys of every environment: which signs, which is next, and until when the others verify")
@@ -57,5 +66,31 @@ export function keyCommands(program: Command, connect: Connect): void {
       const { client, terminal } = await connect(command);
       await client.call("POST", `/v1/keys/${encodeURIComponent(kid)}/kill`, options);
       terminal.result({ killed: kid }, () => [`${kid} is dead; its tokens are refused`]);
+    });
+  dataKeyCommands(group, connect);
+}
+
+function dataKeyCommands(group: Command, connect: Connect): void {
+  const shown = (rows: readonly DataKeyRow[]): readonly (readonly string[])[] => [
+    ["PURPOSE", "SEALS WITH", "SINCE", "ONLY OPEN"],
+    ...rows.map(({ purpose, version, since, older }) => [purpose, `version ${version}`, dateOf(since), `${older}`]),
+  ];
+  group
+    .command("list-data")
+    .description("the data-encryption keys: which version seals, since when, and how many only open")
+    .addHelpText("after", "\nExample:\n  sallyport key list-data\n")
+    .action(async (_options: unknown, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const rows = await client.call<readonly DataKeyRow[]>("GET", "/v1/data-encryption-keys");
+      terminal.result(rows, () => terminal.table(shown(rows)));
+    });
+  group
+    .command("rotate-data")
+    .description("make new data-encryption keys: from now on they seal, and those of before only open")
+    .requiredOption("--reason <text>", "why; it is recorded")
+    .action(async (options: { reason: string }, command: Command) => {
+      const { client, terminal } = await connect(command);
+      const rows = await client.call<readonly DataKeyRow[]>("POST", "/v1/data-encryption-keys/rotate", options);
+      terminal.result(rows, () => terminal.table(shown(rows)));
     });
 }

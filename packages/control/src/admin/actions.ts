@@ -27,6 +27,7 @@ import type { PayloadActions } from "../payloads/payload-actions.ts";
 import type { SchemaChange } from "../registry/schema-words.ts";
 import type { TrustChange } from "../registry/trust-words.ts";
 import type { ReplayRequest } from "../replay/replay-actions.ts";
+import type { DataKeyActions } from "../secrets/data-key-actions.ts";
 import type { AlertReplay, AlertTest } from "../watch/alerts/alert-fold.ts";
 import type { AlertReport } from "../watch/alerts/alerts.ts";
 import type { FindingActions } from "../watch/finding-actions.ts";
@@ -213,6 +214,7 @@ export interface KeyReport {
 
 export interface AdminActions
   extends ApiKeyActions,
+    DataKeyActions,
     ClientActions,
     TokenActions,
     TrustActions,

@@ -22,6 +22,7 @@ import { loadEstateFrom } from "../registry/config/load.ts";
 import { suggest } from "../registry/config/nearest.ts";
 import { applyEstate, planEstate } from "../registry/estate-state.ts";
 import { createReplay } from "../replay/replay-actions.ts";
+import { createDataKeyActions } from "../secrets/data-key-actions.ts";
 import { checkPolicies } from "../snapshot/compile-policies.ts";
 import { createFindingActions } from "../watch/finding-actions.ts";
 import {
@@ -41,6 +42,7 @@ import { controlStatus, gatewayStatus } from "./status.ts";
 export function createActions(parts: ControlParts): AdminActions {
   return {
     ...createApiKeyActions(parts),
+    ...createDataKeyActions(parts),
     ...createClientActions(parts),
     ...createTokenActions(parts),
     ...createTrustActions(parts),

@@ -24,11 +24,13 @@ export const neededPermissions: Readonly<Record<string, Permission>> = {
   ]),
   ...needs("read-state", [
     ...["status.read", "estate.plan", "integration.list", "gateway.list", "key.list", "client.list", "api-key.list"],
+    ...["data-encryption-key.list"],
     ...["observe.read", "crossing.explain", "export.list", "issuer.list", "issuer.show", "exchange.list"],
   ]),
   ...needs("administer", [
     ...["estate.apply", "integration.activate", "integration.suspend", "integration.retire", "restore.confirm"],
     ...["gateway.token", "gateway.revoke", "key.rotate", "key.kill", "revocation.create"],
+    ...["data-encryption-key.rotate"],
     ...["export.test", "export.pause", "export.resume", "export.replay", "alert.test", "alert.replay"],
     ...["client.secret.add", "client.secret.end", "client.key.add", "client.key.code", "client.key.end"],
     ...["api-key.add", "api-key.end"],

@@ -46,6 +46,8 @@ export const auditActions = {
   ),
   "crossing.explain": read("crossing", "environment from operation for"),
   "crossing.read": read("crossing", ""),
+  "data-encryption-key.list": read("data-encryption-key", ""),
+  "data-encryption-key.rotate": outbox("data-encryption-key", "version keys reason"),
   "device.ask": outbox("device", "client"),
   "device.refuse": outbox("device", "client"),
   "edge.read": read("edge", "from to step"),

@@ -142,7 +142,7 @@ async function openKeys(
     const name = "log-references";
     const sealed = await store.run("readSealed", { tenant, name });
     if (sealed === null) throw new BackupFault("backup-damaged", "the store has no key of its log references");
-    ring.open({ name }, sealed).fill(0);
+    (await ring.open({ name }, sealed)).fill(0);
   } finally {
     await store.close();
   }

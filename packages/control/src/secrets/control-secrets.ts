@@ -34,7 +34,7 @@ export async function openControlSecrets(options: {
       const ring = await keyring.ring(tenant, purpose);
       for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
         const stored = await store.run("readSealed", { tenant, name });
-        if (stored !== null) return ring.open({ name }, stored);
+        if (stored !== null) return await ring.open({ name }, stored);
         const fresh = make();
         const envelope = ring.seal({ name }, fresh);
         if (await store.run("insertSealed", { tenant, name, envelope })) return fresh;

@@ -64,6 +64,43 @@ const insertWrappedKey: Command<WrappedKey, boolean> = {
   },
 };
 
+export interface DataKeyRotation {
+  readonly tenant: string;
+  /** The new tenant key and one new version of each purpose. */
+  readonly keys: readonly WrappedKey[];
+  readonly actor: string;
+  readonly reason: string;
+}
+
+/** False, and nothing changed, when one of the versions exists, or a purpose came meanwhile that would be left behind. */
+const rotateDataKeys: Command<DataKeyRotation, boolean> = {
+  audit: "data-encryption-key.rotate",
+  *body({ tenant, keys, actor, reason }, context) {
+    const rows = yield {
+      sql: "SELECT purpose, MAX(version) AS newest FROM secret_key WHERE tenant = ? AND purpose NOT LIKE 'pseudonym-%' GROUP BY purpose",
+      params: [tenant],
+    };
+    const next = new Map(rows.map((row) => [String(row["purpose"]), Number(row["newest"]) + 1]));
+    for (const { purpose, version } of keys) {
+      if (next.get(purpose) !== version) return false;
+      next.delete(purpose);
+    }
+    if (next.size > 0) return false;
+    for (const { purpose, version, wrapped, createdAtMs } of keys)
+      yield {
+        sql: "INSERT INTO secret_key (tenant, purpose, version, wrapped, created_at) VALUES (?, ?, ?, ?, ?)",
+        params: [tenant, purpose, version, wrapped, createdAtMs],
+      };
+    const version = keys.find(({ purpose }) => purpose === "tenant")?.version ?? 0;
+    yield actStatement(context, {
+      ...{ tenant, environment: "sallyport", actor, action: "data-encryption-key.rotate" },
+      object: "data-encryption-key/tenant",
+      facts: { version, keys: keys.length, reason },
+    });
+    return true;
+  },
+};
+
 export interface SealedName {
   readonly tenant: string;
   readonly name: string;
@@ -101,6 +138,9 @@ const insertSealed: Command<SealedName & { readonly envelope: Uint8Array }, bool
   },
 };
 
-export const secretCommands = { listWrappedKeys, insertWrappedKey, readSealed, insertSealed } satisfies CommandTable;
+export const secretCommands = {
+  ...{ listWrappedKeys, insertWrappedKey, rotateDataKeys },
+  ...{ readSealed, insertSealed },
+} satisfies CommandTable;
 
 export type SecretCommands = typeof secretCommands;

@@ -46,7 +46,7 @@ test("what one process seals, another with the same KEK and store opens", async 
   const two = await openKeyring(kek(1), { storage, random, clock });
   assert.equal(text(await two.open("inbox", { tenant: "main", row: "7" }, sealed)), "payload");
   const ring = await two.ring("main", "inbox");
-  assert.equal(text(ring.open({ row: "7" }, ring.seal({ row: "7" }, bytes("sync")))), "sync");
+  assert.equal(text(await ring.open({ row: "7" }, ring.seal({ row: "7" }, bytes("sync")))), "sync");
 });
 
 test("an envelope of one tenant or purpose does not open as another's", async () => {

@@ -15,6 +15,8 @@ export const wrappedKeysMax = 100_000;
 const tenantPurpose = "tenant";
 const creationAttemptsMax = 8;
 const purposeForm = /^[a-z][a-z0-9-]{0,63}$/;
+/** Pseudonyms of a year come from version 1 for ever: another version would never be used. */
+const pseudonymPurpose = /^pseudonym-/;
 
 /** One stored row; (tenant, purpose, version) is its key. `purpose` is `tenant` for the tenant key itself. */
 export interface WrappedKey {
@@ -40,13 +42,19 @@ export interface KeyringOptions {
   readonly clock: Pick<Clock, "now">;
 }
 
+/** What a rotation made: one version of one purpose, or of the tenant key (`tenant`). */
+export interface RotatedKey {
+  readonly purpose: string;
+  readonly version: number;
+}
+
 /** One tenant's keys for one purpose, loaded: sealing is synchronous. `context` comes without `tenant` and `purpose`, which it adds. */
 export interface PurposeRing {
   readonly tenant: string;
   readonly purpose: string;
   seal(context: SealContext, plaintext: Uint8Array): Uint8Array;
-  /** Faults: `envelope-malformed`, `key-unknown`, `envelope-refused`. */
-  open(context: SealContext, envelope: Uint8Array): Uint8Array;
+  /** Looks once into the storage for a version it does not know. Faults: `envelope-malformed`, `key-unknown`, `envelope-refused`. */
+  open(context: SealContext, envelope: Uint8Array): Promise<Uint8Array>;
 }
 
 function ringName(tenant: string, purpose: string): string {
@@ -109,10 +117,11 @@ export class Keyring {
           { context: fullContext(tenant, purpose, context), plaintext },
           this.#options.random,
         ),
-      open: (context, bytes) => {
+      open: async (context, bytes) => {
         const envelope = readRingEnvelope(bytes);
-        const under = this.#version(tenant, purpose, envelope.version);
-        return openFromRing(under, fullContext(tenant, purpose, context), envelope);
+        const full = fullContext(tenant, purpose, context);
+        if (!this.#has(tenant, purpose, envelope.version)) await this.reload();
+        return openFromRing(this.#version(tenant, purpose, envelope.version), full, envelope);
       },
     };
   }
@@ -124,14 +133,26 @@ export class Keyring {
 
   /** Opens under any live version, looking once into the storage for a version it does not know. Faults as PurposeRing.open. */
   async open(purpose: string, context: SealContext, envelope: Uint8Array): Promise<Uint8Array> {
-    const ring = await this.ring(tenantOf(context), purpose);
-    try {
-      return ring.open(context, envelope);
-    } catch (fault) {
-      if (!(fault instanceof SealFault) || fault.code !== "key-unknown") throw fault;
+    return (await this.ring(tenantOf(context), purpose)).open(context, envelope);
+  }
+
+  /**
+   * A new tenant key and, wrapped under it, a new version of each purpose but the years' pseudonyms: whoever knows every key of before opens nothing that
+   * is sealed from then on. Older versions only open; nothing is re-encrypted. `keep` stores all of them or, when one exists already, none (false).
+   */
+  async rotateAll(
+    tenant: string,
+    keep: (keys: readonly WrappedKey[]) => Promise<boolean>,
+  ): Promise<readonly RotatedKey[]> {
+    for (let attempt = 0; attempt < creationAttemptsMax; attempt++) {
+      await this.#ensure(tenant, tenantPurpose);
       await this.reload();
-      return ring.open(context, envelope);
+      const rows = this.#nextRows(tenant);
+      if (!(await keep(rows))) continue;
+      await this.reload();
+      return rows.map(({ purpose, version }) => ({ purpose, version }));
     }
+    throw new SealFault("key-store", "other processes rotated the keys at the same time, again and again; try again");
   }
 
   /** Adds a version to a purpose, or to the tenant key itself (purpose `tenant`); returns it. Older versions open only; nothing is re-encrypted. */
@@ -168,13 +189,17 @@ export class Keyring {
 
   /** Makes sure version `atLeast` exists. Insert is a compare-and-set: of two processes one wins, and the other uses the winner's key. */
   async #ensure(tenant: string, purpose: string, atLeast = 1): Promise<void> {
+    if (this.#newestVersion(tenant, purpose) >= atLeast) return;
     for (let attempt = 0; attempt < creationAttemptsMax; attempt++) {
+      // Also the tenant key may have another version by now, and a new key is wrapped under no older one.
+      await this.reload();
       const have = this.#newestVersion(tenant, purpose);
       if (have >= atLeast) return;
       if (purpose !== tenantPurpose) await this.#ensure(tenant, tenantPurpose);
       const row = this.#makeRow(tenant, purpose, have + 1);
       await this.#options.storage.insert(row);
       await this.reload();
+      if (this.#newestVersion(tenant, purpose) >= atLeast) return;
     }
     throw new SealFault(
       "key-store",
@@ -183,16 +208,49 @@ export class Keyring {
   }
 
   #makeRow(tenant: string, purpose: string, version: number): WrappedKey {
-    const place = { tenant, purpose, version };
     const under = purpose === tenantPurpose ? null : this.#newest(tenant, tenantPurpose);
-    const plaintext = this.#options.random.bytes(keyBytes);
+    const key = this.#options.random.bytes(keyBytes);
+    const row = this.#wrap({ tenant, purpose, version }, key, under);
+    key.fill(0);
+    return row;
+  }
+
+  #nextRows(tenant: string): readonly WrappedKey[] {
+    const purposes = [...this.#rows.values()].flatMap(([row]) =>
+      row === undefined || row.tenant !== tenant || row.purpose === tenantPurpose || pseudonymPurpose.test(row.purpose)
+        ? []
+        : [row.purpose],
+    );
+    const version = this.#newestVersion(tenant, tenantPurpose) + 1;
+    const under = { ring: ringId(tenant, tenantPurpose), version, key: this.#options.random.bytes(keyBytes) };
+    const tenantRow = this.#wrap({ tenant, purpose: tenantPurpose, version }, under.key, null);
+    const rows = purposes.map((purpose) => {
+      const key = this.#options.random.bytes(keyBytes);
+      const row = this.#wrap({ tenant, purpose, version: this.#newestVersion(tenant, purpose) + 1 }, key, under);
+      key.fill(0);
+      return row;
+    });
+    under.key.fill(0);
+    return [tenantRow, ...rows];
+  }
+
+  /** `under`: null for a tenant key, which the KEK wraps. */
+  #wrap(
+    place: Pick<WrappedKey, "tenant" | "purpose" | "version">,
+    plaintext: Uint8Array,
+    under: RingKeyVersion | null,
+  ): WrappedKey {
     const content = { context: wrapContext(place), plaintext };
+    const { random, clock } = this.#options;
     const wrapped =
       under === null
-        ? this.#kek.key.use((key) => sealToRing({ ring: this.#kek.id, version: 1, key }, content, this.#options.random))
-        : sealToRing(under, content, this.#options.random);
-    plaintext.fill(0);
-    return { ...place, wrapped, createdAtMs: this.#options.clock.now() };
+        ? this.#kek.key.use((key) => sealToRing({ ring: this.#kek.id, version: 1, key }, content, random))
+        : sealToRing(under, content, random);
+    return { ...place, wrapped, createdAtMs: clock.now() };
+  }
+
+  #has(tenant: string, purpose: string, version: number): boolean {
+    return this.#rows.get(ringName(tenant, purpose))?.some((row) => row.version === version) === true;
   }
 
   #newest(tenant: string, purpose: string): RingKeyVersion {

@@ -85,7 +85,7 @@ export class NextHops {
     const context = { environment, system, what: "next-hop-key" };
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const sealed = await store.run("readProviderKey", name);
-      if (sealed !== null) return Buffer.from(ring.open(context, sealed)).toString("utf8");
+      if (sealed !== null) return Buffer.from(await ring.open(context, sealed)).toString("utf8");
       const { pem, signer } = generateSigner("ES256");
       const kept = { ...name, sealed: ring.seal(context, Buffer.from(pem)), kid: signer.kid };
       if (await store.run("insertProviderKey", kept)) return pem;

@@ -124,7 +124,7 @@ export async function loginWithCode(
 
 async function acceptsTotp(ports: LoginPorts, user: StoredUser, code: string): Promise<boolean> {
   if (user.totp === null) return false;
-  const secret = ports.seeds.open(seedContext(ports, user.id), user.totp);
+  const secret = await ports.seeds.open(seedContext(ports, user.id), user.totp);
   const verdict = decideTotp({ secret, code, now: ports.clock.now(), lastStep: user.totpStep });
   secret.fill(0);
   if (verdict.kind === "refused") return false;

@@ -108,7 +108,7 @@ export async function openKey(
   const context = { environment, provider, what: "provider-key" };
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const sealed = await store.run("readProviderKey", name);
-    if (sealed !== null) return Buffer.from(seeds.open(context, sealed)).toString("utf8");
+    if (sealed !== null) return Buffer.from(await seeds.open(context, sealed)).toString("utf8");
     const { pem, signer } = generateSigner("ES256");
     const kept = { ...name, sealed: seeds.seal(context, Buffer.from(pem)), kid: signer.kid };
     if (await store.run("insertProviderKey", kept)) return pem;
