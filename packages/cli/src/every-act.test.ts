@@ -18,6 +18,8 @@ import { systemClock } from "./roles/system-ports.ts";
 const bounded = { timeout: 120_000 };
 const reason = "ticket 4711";
 const environment = "production";
+/** A fixed day would be over one day. */
+const inAMonth = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
 const estate = {
   ...soundEstate(),
   "sallyport.yaml": `estate: default
@@ -39,7 +41,7 @@ operations: [invoice.read]
   "systems/shop.yaml": `system: shop
 identity:
   client: shop
-  secrets: { reason: It can sign nothing, until: 2027-03-01 }
+  secrets: { reason: It can sign nothing, until: ${inAMonth} }
 uses:
   - to: billing
     purpose: Show invoices

@@ -68,7 +68,15 @@ interface Provider {
   readonly port: number;
 }
 
-async function startProvider(secured: ServerCredentials, port = 0, options: ServerOptions = {}): Promise<Provider> {
+/** An address of its own: at the one that everybody dials from, a port that is free for a moment may be somebody's by the next. */
+const address = "127.0.0.71";
+
+async function startProvider(
+  secured: ServerCredentials,
+  port = 0,
+  options: ServerOptions = {},
+  host = address,
+): Promise<Provider> {
   const server = new Server({ "grpc.max_receive_message_length": messageBytesMax, ...options });
   server.addService(methods, {
     Ask: (call: Ask, answer: sendUnaryData<Buffer>) => does.ask(call, answer),
@@ -77,7 +85,7 @@ async function startProvider(secured: ServerCredentials, port = 0, options: Serv
     Talk: (call: Talk) => does.talk(call),
   });
   const bound = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`127.0.0.1:${port}`, secured, (error, at) => (error === null ? resolve(at) : reject(error))),
+    server.bindAsync(`${host}:${port}`, secured, (error, at) => (error === null ? resolve(at) : reject(error))),
   );
   return { server, port: bound };
 }
@@ -128,10 +136,10 @@ const clients: Client[] = [];
 
 before(async () => {
   plain = await startProvider(ServerCredentials.createInsecure());
-  sealed = await startProvider(sealedBy(null));
+  sealed = await startProvider(sealedBy(null), 0, {}, "127.0.0.1");
   bed = await startTestGateway({
     estate: estateOf({
-      plain: `http://127.0.0.1:${plain.port}`,
+      plain: `http://${address}:${plain.port}`,
       sealed: `https://localhost:${sealed.port}`,
       foreign: `https://localhost:${sealed.port}`,
     }),

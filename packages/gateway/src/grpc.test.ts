@@ -309,12 +309,12 @@ describe("bounds", () => {
       stream.write(message("and then nothing"));
     };
     // Long enough that the provider has begun its answer by then, far shorter than the minute and the hour that they are judged against.
-    const startedMs = performance.now();
+    const running = new RunningTime();
     const short = await unary(session, watch, "x", { "grpc-timeout": "2000m" });
     assert.deepEqual([short.status, short.trailers["sallyport-code"], said], ["4", "upstream-timeout", "2000m"]);
     const long = await unary(session, brief, "x", { "grpc-timeout": "1H" });
     assert.deepEqual([long.status, said], ["4", "1500m"]);
-    assert.ok(performance.now() - startedMs < 30_000);
+    assert.ok(running.end() < 30_000);
     const none = await unary(session, get, "x", { "grpc-timeout": "soon" });
     assert.equal(none.headers["sallyport-code"], "bad-header");
   });

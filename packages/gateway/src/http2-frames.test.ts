@@ -45,10 +45,12 @@ before(async () => {
   });
   url = `https://localhost:${bed.addresses[0]?.port}`;
 });
-afterEach(() => {
-  upstream.answer = null;
+afterEach(async () => {
   for (const raw of open) raw.close();
   open = [];
+  // What one test began reaches no provider while the next one counts.
+  for (const one of [bed, hasty]) await until(() => one.gateway.status().inFlight === 0, "no crossing is under way");
+  upstream.answer = null;
 });
 after(async () => {
   await bed?.close();
