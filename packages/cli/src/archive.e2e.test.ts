@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { ControlStatus } from "@sallyport/control/admin/actions.ts";
 import { sealedSegments } from "@sallyport/control/audit/archive/sealed-segments.ts";
-import { Installation, type Served, until } from "./installation.test-support.ts";
+import { openHeldLogs } from "@sallyport/kernel/log/held-log.ts";
+import { realDisk } from "@sallyport/kernel/log/real-disk.ts";
+import { Installation, isReady, type Served, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
 
 const bounded = { timeout: 120_000 };
@@ -77,18 +79,74 @@ test(
   },
 );
 
+/** What a node's metrics say of records that control does not hold, and when they were asked. */
+async function unshipped(): Promise<{
+  readonly records: number;
+  readonly seconds: number;
+  readonly askedMs: readonly [number, number];
+}> {
+  const from = Date.now();
+  const { addresses } = (await gateway.line(isReady)) as unknown as { addresses: { readonly status: string } };
+  const text = await (await fetch(`${addresses.status}/metrics`)).text();
+  const value = (unit: string) =>
+    Number(new RegExp(`^sallyport_shipping_behind_${unit}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? "NaN");
+  return { records: value("records"), seconds: value("seconds"), askedMs: [from, Date.now()] };
+}
+
+/** The only log below a directory, as far as it is signed, and when a record of it was made. */
+async function signedLog(directory: string) {
+  const held = openHeldLogs({ directories: () => [directory], disk: realDisk() });
+  try {
+    const [log] = await held.origins();
+    if (log === undefined) return assert.fail(`no log in ${directory}`);
+    return {
+      size: log.size,
+      madeAt: async (index: number): Promise<number> => {
+        const again = openHeldLogs({ directories: () => [directory], disk: realDisk() });
+        const [record] = await again.read(log.origin, index, 1).finally(() => again.close());
+        assert.ok(record, `record ${index} is there`);
+        return Number(JSON.parse(Buffer.from(record.leaf).toString()).at);
+      },
+    };
+  } finally {
+    await held.close();
+  }
+}
+
 test(
-  "control is away: the gateway keeps its records, serves, and ships them when control is back",
+  "control is away: the gateway serves and says how many records control does not hold and how old they are, and none once it is back",
   bounded,
   async () => {
     const before = await archived(0);
+    await until("nothing waits", async () => {
+      const { records, seconds } = await unshipped();
+      return records === 0 && seconds === 0;
+    });
     const caller = installation.caller();
     await caller.token();
     await control.signal("SIGKILL");
     for (let n = 0; n < 30; n++) assert.equal((await caller.fetch("/billing/v1/invoices/in-1")).status, 200);
+    const own = join(installation.data("gateway"), "log");
+    const copy = join(installation.data("control"), "archive", "main", "production", node);
+    const { size: held } = await signedLog(copy);
+    // Exactly what is signed here and not held there; the node looks again each time it tries to ship.
+    await until("the number of records that only the gateway has", async () => {
+      const signed = await signedLog(own);
+      const said = await unshipped();
+      if (said.records !== signed.size - held || said.records < 30) return false;
+      const oldestAt = await signed.madeAt(held);
+      const [from, to] = said.askedMs;
+      const [least, most] = [(from - oldestAt) / 1_000, (to - oldestAt) / 1_000];
+      assert.ok(said.seconds >= least - 0.01 && said.seconds <= most + 0.01, `${least} ${said.seconds} ${most}`);
+      return true;
+    });
     control = await installation.startControl();
     const later = await archived(before.archived.leaves + 30);
     assert.equal(later.archived.refused, null);
+    await until("nothing waits any more", async () => {
+      const { records, seconds } = await unshipped();
+      return records === 0 && seconds === 0;
+    });
   },
 );
 
