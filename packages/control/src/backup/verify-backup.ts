@@ -138,6 +138,7 @@ async function openKeys(
       random,
       clock,
     });
+    keyring.openAll();
     const ring = await keyring.ring(tenant, "control-secret");
     const name = "log-references";
     const sealed = await store.run("readSealed", { tenant, name });

@@ -179,6 +179,12 @@ export class Keyring {
     return derivePseudonymKey(this.#version(scope.tenant, purpose, 1).key, scope);
   }
 
+  /** Unwraps every stored key, older versions too. Faults: `envelope-refused` and `key-unknown`, of the first row that does not open. */
+  openAll(): void {
+    for (const rows of this.#rows.values())
+      for (const { tenant, purpose, version } of rows) this.#version(tenant, purpose, version);
+  }
+
   /** Overwrites every unwrapped key and the KEK; nothing works afterwards. */
   close(): void {
     for (const versions of this.#keys.values()) for (const version of versions.values()) version.key.fill(0);

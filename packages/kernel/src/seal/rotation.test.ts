@@ -147,3 +147,19 @@ test("a store that takes none of the new keys leaves everything as it was", asyn
   assert.equal(text(await keyring.open("inbox", place, sealed)), "x");
   assert.equal((await keyring.seal("inbox", place, bytes("y")))[13], 1);
 });
+
+test("a key of before a rotation that is damaged is found by opening all, though nothing needs it yet", async () => {
+  const storage = memoryRows();
+  const keyring = await openKeyring(kek(), { storage, random, clock });
+  await keyring.seal("inbox", place, bytes("x"));
+  await keyring.rotateAll("main", storage.insertAll);
+  (await openKeyring(kek(), { storage, random, clock })).openAll();
+  for (const [index, row] of [...storage.rows.entries()].filter(([, { version }]) => version === 1)) {
+    const wrapped = Uint8Array.from(row.wrapped);
+    wrapped[60] = (wrapped[60] ?? 0) ^ 1;
+    storage.rows[index] = { ...row, wrapped };
+    const damaged = await openKeyring(kek(), { storage, random, clock });
+    assert.throws(() => damaged.openAll(), { code: "envelope-refused" }, row.purpose);
+    storage.rows[index] = row;
+  }
+});
