@@ -1,4 +1,5 @@
-// Promises which endpoint an attempt goes to: of two drawn by weight the one with fewer requests under way, never one that is shut out or full.
+// Promises which endpoint an attempt goes to: of two drawn by weight the first, so that weights are shares, unless the second would even with one request
+// more carry no more for its weight than the first does; never one that is shut out or full.
 // Pure. Specified in docs/resilience.md "Endpoints"; the power of two choices: Mitzenmacher 2001.
 
 export interface Candidate {
@@ -32,13 +33,14 @@ export function decideEndpoint(candidates: readonly Candidate[], random: () => n
   const rest = choice.filter((index) => index !== first);
   if (rest.length === 0) return { kind: "endpoint", index: first };
   const second = draw(rest, at, random);
-  return { kind: "endpoint", index: load(at(second)) < load(at(first)) ? second : first };
+  return { kind: "endpoint", index: relieves(at(second), at(first)) ? second : first };
 }
 
 const nobody: Candidate = { weight: 1, inFlight: 0, isOpen: true, isFull: true, wasTried: true };
 
-/** As it would be with one request more. */
-const load = ({ inFlight, weight }: Candidate): number => (inFlight + 1) / weight;
+/** Of equal weights: it has fewer requests under way. Of others a draw stands while little is under way, or the heavier would get all there is. */
+const relieves = (second: Candidate, first: Candidate): boolean =>
+  (second.inFlight + 1) / second.weight <= first.inFlight / first.weight;
 
 function draw(indices: readonly number[], at: (index: number) => Candidate, random: () => number): number {
   const [only] = indices;

@@ -206,6 +206,28 @@ describe("decide-endpoint", () => {
     assert.deepEqual(shares([one({ weight: 4, inFlight: 2 }), one({ inFlight: 1 })]), [100, 0]);
   });
 
+  test("two of 90 and 10 that are as quick as each other get about nine tenths and one, however many requests are under way", () => {
+    for (const underWay of [0, 1, 4, 40, 400]) {
+      const random = seeded();
+      const carried = [0, 0];
+      const got = [0, 0];
+      // Requests end in the order they came.
+      const ends: number[] = [];
+      for (let i = 0; i < 20_000; i++) {
+        const [a = 0, b = 0] = carried;
+        const decided = decideEndpoint([one({ weight: 90, inFlight: a }), one({ weight: 10, inFlight: b })], random);
+        const index = decided.kind === "endpoint" ? decided.index : assert.fail(decided.kind);
+        got[index] = (got[index] ?? 0) + 1;
+        carried[index] = (carried[index] ?? 0) + 1;
+        ends.push(index);
+        const ended = ends.length > underWay ? ends.shift() : undefined;
+        if (ended !== undefined) carried[ended] = (carried[ended] ?? 0) - 1;
+      }
+      const share = (got[1] ?? 0) / 20_000;
+      assert.ok(share > 0.07 && share < 0.12, `${underWay} under way: ${share}`);
+    }
+  });
+
   test("none that is shut out or full, and one that failed this crossing only where there is no other", () => {
     assert.deepEqual(shares([one({ isOpen: true }), one({ isFull: true }), one({ inFlight: 50 })]), [0, 0, 100]);
     assert.deepEqual(shares([one({ wasTried: true }), one({ inFlight: 50 })]), [0, 100]);

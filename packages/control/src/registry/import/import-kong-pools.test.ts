@@ -122,7 +122,7 @@ test("what load balancing does otherwise is said: the algorithm, weights, what w
       /consistent-hashing of upstream pool: requests with one consumer stayed with one/,
     ],
     [{ targets, algorithm: "sticky-sessions" }, /sticky-sessions of upstream pool: requests with one session stayed/],
-    [{ targets: [target("a:1", 90), target("b:1", 10)] }, /weights of upstream pool: .* not a share that is kept/],
+    [{ targets: [target("a:1", 90), target("b:1", 10)] }, /weights of upstream pool: .* one that is slow gets less/],
     [{ targets }, /health of upstream pool: an endpoint that fails is left alone/],
     [
       { targets, healthchecks: { passive: { unhealthy: { http_failures: 3 } } } },

@@ -93,15 +93,15 @@ export function sayPool({ name, tree }: KongPool, endpoints: readonly KongEndpoi
   report.changed(at, `${algorithm} of ${what}`, {
     why: isKept
       ? `requests with one ${hashOn === "none" ? "session" : hashOn} stayed with one target; here any endpoint may get any request: of two drawn by weight the less busy one`
-      : "of two endpoints drawn by weight the one with fewer requests under way for its weight gets a request",
+      : "of two endpoints drawn by weight the second gets a request where the first is much busier for its weight",
     fix: isKept
       ? "see that no endpoint has a state of its own that the others miss, or write the one `url`"
       : "nothing to do, unless something counts on the order",
   });
   if (new Set(weights).size > 1)
     report.changed(tree.at, `weights of ${what}`, {
-      why: "a weight is what an endpoint bears beside the others, not a share that is kept: while little is under way, the heavier of two drawn gets every request",
-      fix: "give endpoints of the same size the same weight, and try a new version under a path of its own",
+      why: "a weight is the share of endpoints that are as quick as each other: one that is slow gets less than its own",
+      fix: "nothing to do, unless something counts on exact shares",
     });
   report.changed(placeOfKey(tree, "healthchecks"), `health of ${what}`, {
     why: isPassive(tree)
