@@ -11,7 +11,7 @@ const msPerTick = 10;
 /** What the threads of a process have used since they began; empty where the system does not say. */
 export function threadTimes(pid: number): ThreadTimes {
   const times = new Map<string, { userMs: number; systemMs: number }>();
-  for (const stat of statsOf(pid)) {
+  for (const stat of filesOf(pid, "stat")) {
     const nameEnds = stat.lastIndexOf(")");
     const name = stat.slice(stat.indexOf("(") + 1, nameEnds);
     const fields = stat.slice(nameEnds + 2).split(" ");
@@ -21,6 +21,12 @@ export function threadTimes(pid: number): ThreadTimes {
     times.set(name, held);
   }
   return times;
+}
+
+/** Milliseconds all threads of a process have run, to the nanosecond; null where the system does not say. */
+export function processMs(pid: number): number | null {
+  const texts = filesOf(pid, "schedstat");
+  return texts.length === 0 ? null : texts.reduce((sum, text) => sum + Number(text.split(" ")[0]) / 1e6, 0);
 }
 
 /** Microseconds per piece of work between two readings, by kind of thread, the busiest first, and their sum. */
@@ -34,9 +40,11 @@ export function usPerPiece(before: ThreadTimes, after: ThreadTimes, pieces: numb
   return Object.fromEntries([["all", all] as const, ...rows].map(([name, us]) => [name, Math.round(us)]));
 }
 
-function statsOf(pid: number): string[] {
+function filesOf(pid: number, name: "stat" | "schedstat"): string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).map((thread) => readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1"));
+    return readdirSync(`/proc/${pid}/task`).map((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/${name}`, "latin1"),
+    );
   } catch {
     // Another system, or a process that has just ended.
     return [];

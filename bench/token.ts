@@ -1,18 +1,12 @@
 // `npm run bench -- token`: promises what our token endpoint gives beside a stock oidc-provider with its memory adapter: the same requests
 // (client_credentials, private_key_jwt, DPoP, TLS), in turns, each on the same core. Ours is the whole control plane, with SQLite and its log.
 // Trusts neither's own count. Specified in RESULTS.md.
-import { spawnSync } from "node:child_process";
-import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { testCertificate } from "@sallyport/control/identity/certificates.test-support.ts";
-import { Installation } from "sallyport/installation.test-support.ts";
 import { median, rounded } from "./figures.ts";
-import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
+import { canPin } from "./gateway/process.ts";
 import { describeMachine } from "./machine.ts";
-import { threadTimes, usPerPiece } from "./threads.ts";
-import type { TokenResult, TokenWindow } from "./token/load.ts";
+import { openBoth, type Row } from "./token/both.ts";
+import type { TokenResult } from "./token/load.ts";
 
 const usage = `usage: npm run bench -- token [--quick] [--enforce]
 
@@ -21,45 +15,6 @@ const usage = `usage: npm run bench -- token [--quick] [--enforce]
 `;
 const floor = 0.8;
 const connections = 32;
-
-interface Side {
-  readonly pid: number;
-  readonly issuer: string;
-  readonly ca: string;
-}
-
-async function startStock(pinned: boolean, client: Readonly<Record<string, string>>) {
-  const stock = startProcess(resolve(import.meta.dirname, "token/stock.ts"), { core: pinned ? 0 : null });
-  const tls = testCertificate([{ type: "ip", value: "127.0.0.1" }]);
-  const signer = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
-  const port = await stock.ask<number>({ ask: "start", tls, client, signer });
-  return { stock, side: { pid: stock.pid, issuer: `https://127.0.0.1:${port}`, ca: tls.cert } };
-}
-
-interface Row extends TokenResult {
-  /** Microseconds of processor time for each token, by kind of thread. What is signed before a window's clock starts is not theirs. */
-  readonly cpuUs: Readonly<Record<string, number>>;
-}
-
-async function measure(
-  load: RunningProcess,
-  sides: Readonly<Record<"ours" | "stock", Side>>,
-  on: { key: object; quick: boolean },
-) {
-  const rows: Record<"ours" | "stock", Row[]> = { ours: [], stock: [] };
-  const [rounds, warmUps, durationMs] = on.quick ? [5, 2, 1_000] : [7, 4, 4_000];
-  for (let n = -warmUps; n < rounds; n++) {
-    for (const name of n % 2 === 0 ? (["ours", "stock"] as const) : (["stock", "ours"] as const)) {
-      const { pid, ...side } = sides[name];
-      const window: Omit<TokenWindow, "key"> = { ...side, durationMs, connections };
-      const before = threadTimes(pid);
-      const result = await load.ask<TokenResult>({ ask: "run", ...window, key: on.key });
-      const cpuUs = usPerPiece(before, threadTimes(pid), result.answers);
-      if (n >= 0) rows[name].push({ ...result, cpuUs });
-    }
-  }
-  return rows;
-}
 
 /** The median of each kind of thread. */
 function cpuOf(all: readonly Row[]): Record<string, number> {
@@ -92,29 +47,12 @@ function report(rows: Readonly<Record<"ours" | "stock", readonly Row[]>>): numbe
 }
 
 async function bench(quick: boolean): Promise<number> {
-  const pinned = canPin(describeMachine().cores);
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const [key, jwk] = [privateKey.export({ format: "jwk" }), publicKey.export({ format: "jwk" })];
-  const installation = await Installation.open();
-  const started: RunningProcess[] = [];
+  const both = await openBoth(canPin(describeMachine().cores));
+  const [rounds, warmUps, durationMs] = quick ? [5, 2, 1_000] : [7, 4, 4_000];
   try {
-    installation.writeEstate({ "systems/orders.jwks.json": JSON.stringify({ keys: [jwk] }) });
-    const control = await installation.startControl();
-    if (pinned) spawnSync("taskset", ["-a", "-c", "-p", "0", String(control.pid)]);
-    const load = startProcess(resolve(import.meta.dirname, "token/load.ts"), { core: pinned ? 1 : null });
-    started.push(load);
-    // An EC key always exports texts.
-    const { stock, side } = await startStock(pinned, jwk as Record<string, string>);
-    started.push(stock);
-    const ours = {
-      pid: control.pid,
-      issuer: `https://127.0.0.1:${installation.ports.identity}/main/production`,
-      ca: readFileSync(join(installation.data("control"), "ca", "control.pem"), "utf8"),
-    };
-    return report(await measure(load, { ours, stock: side }, { key, quick }));
+    return report(await both.measure({ rounds, warmUps, durationMs, connections }));
   } finally {
-    await Promise.all(started.map((one) => one.stop()));
-    await installation.close();
+    await both.close();
   }
 }
 

@@ -11,6 +11,8 @@ export interface TokenWindow {
   /** Private JWK of the client; it holds the tokens too. */
   readonly key: Readonly<Record<string, string>>;
   readonly durationMs: number;
+  /** So many tokens, however long they take; absent: as many as there is time for. */
+  readonly tokens?: number | undefined;
   readonly connections: number;
 }
 
@@ -90,9 +92,8 @@ async function run(window: TokenWindow): Promise<TokenResult> {
   const agent = new Agent({ keepAlive: true, maxSockets: window.connections });
   const { nonce } = await post(window, agent, make(undefined));
   const perMs = fastest.get(window.issuer) ?? firstGuessPerMs;
-  const signed = Array.from({ length: Math.ceil(window.durationMs * perMs * reserve) + window.connections }, () =>
-    make(nonce),
-  );
+  const count = window.tokens ?? Math.ceil(window.durationMs * perMs * reserve) + window.connections;
+  const signed = Array.from({ length: count }, () => make(nonce));
   const times: number[] = [];
   const startedMs = performance.now();
   const worker = async (): Promise<void> => {
