@@ -7,7 +7,7 @@ const obeyed = (by: string, reads: string): Obeyed => ({ by, reads });
 
 export const resilienceReaders: Readonly<Record<string, Reader>> = {
   "endpoints[].url": obeyed(`${gateway}/snapshot/estate.ts`, "(upstream.endpoints ??"),
-  "endpoints[].weight": obeyed(`${gateway}/forward/decide-endpoint.ts`, "(inFlight + 1) / weight"),
+  "endpoints[].weight": obeyed(`${gateway}/forward/decide-endpoint.ts`, "(second.inFlight + 1) / second.weight"),
   "timeouts.connect": obeyed(`${gateway}/forward/upstream-pools.ts`, "upstream?.rules.connectMs ??"),
   "timeouts.attempt": obeyed(`${gateway}/forward/forwarding.ts`, "Math.min(leftMs, attemptMs)"),
   "retries.attempts": obeyed(`${gateway}/forward/forwarding.ts`, "attemptsMax: retries.attempts"),
