@@ -5,7 +5,7 @@ import { statfs } from "node:fs/promises";
 import type { ServerHttp2Session } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { createServer, type Server } from "@sallyport/kernel/http-server.ts";
-import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { Address } from "../commands/serve.ts";
 import { version } from "../version.ts";
 import { grpcHealthServer } from "./grpc-health.ts";
@@ -25,7 +25,8 @@ export interface StatusListener {
 /** Serves `/livez`, `/readyz` (200 or 503 with the same JSON), `/metrics` (Prometheus text), and gRPC health. Rejects when the port is taken. */
 export async function openStatusListener(address: Address, source: StatusSource): Promise<StatusListener> {
   const ofProcess = processMetrics(source.dataDirectory);
-  const metrics = async (): Promise<string> => (await source.metricsText()) + (await ofProcess.metrics());
+  const metrics = async (): Promise<string> =>
+    (await source.metricsText()) + (await (await ofProcess.registry()).metrics());
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 5_000 }, (request, response) => {
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
@@ -55,6 +56,7 @@ export async function openStatusListener(address: Address, source: StatusSource)
         server.close(() => resolve());
         server.closeAllConnections();
         closeHealth();
+        ofProcess.close();
       }),
   };
 }
@@ -111,8 +113,24 @@ export function isMeant(host: string | undefined, bound: string): boolean {
   return !isLoopback || (host !== undefined && loopbackName.test(host));
 }
 
+/** Pauses of the collector are counted from here on. */
+const firstLookMs = 1_000;
+
+/** The package is loaded when somebody asks, or a second after the start: it takes as long as a tenth of it, and nobody waits for what it counts. */
+function processMetrics(dataDirectory: string): { registry(): Promise<Registry>; close(): void } {
+  let made: Promise<Registry> | undefined;
+  const registry = (): Promise<Registry> => {
+    made ??= makeProcessMetrics(dataDirectory);
+    return made;
+  };
+  // A fault is for whoever asks.
+  const later = setTimeout(() => registry().catch(() => {}), firstLookMs).unref();
+  return { registry, close: () => clearTimeout(later) };
+}
+
 /** Memory, event loop, version, and the disk a node needs to record anything. */
-function processMetrics(dataDirectory: string): Registry {
+async function makeProcessMetrics(dataDirectory: string): Promise<Registry> {
+  const { collectDefaultMetrics, Gauge, Registry } = await import("prom-client");
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });

@@ -12,7 +12,7 @@ import { nextKeyChange } from "./directory.ts";
 import type { ServedIssuer } from "./identity-listener.ts";
 import { type MetadataParts, metadataOf } from "./metadata.ts";
 import { privateKeyJwt } from "./private-key-jwt.ts";
-import { buildIssuer, type TokenHandler } from "./provider.ts";
+import type { TokenHandler } from "./provider.ts";
 import type { ClientAuthentication, ClientEndpoint, GrantHandler, IssuerRoute, OpenGrant } from "./seams.ts";
 import { addressOf } from "./source-address.ts";
 import { answerOf, notForBrowsers, type PublicAnswer, throttled } from "./token-answer.ts";
@@ -57,6 +57,14 @@ export interface IssuerOptions {
   readonly onFault: (fault: unknown) => void;
 }
 
+/** After the creation of an issuer, so that a start is over by then. */
+const providerLoadMs = 2_000;
+
+/** oidc-provider and what it brings are a sixth of all modules of a control plane: loaded when the first form comes, or soon after the start. */
+function loadProvider(): Promise<typeof import("./provider.ts")> {
+  return import("./provider.ts");
+}
+
 /** `<identity url>/<tenant>/<environment>`. */
 export function issuerUrl(identityUrl: string, tenant: string, environment: string): string {
   return `${identityUrl}/${tenant}/${environment}`;
@@ -77,7 +85,8 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
   const openGrants = (options.openGrants ?? []).map((make) => make(ports));
   let current: { readonly version: string; readonly until: number; readonly handler: TokenHandler } | null = null;
 
-  const handlerFor = (now: number): TokenHandler | null => {
+  const handlerFor = async (now: number): Promise<TokenHandler | null> => {
+    const { buildIssuer } = await loadProvider();
     const { keys, signer } = options.ring();
     const publicKey = keys.find((key) => key.kid === signer?.kid);
     if (publicKey === undefined) return null;
@@ -100,9 +109,11 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     }
     return current.handler;
   };
+  // What fails here fails again, and is told of, when it is asked for.
+  setTimeout(() => loadProvider().catch(() => {}), providerLoadMs).unref();
   const serve: TokenHandler = async (req, res) => {
     await authentication.expect?.(req);
-    const handler = handlerFor(ports.clock.now());
+    const handler = await handlerFor(ports.clock.now());
     if (handler !== null) return handler(req, res);
     await ports.record.refused({ client: null, code: "no-active-key", address: addressOf(req) });
     return reply(req, res, answerOf(503, null));

@@ -1,7 +1,7 @@
 // Promises the control plane's state as Prometheus metrics, without a label a stranger could choose. Trusts the parts it reads.
 // Specified in docs/control.md "Metrics".
 import type { Clock } from "@sallyport/kernel/ports.ts";
-import { Counter, Gauge, Registry } from "prom-client";
+import type { Registry as MetricsRegistry } from "prom-client";
 import { keptLogs } from "../admin/status.ts";
 import type { Exports } from "../audit/export/exports.ts";
 import type { FollowerStanding } from "../audit/follow/follower-messages.ts";
@@ -9,6 +9,7 @@ import type { MovedTotals, StoreStanding } from "../audit/keeping/mover.ts";
 import type { Foundations } from "../foundations.ts";
 import type { Hub } from "../gateways/hub.ts";
 import type { InForce } from "../in-force.ts";
+import { Counter, Gauge, Registry } from "./prometheus.ts";
 
 export interface ControlMetricsSources extends Pick<Foundations, "store" | "log" | "follower" | "archive" | "mover"> {
   readonly exports: Pick<Exports, "expiring">;
@@ -91,7 +92,7 @@ export function createControlMetrics({
 }
 
 /** The way of logs to the archive store; all 0 where none is configured. */
-function addStore(registry: Registry, mover: ControlMetricsSources["mover"], clock: Pick<Clock, "now">): void {
+function addStore(registry: MetricsRegistry, mover: ControlMetricsSources["mover"], clock: Pick<Clock, "now">): void {
   const registers = [registry];
   const total = (name: string, help: string, read: (moved: MovedTotals) => number) =>
     new Counter({
@@ -124,7 +125,7 @@ function addStore(registry: Registry, mover: ControlMetricsSources["mover"], clo
 }
 
 /** How far each thing is that is derived from records; `fold` is a name of ours or of a sink somebody set up. */
-function addFollowing(registry: Registry, follower: ControlMetricsSources["follower"]): void {
+function addFollowing(registry: MetricsRegistry, follower: ControlMetricsSources["follower"]): void {
   const each = (name: string, help: string, of: (fold: FollowerStanding["folds"][number]) => number) =>
     new Gauge({
       name: `sallyport_control_fold_${name}`,

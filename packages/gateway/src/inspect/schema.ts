@@ -1,9 +1,9 @@
 // Promises that a body which passes matches the JSON Schema of its operation. Schemas compile on first use and are kept by hash, because
 // three hundred of them at once would stop the world for most of a second; definitions that several schemas share compile once for all of them.
 // Trusts the snapshot's blobs. Specified by JSON Schema 2020-12.
+import { createRequire } from "node:module";
 import { placeInSchema, shareDefinitions } from "@sallyport/kernel/schema/shared-definitions.ts";
-import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
-import addFormats from "ajv-formats";
+import type { Ajv2020, ErrorObject, ValidateFunction } from "ajv/dist/2020.js";
 
 export interface SchemaVerdict {
   readonly valid: boolean;
@@ -93,13 +93,14 @@ interface SharedSchemas {
 }
 
 function createSharedSchemas(): SharedSchemas {
-  let ajv = createAjv();
+  let ajv: Ajv2020 | undefined;
   const known = new Set<string>();
   return {
     size: () => known.size,
     compile(schema) {
       const parts = shareDefinitions(schema);
       if (parts === null) return null;
+      ajv ??= createAjv();
       const added = parts.definitions.filter(({ id }) => !known.has(id));
       try {
         for (const { id, schema: definition } of added) {
@@ -111,7 +112,7 @@ function createSharedSchemas(): SharedSchemas {
         return ajv.compile(parts.root);
       } catch (cause) {
         // What did not compile stays half done in there.
-        ajv = createAjv();
+        ajv = undefined;
         known.clear();
         throw cause;
       }
@@ -119,9 +120,14 @@ function createSharedSchemas(): SharedSchemas {
   };
 }
 
+const load = createRequire(import.meta.url);
+
+/** Loaded when the first body is held against a schema: its modules take a start as long as a hundred of ours. */
 function createAjv(): Ajv2020 {
-  const ajv = new Ajv2020({ strict: false, allErrors: false, validateSchema: false, logger: false });
-  // ajv-formats is CommonJS: under this module system its function is the `default` member.
-  (addFormats as unknown as { default: (ajv: Ajv2020) => void }).default(ajv);
+  // What the two packages declare of themselves; `require` is untyped.
+  const { Ajv2020: Ajv } = load("ajv/dist/2020.js") as typeof import("ajv/dist/2020.js");
+  const addFormats = load("ajv-formats") as (ajv: Ajv2020) => void;
+  const ajv = new Ajv({ strict: false, allErrors: false, validateSchema: false, logger: false });
+  addFormats(ajv);
   return ajv;
 }

@@ -1,7 +1,8 @@
 // Promises what is counted outside the memory of a gateway, in figures read at scrape time. Trusts the parts. Names and meanings: docs/metrics.md.
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { Quotas } from "../limit/quotas.ts";
 import type { SharedLimits } from "../limit/shared-limits.ts";
+import { Counter, Gauge } from "./prometheus.ts";
 
 export interface LimitFigures {
   readonly quotas: Pick<Quotas, "draws" | "held">;

@@ -4,11 +4,12 @@ import type { EngineStanding, ShadowVerdict } from "@sallyport/kernel/policy/por
 import type { CrossingMode } from "@sallyport/protocol/audit/leaf.ts";
 import type { ProblemCode } from "@sallyport/protocol/problem.ts";
 import type { BotRule } from "@sallyport/protocol/snapshot/bot-rule.ts";
-import { Counter, Gauge, Registry } from "prom-client";
+import type { Registry as MetricsRegistry } from "prom-client";
 import type { ShippingStanding } from "../archive/shipper.ts";
 import type { RefusedConnection } from "../listen/refused-connection.ts";
 import { defineLimitMetrics, type LimitFigures } from "./limit-metrics.ts";
 import { defineNextHopMetrics, type NextHopFigures } from "./next-hop-metrics.ts";
+import { Counter, Gauge, Registry } from "./prometheus.ts";
 import { QuickHistogram } from "./quick-histogram.ts";
 import { defineUpstreamMetrics, type UpstreamFigures } from "./upstream-metrics.ts";
 
@@ -124,7 +125,7 @@ export function createMetrics(gauges: Gauges): Metrics {
 }
 
 /** What was found and changed nothing, or names the rule that refused. */
-function countFound(registers: Registry[]): Pick<Metrics, "shadowPolicy" | "threat" | "bot" | "answerReported"> {
+function countFound(registers: MetricsRegistry[]): Pick<Metrics, "shadowPolicy" | "threat" | "bot" | "answerReported"> {
   const shadowPolicy = counted(registers, {
     name: "sallyport_shadow_policy_total",
     help: "Crossings that a policy in shadow would have decided otherwise, by what it would have done",
@@ -150,7 +151,7 @@ function countFound(registers: Registry[]): Pick<Metrics, "shadowPolicy" | "thre
 
 /** A counter of two labels, kept by hand and copied at scrape time: a label look-up per crossing would be a cost of its own. */
 function counted(
-  registers: Registry[],
+  registers: MetricsRegistry[],
   on: { readonly name: string; readonly help: string; readonly labels: readonly [string, string] },
 ): (first: string, second: string) => void {
   const counts = new Map<string, number>();
@@ -173,7 +174,7 @@ function counted(
   };
 }
 
-function plainCounters(registers: Registry[]) {
+function plainCounters(registers: MetricsRegistry[]) {
   return {
     refusals: new Counter({
       name: "sallyport_connections_refused_total",
@@ -195,7 +196,7 @@ function plainCounters(registers: Registry[]) {
   };
 }
 
-function defineGauges(gauges: Gauges, registers: Registry[]): void {
+function defineGauges(gauges: Gauges, registers: MetricsRegistry[]): void {
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name: `sallyport_${name}`,
@@ -226,7 +227,7 @@ function defineGauges(gauges: Gauges, registers: Registry[]): void {
   gauge("log_early_answers_lost", "Answered crossings whose record could not be appended", gauges.earlyAnswersLost);
 }
 
-function definePolicySets({ policySets }: Gauges, registers: Registry[]): void {
+function definePolicySets({ policySets }: Gauges, registers: MetricsRegistry[]): void {
   new Gauge({
     name: "sallyport_policy_sets",
     help: "Sets of policies asked so far, by who decides over them; more than 0 disagreed is a bug of Sallyport",
@@ -242,7 +243,7 @@ function definePolicySets({ policySets }: Gauges, registers: Registry[]): void {
 }
 
 /** The way of the log to control's archive. */
-function defineShipping({ shipping, now }: Gauges, registers: Registry[]): void {
+function defineShipping({ shipping, now }: Gauges, registers: MetricsRegistry[]): void {
   const total = (name: string, help: string, read: (standing: ShippingStanding) => number): void => {
     new Counter({
       name: `sallyport_shipping_${name}_total`,

@@ -1,6 +1,7 @@
 // Promises what came of tokens that providers are shown, in figures read at scrape time. Trusts next-hop-tokens.ts. Names and meanings: docs/metrics.md.
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { NextHopTokens } from "../exchange/next-hop-tokens.ts";
+import { Counter, Gauge } from "./prometheus.ts";
 
 export type NextHopFigures = Pick<NextHopTokens, "counts" | "size">;
 

@@ -1,6 +1,7 @@
 // Promises a histogram that counts a value with a few comparisons and nothing allocated. Trusts its caller for finite values.
 // Format: Prometheus text exposition, cumulative buckets; prom-client prints it.
-import { Histogram, type MetricObjectWithValues, type MetricType, type MetricValueWithName } from "prom-client";
+import type { MetricObjectWithValues, MetricType, MetricValueWithName } from "prom-client";
+import { Histogram } from "./prometheus.ts";
 
 interface Shape {
   readonly name: string;

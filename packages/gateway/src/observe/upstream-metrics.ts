@@ -1,8 +1,9 @@
 // Promises what is known of providers as metrics, read where it lies at scrape time, so that a crossing pays nothing for it. Labels are ids and origins of the
 // estate. Trusts forward/upstream-pools.ts for the figures. Listed in docs/metrics.md; explained in docs/resilience.md.
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { Endpoint, SystemTraffic } from "../forward/endpoint.ts";
 import type { UpstreamPools } from "../forward/upstream-pools.ts";
+import { Counter, Gauge } from "./prometheus.ts";
 
 export type UpstreamFigures = Pick<UpstreamPools, "systems" | "endpoints">;
 
