@@ -114,9 +114,9 @@ export function isMeant(host: string | undefined, bound: string): boolean {
 }
 
 /** Pauses of the collector are counted from here on. */
-const firstLookMs = 1_000;
+const firstLookMs = 5_000;
 
-/** The package is loaded when somebody asks, or a second after the start: it takes as long as a tenth of it, and nobody waits for what it counts. */
+/** The package is loaded when somebody asks, or a few seconds after the start: it takes as long as a tenth of it, and nobody waits for what it counts. */
 function processMetrics(dataDirectory: string): { registry(): Promise<Registry>; close(): void } {
   let made: Promise<Registry> | undefined;
   const registry = (): Promise<Registry> => {

@@ -58,7 +58,7 @@ export interface IssuerOptions {
 }
 
 /** After the creation of an issuer, so that a start is over by then. */
-const providerLoadMs = 2_000;
+const providerLoadMs = 5_000;
 
 /** oidc-provider and what it brings are a sixth of all modules of a control plane: loaded when the first form comes, or soon after the start. */
 function loadProvider(): Promise<typeof import("./provider.ts")> {
