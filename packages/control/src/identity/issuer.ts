@@ -65,6 +65,11 @@ function loadProvider(): Promise<typeof import("./provider.ts")> {
   return import("./provider.ts");
 }
 
+function loadProviderSoon(): void {
+  // What fails here fails again, and is told of, when it is asked for.
+  setTimeout(() => loadProvider().catch(() => {}), providerLoadMs).unref();
+}
+
 /** `<identity url>/<tenant>/<environment>`. */
 export function issuerUrl(identityUrl: string, tenant: string, environment: string): string {
   return `${identityUrl}/${tenant}/${environment}`;
@@ -79,7 +84,6 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     legacySigner: (algorithm) => options.ring().legacy?.signers.get(algorithm) ?? null,
   };
   const authentication = options.authentication ?? privateKeyJwt;
-  const { methods } = authentication;
   const grants = [clientCredentials, ...(options.grants ?? [])].map((make) => make(ports));
   const endpoints = (options.endpoints ?? []).map((make) => make(ports));
   const openGrants = (options.openGrants ?? []).map((make) => make(ports));
@@ -109,8 +113,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     }
     return current.handler;
   };
-  // What fails here fails again, and is told of, when it is asked for.
-  setTimeout(() => loadProvider().catch(() => {}), providerLoadMs).unref();
+  loadProviderSoon();
   const serve: TokenHandler = async (req, res) => {
     await authentication.expect?.(req);
     const handler = await handlerFor(ports.clock.now());
@@ -129,7 +132,12 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: publishedKeys(options.ring()) }),
-    metadata: () => metadataOf(issuer, { ...servedNow(options), grantTypes: served(grants, openGrants), methods }),
+    metadata: () =>
+      metadataOf(issuer, {
+        ...servedNow(options),
+        grantTypes: served(grants, openGrants),
+        methods: authentication.methods,
+      }),
     documents: options.documents ?? {},
   };
 }
