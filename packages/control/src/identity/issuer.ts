@@ -132,12 +132,7 @@ export function createIssuer(options: IssuerOptions): ServedIssuer {
     roots: () => options.roots?.() ?? [],
     refused: async (code, address) => void (await ports.record.refused({ client: null, code, address })),
     jwks: () => ({ keys: publishedKeys(options.ring()) }),
-    metadata: () =>
-      metadataOf(issuer, {
-        ...servedNow(options),
-        grantTypes: served(grants, openGrants),
-        methods: authentication.methods,
-      }),
+    metadata: () => metadataOf(issuer, { ...servedNow(options), grantTypes: served(grants, openGrants) }),
     documents: options.documents ?? {},
   };
 }
@@ -170,8 +165,9 @@ function slowed(serve: TokenHandler, ports: Pick<GrantPorts, "clock" | "director
   };
 }
 
-function servedNow({ ring, metadata }: IssuerOptions): Pick<MetadataParts, "signing" | "more"> {
-  return { signing: signingAlgorithms(ring()), more: metadata?.() ?? {} };
+function servedNow(options: IssuerOptions): Pick<MetadataParts, "methods" | "signing" | "more"> {
+  const { methods } = options.authentication ?? privateKeyJwt;
+  return { methods, signing: signingAlgorithms(options.ring()), more: options.metadata?.() ?? {} };
 }
 
 function publishedKeys({ keys, legacy }: RingView): readonly object[] {
