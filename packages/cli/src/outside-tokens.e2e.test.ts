@@ -143,7 +143,7 @@ test(
     assert.match(why.out, /^issuer +keycloak$/m);
     assert.match(why.out, /principal\.issuer +keycloak/);
     assert.match(why.out, /principal\.subject +ext_[A-Za-z0-9_-]{22}/);
-    assert.doesNotMatch(why.out, /ada|7d1c4a0e/);
+    assert.doesNotMatch(why.out, /ada@acme|7d1c4a0e/);
     const refused = (await present({ claims: { azp: "stranger" } })).headers.get("sallyport-crossing") ?? "";
     const denied = await runBinary(["why", refused, ...operator()]);
     assert.match(
