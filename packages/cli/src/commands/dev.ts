@@ -40,6 +40,8 @@ export function devCommand(program: Command): void {
       process.umask(0o077);
       openDevData(dataDirectory, raw.fresh);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
+      const { beginThreads } = await import("../start/begin-threads.ts");
+      beginThreads({ role: "all", storeUrl: null });
       const { runDev } = await import("../dev/run-dev.ts");
       try {
         await runDev({ directory, dataDirectory, host: raw.host, port, json });

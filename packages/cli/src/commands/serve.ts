@@ -136,6 +136,8 @@ export function serveCommand(program: Command): void {
       assertNotDevData(options.dataDirectory);
       const json = command.optsWithGlobals<{ json?: boolean }>().json === true;
       outliveReader();
+      const { beginThreads } = await import("../start/begin-threads.ts");
+      beginThreads(options);
       const { runRole } = await import("../roles/run.ts");
       const { createServeReporter } = await import("../start/serve-reporter.ts");
       await runRole({ serve: options, reporter: createServeReporter({ json, quiet: raw.quiet }) });

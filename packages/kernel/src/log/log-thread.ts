@@ -1,6 +1,7 @@
 // Promises the log behind a thread of its own: an append resolves only once a finished fdatasync covers it, and a full queue refuses at once.
 // Trusts the thread (log-worker.ts), which alone touches the files. Port: port.ts; formats: docs/formats/leaf.md.
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { openThread } from "../thread-ahead.ts";
 import { LogFault } from "./fault.ts";
 import { LogClient, type LogListeners, type LogStanding, type OpenedLog, toFault } from "./log-client.ts";
 import type { LogAnswer, LogThreadOptions } from "./log-messages.ts";
@@ -18,8 +19,7 @@ export interface OpenLogOptions extends Omit<LogThreadOptions, "checkpointInterv
 export function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const { onAlarm, onEnded, checkpointIntervalMs = 1_000, ...rest } = options;
   const data: LogThreadOptions = { ...rest, checkpointIntervalMs };
-  const entry = import.meta.url.endsWith(".ts") ? "./log-worker.ts" : "./log-worker.js";
-  const worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: "sallyport-log" });
+  const worker = openThread("log", data);
   const { promise, resolve, reject } = Promise.withResolvers<OpenedLog>();
   worker.once("error", (error) => reject(threadFailed(error)));
   worker.once("message", (answer: LogAnswer) => {

@@ -1,8 +1,9 @@
 // Promises group commit: whatever arrived while the last fdatasync ran becomes the next batch, so a lone record waits for nobody and a flood shares
 // its syncs. Trusts log.ts for everything durable. Runs as the worker thread of log-thread.ts.
 import assert from "node:assert/strict";
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { printVerifierKey } from "@sallyport/protocol/audit/note.ts";
+import { threadOptions } from "../thread-ahead.ts";
 import { CheckpointClock } from "./checkpoint-clock.ts";
 import type { CheckpointSigner, SignerModule } from "./checkpoint-signer.ts";
 import { LogFault } from "./fault.ts";
@@ -307,7 +308,7 @@ const port = parentPort;
 assert.ok(port !== null, "log-worker.ts is started by log-thread.ts");
 try {
   // openLog is the only one that starts this file.
-  const options = workerData as LogThreadOptions;
+  const options = (await threadOptions()) as LogThreadOptions;
   new LogThread(port, options, await openSigner(options)).run();
 } catch (error) {
   port.postMessage({ t: "refused", fault: faultData(error) } satisfies LogAnswer);

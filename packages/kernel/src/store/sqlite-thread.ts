@@ -1,6 +1,7 @@
 // The writer thread: promises that one connection, here and nowhere else, changes the database. Trusts its parent's messages (sqlite.ts).
 // Messages: `ThreadRequest` in, `ThreadReply` out.
-import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
+import { threadOptions } from "../thread-ahead.ts";
 import type { Run } from "./drive.ts";
 import { eventIds } from "./event-id.ts";
 import { type FaultWire, faultOf, type StoreFault } from "./fault.ts";
@@ -82,8 +83,14 @@ class Inbox {
   }
 }
 
-function serve(port: NonNullable<typeof parentPort>, connections: Connections, table: CommandTable): void {
-  const { path } = workerData as ThreadOptions; // as: sqlite.ts is the only starter
+function serve(
+  port: NonNullable<typeof parentPort>,
+  {
+    connections,
+    table,
+    path,
+  }: { readonly connections: Connections; readonly table: CommandTable; readonly path: string },
+): void {
   const runner = new BatchRunner(connections, statementParser(), path);
   const inbox = new Inbox();
   const work = () => {
@@ -129,10 +136,10 @@ function runOf(request: RunRequest, table: CommandTable): Run {
 
 async function start(port: NonNullable<typeof parentPort>): Promise<void> {
   try {
-    const options = workerData as ThreadOptions; // as: sqlite.ts is the only starter
+    const options = (await threadOptions()) as ThreadOptions; // as: sqlite.ts is the only one that opens it
     const { commands, migrations } = await loadCommands(options.commands);
     const connections = openSqlite({ ...options, migrations });
-    serve(port, connections, commands);
+    serve(port, { connections, table: commands, path: options.path });
     port.postMessage({ t: "ready" } satisfies ThreadReply);
   } catch (error) {
     port.postMessage({ t: "failed", fault: wire(faultOf(error, "open")) } satisfies ThreadReply);

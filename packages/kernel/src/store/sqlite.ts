@@ -1,7 +1,8 @@
 // Promises that a resolved run is on disk and that a dead writer thread answers everybody. Trusts sqlite-thread.ts.
 // Behaviour: docs/store.md, "SQLite".
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Clock, Random } from "../ports.ts";
+import { openThread } from "../thread-ahead.ts";
 import { type DirectoryPorts, prepareDatabaseFile } from "./directory.ts";
 import { idSeedBytes } from "./event-id.ts";
 import { StoreFault } from "./fault.ts";
@@ -37,9 +38,7 @@ export async function openSqliteStore<T extends CommandTable>(options: SqliteOpt
     pendingSteps: options.pendingSteps,
     ...(options.databaseBytesMax === undefined ? {} : { databaseBytesMax: options.databaseBytesMax }),
   };
-  // The published package is compiled, and its threads with it.
-  const entry = import.meta.url.endsWith(".ts") ? "./sqlite-thread.ts" : "./sqlite-thread.js";
-  const worker = new Worker(new URL(entry, import.meta.url), { workerData: thread, name: "sallyport-store" });
+  const worker = openThread("store", thread);
   const store = new SqliteStore<T>(worker, commands, options);
   await store.opened;
   return store;
