@@ -57,8 +57,8 @@ export interface IssuerOptions {
   readonly onFault: (fault: unknown) => void;
 }
 
-/** After the creation of an issuer, so that a start is over by then. */
-const providerLoadMs = 5_000;
+/** After the creation of an issuer: a start is over by then, or nearly, and what it leaves in memory is not given back yet (cli/src/roles/settle-memory.ts). */
+const providerLoadMs = 1_000;
 
 /** oidc-provider and what it brings are a sixth of all modules of a control plane: loaded when the first form comes, or soon after the start. */
 function loadProvider(): Promise<typeof import("./provider.ts")> {
