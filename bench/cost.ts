@@ -4,9 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median, rounded } from "./figures.ts";
-import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
+import { canPin, type RunningProcess, startProcess, startProduct } from "./gateway/process.ts";
 import type { BarePorts, Usage, WindowResult } from "./gateway/roles.ts";
 import { createVariants, type Variant } from "./gateway/variants.ts";
 import { describeMachine } from "./machine.ts";
@@ -68,7 +67,7 @@ async function startGateway(
 ) {
   const { flags, ...start } = on;
   const core = canPin(describeMachine().cores) ? 0 : null;
-  const gateway = startProcess(file, { core, flags: [...runtimeOptions, ...flags] });
+  const gateway = startProduct(file, { core, flags });
   return { gateway, port: await gateway.ask<number>({ ask: "start", ...start }) };
 }
 

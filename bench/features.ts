@@ -4,10 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median, rounded } from "./figures.ts";
 import { expectedOf, methodOf, rungs } from "./gateway/features.ts";
-import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
+import { canPin, type RunningProcess, startProcess, startProduct } from "./gateway/process.ts";
 import type { Target, Usage, WindowResult } from "./gateway/roles.ts";
 import { describeMachine } from "./machine.ts";
 
@@ -35,7 +34,7 @@ async function start(
   at: number,
   on: { upstream: number; issuer: object; directory: string; core: number | null },
 ): Promise<Side> {
-  const gateway = startProcess("measured-gateway.ts", { core: on.core, flags: runtimeOptions });
+  const gateway = startProduct("measured-gateway.ts", { core: on.core });
   const directory = join(on.directory, String(at));
   const port = await gateway.ask<number>({ ask: "start", ...on, directory, rung: at });
   const { name = "", keys } = rungs[at] ?? {};

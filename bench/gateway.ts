@@ -5,10 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { haproxyVersion, startHaproxy } from "./gateway/haproxy.ts";
 import { measureRounds } from "./gateway/measure.ts";
-import { canPin, type RunningProcess, startProcess } from "./gateway/process.ts";
+import { canPin, type RunningProcess, startProcess, startProduct } from "./gateway/process.ts";
 import { floors, printReport, summarize } from "./gateway/report.ts";
 import type { BarePorts } from "./gateway/roles.ts";
 import { createVariants, type Variant } from "./gateway/variants.ts";
@@ -76,7 +75,7 @@ function startProcesses(pinned: boolean, profile: string | undefined): Processes
     upstream: startProcess("upstream.ts", { core: around }),
     load: startProcess("load.ts", { core: around }),
     bare: startProcess("bare-proxy.ts", { core: measured }),
-    gateway: startProcess("measured-gateway.ts", { core: measured, flags: [...runtimeOptions, ...flags] }),
+    gateway: startProduct("measured-gateway.ts", { core: measured, flags }),
   };
 }
 

@@ -4,9 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median } from "./figures.ts";
-import { type RunningProcess, startProcess } from "./gateway/process.ts";
+import { type RunningProcess, startProcess, startProduct } from "./gateway/process.ts";
 import type { Usage, Window, WindowResult } from "./gateway/roles.ts";
 import { describeMachine } from "./machine.ts";
 
@@ -39,7 +38,7 @@ async function bench(): Promise<void> {
   const counts = values.workers.split(",").map(Number);
   const gateways = counts.map((workers) => ({
     measured: { workers, perSecond: [], cpuUs: [] } as Measured,
-    process: startProcess("measured-gateway.ts", { core: null, flags: runtimeOptions }),
+    process: startProduct("measured-gateway.ts", { core: null }),
   }));
   try {
     const port = await upstream.ask<number>({ ask: "port" });

@@ -4,9 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ListenBounds } from "@sallyport/gateway/ports.ts";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { median } from "../figures.ts";
-import { type RunningProcess, startProcess } from "./process.ts";
+import { type RunningProcess, startProcess, startProduct } from "./process.ts";
 import type { Target, Usage, WindowResult } from "./roles.ts";
 import { createVariants } from "./variants.ts";
 
@@ -31,7 +30,7 @@ export async function withCrossedGateway<T>(
   const upstream = startProcess("upstream.ts", { core: null });
   const load = startProcess("load.ts", { core: null });
   // As the launcher starts it.
-  const gateway = startProcess("measured-gateway.ts", { core: null, flags: runtimeOptions });
+  const gateway = startProduct("measured-gateway.ts", { core: null });
   try {
     const issuer = await load.ask<object>({ ask: "issuer" });
     const on = { upstream: await upstream.ask<number>({ ask: "port" }), directory, issuer };

@@ -1,7 +1,9 @@
 // Promises a program of this bench as a process of its own, pinned to one core where the system can, that answers questions and ends with its parent.
 // Trusts `taskset` to pin. Questions and answers are JSON over Node's process channel; their names are in roles.ts.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { runtimeEnvironment, runtimeOptions } from "sallyport/start/runtime-options.ts";
 
 export type Question = { readonly ask: string } & Readonly<Record<string, unknown>>;
 
@@ -25,14 +27,33 @@ export function canPin(cores: number): boolean {
   return cores >= 2 && spawnSync("taskset", ["-c", "0", "true"]).status === 0;
 }
 
-/** Starts `<file>` of this folder on `core` (null: wherever), with `flags` for node. */
-export function startProcess(
-  file: string,
-  on: { readonly core: number | null; readonly flags?: readonly string[] },
-): RunningProcess {
+interface Start {
+  /** null: wherever. */
+  readonly core: number | null;
+  /** For node. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Starts the product as its launcher does, with `flags` besides. */
+export function startProduct(file: string, { core, flags = [] }: Pick<Start, "core" | "flags">): RunningProcess {
+  const processors = core === null ? availableParallelism() : 1;
+  return startProcess(file, {
+    core,
+    flags: [...runtimeOptions(processors), ...flags],
+    env: runtimeEnvironment(processors),
+  });
+}
+
+/** Starts `<file>` of this folder. */
+export function startProcess(file: string, on: Start): RunningProcess {
   const node = [process.execPath, ...(on.flags ?? []), resolve(import.meta.dirname, file)];
   const [command = "", ...args] = on.core === null ? node : ["taskset", "-c", String(on.core), ...node];
-  const child = spawn(command, args, { stdio: ["ignore", "inherit", "inherit", "ipc"], serialization: "advanced" });
+  const child = spawn(command, args, {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    serialization: "advanced",
+    env: { ...process.env, ...on.env },
+  });
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   const ended = new Promise<void>((resolve) => {
     const end = (why: string) => {

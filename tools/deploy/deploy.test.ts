@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { validate } from "dockerfile-utils";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
+import { runtimeEnvironment, runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { debianProgram } from "../debian-packages.ts";
 import { chart, renderChart } from "./chart.ts";
 import { everything, identityUrl, rendered } from "./chart-values.ts";
@@ -29,8 +29,37 @@ test("the Dockerfile has no finding, ends as a numbered user that is not root, a
     assert.ok(read(".dockerignore").split("\n").includes(ignored), ignored);
 });
 
-test("the container gives the runtime the collector's bounds that are measured", () => {
-  assert.ok(read("deploy/docker/sallyport").includes(` ${runtimeOptions.join(" ")} /app/node_modules/`));
+/** What the image's script would run where `nproc` says so and the container's quota is that. */
+function imageStart(processors: number, quota: string | null, env: Readonly<Record<string, string>> = {}) {
+  const at = mkdtempSync(join(folder, "image-"));
+  const program = (name: string, line: string) =>
+    writeFileSync(join(at, name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+  program("nproc", `echo ${processors}`);
+  program("node", `echo "$MALLOC_ARENA_MAX $*"`);
+  if (quota !== null) writeFileSync(join(at, "cpu.max"), `${quota}\n`);
+  const script = read("deploy/docker/sallyport")
+    .replaceAll("/sys/fs/cgroup/cpu.max", join(at, "cpu.max"))
+    .replace("exec /app/node", `exec ${join(at, "node")}`);
+  const run = spawnSync("/bin/sh", ["-c", script, "sallyport", "serve", "two words"], {
+    encoding: "utf8",
+    env: { PATH: `${at}:${process.env.PATH ?? ""}`, ...env },
+  });
+  assert.equal(run.stderr, "");
+  return run.stdout.trim();
+}
+
+test("the container gives the runtime what is measured, by the processors it may use", () => {
+  const expected = (processors: number) =>
+    `${runtimeEnvironment(processors).MALLOC_ARENA_MAX} --disable-warning=ExperimentalWarning ` +
+    `${runtimeOptions(processors).join(" ")} /app/node_modules/sallyport/dist/main.js serve two words`;
+  assert.equal(imageStart(8, null), expected(8));
+  assert.equal(imageStart(8, "max 100000"), expected(8));
+  assert.equal(imageStart(8, "300000 100000"), expected(3));
+  assert.equal(imageStart(8, "150000 100000"), expected(1));
+  assert.equal(imageStart(8, "20000 100000"), expected(1));
+  assert.equal(imageStart(1, "max 100000"), expected(1));
+  assert.equal(imageStart(2, "800000 100000"), expected(2));
+  assert.ok(imageStart(8, null, { MALLOC_ARENA_MAX: "5" }).startsWith("5 "), "one that is set stays");
 });
 
 test("the systemd unit is valid and leaves a service little to do harm with", () => {

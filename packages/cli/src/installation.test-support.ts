@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import type { AdminClient } from "./admin-client.ts";
 import { openAdminClient } from "./admin-connection.ts";
 import { freePorts } from "./port-lane.test-support.ts";
 import { inheritedEnvironment } from "./program.test-support.ts";
-import { runtimeOptions } from "./start/runtime-options.ts";
+import { runtimeEnvironment, runtimeOptions } from "./start/runtime-options.ts";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 const waitMsMax = 60_000;
@@ -208,7 +208,7 @@ export class Installation {
   ): Served {
     const argv = [
       "--disable-warning=ExperimentalWarning",
-      ...runtimeOptions,
+      ...runtimeOptions(availableParallelism()),
       main,
       "--json",
       "serve",
@@ -218,7 +218,7 @@ export class Installation {
     ];
     const child = spawn(process.execPath, [...argv, "--status-listen", "127.0.0.1:0"], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...inheritedEnvironment(), ...env },
+      env: { ...inheritedEnvironment(), ...runtimeEnvironment(availableParallelism()), ...env },
     });
     this.#children.add(child);
     child.once("close", () => this.#children.delete(child));
