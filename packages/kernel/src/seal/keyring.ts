@@ -155,15 +155,6 @@ export class Keyring {
     throw new SealFault("key-store", "other processes rotated the keys at the same time, again and again; try again");
   }
 
-  /** Adds a version to a purpose, or to the tenant key itself (purpose `tenant`); returns it. Older versions open only; nothing is re-encrypted. */
-  async rotate(tenant: string, purpose: string): Promise<number> {
-    if (purpose !== tenantPurpose) assertPurpose(purpose);
-    await this.reload();
-    const next = this.#newestVersion(tenant, purpose) + 1;
-    await this.#ensure(tenant, purpose, next);
-    return next;
-  }
-
   /** The 32-byte key for pseudonyms of one tenant, environment and year; the same whatever was rotated since. */
   async pseudonymKey(scope: PseudonymScope): Promise<Uint8Array> {
     const purpose = `pseudonym-${scope.year}`;
@@ -193,19 +184,18 @@ export class Keyring {
     this.#kek.key.wipe();
   }
 
-  /** Makes sure version `atLeast` exists. Insert is a compare-and-set: of two processes one wins, and the other uses the winner's key. */
-  async #ensure(tenant: string, purpose: string, atLeast = 1): Promise<void> {
-    if (this.#newestVersion(tenant, purpose) >= atLeast) return;
+  /** Makes sure there is a first version. Insert is a compare-and-set: of two processes one wins, and the other uses the winner's key. */
+  async #ensure(tenant: string, purpose: string): Promise<void> {
+    if (this.#newestVersion(tenant, purpose) > 0) return;
     for (let attempt = 0; attempt < creationAttemptsMax; attempt++) {
       // Also the tenant key may have another version by now, and a new key is wrapped under no older one.
       await this.reload();
-      const have = this.#newestVersion(tenant, purpose);
-      if (have >= atLeast) return;
+      if (this.#newestVersion(tenant, purpose) > 0) return;
       if (purpose !== tenantPurpose) await this.#ensure(tenant, tenantPurpose);
-      const row = this.#makeRow(tenant, purpose, have + 1);
+      const row = this.#makeRow(tenant, purpose);
       await this.#options.storage.insert(row);
       await this.reload();
-      if (this.#newestVersion(tenant, purpose) >= atLeast) return;
+      if (this.#newestVersion(tenant, purpose) > 0) return;
     }
     throw new SealFault(
       "key-store",
@@ -213,10 +203,11 @@ export class Keyring {
     );
   }
 
-  #makeRow(tenant: string, purpose: string, version: number): WrappedKey {
+  /** Version 1. */
+  #makeRow(tenant: string, purpose: string): WrappedKey {
     const under = purpose === tenantPurpose ? null : this.#newest(tenant, tenantPurpose);
     const key = this.#options.random.bytes(keyBytes);
-    const row = this.#wrap({ tenant, purpose, version }, key, under);
+    const row = this.#wrap({ tenant, purpose, version: 1 }, key, under);
     key.fill(0);
     return row;
   }
