@@ -74,10 +74,12 @@ function pathOf({ path }: Pick<AdminRoute, "path">): string {
   return `https://admin.test${path.replace(":id", id)}`;
 }
 
+const explained = { from: "orders", operation: "billing:invoice.read" };
 /** A body that any route that changes something takes. */
 function bodyOf({ path, method }: Pick<AdminRoute, "path" | "method">): string | null {
   if (method === "GET") return null;
-  if (path === "/v1/explain") return JSON.stringify({ from: "orders", operation: "billing:invoice.read" });
+  if (path === "/v1/explain")
+    return JSON.stringify({ ...explained, country: "DE", risk: 50, riskFactors: ["old-log-in"] });
   if (path.includes("/estate/")) return JSON.stringify({ files: { "sallyport.yaml": "estate: shop\n" } });
   if (path.includes("/join-tokens")) return JSON.stringify({ lifetimeMs: 60_000 });
   if (path === "/v1/audit/records") return JSON.stringify({ where: { token: ["a.b.c"], caller: ["orders"] } });
@@ -320,11 +322,15 @@ test("a bad body is refused with its place, before anything is done", async () =
   const { fetch, seen } = api();
   const suspend = { method: "POST", path: "/v1/integrations/:id/suspend" } as const;
   const revocations = { method: "POST", path: "/v1/revocations" } as const;
+  const explain = { method: "POST", path: "/v1/explain" } as const;
   const bad: readonly [Pick<AdminRoute, "path" | "method">, string | Uint8Array, RegExp][] = [
     [suspend, "", /^reason: /],
     [suspend, '{"reason":"x","environment":"Production"}', /^environment: /],
     [suspend, '{"reason":""}', /^reason: /],
     [suspend, '{"reason":"x","force":true}', /force/],
+    [explain, JSON.stringify({ ...explained, country: "de" }), /^country: /],
+    [explain, JSON.stringify({ ...explained, risk: 101 }), /^risk: /],
+    [explain, JSON.stringify({ ...explained, riskFactors: ["x"] }), /^riskFactors.0: /],
     [suspend, "[]", /^body: /],
     [suspend, "{", /not JSON/],
     [suspend, new Uint8Array([0x22, 0xff, 0x22]), /not UTF-8/],

@@ -1,5 +1,6 @@
 // Promises every admin route in one table: method, path, action, audit event, handler. A row without an audit action does not compile.
 // Trusts `authenticate`, which proves the operator, and the actions, which record in the same transaction as they act. Specified in docs/admin-api.md.
+import { factorNames } from "@sallyport/kernel/geo/risk.ts";
 import { z } from "zod";
 import { peopleRoutes } from "./admin/people-routes.ts";
 import { type AdminCall, type AdminRoute, change, environment, ids, reason, word } from "./admin/route.ts";
@@ -42,6 +43,12 @@ const question = z.strictObject({
   user: z
     .strictObject({ acr: z.enum(["password", "mfa", "phishing-resistant"]), authAgeSeconds: z.int().min(0) })
     .optional(),
+  country: z
+    .string()
+    .regex(/^[A-Z]{2}$/)
+    .optional(),
+  risk: z.int().min(0).max(100).optional(),
+  riskFactors: z.array(z.enum(factorNames)).max(factorNames.length).optional(),
 });
 
 /** An id may be cut off before it exists, where that is said. */

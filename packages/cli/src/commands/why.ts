@@ -1,6 +1,7 @@
 // Promises the full reason of a denial to an operator: stage, code, what was expected and what was sent, and the fix.
 // Trusts control, which opens the sealed decision inputs and records the look-up. Specified in docs/audit.md and docs/cli/why.md.
 import type { Question } from "@sallyport/control/explain/explanation.ts";
+import { factorNames } from "@sallyport/kernel/geo/risk.ts";
 import { type Command, Option } from "commander";
 import type { Connect } from "../admin-client.ts";
 import { CommandEnd, exitCode } from "../exit.ts";
@@ -23,6 +24,9 @@ interface WhyOptions {
   readonly for?: string;
   readonly grant?: string;
   readonly address?: string;
+  readonly country?: string;
+  readonly risk?: string;
+  readonly riskFactor?: readonly string[];
   readonly config?: string;
 }
 
@@ -57,6 +61,13 @@ export function whyCommand(program: Command, connect: Connect): void {
       ).choices(grantTypes),
     )
     .option("--address <address>", "of a token: where the request comes from; default: unknown")
+    .option("--country <code>", "the country its address would be found in, for example DE; default: unknown")
+    .option("--risk <points>", "0 to 100: the risk of the user's log-in; with --acr, default 0")
+    .addOption(
+      new Option("--risk-factor <factor...>", "what the risk would be made of; with --acr, default: nothing").choices(
+        factorNames,
+      ),
+    )
     .option("--config <directory>", "answer offline over this estate instead of what control has in force")
     .addHelpText("after", examples)
     .action(async (ids: readonly string[], options: WhyOptions, command: Command) => {
@@ -88,6 +99,7 @@ Examples:
   sallyport why --from orders --op billing:invoice.refund
   sallyport why --from orders --op billing:invoice.read --attr region=eu --config estate
   sallyport why --from orders --op token:issue --for billing --address 192.0.2.1
+  sallyport why --from portal --op token:issue --for billing --acr mfa --country DE --risk 50
   sallyport why --from portal --op billing:payout.create --acr mfa --auth-age 5m
 `;
 
@@ -119,6 +131,9 @@ function parseQuestion(ids: readonly string[], options: WhyOptions, parseDuratio
     );
   if (authAge !== undefined && acr === undefined)
     throw new CommandEnd(exitCode.badUse, "--auth-age of nobody", "add --acr <level>: how the user signed in");
+  const ofUser = options.risk !== undefined ? "--risk" : options.riskFactor !== undefined ? "--risk-factor" : null;
+  if (ofUser !== null && acr === undefined)
+    throw new CommandEnd(exitCode.badUse, `${ofUser} of nobody`, "add --acr <level>: how the user signed in");
   const authAgeSeconds = authAge === undefined ? 0 : Math.ceil(parseDuration(authAge) / 1_000);
   const attributes = attr.map((text) => {
     const at = text.indexOf("=");
@@ -131,6 +146,7 @@ function parseQuestion(ids: readonly string[], options: WhyOptions, parseDuratio
     operation: op,
     attributes: Object.fromEntries(attributes),
     ...tokenPart(options),
+    ...signalPart(options),
     ...provenBy(proof),
     ...(acr === "password" || acr === "mfa" || acr === "phishing-resistant" ? { user: { acr, authAgeSeconds } } : {}),
     ...(scope === undefined ? {} : { scopes: scope.flatMap((text) => text.split(" ")) }),
@@ -150,6 +166,22 @@ function tokenPart({ for: provider, grant, address }: WhyOptions): Partial<Quest
     ...(provider === undefined ? {} : { for: provider }),
     ...(grantType === undefined ? {} : { grantType }),
     ...(address === undefined ? {} : { address }),
+  };
+}
+
+function signalPart({ country, risk, riskFactor }: WhyOptions): Partial<Question> {
+  if (country !== undefined && !/^[A-Z]{2}$/.test(country))
+    throw new CommandEnd(
+      exitCode.badUse,
+      `--country ${country} is no country`,
+      "write its two letters, for example DE",
+    );
+  if (risk !== undefined && !/^(?:\d{1,2}|100)$/.test(risk))
+    throw new CommandEnd(exitCode.badUse, `--risk ${risk} is no risk`, "write a number from 0 to 100");
+  return {
+    ...(country === undefined ? {} : { country }),
+    ...(risk === undefined ? {} : { risk: Number(risk) }),
+    ...(riskFactor === undefined ? {} : { riskFactors: riskFactor }),
   };
 }
 

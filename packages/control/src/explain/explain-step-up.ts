@@ -74,12 +74,16 @@ export function userContext(
   };
 }
 
-/** The signals that policies read, of a question: what it says of the user, a public address that nobody knows, and no risk. */
-export function assumedSignals(names: readonly SignalName[], { user }: Question): Signals {
+/** The signals that policies read, of a question: what it says of the user, the place and the risk; where it says nothing, a public address that nobody knows, and no risk. */
+export function assumedSignals(
+  names: readonly SignalName[],
+  { user, country, risk = 0, riskFactors = [] }: Question,
+): Signals {
   const all: Signals = {
     acrLevel: user === undefined ? 0 : acrLevelOf(acrOf(user.acr)),
     addressClass: "public-v4",
-    ...(user === undefined ? {} : { authAge: user.authAgeSeconds, risk: 0, riskFactors: [] }),
+    ...(country === undefined ? {} : { country }),
+    ...(user === undefined ? {} : { authAge: user.authAgeSeconds, risk, riskFactors }),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => names.some((one) => one === name)));
 }

@@ -42,6 +42,7 @@ export function explainToken(
     address: question.address,
     depth: 1,
     ...userOf(question, now),
+    ...{ country: question.country, risk: question.risk, riskFactors: question.riskFactors },
     ...(caller.id === question.from ? {} : { client: question.from }),
   } as const;
   const isActive = (id: string) => (states.get(id) ?? initialState(environment)) === "active";

@@ -254,3 +254,32 @@ when { context.grantType == "authorization_code" && !(context has acr && context
   assert.throws(() => ask({ operation: "token:issue" }), { fix: /--for/ });
   assert.throws(() => ask({ operation: "token:issue", for: "biling" }), { fix: /billing/ });
 });
+
+/** Each forbids by one signal, of the action. */
+const bySignals = (action: string) => `@id("at-home")
+forbid (principal, action == Action::"${action}", resource) when { context has country && context.country != "DE" };
+@id("fresh")
+forbid (principal, action == Action::"${action}", resource) when { context has authAge && context.authAge > 300 };
+@id("calm")
+forbid (principal, action == Action::"${action}", resource) when { context has risk && context.risk >= 50 };
+@id("still")
+forbid (principal, action == Action::"${action}", resource) when { context has riskFactors && context.riskFactors.contains("country-changed") };
+`;
+
+for (const token of [
+  { operation: "token:issue", for: "billing" },
+  { operation: "billing:invoice.read", for: undefined },
+] as const)
+  test(`a question about ${token.operation} says the country, the age of the log-in and the risk that policies read`, () => {
+    const on = { files: { "policies/signals.cedar": bySignals(token.operation) } };
+    const user = { acr: "mfa", authAgeSeconds: 300 } as const;
+    const by = (question: Partial<Question>) => ask({ ...token, ...question }, on).policies.map(({ id }) => id);
+    assert.equal(verdict(ask({ ...token, user, country: "DE", risk: 49 }, on)), "allowed");
+    assert.equal(verdict(ask({ ...token, user }, on)), "allowed", "what it does not say is no risk and no country");
+    assert.deepEqual(by({ country: "AU" }), ["at-home"]);
+    assert.deepEqual(by({ user, country: "AU" }), ["at-home"]);
+    assert.deepEqual(by({ user: { ...user, authAgeSeconds: 301 } }), ["fresh"]);
+    assert.deepEqual(by({ user, risk: 50 }), ["calm"]);
+    assert.deepEqual(by({ user, riskFactors: ["country-changed"] }), ["still"]);
+    assert.equal(verdict(ask({ ...token, risk: 100, riskFactors: ["country-changed"] }, on)), "allowed", "of nobody");
+  });

@@ -27,6 +27,10 @@ export interface Question {
   readonly user?:
     | { readonly acr: "password" | "mfa" | "phishing-resistant"; readonly authAgeSeconds: number }
     | undefined;
+  /** What would be known of the place and made of the user's log-in; absent: a country nobody knows, and no risk. */
+  readonly country?: string | undefined;
+  readonly risk?: number | undefined;
+  readonly riskFactors?: readonly string[] | undefined;
 }
 
 export interface Step {
