@@ -33,6 +33,8 @@ test("what policies read is made and nothing else; of a machine there is a count
   assert.deepEqual(signals.of(all, asked), { country: "DE", authAge: 60, risk: 0, riskFactors: [] });
   assert.deepEqual(signals.of(["authAge"], asked), { authAge: 60 });
   assert.deepEqual(signals.of(["risk"], asked), { risk: 0 });
+  assert.deepEqual(signals.of(["riskFactors"], asked), { riskFactors: [] });
+  assert.deepEqual(signals.of(["country"], asked), { country: "DE" });
   assert.deepEqual(signals.of(all, { ...asked, subject: user({ authTime: seconds() + 30 }) })["authAge"], 0);
 });
 
@@ -50,7 +52,10 @@ test("risk is the sum of a gateway's factors, at most 100", () => {
     risk: 100,
     riskFactors: ["no-second-factor", "old-log-in", "country-changed", "impossible-travel"],
   });
-  assert.deepEqual(of(inBerlin, weak)["riskFactors"]?.includes("impossible-travel"), true, "it stays with the session");
+  // Back where it was first seen, in time enough.
+  now += 24 * 3_600_000;
+  const stays = { risk: 80, riskFactors: ["no-second-factor", "old-log-in", "impossible-travel"] };
+  assert.deepEqual(of(inBerlin, weak), stays, "it stays with the session");
 });
 
 test("a session's clients stand where they stand: the place of one says nothing of another's", () => {
@@ -59,6 +64,29 @@ test("a session's clients stand where they stand: the place of one says nothing 
   assert.deepEqual(of("portal", inBerlin), { risk: 0 });
   assert.deepEqual(of("tv", inSydney), { risk: 0 });
   assert.deepEqual(of("portal", inSydney), { risk: 80 });
+});
+
+test("the place of one session says nothing of another of the same user, nor that of a user without one of another user's", () => {
+  const signals = createIssuanceSignals({ geo, clock });
+  const of = (address: string, session: Partial<SubjectFacts>) => {
+    const { session: _, ...log } = user();
+    return signals.of(["risk"], { client: "portal", address, subject: { ...log, ...session } });
+  };
+  assert.deepEqual(of(inBerlin, { session: "ses_1" }), { risk: 0 });
+  assert.deepEqual(of(inSydney, { session: "ses_2" }), { risk: 0 });
+  assert.deepEqual(of(inSydney, { session: "ses_1" }), { risk: 80 });
+  assert.deepEqual(of(inBerlin, { id: "usr_bo" }), { risk: 0 });
+  assert.deepEqual(of(inSydney, { id: "usr_cy" }), { risk: 0 });
+  assert.deepEqual(of(inSydney, { id: "usr_bo" }), { risk: 80 });
+});
+
+test("who had the time to travel changed the country and nothing more", () => {
+  const signals = createIssuanceSignals({ geo, clock });
+  const of = (address: string) =>
+    signals.of(["riskFactors"], { client: "portal", address, subject: user({ session: "ses_3" }) });
+  assert.deepEqual(of(inBerlin), { riskFactors: [] });
+  now += 24 * 3_600_000;
+  assert.deepEqual(of(inSydney), { riskFactors: ["country-changed"] });
 });
 
 test("without a file nobody knows a country, and no place is unknown", () => {
