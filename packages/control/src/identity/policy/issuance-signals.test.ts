@@ -10,11 +10,12 @@ const berlin = { country: { iso_code: "DE" }, location: { latitude: 52.5, longit
 const sydney = { country: { iso_code: "AU" }, location: { latitude: -33.9, longitude: 151.2, accuracy_radius: 20 } };
 const geo = openGeoFile(
   geoFileBytes([
-    { network: "203.0.113.0/24", record: berlin },
-    { network: "198.51.100.0/24", record: sydney },
+    { network: "193.99.144.0/24", record: berlin },
+    { network: "1.1.1.0/24", record: sydney },
   ]),
 );
-const [inBerlin, inSydney, nowhere] = ["203.0.113.9", "198.51.100.1", "93.184.216.34"];
+// Public ones: of others nobody asks whether a file has them.
+const [inBerlin, inSydney, nowhere] = ["193.99.144.9", "1.1.1.1", "93.184.216.34"];
 let now = Date.parse("2026-11-22T00:00:00Z");
 const clock = { now: () => now };
 const seconds = () => Math.floor(now / 1_000);
