@@ -3,7 +3,14 @@
 import { defaultListenBounds } from "@sallyport/gateway/listen/bounds.ts";
 import type { ListenBounds } from "@sallyport/gateway/ports.ts";
 import { median, rounded } from "./figures.ts";
-import { type CrossedGateway, type Growth, measureGrowth, withCrossedGateway } from "./gateway/growth.ts";
+import {
+  type CrossedGateway,
+  type Growth,
+  measureGrowth,
+  type Reading,
+  tenthsOf,
+  withCrossedGateway,
+} from "./gateway/growth.ts";
 import { startProcess } from "./gateway/process.ts";
 import { type HostileEnds, type HostileKind, hostileKinds } from "./gateway/roles.ts";
 import type { SoakOptions } from "./soak-installation.ts";
@@ -23,7 +30,10 @@ export interface GatewayFigures {
     readonly crossings: number;
     readonly failed: number;
     readonly firstFailure: string | null;
+    /** Median of the second half of that time. */
     readonly mb: number;
+    /** Lowest and highest reading in each tenth of that time: whether it goes on growing. */
+    readonly tenthsMb: Growth["tenthsMb"];
     readonly p99Ms: number;
     readonly p99BeforeMs: number;
   };
@@ -89,6 +99,7 @@ async function attack(
     const beganAt = performance.now();
     const endMs = beganAt + on.minutes * 60_000;
     const [sizes, tails]: [number[], number[]] = [[], []];
+    const readings: Reading[] = [];
     let [crossings, failed, renewedAt] = [0, 0, beganAt];
     let firstFailure: string | null = null;
     while (performance.now() < endMs) {
@@ -101,6 +112,7 @@ async function attack(
         failed += window.errors;
         firstFailure ??= window.firstError;
         sizes.push(window.residentMb);
+        readings.push({ share: (performance.now() - beganAt) / (endMs - beganAt), mb: window.residentMb });
         tails.push(window.p99Ms);
         return false;
       });
@@ -110,6 +122,7 @@ async function attack(
       connections: on.each * hostileKinds.length,
       ...{ crossings, failed, firstFailure },
       mb: median(sizes.slice(Math.floor(sizes.length / 2))),
+      tenthsMb: tenthsOf(readings),
       p99Ms: rounded(median(tails), 1),
       p99BeforeMs: rounded(median(before), 1),
       hostile: await clients.ask({ ask: "stop" }),

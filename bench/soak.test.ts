@@ -113,7 +113,7 @@ test("a soak of the gateway says what does not hold: growth, failed requests, en
   const hostile = Object.fromEntries(
     hostileKinds.map((kind) => [kind, { opened: 1, ends: { held: 1 }, longestMs: 1_000 }]),
   );
-  const attacked = { seconds: 1, connections: 4, crossings: 9, failed: 0, firstFailure: null, mb: 100 };
+  const attacked = { seconds: 1, connections: 4, crossings: 9, failed: 0, firstFailure: null, mb: 100, tenthsMb: [] };
   const sound = {
     grown: { earlyMb: 100, lateMb: 105, crossings: 1_000_000, tenthsMb: [] },
     attacked: { ...attacked, p99Ms: 1, p99BeforeMs: 1, hostile },
@@ -126,7 +126,7 @@ test("a soak of the gateway says what does not hold: growth, failed requests, en
     grown: { earlyMb: 100, lateMb: 111, crossings: 1_000_000, tenthsMb: [] },
     attacked: {
       ...sound.attacked,
-      ...{ failed: 2, firstFailure: "reset", mb: 130, crossings: 0 },
+      ...{ failed: 2, firstFailure: "reset", mb: 130, tenthsMb: [], crossings: 0 },
       hostile: { ...hostile, "slow-head": held, "huge-head": { opened: 0, ends: {}, longestMs: 0 } },
     },
   });

@@ -62,6 +62,21 @@ function crossing(on: {
   };
 }
 
+/** What was resident when so much of the whole was done. */
+export interface Reading {
+  readonly share: number;
+  readonly mb: number;
+}
+
+/** Lowest and highest of each tenth in which something was read, in order, in whole megabytes. Pure. */
+export function tenthsOf(readings: readonly Reading[]): Growth["tenthsMb"] {
+  const tenths = Map.groupBy(readings, ({ share }) => Math.min(9, Math.floor(share * 10)));
+  return [...tenths.values()].map((some) => {
+    const sizes = some.map(({ mb }) => Math.round(mb));
+    return [Math.min(...sizes), Math.max(...sizes)] as const;
+  });
+}
+
 export interface Growth {
   readonly earlyMb: number;
   readonly lateMb: number;
@@ -76,7 +91,7 @@ export interface Growth {
  */
 export async function measureGrowth({ cross }: CrossedGateway, crossings: number): Promise<Growth> {
   let done = 0;
-  const readings: { readonly share: number; readonly mb: number }[] = [];
+  const readings: Reading[] = [];
   await cross(crossings / 100, ({ answers, errors, firstError, residentMb }) => {
     if (errors > 0) throw new Error(firstError ?? "a crossing failed");
     done += answers;
@@ -88,10 +103,10 @@ export async function measureGrowth({ cross }: CrossedGateway, crossings: number
     const after = readings.filter(({ share }) => share >= from);
     return median(after.filter(({ share }, n) => n === 0 || share < to).map(({ mb }) => mb));
   };
-  const tenths = Map.groupBy(readings, ({ share }) => Math.min(9, Math.floor(share * 10)));
-  const tenthsMb = [...tenths.values()].map((some) => {
-    const sizes = some.map(({ mb }) => Math.round(mb));
-    return [Math.min(...sizes), Math.max(...sizes)] as const;
-  });
-  return { earlyMb: within(0.1, 0.2), lateMb: within(0.9, Number.POSITIVE_INFINITY), crossings: done, tenthsMb };
+  return {
+    earlyMb: within(0.1, 0.2),
+    lateMb: within(0.9, Number.POSITIVE_INFINITY),
+    crossings: done,
+    tenthsMb: tenthsOf(readings),
+  };
 }

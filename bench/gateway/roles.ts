@@ -50,6 +50,7 @@ export interface HostileEnds {
   readonly opened: number;
   /** Status of the answer, or `closed` without one, or `held` when the clients were told to stop; how often. */
   readonly ends: Readonly<Record<string, number>>;
+  /** Of the longest. One that reads nothing counts from when something of it was last taken: before, it is served. */
   readonly longestMs: number;
 }
 

@@ -4,11 +4,11 @@ import { get } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
-import type { Control } from "@sallyport/control/control.ts";
+import { type Control, startControl } from "@sallyport/control/control.ts";
 import type { OpenDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { openAdminClient } from "./admin-connection.ts";
-import { openControl } from "./control-opened.test-support.ts";
 import { freePorts } from "./port-lane.test-support.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 export type Files = Readonly<Record<string, string>>;
 export interface Applied {
@@ -46,10 +46,16 @@ export class Bench {
 
   async start(): Promise<Control> {
     if (this.#ports.length === 0) this.#ports = await freePorts(3);
-    this.#control = await openControl({
-      ...{ dataDirectory: this.data, ports: this.#ports, storeUrl: this.#store?.url ?? null },
+    const [identity = 0, channel = 0, admin = 0] = this.#ports;
+    const place = (port: number) => ({ host: "127.0.0.1", port, url: null });
+    const error = (fields: object) => this.faults.push(fields);
+    this.#control = await startControl({
+      ...{ tenant: "main", region: "default", dataDirectory: this.data, checkpointCopy: null },
+      storeUrl: this.#store?.url ?? null,
       ...(this.#store?.schema === undefined ? {} : { storeSchema: this.#store.schema }),
-      error: (fields) => void this.faults.push(fields),
+      ...{ identity: place(identity), channel: place(channel), admin: place(admin) },
+      ...{ clock: systemClock, random: systemRandom, logger: { info: () => undefined, warn: () => undefined, error } },
+      ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
     });
     return this.#control;
   }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { startControl } from "@sallyport/control/control.ts";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
 import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts";
@@ -12,11 +13,10 @@ import { forEachDialect } from "@sallyport/kernel/store/for-each-dialect.ts";
 import { parseJoinToken } from "@sallyport/protocol/join/join-token.ts";
 import { openAdminClient } from "./admin-connection.ts";
 import { type Applied, Bench, type Files, folder, integration, type Status } from "./control-bench.test-support.ts";
-import { openControl } from "./control-opened.test-support.ts";
 import { CommandEnd } from "./exit.ts";
 import { until } from "./installation.test-support.ts";
 import { openChannelTransport } from "./roles/channel-transport.ts";
-import { systemClock } from "./roles/system-ports.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 const bounded = { timeout: 120_000 };
 const sound = soundEstate();
@@ -304,7 +304,13 @@ forEachDialect((dialect, open) => {
 test("what serve --config applies is what an operator's apply of the same files finds applied", bounded, async () => {
   // The first is of SQLite only: the estate's way in does not depend on the store.
   const data = join(folder, "config");
-  const control = await openControl({ dataDirectory: data });
+  const place = { host: "127.0.0.1", port: 0, url: null };
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const control = await startControl({
+    ...{ tenant: "main", region: "default", dataDirectory: data, storeUrl: null, checkpointCopy: null },
+    ...{ identity: place, channel: place, admin: place, clock: systemClock, random: systemRandom, logger: silent },
+    ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
+  });
   try {
     const loaded = loadEstateFrom(memoryEstateIo(sound, () => systemClock.now()));
     assert.equal((await control.apply(loaded)).created.length, 4);

@@ -6,7 +6,7 @@ import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { Control } from "@sallyport/control/control.ts";
+import { type Control, startControl } from "@sallyport/control/control.ts";
 import { dpopProof, send, testKey } from "@sallyport/control/identity/issuer.test-support.ts";
 import { TestBrowser } from "@sallyport/control/identity/people/browser.test-support.ts";
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
@@ -15,10 +15,9 @@ import { soundEstate } from "@sallyport/control/registry/config/sound-estate.ts"
 import { createLocalCa, issueLeaf, type LocalCa } from "@sallyport/kernel/x509/issue.ts";
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { openAdminClient } from "./admin-connection.ts";
-import { openControl } from "./control-opened.test-support.ts";
 import { until } from "./installation.test-support.ts";
 import { freePorts } from "./port-lane.test-support.ts";
-import { systemRandom } from "./roles/system-ports.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 const data = mkdtempSync(join(tmpdir(), "sallyport-people-"));
 let control: Control | null = null;
@@ -33,8 +32,14 @@ async function start(): Promise<Control> {
   await control?.stop();
   // The same at every start: the operator's key file names the admin listener.
   ports ??= await freePorts(3);
-  const error = (fields: object) => void faults.push(fields);
-  control = await openControl({ dataDirectory: data, host: "localhost", ports, error });
+  const [identity, channel, admin] = ports.map((port) => ({ host: "localhost", port, url: null }));
+  assert.ok(identity !== undefined && channel !== undefined && admin !== undefined);
+  control = await startControl({
+    ...{ tenant: "main", region: "default", dataDirectory: data, checkpointCopy: null, storeUrl: null },
+    ...{ identity, channel, admin, clock: systemClock, random: systemRandom },
+    logger: { info: () => undefined, warn: () => undefined, error: (fields: object) => void faults.push(fields) },
+    ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
+  });
   return control;
 }
 

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
+import { startControl } from "@sallyport/control/control.ts";
 import { systemDirectoryPorts } from "@sallyport/kernel/store/directory.ts";
-import { openControl } from "./control-opened.test-support.ts";
 import { CommandEnd } from "./exit.ts";
 import { Installation, isReady, until } from "./installation.test-support.ts";
 import { runBinary } from "./program.test-support.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 const bounded = { timeout: 120_000 };
 let installation: Installation;
@@ -150,9 +151,16 @@ test("data of a newer version is refused by this one", bounded, async () => {
 test("a data directory on a network file system is refused before anything is made in it", bounded, async () => {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-nfs-"));
   folders.push(folder);
+  const place = { host: "127.0.0.1", port: 0, url: null };
   const nfs = 0x6969;
+  const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
   await assert.rejects(
-    openControl({ dataDirectory: folder, directory: { ...systemDirectoryPorts, fileSystemType: () => nfs } }),
+    startControl({
+      ...{ tenant: "main", region: "default", dataDirectory: folder, storeUrl: null, checkpointCopy: null },
+      ...{ identity: place, channel: place, admin: place, clock: systemClock, random: systemRandom, logger: silent },
+      ...{ snapshotLifetimeMs: 60_000, heartbeatMs: 1_000, rotateEveryMs: 60_000 },
+      directory: { ...systemDirectoryPorts, fileSystemType: () => nfs },
+    }),
     { code: "network-file-system" },
   );
   assert.throws(() => readFileSync(join(folder, "node-id")), { code: "ENOENT" });

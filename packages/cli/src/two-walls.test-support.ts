@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Control } from "@sallyport/control/control.ts";
+import { type Control, startControl } from "@sallyport/control/control.ts";
 import {
   assertion,
   dpopProof,
@@ -17,8 +17,8 @@ import { type Answer, TestBrowser } from "@sallyport/control/identity/people/bro
 import { memoryEstateIo } from "@sallyport/control/registry/config/estate-io.ts";
 import { loadEstateFrom } from "@sallyport/control/registry/config/load.ts";
 import { openAdminClient } from "./admin-connection.ts";
-import { openControl } from "./control-opened.test-support.ts";
 import { freePorts } from "./port-lane.test-support.ts";
+import { systemClock, systemRandom } from "./roles/system-ports.ts";
 
 /** Of every client, and of whoever holds a token: the same behind each wall. */
 export const [clientKey, holder] = [testKey(), testKey()];
@@ -56,10 +56,14 @@ export async function startTenant(
   const data = join(place.folder, tenant);
   mkdirSync(data, { mode: 0o700 });
   if (place.kekOf !== undefined) copyFileSync(join(place.kekOf, "kek.key"), join(data, "kek.key"));
+  const [identity = 0, channel = 0, admin = 0] = await freePorts(3);
+  const at = (port: number) => ({ host: "localhost", port, url: null });
   const { storeUrl, storeSchema } = place;
-  const control = await openControl({
-    ...{ tenant, dataDirectory: data, storeUrl, storeSchema, host: "localhost", ports: await freePorts(3) },
-    error: (fields) => assert.fail(JSON.stringify(fields)),
+  const control = await startControl({
+    ...{ tenant, region: "default", dataDirectory: data, checkpointCopy: null, storeUrl, storeSchema },
+    ...{ identity: at(identity), channel: at(channel), admin: at(admin), clock: systemClock, random: systemRandom },
+    logger: { info: () => undefined, warn: () => undefined, error: (fields) => assert.fail(JSON.stringify(fields)) },
+    ...{ snapshotLifetimeMs: 3_600_000, heartbeatMs: 1_000, rotateEveryMs: 86_400_000 },
   });
   const loaded = loadEstateFrom(memoryEstateIo(files, Date.now));
   assert.deepEqual(
@@ -140,18 +144,6 @@ export class Wall {
     return new URLSearchParams({ client_id: "portal", ...over });
   }
 
-  /** What portal asks an authorization with. */
-  asking(over: Readonly<Record<string, string>> = {}): URLSearchParams {
-    const pkce = { code_challenge: challenge, code_challenge_method: "S256" };
-    return this.ofPortal({
-      response_type: "code",
-      redirect_uri: callback,
-      resource: this.resource,
-      ...pkce,
-      ...over,
-    });
-  }
-
   redeem(code: string): Promise<TestAnswer> {
     const form = { grant_type: "authorization_code", code, redirect_uri: callback, code_verifier: verifier };
     return this.token(this.ofPortal(form));
@@ -195,7 +187,10 @@ export class Wall {
 
   /** A code, for the user of this browser. */
   async code(browser: TestBrowser): Promise<string> {
-    const query = this.asking({ scope: "openid billing:invoice.read", prompt: "consent" });
+    const query = new URLSearchParams({
+      ...{ client_id: "portal", response_type: "code", redirect_uri: callback, scope: "openid billing:invoice.read" },
+      ...{ code_challenge: challenge, code_challenge_method: "S256", resource: this.resource, prompt: "consent" },
+    });
     let page = await browser.get(`${this.path}/authorize?${query}`);
     for (let hops = 0; page.location?.startsWith(callback) !== true; hops += 1) {
       assert.ok(hops < 8, page.text);
@@ -219,7 +214,13 @@ export class Wall {
     const machine = await this.machine();
     assert.equal(machine.status, 200, machine.text);
     const begun = await this.post("/device_authorization", this.ofPortal({ resource: this.resource }));
-    const pushed = await this.post("/par", this.asking());
+    const pushed = await this.post(
+      "/par",
+      this.ofPortal({
+        ...{ response_type: "code", redirect_uri: callback, resource: this.resource },
+        ...{ code_challenge: challenge, code_challenge_method: "S256" },
+      }),
+    );
     const { secret } = await this.tenant.call<{ secret: string }>("/v1/clients/shop/secrets", {
       ...{ environment, reason, overlapMs: 0 },
     });

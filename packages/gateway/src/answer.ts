@@ -11,7 +11,7 @@ import type { Exchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
 import { grpcDenial, isGrpcCaller } from "./grpc/answer.ts";
 import { acceptSignature, challenge, stepUpChallenge } from "./identify/challenge.ts";
-import { unwantedBytesMax } from "./listen/connection.ts";
+import { unwantedBytesMax } from "./listen/input-bounds.ts";
 import { saidVerdict } from "./record/said-verdict.ts";
 
 /** Writes a denial. `id` is what the caller may quote: the crossing's own id, or that of the leaf it was counted in. */

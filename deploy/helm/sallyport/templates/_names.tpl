@@ -103,25 +103,3 @@ readinessProbe:
   valueFrom:
     secretKeyRef: { name: {{ .secret | quote }}, key: url }
 {{- end -}}
-
-{{/* What the process mounts of volumes that the values of a role name: places to read, and where checkpoints are copied to. */}}
-{{- define "sallyport.ownMounts" -}}
-{{- if .geo.volume }}
-- { name: geo, mountPath: /geo, readOnly: true }
-{{- end }}
-{{- if .checkpointCopy.volume }}
-- { name: checkpoints, mountPath: /checkpoints }
-{{- end }}
-{{- end -}}
-
-{{/* Those volumes, as the values have them. */}}
-{{- define "sallyport.ownVolumes" -}}
-{{- range $name, $volume := dict "geo" .geo.volume "checkpoints" .checkpointCopy.volume }}
-{{- if $volume }}
-- name: {{ $name }}
-  {{- range $kind, $source := $volume }}
-  {{ $kind }}: {{ $source | toJson }}
-  {{- end }}
-{{- end }}
-{{- end }}
-{{- end -}}

@@ -9,8 +9,9 @@ import { beginExchange, type Exchange } from "../exchange.ts";
 import type { ListenBounds } from "../ports.ts";
 import { until } from "../testing/start-test-gateway.ts";
 import { defaultListenBounds } from "./bounds.ts";
-import { type ListenerHandler, pipelinedBytesMax, unwantedBytesMax } from "./connection.ts";
+import type { ListenerHandler } from "./connection.ts";
 import { contentWaitingBytesMax } from "./incoming.ts";
+import { pipelinedBytesMax, unwantedBytesMax } from "./input-bounds.ts";
 import { Listener } from "./listener.ts";
 import { readInto } from "./shared-reads.ts";
 
@@ -276,6 +277,33 @@ describe("callers share a buffer", () => {
       await client.sees(/next $/);
       assert.deepEqual(bodies(client.text()), [`POST /${name} ${name.repeat(3)}`, `GET /${name}/next `]);
     }
+  });
+
+  test("attack: content that somebody still holds is not overwritten by who gets the buffer next that its connection kept it in", async () => {
+    const held: Exchange[] = [];
+    const bed = await open((exchange) => void held.push(exchange));
+    const pieces = new Map<Exchange, Buffer[]>();
+    const contentOf = async (letter: string): Promise<Exchange> => {
+      const from = held.length;
+      const client = dial(bed);
+      client.send(get("/before"));
+      await until(() => held.length === from + 1, "the first");
+      // Behind the request under way, so that the connection keeps it in a buffer of its own until its turn comes.
+      client.send(post("/kept", letter.repeat(40_000)));
+      await until(() => held[from]?.incoming.socket.isPaused() === true, "what was read of it");
+      held[from]?.response.writeHead(200, []);
+      held[from]?.response.end("first");
+      await until(() => held.length === from + 2, "the second");
+      const second = held[from + 1];
+      assert.ok(second !== undefined);
+      pieces.set(second, []);
+      second.incoming.take({ data: (piece) => pieces.get(second)?.push(piece), end: () => {}, gone: () => {} });
+      await until(() => second.incoming.complete, "its content");
+      return second;
+    };
+    const first = await contentOf("a");
+    await contentOf("b");
+    assert.equal(Buffer.concat(pieces.get(first) ?? []).toString("latin1"), "a".repeat(40_000));
   });
 
   test("on the Node we ship", () => {

@@ -14,6 +14,8 @@ import type { ListenBounds } from "../ports.ts";
 import { RepeatedSection } from "../receive/repeated-section.ts";
 import { type AnswerOwner, type CallerAnswer, Http1Answer } from "./caller-answer.ts";
 import { type ContentSource, Incoming } from "./incoming.ts";
+import { keepAliveGraceMs, lingerBytesMax, lingerMs, pipelinedBytesMax, unwantedBytesMax } from "./input-bounds.ts";
+import type { InputBuffers } from "./input-buffers.ts";
 import type { ListedConnection } from "./listed-connection.ts";
 import { contentRefusal, headRefusal, timeoutRefusal } from "./parse-error.ts";
 import type { RefusedConnection } from "./refused-connection.ts";
@@ -49,19 +51,11 @@ export interface ConnectionHost {
   readonly keepAliveLines: string;
   /** Of all their reads (shared-reads.ts). */
   readonly reads: Buffer;
+  /** Of what they have received and not read yet. */
+  readonly inputs: InputBuffers;
   bound(): BoundListener;
   ended(connection: ListedConnection): void;
 }
-
-/** Octets behind the request under way; beyond it the connection is read no further until that one is answered. */
-export const pipelinedBytesMax = 16 * 1024;
-/** Content that nobody wanted and that is still to come when its request was answered: so much is thrown away, more ends the connection. */
-export const unwantedBytesMax = 64 * 1024;
-/** A keep-alive connection lives so much longer than its caller was told, so that a request sent in the last moment arrives. */
-const keepAliveGraceMs = 1_000;
-/** Read on after the last answer: closed at once, it would be reset by what was sent, and the answer with it. */
-const lingerMs = 1_000;
-const lingerBytesMax = 1024 * 1024;
 
 /** `fresh`: nothing has come yet; `serving`: a request is under way, or the rest of its content is thrown away; `lingering`: answered for the last time. */
 type State = "fresh" | "idle" | "head" | "serving" | "lingering" | "closed";
@@ -77,7 +71,7 @@ export class Connection implements AnswerOwner, ContentSource, ListedConnection 
   dueAtMs: number;
   readonly #host: ConnectionHost;
   readonly #facts: ConnectionFacts;
-  readonly #input = new UnreadInput();
+  readonly #input: UnreadInput;
   readonly #heads: RequestReader;
   #contents: ContentReader | null = null;
   #state: State = "fresh";
@@ -102,6 +96,7 @@ export class Connection implements AnswerOwner, ContentSource, ListedConnection 
     this.socket = socket;
     this.keepAliveLines = host.keepAliveLines;
     this.#host = host;
+    this.#input = new UnreadInput(host.inputs);
     this.#facts = { source, presented: new Presented(), section: new RepeatedSection() };
     this.#heads = new RequestReader({ headBytesMax: host.bounds.headerBytesMax, fieldsMax: host.bounds.headersMax });
     this.dueAtMs = performance.now() + host.bounds.headersTimeoutMs;
@@ -265,8 +260,10 @@ export class Connection implements AnswerOwner, ContentSource, ListedConnection 
     if (contents === null || incoming === null || input.size === 0) return false;
     const read = contents.read(input.octets, input.from, input.end);
     const piece = contents.take(input.octets);
+    // Others will write where it lies.
+    const passing = this.#isShared || input.isOwn ? input.octets.buffer : null;
     input.readTo(contents.at);
-    if (piece !== null) this.#give(incoming, piece);
+    if (piece !== null) this.#give(incoming, piece, passing);
     if (read === "more") return false;
     if (read !== "over") {
       this.#loseContent(contentRefusal(read));
@@ -278,9 +275,9 @@ export class Connection implements AnswerOwner, ContentSource, ListedConnection 
     return true;
   }
 
-  #give(incoming: Incoming, piece: Buffer): void {
+  #give(incoming: Incoming, piece: Buffer, passing: ArrayBufferLike | null): void {
     if (this.#exchange !== null) {
-      incoming.push(this.#isShared && piece.buffer === this.#host.reads.buffer ? Buffer.from(piece) : piece);
+      incoming.push(piece.buffer === passing ? Buffer.from(piece) : piece);
       return;
     }
     this.#unwantedBytes += piece.length;

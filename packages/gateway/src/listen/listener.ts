@@ -16,6 +16,7 @@ import type { Estate } from "../snapshot/estate.ts";
 import { Connection, type ConnectionHost, type ListenerHandler } from "./connection.ts";
 import { Doorway } from "./doorway.ts";
 import { Http2Connection } from "./http2-connection.ts";
+import { InputBuffers } from "./input-buffers.ts";
 import type { ListedConnection } from "./listed-connection.ts";
 import { listenFault, probePort } from "./probe-port.ts";
 import { isProxy, ProxiedConnection, type ProxiedHost, ToldSources } from "./proxied-connection.ts";
@@ -67,6 +68,7 @@ export class Listener {
       handler,
       keepAliveLines: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(bounds.keepAliveTimeoutMs / 1_000)}\r\n`,
       reads: Buffer.allocUnsafeSlow(sharedReadBytes),
+      inputs: new InputBuffers(),
       bound: () => this.#bound,
       ended: (connection) => this.#remove(connection),
     };

@@ -1,16 +1,30 @@
 // Promises the octets of a connection that nobody has read yet in one buffer, copied only where they came in several reads or must be kept.
-// Trusts its caller to bound how much it adds, and to say when what it added will be overwritten.
+// Trusts its caller to bound how much it adds, to say when what it added will be overwritten, and to keep no view of what it has read.
+import type { InputBuffers } from "./input-buffers.ts";
 
 const none = Buffer.alloc(0);
 const grownBytesMin = 1_024;
+/** Room behind what must fit: as much again, so that octets that come one by one are not copied each time, but no more than this. */
+const roomBytesMax = 16 * 1024;
+const grownBytes = (needed: number) => Math.max(grownBytesMin, needed + Math.min(needed, roomBytesMax));
 
 export class UnreadInput {
   octets: Buffer = none;
   /** The unread ones are octets[from..end). */
   from = 0;
   end = 0;
+  readonly #buffers: InputBuffers;
   /** The buffer is ours, and octets may be added behind the end. */
   #isOwn = false;
+
+  constructor(buffers: InputBuffers) {
+    this.#buffers = buffers;
+  }
+
+  /** Where the octets are will be overwritten once they are read. */
+  get isOwn(): boolean {
+    return this.#isOwn;
+  }
 
   get size(): number {
     return this.end - this.from;
@@ -27,9 +41,7 @@ export class UnreadInput {
       return 0;
     }
     const moved =
-      this.#isOwn && this.octets.length - this.end >= octets.length
-        ? 0
-        : this.#move(Math.max(grownBytesMin, 2 * (size + octets.length)));
+      this.#isOwn && this.octets.length - this.end >= octets.length ? 0 : this.#move(grownBytes(size + octets.length));
     this.end += octets.copy(this.octets, this.end);
     return moved;
   }
@@ -44,8 +56,9 @@ export class UnreadInput {
   #move(bytes: number): number {
     const { size } = this;
     const moved = -this.from;
-    const grown = Buffer.allocUnsafeSlow(bytes);
+    const grown = this.#buffers.take(bytes);
     this.octets.copy(grown, 0, this.from, this.end);
+    this.#letGo();
     this.octets = grown;
     this.from = 0;
     this.end = size;
@@ -60,9 +73,14 @@ export class UnreadInput {
   }
 
   clear(): void {
+    this.#letGo();
     this.octets = none;
     this.from = 0;
     this.end = 0;
     this.#isOwn = false;
+  }
+
+  #letGo(): void {
+    if (this.#isOwn) this.#buffers.giveBack(this.octets);
   }
 }

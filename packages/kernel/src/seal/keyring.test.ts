@@ -61,6 +61,27 @@ test("an envelope of one tenant or purpose does not open as another's", async ()
   await assert.rejects(keyring.ring("main", "Bad Purpose"), TypeError);
 });
 
+test("a rotated key seals with the new version and still opens what the old one sealed", async () => {
+  const storage = memoryStorage();
+  const keyring = await openKeyring(kek(1), { storage, random, clock });
+  const other = await openKeyring(kek(1), { storage, random, clock });
+  const old = await keyring.seal("inbox", { tenant: "main" }, bytes("old"));
+  assert.equal(await keyring.rotate("main", "inbox"), 2);
+  assert.equal(await keyring.rotate("main", "tenant"), 2);
+  assert.equal(await keyring.rotate("main", "inbox"), 3);
+  const fresh = await keyring.seal("inbox", { tenant: "main" }, bytes("new"));
+  assert.equal(old[13], 1);
+  assert.equal(fresh[13], 3);
+  for (const reader of [keyring, other]) {
+    assert.equal(text(await reader.open("inbox", { tenant: "main" }, old)), "old");
+    assert.equal(
+      text(await reader.open("inbox", { tenant: "main" }, fresh)),
+      "new",
+      "a process that missed the rotation looks again",
+    );
+  }
+});
+
 test("two processes that make a key at the same moment end with the same key", async () => {
   const storage = memoryStorage();
   const [one, two] = await Promise.all([1, 1].map((seed) => openKeyring(kek(seed), { storage, random, clock })));
@@ -166,11 +187,13 @@ test("refuses a key file of another length, a folder, and writing over an existi
   assert.equal(loadKek(join(folder, "absent.kek")), null);
 });
 
-test("a pseudonym key is the same in every process, and differs by tenant, environment and year", async () => {
+test("a pseudonym key is the same in every process and after rotations, and differs by tenant, environment and year", async () => {
   const storage = memoryStorage();
   const keyring = await openKeyring(kek(1), { storage, random, clock });
   const scope = { tenant: "main", environment: "production", year: "2026" };
   const key = await keyring.pseudonymKey(scope);
+  await keyring.rotate("main", "pseudonym-2026");
+  await keyring.rotate("main", "tenant");
   const other = await openKeyring(kek(1), { storage, random, clock });
   assert.deepEqual(await other.pseudonymKey(scope), key);
   const others = [{ tenant: "acme" }, { environment: "staging" }, { year: "2027" }];

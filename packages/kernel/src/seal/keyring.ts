@@ -155,6 +155,15 @@ export class Keyring {
     throw new SealFault("key-store", "other processes rotated the keys at the same time, again and again; try again");
   }
 
+  /** Adds a version to a purpose, or to the tenant key itself (purpose `tenant`); returns it. Older versions open only; nothing is re-encrypted. */
+  async rotate(tenant: string, purpose: string): Promise<number> {
+    if (purpose !== tenantPurpose) assertPurpose(purpose);
+    await this.reload();
+    const next = this.#newestVersion(tenant, purpose) + 1;
+    await this.#ensure(tenant, purpose, next);
+    return next;
+  }
+
   /** The 32-byte key for pseudonyms of one tenant, environment and year; the same whatever was rotated since. */
   async pseudonymKey(scope: PseudonymScope): Promise<Uint8Array> {
     const purpose = `pseudonym-${scope.year}`;
@@ -184,18 +193,19 @@ export class Keyring {
     this.#kek.key.wipe();
   }
 
-  /** Makes sure there is a first version. Insert is a compare-and-set: of two processes one wins, and the other uses the winner's key. */
-  async #ensure(tenant: string, purpose: string): Promise<void> {
-    if (this.#newestVersion(tenant, purpose) > 0) return;
+  /** Makes sure version `atLeast` exists. Insert is a compare-and-set: of two processes one wins, and the other uses the winner's key. */
+  async #ensure(tenant: string, purpose: string, atLeast = 1): Promise<void> {
+    if (this.#newestVersion(tenant, purpose) >= atLeast) return;
     for (let attempt = 0; attempt < creationAttemptsMax; attempt++) {
       // Also the tenant key may have another version by now, and a new key is wrapped under no older one.
       await this.reload();
-      if (this.#newestVersion(tenant, purpose) > 0) return;
+      const have = this.#newestVersion(tenant, purpose);
+      if (have >= atLeast) return;
       if (purpose !== tenantPurpose) await this.#ensure(tenant, tenantPurpose);
-      const row = this.#makeRow(tenant, purpose);
+      const row = this.#makeRow(tenant, purpose, have + 1);
       await this.#options.storage.insert(row);
       await this.reload();
-      if (this.#newestVersion(tenant, purpose) > 0) return;
+      if (this.#newestVersion(tenant, purpose) >= atLeast) return;
     }
     throw new SealFault(
       "key-store",
@@ -203,11 +213,10 @@ export class Keyring {
     );
   }
 
-  /** Version 1. */
-  #makeRow(tenant: string, purpose: string): WrappedKey {
+  #makeRow(tenant: string, purpose: string, version: number): WrappedKey {
     const under = purpose === tenantPurpose ? null : this.#newest(tenant, tenantPurpose);
     const key = this.#options.random.bytes(keyBytes);
-    const row = this.#wrap({ tenant, purpose, version: 1 }, key, under);
+    const row = this.#wrap({ tenant, purpose, version }, key, under);
     key.fill(0);
     return row;
   }

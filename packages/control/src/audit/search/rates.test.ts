@@ -1,10 +1,13 @@
 // The index keeps up with 20,000 records a second, with edge figures and findings beside it, on either store: as a ratio to parsing the JSON of the same
 // leaves in the same run, so that a busy machine slows both and only slower folds are red. `bench follow` and `bench search` take the figures themselves.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
+import { testServer } from "@sallyport/kernel/store/for-each-dialect.ts";
+import pg from "pg";
 import { FindingsFold } from "../../watch/findings-fold.ts";
 import { EdgesFold } from "../edges/edges-fold.ts";
 import type { IndexStore } from "./index-store.ts";
@@ -12,7 +15,7 @@ import { PostgresIndex } from "./postgres-index.ts";
 import { leafTextOf, readLeaf } from "./record-terms.ts";
 import { originOf, recordsOf, seeded, startMs, trafficLeaf } from "./records.test-support.ts";
 import { SearchFold } from "./search-fold.ts";
-import { freshSchema, ports } from "./search-index.test-support.ts";
+import { ports } from "./search-index.test-support.ts";
 import { SqliteIndex } from "./sqlite-index.ts";
 
 /** Records that the follower hands over at once, and a block of the index. */
@@ -75,6 +78,17 @@ describe("on SQLite", () => {
 });
 
 describe("on PostgreSQL", () => {
-  const place = freshSchema();
-  keepsUp(() => new PostgresIndex({ ...place(), ...bounds }));
+  const schema = `rates_${randomBytes(6).toString("hex")}`;
+  let server: Awaited<ReturnType<typeof testServer>>;
+  before(async () => {
+    server = await testServer();
+  });
+  after(async () => {
+    const client = new pg.Client({ connectionString: server.url });
+    await client.connect();
+    await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+    await client.end();
+    await server.stop();
+  });
+  keepsUp(() => new PostgresIndex({ url: server.url, schema, ...bounds }));
 });

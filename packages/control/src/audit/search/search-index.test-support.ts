@@ -1,9 +1,5 @@
-// Promises records taken into an index, every page of a search, and an empty place in PostgreSQL, for tests on each kind of store. Trusts nothing.
-import { randomBytes } from "node:crypto";
-import { after, before } from "node:test";
-import { testServer } from "@sallyport/kernel/store/for-each-dialect.ts";
+// Promises records taken into an index and every page of a search, for tests on each kind of store. Trusts nothing.
 import type { Leaf } from "@sallyport/protocol/audit/leaf.ts";
-import pg from "pg";
 import { originOf, recordsOf, startMs } from "./records.test-support.ts";
 import { runSearch } from "./run-search.ts";
 import type { SearchIndex } from "./search-index.ts";
@@ -29,27 +25,6 @@ export async function pagesOf(index: SearchIndex, search: Partial<Search>): Prom
     hits.push(...page.hits);
   } while (page.next !== null);
   return hits;
-}
-
-/** Makes the options of an index in a schema of its own, which goes with the server after the suite. Call it in the body of the suite, what it gives inside tests. */
-export function freshSchema(): () => { readonly url: string; readonly schema: string } {
-  const schema = `test_${randomBytes(8).toString("hex")}_search`;
-  let server: Awaited<ReturnType<typeof testServer>> | undefined;
-  before(async () => {
-    server = await testServer();
-  });
-  after(async () => {
-    if (server === undefined) return;
-    const client = new pg.Client({ connectionString: server.url });
-    await client.connect();
-    await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-    await client.end();
-    await server.stop();
-  });
-  return () => {
-    if (server === undefined) throw new Error("a schema before the suite's before hook: ask for it inside a test");
-    return { url: server.url, schema };
-  };
 }
 
 export const keys = (hits: readonly Hit[]) => hits.map(({ origin, index }) => `${origin}#${index}`);

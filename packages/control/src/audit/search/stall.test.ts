@@ -1,10 +1,13 @@
 // An index that could not take records for a while: it says how far behind it is, answers with what it has, and catches up to the newest record.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import type { HeldOrigin, HeldRecords } from "@sallyport/kernel/log/held-records.ts";
+import { testServer } from "@sallyport/kernel/store/for-each-dialect.ts";
+import pg from "pg";
 import { EdgesFold } from "../edges/edges-fold.ts";
 import type { Fold, FoldBatch } from "../follow/fold.ts";
 import { FoldRunner } from "../follow/fold-runner.ts";
@@ -15,7 +18,7 @@ import type { IndexStore } from "./index-store.ts";
 import { PostgresIndex } from "./postgres-index.ts";
 import { crossing, idOf, originOf, recordsOf, startMs } from "./records.test-support.ts";
 import { SearchFold } from "./search-fold.ts";
-import { everything, freshSchema, ports } from "./search-index.test-support.ts";
+import { everything, ports } from "./search-index.test-support.ts";
 import { SqliteIndex } from "./sqlite-index.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "search-stall-"));
@@ -216,6 +219,17 @@ describe("on SQLite", () => {
 });
 
 describe("on PostgreSQL, with the figures of edges beside it", () => {
-  const place = freshSchema();
-  stalls(async () => new PostgresIndex({ ...place(), ...bounds }));
+  const schema = `stall_${randomBytes(6).toString("hex")}`;
+  let server: Awaited<ReturnType<typeof testServer>>;
+  before(async () => {
+    server = await testServer();
+  });
+  after(async () => {
+    const client = new pg.Client({ connectionString: server.url });
+    await client.connect();
+    await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+    await client.end();
+    await server.stop();
+  });
+  stalls(async () => new PostgresIndex({ url: server.url, schema, ...bounds }));
 });
