@@ -6,6 +6,7 @@ import type {
   UpstreamPool,
   UpstreamRequest,
 } from "@sallyport/kernel/dial/upstream-port.ts";
+import { HeldPieces } from "@sallyport/kernel/http1/held-pieces.ts";
 import { Deadlines, type Due } from "../forward/deadlines.ts";
 
 export interface WholeReply {
@@ -38,8 +39,7 @@ class Asking implements UpstreamHandler, Due {
   #call: UpstreamCall | null = null;
   #isOver = false;
   #status = 0;
-  #bytes = 0;
-  readonly #held: Buffer[] = [];
+  readonly #held = new HeldPieces();
 
   constructor(resolve: (reply: WholeReply | string) => void, { timeoutMs, bytesMax }: ReplyBounds) {
     this.#resolve = resolve;
@@ -65,13 +65,12 @@ class Asking implements UpstreamHandler, Due {
   }
 
   onContent(content: Buffer): void {
-    this.#bytes += content.length;
-    if (this.#bytes > this.#bytesMax) this.#end(`the answer has more than ${this.#bytesMax} bytes`);
-    else this.#held.push(content);
+    this.#held.push(content);
+    if (this.#held.bytes > this.#bytesMax) this.#end(`the answer has more than ${this.#bytesMax} bytes`);
   }
 
   onEnd(): void {
-    this.#end({ status: this.#status, bytes: Buffer.concat(this.#held) });
+    this.#end({ status: this.#status, bytes: this.#held.whole() });
   }
 
   onFault(fault: { readonly code: string; readonly message: string }): void {

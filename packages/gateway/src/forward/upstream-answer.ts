@@ -5,6 +5,7 @@ import type { ByteTunnel } from "@sallyport/kernel/dial/byte-tunnel.ts";
 import type { DialFault } from "@sallyport/kernel/dial/dial-fault.ts";
 import type { UpstreamCall, UpstreamHandler } from "@sallyport/kernel/dial/upstream-port.ts";
 import { AnswerLines } from "@sallyport/kernel/http1/answer-text.ts";
+import { HeldPieces } from "@sallyport/kernel/http1/held-pieces.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { CallerAnswer } from "../listen/caller-answer.ts";
 import { judgeSwitch } from "../websocket/handshake.ts";
@@ -48,8 +49,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
   place = -1;
   #call: UpstreamCall | null = null;
   #state: State = "waiting";
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new HeldPieces();
   /** Of `inspectedBytes`. */
   #countedBytes = 0;
   #contentSent = 0;
@@ -109,25 +109,21 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
   }
 
   takeHeld(): Buffer {
-    const body = this.peekHeld();
-    this.#held = [];
+    const body = this.#held.whole();
+    this.#held.clear();
     this.#uncount();
     return body;
   }
 
   /** Of a whole answer, which stays held. */
   peekHeld(): Buffer {
-    const [only] = this.#held;
-    if (this.#held.length === 1 && only !== undefined) return only;
-    const body = Buffer.concat(this.#held, this.#heldBytes);
-    this.#held = [body];
-    return body;
+    return this.#held.whole();
   }
 
   /** Of a whole answer: what is released in place of what came. */
   replaceHeld(body: Buffer): void {
-    this.#held = [body];
-    this.#heldBytes = body.length;
+    this.#held.clear();
+    this.#held.push(body);
   }
 
   /** `headers`: names in lower case and values, alternating. */
@@ -138,7 +134,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
 
   /** Of a whole answer: it is not released. */
   discard(): void {
-    this.#held = [];
+    this.#held.clear();
     this.#uncount();
   }
 
@@ -274,10 +270,9 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
     }
     if (this.#state !== "holding" && this.#state !== "long") return;
     this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
     if (this.#state === "long") return;
     const { inspectedBytesMax } = this.#options;
-    if (this.#heldBytes > (inspectedBytesMax ?? heldBytesMax)) this.#outgrown();
+    if (this.#held.bytes > (inspectedBytesMax ?? heldBytesMax)) this.#outgrown();
     else if (!this.#count(chunk.length)) this.#fail(deny("forward", "overloaded", { why: "answers held in all" }));
     else if (inspectedBytesMax === null && this.#holdMs === Number.POSITIVE_INFINITY)
       this.#holdUntil(performance.now() + holdMs);
@@ -310,8 +305,7 @@ export class UpstreamAnswer implements UpstreamHandler, Due {
     this.#flow = flow;
     this.#state = "flowing";
     this.#refresh();
-    for (const chunk of this.#held) this.#pass(chunk);
-    this.#held = [];
+    for (const chunk of this.#held.takeAll()) this.#pass(chunk);
     if (this.#endedEarly !== null) this.#finish(this.#endedEarly);
     else if (!flow.response.writableNeedDrain) this.#call?.resume();
   }

@@ -1,4 +1,5 @@
 // Promises at most the bound of bytes in memory, and one ending: whole, too large, aborted, or malformed framing. Trusts kernel/http1.
+import { HeldPieces } from "@sallyport/kernel/http1/held-pieces.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import type { Exchange } from "../exchange.ts";
 import { modeOf } from "../observe/decide-pass.ts";
@@ -26,7 +27,7 @@ function asSigned({ digests }: Exchange, bytes: Uint8Array): BodyReading {
 function readPieces(exchange: Exchange, bytesMax: number): Promise<BodyReading> {
   const { incoming } = exchange;
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
+    const pieces = new HeldPieces();
     let bytes = 0;
     const end = (result: BodyReading): void => {
       incoming.leave();
@@ -34,22 +35,19 @@ function readPieces(exchange: Exchange, bytesMax: number): Promise<BodyReading> 
       exchange.onFramingError = null;
       resolve(result);
     };
-    const onData = (chunk: Buffer): void => {
-      bytes += chunk.length;
-      if (bytes <= bytesMax) chunks.push(chunk);
+    const onData = (piece: Buffer): void => {
+      bytes += piece.length;
+      if (bytes <= bytesMax) pieces.push(piece);
       else {
         if (modeOf(exchange) !== "enforce") {
           // It may go on all the same: nothing of it may be lost.
           incoming.pause();
-          exchange.bodyBegun = [...chunks, chunk];
+          exchange.bodyBegun = [...pieces.takeAll(), piece];
         }
         end(tooLarge(bytesMax));
       }
     };
-    const onEnd = (): void => {
-      const [only] = chunks;
-      end(asSigned(exchange, chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes)));
-    };
+    const onEnd = (): void => end(asSigned(exchange, pieces.whole()));
     exchange.onFramingError = (verdict) => end(verdict);
     incoming.take({ data: onData, end: onEnd, gone: () => end(deny("inspect", "client-aborted")) });
   });

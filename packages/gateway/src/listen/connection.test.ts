@@ -350,6 +350,27 @@ describe("what waits is bounded", () => {
     await client.sees(new RegExp(`taken ${size}`));
   });
 
+  test("attack: one octet of a content whose rest does not come keeps no more alive than itself", async () => {
+    const pieces: Buffer[] = [];
+    const taker = { data: (piece: Buffer) => pieces.push(piece), end: () => {}, gone: () => {} };
+    const bed = await open(({ incoming }) => incoming.take(taker));
+    for (const [lines, first, next] of [
+      ["Content-Length: 9", "1", "2"],
+      ["Transfer-Encoding: chunked", "1\r\n1\r\n", "1\r\n2\r\n"],
+    ]) {
+      const client = dial(bed);
+      const from = pieces.length;
+      client.send(`POST /1 HTTP/1.1\r\nHost: a\r\n${lines}\r\n\r\n${first}`);
+      await until(() => pieces.length === from + 1, "the first");
+      client.send(next ?? "");
+      await until(() => pieces.length === from + 2, "the second");
+    }
+    assert.deepEqual(
+      pieces.map(({ buffer }) => buffer.byteLength),
+      [1, 1, 1, 1],
+    );
+  });
+
   test("memory: behind a request under way only a bounded number of octets is read, and they are served afterwards", async () => {
     const held: Exchange[] = [];
     const bed = await open((exchange) => {

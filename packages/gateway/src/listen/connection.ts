@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import { SocketTunnel } from "@sallyport/kernel/dial/byte-tunnel.ts";
 import { ContentReader } from "@sallyport/kernel/http1/content-reader.ts";
+import { copyOf } from "@sallyport/kernel/http1/held-pieces.ts";
 import { type RequestHead, RequestReader } from "@sallyport/kernel/http1/request-reader.ts";
 import type { Deny } from "@sallyport/protocol/verdict.ts";
 import type { DoorKeeping } from "../admit/door.ts";
@@ -277,7 +278,7 @@ export class Connection implements AnswerOwner, ContentSource, ListedConnection 
 
   #give(incoming: Incoming, piece: Buffer, passing: ArrayBufferLike | null): void {
     if (this.#exchange !== null) {
-      incoming.push(piece.buffer === passing ? Buffer.from(piece) : piece);
+      incoming.push(piece.buffer === passing ? copyOf(piece, this.#contents?.isOver === true) : piece);
       return;
     }
     this.#unwantedBytes += piece.length;

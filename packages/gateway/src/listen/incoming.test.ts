@@ -43,10 +43,11 @@ test("attack: a content that is not whole, not one piece, too large or begun by 
   assert.equal(lost.takeWhole(100), null);
   assert.deepEqual(taken(lost), ["(gone)"]);
 
-  const two = made("one, ", "two");
+  const halves = ["1".repeat(50_000), "2".repeat(50_000)];
+  const two = made(...halves);
   two.finish();
-  assert.equal(two.takeWhole(100), null);
-  assert.deepEqual(taken(two), ["one, ", "two", "(end)"]);
+  assert.equal(two.takeWhole(1_000_000), null);
+  assert.deepEqual(taken(two), [...halves, "(end)"]);
 
   const large = made("ten octets");
   large.finish();
@@ -73,4 +74,26 @@ test("attack: a content that is not whole, not one piece, too large or begun by 
   empty.finish();
   assert.equal(empty.takeWhole(100), null);
   assert.deepEqual(taken(empty), ["(end)"]);
+});
+
+test("attack: a content that waits, sent an octet at a time, keeps about as much memory alive as it has octets", () => {
+  const incoming = made();
+  for (let n = 0; n < 20_000; n++) {
+    incoming.push(piece("x"));
+    // What others send meanwhile.
+    for (let used = 0; used < Buffer.poolSize; used += 16_000) Buffer.allocUnsafe(16_000);
+  }
+  const memories = new Set<ArrayBufferLike>();
+  let octets = 0;
+  incoming.take({
+    data: (one) => {
+      memories.add(one.buffer);
+      octets += one.length;
+    },
+    end: () => {},
+    gone: () => {},
+  });
+  const kept = [...memories].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  assert.equal(octets, 20_000);
+  assert.ok(kept <= 3 * octets, `${kept} bytes`);
 });

@@ -2,6 +2,7 @@
 // Trusts its connection to frame it. Specified in RFC 9112; the bound in docs/gateway.md (listen).
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
+import { HeldPieces } from "@sallyport/kernel/http1/held-pieces.ts";
 
 /** Content that nobody has taken yet; beyond it the connection is read no further. */
 export const contentWaitingBytesMax = 64 * 1024;
@@ -46,8 +47,7 @@ export class Incoming {
   /** It never will: the connection is gone. */
   destroyed = false;
   readonly #source: ContentSource;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
+  readonly #waiting = new HeldPieces();
   #takenBytes = 0;
   #taker: ContentTaker | null = null;
   #isPaused = false;
@@ -81,13 +81,10 @@ export class Incoming {
    * Null: it has to be taken as it comes.
    */
   takeWhole(bytesMax: number): Buffer | null {
-    const [only] = this.#waiting;
     if (!this.complete || this.#isPaused || this.#taker !== null || this.#takenBytes > 0) return null;
-    if (only === undefined || this.#waiting.length > 1 || only.length > bytesMax) return null;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#takenBytes = only.length;
-    return only;
+    if (this.#waiting.count !== 1 || this.#waiting.bytes > bytesMax) return null;
+    this.#takenBytes = this.#waiting.bytes;
+    return this.#waiting.shift() ?? null;
   }
 
   /** Nobody takes any more: what comes waits, up to its bound. */
@@ -104,11 +101,10 @@ export class Incoming {
     while (!this.#isPaused && this.#taker !== null) {
       const piece = this.#waiting.shift();
       if (piece === undefined) break;
-      this.#waitingBytes -= piece.length + pieceBytes;
       this.#takenBytes += piece.length;
       this.#taker.data(piece);
     }
-    if (this.#waiting.length > 0 || this.#isPaused) return;
+    if (this.#waiting.count > 0 || this.#isPaused) return;
     if (this.complete) this.#end();
     else if (this.destroyed) this.#gone();
     else this.#source.resumeContent();
@@ -135,27 +131,26 @@ export class Incoming {
 
   /** From the connection: the next piece. */
   push(piece: Buffer): void {
-    if (this.#taker !== null && !this.#isPaused && this.#waiting.length === 0) {
+    if (this.#taker !== null && !this.#isPaused && this.#waiting.count === 0) {
       this.#takenBytes += piece.length;
       this.#taker.data(piece);
       return;
     }
     this.#waiting.push(piece);
-    this.#waitingBytes += piece.length + pieceBytes;
-    if (this.#waitingBytes > contentWaitingBytesMax) this.#source.pauseContent();
+    if (this.#waiting.bytes + this.#waiting.count * pieceBytes > contentWaitingBytesMax) this.#source.pauseContent();
   }
 
   /** From the connection: that was the last piece. */
   finish(): void {
     this.complete = true;
-    if (this.#waiting.length === 0 && !this.#isPaused) this.#end();
+    if (this.#waiting.count === 0 && !this.#isPaused) this.#end();
   }
 
   /** From the connection: there is none any more, or it is not read any further. */
   lose(): void {
     if (this.complete || this.destroyed) return;
     this.destroyed = true;
-    this.#waiting = [];
+    this.#waiting.clear();
     this.#gone();
   }
 

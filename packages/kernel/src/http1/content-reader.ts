@@ -3,6 +3,7 @@
 // Trusts message-framing.ts for the length. Specified in RFC 9112 §6.2 and §7.1; bounds beyond it are named here.
 import { ChunkExtensions } from "./chunk-extensions.ts";
 import { FieldLines } from "./field-lines.ts";
+import { copyOf } from "./held-pieces.ts";
 import { chunkedLength, framesMessage } from "./message-framing.ts";
 import { cr, lf } from "./octets.ts";
 
@@ -100,8 +101,13 @@ export class ContentReader {
     const end = this.#pieceEnd;
     this.#gathered = null;
     this.#pieceFrom = end;
-    if (gathered !== null) return compact(gathered, 0, this.#gatheredBytes);
-    return end === from ? null : compact(octets, from, end);
+    if (gathered !== null) return this.#compact(gathered, 0, this.#gatheredBytes);
+    return end === from ? null : this.#compact(octets, from, end);
+  }
+
+  #compact(octets: Buffer, from: number, end: number): Buffer {
+    const piece = octets.subarray(from, end);
+    return piece.length * keptAliveTimesMax < octets.length ? copyOf(piece, this.isOver) : piece;
   }
 
   #step(octets: Buffer, end: number): ContentFault | null {
@@ -133,7 +139,7 @@ export class ContentReader {
       this.#pieceFrom = from;
       this.#pieceEnd = this.#at;
     } else {
-      this.#gathered = Buffer.allocUnsafe(end - this.#pieceFrom);
+      this.#gathered = Buffer.allocUnsafeSlow(end - this.#pieceFrom);
       this.#gatheredBytes = octets.copy(this.#gathered, 0, this.#pieceFrom, this.#pieceEnd);
       this.#gather(octets, from);
     }
@@ -219,11 +225,6 @@ export class ContentReader {
 }
 
 /** A small piece of a large buffer would keep all of it in memory. */
-function compact(octets: Buffer, from: number, end: number): Buffer {
-  const piece = octets.subarray(from, end);
-  return piece.length * keptAliveTimesMax < octets.length ? Buffer.from(piece) : piece;
-}
-
 function hexadecimal(octet: number): number {
   if (octet >= 0x30 && octet <= 0x39) return octet - 0x30;
   const lower = octet | 0x20;
