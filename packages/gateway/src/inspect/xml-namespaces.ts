@@ -28,12 +28,9 @@ export class Namespaces {
     return declared;
   }
 
+  /** A prefix stays in the map when it means nothing any more: a large map that shrinks and grows around an element is copied for each of them. */
   end(declared: readonly string[]): void {
-    for (const prefix of declared) {
-      const uris = this.#uris.get(prefix);
-      uris?.pop();
-      if (uris?.length === 0) this.#uris.delete(prefix);
-    }
+    for (const prefix of declared) this.#uris.get(prefix)?.pop();
   }
 
   /** Why the names of an element and of its attributes cannot be resolved; null: they can. */
