@@ -4,6 +4,7 @@
 import type { Clock } from "@sallyport/kernel/ports.ts";
 import { type Deny, deny } from "@sallyport/protocol/verdict.ts";
 import { InFlight, type Place, type UnderWay } from "../limit/in-flight.ts";
+import { IdleList, type Idling } from "./idle-list.ts";
 import { type Source, type SourceLengths, sourceKey } from "./source-prefix.ts";
 
 export interface AdmissionLimits {
@@ -39,13 +40,17 @@ export interface Admitted {
   readonly places: readonly Place[];
 }
 
-interface PrefixState {
+interface PrefixCounts {
   windowStartMs: number;
   requests: number;
   badCredentials: number;
   inFlight: number;
   /** Turned away until then; 0: it is not. */
   refusedUntilMs: number;
+}
+
+interface PrefixState extends PrefixCounts, Idling<PrefixState> {
+  readonly prefix: string;
 }
 
 /** Looked at for one that may be forgotten, before the longest idle is whatever it did. */
@@ -63,7 +68,7 @@ export class Admission implements Admitting {
   readonly #clock: Clock;
   readonly #prefixes = new Map<string, PrefixState>();
   /** Prefixes with nothing in flight, the longest idle first. */
-  readonly #idle = new Set<string>();
+  readonly #idle = new IdleList<PrefixState>();
   #inFlight = 0;
   readonly inFlightOf = new InFlight();
 
@@ -90,7 +95,7 @@ export class Admission implements Admitting {
     const refusal = decideAdmission(state, { limits, nowMs: this.#clock.monotonic() });
     if (refusal !== null) return refusal;
     state.requests++;
-    if (state.inFlight++ === 0) this.#idle.delete(prefix);
+    if (state.inFlight++ === 0) this.#idle.remove(state);
     this.#inFlight++;
     return null;
   }
@@ -98,7 +103,7 @@ export class Admission implements Admitting {
   leave(prefix: string): void {
     this.#inFlight--;
     const state = this.#prefixes.get(prefix);
-    if (state !== undefined && --state.inFlight === 0) this.#idle.add(prefix);
+    if (state !== undefined && --state.inFlight === 0) this.#idle.add(state);
   }
 
   /** The crossing is over: what was counted while it was under way is counted no more. */
@@ -128,31 +133,32 @@ export class Admission implements Admitting {
       return known;
     }
     if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle()) return null;
-    const fresh: PrefixState = { windowStartMs: now, requests: 0, badCredentials: 0, inFlight: 0, refusedUntilMs: 0 };
+    const counts = { windowStartMs: now, requests: 0, badCredentials: 0, inFlight: 0, refusedUntilMs: 0 };
+    const fresh: PrefixState = { prefix, longer: null, shorter: null, ...counts };
     this.#prefixes.set(prefix, fresh);
-    this.#idle.add(prefix);
+    this.#idle.add(fresh);
     return fresh;
   }
 
   /** Makes room for one: otherwise a crowd of networks that each came once would lock everybody new out for a window. */
   #forgetIdle(): boolean {
     const nowMs = this.#clock.monotonic();
-    let [chosen, looks] = ["", 0];
+    let chosen: PrefixState | null = null;
+    let looks = 0;
     for (const idle of this.#idle) {
-      if (looks++ === 0) chosen = idle;
-      const isRefused = (this.#prefixes.get(idle)?.refusedUntilMs ?? 0) > nowMs;
-      if (!isRefused) chosen = idle;
-      if (!isRefused || looks === forgettableLooksMax) break;
+      const isRefused = idle.refusedUntilMs > nowMs;
+      if (chosen === null || !isRefused) chosen = idle;
+      if (!isRefused || ++looks === forgettableLooksMax) break;
     }
-    if (looks === 0) return false;
-    this.#idle.delete(chosen);
-    return this.#prefixes.delete(chosen);
+    if (chosen === null) return false;
+    this.#idle.remove(chosen);
+    return this.#prefixes.delete(chosen.prefix);
   }
 }
 
 /** May one more request of this prefix begin? Pure. */
 export function decideAdmission(
-  state: Readonly<PrefixState>,
+  state: Readonly<PrefixCounts>,
   { limits, nowMs }: { readonly limits: AdmissionLimits; readonly nowMs: number },
 ): Deny | null {
   const refuse = (bound: string, untilMs: number): Deny =>

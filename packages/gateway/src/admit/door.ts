@@ -1,5 +1,6 @@
 // Promises that no source takes all connections, and that handshakes, which cost us more than their callers, are few at once and in a window, of each source
 // and in all; what it remembers is bounded, whoever comes. Trusts the source it is told. Specified in docs/gateway.md (listen).
+import { IdleList, type Idling } from "./idle-list.ts";
 import { type Source, type SourceLengths, sourceKey } from "./source-prefix.ts";
 
 export interface DoorLimits {
@@ -25,11 +26,15 @@ export interface Entered {
   left(): void;
 }
 
-interface PrefixState {
+interface PrefixCounts {
   open: number;
   handshakes: number;
   windowStartMs: number;
   begun: number;
+}
+
+interface PrefixState extends PrefixCounts, Idling<PrefixState> {
+  readonly key: string;
 }
 
 /** What listeners ask; counted in this thread alone, or over all of a node (workers/shared-door.ts). */
@@ -40,7 +45,7 @@ export class Door {
   readonly #monotonic: () => number;
   readonly #prefixes = new Map<string, PrefixState>();
   /** Those with nothing open, the longest idle first. */
-  readonly #idle = new Set<string>();
+  readonly #idle = new IdleList<PrefixState>();
   #handshakes = 0;
 
   constructor(limits: DoorLimits, monotonic: () => number) {
@@ -55,12 +60,12 @@ export class Door {
     if (state === null) return "sources";
     const refusal = decideEntry(state, { handshakes: this.#handshakes, isTls, limits: this.#limits });
     if (refusal !== null) return refusal;
-    if (state.open++ === 0) this.#idle.delete(key);
-    if (!isTls) return this.#entered(key, state, false);
+    if (state.open++ === 0) this.#idle.remove(state);
+    if (!isTls) return this.#entered(state, false);
     state.begun++;
     state.handshakes++;
     this.#handshakes++;
-    return this.#entered(key, state, true);
+    return this.#entered(state, true);
   }
 
   /** Sources it remembers. */
@@ -68,7 +73,7 @@ export class Door {
     return this.#prefixes.size;
   }
 
-  #entered(key: string, state: PrefixState, isTls: boolean): Entered {
+  #entered(state: PrefixState, isTls: boolean): Entered {
     let isShaking = isTls;
     let isOpen = true;
     const secured = (): void => {
@@ -83,7 +88,7 @@ export class Door {
         secured();
         if (!isOpen) return;
         isOpen = false;
-        if (--state.open === 0) this.#idle.add(key);
+        if (--state.open === 0) this.#idle.add(state);
       },
     };
   }
@@ -99,16 +104,17 @@ export class Door {
       return known;
     }
     if (this.#prefixes.size >= this.#limits.prefixesMax && !this.#forgetIdle()) return null;
-    const fresh: PrefixState = { open: 0, handshakes: 0, windowStartMs: now, begun: 0 };
+    const counts = { open: 0, handshakes: 0, windowStartMs: now, begun: 0 };
+    const fresh: PrefixState = { key, longer: null, shorter: null, ...counts };
     this.#prefixes.set(key, fresh);
-    this.#idle.add(key);
+    this.#idle.add(fresh);
     return fresh;
   }
 
   #forgetIdle(): boolean {
-    for (const oldest of this.#idle) {
-      this.#idle.delete(oldest);
-      return this.#prefixes.delete(oldest);
+    for (const longest of this.#idle) {
+      this.#idle.remove(longest);
+      return this.#prefixes.delete(longest.key);
     }
     return false;
   }
@@ -123,7 +129,7 @@ interface EntryFacts {
 
 /** May one more connection of this source begin? Pure. */
 export function decideEntry(
-  state: Readonly<PrefixState>,
+  state: Readonly<PrefixCounts>,
   { handshakes, isTls, limits }: EntryFacts,
 ): DoorRefusal | null {
   if (state.open >= limits.connectionsPerPrefixMax) return "source-connections";
